@@ -1,0 +1,27 @@
+"""Each client alone: the baseline that federation has to beat. Nothing travels but the first weights.
+
+What a client keeps: its model. A client that was never asked has the first weights. There is no global model.
+"""
+
+from __future__ import annotations
+
+from fedlit.aggregators.base import Aggregator, Message, State
+from fedlit.client import Client
+from fedlit.model_vectors import Model
+
+
+class Local(Aggregator):
+    def client_state(self, model: Model) -> State:
+        return {"model": model}
+
+    def broadcast(self, server: State) -> State:
+        return {}
+
+    def local_update(self, client: Client, down: State, state: State) -> tuple[Message, State]:
+        return {}, {"model": client.fit(state["model"]).model}
+
+    def personal(self, client: Client, down: State, state: State) -> Model:
+        return state["model"]
+
+    def global_model(self, server: State) -> None:
+        return None

@@ -1,0 +1,84 @@
+"""A client's shard as Lightning's Trainer reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from lightning.fabric.utilities import move_data_to_device
+from lightning.pytorch import LightningDataModule
+
+from fedlit.data.samples import Samples
+from fedlit.data.transform import Batch, Transform
+
+
+class ClientData(LightningDataModule):
+    """Made once a worker around all samples, and loaded with one client's batches before each fit.
+
+    Args:
+        samples: what the batches' indices point into.
+        transform: applied to each training batch.
+        device: where batches are made; None: where the samples are.
+    """
+
+    def __init__(self, samples: Samples, transform: Transform | None = None, device: torch.device | str | None = None):
+        super().__init__()
+        self.samples = samples if device is None else samples.to(device)
+        self.transform, self.device = transform, device
+        self._epochs: Sequence[Sequence[np.ndarray]] = ()
+        self._client, self._keys = -1, list[int]()
+
+    def load(self, epochs: Sequence[Sequence[np.ndarray]], client: int, keys: Sequence[int]) -> None:
+        """Set the batches of the next fit.
+
+        Args:
+            epochs: for each epoch its batches, as arrays of sample indices; as many in each epoch.
+            client: whose they are.
+            keys: for each epoch the key of its draws (`seed_number`, or any int64).
+        """
+        if len(keys) != len(epochs) or len({len(epoch) for epoch in epochs}) > 1:
+            raise ValueError(
+                f"{[len(e) for e in epochs]} batches in the epochs and {len(keys)} keys do not go together"
+            )
+        self._epochs, self._client, self._keys = epochs, client, list(keys)
+
+    def train_dataloader(self) -> EpochBatches:
+        return EpochBatches(self)
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """The transformed training batches of an epoch."""
+        parts, key = self._epochs[epoch], self._keys[epoch]
+        for part, batch in zip(parts, self.samples.batches(parts, key), strict=True):
+            if not self.samples.in_memory and self.device is not None:
+                batch = move_data_to_device(batch, torch.device(self.device))
+            yield batch if self.transform is None else self._transformed(batch, part, key)
+
+    def count(self) -> int:
+        """Batches in an epoch."""
+        return len(self._epochs[0]) if self._epochs else 0
+
+    def _transformed(self, batch: Batch, part: np.ndarray, key: int) -> Batch:
+        assert self.transform is not None
+        device = self.device
+        if device is None and isinstance(batch, tuple | list) and batch and isinstance(batch[0], torch.Tensor):
+            device = batch[0].device
+        index = torch.tensor(np.asarray(part), device=device)
+        client, key_ = torch.tensor([self._client], device=device), torch.tensor([key], device=device)
+        return self.transform(batch, index, client, "train", key_)
+
+
+class EpochBatches:
+    """What a Trainer iterates: each time the next epoch's batches."""
+
+    def __init__(self, data: ClientData):
+        self._data = data
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        return self._data.count()
+
+    def __iter__(self) -> Iterator[Batch]:
+        # counted when the first batch is asked for: Lightning makes iterators that it does not use
+        epoch, self._epoch = self._epoch, self._epoch + 1
+        yield from self._data.batches(epoch)

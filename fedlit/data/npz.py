@@ -1,0 +1,73 @@
+"""A data set in one NumPy file of the user's."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedlit.data.arrays import inputs_of, source_of, targets_of
+from fedlit.data.augment import augmentation
+from fedlit.data.source import DataSource, numbered
+from fedlit.errors import InputError
+
+_NEEDED = ("x_train", "y_train", "x_test", "y_test")
+
+
+def npz(path: str | Path | None, normalize: Any = "training", augment: Mapping[str, Any] | None = None) -> DataSource:
+    """The arrays `x_train`, `y_train`, `x_test`, `y_test` of a file that `numpy.savez` wrote.
+
+    Inputs: bytes are images (N, height, width, channels) or (N, height, width); floats are features (N, channels, ...);
+    other integers, such as tokens, are taken as they are. Targets: integers from 0 on are classes, floats a regression.
+    Optional `sites_train`, `sites_test`, numbers or words: the natural client of each sample (`partition=natural`).
+
+    Args:
+        path: the file.
+        normalize: "training", "none" or `[mean, std]`: see `fedlit.data.normalize.normalizer`.
+        augment: `crop` and `flip`: see `fedlit.data.augment.Augment`.
+
+    Raises:
+        InputError: no file, or not such a file.
+    """
+    if path is None:
+        raise InputError("data=npz needs the file to read; write data.path=<file>.npz.")
+    path = Path(path).expanduser()
+    arrays = _read(path)
+    try:
+        x_train, x_test = inputs_of(arrays["x_train"]), inputs_of(arrays["x_test"])
+        y_train, y_test = targets_of(arrays["y_train"]), targets_of(arrays["y_test"])
+        source = source_of(path.stem, (x_train, y_train), (x_test, y_test), normalize)
+    except ValueError as problem:  # InputErrors as well
+        raise InputError(f"{path}: {problem}") from None
+    source.transform = augmentation(augment, x_train.shape[1:])
+    if "sites_train" in arrays:
+        source.train_sites, source.test_sites, source.site_names = numbered(arrays["sites_train"], arrays["sites_test"])
+    return source
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise InputError(
+            f"There is no file {path}; data.path is a file of numpy.savez with the arrays {', '.join(_NEEDED)}."
+        )
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files if name in (*_NEEDED, "sites_train", "sites_test")}
+    except (OSError, ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as problem:
+        raise InputError(
+            f"{path} cannot be read as an .npz file of plain arrays ({problem}); write it with numpy.savez."
+        ) from None
+    missing = [name for name in _NEEDED if name not in arrays]
+    if missing:
+        raise InputError(f"{path} lacks {', '.join(missing)}; it needs the arrays {', '.join(_NEEDED)}.")
+    if ("sites_train" in arrays) != ("sites_test" in arrays):
+        raise InputError(f"{path} has only one of sites_train and sites_test; write both or neither.")
+    for part in ("train", "test"):
+        sizes = {name: len(a) if a.ndim else 0 for name, a in arrays.items() if name.endswith(f"_{part}")}
+        if len(set(sizes.values())) > 1 or 0 in sizes.values():
+            said = ", ".join(f"{name} has {size}" for name, size in sizes.items())
+            raise InputError(f"{path}: the arrays of the {part} set need one length, above 0; {said}.")
+    return arrays

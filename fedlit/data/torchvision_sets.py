@@ -1,0 +1,148 @@
+"""MNIST, Fashion-MNIST, EMNIST, CIFAR-10 and CIFAR-100 as torchvision stores them, held in memory as bytes."""
+
+from __future__ import annotations
+
+import shlex
+import string
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedlit.data.arrays import inputs_of, source_of, targets_of
+from fedlit.data.augment import augmentation
+from fedlit.data.npz import npz
+from fedlit.data.source import DataSource
+from fedlit.errors import InputError
+
+
+def mnist(
+    root: str | Path = "data",
+    download: bool = False,
+    path: str | Path | None = None,
+    normalize: Any = "training",
+    augment: Mapping[str, Any] | None = None,
+) -> DataSource:
+    """MNIST (LeCun et al. 1998): 60,000 and 10,000 images (1, 28, 28) of ten digits.
+
+    Args:
+        root: the folder in which torchvision keeps its data sets.
+        download: get it first, where it is not there.
+        path: the same data as an .npz file (see `fedlit.data.npz.npz`), instead of torchvision's files.
+        normalize: "training", "none" or `[mean, std]`: see `fedlit.data.normalize.normalizer`.
+        augment: `crop` and `flip`: see `fedlit.data.augment.Augment`.
+
+    Raises:
+        InputError: the files are not there, or torchvision is not.
+    """
+    return _source("mnist", "MNIST", root, download, path, normalize, augment)
+
+
+def fashion_mnist(
+    root: str | Path = "data",
+    download: bool = False,
+    path: str | Path | None = None,
+    normalize: Any = "training",
+    augment: Mapping[str, Any] | None = None,
+) -> DataSource:
+    """Fashion-MNIST (Xiao et al. 2017): 60,000 and 10,000 images (1, 28, 28) of ten kinds of clothes; see `mnist`."""
+    return _source("fashion_mnist", "FashionMNIST", root, download, path, normalize, augment)
+
+
+def emnist(
+    split: str = "balanced",
+    root: str | Path = "data",
+    download: bool = False,
+    path: str | Path | None = None,
+    normalize: Any = "training",
+    augment: Mapping[str, Any] | None = None,
+) -> DataSource:
+    """EMNIST (Cohen et al. 2017): letters and digits, images (1, 28, 28); see `mnist`.
+
+    torchvision's files hold no writers, so there is no natural partition. Images are transposed, as they are there;
+    the classes of `split=letters` are numbered from 0.
+    """
+    return _source("emnist", "EMNIST", root, download, path, normalize, augment, split=split)
+
+
+def cifar10(
+    root: str | Path = "data",
+    download: bool = False,
+    path: str | Path | None = None,
+    normalize: Any = "training",
+    augment: Mapping[str, Any] | None = None,
+) -> DataSource:
+    """CIFAR-10 (Krizhevsky 2009): 50,000 and 10,000 images (3, 32, 32) of ten classes; see `mnist`."""
+    return _source("cifar10", "CIFAR10", root, download, path, normalize, augment)
+
+
+def cifar100(
+    root: str | Path = "data",
+    download: bool = False,
+    path: str | Path | None = None,
+    normalize: Any = "training",
+    augment: Mapping[str, Any] | None = None,
+) -> DataSource:
+    """CIFAR-100 (Krizhevsky 2009): 50,000 and 10,000 images (3, 32, 32) of a hundred classes; see `mnist`."""
+    return _source("cifar100", "CIFAR100", root, download, path, normalize, augment)
+
+
+def _source(
+    name: str,
+    kind: str,
+    root: str | Path,
+    download: bool,
+    path: str | Path | None,
+    normalize: Any,
+    augment: Mapping[str, Any] | None,
+    **options: Any,
+) -> DataSource:
+    if path is not None:
+        source = npz(path, normalize, augment)
+        source.name = name
+        return source
+    parts = [_read(name, kind, Path(root).expanduser(), train, download, options) for train in (True, False)]
+    first_class = 1 if options.get("split") == "letters" else 0
+    arrays = [(inputs_of(np.asarray(p.data)), targets_of(np.asarray(p.targets) - first_class)) for p in parts]
+    names = list(string.ascii_lowercase) if first_class else [str(c) for c in parts[0].classes]
+    source = source_of(name, arrays[0], arrays[1], normalize, names)
+    source.transform = augmentation(augment, arrays[0][0].shape[1:])
+    return source
+
+
+def _read(name: str, kind: str, root: Path, train: bool, download: bool, options: dict[str, Any]) -> Any:
+    make = getattr(import_datasets(name), kind)
+    try:
+        return make(str(root), train=train, download=download, **options)
+    except (RuntimeError, OSError, EOFError) as problem:
+        if download:
+            raise InputError(f"data={name} could not be downloaded to {root} ({problem}).") from None
+        chosen = "".join(f" data.{option}={value}" for option, value in options.items())
+        command = f"python -m fedlit.run data={name} data.download=true{chosen} data.root={shlex.quote(str(root))}"
+        raise InputError(
+            f"There is no {kind} of torchvision's in {root.absolute()}; get it by: {command} "
+            "(or set data.root to the folder that has it, or data.path to an .npz file of it)"
+        ) from None
+
+
+def import_datasets(name: str) -> Any:
+    """`torchvision.datasets`, imported only where one of them is asked for.
+
+    Raises:
+        InputError: it is not installed, or was built for another torch.
+    """
+    try:
+        from torchvision import datasets
+    except ModuleNotFoundError as problem:
+        if problem.name != "torchvision":
+            raise
+        raise InputError(f"data={name} needs torchvision; install it by pip install torchvision.") from None
+    except (ImportError, RuntimeError, AttributeError, OSError) as problem:
+        import torch
+
+        raise InputError(
+            f"torchvision does not fit the installed torch {torch.__version__} ({problem}); install both together by "
+            "pip install --upgrade torch torchvision."
+        ) from None
+    return datasets

@@ -1,0 +1,8 @@
+"""What fedlit says to a person, as against a bug, which keeps its trace."""
+
+
+class InputError(ValueError):
+    """Something a person wrote cannot be used: one sentence naming the value, what is allowed, and what to write instead.
+
+    `fedlit.run` prints it without a trace and ends with exit code 2.
+    """

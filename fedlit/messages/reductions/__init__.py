@@ -1,0 +1,7 @@
+"""How a round's messages become one."""
+
+from fedlit.messages.reductions.all import All
+from fedlit.messages.reductions.base import Reduction
+from fedlit.messages.reductions.mean import Mean
+
+__all__ = ["All", "Mean", "Reduction"]

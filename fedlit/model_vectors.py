@@ -1,0 +1,177 @@
+"""A model is two vectors, and a Layout says where each named tensor of a module lies in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fedlit.errors import InputError
+
+
+@dataclass(frozen=True)
+class Model:
+    """What training changes in a module, as vectors of the module's widest floating type.
+
+    Frozen parameters are in neither part: they never travel. Integer buffers are in neither: they cannot be averaged.
+    """
+
+    weights: Tensor  # (..., P): the trained parameters, moved by an optimiser
+    statistics: Tensor  # (..., S): the floating buffers, moved by forward passes; averaged, never stepped along
+
+    def __add__(self, other: Model) -> Model:
+        return each(torch.add, self, other)
+
+    def __sub__(self, other: Model) -> Model:
+        return each(torch.sub, self, other)
+
+
+def each(f: Callable[..., Tensor], value: Any, *others: Any) -> Any:
+    """A tree map: `f` on every tensor inside a Model, a dict of such, or on the tensor itself."""
+    if isinstance(value, Model):
+        return Model(
+            f(value.weights, *(o.weights for o in others)), f(value.statistics, *(o.statistics for o in others))
+        )
+    if isinstance(value, Mapping):
+        return {k: each(f, v, *(o[k] for o in others)) for k, v in value.items()}
+    return f(value, *others)
+
+
+def stack(trees: Sequence[Any]) -> Any:
+    """Trees of one shape (see `each`) to one tree whose tensors have a new leading axis."""
+    first = trees[0]
+    if isinstance(first, Model):
+        return Model(torch.stack([t.weights for t in trees]), torch.stack([t.statistics for t in trees]))
+    if isinstance(first, Mapping):
+        return {k: stack([t[k] for t in trees]) for k in first}
+    return torch.stack(list(trees))
+
+
+def take(model: Model, where: Model) -> Model:
+    """The numbers at `where` (a Model of bools, (P,) and (S,)): a short model."""
+    return each(lambda t, w: t[..., w], model, where)
+
+
+def join(where: Model, part: Model, rest: Model) -> Model:
+    """The whole model that has the short model `part` at `where` and the short model `rest` elsewhere."""
+
+    def one(w: Tensor, part: Tensor, rest: Tensor) -> Tensor:
+        out = part.new_empty(*torch.broadcast_shapes(part.shape[:-1], rest.shape[:-1]), len(w))
+        out[..., w], out[..., ~w] = part, rest
+        return out
+
+    return each(one, where, part, rest)
+
+
+class Layout:
+    """Where each trained parameter and each floating buffer of a module lies in a Model.
+
+    Attributes:
+        weights: name -> shape of the trained parameters, in the order of the vector.
+        statistics: name -> shape of the floating buffers, in the order of the vector.
+        counters: names of the other buffers (integers and bools).
+        names: name -> every name of that tensor, one for each module that holds it (tied weights, a submodule that is
+            registered twice); the key is the first of them.
+        last_layer: name of the layer with parameters that runs last, where the run found it (see `modules.probe`).
+    """
+
+    def __init__(self, module: nn.Module, last_layer: str | None = None):
+        parameters = dict(module.named_parameters())
+        buffers = dict(module.named_buffers())
+        strange = [n for n, t in [*parameters.items(), *buffers.items()] if t.is_complex()]
+        if strange:
+            raise InputError(f"{type(module).__name__}: {strange[0]} is complex; write it as two real tensors")
+        self.weights = {n: p.shape for n, p in parameters.items() if p.requires_grad}
+        self.statistics = {n: b.shape for n, b in buffers.items() if b.is_floating_point()}
+        self.counters = [n for n, b in buffers.items() if not b.is_floating_point()]
+        self.last_layer = last_layer
+        if not self.weights:
+            raise InputError(f"{type(module).__name__} has no parameter that requires a gradient: nothing to train")
+        self.names: dict[str, list[str]] = {}
+        self._kinds: dict[str, type[nn.Module]] = {}  # name -> type of the module that holds it
+        first = {id(t): name for name, t in [*parameters.items(), *buffers.items()]}
+        for prefix, holder in module.named_modules(remove_duplicate=False):
+            for n, t in [*holder.named_parameters(recurse=False), *holder.named_buffers(recurse=False)]:
+                name = f"{prefix}.{n}" if prefix else n
+                self.names.setdefault(first[id(t)], []).append(name)
+                self._kinds.setdefault(first[id(t)], type(holder))
+        moved = [t for n, t in [*parameters.items(), *buffers.items()] if n in self.weights or n in self.statistics]
+        self.dtype = max((t.dtype for t in moved), key=lambda d: torch.finfo(d).bits)
+        self._sizes = {id(s): [shape.numel() for shape in s.values()] for s in (self.weights, self.statistics)}
+
+    def read(self, module: nn.Module) -> Model:
+        """A copy of the module's numbers, (P,) and (S,)."""
+        parameters, buffers = dict(module.named_parameters()), dict(module.named_buffers())
+        return Model(self._vector(parameters, self.weights), self._vector(buffers, self.statistics))
+
+    def _vector(self, tensors: Mapping[str, Tensor], names: Iterable[str]) -> Tensor:
+        parts = [tensors[n].detach().reshape(-1).to(self.dtype) for n in names]
+        if parts:
+            return torch.cat(parts)
+        return next(iter(tensors.values())).new_empty(0, dtype=self.dtype) if tensors else torch.empty(0).to(self.dtype)
+
+    @torch.no_grad()
+    def write(self, module: nn.Module, model: Model) -> None:
+        """Put (P,) and (S,) into the module's own tensors."""
+        parameters, buffers = dict(module.named_parameters()), dict(module.named_buffers())
+        for name, value in self.pieces(model.weights).items():
+            parameters[name].copy_(value)
+        for name, value in self.pieces(model.statistics, self.statistics).items():
+            buffers[name].copy_(value)
+
+    def pieces(self, vector: Tensor, shapes: Mapping[str, torch.Size] | None = None) -> dict[str, Tensor]:
+        """Named views (..., *shape) of a vector (..., P); of the statistics if `shapes` is `layout.statistics`.
+
+        A last axis of one stands for one number at all positions.
+        """
+        shapes = self.weights if shapes is None else shapes
+        lead = vector.shape[:-1]
+        if vector.shape[-1] == 1:
+            return {n: vector.reshape(*lead, *(1,) * len(s)) for n, s in shapes.items()}
+        parts = vector.split(self._sizes[id(shapes)], -1)
+        return {n: v.reshape(*lead, *s) for (n, s), v in zip(shapes.items(), parts, strict=True)}
+
+    def named(self, model: Model) -> dict[str, Tensor]:
+        """All named tensors of a model (..., P), (..., S)."""
+        return self.pieces(model.weights) | self.pieces(model.statistics, self.statistics)
+
+    def where(self, patterns: str | Sequence[str] = (), kinds: tuple[type[nn.Module], ...] = ()) -> Model:
+        """A Model of bools, (P,) and (S,): the positions whose name fits a pattern or whose module is one of `kinds`.
+
+        A pattern is a run of whole segments of a name, `*` and `?` as in file names: `net.1` fits `net.1.weight` and
+        not `net.10.weight`; `layer4.*.conv?` fits `layer4.0.conv1.weight`. Every name of a tensor counts.
+
+        Raises:
+            InputError: a pattern that fits nothing.
+        """
+        patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+        every = [n for names in self.names.values() for n in names]
+        for pattern in patterns:
+            if not any(_fits(pattern, n) for n in every):
+                raise InputError(f"the pattern {pattern!r} fits no name in the model; its names are {_listed(every)}")
+
+        def mask(shapes: Mapping[str, torch.Size]) -> Tensor:
+            flags = [
+                torch.full(
+                    (s.numel(),),
+                    issubclass(self._kinds[n], kinds) or any(_fits(p, m) for p in patterns for m in self.names[n]),
+                )
+                for n, s in shapes.items()
+            ]
+            return torch.cat(flags) if flags else torch.zeros(0, dtype=torch.bool)
+
+        return Model(mask(self.weights), mask(self.statistics))
+
+
+def _fits(pattern: str, name: str) -> bool:
+    wanted, segments = pattern.split("."), name.split(".")
+    starts = range(len(segments) - len(wanted) + 1)
+    return any(all(fnmatchcase(s, w) for s, w in zip(segments[i:], wanted, strict=False)) for i in starts)
+
+
+def _listed(names: Sequence[str], most: int = 12) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,56 @@
+"""Small convolutional networks of federated learning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from fedlit.models.classifier import Classifier, image_shape
+
+
+class Cnn(Classifier):
+    """The CNN of McMahan et al. 2017 (arXiv:1602.05629): 1,663,370 parameters on MNIST.
+
+    Two 5 x 5 convolutions of 32 and 64 channels that keep the size, each followed by 2 x 2 max pooling, then a dense
+    layer of 512 with ReLU. ReLU after the convolutions as well, as is usual; the paper does not say.
+    """
+
+    def __init__(self, input_shape: Sequence[int], classes: int):
+        super().__init__()
+        channels, height, width = image_shape("cnn", input_shape, 4)
+        self.features = nn.Sequential(
+            nn.Conv2d(channels, 32, 5, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 5, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(64 * (height // 4) * (width // 4), 512),
+            nn.ReLU(),
+        )
+        self.head = nn.Linear(512, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))
+
+
+class LectureCnn(Classifier):
+    """The lecture's CNN: 3 x 3 convolutions to 16 and to 128 channels with a pooling between, the mean over all places,
+    a dense layer of 64."""
+
+    def __init__(self, input_shape: Sequence[int], classes: int):
+        super().__init__()
+        channels, _, _ = image_shape("lecture_cnn", input_shape, 2)
+        self.features = nn.Sequential(
+            nn.Conv2d(channels, 16, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(16, 128, 3, padding=1),
+            nn.ReLU(),
+        )
+        self.head = nn.Sequential(nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x).mean((-2, -1)))

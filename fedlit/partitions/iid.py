@@ -1,0 +1,15 @@
+"""Equal shards drawn at random."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fedlit.partitions.base import Labelled, Partition
+from fedlit.partitions.sharing import equal, hand_out
+
+
+class Iid(Partition):
+    """Each client draws its samples from the whole set at random; sizes differ by at most one."""
+
+    def owners(self, data: Labelled, clients: int, rng: np.random.Generator) -> np.ndarray:
+        return hand_out(equal(data.size, clients), rng)

@@ -1,0 +1,58 @@
+"""Clients as the data have them: by site, writer or subject."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fedlit.errors import InputError
+from fedlit.partitions.base import Labelled, Partition
+from fedlit.partitions.shards import Shards
+from fedlit.partitions.sharing import equal
+
+
+class Natural(Partition):
+    """One client for each site, writer or subject that has training samples, in the order of their numbers.
+
+    With fewer clients than sites, whole sites are put together at random, equally many to a client or one more, so that
+    each sample still goes to exactly one client. More clients than sites are refused.
+
+    In the test set a site's samples go to the client that trains on it, and samples of a site that nobody trains on go
+    to nobody; where no test sample has a known site, each class is shared out as by any other partition.
+    """
+
+    def owners(self, data: Labelled, clients: int, rng: np.random.Generator) -> np.ndarray:
+        sites, site = self._sites(data)
+        if clients > len(sites):
+            raise InputError(
+                f"clients={clients} is more than the {len(sites)} sites of the training set; "
+                f"write clients={len(sites)} or fewer."
+            )
+        client = np.arange(clients)
+        if clients < len(sites):
+            client = rng.permutation(np.repeat(client, equal(len(sites), clients)))
+        return client[site]
+
+    def test(self, test: Labelled, train: Labelled, shards: Shards, rng: np.random.Generator) -> Shards:
+        sites, site = self._sites(train)
+        known = np.isin(test.sites, sites) if test.sites is not None else np.zeros(0, bool)
+        if test.sites is None or not known.any():
+            return super().test(test, train, shards, rng)
+        client = np.empty(len(sites), np.int64)
+        client[site[shards.indices]] = shards.owners
+        owner = np.full(test.size, -1)
+        owner[known] = client[np.searchsorted(sites, test.sites[known])]
+        return Shards.from_owner(owner, len(shards))
+
+    def clients(self, data: Labelled) -> int:
+        """The number of sites."""
+        return len(self._sites(data)[0])
+
+    def _sites(self, data: Labelled) -> tuple[np.ndarray, np.ndarray]:
+        """The sites that occur, ascending, and the place among them of each sample's site (N,)."""
+        if data.sites is None:
+            raise InputError(
+                "the partition Natural goes by site, writer or subject and this data set names none; "
+                "write partition=iid or partition=dirichlet, or data=csv_sites."
+            )
+        sites, place = np.unique(data.sites, return_inverse=True)
+        return sites, place

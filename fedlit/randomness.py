@@ -1,0 +1,59 @@
+"""Keyed random numbers: no draw depends on the order of work.
+
+Every random number comes from a stream named by what it is for, such as `generator(seed, "cohort", round)`. Hence any
+engine, any number of workers and any resume give the same bits, and no generator's state has to be saved.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Key = int | str
+
+
+def key_number(*key: Key) -> int:
+    """A 128-bit number for a key of ints and words; the same on every machine and in every process."""
+    plain = repr(tuple(k if isinstance(k, str) else int(k) for k in key))  # numpy's integers print as they like
+    return int.from_bytes(blake2b(plain.encode(), digest_size=16).digest(), "little")
+
+
+def generator(*key: Key) -> np.random.Generator:
+    """The stream of random numbers for this key of ints and words (a counter-based generator: Philox)."""
+    return np.random.Generator(np.random.Philox(key=key_number(*key)))
+
+
+def seed_number(*key: Key) -> int:
+    """A non-negative 63-bit number for this key, for generators that take a seed, and as `key` of `keyed_bits`."""
+    return key_number(*key) & (2**63 - 1)
+
+
+def keyed_bits(key: int | Tensor, index: Tensor) -> Tensor:
+    """32 random bits (int64, 0 to 2**32 - 1) for each pair of `key` and `index`, which broadcast (both int64).
+
+    A function of its arguments alone, so one draw a sample is the same in whatever batch or stack the sample stands, on
+    every device. The mixer is splitmix64 (Steele, Lea, Flood 2014), in wrapping 64-bit integers.
+    """
+
+    def shifted(x: Tensor, bits: int) -> Tensor:  # a logical shift: torch's own keeps the sign
+        return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+    x = index * _GOLDEN + key
+    x = (x ^ shifted(x, 30)) * _FIRST
+    x = (x ^ shifted(x, 27)) * _SECOND
+    return shifted(x ^ shifted(x, 31), 32)
+
+
+def keyed_uniform(key: int | Tensor, index: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Uniform numbers in [0, 1), one for each pair of `key` and `index` (see `keyed_bits`); 24 random bits each."""
+    return (keyed_bits(key, index) >> 8).to(dtype) / 2**24
+
+
+def _signed(word: int) -> int:
+    return word - 2**64 if word >= 2**63 else word
+
+
+_GOLDEN, _FIRST, _SECOND = (_signed(w) for w in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))

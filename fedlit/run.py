@@ -1,0 +1,129 @@
+"""The command: `python -m fedlit.run clients=10 partition=dirichlet`, also installed as `fedlit`.
+
+The only file that knows Hydra's main. It ends with 0, with 2 where something a person wrote cannot be used (one
+sentence, no trace), with 1 for a bug (its trace) and with 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedlit.errors import InputError
+from fedlit.settings import folders
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from fedlit.settings.start import Start
+
+REFUSED, BUG, INTERRUPTED = 2, 1, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Answer a command line (this process's own by default) and return the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _see_current_folder()
+    try:
+        if "--help" in arguments or "-h" in arguments:
+            from fedlit.settings.help import help_text
+
+            print(help_text([word for word in arguments if not word.startswith("-")]))
+            return 0
+        from fedlit.settings.start import prepare
+
+        return _hand_to_hydra(prepare(arguments))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _see_current_folder() -> None:
+    """A person's module in the current folder is importable under both commands."""
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
+
+
+def _hand_to_hydra(start: Start) -> int:
+    """Run Hydra's main on the checked words; the worst exit code of its jobs."""
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+
+    codes: list[int] = []
+    process = os.getpid()
+
+    @hydra.main(version_base="1.3", config_path=str(folders.conf_folder()), config_name=folders.CONFIG_NAME)
+    def job(config: DictConfig) -> None:
+        record = HydraConfig.get()
+        folder = Path(record.runtime.output_dir)
+        try:
+            code = _run(start, config, folder, list(record.overrides.task))
+        except Exception as error:
+            if os.getpid() != process:  # another process of a launcher: Hydra has to see the failure
+                raise
+            code = _report(error, folder if start.multirun else None)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt  # Hydra lets it pass, and a sweep ends here
+        codes.append(code)
+
+    before, sys.argv = sys.argv, [sys.argv[0], *start.flags, *start.words]
+    try:
+        job()
+    finally:
+        sys.argv = before
+    return BUG if BUG in codes else max(codes, default=0)
+
+
+def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str]) -> int:
+    """One job: its configuration checked as far as only a job can, then the experiment."""
+    from fedlit.settings.classes import check_classes
+    from fedlit.settings.start import job_config
+
+    with start.held(folder):
+        config = job_config(start, config, overrides)
+        check_classes(config)
+        from fedlit import experiment
+
+        return experiment.run(config, folder, overrides)
+
+
+def _report(error: Exception, folder: Path | None) -> int:
+    """Say what went wrong on the terminal and in run.log (the logger writes to both)."""
+    log = logging.getLogger()
+    said = str(error) if isinstance(error, InputError) else _misfit(error)
+    if said is not None:
+        log.error("%s", said if folder is None else f"{folder}: {said}")
+        return REFUSED
+    log.error(
+        "The run failed." if folder is None else "%s: the run failed.", *([folder] if folder else []), exc_info=error
+    )
+    return BUG
+
+
+def _misfit(error: Exception) -> str | None:
+    """The sentence for a torchvision that was built for another torch, which shows as an odd error of an import."""
+    text = str(error)
+    if "torchvision::" not in text and not (isinstance(error, ImportError | OSError) and "torchvision" in text):
+        return None
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = []
+    for package in ("torch", "torchvision"):
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            found.append(f"no {package}")
+    return (
+        f"torch and torchvision do not fit together ({' and '.join(found)} are installed); install a pair that belongs "
+        "together: pip install --upgrade torch torchvision."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,8 @@
+"""Who is asked in a round."""
+
+from fedlit.samplers.all import All
+from fedlit.samplers.base import Probe, Sampler
+from fedlit.samplers.poisson import Poisson
+from fedlit.samplers.uniform import Uniform
+
+__all__ = ["All", "Poisson", "Probe", "Sampler", "Uniform"]

@@ -1,0 +1,33 @@
+"""A fixed number of clients, drawn without replacement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fedlit.errors import InputError
+from fedlit.samplers.base import Probe, Sampler
+
+
+class Uniform(Sampler):
+    def __init__(self, participation: float = 1.0, number: int | None = None):
+        """
+        Args:
+            participation: share of clients a round, above 0 and at most 1; at least one client is asked.
+            number: clients a round, in place of a share.
+        """
+        self.participation, self.number = participation, number
+
+    def _size(self, clients: int) -> int:
+        if self.number is None:
+            return max(1, round(self.participation * clients))
+        if self.number > clients:
+            raise InputError(f"sampler.number={self.number}: there are {clients} clients; write at most that many")
+        return self.number
+
+    def __call__(self, round: int, rng: np.random.Generator, clients: int, probe: Probe) -> Sequence[int]:
+        return rng.choice(clients, self._size(clients), replace=False).tolist()
+
+    def expected(self, clients: int) -> float:
+        return float(self._size(clients))

@@ -1,0 +1,91 @@
+"""Words that set keys: `clients=10`, `partition.alpha=0.1`, `+trainer.x=1`, `~a.b`; unknown keys are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from hydra.core.override_parser.types import Override
+
+from fedlit.errors import InputError
+from fedlit.settings.closest import closest, closest_key, listed
+from fedlit.settings.compose import Composed
+from fedlit.settings.table import above_of, foreign_class, keys_of, table
+from fedlit.settings.words import key_of, leaves, sign
+
+Options = dict[str, dict[str, list[str]]]
+
+
+def check_key(override: Override, composed: Composed, groups: set[str], options: Callable[[], Options]) -> None:
+    """Refuse a key that the composed configuration does not have, or that it has under a `+`.
+
+    `options` gives group -> option -> its keys, asked only where a key is not found.
+    """
+    if isinstance(value := override.value(), dict) and value:
+        for key, _ in leaves(key_of(override), value):
+            _check(override, key, composed, groups, options)
+    else:
+        _check(override, key_of(override), composed, groups, options)
+
+
+def _check(override: Override, key: str, composed: Composed, groups: set[str], options: Callable[[], Options]) -> None:
+    word = override.input_line or ""
+    keys = keys_of(composed.whole)
+    rules = table(composed)
+    if override.is_delete() and key in keys and foreign_class(key, keys) is None:
+        raise InputError(f"{word}: {key} cannot be left out; set it, {key}=<value>.")
+    if override.is_add() and key in keys and not isinstance(override.value(), (dict, list)):
+        raise InputError(f"{word}: {key} is there already; write {word.lstrip('+')}, without the +.")
+    if key in keys or rules.open_above(key) or any(isinstance(keys.get(above), list) for above in above_of(key)):
+        return
+    foreign = foreign_class(key, keys)
+    if foreign is not None and sign(override) in ("+", "++"):
+        return  # its signature is asked when the run starts
+    raise InputError(f"{word}: {_unknown(override, key, composed, groups, options())}")
+
+
+def _unknown(override: Override, key: str, composed: Composed, groups: set[str], options: Options) -> str:
+    """What to write instead of an unknown key."""
+    word = override.input_line or ""
+    keys = keys_of(composed.whole)
+    foreign = foreign_class(key, keys)
+    if foreign is None and (said := _elsewhere(key, composed, options)):
+        return said
+    known = {k for k in keys if not k.startswith("hydra") or key.startswith("hydra")} | table(composed).known
+    candidates = sorted(known - {""}, key=lambda k: (k.count("."), k))
+    found = closest_key(key, candidates)
+    if "." not in key:
+        found = closest(key, {*groups, *(k for k in candidates if "." not in k)}) or found
+    if found is not None:
+        again = _again(override, found) if key == key_of(override) else found
+        also = f" If {foreign} takes it, write +{word}." if foreign else ""
+        return f"there is no key {key}; did you mean {again}?{also}"
+    if foreign is not None:
+        return f"{key} is not among the keys that are set; if {foreign} takes it, write +{word}."
+    return _nothing_like(key, candidates)
+
+
+def _elsewhere(key: str, composed: Composed, options: Options) -> str | None:
+    """`partition=iid has no alpha; partition=dirichlet has it.`, or None."""
+    package, _, name = key.partition(".")
+    group = composed.mounts.get(package, "")
+    having = [f"{group}={option}" for option, keys in options.get(group, {}).items() if name in keys]
+    if not having:
+        return None
+    return (
+        f"{group}={composed.choices[group]} has no {name}; {listed(having)} {'has' if len(having) == 1 else 'have'} it."
+    )
+
+
+def _again(override: Override, key: str) -> str:
+    value = (override.input_line or "").partition("=")[2]
+    plain = "" if sign(override) in ("+", "++") else sign(override)
+    return f"{plain}{key}={value}" if value else f"{plain}{key}"
+
+
+def _nothing_like(key: str, known: Iterable[str]) -> str:
+    parent, _, name = key.rpartition(".")
+    beside = [k.rpartition(".")[2] for k in known if k.rpartition(".")[0] == parent and not k.endswith("_")]
+    where = parent or "the top level"
+    if beside:
+        return f"there is no key {name} in {where}; it has {listed(beside)}."
+    return f"there is no key {key}; --help lists the keys and the options."

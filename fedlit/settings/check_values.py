@@ -1,0 +1,76 @@
+"""Values against the table of ranges: those of the words, and those of a composed configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fedlit.errors import InputError
+from fedlit.settings.comments import Entry
+from fedlit.settings.compose import Composed
+from fedlit.settings.table import Table, table
+from fedlit.settings.words import as_written, key_of, leaves, values
+
+
+def check_word(override: Override, rules: Table) -> None:
+    """Refuse a value out of range, in each choice of a sweep. Interpolations wait for the composed configuration."""
+    if override.is_delete():
+        return
+    key = key_of(override)
+    for value in values(override):
+        whole = [(key, value)] if key in rules.rules else leaves(key, value)
+        for leaf, inner in whole:
+            if leaf in rules.rules and not (isinstance(inner, str) and "${" in inner):
+                check_value(leaf, inner, rules.rules[leaf])
+
+
+def check_composed(composed: Composed) -> None:
+    """Refuse the first value of a configuration that is out of range, or missing (`???`)."""
+    rules = table(composed)
+    for key, rule in rules.rules.items():
+        found = _value(composed.config, key, rule)
+        if found is not _NOT_THERE:
+            check_value(key, found, rule, rules.preset.get(key, ""))
+
+
+def check_value(key: str, value: Any, rule: Entry, source: str = "") -> None:
+    """InputError where `value` is not what the comment of `key` allows; `source` names the file that set it."""
+    if rule.allowed is None or rule.allowed.accepts(value):
+        return
+    written = as_written(value) or "''"
+    where = f" (set by {source})" if source else ""
+    raise InputError(
+        f"{key}={written}{where}: {key} ({rule.meaning}) has to be {rule.allowed.says()}; "
+        f"write for example {key}={_example(value, rule)}."
+    )
+
+
+_NOT_THERE = object()
+
+
+def _value(config: DictConfig, key: str, rule: Entry) -> Any:
+    above, _, name = key.rpartition(".")
+    try:
+        node = OmegaConf.select(config, above) if above else config
+        if not isinstance(node, DictConfig):
+            return _NOT_THERE
+        if OmegaConf.is_missing(node, name):
+            allowed = rule.allowed.says() if rule.allowed else "a value"
+            raise InputError(f"{key} is missing: it is needed ({rule.meaning}), {allowed}; write {key}=<value>.")
+        if name not in node:
+            return _NOT_THERE
+        value = node[name]
+    except OmegaConfBaseException as error:
+        raise InputError(f"{key}: {' '.join(str(error).split())}") from None
+    return OmegaConf.to_container(value, resolve=True) if isinstance(value, DictConfig | ListConfig) else value
+
+
+def _example(value: Any, rule: Entry) -> str:
+    assert rule.allowed is not None
+    if isinstance(value, float) and value.is_integer() and rule.allowed.accepts(int(value)):
+        return str(int(value))  # clients=1e3
+    usable = rule.default not in ("", "null", "???") and "${" not in rule.default and rule.default != as_written(value)
+    return rule.default if usable else rule.allowed.example()

@@ -1,0 +1,148 @@
+"""Classes named by `_target_`: found, checked against the keys that are given, and called."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import os
+from collections.abc import Collection, Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from fedlit.errors import InputError
+from fedlit.settings.closest import closest, listed
+
+_CALL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")  # Hydra's own keys
+
+
+def check_classes(config: DictConfig) -> None:
+    """Check the keys of every class in a configuration that is not fedlit's own against the class's signature.
+
+    InputError where a class cannot be found or has no such argument. What a person's module raises while it is imported
+    passes through, with its trace.
+    """
+    for key, node in _classes(OmegaConf.to_container(config, resolve=True), ""):
+        if not node["_target_"].startswith("fedlit."):
+            check_arguments(locate(node["_target_"], key), key, [name for name in node if name not in _CALL])
+
+
+def build(config: DictConfig | Mapping[str, Any], key: str, **offered: Any) -> Any:
+    """Call the class that `config` names by `_target_` with its other keys; `key` is where it stands, for messages.
+
+    `offered` is what fedlit knows (such as input_shape): each is passed where the class has an argument of that name
+    and the configuration does not set it. With `_partial_: true` the result waits for its remaining arguments. Lists
+    and mappings come as plain ones. InputError where an argument is unknown or missing; what the class itself raises
+    keeps its trace.
+    """
+    plain = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else dict(config)
+    assert isinstance(plain, dict)
+    target = locate(plain["_target_"], key)
+    given = {str(name) for name in plain if name not in _CALL}
+    check_arguments(target, key, given)
+    takes = _arguments(target)
+    extra = {
+        name: value for name, value in offered.items() if takes is not None and name in takes and name not in given
+    }
+    try:
+        waiting = instantiate({"_convert_": "all", **plain, "_partial_": True})
+    except InstantiationException as error:
+        raise error.__cause__ or error from None
+    if plain.get("_partial_"):
+        return waiting
+    if "_args_" not in plain:
+        _check_missing(target, key, {*given, *extra})
+    return waiting(**extra)
+
+
+def locate(path: str, key: str) -> Any:
+    """The class or function at an import path such as `mine.Net`; `key` is where the configuration names it."""
+    names = path.split(".")
+    found: Any = _module(names[0], path, key)
+    for count, name in enumerate(names[1:], start=2):
+        inner = getattr(found, name, None)
+        if inner is None and isinstance(found, ModuleType):
+            inner = _module(".".join(names[:count]), path, key, found)
+        if inner is None:
+            raise InputError(_not_in(path, key, ".".join(names[: count - 1]), name, found))
+        found = inner
+    if not callable(found):
+        raise InputError(f"{key}._target_={path}: this is no class or function; name one, such as {names[0]}.Net.")
+    return found
+
+
+def check_arguments(target: Any, key: str, given: Collection[str]) -> None:
+    """InputError where `target` has no argument of a given name; one with `**kwargs` takes every name."""
+    takes = _arguments(target)
+    if takes is None or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in takes.values()):
+        return
+    names = [name for name, p in takes.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    for name in given:
+        if name not in names:
+            found = closest(name, names)
+            said = f"did you mean {key}.{found}?" if found else f"it takes {listed(names)}."
+            raise InputError(f"{key}.{name}: {_name(target)} has no argument {name}; {said}")
+
+
+def _check_missing(target: Any, key: str, given: Collection[str]) -> None:
+    for name, argument in (_arguments(target) or {}).items():
+        needed = argument.default is argument.empty and argument.kind in (
+            argument.POSITIONAL_OR_KEYWORD,
+            argument.KEYWORD_ONLY,
+        )
+        if needed and name not in given:
+            raise InputError(f"{key}.{name} is missing: {_name(target)} needs it; write {key}.{name}=<value>.")
+
+
+def _arguments(target: Any) -> Mapping[str, inspect.Parameter] | None:
+    try:
+        return inspect.signature(target).parameters
+    except (TypeError, ValueError):  # written in C, without a signature
+        return None
+
+
+def _classes(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(node, dict):
+        if isinstance(node.get("_target_"), str):
+            yield key, node
+        for name, inner in node.items():
+            yield from _classes(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list):
+        for number, inner in enumerate(node):
+            yield from _classes(inner, f"{key}[{number}]")
+
+
+def _module(name: str, path: str, key: str, parent: Any = None) -> ModuleType | None:
+    """The module of that name; None where its parent has no such module; what it raises itself passes through."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
+            raise  # another module, missing in the person's own
+        if parent is not None:
+            return None
+    here = [file[:-3] for file in sorted(os.listdir()) if file.endswith(".py")]
+    found = closest(name, here)
+    said = (
+        f"did you mean {found}.{path.partition('.')[2]}?"
+        if found
+        else f"put {name}.py into this folder, or install it."
+    )
+    raise InputError(
+        f"{key}._target_={path}: there is no module {name} in {os.getcwd()} or installed; {said}"
+    ) from None
+
+
+def _not_in(path: str, key: str, module: str, name: str, found: Any) -> str:
+    names = [n for n in dir(found) if not n.startswith("_")]
+    like = closest(name, names)
+    said = f"did you mean {module}.{like}?" if like else "name a class that stands there."
+    return f"{key}._target_={path}: there is no {name} in {module}; {said}"
+
+
+def _name(target: Any) -> str:
+    return getattr(target, "__qualname__", None) or repr(target)

@@ -1,0 +1,54 @@
+"""The command line in two parts: Hydra's flags, and the words that are composed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra._internal.utils import get_args_parser  # Hydra's own flags have no public parser
+
+from fedlit.errors import InputError
+from fedlit.settings.folders import CONFIG_NAME
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """What was asked for."""
+
+    flags: list[str]
+    words: list[str]
+    multirun: bool
+    runs: bool  # False for --cfg, --info: the words are looked at and nothing is run
+    looks_at_words: bool  # False for --hydra-help, --shell-completion
+    config_name: str
+    config_dir: Path | None
+
+
+def read(arguments: Sequence[str]) -> CommandLine:
+    """Read a command line; flags may stand anywhere among the words. An unknown flag ends with argparse's exit 2."""
+    parser = get_args_parser()
+    parser.prog = "fedlit"
+    args = parser.parse_intermixed_args(list(arguments))
+    if args.config_path is not None:
+        raise InputError("--config-path takes the place of every option of fedlit; write --config-dir to add your own.")
+    if args.experimental_rerun is not None:
+        raise InputError("--experimental-rerun is not supported; write resume=<run folder> to go on with a run.")
+    if args.resolve and args.cfg is None:
+        raise InputError("--resolve goes with --cfg; write --cfg job --resolve.")
+    asked = [f"--{name}" for name in ("run", "multirun", "cfg", "info", "shell_completion") if getattr(args, name)]
+    if len(asked) > 1:
+        raise InputError(f"{' and '.join(asked)} do not go together; write one of them.")
+    words = list(args.overrides)
+    flags = list(arguments)
+    for word in words:
+        flags.remove(word)
+    return CommandLine(
+        flags=flags,
+        words=words,
+        multirun=args.multirun or "hydra.mode=MULTIRUN" in words,
+        runs=args.cfg is None and args.info is None and not args.hydra_help and not args.shell_completion,
+        looks_at_words=not args.hydra_help and not args.shell_completion,
+        config_name=args.config_name or CONFIG_NAME,
+        config_dir=None if args.config_dir is None else Path(args.config_dir).expanduser(),
+    )

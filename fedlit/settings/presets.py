@@ -1,0 +1,48 @@
+"""What presets (`experiment=`, `debug=`) set all over the configuration, and whether it fits the options chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from hydra.core.override_parser.types import Override
+
+from fedlit.errors import InputError
+from fedlit.settings.closest import closest_key
+from fedlit.settings.compose import Composed
+from fedlit.settings.table import foreign_class, keys_of, table
+from fedlit.settings.words import key_of
+
+
+def check_presets(composed: Composed) -> None:
+    """Refuse a preset (a person's `experiment=` file) that sets a key which the options it chooses do not have."""
+    rules = table(composed)
+    for key, preset in _unknown(composed).items():
+        found = closest_key(key, sorted(rules.known))
+        said = f"did you mean {found}?" if found else "take it out, or choose an option that has it."
+        raise InputError(f"{preset}: it sets {key}, which is no key of the options chosen; {said}")
+
+
+def left_over(options: Sequence[Override], bases: Sequence[Composed]) -> list[str]:
+    """Words that take out what a preset set for its own choice where another option was chosen beside it.
+
+    `experiment=paper model=mlp`, and paper sets `model.channels` for the cnn that it chooses itself.
+    """
+    chosen = {key_of(option) for option in options if not option.is_delete()}
+    packages = tuple(f"{package}." for package, choice in bases[0].mounts.items() if choice in chosen)
+    unknown = [{key for key in _unknown(base) if key.startswith(packages)} for base in bases]
+    return taken_out(sorted(set.intersection(*unknown)))
+
+
+def taken_out(keys: Iterable[str]) -> list[str]:
+    """Words that delete keys. Hydra deletes none that is null or not there, so each is set before."""
+    return [word for key in keys for word in (f"++{key}=0", f"~{key}")]
+
+
+def _unknown(composed: Composed) -> dict[str, str]:
+    """The keys that presets set and no option chosen has: key -> preset."""
+    rules, keys = table(composed), keys_of(composed.config)
+    return {
+        key: preset
+        for key, preset in rules.preset.items()
+        if key in keys and key not in rules.known and not rules.open_above(key) and foreign_class(key, keys) is None
+    }

@@ -1,0 +1,69 @@
+"""metrics.jsonl: one line a round, `{"round": 3, "global/test/accuracy": 0.91, ...}`, each round once.
+
+Every line is valid JSON, which has no NaN and no infinity: both are written as null, and read as NaN.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from numbers import Integral
+from pathlib import Path
+
+import numpy as np
+
+from fedlit.tracking.atomic import write_text
+from fedlit.tracking.logger import About, Logger, Row
+
+NAME = "metrics.jsonl"
+
+
+class MetricsFile(Logger):
+    """Writes `metrics.jsonl` into the run folder; a line is handed to the operating system as its round ends, so it
+    outlives a kill of this process."""
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._last = 0
+
+    def start(self, about: About) -> None:
+        """Drops the rows of rounds that will come again, and a line cut by a kill."""
+        self._path, self._last = about.folder / NAME, about.resumed_after
+        rows = read(self._path) if self._path.exists() else []
+        write_text(self._path, "".join(_line(row) for row in rows if row["round"] <= about.resumed_after))
+
+    def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
+        """Raises ValueError where a round comes twice or after a later one."""
+        assert self._path is not None, "start() comes first"
+        if number <= self._last:
+            raise ValueError(f"round {number} was told to {NAME} after round {self._last}")
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(_line({"round": number, **row}))
+        self._last = number
+
+
+def read(path: Path) -> list[Row]:
+    """The rows of a metrics file, each with its "round"; null becomes NaN, and a line cut by a kill is no row."""
+    rows = []
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict) and "round" in row:
+                rows.append({name: math.nan if value is None else value for name, value in row.items()})
+    return rows
+
+
+def _line(row: Row) -> str:
+    return json.dumps({name: plain(value) for name, value in row.items()}, allow_nan=False) + "\n"
+
+
+def plain(value: float) -> float | int | None:
+    """The number as JSON has it (numpy's and torch's scalars too): an int, a finite float, or None."""
+    if isinstance(value, Integral):
+        return int(value)
+    value = float(value)
+    return value if math.isfinite(value) else None

@@ -1,0 +1,121 @@
+"""How the training data lies with the clients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fedlit.tracking.canvas import BLUE, INK, ORANGE, label_classes, new_figure, tidy
+from fedlit.tracking.logger import SHOWN_CLIENTS, About
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def partition_figure(about: About) -> Figure:
+    """Sizes beside the heatmap of clients and classes.
+
+    Up to `SHOWN_CLIENTS` clients: a bar a client, cut by class where there are few. More: how many clients have how
+    many samples, beside the heatmap of those shown. Without classes, sizes alone.
+    """
+    columns = 1 if about.histogram is None else 2
+    figure = new_figure(1 + 5.2 * columns, _height(about))
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    _draw_sizes(axes[0], about)
+    if about.histogram is not None:
+        _draw_heatmap(axes[1], about.histogram, about.label_names, len(about.sizes))
+    figure.suptitle(f"{int(about.sizes.sum()):,} training samples of {len(about.sizes):,} clients", fontsize=12)
+    return figure
+
+
+def heatmap_figure(about: About) -> Figure:
+    """The heatmap of clients and classes alone; where the data has no classes, the sizes."""
+    figure = new_figure(6, _height(about))
+    axes = figure.subplots()
+    if about.histogram is None:
+        _draw_sizes(axes, about)
+    else:
+        _draw_heatmap(axes, about.histogram, about.label_names, len(about.sizes))
+    return figure
+
+
+def _height(about: About) -> float:
+    return float(np.clip(0.22 * min(len(about.sizes), SHOWN_CLIENTS) + 1.6, 3.6, 9))
+
+
+def _draw_sizes(axes: Axes, about: About) -> None:
+    if len(about.sizes) > SHOWN_CLIENTS:
+        _draw_size_counts(axes, about.sizes)
+    else:
+        _draw_shards(axes, about.sizes, about.histogram, about.label_names)
+
+
+def _draw_shards(axes: Axes, sizes: np.ndarray, histogram: np.ndarray | None, names: Sequence[str] | None) -> None:
+    clients = np.arange(len(sizes))
+    few = histogram is not None and histogram.shape[1] <= 20
+    if histogram is not None and few:
+        left = np.zeros(len(sizes))
+        for label, color in enumerate(_colors(histogram.shape[1])):
+            name = names[label] if names else str(label)
+            axes.barh(clients, histogram[:, label], left=left, height=0.85, color=color, label=name)
+            left = left + histogram[:, label]
+        axes.figure.legend(loc="outside lower center", ncols=10, fontsize=8, frameon=False, handlelength=0.9)
+    else:
+        axes.barh(clients, sizes, height=0.85, color=BLUE)
+    axes.set(xlabel="training samples", ylabel="client", title="samples a client" + (", by class" if few else ""))
+    axes.set_ylim(len(sizes) - 0.5, -0.5)
+    _label_clients(axes, len(sizes))
+    tidy(axes, grid="x")
+
+
+def _draw_size_counts(axes: Axes, sizes: np.ndarray) -> None:
+    wide = sizes.max() > 50 * max(np.median(sizes), 1)
+    low, high = int(sizes.min()), int(sizes.max())
+    if wide:
+        edges = np.geomspace(max(low, 1), high + 1, 40).tolist()
+        axes.set_xscale("log")
+    else:
+        edges = np.linspace(low - 0.5, high + 0.5, min(high - low + 2, 41)).tolist()
+    axes.hist(np.maximum(sizes, 1) if wide else sizes, bins=edges, color=BLUE, alpha=0.9)
+    axes.axvline(np.median(sizes), color=ORANGE, linewidth=1.5, label=f"median {np.median(sizes):,.0f}")
+    span = f"{low:,} to {high:,}" if low < high else f"{low:,}"
+    axes.set(xlabel="training samples", ylabel="clients", title=f"clients of {span} samples")
+    axes.legend(fontsize=9, frameon=False)
+    tidy(axes, grid="y")
+
+
+def _draw_heatmap(axes: Axes, histogram: np.ndarray, names: Sequence[str] | None, clients: int) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    shown, classes = histogram.shape
+    # by share: with unequal clients the largest would leave the others white, and sizes are drawn beside it
+    shares = histogram / np.maximum(histogram.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, aspect="auto", interpolation="nearest")
+    if shown <= 30 and classes <= 12:
+        for client, label in np.ndindex(histogram.shape):
+            count = histogram[client, label]
+            if count:
+                ink = "white" if shares[client, label] > 0.6 * shares.max() else INK
+                axes.text(label, client, f"{count}", ha="center", va="center", color=ink, fontsize=7)
+    which = "clients and classes" if shown == clients else f"{shown} of {clients:,} clients, and classes"
+    axes.set(xlabel="class", ylabel="client", title=which)
+    label_classes(axes.xaxis, classes, names, slanted=True)
+    _label_clients(axes, shown)
+    axes.spines[:].set_visible(False)
+    bar = axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, aspect=30, format=PercentFormatter(1, 0))
+    bar.set_label("share of the client's samples", fontsize=9)
+    bar.outline.set_visible(False)
+
+
+def _colors(classes: int) -> list[Any]:
+    from matplotlib import colormaps
+
+    return [colormaps["tab10" if classes <= 10 else "tab20"](label) for label in range(classes)]
+
+
+def _label_clients(axes: Axes, shown: int) -> None:
+    step = max(1, -(-shown // 20))
+    axes.set_yticks(range(0, shown, step))

@@ -1,0 +1,143 @@
+"""A run on the terminal: one live display where there is a terminal, plain lines where there is none."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import TextIO
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from fedlit.errors import InputError
+from fedlit.tracking import words
+from fedlit.tracking.headline import headline
+from fedlit.tracking.logger import About, Logger, Loggers, Row, Summary
+
+
+def progress(show: str = "auto") -> Logger:
+    """The logger that shows a run on stdout: "rich", "plain", "none", or "auto": rich on a terminal, else plain."""
+    if show == "auto":
+        terminal = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+        show = "rich" if terminal else "plain"
+    if show == "rich":
+        return RichProgress()
+    if show == "plain":
+        return PlainProgress()
+    if show == "none":
+        return Loggers()
+    raise InputError(f"progress={show}: write auto, rich, plain or none")
+
+
+class PlainProgress(Logger):
+    """A line a round, at most one in `every` seconds, and the last; for files, pipes and notebooks."""
+
+    def __init__(self, every: float = 1.0, clock: Callable[[], float] = time.monotonic):
+        """
+        Args:
+            every: least time between two lines, seconds.
+            clock: gives the time, seconds.
+        """
+        self.every, self._clock = every, clock
+        self._printed = -float("inf")
+        self._held: str | None = None  # the newest line, while it is not printed
+
+    def start(self, about: About) -> None:
+        self._about = about
+        print(words.opening(about), flush=True)
+
+    def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
+        self._held = words.round_line(number, self._about.rounds, row)
+        if self._clock() - self._printed >= self.every or number == self._about.rounds:
+            self._print_held()
+
+    def finish(self, summary: Summary) -> None:
+        self._print_held()
+        print(words.closing(self._about, summary), flush=True)
+
+    def close(self) -> None:
+        self._print_held()  # an error in the next round: this is how far it came
+
+    def _print_held(self) -> None:
+        if self._held is not None:
+            print(self._held, flush=True)
+            self._held, self._printed = None, self._clock()
+
+
+class RichProgress(Logger):
+    """Two bars, rounds and the clients of the round, with the newest main metric and the time left."""
+
+    def __init__(self, console: Console | None = None):
+        self._console = console or Console(force_terminal=True, highlight=False)
+        self._display: Progress | None = None
+        self._size = 1
+        self._streams: list[tuple[logging.StreamHandler[TextIO], TextIO]] = []
+
+    def start(self, about: About) -> None:
+        self._about = about
+        name, _, facts = words.opening(about).partition("\n")
+        self._console.print(name, style="bold", markup=False, soft_wrap=True)
+        self._console.print(facts, markup=False, soft_wrap=True)
+        self._display = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[count]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("[bold]{task.fields[metric]}"),
+            console=self._console,
+            speed_estimate_period=3600,  # rich's 30 seconds know nothing where a round takes a minute
+        )
+        done = about.resumed_after
+        self._rounds = self._display.add_task(
+            "rounds", completed=done, total=about.rounds, count=f"{done}/{about.rounds}", metric=""
+        )
+        self._clients = self._display.add_task("clients", total=None, count="", metric="")
+        self._begin(self._display)
+
+    def cohort(self, number: int, size: int) -> None:
+        self._size = size
+        if self._display is not None:
+            self._display.reset(self._clients, total=size, count=f"0/{size}", metric="")
+
+    def client_done(self, number: int, done: int) -> None:
+        if self._display is not None:
+            self._display.update(self._clients, completed=done, count=f"{done}/{self._size}")
+            # the bar of rounds moves within a round, so that the time left is known before a long first one ends
+            self._display.update(self._rounds, completed=number - 1 + done / max(self._size, 1))
+
+    def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
+        if self._display is not None:
+            self._display.update(self._rounds, completed=number, count=f"{number}/{self._about.rounds}")
+            name = headline(row)
+            if name is not None:
+                self._display.update(self._rounds, metric=f"{name} {words.figure(row[name])}")
+
+    def finish(self, summary: Summary) -> None:
+        self.close()
+        self._console.print(words.closing(self._about, summary), markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Stops the display and gives the cursor back."""
+        if self._display is not None:
+            self._display.remove_task(self._clients)
+            self._display.stop()
+            self._display = None
+        for handler, stream in self._streams:
+            handler.setStream(stream)
+        self._streams = []
+
+    def _begin(self, display: Progress) -> None:
+        # rich puts what is printed above its bars; log handlers that hold the bare stream are led the same way
+        bare = sys.stdout, sys.stderr
+        display.start()
+        for handler in logging.getLogger().handlers:
+            for old, new in zip(bare, (sys.stdout, sys.stderr), strict=True):
+                if isinstance(handler, logging.StreamHandler) and handler.stream is old and new is not old:
+                    handler.setStream(new)
+                    self._streams.append((handler, old))

@@ -1,0 +1,65 @@
+"""summary.json: what came out of a run, in a few numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fedlit.tracking.atomic import write_text
+from fedlit.tracking.headline import best_row, choosing
+from fedlit.tracking.logger import Row, Summary
+from fedlit.tracking.metrics_file import plain
+
+NAME = "summary.json"
+
+
+def summarise(rows: Sequence[Row], folder: Path, seconds: float | None = None) -> Summary:
+    """What came out of a run.
+
+    Args:
+        rows: as in metrics.jsonl, each with its "round"; of all rounds, also those before a resume.
+        folder: the run folder.
+        seconds: how long the run took; None: the sum of the rounds' `time/...`, which counts every start of the run.
+
+    Returns:
+        "rounds" completed; "last", the last row; "best", with "round", "metric", "value", "chosen_by" ("validation" or
+        "test") and "test", the same metric on test data in that round (None where no accuracy and no loss was
+        measured); "seconds"; "failed" and "dropped", clients over all rounds; "folder". Valid JSON: null for NaN.
+    """
+    if seconds is None:
+        seconds = sum(_total(rows, name) for name in {name for row in rows for name in row if name.startswith("time/")})
+    return {
+        "rounds": int(rows[-1]["round"]) if rows else 0,
+        "last": {name: plain(value) for name, value in rows[-1].items()} if rows else {},
+        "best": _best(rows),
+        "seconds": round(seconds, 3),
+        "failed": int(_total(rows, "cohort/failed")),
+        "dropped": int(_total(rows, "cohort/dropped")),
+        "folder": str(folder),
+    }
+
+
+def write(summary: Summary, folder: Path) -> None:
+    """Writes summary.json into the run folder, all or nothing."""
+    write_text(folder / NAME, json.dumps(summary, indent=2, allow_nan=False) + "\n")
+
+
+def _best(rows: Sequence[Row]) -> dict[str, Any] | None:
+    choice = choosing(rows)
+    if choice is None:
+        return None
+    name, chosen_by = choice
+    row = best_row(rows, name)
+    return {
+        "round": int(row["round"]),
+        "metric": name,
+        "value": plain(row[name]),
+        "chosen_by": chosen_by,
+        "test": plain(row.get(name.replace("/validation/", "/test/"), float("nan"))),
+    }
+
+
+def _total(rows: Sequence[Row], name: str) -> float:
+    return sum(value for row in rows if (value := plain(row.get(name, 0))) is not None)

@@ -1,0 +1,174 @@
+"""TensorBoard events in the run folder; the x-axis is the round. Needs `tensorboard`; costs two seconds to import.
+
+Beside all numbers of a round: a picture of the partition and of the confusion matrix, the configuration with the final
+metric (HPARAMS tab), and charts of the spread over clients (CUSTOM SCALARS tab): the mean with a band of one standard
+deviation to both sides, and mean, worst client and worst tenth as lines. TensorBoard draws a band between numbers that
+it was given, so these stand under `spread/`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fedlit.errors import InputError
+from fedlit.tracking.canvas import pixels
+from fedlit.tracking.confusion_figure import confusion_figure
+from fedlit.tracking.headline import headline
+from fedlit.tracking.logger import About, Logger, Row, Summary
+from fedlit.tracking.partition_figure import heatmap_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch.utils.tensorboard import SummaryWriter
+
+_GROUPS = ("data", "partition", "model", "optimizer", "aggregator", "sampler")
+_NUMBERS = ("clients", "rounds", "participation", "local_epochs", "batch_size", "seed")
+_LINES = ("mean", "worst", "worst_decile")
+
+
+class TensorBoard(Logger):
+    """Each round once, also after a kill and a resume: rounds that come again are purged from what was written."""
+
+    def __init__(self, picture_every: float = 5.0):
+        """
+        Args:
+            picture_every: least time between two pictures of the confusion matrix, seconds: one costs a tenth of a
+                second to draw. The first is always shown, and the last.
+        """
+        self.picture_every = picture_every
+        self._drawn = -float("inf")
+        self._held: tuple[int, np.ndarray] | None = None  # round and newest confusion matrix, while it is not drawn
+        self._writer: SummaryWriter | None = None
+        self._spreads: set[str] = set()
+        self._compared = False  # whether the configuration stands in the HPARAMS tab
+
+    def start(self, about: About) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise InputError(
+                f"logger=tensorboard cannot be imported ({error}): pip install tensorboard, or write logger=none"
+            ) from error
+        self._about = about
+        _leave_this_second(about.folder)
+        fresh = about.resumed_after == 0
+        # TensorBoard drops what older files of the folder have from this step on (0: the pictures before round 1 too)
+        self._writer = SummaryWriter(str(about.folder), purge_step=0 if fresh else about.resumed_after + 1)
+        if fresh:
+            self._picture("partition", heatmap_figure(about), 0)
+        self._writer.flush()
+
+    def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
+        assert self._writer is not None, "start() comes first"
+        for name, value in row.items():
+            self._writer.add_scalar(name, value, number)
+        self._add_spreads(number, row)
+        if "confusion" in pictures:
+            self._held = number, pictures["confusion"]
+            if time.monotonic() - self._drawn >= self.picture_every:
+                self._draw_held()
+        self._compare(row)
+        self._writer.flush()
+
+    def finish(self, summary: Summary) -> None:
+        from torch.utils.tensorboard.summary import hparams
+
+        if summary["rounds"] >= self._about.rounds:
+            *_, ended = hparams({}, {})
+            self._add(ended)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._draw_held()
+            self._writer.close()
+            self._writer = None
+
+    def _add(self, message: Any, number: int | None = None) -> None:
+        # `add_hparams` would open a run of its own beside this one, and `add_custom_scalars` knows no rounds
+        assert self._writer is not None, "start() comes first"
+        self._writer._get_file_writer().add_summary(message, number)
+
+    def _draw_held(self) -> None:
+        if self._held is not None:
+            number, counts = self._held
+            self._picture("confusion", confusion_figure(counts, self._about.label_names), number)
+            self._held, self._drawn = None, time.monotonic()
+
+    def _picture(self, name: str, figure: Figure, number: int) -> None:
+        assert self._writer is not None
+        self._writer.add_image(name, pixels(figure), number, dataformats="HWC")
+
+    def _add_spreads(self, number: int, row: Row) -> None:
+        assert self._writer is not None
+        names = [name[: -len("/std")] for name in row if name.startswith("clients/") and name.endswith("/std")]
+        for name in names:
+            mean, std = row[f"{name}/mean"], row[f"{name}/std"]
+            self._writer.add_scalar(f"spread/{name}/mean_minus_std", mean - std, number)
+            self._writer.add_scalar(f"spread/{name}/mean_plus_std", mean + std, number)
+        if not self._spreads.issuperset(names):  # TensorBoard goes by the newest layout
+            self._spreads.update(names)
+            self._add(_layout(sorted(self._spreads)), number)
+
+    def _compare(self, row: Row) -> None:
+        """Once a start, with the first round that was evaluated: so runs that still go can be compared as well."""
+        from torch.utils.tensorboard.summary import hparams
+
+        name = headline(row)
+        if self._compared or name is None:
+            return
+        self._compared = True
+        # no number is written here: TensorBoard shows the newest of the scalar of that name in the same run
+        experiment, started, _ = hparams(hyperparameters(self._about.config), {name: row[name]})
+        self._add(experiment)
+        self._add(started)
+
+
+def hyperparameters(config: Mapping[str, Any]) -> dict[str, int | float | str | bool]:
+    """What tells runs apart, flat: {"clients": 10, "partition": "Dirichlet", "partition.alpha": 0.5, ...}.
+
+    A group stands for its class's name. Lists and nulls are left out, and so are groups that say how and where a run is
+    computed and not what.
+    """
+    flat = {name: config[name] for name in _NUMBERS if name in config}
+    for group in _GROUPS:
+        _flatten(config.get(group), group, flat)
+    return {name: value for name, value in flat.items() if isinstance(value, (int, float, str))}
+
+
+def _flatten(value: Any, name: str, flat: dict[str, Any]) -> None:
+    if not isinstance(value, Mapping):
+        flat[name] = value
+        return
+    if "_target_" in value:
+        flat[name] = str(value["_target_"]).rpartition(".")[2]
+    for key, part in value.items():
+        if not key.startswith("_"):
+            _flatten(part, f"{name}.{key}", flat)
+
+
+def _layout(names: list[str]) -> Any:
+    """The charts of the CUSTOM SCALARS tab for names such as "clients/received/accuracy"."""
+    from torch.utils.tensorboard.summary import custom_scalars
+
+    charts: dict[str, dict[str, list[Any]]] = {}
+    for name in names:
+        model, _, metric = name.removeprefix("clients/").partition("/")
+        band = [f"{name}/mean", f"spread/{name}/mean_minus_std", f"spread/{name}/mean_plus_std"]
+        charts.setdefault(f"clients/{model}: mean and one standard deviation", {})[metric] = ["Margin", band]
+        lines = [f"^{re.escape(name)}/({'|'.join(_LINES)})$"]
+        charts.setdefault(f"clients/{model}: mean, worst tenth, worst client", {})[metric] = ["Multiline", lines]
+    return custom_scalars(charts)
+
+
+def _leave_this_second(folder: Path) -> None:
+    """Event files are read in the order of their names, which tell whole seconds: a new one must not share the
+    second of the newest, else a resume within it may be read before what it continues."""
+    now = time.time()
+    if any(file.name.split(".")[3] == f"{int(now):010d}" for file in folder.glob("events.out.tfevents.*")):
+        time.sleep(int(now) + 1 - now)

@@ -1,0 +1,50 @@
+"""What one client needs for one round: small and picklable, with no model, module or server state in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedlit.round import Round
+
+Stage = Literal["train", "validation", "test"]
+_NONE = np.empty(0, dtype=np.int64)
+
+
+@dataclass
+class Job:
+    client: int
+    round: Round
+    batch_size: int
+    epochs: int
+    train: np.ndarray  # (n,) its samples in the training set
+    validation: np.ndarray = field(default_factory=lambda: _NONE)  # (v,) its validation samples, in the training set
+    test: np.ndarray = field(default_factory=lambda: _NONE)  # (t,) its test samples, in the set of local tests
+
+    def indices(self, stage: Stage) -> np.ndarray:
+        return {"train": self.train, "validation": self.validation, "test": self.test}[stage]
+
+    def batches(self, call: int, epoch: int, drop_single: bool) -> list[np.ndarray]:
+        """The epoch's batches of the round's `call`-th fit, in a keyed order: the last one may be smaller.
+
+        Args:
+            drop_single: leave out a last batch of one sample (batch normalisation cannot train on one).
+        """
+        order = self.round.generator("batches", self.client, call, epoch).permutation(self.train)
+        cut = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+        return cut[:-1] if drop_single and cut and len(cut[-1]) == 1 < self.batch_size else cut
+
+    def key(self, *what: str | int) -> int:
+        """A 62-bit number for the draws of this client in this round, as `what`."""
+        return int(self.round.generator(*what, self.client).integers(2**62))
+
+    def draw(self, kind: Literal["normal", "uniform"], what: str, call: int, like: Tensor) -> Tensor:
+        """Random numbers of `like`'s shape without its first axis."""
+        rng = self.round.generator("draw", what, self.client, call)
+        shape = like.shape[1:]
+        found = rng.standard_normal(shape) if kind == "normal" else rng.random(shape)
+        return torch.as_tensor(found, dtype=like.dtype, device=like.device)

@@ -1,0 +1,160 @@
+"""Tables of several sites."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedlit.data.csv_sites import csv_sites
+from fedlit.errors import InputError
+
+RNG = np.random.default_rng(3)
+
+
+@pytest.fixture
+def wards(tmp_path: Path) -> Path:
+    """Two wards, 40 and 20 rows: age, weight (often missing), an identifier, and who is ill."""
+    for name, n, age in (("north", 40, 60), ("south", 20, 30)):
+        with (tmp_path / f"ward_{name}.csv").open("w") as file:
+            file.write("age, weight,id,ill\n")
+            for i in range(n):
+                weight = "?" if i % 3 == 0 else "" if i % 7 == 1 else f"{RNG.normal(70, 9):.2f}"
+                file.write(f"{RNG.normal(age, 5):.2f},{weight},{name}{i},{('no', 'yes')[i % 4 == 0]}\n")
+    return tmp_path
+
+
+def by_hand(folder: Path) -> dict[str, list[dict[str, str]]]:
+    """The rows by the csv module."""
+    found = {}
+    for name in ("north", "south"):
+        with (folder / f"ward_{name}.csv").open() as file:
+            found[name] = list(csv.DictReader(file, skipinitialspace=True))
+    return found
+
+
+def load(folder: Path, **options: object):
+    return csv_sites(**{"path": f"{folder}/ward_*.csv", "target": "ill", "drop": ["id"], **options})
+
+
+def test_sites_and_classes_and_the_share_of_tests(wards: Path) -> None:
+    source = load(wards)
+    assert source.site_names == ["north", "south"] and source.label_names == ["no", "yes"] and source.classes == 2
+    assert source.input_shape == (2,)
+    for site, (no, yes) in enumerate(((30, 10), (15, 5))):
+        test = source.test.labels()[source.test_sites == site]
+        train = source.train.labels()[source.train_sites == site]
+        assert np.bincount(test).tolist() == [round(no * 0.2), round(yes * 0.2)]
+        assert np.bincount(train).tolist() == [no - round(no * 0.2), yes - round(yes * 0.2)]
+
+
+def test_statistics_are_those_of_the_training_rows_of_all_sites_and_missing_is_the_mean(wards: Path) -> None:
+    source = load(wards)
+    train, test = source.train.tensors[0].numpy().astype(float), source.test.tensors[0].numpy().astype(float)
+    rows = [row for ward in by_hand(wards).values() for row in ward]
+    ages = sorted(float(row["age"]) for row in rows)
+    np.testing.assert_allclose([train[:, 0].mean(), train[:, 0].std()], [0, 1], atol=1e-5)
+    # one line takes all standardised ages back to the ages, and its two numbers are the training rows' statistics
+    both = np.sort(np.concatenate([train[:, 0], test[:, 0]]))
+    slope, offset = np.polyfit(both, ages, 1)
+    np.testing.assert_allclose(both * slope + offset, ages, atol=1e-3)
+    absent = sum(row["weight"] in ("?", "") for row in rows)
+    weights = np.concatenate([train[:, 1], test[:, 1]])
+    assert (weights == 0).sum() == absent
+    present = train[train[:, 1] != 0, 1]
+    np.testing.assert_allclose([present.mean(), present.std()], [0, 1], atol=1e-5)
+
+
+def test_indicators_mark_what_is_missing(wards: Path) -> None:
+    source = load(wards, indicators=True)
+    assert source.input_shape == (3,)  # age has no missing value
+    for samples in (source.train, source.test):
+        x = samples.tensors[0]
+        assert ((x[:, 1] == 0) == (x[:, 2] == 1)).all() and set(x[:, 2].tolist()) == {0, 1}
+
+
+def test_the_same_rows_are_tested_each_time_and_whatever_other_sites_there_are(wards: Path) -> None:
+    both, again, south = load(wards), load(wards), load(wards, sites=["south"])
+    assert np.array_equal(both.test.tensors[0], again.test.tensors[0])
+    alone, among = south.test.tensors[0][:, 0].numpy(), both.test.tensors[0][both.test_sites == 1][:, 0].numpy()
+    assert np.corrcoef(alone, among)[0, 1] > 0.9999  # another standardisation, the same rows
+
+
+@pytest.mark.parametrize(
+    ("cells", "options", "targets", "classes", "names"),
+    [
+        ("0 2 2 0", {}, [0, 1, 1, 0], 2, ["0", "2"]),
+        ("0 3 1 0", {"target_above": 0}, [0, 1, 1, 0], 2, ["at most 0", "above 0"]),
+        ("b a b b", {}, [1, 0, 1, 1], 2, ["a", "b"]),
+        ("0.5 1 2 0.5", {}, [0.5, 1, 2, 0.5], None, None),
+    ],
+)
+def test_targets(
+    tmp_path: Path, cells: str, options: dict, targets: list[float], classes: int | None, names: list[str] | None
+) -> None:
+    (tmp_path / "a.txt").write_text("".join(f"{i};{cell}\n" for i, cell in enumerate(cells.split())))
+    source = csv_sites(f"{tmp_path}/*.txt", header=False, separator=";", test_fraction=0.5, **options)
+    order = np.concatenate([source.train.tensors[0][:, 0], source.test.tensors[0][:, 0]]).argsort()
+    found = np.concatenate([source.train.tensors[1], source.test.tensors[1]])[order]
+    assert found.tolist() == targets and source.classes == classes and source.label_names == names
+
+
+def test_rows_without_a_target_are_left_out_and_that_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n" + "1,0\n2,?\n3,1\n4,NaN\n5,0\n6,1\n")
+    with caplog.at_level(logging.WARNING):
+        source = csv_sites(f"{tmp_path}/*.csv", test_fraction=0.5)
+    assert len(source.train) + len(source.test) == 4 and "2 rows without a target" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "said"),
+    [
+        ("x,y\n1,0\n2\n", {}, "cannot be read as a table"),
+        ("", {}, "0 rows"),
+        ("x,y\n", {}, "0 rows"),
+        ("x;y\n1;0\n", {}, "1 columns"),
+        ("x,y\n1,0\nold,1\n", {}, "row 2 has 'old' in column x"),
+        ("x,y\n1,0\ninf,1\n", {}, "row 2 has 'inf' in column x"),
+        ("x,y\n1,0\n", {"target": "z"}, "data.target=z is no column"),
+        ("x,y\n1,0\n", {"target": 2}, "write a number from 0 to 1 or one of x, y"),
+        ("x,y\n1,0\n", {"drop": ["q"]}, "data.drop=q"),
+        ("x,y\n1,a\n2,b\n", {"target_above": 0}, "data.target_above=null"),
+        ("x,y\n1,0\n", {}, "leaves 1 for training and 0 for the test"),
+        ("x,y\n1,?\n", {}, "no row with a target"),
+    ],
+)
+def test_files_and_options_that_do_not_fit_are_refused(tmp_path: Path, content: str, options: dict, said: str) -> None:
+    (tmp_path / "a.csv").write_text(content)
+    with pytest.raises(InputError, match=said):
+        csv_sites(f"{tmp_path}/*.csv", **options)
+
+
+def test_sites_with_other_columns_are_refused(wards: Path) -> None:
+    (wards / "ward_west.csv").write_text("age,ill\n3,no\n")
+    with pytest.raises(InputError, match=r"ward_west.csv has other columns than .*ward_north.csv"):
+        load(wards)
+
+
+def test_missing_files_are_named_with_the_command_that_gets_them(tmp_path: Path) -> None:
+    (tmp_path / "ward_a.csv").write_text("x,y\n1,0\n")
+    with pytest.raises(InputError) as raised:
+        csv_sites(
+            "ward_*.csv", sites=["a", "b", "c"], root=tmp_path, download_from="https://example.org/wards/ward_*.csv"
+        )
+    said = str(raised.value)
+    assert f"{tmp_path}/ward_b.csv, {tmp_path}/ward_c.csv" in said and "ward_a" not in said
+    assert said.endswith(f"curl --create-dirs -o '{tmp_path}/ward_#1.csv' 'https://example.org/wards/ward_{{b,c}}.csv'")
+
+
+@pytest.mark.parametrize("path", [None, "wards/a.csv", "*/a.csv", "wards/*_*.csv"])
+def test_a_path_without_a_place_for_the_site_is_refused(path: str | None) -> None:
+    with pytest.raises(InputError, match="data.path='<folder>/\\*.csv'"):
+        csv_sites(path)
+
+
+def test_no_file_at_all(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="There is no file"):
+        csv_sites("*.csv", root=tmp_path)

@@ -1,0 +1,80 @@
+"""The data sets themselves, where FEDLIT_DATA names a folder that has them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+import fedlit
+from fedlit.data import torchvision_sets
+from fedlit.data.csv_sites import csv_sites
+from fedlit.data.npz import npz
+
+FOLDER = Path(fedlit.__file__).parents[1] / "conf" / "data"
+
+
+def wanted(root: Path, *names: str) -> list[Path]:
+    files = [root / name for name in names]
+    for file in files:
+        if not file.is_file():
+            pytest.skip(f"needs {file.name} in the folder that FEDLIT_DATA names")
+    return files
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "size"),
+    [("mnist", (1, 28, 28), 60_000), ("fashion_mnist", (1, 28, 28), 60_000), ("cifar10", (3, 32, 32), 50_000)],
+)
+def test_the_configured_mean_and_deviation_are_the_training_images(
+    data_root: Path, name: str, shape: tuple[int, ...], size: int
+) -> None:
+    (file,) = wanted(data_root, f"{name}.npz")
+    config = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+    source = getattr(torchvision_sets, name)(path=file, normalize=config["normalize"])
+    assert (len(source.train), len(source.test), source.classes) == (size, 10_000, 10)
+    assert source.input_shape == shape
+    x, _ = source.train.batch(np.arange(0, size, 5))
+    assert x.mean((0, 2, 3)).abs().max() < 0.01 and (x.std((0, 2, 3)) - 1).abs().max() < 0.01
+
+
+def test_batches_of_cifar10_are_cut_quickly(data_root: Path) -> None:
+    (file,) = wanted(data_root, "cifar10.npz")
+    source = npz(file, normalize=[0.5, 0.5])
+    parts = np.random.default_rng(0).integers(0, 50_000, (100, 128))
+    start = time.perf_counter()
+    for _ in source.train.batches(parts):
+        pass
+    assert time.perf_counter() - start < 2  # 0.1 s on two idle cores
+
+
+def test_writers_of_mnist_are_natural_clients(data_root: Path, tmp_path: Path) -> None:
+    images, writers = (np.load(file) for file in wanted(data_root, "mnist.npz", "mnist_writers.npz"))
+    chosen = slice(0, 5000)
+    arrays = {name: images[name][chosen] for name in ("x_train", "y_train", "x_test", "y_test")}
+    sites = {f"sites_{part}": writers[f"{part}_writer"][chosen] for part in ("train", "test")}
+    np.savez(tmp_path / "writers.npz", **arrays, **sites)
+    source = npz(tmp_path / "writers.npz")
+    assert len(source.site_names) == len(np.unique(sites["sites_train"]))
+    assert [source.site_names[s] for s in source.train_sites[:50]] == [str(w) for w in sites["sites_train"][:50]]
+
+
+def test_heart_disease_in_four_hospitals(data_root: Path) -> None:
+    names = ["cleveland", "hungarian", "switzerland", "va"]
+    wanted(data_root, *(f"processed.{name}.data" for name in names))
+    config = OmegaConf.load(FOLDER / "heart_disease_4_hospitals.yaml")
+    config.root = str(data_root)
+    options = OmegaConf.to_container(config, resolve=True)
+    options.pop("_target_")
+    source = csv_sites(**options)
+    assert source.site_names == names and source.input_shape == (13,) and source.classes == 2
+    both = np.concatenate([source.train_sites, source.test_sites])
+    assert np.bincount(both).tolist() == [303, 294, 123, 200]
+    ill = np.concatenate([source.train.labels(), source.test.labels()])
+    assert [int(ill[both == site].sum()) for site in range(4)] == [139, 106, 115, 149]
+    x, _ = source.train.batch(np.arange(len(source.train)))
+    assert np.isfinite(x.numpy()).all() and x.mean(0).abs().max() < 1e-5

@@ -1,0 +1,116 @@
+"""Where the class labels of a Dataset come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset, random_split
+
+from fedlit.data import LoadedSamples
+
+LABELS = [2, 0, 1, 1, 0, 2, 1]
+
+
+class Counting(Dataset[Any]):
+    """Counts how often samples are read; `form` makes a sample."""
+
+    def __init__(self, form: Callable[[int], Any], **attributes: Any):
+        self.form, self.read = form, 0
+        self.__dict__.update(attributes)
+
+    def __len__(self) -> int:
+        return len(LABELS)
+
+    def __getitem__(self, i: int) -> Any:
+        self.read += 1
+        return self.form(i)
+
+
+def pair(i: int) -> Any:
+    return torch.zeros(2), LABELS[i]
+
+
+@pytest.mark.parametrize("name", ["targets", "labels"])
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor, lambda x: [torch.tensor(i) for i in x]])
+def test_attributes_are_taken_without_reading_a_sample(name: str, kind: Callable[[list[int]], Any]) -> None:
+    dataset = Counting(pair, **{name: kind(LABELS)})
+    assert LoadedSamples(dataset).labels().tolist() == LABELS
+    assert dataset.read == 0
+
+
+def test_float_attributes_are_no_labels() -> None:
+    dataset = Counting(pair, targets=[0.5] * 7)
+    assert LoadedSamples(dataset).labels() is None and dataset.read == 0
+
+
+def test_an_attribute_of_another_length_is_something_else() -> None:
+    assert LoadedSamples(Counting(pair, labels=["cat", "dog", "cow"])).labels().tolist() == LABELS
+
+
+def test_the_last_tensor_of_a_tensor_dataset() -> None:
+    x, y = torch.zeros(7, 2), torch.tensor(LABELS)
+    assert LoadedSamples(TensorDataset(x, y + 5, y)).labels().tolist() == LABELS
+    assert LoadedSamples(TensorDataset(x, y.float())).labels() is None
+    assert LoadedSamples(TensorDataset(y)).labels() is None
+
+
+def test_subsets_and_concatenations_of_these() -> None:
+    dataset = Counting(pair, targets=LABELS)
+    inner = Subset(dataset, [6, 0, 2])
+    assert LoadedSamples(Subset(inner, [2, 0])).labels().tolist() == [1, 1]
+    assert LoadedSamples(ConcatDataset([inner, dataset])).labels().tolist() == [1, 2, 1, *LABELS]
+    first, second = random_split(dataset, [3, 4], torch.Generator().manual_seed(0))
+    both = [*LoadedSamples(first).labels(), *LoadedSamples(second).labels()]
+    assert both == [LABELS[i] for i in (*first.indices, *second.indices)] and dataset.read == 0
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        pair,
+        lambda i: [torch.zeros(1), torch.zeros(1), torch.tensor(LABELS[i])],
+        lambda i: {"image": torch.zeros(1), "label": LABELS[i]},
+        lambda i: {"x": torch.zeros(1), "target": np.int32(LABELS[i])},
+    ],
+)
+def test_else_all_samples_are_read_once(form: Callable[[int], Any]) -> None:
+    dataset = Counting(form)
+    samples = LoadedSamples(dataset)
+    assert samples.labels().tolist() == LABELS
+    once = dataset.read
+    assert samples.labels().tolist() == LABELS and dataset.read == once == len(LABELS) + 1
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda i: (torch.zeros(2), 0.5 * i),
+        lambda i: (torch.zeros(4, dtype=torch.int64), torch.zeros(4, dtype=torch.int64)),
+        lambda i: torch.zeros(2),
+        lambda i: {"tokens": torch.zeros(4)},
+    ],
+)
+def test_what_is_no_class_a_sample_is_seen_at_the_first_one(form: Callable[[int], Any]) -> None:
+    dataset = Counting(form)
+    samples = LoadedSamples(dataset)
+    assert samples.labels() is None and samples.labels() is None and dataset.read == 1
+
+
+def test_many_samples_in_several_batches() -> None:
+    class Long(Dataset[Any]):
+        def __len__(self) -> int:
+            return 1000
+
+        def __getitem__(self, i: int) -> Any:
+            return torch.zeros(1), i * i % 7
+
+    assert LoadedSamples(Long()).labels().tolist() == [i * i % 7 for i in range(1000)]
+
+
+def test_no_progress_is_shown_without_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    LoadedSamples(Counting(pair)).labels()
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,42 @@
+"""Transforms one after the other, and on batches of several forms."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from fedlit.data import chain, on_inputs
+
+
+class Pair(NamedTuple):
+    x: torch.Tensor
+    y: torch.Tensor
+
+
+@pytest.mark.parametrize(
+    "batch", [(torch.ones(2), torch.ones(2)), [torch.ones(2), torch.ones(2)], Pair(torch.ones(2), torch.ones(2))]
+)
+def test_the_first_tensor_is_changed_and_the_form_is_kept(batch: object) -> None:
+    out = on_inputs(batch, lambda x: x * 2)
+    assert type(out) is type(batch) and out[0].tolist() == [2, 2] and out[1].tolist() == [1, 1]
+    assert batch[0].tolist() == [1, 1]
+
+
+def test_a_batch_may_be_a_tensor_but_not_anything() -> None:
+    assert on_inputs(torch.ones(1), lambda x: x + 1).item() == 2
+    with pytest.raises(TypeError, match="dict"):
+        on_inputs({"x": torch.ones(1)}, lambda x: x)
+
+
+def test_a_chain_goes_in_order_and_leaves_out_what_is_not_there() -> None:
+    def double(batch, index, client, stage, key):
+        return batch * 2
+
+    def add(batch, index, client, stage, key):
+        return batch + key
+
+    assert chain(None, None) is None and chain(None, double) is double
+    both = chain(double, None, add)
+    assert both(torch.ones(1), None, None, "train", torch.tensor([5])).item() == 7

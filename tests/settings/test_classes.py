@@ -1,0 +1,115 @@
+"""A person's class: found, its keys checked against its signature, called."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from omegaconf import OmegaConf
+
+from fedlit.errors import InputError
+from fedlit.settings.classes import build, check_classes, locate
+
+MINE = """
+class Net:
+    def __init__(self, width, lr=0.1, *, input_shape=None, widths=()):
+        if lr == 13:
+            raise RuntimeError("thirteen")
+        self.given = dict(width=width, lr=lr, input_shape=input_shape, widths=widths)
+
+class Open:
+    def __init__(self, **anything):
+        self.given = anything
+
+class Inner:
+    class Deep:
+        pass
+
+number = 3
+"""
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+    for name, text in {
+        "mine": MINE,
+        "broken": "1 / 0\n",
+        "needs": "import not_installed_anywhere\n",
+        "package/__init__": "",
+        "package/inner": "class Net: pass\n",
+    }.items():
+        file = tmp_path / f"{name}.py"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def check(**node):
+    check_classes(OmegaConf.create({"model": node}))
+
+
+def test_found(mine):
+    assert locate("mine.Inner.Deep", "model").__qualname__ == "Inner.Deep"
+    assert locate("package.inner.Net", "model").__name__ == "Net"
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("mien.Net", "there is no module mien in .* or installed; did you mean mine.Net?"),
+        ("elsewhere.Net", "put elsewhere.py into this folder, or install it."),
+        ("mine.Nett", "there is no Nett in mine; did you mean mine.Net?"),
+        ("package.outer.Net", "there is no outer in package"),
+        ("package.inner.Net.deep", "there is no deep in package.inner.Net"),
+        ("mine.number", "this is no class or function"),
+    ],
+)
+def test_not_found(mine, target, said):
+    with pytest.raises(InputError, match=f"model._target_={target}: .*{said}".replace("?", r"\?")):
+        check(_target_=target)
+
+
+def test_what_a_module_raises_itself_passes_through(mine):
+    with pytest.raises(ZeroDivisionError):
+        check(_target_="broken.Net")
+    with pytest.raises(ModuleNotFoundError, match="not_installed_anywhere"):
+        check(_target_="needs.Net")
+
+
+def test_keys_against_the_signature(mine):
+    check(_target_="mine.Net", width=1, lr=0.2)
+    check(_target_="mine.Open", whatever=1)
+    check(_target_="fedlit.not.looked.at", x=1)
+    with pytest.raises(InputError, match=r"model\.wdith: Net has no argument wdith; did you mean model\.width\?"):
+        check(_target_="mine.Net", wdith=1)
+    with pytest.raises(InputError, match="it takes width, lr, input_shape or widths"):
+        check(_target_="mine.Net", xyz=1)
+    with pytest.raises(InputError, match=r"model\.parts\[0\]\.xyz"):
+        check(_target_="mine.Open", parts=[{"_target_": "mine.Net", "xyz": 1}])
+
+
+def test_called_with_what_is_offered(mine):
+    config = OmegaConf.create({"n": 5, "model": {"_target_": "mine.Net", "width": "${n}", "widths": [1, 2]}}).model
+    net = build(config, "model", input_shape=(1, 8, 8), lr=0.5, classes=10)
+    assert net.given == {"width": 5, "lr": 0.5, "input_shape": (1, 8, 8), "widths": [1, 2]}
+    assert isinstance(net.given["input_shape"], tuple)
+    assert type(net.given["widths"]) is list
+    assert build({"_target_": "mine.Net", "width": 1, "lr": 0.2}, "model", lr=0.5).given["lr"] == 0.2
+
+
+def test_called_later(mine):
+    assert build({"_target_": "mine.Net", "_partial_": True, "lr": 0.2}, "model")(3).given["width"] == 3
+
+
+def test_a_missing_argument_and_an_error_inside(mine):
+    with pytest.raises(InputError, match=r"model\.width is missing: Net needs it; write model\.width=<value>"):
+        build({"_target_": "mine.Net"}, "model")
+    with pytest.raises(RuntimeError, match="^thirteen$"):
+        build({"_target_": "mine.Net", "width": 1, "lr": 13}, "model")
+    with pytest.raises(RuntimeError, match="^thirteen$"):
+        build({"_target_": "mine.Open", "part": {"_target_": "mine.Net", "width": 1, "lr": 13}}, "model")

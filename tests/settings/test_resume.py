@@ -1,0 +1,152 @@
+"""`resume=<run folder>`: the saved configuration, and what may be written beside it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from fedlit.errors import InputError
+from fedlit.settings import folders
+from fedlit.settings.check import check
+from fedlit.settings.compose import composer
+from fedlit.settings.resume import resume, resumed_folder
+from fedlit.settings.saved import read_saved, saved_files
+from tests.settings.conftest import write_options
+
+
+def save(folder: Path, number: int, words: list[str], config_dir: Path | None = None) -> None:
+    """Leave what a run leaves in a checkpoint."""
+    with composer(config_dir=config_dir) as made:
+        checked = check(words, made)
+    write_options(folder / "checkpoints" / f"round_{number:04}", saved_files(checked.composed.config, checked.words))
+
+
+def resumed(folder: Path, *words: str):
+    with composer() as made:
+        return resume(folder, words, made)
+
+
+@pytest.fixture
+def run(use_small_conf, tmp_path):
+    folder = tmp_path / "run"
+    save(folder, 9, ["clients=5"])
+    save(folder, 12, ["partition=dirichlet", "partition.alpha=0.3", "model._target_=mine.Net", "model.lr=0.2"])
+    return folder
+
+
+def test_the_newest_goes_on_as_it_is(run):
+    config = resumed(run).config
+    assert config == OmegaConf.merge(read_saved(run).config, {"resume": str(run)})
+    assert (config.partition.alpha, config.model) == (0.3, {"_target_": "mine.Net", "lr": 0.2})
+
+
+def test_the_same_words_again_change_nothing(run):
+    words = ["partition=dirichlet", "partition.alpha=0.3", "model.lr=0.2", "clients=10", f"resume={run}"]
+    assert resumed(run, *words).config == resumed(run).config
+
+
+def test_what_may_change(run):
+    words = ["rounds=40", "engine.on_failure=drop", "progress=plain", "checkpoint.every=5"]
+    config, before = resumed(run, *words).config, resumed(run).config
+    changed = {key for key in config if config[key] != before[key]}
+    assert changed == {"rounds", "engine", "progress", "checkpoint"}
+    assert (config.rounds, config.engine.on_failure, config.checkpoint.every) == (40, "drop", 5)
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        (["partition.alpha=0.1"], ["partition.alpha: 0.3 -> 0.1"]),
+        (["clients=11", "rounds=40"], ["clients: 10 -> 11"]),
+        (["model.lr=0.3"], ["model.lr: 0.2 -> 0.3"]),
+        (["model.x=1"], ["model.x: (not there) -> 1"]),
+        (
+            ["partition=iid"],
+            [
+                "partition._target_: fedlit.partitions.Dirichlet -> fedlit.partitions.Iid",
+                "partition.alpha: 0.3 -> (not there)",
+                "partition.min_size: 10 -> (not there)",
+            ],
+        ),
+        (["optimizer@aggregator.server_optimizer=adam"], ["aggregator.server_optimizer._target_: torch.optim.SGD -> "]),
+        (["model=cnn"], ["model._target_: mine.Net -> fedlit.models.Cnn", "model.lr: 0.2 -> (not there)"]),
+        (["name=other"], ["name: null -> other"]),
+    ],
+)
+def test_another_change_is_refused_with_a_diff(run, words, lines):
+    with pytest.raises(InputError) as error:
+        resumed(run, *words)
+    head, *diff = str(error.value).split("\n")
+    assert head.startswith(f"resume={run}: a run that goes on may change rounds, engine, progress, checkpoint alone")
+    for line in lines:
+        assert any(shown.strip().startswith(line) for shown in diff), diff
+    assert "rounds" not in " ".join(diff)
+
+
+def test_a_wrong_word_beside_it_gets_its_own_sentence(run):
+    with pytest.raises(InputError, match="did you mean rounds=3?"):
+        resumed(run, "ruonds=3")
+    with pytest.raises(InputError, match="rounds=0: "):
+        resumed(run, "rounds=0")
+    with pytest.raises(InputError, match="a resumed run stays in its folder"):
+        resumed(run, "hydra.run.dir=x")
+
+
+def test_the_saved_values_win_over_defaults_that_have_changed(run, use_small_conf, monkeypatch, tmp_path):
+    newer = shutil.copytree(use_small_conf, tmp_path / "newer")
+    file = newer / "config.yaml"
+    file.write_text(file.read_text().replace("batch_size: 32", "batch_size: 64").replace("rounds: 20", "rounds: 30"))
+    monkeypatch.setattr(folders, "conf_folder", lambda: newer)
+    config = resumed(run, "progress=plain").config
+    assert (config.batch_size, config.rounds, config.progress) == (32, 20, "plain")
+
+
+def test_resumed_twice(run):
+    once = resumed(run, "rounds=40")
+    write_options(run / "checkpoints" / "round_0030", saved_files(once.config, once.words))
+    twice = resumed(run)
+    assert twice.config.rounds == 40
+    assert resumed(run, "rounds=50").config.rounds == 50
+
+
+def test_the_persons_own_options_are_found_again(use_small_conf, tmp_path):
+    own = write_options(tmp_path / "own", {"model/net.yaml": "_target_: mine.Net\nwidth: 3\n"})
+    folder = tmp_path / "run"
+    save(folder, 1, ["model=net"], own)
+    source = {"schema": "file", "path": str(own), "provider": "command-line"}
+    record = {"hydra": {"runtime": {"config_sources": [source]}}}
+    write_options(folder / ".hydra", {"hydra.yaml": OmegaConf.to_yaml(record)})
+    assert resumed(folder, "rounds=3").config.model.width == 3
+
+
+def test_a_cut_off_file_gives_way_to_the_one_before(run):
+    (run / "checkpoints" / "round_0012" / "config.yaml").write_text("{cut")
+    assert resumed(run).config.clients == 5
+
+
+def test_folders_without_a_run(use_small_conf, tmp_path, run):
+    started = write_options(tmp_path / "started", {"run.log": ""})
+    foreign = write_options(tmp_path / "foreign", {"notes.txt": ""})
+    torn = write_options(tmp_path / "torn" / "checkpoints", {"round_0001/config.yaml": "{cut"}).parent
+    for folder, said in {
+        tmp_path / "nowhere": "there is no such folder",
+        started: "this run has saved no checkpoint yet",
+        foreign: "this is no folder of a fedlit run",
+        torn: "none of its checkpoints can be read",
+        run / "checkpoints": f"give the folder of the run, resume={run}.",
+        run / "checkpoints" / "round_0012": f"give the folder of the run, resume={run}.",
+    }.items():
+        with pytest.raises(InputError) as error:
+            resumed(folder)
+        assert said in str(error.value)
+
+
+def test_which_folder_is_meant(in_folder):
+    assert resumed_folder(["resume=a/b", "clients=3"]) == in_folder / "a" / "b"
+    assert resumed_folder(["clients=3"]) is None
+    assert resumed_folder(["resume=null"]) is None
+    with pytest.raises(InputError, match="one folder is resumed at a time"):
+        resumed_folder(["resume=a,b"])

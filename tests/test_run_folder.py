@@ -1,0 +1,48 @@
+"""Folders of runs: none is shared."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from fedlit.errors import InputError
+from fedlit.run_folder import claim, hold, holds_run
+
+
+def test_a_taken_folder_gets_a_number(tmp_path):
+    wanted = tmp_path / "outputs" / "2025-01-31" / "12-00-00"
+    assert [claim(wanted).name for _ in range(4)] == ["12-00-00", "12-00-00-2", "12-00-00-3", "12-00-00-4"]
+
+
+def test_at_the_same_time(tmp_path):
+    with ThreadPoolExecutor(16) as pool:
+        folders = list(pool.map(lambda _: claim(tmp_path / "now"), range(64)))
+    assert len(set(folders)) == 64
+
+
+def test_a_held_folder_is_refused_to_another_process_until_the_first_ends(tmp_path):
+    code = f"""
+import time
+from pathlib import Path
+from fedlit.run_folder import hold
+lock = hold(Path({str(tmp_path)!r}))
+print("held", flush=True)
+time.sleep(60)
+"""
+    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None and other.stdout.readline() == "held\n"
+    with pytest.raises(InputError, match="is in use by another process"):
+        hold(tmp_path)
+    other.kill()
+    other.wait()
+    hold(tmp_path).release()
+
+
+def test_a_lock_alone_is_no_run(tmp_path):
+    hold(tmp_path).release()
+    assert not holds_run(tmp_path)
+    (tmp_path / "metrics.jsonl").touch()
+    assert holds_run(tmp_path)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import json
+import math
+
+from fedlit.tracking.summary import summarise, write
+
+
+def rows(name, values, **more):
+    return [{"round": n, name: value, **more} for n, value in enumerate(values, 1)]
+
+
+def test_validation_chooses_and_test_is_reported(tmp_path):
+    table = rows("global/validation/accuracy", [0.5, 0.9, 0.7])
+    for line, test in zip(table, [0.6, 0.8, 0.95], strict=True):
+        line["global/test/accuracy"] = test
+    best = summarise(table, tmp_path)["best"]
+    assert best == {
+        "round": 2, "metric": "global/validation/accuracy", "value": 0.9, "chosen_by": "validation", "test": 0.8,
+    }  # fmt: skip
+
+
+def test_without_validation_the_name_says_test(tmp_path):
+    best = summarise(rows("global/test/accuracy", [0.5, 0.9, 0.9, math.nan], **{"global/test/loss": 1.0}), tmp_path)[
+        "best"
+    ]
+    assert (best["round"], best["metric"], best["chosen_by"]) == (2, "global/test/accuracy", "test")
+
+
+def test_a_loss_is_best_where_it_is_least(tmp_path):
+    best = summarise(rows("global/test/loss", [3.0, 1.0, 2.0]), tmp_path)["best"]
+    assert (best["round"], best["value"], best["test"]) == (2, 1.0, 1.0)
+
+
+def test_without_a_global_model_the_clients_own_count(tmp_path):
+    table = rows("clients/personal/accuracy/weighted", [0.2, 0.4, 0.3], **{"clients/received/accuracy/weighted": 1.0})
+    best = summarise(table, tmp_path)["best"]
+    assert (best["round"], best["metric"]) == (2, "clients/personal/accuracy/weighted")
+
+
+def test_rounds_that_were_not_evaluated_do_not_matter(tmp_path):
+    table = [
+        {"round": 1, "train/loss": 1.0},
+        {"round": 2, "global/test/accuracy": 0.4},
+        {"round": 3, "train/loss": 0.5},
+    ]
+    summary = summarise(table, tmp_path)
+    assert summary["best"]["round"] == 2 and summary["last"] == {"round": 3, "train/loss": 0.5}
+    assert summarise(table[:1], tmp_path)["best"] is None
+
+
+def test_sums_over_all_rounds(tmp_path):
+    table = rows("time/fit", [1.0, 2.0], **{"time/evaluate": 0.25, "cohort/failed": 1, "cohort/dropped": 2})
+    summary = summarise(table, tmp_path)
+    assert (summary["seconds"], summary["failed"], summary["dropped"], summary["rounds"]) == (3.5, 2, 4, 2)
+    assert summarise(table, tmp_path, seconds=9.0)["seconds"] == 9.0
+
+
+def test_the_file_is_json_and_replaced_whole(tmp_path):
+    write(summarise([], tmp_path), tmp_path)
+    write(summarise(rows("train/loss", [math.inf]), tmp_path), tmp_path)
+    again = json.loads((tmp_path / "summary.json").read_text())
+    assert again["last"] == {"round": 1, "train/loss": None}
+    assert set(again) == {"rounds", "last", "best", "seconds", "failed", "dropped", "folder"}
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]

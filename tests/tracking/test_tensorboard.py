@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.hparams import plugin_data_pb2
+
+from fedlit.tracking.tensorboard import TensorBoard, hyperparameters
+from tests.tracking.runs import about, row
+
+
+def tell(folder, numbers, resumed_after=0, end=False, close=True, **options):
+    """What a run of those rounds writes; without `close`, what a kill after the last round leaves."""
+    logger = TensorBoard(**options)
+    logger.start(about(folder, resumed_after=resumed_after))
+    for number in numbers:
+        logger.round(number, row(number), {"confusion": np.array([[number, 0], [1, 2]])})
+    if end:
+        logger.finish({"rounds": numbers[-1]})
+    if close:
+        logger.close()
+    return logger
+
+
+def seen(folder):
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0, "tensors": 0})
+    events.Reload()
+    return events
+
+
+def points(events, name):
+    return [(event.step, event.value) for event in events.Scalars(name)]
+
+
+def steps(events, name):
+    return [event.step for event in events.Images(name)]
+
+
+ACCURACY = [(n, n / 8) for n in range(1, 6)]
+
+
+def test_scalars_by_round(tmp_path):
+    tell(tmp_path, [1, 2, 3, 4, 5])
+    events = seen(tmp_path)
+    assert points(events, "global/test/accuracy") == ACCURACY
+    assert points(events, "clients/received/accuracy/mean") == [(2, 0.5), (4, 0.5)]
+    assert points(events, "spread/clients/received/accuracy/mean_minus_std") == [(2, 0.25), (4, 0.25)]
+    assert points(events, "spread/clients/received/accuracy/mean_plus_std") == [(2, 0.75), (4, 0.75)]
+
+
+def test_a_round_is_there_as_it_ends(tmp_path):
+    logger = tell(tmp_path, [1], close=False)
+    assert points(seen(tmp_path), "train/loss") == [(1, 0.5)]
+    logger.close()
+
+
+def test_resume_after_a_kill_gives_each_round_once(tmp_path):
+    killed = tell(tmp_path, [1, 2, 3, 4], close=False, picture_every=0)
+    tell(tmp_path, [3, 4, 5], resumed_after=2, picture_every=0)
+    events = seen(tmp_path)
+    assert points(events, "global/test/accuracy") == ACCURACY
+    assert points(events, "clients/received/accuracy/std") == [(2, 0.25), (4, 0.25)]
+    assert steps(events, "confusion") == [1, 2, 3, 4, 5]
+    assert steps(events, "partition") == [0]
+    killed.close()
+
+
+@pytest.mark.parametrize("where", ["in a scalar", "in a picture", "in the last checksum"])
+def test_resume_of_a_file_cut_in_the_middle_of_a_record(tmp_path, where):
+    tell(tmp_path, [1, 2, 3, 4])
+    [file] = tmp_path.iterdir()
+    content = file.read_bytes()
+    last_scalar, last_picture = content.rindex(b"global/test/accuracy"), content.rindex(b"\x89PNG")
+    assert last_scalar < last_picture  # the picture of the last round is written at the end
+    cut = {"in a scalar": last_scalar + 10, "in a picture": last_picture + 1000, "in the last checksum": -2}[where]
+    file.write_bytes(content[:cut])
+    tell(tmp_path, [3, 4, 5], resumed_after=2)
+    assert points(seen(tmp_path), "global/test/accuracy") == ACCURACY
+
+
+def test_a_second_kill_before_the_first_checkpoint(tmp_path):
+    for numbers in ([1, 2], [1, 2, 3], [1, 2, 3, 4, 5]):
+        tell(tmp_path, numbers)
+    events = seen(tmp_path)
+    assert points(events, "global/test/accuracy") == ACCURACY
+    assert steps(events, "partition") == [0]
+
+
+def test_pictures_are_thinned_and_the_last_is_shown(tmp_path):
+    tell(tmp_path, [1, 2, 3, 4, 5], picture_every=100)
+    assert steps(seen(tmp_path), "confusion") == [1, 5]
+
+
+def test_the_layout_names_scalars_that_are_there(tmp_path):
+    tell(tmp_path, [1, 2])
+    events = seen(tmp_path)
+    layout = layout_pb2.Layout()
+    layout.ParseFromString(events.Tensors("custom_scalars__config__")[-1].tensor_proto.string_val[0])
+    bands, lines = layout.category
+    assert [chart.title for chart in bands.chart] == [chart.title for chart in lines.chart] == ["accuracy"]
+    series = bands.chart[0].margin.series[0]
+    assert {series.value, series.lower, series.upper} <= set(events.Tags()["scalars"])
+    assert list(lines.chart[0].multiline.tag) == ["^clients/received/accuracy/(mean|worst|worst_decile)$"]
+
+
+def test_configuration_and_final_metric_stand_in_the_same_run(tmp_path):
+    tell(tmp_path, [1, 2, 3, 4, 5], end=True)
+    assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
+    content = {tag: plugin_data_pb2.HParamsPluginData.FromString(value)
+               for tag, value in seen(tmp_path).PluginTagToContent("hparams").items()}  # fmt: skip
+    started = content["_hparams_/session_start_info"].session_start_info.hparams
+    assert started["partition"].string_value == "Dirichlet" and started["partition.alpha"].number_value == 0.5
+    [metric] = content["_hparams_/experiment"].experiment.metric_infos
+    assert metric.name.tag == "global/test/accuracy"
+    assert "_hparams_/session_end_info" in content
+
+
+def test_a_run_that_goes_on_later_has_not_ended(tmp_path):
+    tell(tmp_path, [1, 2], end=True)
+    assert "_hparams_/session_end_info" not in seen(tmp_path).PluginTagToContent("hparams")
+
+
+def test_what_tells_runs_apart(tmp_path):
+    assert hyperparameters(about(tmp_path).config) == {
+        "clients": 3,
+        "seed": 7,
+        "partition": "Dirichlet",
+        "partition.alpha": 0.5,
+        "optimizer": "SGD",
+        "optimizer.lr": 0.1,
+        "aggregator.server_optimizer": "Adam",
+        "aggregator.server_optimizer.lr": 1.0,
+    }

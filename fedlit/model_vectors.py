@@ -101,6 +101,7 @@ class Layout:
                 self._kinds.setdefault(first[id(t)], type(holder))
         moved = [t for n, t in [*parameters.items(), *buffers.items()] if n in self.weights or n in self.statistics]
         self.dtype = max((t.dtype for t in moved), key=lambda d: torch.finfo(d).bits)
+        self.device = moved[0].device
         self._sizes = {id(s): [shape.numel() for shape in s.values()] for s in (self.weights, self.statistics)}
 
     def read(self, module: nn.Module) -> Model:
@@ -162,7 +163,7 @@ class Layout:
                 )
                 for n, s in shapes.items()
             ]
-            return torch.cat(flags) if flags else torch.zeros(0, dtype=torch.bool)
+            return (torch.cat(flags) if flags else torch.zeros(0, dtype=torch.bool)).to(self.device)
 
         return Model(mask(self.weights), mask(self.statistics))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from fedlit.partitions.base import Labelled, Partition
@@ -9,6 +11,7 @@ from fedlit.partitions.shards import Shards
 from fedlit.partitions.sharing import equal
 
 
+@dataclass(frozen=True)
 class Contiguous(Partition):
     """Client k holds the k-th block of the training set, and is tested on the k-th block of the test set.
 

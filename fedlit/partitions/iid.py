@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from fedlit.partitions.base import Labelled, Partition
 from fedlit.partitions.sharing import equal, hand_out
 
 
+@dataclass(frozen=True)
 class Iid(Partition):
     """Each client draws its samples from the whole set at random; sizes differ by at most one."""
 

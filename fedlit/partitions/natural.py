@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from fedlit.errors import InputError
@@ -10,6 +12,7 @@ from fedlit.partitions.shards import Shards
 from fedlit.partitions.sharing import equal
 
 
+@dataclass(frozen=True)
 class Natural(Partition):
     """One client for each site, writer or subject that has training samples, in the order of their numbers.
 

@@ -23,7 +23,7 @@ ClientState = dict[str, Any]  # by whose it is: "algorithm", an upload's name, "
 
 
 @dataclass
-class ClientData:
+class JobData:
     """The samples that jobs point into, and what is done to a batch on its way."""
 
     train: Samples  # training and validation parts of the shards
@@ -86,6 +86,9 @@ class ChunkClient(Client):
         call = self._drawn[what] = self._drawn.get(what, -1) + 1
         return torch.stack([job.draw(kind, what, call, like) for job in self.jobs])
 
+    def watch_epochs(self) -> None:
+        """Measure the test data after each local epoch of every fit to come, into `facts["epochs"]`."""
+
     @abstractmethod
     def measure(self, model: Model, stage: Stage) -> list[Totals]:
         """The metrics of the clients' models (K, P), (K, S) on their own data of a stage; empty where there is none."""
@@ -110,6 +113,10 @@ class Worker(ABC):
     def measure(self, model: Model, samples: Samples, parts: Sequence[np.ndarray], clients: Sequence[int], confusion: int | None = None) -> Measured:
         """One model (P,), (S,) on several parts of a sample set in one pass; `clients` are whose parts they are, -1 for
         nobody's."""
+
+    def nobody(self) -> Tensor:
+        """The `examples` of a chunk without clients, (0, 1)."""
+        return torch.zeros(0, 1, dtype=self.layout.dtype, device=self.layout.device)
 
     def run(
         self,
@@ -148,7 +155,7 @@ class Trainer(ABC):
     """What is configured under `trainer=`: hyperparameters only, picklable."""
 
     @abstractmethod
-    def worker(self, module: LightningModule, data: ClientData, measure: Measure) -> Worker:
+    def worker(self, module: LightningModule, data: JobData, measure: Measure) -> Worker:
         """A worker with a module of its own."""
 
     @abstractmethod

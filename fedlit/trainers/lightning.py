@@ -18,14 +18,15 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import Tensor
 
 from fedlit.client import Correct, Fitted, Rule
-from fedlit.data import ClientDataModule, Samples
+from fedlit.data import Samples
+from fedlit.data.client_data import ClientData
 from fedlit.errors import InputError
 from fedlit.model_vectors import Layout, Model, each
 from fedlit.modules.keyed_draws import own_generators
 from fedlit.modules.measure import Measure, Measured, Totals, mean_loss
 from fedlit.modules.pristine import Pristine, counters
 from fedlit.modules.probe import Habits, probe
-from fedlit.trainers.base import ChunkClient, ClientData, Trainer, Worker
+from fedlit.trainers.base import ChunkClient, JobData, Trainer, Worker
 from fedlit.trainers.fit_callback import FitCallback, Gradient
 from fedlit.trainers.job import Job, Stage
 
@@ -47,7 +48,7 @@ class LightningTrainer(Trainer):
     keep_optimizer_state: bool = False  # from round to round, with the client; new in each round otherwise
     options: dict[str, Any] = field(default_factory=dict)  # any other argument of lightning.pytorch.Trainer
 
-    def worker(self, module: pl.LightningModule, data: ClientData, measure: Measure) -> LightningWorker:
+    def worker(self, module: pl.LightningModule, data: JobData, measure: Measure) -> LightningWorker:
         return LightningWorker(self, module, data, measure)
 
     def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
@@ -85,7 +86,7 @@ class LightningTrainer(Trainer):
 class LightningWorker(Worker):
     """One module object, one Trainer and one data module for all clients of a process."""
 
-    def __init__(self, config: LightningTrainer, module: pl.LightningModule, data: ClientData, measure: Measure):
+    def __init__(self, config: LightningTrainer, module: pl.LightningModule, data: JobData, measure: Measure):
         self.config, self.measuring = config, measure
         self.trainer = config.make()
         self._keep_on_device(self.trainer)
@@ -99,8 +100,8 @@ class LightningWorker(Worker):
         self.trainer.precision_plugin.convert_module(module)
         module.to(self.device)
         self.layout = Layout(module, self.habits.last_layer)
-        self.data = ClientData(data.train.to(self.device), data.test.to(self.device), data.transform)
-        self.loader = ClientDataModule(self.data.train, self.data.transform)
+        self.data = JobData(data.train.to(self.device), data.test.to(self.device), data.transform)
+        self.loader = ClientData(self.data.train, self.data.transform)
         self.pristine = Pristine(module)
         self.has_batch_norm = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in module.modules())
 
@@ -118,10 +119,13 @@ class LightningWorker(Worker):
         confusion: int | None = None,
     ) -> Measured:
         self.layout.write(self.module, model)
-        return self._measured(samples, "test", parts, clients, confusion)
+        found = self.measure_loaded(self.module, samples, "test", parts, clients, confusion)
+        self.pristine.restore()
+        return found
 
-    def _measured(
+    def measure_loaded(
         self,
+        module: pl.LightningModule,
         samples: Samples,
         stage: Stage,
         parts: Sequence[np.ndarray],
@@ -134,9 +138,7 @@ class LightningWorker(Worker):
             return self.ready(batch, index, whose, stage)
 
         with quiet(), self.trainer.precision_plugin.val_step_context():
-            found = self.measuring(self.module, samples, parts, clients, prepare, self.tester, confusion)
-        self.pristine.restore()
-        return found
+            return self.measuring(module, samples, parts, clients, prepare, self.tester, confusion)
 
     def ready(self, batch: Any, index: Tensor, whose: Tensor, stage: Stage) -> Any:
         """A batch of evaluation as the module gets it: the clients' own shift on it, on the device, in the precision."""
@@ -248,16 +250,24 @@ class LightningClient(ChunkClient):
         self.worker.pristine.restore()
         return self.examples.new_full((1, 1), value)
 
+    def watch_epochs(self) -> None:
+        rows = self.facts[0].setdefault("epochs", [])
+
+        def after_epoch(loss: float) -> None:  # within a fit: the module's leavings are not put back yet
+            module, samples = self.module, self.worker.data.test
+            totals = self.worker.measure_loaded(module, samples, "test", [self.job.test], [self.job.client]).totals[0]
+            rows.append({"train/loss": loss} | {f"test/{n}": s / w for n, (s, w) in totals.items()})
+
+        self.after_epoch = after_epoch
+
     def measure(self, model: Model, stage: Stage) -> list[Totals]:
         self._load(model)
-        return self.measure_loaded(stage)
-
-    def measure_loaded(self, stage: Stage) -> list[Totals]:
-        """Of the model that is in the module."""
         part = self.job.indices(stage)
         if not len(part):
             return [{}]
-        return self.worker._measured(self.worker.data.samples(stage), stage, [part], [self.job.client]).totals
+        found = self.worker.measure_loaded(self.module, self.worker.data.samples(stage), stage, [part], [self.job.client])
+        self.worker.pristine.restore()
+        return found.totals
 
     def _load(self, model: Model) -> None:
         row = each(lambda t: t[0] if t.dim() > 1 else t, model)
@@ -270,7 +280,7 @@ class LightningClient(ChunkClient):
         return each(lambda t: t[None], self.worker.layout.read(self.module))
 
 
-def _first_batch(data: ClientData) -> Any:
+def _first_batch(data: JobData) -> Any:
     """A small batch as the module gets it, to try the module with."""
     index = np.arange(min(4, len(data.train)))
     batch = next(iter(data.train.batches([index])))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +120,7 @@ def test_configured(name: str):
     partition = instantiate(config)
     data = random_data(1000)
     assert len(partition.train(data, 20, generator(0))) == 20
-    assert vars(partition) == vars(type(partition)()), "the defaults of the file and of the class are the same"
+    assert partition == type(partition)(), "the defaults of the file and of the class are the same"
 
 
 @pytest.mark.parametrize("partition", PARTITIONS.values(), ids=PARTITIONS.keys())
@@ -167,10 +169,7 @@ def split_many(partition: Partition, clients: int):
 
 
 def measured(partition: Partition, clients: int) -> tuple[float, float]:
-    """Seconds and the peak of memory beside the data, MiB, of both splits."""
-    import time
-    import tracemalloc  # counts numpy's arrays
-
+    """Seconds and the peak of memory beside the data, MiB, of both splits (tracemalloc counts numpy's arrays)."""
     data, test = random_data(10 * clients, sites=clients), random_data(clients // 10, sites=clients)
     tracemalloc.start()
     start = time.perf_counter()

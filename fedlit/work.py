@@ -1,0 +1,94 @@
+"""What clients are asked to do in a round: small picklable callables that a worker runs on a chunk of clients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from fedlit.aggregators.base import Aggregator
+from fedlit.messages.reductions import Reduction
+from fedlit.messages.uploads import Upload
+from fedlit.messages.wire import Wire, flat
+from fedlit.model_vectors import Model, each, stack
+from fedlit.trainers.base import ChunkClient, ClientState
+
+
+@dataclass
+class LocalUpdate:
+    """The clients' half of a round: the algorithm, then the uploads in their order, then the reduction's half."""
+
+    aggregator: Aggregator
+    uploads: Sequence[Upload]
+    reduction: Reduction
+    weighting: dict[str, str]
+    watched: frozenset[int] = frozenset()  # clients whose received and trained models are measured
+    each_epoch: bool = False  # the trained model after each local epoch, too
+
+    def __call__(
+        self, client: ChunkClient, down: dict[str, Any], states: list[ClientState]
+    ) -> tuple[Wire, list[ClientState]]:
+        k = len(states)
+        measured = any(job.client in self.watched for job in client.jobs)
+        if measured and isinstance(down.get("model"), Model):
+            self._note(client, down["model"], "received")
+        if measured and self.each_epoch:
+            client.watch_epochs()
+        before = stack([s["algorithm"] for s in states])
+        message, after = self.aggregator.local_update(client, down, before)
+        self._note_update(client, message, down)
+        if measured and client.last is not None:
+            self._note(client, client.last, "trained")
+        wire = flat(self.aggregator.unpack(message) if self.reduction.blind else message)
+        new: list[ClientState] = [{"algorithm": each(lambda t: t[r], after)} for r in range(k)]  # noqa: B023
+        for upload in self.uploads:
+            fresh = upload.state(client, wire)
+            own = [s.get(upload.name) or each(lambda t: t[r], fresh) for r, s in enumerate(states)]  # noqa: B023
+            wire, kept = upload.encode(client, wire, stack(own))
+            for r, row in enumerate(new):
+                row[upload.name] = each(lambda t: t[r], kept)  # noqa: B023
+        for r, facts in enumerate(client.facts):
+            facts["finite"] = all(bool(torch.isfinite(v[r]).all()) for v in wire.values() if v.is_floating_point())
+            facts["finite"] &= client.last is None or bool(torch.isfinite(client.last.weights[r]).all())
+        return self.reduction.encode(client, wire, self.weighting), new
+
+    def _note(self, client: ChunkClient, model: Model, name: str) -> None:
+        for facts, totals in zip(client.facts, client.measure(model, "test"), strict=True):
+            facts[name] = totals
+
+    @staticmethod
+    def _note_update(client: ChunkClient, message: dict[str, Any], down: dict[str, Any]) -> None:
+        delta = message.get("delta")
+        if isinstance(delta, Model):
+            for facts, norm in zip(client.facts, delta.weights.norm(dim=-1).tolist(), strict=True):
+                facts["update_norm"] = norm
+
+
+@dataclass
+class Personal:
+    """The clients' own models on their own test and validation data; nothing travels and no state changes."""
+
+    aggregator: Aggregator
+
+    def __call__(
+        self, client: ChunkClient, down: dict[str, Any], states: list[ClientState]
+    ) -> tuple[Wire, list[ClientState]]:
+        k = len(states)
+        model = self.aggregator.personal(client, down, stack([s["algorithm"] for s in states]))
+        model = each(lambda t: t.expand(k, -1), model)
+        for stage in ("test", "validation"):
+            for facts, totals in zip(client.facts, client.measure(model, stage), strict=True):  # type: ignore[arg-type]
+                facts[stage] = totals
+        return {}, [{} for _ in states]
+
+
+@dataclass
+class Losses:
+    """The received model's loss on the clients' training data, for samplers that choose by it."""
+
+    def __call__(
+        self, client: ChunkClient, down: dict[str, Any], states: list[ClientState]
+    ) -> tuple[Wire, list[ClientState]]:
+        return {"loss": client.loss(down["model"])}, [{} for _ in states]

@@ -60,7 +60,7 @@ def test_least_size(alpha: float, min_size: int):
 def test_draws_again_before_the_repair():
     def short(draws: int, seed: int) -> int:
         """Clients that stand at the least size exactly: repaired."""
-        return int((counts(Dirichlet(0.5, 300, draws), 10, seed).sum(axis=1) == 300).sum())
+        return int((counts(Dirichlet(0.5, 400, draws), 10, seed).sum(axis=1) == 400).sum())
 
     assert sum(short(1, seed) for seed in range(60)) > 10 * sum(short(50, seed) for seed in range(60))
 

@@ -1,0 +1,107 @@
+"""The evaluation of a round: the global model on pooled data, one model over many clients, personal models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fedlit.data import DataSource
+from fedlit.engines import Engine
+from fedlit.evaluation import Evaluation, client_rows, global_rows, has_personal_models
+from fedlit.round import Round
+from fedlit.state import FederationState
+from fedlit.tracking.headline import best_row
+from fedlit.tracking.logger import Row
+from fedlit.work import Personal
+
+if TYPE_CHECKING:
+    from fedlit.federation import Federation
+
+
+class Assessment:
+    def __init__(self, config: Evaluation, data: DataSource, folder: Path, rounds: int, seed: int):
+        self.config, self.data, self.folder, self.rounds, self.seed = config, data, folder, rounds, seed
+        self.everything = [np.arange(len(data.test))]
+
+    def wanted(self, number: int, cohort: Sequence[int]) -> tuple[frozenset[int], bool]:
+        """Whose received and trained models are measured in this round, and whether after each local epoch."""
+        if not self.config.due(number, self.rounds):
+            return frozenset(), False
+        return self.config.watched(self.seed, number, cohort), self.config.each_epoch
+
+    def __call__(
+        self, f: Federation, state: FederationState, engine: Engine, number: int
+    ) -> tuple[Row, dict[str, np.ndarray]]:
+        """A row of metrics and pictures by name; nothing in rounds that are not evaluated."""
+        if not self.config.due(number, self.rounds):
+            return {}, {}
+        row: Row = {}
+        pictures: dict[str, np.ndarray] = {}
+        shown = self.config.shown(f.seed, len(f.clients.test))
+        model = f.aggregator.global_model(state.server)
+        if model is not None:
+            test, train = self.data.test, engine.here.data.train
+            pooled = engine.here.measure(model, test, self.everything, [-1], self.data.classes)
+            row |= global_rows("test", pooled.totals)
+            if pooled.confusion is not None:
+                pictures["confusion"] = pooled.confusion
+            local = [f.clients.test[c] for c in shown]
+            row |= client_rows("global", engine.here.measure(model, engine.here.data.test, local, shown).totals)
+            validation = [f.clients.validation[c] for c in shown]
+            row |= global_rows("validation", engine.here.measure(model, train, validation, shown).totals)
+        if has_personal_models(f.aggregator) and not f.clients.pooled:
+            row |= self._personal(f, state, engine, number, shown)
+        return row, pictures
+
+    def _personal(
+        self, f: Federation, state: FederationState, engine: Engine, number: int, shown: Sequence[int]
+    ) -> Row:
+        cohort = f.clients.longest_first(shown)
+        jobs = f.clients.jobs(Round(number, f.seed, cohort, len(f.clients), "evaluate"))
+        fresh = {"algorithm": f.aggregator.client_state(f.start)}
+        states = [state.clients.get(c) or fresh for c in cohort]
+        own = [f.aggregator.download(state.server, c) for c in cohort]
+        down = f.aggregator.broadcast(state.server)
+        found = engine.run(Personal(f.aggregator), jobs, down, own, states, state.counters)
+        facts = [one for back in found for one in back.facts]
+        row = client_rows("personal", [one["test"] for one in facts])
+        return row | client_rows("personal", [one["validation"] for one in facts], "validation_")
+
+    def chose(self, state: FederationState, row: Row) -> bool:
+        """Whether this round is the best so far by validation; then it is noted in the state."""
+        names = [n for n in ("global/validation/accuracy", "clients/personal/validation_accuracy/weighted") if n in row]
+        losses = [n for n in ("global/validation/loss", "clients/personal/validation_loss/weighted") if n in row]
+        if not names and not losses:
+            return False
+        name = (names or losses)[0]
+        before = state.best
+        if before is not None and best_row([before, {"round": state.round, name: row[name]}], name) is before:
+            return False
+        state.best = {"round": state.round, name: float(row[name])}
+        return True
+
+    def write_clients(self, number: int, facts: Sequence[dict[str, Any]]) -> None:
+        """A line a client into clients.jsonl, where `evaluation.each_epoch` asks for it."""
+        if not self.config.each_epoch:
+            return
+        with open(self.folder / "clients.jsonl", "a", encoding="utf-8") as file:
+            for one in facts:
+                file.write(json.dumps({"round": number} | one) + "\n")
+
+    def forget_clients(self, after: int) -> None:
+        """Drop the lines of rounds that come again after a kill."""
+        path = self.folder / "clients.jsonl"
+        if not path.exists():
+            return
+        kept = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["round"] <= after:
+                    kept.append(line + "\n")
+            except ValueError:
+                continue  # cut off by the kill
+        path.write_text("".join(kept), encoding="utf-8")

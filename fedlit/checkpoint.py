@@ -1,0 +1,180 @@
+"""Save, find and load the state of a run: a kill at any moment costs the rounds since the last checkpoint, no more.
+
+`checkpoints/round_0012/` holds `state.pt` (tensors and plain values, loaded with `weights_only=True`), its SHA-256, and
+the configuration as plain files. It is written under another name, flushed to the disk and renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fedlit.errors import InputError
+from fedlit.model_vectors import Model
+from fedlit.state import FederationState, Store
+
+log = logging.getLogger(__name__)
+_FORMAT, _VERSION = "fedlit checkpoint", 1
+_ROUND = re.compile(r"round_(\d+)")
+
+
+class Checkpoints:
+    """The checkpoints of a run folder.
+
+    Args:
+        folder: the run folder.
+        files: name -> text, written beside every state (the configuration).
+        every: least time between two checkpoints, seconds.
+        keep: how many of the newest stay.
+        bits: what the last bits depend on (threads, chunk): compared on resume.
+    """
+
+    def __init__(self, folder: Path, files: Mapping[str, str], every: float, keep: int, bits: Mapping[str, Any]):
+        self.folder, self.files, self.every, self.keep = folder / "checkpoints", files, every, keep
+        self.bits = dict(bits)
+        self._saved_at = time.monotonic()
+
+    def save_if_due(self, state: FederationState) -> None:
+        if time.monotonic() - self._saved_at >= self.every:
+            self.save(state)
+
+    def save(self, state: FederationState) -> None:
+        """Write the state; afterwards the newest `keep` are left."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        final = self.folder / f"round_{state.round:04d}"
+        if not final.exists():
+            _write(final, self._contents(state), self.files)
+        self._saved_at = time.monotonic()
+        for _, old in _rounds(self.folder)[self.keep :]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def save_best(self, state: FederationState) -> None:
+        """The server's part alone of the best round by validation, in `checkpoints/best/`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        contents = self._contents(state) | {"clients": {}, "only": "the server's state: it cannot be resumed"}
+        _write(self.folder / "best", contents, self.files)
+
+    def _contents(self, state: FederationState) -> dict[str, Any]:
+        return {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "torch": str(torch.__version__),
+            "bits": self.bits,
+            "round": state.round,
+            "server": _plain(state.server),
+            "clients": {client: _plain(s) for client, s in state.clients.items()},
+            "counters": state.counters,
+            "best": state.best,
+            "failed": state.failed,
+            "seconds": state.seconds,
+        }
+
+    def load(self, store: Store) -> FederationState | None:
+        """The newest whole state, its clients put into `store`; None where there is no checkpoint.
+
+        Raises:
+            InputError: there are checkpoints and none can be used.
+        """
+        found = _rounds(self.folder)
+        for _, path in found:
+            try:
+                saved = _read(path)
+            except InputError as error:
+                log.warning("%s", error)
+                continue
+            for client, state in saved["clients"].items():
+                store.put(client, _models(state))
+            return FederationState(
+                saved["round"],
+                _models(saved["server"]),
+                store,
+                saved["counters"],
+                saved["best"],
+                saved["failed"],
+                saved["seconds"],
+            )
+        if found:
+            raise InputError(f"none of the checkpoints in {self.folder} can be used; start anew in another folder.")
+        return None
+
+
+def saved_bits(folder: Path) -> dict[str, Any]:
+    """What the last bits of a saved run depend on; empty where there is no checkpoint that can be used."""
+    for _, path in _rounds(folder / "checkpoints"):
+        try:
+            return dict(_read(path)["bits"])
+        except InputError:
+            continue
+    return {}
+
+
+def _rounds(folder: Path) -> list[tuple[int, Path]]:
+    """Checkpoints, the newest first."""
+    return sorted(((int(m[1]), p) for p in folder.glob("round_*") if (m := _ROUND.fullmatch(p.name))), reverse=True)
+
+
+def _write(final: Path, contents: dict[str, Any], files: Mapping[str, str]) -> None:
+    temporary = final.with_name(f".writing_{final.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    torch.save(contents, temporary / "state.pt")
+    digest = hashlib.sha256((temporary / "state.pt").read_bytes()).hexdigest()
+    (temporary / "state.sha256").write_text(digest)
+    for name, text in files.items():
+        (temporary / name).write_text(text, encoding="utf-8")
+    for path in [*temporary.iterdir(), temporary]:
+        _flush(path)
+    if final.exists():
+        shutil.rmtree(final)
+    os.replace(temporary, final)
+    _flush(final.parent)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    again = "; the one before it is used"
+    try:
+        digest = hashlib.sha256((path / "state.pt").read_bytes()).hexdigest()
+        whole = (path / "state.sha256").read_text().strip() == digest
+    except OSError as error:
+        raise InputError(f"the checkpoint {path} lacks {Path(error.filename).name}{again}") from None
+    if not whole:
+        raise InputError(f"the checkpoint {path} is cut off or was changed{again}")
+    try:
+        saved = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
+    except Exception:
+        raise InputError(f"{path / 'state.pt'} cannot be read as tensors and plain values{again}") from None
+    if not isinstance(saved, dict) or saved.get("format") != _FORMAT or saved.get("version") != _VERSION:
+        raise InputError(f"{path} is no checkpoint of this version of fedlit{again}")
+    return saved
+
+
+def _plain(value: Any) -> Any:
+    """Models to dicts that say so, tensors cut loose from larger storage."""
+    if isinstance(value, Model):
+        return {"__model__": [value.weights.clone(), value.statistics.clone()]}
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return value.clone() if torch.is_tensor(value) else value
+
+
+def _models(value: Any) -> Any:
+    if isinstance(value, dict):
+        return Model(*value["__model__"]) if "__model__" in value else {k: _models(v) for k, v in value.items()}
+    return value

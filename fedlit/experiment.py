@@ -1,0 +1,218 @@
+"""From a configuration to a run: the objects are made, the state is fresh or loaded, the rounds go, the end is told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from omegaconf import DictConfig, OmegaConf
+
+from fedlit import interrupts
+from fedlit.aggregators import Aggregator
+from fedlit.assessment import Assessment
+from fedlit.checkpoint import Checkpoints, saved_bits
+from fedlit.clients import Clients, share_out
+from fedlit.data import DataSource, adopt, chain
+from fedlit.errors import InputError
+from fedlit.evaluation import Evaluation
+from fedlit.federation import Federation, federate
+from fedlit.messages import chosen_reduction, run_weighting
+from fedlit.models.optimizer import give_optimizer
+from fedlit.modules.keyed_draws import seed_everything
+from fedlit.modules.pristine import counters
+from fedlit.partitions import Partition, histogram
+from fedlit.randomness import seed_number
+from fedlit.settings.classes import build
+from fedlit.settings.saved import saved_files
+from fedlit.settings.words import explicitly_set
+from fedlit.state import FederationState
+from fedlit.tracking import About, Logger, Loggers, MetricsFile
+from fedlit.tracking.figures import Figures
+from fedlit.tracking.logger import SHOWN_CLIENTS
+from fedlit.tracking.metrics_file import NAME, read
+from fedlit.tracking.progress import progress
+from fedlit.tracking.summary import summarise
+from fedlit.tracking.summary import write as write_summary
+from fedlit.trainers import JobData, Trainer
+
+INTERRUPTED = 130
+
+
+def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
+    """Run the experiment in its folder, from the start or from the newest checkpoint; the exit code.
+
+    Args:
+        config: the task's configuration, checked.
+        folder: the run folder, locked.
+        overrides: the words it was composed of.
+    """
+    threads = _threads(config, folder)
+    torch.set_num_threads(threads)
+    with interrupts.heeded():
+        data = adopt(build(config.data, "data"))
+        evaluation: Evaluation = build(config.evaluation, "evaluation")
+        partition: Partition = build(config.partition, "partition")
+        clients = _clients(config, data, partition, evaluation)
+        module = _module(config, data, overrides)
+        aggregator: Aggregator = build(config.aggregator, "aggregator")
+        uploads = [build(one, f"uploads[{i}]") for i, one in enumerate(config.uploads)]
+        chosen = None if config.reduction is None else build(config.reduction, "reduction")
+        reduction = chosen_reduction(aggregator, uploads, chosen)
+        trainer: Trainer = build(config.trainer, "trainer")
+        engine = build(config.engine, "engine")
+        start_counters = counters(module)
+
+        shift = partition.transform(seed_number(config.seed, "feature shift"))
+        tests = data.test if evaluation.client_test == "same_partition" else data.train
+        engine.start(trainer, module, JobData(data.train, tests, chain(data.transform, shift)), evaluation.measure())
+        layout = engine.here.layout
+        aggregator.setup(layout, len(clients))
+        start = layout.read(engine.here.module)
+        federation = Federation(
+            aggregator,
+            build(config.sampler, "sampler"),
+            uploads,
+            reduction,
+            run_weighting(aggregator, uploads),
+            clients,
+            start,
+            config.seed,
+            config.rounds,
+        )
+        keep = config.checkpoint
+        files = saved_files(config, overrides)
+        checkpoints = Checkpoints(folder, files, keep.every, keep.keep, {"threads": threads})
+        store = build(config.store, "store")
+        state = checkpoints.load(store)
+        if state is None:
+            server = aggregator.server_state(start, torch.Generator().manual_seed(seed_number(config.seed, "server")))
+            state = FederationState(0, server, store, start_counters)
+        assessment = Assessment(evaluation, data, folder, config.rounds, config.seed)
+        assessment.forget_clients(state.round)
+        loggers = Loggers([MetricsFile(), build(config.logger, "logger"), Figures(), progress(config.progress)])
+        about = _about(config, folder, data, clients, module, layout, state.round)
+        return _rounds(federation, state, engine, assessment, loggers, checkpoints, about)
+
+
+def _rounds(
+    federation: Federation,
+    state: FederationState,
+    engine: Any,
+    assessment: Assessment,
+    loggers: Logger,
+    checkpoints: Checkpoints,
+    about: About,
+) -> int:
+    folder = about.folder
+    stopped = False
+    try:
+        loggers.start(about)
+        try:
+            federate(federation, state, engine, assessment, loggers, checkpoints)
+        except interrupts.Interrupted:
+            stopped = True
+        checkpoints.save(state)
+        rows = read(folder / NAME)
+        if rows:
+            summary = summarise(rows, folder, state.seconds) | {"failed": state.failed}
+            write_summary(summary, folder)
+            loggers.finish(summary)
+    finally:
+        loggers.close()
+        engine.stop()
+    if stopped:
+        shown = os.path.relpath(folder)
+        print(f"stopped after round {state.round}; go on with: python -m fedlit.run resume={shown}", flush=True)
+        return INTERRUPTED
+    return 0
+
+
+def _threads(config: DictConfig, folder: Path) -> int:
+    """Intra-op threads, settled once: the last bits depend on them, so a resumed run takes those it was begun with."""
+    saved = saved_bits(folder).get("threads")
+    if saved is not None:
+        return int(saved)
+    return config.threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _clients(config: DictConfig, data: DataSource, partition: Partition, evaluation: Evaluation) -> Clients:
+    return share_out(
+        data,
+        partition,
+        config.clients,
+        config.seed,
+        evaluation,
+        config.batch_size,
+        config.local_epochs,
+        config.server_samples,
+        config.pooled,
+    )
+
+
+def _module(config: DictConfig, data: DataSource, overrides: list[str]) -> LightningModule:
+    """The model, with first weights from the seed alone, and an optimiser where its class brings none."""
+    seed_everything(seed_number(config.seed, "first weights"))
+    module = build(config.model, "model", input_shape=data.input_shape, classes=data.classes)
+    if not isinstance(module, LightningModule):
+        raise InputError(
+            f"model._target_={config.model._target_}: this makes a {type(module).__name__}, not a LightningModule; "
+            "give a class that inherits from lightning.LightningModule."
+        )
+    if not is_overridden("training_step", module):
+        raise InputError(f"{type(module).__name__} has no training_step; fedlit trains with it: write one.")
+    if is_overridden("configure_optimizers", module):
+        if explicitly_set(overrides, "optimizer"):
+            raise InputError(
+                f"{type(module).__name__} has its own configure_optimizers, so optimizer= would not be used; leave one "
+                "of the two out."
+            )
+    else:
+        give_optimizer(module, build(config.optimizer, "optimizer"))
+    return module
+
+
+def _about(
+    config: DictConfig,
+    folder: Path,
+    data: DataSource,
+    clients: Clients,
+    module: LightningModule,
+    layout: Any,
+    resumed_after: int,
+) -> About:
+    labels = data.train.labels()
+    shown = min(len(clients), SHOWN_CLIENTS)
+    table = None
+    if labels is not None and data.classes:
+        table = histogram(clients.train, labels, data.classes, clients=slice(0, shown))
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    size = sum(s.numel() for s in layout.weights.values())
+    facts = {
+        "data": f"{data.name}, {len(data.train)} training and {len(data.test)} test samples",
+        "clients": f"{len(clients)}, {_name(config.partition)}, shards of {_range(clients.train.sizes)} samples",
+        "model": f"{type(module).__name__}, {size:,} trained parameters",
+        "aggregator": f"{_name(config.aggregator)}, {config.rounds} rounds of {config.local_epochs} local epochs",
+        "folder": os.path.relpath(folder),
+    }
+    name = str(config.name) if config.name is not None else folder.name
+    return About(
+        folder, name, plain, config.rounds, resumed_after, table, clients.train.sizes, data.label_names, facts
+    )
+
+
+def _name(config: Mapping[str, Any]) -> str:
+    return str(config["_target_"]).rpartition(".")[2]
+
+
+def _range(sizes: np.ndarray) -> str:
+    low, high = int(sizes.min()), int(sizes.max())
+    return str(low) if low == high else f"{low} to {high}"
+
+

@@ -58,9 +58,9 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         data = adopt(build(config.data, "data"))
         evaluation: Evaluation = build(config.evaluation, "evaluation")
         partition: Partition = build(config.partition, "partition")
-        clients = _clients(config, data, partition, evaluation)
-        module = _module(config, data, overrides)
         aggregator: Aggregator = build(config.aggregator, "aggregator")
+        clients = _clients(config, data, partition, evaluation, aggregator.pooled)
+        module = _module(config, data, overrides)
         uploads = [build(one, f"uploads[{i}]") for i, one in enumerate(config.uploads)]
         chosen = None if config.reduction is None else build(config.reduction, "reduction")
         reduction = chosen_reduction(aggregator, uploads, chosen)
@@ -141,7 +141,7 @@ def _threads(config: DictConfig, folder: Path) -> int:
     return config.threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _clients(config: DictConfig, data: DataSource, partition: Partition, evaluation: Evaluation) -> Clients:
+def _clients(config: DictConfig, data: DataSource, partition: Partition, evaluation: Evaluation, pooled: bool) -> Clients:
     return share_out(
         data,
         partition,
@@ -151,7 +151,7 @@ def _clients(config: DictConfig, data: DataSource, partition: Partition, evaluat
         config.batch_size,
         config.local_epochs,
         config.server_samples,
-        config.pooled,
+        pooled,
     )
 
 

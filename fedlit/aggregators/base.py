@@ -29,6 +29,9 @@ class Aggregator(ABC):
     needs_all: ClassVar[bool] = False
     """`server_update` gets every message, (K, ...), and their examples, in place of means."""
 
+    pooled: ClassVar[bool] = False
+    """One client trains on all training shards together (a matter of data: the round loop knows nothing of it)."""
+
     server_optimizer: OptimizerFactory | None = None
     """What the default `server_update` steps with; None adds the mean update as it is (SGD with learning rate 1)."""
 

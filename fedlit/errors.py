@@ -2,7 +2,7 @@
 
 
 class InputError(ValueError):
-    """Something a person wrote cannot be used: one sentence naming the value, what is allowed, and what to write instead.
+    """Something a person wrote cannot be used: one sentence: the value, what is allowed, what to write instead.
 
     `fedlit.run` prints it without a trace and ends with exit code 2.
     """

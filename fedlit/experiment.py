@@ -141,7 +141,9 @@ def _threads(config: DictConfig, folder: Path) -> int:
     return config.threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _clients(config: DictConfig, data: DataSource, partition: Partition, evaluation: Evaluation, pooled: bool) -> Clients:
+def _clients(
+    config: DictConfig, data: DataSource, partition: Partition, evaluation: Evaluation, pooled: bool
+) -> Clients:
     return share_out(
         data,
         partition,
@@ -191,8 +193,7 @@ def _about(
     table = None
     if labels is not None and data.classes:
         table = histogram(clients.train, labels, data.classes, clients=slice(0, shown))
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
+    plain: Any = OmegaConf.to_container(config, resolve=True)
     size = sum(s.numel() for s in layout.weights.values())
     facts = {
         "data": f"{data.name}, {len(data.train)} training and {len(data.test)} test samples",
@@ -202,9 +203,7 @@ def _about(
         "folder": os.path.relpath(folder),
     }
     name = str(config.name) if config.name is not None else folder.name
-    return About(
-        folder, name, plain, config.rounds, resumed_after, table, clients.train.sizes, data.label_names, facts
-    )
+    return About(folder, name, plain, config.rounds, resumed_after, table, clients.train.sizes, data.label_names, facts)
 
 
 def _name(config: Mapping[str, Any]) -> str:
@@ -214,5 +213,3 @@ def _name(config: Mapping[str, Any]) -> str:
 def _range(sizes: np.ndarray) -> str:
     low, high = int(sizes.min()), int(sizes.max())
     return str(low) if low == high else f"{low} to {high}"
-
-

@@ -24,6 +24,7 @@ from fedlit.samplers import Sampler
 from fedlit.state import FederationState, keep_largest
 from fedlit.tracking import Logger
 from fedlit.tracking.round_record import RoundRecord
+from fedlit.trainers.base import ClientState
 from fedlit.work import LocalUpdate, Losses
 
 
@@ -50,7 +51,7 @@ def federate(
     logger: Logger,
     checkpoints: Checkpoints,
 ) -> FederationState:
-    """Run the rounds that are left. Ctrl-C (`Interrupted`) drops the unfinished round; `state` is as it was before it."""
+    """Run the rounds that are left. Ctrl-C (`Interrupted`) drops the unfinished round: `state` is as before it."""
     fresh = {"algorithm": f.aggregator.client_state(f.start)}
 
     while state.round < f.rounds:
@@ -61,7 +62,7 @@ def federate(
 
         def probe(clients: Sequence[int], number: int = number, down: dict = down) -> np.ndarray:
             jobs = f.clients.jobs(ServerRound(number, f.seed, list(clients), len(f.clients), "probe"))
-            found = engine.run(Losses(), jobs, down, [{}] * len(jobs), [fresh] * len(jobs), state.counters)  # noqa: B023
+            found = engine.run(Losses(), jobs, down, [{}] * len(jobs), [fresh] * len(jobs), state.counters)
             return np.concatenate([r.wire["loss"][:, 0].cpu().numpy() for r in found])
 
         # sample
@@ -78,7 +79,8 @@ def federate(
         received = f.reduction.start(f.weighting, round)
         update = LocalUpdate(f.aggregator, f.uploads, f.reduction, f.weighting, *assessment.wanted(number, cohort))
         states = [state.clients.get(client) or fresh for client in cohort]
-        new_states, counters = [], state.counters
+        new_states: list[tuple[int, ClientState]] = []
+        counters = state.counters
         for back in engine.run(update, f.clients.jobs(round), down, own, states, state.counters) if cohort else ():
             here = back.rows([r for r, moved in enumerate(back.moved) if moved])  # the others: as if never asked
             record.failed += len(back.failures)

@@ -88,9 +88,9 @@ def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str]) -
     with start.held(folder):
         config = job_config(start, config, overrides)
         check_classes(config)
-        from fedlit import experiment
+        from fedlit.experiment import run
 
-        return experiment.run(config, folder, overrides)
+        return run(config, folder, overrides)
 
 
 def _report(error: Exception, folder: Path | None) -> int:

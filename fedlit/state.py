@@ -55,7 +55,4 @@ def keep_largest(counters: dict[str, Tensor], returned: dict[str, Tensor]) -> di
 
     `returned` has a leading axis of clients.
     """
-    return counters | {
-        n: (r.amax(0) if r.dtype != bool else r.any(0)).maximum(counters[n]) if n in counters else r.amax(0)
-        for n, r in returned.items()
-    }
+    return counters | {n: r.amax(0).maximum(counters[n]) if n in counters else r.amax(0) for n, r in returned.items()}

@@ -79,7 +79,7 @@ class Personal:
         model = self.aggregator.personal(client, down, stack([s["algorithm"] for s in states]))
         model = each(lambda t: t.expand(k, -1), model)
         for stage in ("test", "validation"):
-            for facts, totals in zip(client.facts, client.measure(model, stage), strict=True):  # type: ignore[arg-type]
+            for facts, totals in zip(client.facts, client.measure(model, stage), strict=True):
                 facts[stage] = totals
         return {}, [{} for _ in states]
 

@@ -1,8 +1,12 @@
 """The contract of an algorithm: it is written once, over vectors, and runs on every trainer and engine."""
 
+# ruff: noqa: B027  (empty methods that are not abstract: an algorithm writes only those it has a use for)
+
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -23,7 +27,7 @@ class Aggregator(ABC):
     Whatever is of clients has the leading axis K; whatever is the server's has none (see `fedlit.client`).
     """
 
-    weighting: dict[str, Weighting] = {}
+    weighting: Mapping[str, Weighting] = MappingProxyType({})
     """How the messages under a key are averaged: "examples" (where nothing is said) or "uniform"."""
 
     needs_all: ClassVar[bool] = False

@@ -1,6 +1,6 @@
 """All data in one place: the baseline that federation is measured against.
 
-One client holds every training shard and trains as under FedAvg; the clients' own tests remain. Each round continues from
+One client holds every training shard and trains as under FedAvg; the clients' own tests remain. Each round goes on from
 the last one's weights; `trainer.keep_optimizer_state=true` continues its optimiser too, which makes it plain training.
 """
 

@@ -1,7 +1,7 @@
 """FedPer: Arivazhagan et al. 2019 (Federated Learning with Personalization Layers).
 
-Each client keeps a head of its own; the body is averaged. Body and head train together. There is no global model: what is
-evaluated are the clients' personal models.
+Each client keeps a head of its own; the body is averaged. Body and head train together. There is no global model: what
+is evaluated are the clients' personal models.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """FedProx: Li et al. 2020 (Federated Optimization in Heterogeneous Networks), algorithm 2.
 
-Each local step adds the gradient of mu/2 |w - x|^2, x the model received: clients stay near it. Simplified: every client
-does the configured number of local epochs (the paper's gamma-inexact solvers are partial work, an option of the client).
+Each local step adds the gradient of mu/2 |w - x|^2, x the model received: clients stay near it. Simplified: every
+client does the configured number of local epochs (the paper's gamma-inexact solvers are partial work, which is up to
+the client).
 What travels and what is kept: as under FedAvg.
 """
 

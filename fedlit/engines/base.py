@@ -39,5 +39,5 @@ class Engine(ABC):
     ) -> Iterator[Returned]:
         """`work` for all jobs (see `Worker.run`), chunk by chunk in the jobs' order."""
 
-    def stop(self) -> None:
+    def stop(self) -> None:  # noqa: B027  (an engine without workers has nothing to let go of)
         """Let go of the workers."""

@@ -1,5 +1,7 @@
-"""What is measured after a round, and under which names. It draws from streams of its own: evaluating more often changes
-no bit of training."""
+"""What is measured after a round, and under which names.
+
+It draws from streams of its own: evaluating more often changes no bit of training.
+"""
 
 from __future__ import annotations
 

@@ -39,5 +39,5 @@ def chosen_reduction(aggregator: Aggregator, uploads: Sequence[Upload], reductio
 
 
 def run_weighting(aggregator: Aggregator, uploads: Sequence[Upload]) -> dict[str, str]:
-    """How the messages under each key are averaged: the algorithm's word, and that of stages that need uniform weights."""
+    """How the messages under each key are averaged: the algorithm's word, and that of the stages."""
     return {**aggregator.weighting, **({"delta": "uniform"} if any(u.uniform for u in uploads) else {})}

@@ -12,7 +12,10 @@ Wire = dict[str, Tensor]
 
 
 def flat(message: dict[str, Any]) -> Wire:
-    """A message as it travels; a Model under `key` becomes `key.weights` and `key.statistics`, a dict `key.<its keys>`."""
+    """A message as it travels.
+
+    A Model under `key` becomes `key.weights` and `key.statistics`, a dict `key.<its keys>`.
+    """
     wire: Wire = {}
     for key, value in message.items():
         if isinstance(value, Model):

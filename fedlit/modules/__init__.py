@@ -1,1 +1,1 @@
-"""What is done to a user's LightningModule: its step is called, its draws are keyed, its leavings put back, its models measured."""
+"""What is done to a user's module: its step called, its draws keyed, its leavings put back, its models measured."""

@@ -17,7 +17,7 @@ from fedlit.randomness import keyed_bits
 
 
 class KeyedDraws(TorchFunctionMode):
-    """Dropout masks from counter-based noise keyed by fit, step and place: the same on every trainer and in every stack.
+    """Dropout masks from counter-based noise keyed by fit, step and place: the same on every trainer, in every stack.
 
     Entered once a step and again for each repetition of that step by a rule: each entry begins the same draws anew.
     `dropout`: answer the dropouts of torch.nn.functional; `seed`: seed the global generators of torch, numpy and Python

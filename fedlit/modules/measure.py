@@ -18,7 +18,9 @@ from fedlit.modules.keyed_draws import own_generators
 from fedlit.modules.users_step import call_step, loss_of, samples_in, targets_of
 
 Totals = dict[str, tuple[float, float]]  # metric -> (sum over the samples, number of samples)
-Prepare = Callable[[Any, Tensor, Tensor], Any]  # (batch, samples (B,), whose they are (B,)) -> batch as the module gets it
+Prepare = Callable[
+    [Any, Tensor, Tensor], Any
+]  # (batch, samples (B,), whose they are (B,)) -> batch as the module gets it
 
 
 @dataclass
@@ -78,7 +80,7 @@ class Measure:
         prepare: Prepare,
         confusion: int | None,
     ) -> Measured:
-        sizes = np.array([len(p) for p in parts])
+        sizes = np.array([len(p) for p in parts], dtype=np.int64)
         part_of, every = np.repeat(np.arange(len(parts)), sizes), np.concatenate([*parts, np.empty(0, np.int64)])
         cuts = [slice(i, i + self.batch_size) for i in range(0, len(every), self.batch_size)]
         tally = _Tally(len(parts), self.metrics, confusion)

@@ -48,7 +48,6 @@ def _has_weights(module: nn.Module) -> bool:
     return any(p.requires_grad for p in module.parameters(recurse=False))
 
 
-
 def _generators() -> tuple[Any, ...]:
     words = np.random.get_state()
-    return torch.get_rng_state().numpy().tobytes(), words[1].tobytes(), words[2], random.getstate()
+    return torch.get_rng_state().numpy().tobytes(), repr(words), random.getstate()

@@ -47,7 +47,7 @@ class StepAt(nn.Module):
         return functional_call(self, everywhere, (what, batch, batch_idx, draws), tie_weights=False)
 
     def forward(self, what: str, batch: Any, batch_idx: int, draws: KeyedDraws) -> Tensor:
-        module: LightningModule = self.module  # type: ignore[assignment]
+        module: LightningModule = self.module
         if what == "loss":
             with draws:
                 return loss_of(call_step(module, batch, batch_idx))  # type: ignore[return-value]
@@ -60,7 +60,9 @@ class StepAt(nn.Module):
 class watching:
     """While open, a list of (layer, its first input, its output) for each call of a layer of one kind, in order."""
 
-    def __init__(self, module: nn.Module, kind: type[nn.Module], fits: Callable[[nn.Module], bool] = lambda layer: True):
+    def __init__(
+        self, module: nn.Module, kind: type[nn.Module], fits: Callable[[nn.Module], bool] = lambda layer: True
+    ):
         self.layers = [m for m in module.modules() if isinstance(m, kind) and fits(m)]
 
     def __enter__(self) -> list[tuple[nn.Module, Any, Any]]:

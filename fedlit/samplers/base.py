@@ -12,8 +12,10 @@ Probe = Callable[[Sequence[int]], np.ndarray]
 
 
 class Sampler(ABC):
-    """Keeps nothing but hyperparameters. The stream it is given depends on seed and round alone, so every algorithm sees
-    the same cohorts."""
+    """Keeps nothing but hyperparameters.
+
+    The stream it is given depends on seed and round alone, so every algorithm sees the same cohorts.
+    """
 
     @abstractmethod
     def __call__(self, round: int, rng: np.random.Generator, clients: int, probe: Probe) -> Sequence[int]:

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from fedlit.client import Client
 from fedlit.data import Samples, Transform
-from fedlit.modules.measure import Measure, Measured, Totals
 from fedlit.messages.wire import Wire
 from fedlit.model_vectors import Layout, Model, each, stack
+from fedlit.modules.measure import Measure, Measured, Totals
 from fedlit.trainers.job import Job, Stage
 
 ClientState = dict[str, Any]  # by whose it is: "algorithm", an upload's name, "optimizer"; rows without leading axis
@@ -102,6 +102,8 @@ class Worker(ABC):
     """A trainer with a module and data in its hands: trains chunks of clients, one after the other."""
 
     layout: Layout
+    module: LightningModule
+    data: JobData
 
     @abstractmethod
     def client(
@@ -110,7 +112,14 @@ class Worker(ABC):
         """A chunk of clients, longest shard first."""
 
     @abstractmethod
-    def measure(self, model: Model, samples: Samples, parts: Sequence[np.ndarray], clients: Sequence[int], confusion: int | None = None) -> Measured:
+    def measure(
+        self,
+        model: Model,
+        samples: Samples,
+        parts: Sequence[np.ndarray],
+        clients: Sequence[int],
+        confusion: int | None = None,
+    ) -> Measured:
         """One model (P,), (S,) on several parts of a sample set in one pass; `clients` are whose parts they are, -1 for
         nobody's."""
 
@@ -141,14 +150,14 @@ class Worker(ABC):
         wire, new = work(client, received, list(states))
         for name, tensor in wire.items():
             if tensor.shape[:1] != (k,):
-                raise ValueError(f"{name} of the message has shape {tuple(tensor.shape)}: its first axis is {k} clients")
+                raise ValueError(
+                    f"{name} of the message has shape {tuple(tensor.shape)}: its first axis is {k} clients"
+                )
         for row, optimizer in zip(new, client.new_optimizers, strict=True):
             if optimizer:
                 row["optimizer"] = optimizer
         moved = client.moved[:, 0].tolist()
-        return Returned(
-            [j.client for j in jobs], wire, new, client.examples, moved, client.facts, client.counters
-        )
+        return Returned([j.client for j in jobs], wire, new, client.examples, moved, client.facts, client.counters)
 
 
 class Trainer(ABC):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +37,17 @@ class Gradient:
 class OneStep(Step):
     """A Step of one client on a Trainer."""
 
-    def __init__(self, at: StepAt, batch: Any, batch_idx: int, draws: KeyedDraws, lr: Tensor, context: Callable[[], Any]):
-        self.at, self.batch, self.batch_idx, self.draws, self.lr, self.context = at, batch, batch_idx, draws, lr, context
+    def __init__(
+        self, at: StepAt, batch: Any, batch_idx: int, draws: KeyedDraws, lr: Tensor, context: Callable[[], Any]
+    ):
+        self.at, self.batch, self.batch_idx, self.draws, self.lr, self.context = (
+            at,
+            batch,
+            batch_idx,
+            draws,
+            lr,
+            context,
+        )
 
     def _at(self, what: str, weights: Tensor, batch: Any) -> Tensor:
         spare = {n: b.clone() for n, b in self.at.module.named_buffers()}
@@ -193,7 +202,7 @@ def _mean(losses: list[Tensor]) -> float:
     return float(torch.stack(losses).double().mean()) if losses else float("nan")
 
 
-def learning_rates(optimizers: Sequence[Any], named: dict[str, Tensor]) -> Tensor:
+def learning_rates(optimizers: Sequence[Any], named: Mapping[str, Tensor]) -> Tensor:
     """The learning rates now: (1,) where all parameters share one, else (P,)."""
     groups = [g for o in optimizers for g in o.param_groups]
     first = next(iter(named.values()))
@@ -204,17 +213,17 @@ def learning_rates(optimizers: Sequence[Any], named: dict[str, Tensor]) -> Tenso
     return torch.cat([first.new_full((p.numel(),), by_id.get(id(p), 0.0)) for p in named.values()])
 
 
-def get_state(optimizer: Any, named: dict[str, Tensor]) -> dict[str, Any]:
+def get_state(optimizer: Any, named: Mapping[str, Tensor]) -> dict[str, Any]:
     """An optimiser's state: parameter's name -> key -> tensor."""
     state = {n: optimizer.state[p] for n, p in named.items() if p in optimizer.state}
-    return {n: {k: torch.as_tensor(v).detach().clone() for k, v in s.items() if v is not None} for n, s in state.items()}
+    return {
+        n: {k: torch.as_tensor(v).detach().clone() for k, v in s.items() if v is not None} for n, s in state.items()
+    }
 
 
-def put_state(optimizer: Any, named: dict[str, Tensor], state: dict[str, Any]) -> None:
+def put_state(optimizer: Any, named: Mapping[str, Tensor], state: dict[str, Any]) -> None:
     """What `get_state` gave, into a new optimiser of the same kind."""
     mine = {id(p) for g in optimizer.param_groups for p in g["params"]}
     for name, values in state.items():
         if id(named[name]) in mine:
             optimizer.state[named[name]] = {k: v.clone() for k, v in values.items()}
-
-

@@ -56,7 +56,7 @@ class LightningTrainer(Trainer):
 
     def make(self, **more: Any) -> pl.Trainer:
         """A Trainer that prints nothing and writes nothing."""
-        arguments = dict(
+        arguments: dict[str, Any] = dict(  # noqa: C408  (keywords, as Lightning's own)
             accelerator=self.accelerator,
             devices=self.devices,
             precision=self.precision,
@@ -90,7 +90,7 @@ class LightningWorker(Worker):
         self.config, self.measuring = config, measure
         self.trainer = config.make()
         self._keep_on_device(self.trainer)
-        self._callbacks = list(self.trainer.callbacks)
+        self._callbacks = list(self.trainer.callbacks)  # type: ignore[attr-defined]
         self._tester: pl.Trainer | None = None
         self.device = self.trainer.strategy.root_device
         self.module = module
@@ -141,7 +141,7 @@ class LightningWorker(Worker):
             return self.measuring(module, samples, parts, clients, prepare, self.tester, confusion)
 
     def ready(self, batch: Any, index: Tensor, whose: Tensor, stage: Stage) -> Any:
-        """A batch of evaluation as the module gets it: the clients' own shift on it, on the device, in the precision."""
+        """A batch of evaluation as the module gets it: with the clients' shift, on the device, in the precision."""
         if self.data.transform is not None:
             nothing = torch.zeros_like(index)
             batch = self.data.transform(batch, index, whose, stage, nothing)
@@ -166,7 +166,7 @@ class LightningWorker(Worker):
         costs more than a small client's training."""
         trainer, module = self.trainer, self.module
         self.loader.load(epochs, client, keys)
-        trainer.callbacks = [*self._callbacks, callback]
+        trainer.callbacks = [*self._callbacks, callback]  # type: ignore[attr-defined]
         trainer.fit_loop = _FitLoop(trainer, max_epochs=len(epochs))
         module.training_step = callback.training_step  # type: ignore[method-assign]
         if callback.gradient.rule is not None:
@@ -265,7 +265,9 @@ class LightningClient(ChunkClient):
         part = self.job.indices(stage)
         if not len(part):
             return [{}]
-        found = self.worker.measure_loaded(self.module, self.worker.data.samples(stage), stage, [part], [self.job.client])
+        found = self.worker.measure_loaded(
+            self.module, self.worker.data.samples(stage), stage, [part], [self.job.client]
+        )
         self.worker.pristine.restore()
         return found.totals
 
@@ -292,7 +294,7 @@ def _first_batch(data: JobData) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Lightning's own warnings (few workers, a module without a validation loop, ...) say nothing here; the user's do."""
+    """Lightning's own warnings (few workers, no validation loop, ...) say nothing here; the user's do."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"lightning\.")
         warnings.filterwarnings("ignore", category=pl.utilities.rank_zero.LightningDeprecationWarning)

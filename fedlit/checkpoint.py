@@ -42,6 +42,7 @@ class Checkpoints:
         self.folder, self.files, self.every, self.keep = folder / "checkpoints", files, every, keep
         self.bits = dict(bits)
         self._saved_at = time.monotonic()
+        self._newest: int | None = None  # round of the newest checkpoint that is known to be whole
 
     def save_if_due(self, state: FederationState) -> None:
         if time.monotonic() - self._saved_at >= self.every:
@@ -51,9 +52,9 @@ class Checkpoints:
         """Write the state; afterwards the newest `keep` are left."""
         self.folder.mkdir(parents=True, exist_ok=True)
         final = self.folder / f"round_{state.round:04d}"
-        if not final.exists():
+        if state.round != self._newest:  # one that was passed over as damaged is written again
             _write(final, self._contents(state), self.files)
-        self._saved_at = time.monotonic()
+        self._saved_at, self._newest = time.monotonic(), state.round
         for _, old in _rounds(self.folder)[self.keep :]:
             shutil.rmtree(old, ignore_errors=True)
 
@@ -93,6 +94,7 @@ class Checkpoints:
                 continue
             for client, state in saved["clients"].items():
                 store.put(client, _models(state))
+            self._newest = saved["round"]
             return FederationState(
                 saved["round"],
                 _models(saved["server"]),

@@ -138,7 +138,8 @@ def _threads(config: DictConfig, folder: Path) -> int:
     saved = saved_bits(folder).get("threads")
     if saved is not None:
         return int(saved)
-    return config.threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return config.threads or cores
 
 
 def _clients(

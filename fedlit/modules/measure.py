@@ -34,7 +34,8 @@ class Measure:
     """What is measured, by three ways, the first that fits:
 
     1. a module with `losses(outputs, targets) -> (N,)` (fedlit's own): sample by sample, any parts in one pass;
-    2. a module with a `test_step` or `validation_step`: what that logs, under its names, part by part on a Trainer;
+    2. a module with a `test_step` or `validation_step`: what that logs, under its names, part by part on a Trainer, and
+       besides what the third way finds;
     3. any other: the loss of `training_step` in evaluation mode, batch by batch.
 
     Accuracy is measured under 1 and 3 where `forward` gives (N, classes) and targets are integers (N,); so are the
@@ -68,7 +69,9 @@ class Measure:
             if hasattr(module, "losses") and not _has_step(module):
                 return self._by_sample(module, samples, parts, clients, prepare, confusion)
             if _has_step(module):
-                return self._by_trainer(module, samples, parts, clients, prepare, tester)
+                logged = self._by_trainer(module, samples, parts, clients, prepare, tester)
+                found = self._by_batch(module, samples, parts, clients, prepare, confusion)
+                return Measured([a | b for a, b in zip(found.totals, logged, strict=True)], found.confusion)
             return self._by_batch(module, samples, parts, clients, prepare, confusion)
 
     def _by_sample(
@@ -121,8 +124,9 @@ class Measure:
         clients: Sequence[int],
         prepare: Prepare,
         tester: Callable[[], Trainer],
-    ) -> Measured:
+    ) -> list[Totals]:
         trainer, before, found = tester(), module._trainer, []
+        shadow = module.__dict__.pop("log")  # here the Trainer is to hear what is logged
         run = trainer.test if is_overridden("test_step", module) else trainer.validate
         for part, client in zip(parts, clients, strict=True):
             logged: Mapping[str, float] = {}
@@ -130,7 +134,8 @@ class Measure:
                 (logged,) = run(module, _Loader(lambda: self._batches(samples, part, client, prepare)), verbose=False)  # noqa: B023
             found.append({name: (float(value) * len(part), float(len(part))) for name, value in logged.items()})
         module._trainer = before
-        return Measured(found)
+        module.log = shadow  # type: ignore[method-assign]
+        return found
 
     def _batches(self, samples: Samples, part: np.ndarray, client: int, prepare: Prepare) -> Iterator[Any]:
         cuts = [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
@@ -233,14 +238,11 @@ def _evaluating(module: LightningModule) -> Iterator[None]:
     """Evaluation mode, no gradients, and nothing logged into a fit that is under way; all put back after it."""
     modes = [(m, m.training) for m in module.modules()]
     module.eval()
-    shadow = "log" not in vars(module) and not _has_step(module)
-    if shadow:
-        module.log = lambda *args, **options: None  # type: ignore[method-assign]
+    module.log = lambda *args, **options: None  # type: ignore[method-assign]
     try:
         with torch.no_grad():
             yield
     finally:
-        if shadow:
-            del module.__dict__["log"]
+        module.__dict__.pop("log", None)
         for m, mode in modes:
             m.training = mode

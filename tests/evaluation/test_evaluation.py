@@ -1,0 +1,31 @@
+"""When is measured, and on whom."""
+
+from __future__ import annotations
+
+from fedlit.aggregators import FedAvg, FedPer
+from fedlit.evaluation import Evaluation, has_personal_models
+
+
+def test_the_last_round_is_always_evaluated():
+    assert [n for n in range(1, 9) if Evaluation(every=3).due(n, 8)] == [3, 6, 8]
+
+
+def test_the_same_clients_are_shown_all_through_a_run():
+    few = Evaluation(clients=5)
+    shown = few.shown(0, 50)
+    assert len(set(shown)) == 5 and shown == sorted(shown) == few.shown(0, 50)
+    assert shown != few.shown(1, 50)
+    assert few.shown(0, 4) == [0, 1, 2, 3]
+
+
+def test_watched_clients_are_of_the_cohort():
+    cohort = list(range(10, 40))
+    watched = Evaluation(clients=5).watched(0, 1, cohort)
+    assert len(watched) == 5 and watched <= set(cohort)
+    assert watched != Evaluation(clients=5).watched(0, 2, cohort)
+    assert Evaluation(clients=30).watched(0, 1, cohort) == set(cohort)
+
+
+def test_an_algorithm_that_keeps_parts_has_personal_models():
+    assert has_personal_models(FedPer())
+    assert not has_personal_models(FedAvg())

@@ -1,0 +1,237 @@
+"""Checkpoints of a run folder: what is whole is used, what is not is named and passed over."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+
+import pytest
+import torch
+
+import fedlit.checkpoint
+from fedlit.checkpoint import Checkpoints, saved_bits
+from fedlit.errors import InputError
+from fedlit.model_vectors import Model
+from fedlit.state import FederationState, MemoryStore
+
+
+def checkpoints(folder, every=0.0, keep=2):
+    return Checkpoints(folder, {"config.yaml": "seed: 1\n"}, every, keep, {"threads": 3})
+
+
+def state(round: int) -> FederationState:
+    """A state whose every number tells the round."""
+    store = MemoryStore()
+    store.put(4, {"algorithm": {"head": torch.full((3,), float(round))}})
+    model = Model(torch.full((5,), float(round)), torch.full((2,), -float(round)))
+    counters = {"norm.num_batches_tracked": torch.tensor(round)}
+    best = {"round": round, "metric": "accuracy", "value": 0.5}
+    return FederationState(round, {"model": model, "step": round}, store, counters, best, round + 1, round + 0.5)
+
+
+def rounds(folder):
+    return sorted(path.name for path in (folder / "checkpoints").iterdir())
+
+
+def state_file(folder, round: int):
+    return folder / "checkpoints" / f"round_{round:04d}" / "state.pt"
+
+
+def put(folder, round: int, contents: bytes):
+    """Other contents of a state file, with the digest that belongs to them."""
+    path = state_file(folder, round)
+    path.write_bytes(contents)
+    path.with_suffix(".sha256").write_text(hashlib.sha256(contents).hexdigest())
+
+
+def saved(value, path) -> bytes:
+    torch.save(value, path)
+    return path.read_bytes()
+
+
+def test_all_of_the_state_comes_back(tmp_path):
+    checkpoints(tmp_path).save(state(7))
+    store = MemoryStore()
+    back = checkpoints(tmp_path).load(store)
+    assert back.clients is store
+    assert (back.round, back.failed, back.seconds) == (7, 8, 7.5)
+    assert back.best == {"round": 7, "metric": "accuracy", "value": 0.5}
+    assert isinstance(back.server["model"], Model) and back.server["step"] == 7
+    assert back.server["model"].weights.tolist() == [7.0] * 5
+    assert back.server["model"].statistics.tolist() == [-7.0] * 2
+    assert back.counters == {"norm.num_batches_tracked": torch.tensor(7)}
+    [(client, of_client)] = store.items()
+    assert client == 4 and of_client["algorithm"]["head"].tolist() == [7.0] * 3
+    assert saved_bits(tmp_path) == {"threads": 3}
+
+
+def test_the_configuration_lies_beside_the_state(tmp_path):
+    checkpoints(tmp_path).save(state(1))
+    assert (tmp_path / "checkpoints" / "round_0001" / "config.yaml").read_text() == "seed: 1\n"
+
+
+def test_nothing_saved(tmp_path):
+    assert checkpoints(tmp_path).load(MemoryStore()) is None
+    assert saved_bits(tmp_path) == {}
+
+
+def test_a_view_is_saved_without_its_stack(tmp_path):
+    stack = torch.zeros(1_000_000, 2)
+    checkpoints(tmp_path).save(FederationState(1, {"model": Model(stack[0], stack[1])}, MemoryStore()))
+    assert state_file(tmp_path, 1).stat().st_size < 100_000
+
+
+@pytest.mark.parametrize("keep", [1, 2, 3])
+def test_the_newest_stay(tmp_path, keep):
+    written = checkpoints(tmp_path, keep=keep)
+    for number in (8, 9, 10, 9_999, 10_000):  # names stop sorting as numbers do
+        written.save(state(number))
+    assert rounds(tmp_path) == sorted(["round_0010", "round_9999", "round_10000"][-keep:])
+    assert checkpoints(tmp_path).load(MemoryStore()).round == 10_000
+
+
+def test_saved_when_due(tmp_path, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(fedlit.checkpoint.time, "monotonic", lambda: now)
+    written = checkpoints(tmp_path, every=60, keep=9)
+    for number, now in enumerate([1059.0, 1060.0, 1119.0, 1121.0], start=1):  # noqa: B007
+        written.save_if_due(state(number))
+    assert rounds(tmp_path) == ["round_0002", "round_0004"]
+
+
+@pytest.mark.parametrize("at", ["save", "replace"])
+def test_killed_while_writing(tmp_path, monkeypatch, at):
+    written = checkpoints(tmp_path)
+    written.save(state(1))
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*arguments):
+        if at == "save":
+            arguments[1].write_bytes(b"half of it")
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((torch, "save", killed) if at == "save" else (os, "replace", killed)))
+        with pytest.raises(Killed):
+            written.save(state(2))
+    assert rounds(tmp_path) == [".writing_round_0002", "round_0001"]
+
+    again = checkpoints(tmp_path)
+    assert again.load(MemoryStore()).round == 1
+    again.save(state(2))
+    assert rounds(tmp_path) == ["round_0001", "round_0002"]
+    assert checkpoints(tmp_path).load(MemoryStore()).round == 2
+
+
+def _cut(folder):
+    path = state_file(folder, 2)
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _flip(folder):
+    path = state_file(folder, 2)
+    contents = bytearray(path.read_bytes())
+    contents[len(contents) // 2] ^= 1
+    path.write_bytes(contents)
+
+
+def _no_digest(folder):
+    state_file(folder, 2).with_suffix(".sha256").unlink()
+
+
+def _no_state(folder):
+    state_file(folder, 2).unlink()
+
+
+def _text(folder):
+    put(folder, 2, b"no tensors at all")
+
+
+def _foreign(folder):
+    put(folder, 2, saved({"state_dict": {"weight": torch.zeros(2)}}, folder / "other.pt"))
+
+
+def _tensor(folder):
+    put(folder, 2, saved(torch.zeros(2), folder / "other.pt"))
+
+
+def _other_version(folder):
+    contents = torch.load(state_file(folder, 2), weights_only=True)
+    put(folder, 2, saved(contents | {"version": 2}, folder / "other.pt"))
+
+
+DAMAGES = {
+    _cut: "is cut off or was changed",
+    _flip: "is cut off or was changed",
+    _no_digest: "lacks state.sha256",
+    _no_state: "lacks state.pt",
+    _text: "cannot be read as tensors and plain values",
+    _foreign: "is no checkpoint of this version of fedlit",
+    _tensor: "is no checkpoint of this version of fedlit",
+    _other_version: "is no checkpoint of this version of fedlit",
+}
+
+
+@pytest.mark.parametrize(("damage", "says"), DAMAGES.items(), ids=lambda value: getattr(value, "__name__", ""))
+def test_one_that_is_not_whole_is_named_and_the_one_before_it_used(tmp_path, caplog, damage, says):
+    written = checkpoints(tmp_path)
+    written.save(state(1))
+    written.save(state(2))
+    damage(tmp_path)
+
+    again, store = checkpoints(tmp_path), MemoryStore()
+    assert again.load(store).round == 1
+    assert store.get(4)["algorithm"]["head"].tolist() == [1.0] * 3
+    [record] = caplog.records
+    assert record.levelname == "WARNING" and "\n" not in record.getMessage()
+    assert says in record.getMessage() and "round_0002" in record.getMessage()
+    assert saved_bits(tmp_path) == {"threads": 3}
+
+    again.save(state(2))  # the round comes again, and what is whole takes the place of what is not
+    assert checkpoints(tmp_path).load(MemoryStore()).round == 2
+
+
+def test_none_that_is_whole_is_an_error(tmp_path):
+    checkpoints(tmp_path).save(state(2))
+    _cut(tmp_path)
+    with pytest.raises(InputError, match="none of the checkpoints in .* can be used; start anew in another folder."):
+        checkpoints(tmp_path).load(MemoryStore())
+    assert saved_bits(tmp_path) == {}
+
+
+class Trap:
+    """Unpickled, it leaves a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_a_state_file_runs_no_code(tmp_path):
+    checkpoints(tmp_path).save(state(1))
+    trap = saved({"format": "fedlit checkpoint", "version": 1, "trap": Trap(tmp_path / "ran")}, tmp_path / "trap.pt")
+    put(tmp_path, 1, trap)
+    with pytest.raises(InputError):
+        checkpoints(tmp_path).load(MemoryStore())
+    assert not (tmp_path / "ran").exists()
+    pickle.loads(pickle.dumps(Trap(tmp_path / "ran")))
+    assert (tmp_path / "ran").exists()  # the trap is one
+
+
+def test_best_is_the_server_alone_and_never_resumed(tmp_path):
+    written = checkpoints(tmp_path)
+    for number in (5, 6):
+        written.save_best(state(number))
+    assert checkpoints(tmp_path).load(MemoryStore()) is None
+    for number in (1, 2, 3):
+        written.save(state(number))
+    assert rounds(tmp_path) == ["best", "round_0002", "round_0003"]
+    best = torch.load(tmp_path / "checkpoints" / "best" / "state.pt", weights_only=True)
+    assert best["round"] == 6 and best["clients"] == {}
+    assert best["server"]["model"]["__model__"][0].tolist() == [6.0] * 5
+    assert checkpoints(tmp_path).load(MemoryStore()).round == 3

@@ -1,0 +1,148 @@
+"""A module as two vectors, and the names of their places."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from fedlit.errors import InputError
+from fedlit.model_vectors import Layout, Model, each, join, stack, take
+
+
+class Tangled(nn.Module):
+    """Tied weights, a frozen layer, one submodule under two names, a batch norm, an integer buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.encode = nn.Embedding(5, 4)
+        self.decode = nn.Linear(4, 5)
+        self.decode.weight = self.encode.weight
+        self.frozen = nn.Linear(4, 4).requires_grad_(False)
+        self.block = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+        self.alias = self.block
+        self.register_buffer("flags", torch.zeros(3, dtype=torch.bool))
+
+
+def test_each_tensor_is_counted_once_and_frozen_ones_not_at_all():
+    layout = Layout(Tangled())
+    assert list(layout.weights) == [
+        "encode.weight",
+        "decode.bias",
+        "block.0.weight",
+        "block.0.bias",
+        "block.1.weight",
+        "block.1.bias",
+    ]
+    assert list(layout.statistics) == ["block.1.running_mean", "block.1.running_var"]
+    assert set(layout.counters) == {"flags", "block.1.num_batches_tracked"}
+    assert layout.names["encode.weight"] == ["encode.weight", "decode.weight"]
+    assert layout.names["block.0.bias"] == ["block.0.bias", "alias.0.bias"]
+
+
+def test_read_and_write_go_round():
+    module = Tangled()
+    layout = Layout(module)
+    frozen = module.frozen.weight.clone()
+    p, s = 20 + 5 + 16 + 4 + 8, 8
+    layout.write(module, Model(torch.arange(float(p)), torch.arange(float(s)) + 100))
+    back = layout.read(module)
+    assert back.weights.tolist() == list(range(p)) and back.statistics.tolist() == list(range(100, 108))
+    assert module.decode.weight is module.encode.weight
+    assert module.decode.weight.flatten().tolist() == list(range(20))
+    assert module.decode.bias.tolist() == [20, 21, 22, 23, 24]
+    assert module.alias[1].running_var.tolist() == [104, 105, 106, 107]
+    assert torch.equal(module.frozen.weight, frozen)
+    back.weights.zero_()
+    assert module.decode.bias.tolist() == [20, 21, 22, 23, 24]  # read gives a copy
+
+
+def test_pieces_of_a_stack():
+    layout = Layout(Tangled())
+    rows = torch.arange(2.0 * 53).view(2, 53)
+    pieces = layout.pieces(rows)
+    assert pieces["encode.weight"].shape == (2, 5, 4)
+    assert torch.equal(pieces["decode.bias"][1], rows[1, 20:25])
+    assert layout.pieces(torch.ones(2, 1))["encode.weight"].shape == (2, 1, 1)
+    assert set(layout.named(Model(rows, torch.zeros(2, 8)))) == {*layout.weights, *layout.statistics}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits"),
+    [
+        ("decode", {"encode.weight", "decode.bias"}),  # tied: every name counts
+        ("bias", {"decode.bias", "block.0.bias", "block.1.bias"}),
+        ("alias.1", {"block.1.weight", "block.1.bias", "block.1.running_mean", "block.1.running_var"}),
+        ("block.*.weight", {"block.0.weight", "block.1.weight"}),
+        ("running_*", {"block.1.running_mean", "block.1.running_var"}),
+        ("block.?.bias", {"block.0.bias", "block.1.bias"}),
+    ],
+)
+def test_patterns(pattern, fits):
+    layout = Layout(Tangled())
+    where = layout.where(pattern)
+    found = {n for n, piece in layout.named(where).items() if piece.all()}
+    assert found == fits
+    size = sum({**layout.weights, **layout.statistics}[n].numel() for n in fits)
+    assert int(where.weights.sum() + where.statistics.sum()) == size
+
+
+def test_a_pattern_fits_whole_segments():
+    layout = Layout(nn.Sequential(*[nn.Linear(1, 1) for _ in range(11)]))
+    assert int(layout.where("1").weights.sum()) == 2
+    assert int(layout.where("1*").weights.sum()) == 4  # 1 and 10
+
+
+def test_a_pattern_that_fits_nothing_is_an_error_that_shows_names():
+    with pytest.raises(InputError, match=r"'dekode' fits no name.*encode\.weight"):
+        Layout(Tangled()).where("dekode")
+
+
+def test_places_of_a_kind_of_layer():
+    layout = Layout(Tangled())
+    where = layout.where(kinds=(nn.modules.batchnorm._BatchNorm,))
+    assert int(where.weights.sum()) == 8 and bool(where.statistics.all())
+
+
+def test_the_widest_type_holds_all():
+    module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double())
+    layout = Layout(module)
+    assert layout.dtype == layout.read(module).weights.dtype == torch.float64
+    layout.write(module, each(lambda t: t + 1, layout.read(module)))
+    assert module[0].weight.dtype == torch.float32
+
+
+def test_no_floating_buffers_gives_an_empty_vector():
+    module = nn.Linear(2, 2).double()
+    assert Layout(module).read(module).statistics.shape == (0,)
+    assert Layout(module).read(module).statistics.dtype == torch.float64
+
+
+def test_what_cannot_be_trained_is_refused():
+    with pytest.raises(InputError, match="nothing to train"):
+        Layout(nn.Linear(2, 2).requires_grad_(False))
+    module = nn.Linear(2, 2)
+    module.wave = nn.Parameter(torch.zeros(2, dtype=torch.complex64))
+    with pytest.raises(InputError, match="wave is complex"):
+        Layout(module)
+
+
+def test_take_and_join_are_inverse():
+    model = Model(torch.arange(6.0).view(2, 3), torch.arange(4.0).view(2, 2))
+    where = Model(torch.tensor([True, False, True]), torch.tensor([False, True]))
+    other = each(torch.logical_not, where)
+    part, rest = take(model, where), take(model, other)
+    assert part.weights.tolist() == [[0, 2], [3, 5]]
+    back = join(where, part, rest)
+    assert torch.equal(back.weights, model.weights) and torch.equal(back.statistics, model.statistics)
+    mixed = join(where, part, each(lambda t: t[0], rest))  # (P',) broadcasts over the clients
+    assert mixed.weights.tolist() == [[0, 1, 2], [3, 1, 5]]
+
+
+def test_trees():
+    tree = {"a": torch.ones(2), "m": Model(torch.ones(3), torch.zeros(1))}
+    two = stack([tree, tree])
+    assert two["a"].shape == (2, 2) and two["m"].weights.shape == (2, 3)
+    assert each(torch.add, tree, tree)["m"].weights.tolist() == [2, 2, 2]
+    both = tree["m"] + tree["m"] - tree["m"]
+    assert both.weights.tolist() == [1, 1, 1]

@@ -1,0 +1,213 @@
+"""A run that was ended in any way and goes on comes to the same bits as one that was left alone, each round once.
+
+The runs are processes of their own; the reference is one sweep, whose runs keep the checkpoint of every round.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from fedlit.run import main
+from fedlit.run_folder import hold
+
+CHECKOUT = Path(__file__).parents[1]
+ROUNDS = 6
+TINY = ["data=digits", "clients=5", "participation=0.6", "threads=1", "progress=none"]
+COMMAND = [sys.executable, "-m", "fedlit.run"]
+
+
+def start(folder: Path, arguments: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        arguments,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(folder: Path, arguments: list[str]) -> None:
+    process = start(folder, arguments)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+
+
+def end_after(process: subprocess.Popen[str], run: Path, rounds: int, number: int) -> str:
+    """Send a signal once so many rounds stand in the run's metrics; what was printed."""
+    until = time.monotonic() + 200
+    while not (run / "metrics.jsonl").exists() or (run / "metrics.jsonl").read_bytes().count(b"\n") < rounds:
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            pytest.fail(f"the run did not come to round {rounds}: {process.communicate()}")
+        time.sleep(0.002)
+    process.send_signal(number)
+    printed, _ = process.communicate(timeout=100)
+    assert rounds <= len(rows(run)) < ROUNDS, "the run ended before the signal came"
+    return printed
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory) -> dict[tuple[str, int, int], Path]:
+    """(aggregator, seed, rounds between evaluations) -> the folder of a run that was left alone."""
+    folder = tmp_path_factory.mktemp("reference")
+    swept = ("fedavg", "fedper"), (1, 2), (1, 3)
+    words = [
+        f"{key}={','.join(map(str, values))}"
+        for key, values in zip(("aggregator", "seed", "evaluation.every"), swept, strict=True)
+    ]
+    kept = ["logger=none", f"rounds={ROUNDS}", "checkpoint.every=0", "checkpoint.keep=99"]
+    finish(folder, [*COMMAND, "--multirun", *TINY, *kept, *words, "hydra.sweep.dir=sweep"])
+    return {key: folder / "sweep" / str(job) for job, key in enumerate(itertools.product(*swept))}
+
+
+def saved(run: Path, round: int = ROUNDS) -> dict:
+    return torch.load(run / "checkpoints" / f"round_{round:04d}" / "state.pt", weights_only=True)
+
+
+def tensors(value, name: str = "") -> dict[str, torch.Tensor]:
+    """Every tensor in nested dicts and lists, by its path."""
+    if torch.is_tensor(value):
+        return {name: value}
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return {path: t for key, part in pairs for path, t in tensors(part, f"{name}/{key}").items()}
+
+
+def same_bits(one: dict, other: dict) -> bool:
+    """Whether two saved states agree in all tensors of the server, the clients and the counters."""
+    parts = "server", "clients", "counters"
+    a, b = ({part: tensors(s[part]) for part in parts} for s in (one, other))
+    assert a["server"]
+    return all(
+        a[part].keys() == b[part].keys()
+        and all(a[part][n].numpy().tobytes() == b[part][n].numpy().tobytes() for n in a[part])
+        for part in parts
+    )
+
+
+def rows(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def numbers(run: Path) -> list[dict]:
+    """The rows without what a clock says."""
+    return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in rows(run)]
+
+
+def rounds_in_tensorboard(run: Path) -> dict[str, list[int]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0})
+    events.Reload()
+    return {name: [event.step for event in events.Scalars(name)] for name in events.Tags()["scalars"]}
+
+
+@pytest.mark.parametrize("aggregator", ["fedper", pytest.param("fedavg", marks=pytest.mark.slow)])
+def test_killed_and_resumed(tmp_path, reference, aggregator):
+    words = [*TINY, f"aggregator={aggregator}", "seed=1", f"rounds={ROUNDS}", "checkpoint.every=0"]
+    process = start(tmp_path, [*COMMAND, *words, "hydra.run.dir=run"])
+    end_after(process, tmp_path / "run", 3, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "run" / "summary.json").exists()
+
+    finish(tmp_path, [*COMMAND, "resume=run"])
+    alone = reference[aggregator, 1, 1]
+    assert same_bits(saved(tmp_path / "run"), saved(alone))
+    assert bool(saved(alone)["clients"]) == (aggregator == "fedper")
+    assert [row["round"] for row in rows(tmp_path / "run")] == list(range(1, ROUNDS + 1))
+    assert numbers(tmp_path / "run") == numbers(alone)
+    shown = rounds_in_tensorboard(tmp_path / "run")
+    assert shown["global/test/accuracy" if aggregator == "fedavg" else "cohort/arrived"] == list(range(1, ROUNDS + 1))
+    assert {name: steps for name, steps in shown.items() if steps != sorted(set(steps))} == {}
+
+
+def test_interrupted_and_resumed_by_the_printed_command_with_more_rounds(tmp_path, reference):
+    words = [*TINY, "aggregator=fedavg", "seed=1", f"rounds={ROUNDS - 1}", "logger=none", "hydra.run.dir=run"]
+    process = start(tmp_path, [*COMMAND, *words])
+    printed = end_after(process, tmp_path / "run", 2, signal.SIGINT)
+    assert process.returncode == 130
+    done, command = printed.strip().removeprefix("stopped after round ").split("; go on with: ")
+    assert int(done) == len(rows(tmp_path / "run"))
+    python, *arguments = shlex.split(command)
+    assert (python, arguments) == ("python", ["-m", "fedlit.run", "resume=run"])
+    assert same_bits(saved(tmp_path / "run", int(done)), saved(reference["fedavg", 1, 1], int(done)))
+
+    finish(tmp_path, [sys.executable, *arguments, f"rounds={ROUNDS}"])
+    assert same_bits(saved(tmp_path / "run"), saved(reference["fedavg", 1, 1]))
+    assert [row["round"] for row in rows(tmp_path / "run")] == list(range(1, ROUNDS + 1))
+
+
+@pytest.mark.slow
+def test_a_run_at_its_end_goes_on_with_more_rounds(tmp_path, reference):
+    words = [*TINY, "aggregator=fedper", "seed=1", f"rounds={ROUNDS - 2}", "hydra.run.dir=run"]
+    finish(tmp_path, [*COMMAND, *words])
+    finish(tmp_path, [*COMMAND, "resume=run", f"rounds={ROUNDS}"])
+    assert same_bits(saved(tmp_path / "run"), saved(reference["fedper", 1, 1]))
+    for steps in rounds_in_tensorboard(tmp_path / "run").values():
+        assert steps == sorted(set(steps))
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["rounds"] == ROUNDS
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_costs_its_round_alone(tmp_path, reference):
+    shutil.copytree(reference["fedper", 1, 1], tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / f"round_{ROUNDS:04d}" / "state.pt"
+    path.write_bytes(path.read_bytes()[:-1000])
+    finish(tmp_path, [*COMMAND, "resume=run"])
+    assert same_bits(saved(tmp_path / "run"), saved(reference["fedper", 1, 1]))
+    assert [row["round"] for row in rows(tmp_path / "run")] == list(range(1, ROUNDS + 1))
+
+
+@pytest.mark.parametrize("aggregator", ["fedavg", "fedper"])
+def test_how_often_is_evaluated_changes_no_bit(reference, aggregator):
+    often, seldom = reference[aggregator, 1, 1], reference[aggregator, 1, 3]
+    measured = [[any("accuracy" in name for name in row) for row in rows(run)] for run in (often, seldom)]
+    assert measured[0] != measured[1]
+    assert same_bits(saved(often), saved(seldom))
+
+
+@pytest.mark.parametrize("aggregator", ["fedavg", "fedper"])
+def test_another_seed_gives_another_model(reference, aggregator):
+    assert not same_bits(saved(reference[aggregator, 1, 1]), saved(reference[aggregator, 2, 1]))
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+def test_a_held_folder_is_refused(reference, capsys):
+    run = reference["fedavg", 1, 1]
+    before, lock = contents(run), hold(run)
+    try:
+        process = start(run, [*COMMAND, f"resume={run}"])
+        printed, errors = process.communicate(timeout=100)
+    finally:
+        lock.release()
+    assert (process.returncode, printed) == (2, "")
+    assert errors == f"{run} is in use by another process; wait for its end, or stop it.\n"
+    assert contents(run) == before
+
+
+def test_another_experiment_is_refused_with_what_differs(reference, capsys):
+    run = reference["fedavg", 1, 1]
+    before = contents(run)
+    assert main([f"resume={run}", "clients=7", "optimizer.lr=0.7", f"rounds={ROUNDS + 1}"]) == 2
+    printed, errors = capsys.readouterr()
+    assert printed == ""
+    first, *differences = errors.splitlines()
+    assert first.startswith(f"resume={run}: a run that goes on may change rounds, engine, progress, checkpoint alone")
+    assert [line.split(":")[0].strip() for line in differences] == ["clients", "optimizer.lr"]
+    assert differences[0] == "  clients: 5 -> 7" and differences[1].endswith(" -> 0.7")
+    assert contents(run) == before

@@ -138,8 +138,9 @@ def _threads(config: DictConfig, folder: Path) -> int:
     saved = saved_bits(folder).get("threads")
     if saved is not None:
         return int(saved)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return config.threads or cores
+    if config.threads is not None:
+        return int(config.threads)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _clients(

@@ -70,7 +70,14 @@ def _elsewhere(key: str, composed: Composed, options: Options) -> str | None:
     group = composed.mounts.get(package, "")
     having = [f"{group}={option}" for option, keys in options.get(group, {}).items() if name in keys]
     if not having:
-        return None
+        near = closest(name, {k for keys in options.get(group, {}).values() for k in keys if not k.startswith("_")})
+        having = [f"{group}={option}" for option, keys in options.get(group, {}).items() if near in keys]
+        here = f"{package}." in "".join(f"{k} " for k in keys_of(composed.whole) if k == f"{package}.{near}")
+        return (
+            None
+            if near is None or here
+            else f"there is no key {key}; did you mean {package}.{near} of {listed(having)}?"
+        )
     return (
         f"{group}={composed.choices[group]} has no {name}; {listed(having)} {'has' if len(having) == 1 else 'have'} it."
     )

@@ -215,10 +215,14 @@ class LightningClient(ChunkClient):
             gradient = Gradient(correct, using, only, rule, dict(beside or {}))
             kept = self.optimizers[0].get(str(call)) if worker.config.keep_optimizer_state else None
             callback = FitCallback(module, worker.layout, worker.habits, gradient, key, kept, self.after_epoch)
-            if not hasattr(type(module), "round"):
+            if not hasattr(module, "round"):
                 module.round = job.round.number  # type: ignore[assignment]
-            with own_generators(key):
-                worker.fit(callback, batches, keys, job.client)
+            try:
+                with own_generators(key):
+                    worker.fit(callback, batches, keys, job.client)
+            except BaseException:
+                worker.pristine.restore()  # with engine.on_failure=drop the next client gets this module
+                raise
             if worker.config.keep_optimizer_state:
                 self.new_optimizers[0][str(call)] = callback.optimizer_state
             self.counters = {n: c[None] for n, c in counters(module).items()}

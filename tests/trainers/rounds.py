@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -65,14 +65,18 @@ class Federated:
         tests = self.tests or [none] * len(self.shards)
         return [Job(c, round, batch_size, epochs, self.shards[c], test=tests[c]) for c in order]
 
-    def round(
+    def round(self, *args: Any, **options: Any) -> list[Returned]:
+        """As `stream`, all at once."""
+        return list(self.stream(*args, **options))
+
+    def stream(
         self,
         order: Sequence[int] | None = None,
         states: Sequence[dict[str, Any]] | None = None,
         watched: Sequence[int] = (),
         each_epoch: bool = False,
         **job: Any,
-    ) -> list[Returned]:
+    ) -> Iterator[Returned]:
         """The clients' halves, one Returned a client."""
         order = range(len(self.shards)) if order is None else order
         weighting = run_weighting(self.aggregator, [])
@@ -80,9 +84,7 @@ class Federated:
         fresh = {"algorithm": self.aggregator.client_state(self.start)}
         down = {"model": self.start}
         jobs = self.jobs(order, **job)
-        return list(
-            self.engine.run(work, jobs, down, [{}] * len(jobs), states or [fresh] * len(jobs), self.counters)
-        )
+        return self.engine.run(work, jobs, down, [{}] * len(jobs), states or [fresh] * len(jobs), self.counters)
 
     def trained(self, returned: Returned) -> Tensor:
         """The weights (P,) that one client came back with."""

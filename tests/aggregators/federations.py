@@ -1,0 +1,174 @@
+"""Small federations made without a configuration: what the tests of algorithms, samplers and messages share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fedlit.aggregators import Aggregator
+from fedlit.assessment import Assessment
+from fedlit.checkpoint import Checkpoints
+from fedlit.clients import Clients
+from fedlit.data import DataSource, TensorSamples
+from fedlit.engines import Serial
+from fedlit.evaluation import Evaluation
+from fedlit.federation import Federation, federate
+from fedlit.messages import chosen_reduction, run_weighting
+from fedlit.messages.uploads import Upload
+from fedlit.models.optimizer import give_optimizer
+from fedlit.modules.pristine import counters
+from fedlit.partitions import Shards
+from fedlit.round import ServerRound
+from fedlit.samplers import All, Sampler
+from fedlit.state import FederationState, MemoryStore
+from fedlit.tracking import Logger
+from fedlit.trainers import JobData, LightningTrainer
+
+SIZES = (13, 4, 9, 6)  # training samples of the clients
+TEST_SIZES = (5, 5, 5, 5)
+WIDTH, CLASSES = 6, 3
+
+
+class Net(pl.LightningModule):
+    """`body` and `head` are linear; between them what is asked for."""
+
+    def __init__(self, dropout: float = 0.0, norm: bool = False):
+        super().__init__()
+        self.body = nn.Linear(WIDTH, 5)
+        self.norm = nn.BatchNorm1d(5) if norm else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(5, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.dropout(torch.relu(self.norm(self.body(x)))))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        x, y = batch
+        return nn.functional.cross_entropy(self(x), y)
+
+
+class Rows(Logger):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def round(self, number: int, row: dict[str, Any], pictures: Mapping[str, np.ndarray]) -> None:
+        self.rows.append(row)
+
+
+class Listed(Sampler):
+    """The cohorts as they are listed, round by round."""
+
+    def __init__(self, *cohorts: Sequence[int]):
+        self.cohorts = cohorts
+
+    def __call__(self, round: int, rng: np.random.Generator, clients: int, probe: Any) -> Sequence[int]:
+        return self.cohorts[round - 1]
+
+    def expected(self, clients: int) -> float:
+        return float(np.mean([len(c) for c in self.cohorts]))
+
+
+def numbers(scale: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Inputs (N, WIDTH) in double precision and classes (N,), for all training and test samples."""
+    rng = np.random.default_rng(0)
+    n = sum(SIZES) + sum(TEST_SIZES)
+    x = rng.normal(size=(n, WIDTH))
+    y = (x @ rng.normal(size=(WIDTH, CLASSES))).argmax(1)
+    return torch.tensor(scale * x), torch.tensor(y)
+
+
+def shards(*sizes: int) -> Shards:
+    return Shards(np.arange(sum(sizes)), np.cumsum([0, *sizes]))
+
+
+class Running:
+    """A federation of four clients with unequal shards, in double precision, whose rounds go when they are asked for.
+
+    Args:
+        trainer: arguments of the LightningTrainer.
+        optimizer: arguments of the clients' SGD.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        aggregator: Aggregator,
+        sampler: Sampler | None = None,
+        net: pl.LightningModule | None = None,
+        optimizer: dict[str, Any] | None = None,
+        batch_size: int = 4,
+        epochs: int = 2,
+        uploads: Sequence[Upload] = (),
+        scale: float = 1.0,
+        dropout: float = 0.0,
+        norm: bool = False,
+        **trainer: Any,
+    ):
+        torch.manual_seed(0)
+        module = net or Net(dropout, norm)
+        give_optimizer(module, partial(torch.optim.SGD, **(optimizer or {"lr": 0.1})))
+        x, y = numbers(scale)
+        n = sum(SIZES)
+        train, test = TensorSamples(x[:n], y[:n]), TensorSamples(x[n:], y[n:])
+        data = DataSource("numbers", train, test, classes=CLASSES)
+        none = shards(*[0] * len(SIZES))
+        clients = Clients(shards(*SIZES), none, shards(*TEST_SIZES), batch_size, epochs, np.empty(0, dtype=np.int64))
+        evaluation = Evaluation()
+        self.engine = Serial()
+        options = LightningTrainer(accelerator="cpu", precision="64-true", **trainer)
+        start_counters = counters(module)
+        self.engine.start(options, module, JobData(train, test), evaluation.measure())
+        self.layout = self.engine.here.layout
+        aggregator.setup(self.layout, len(clients))
+        self.start = self.layout.read(module)
+        reduction = chosen_reduction(aggregator, uploads, None)
+        weighting = run_weighting(aggregator, uploads)
+        self.federation = Federation(
+            aggregator, sampler or All(), uploads, reduction, weighting, clients, self.start, 0, 0
+        )
+        server = aggregator.server_state(self.start, torch.Generator().manual_seed(0))
+        self.state = FederationState(0, server, MemoryStore(), start_counters)
+        self.assessment = Assessment(evaluation, data, folder, 1, 0)
+        self.checkpoints = Checkpoints(folder, {}, inf, 1, {})
+        self.logger = Rows()
+
+    def go(self, rounds: int = 1) -> Running:
+        """So many more rounds."""
+        self.federation.rounds = self.state.round + rounds
+        federate(self.federation, self.state, self.engine, self.assessment, self.logger, self.checkpoints)
+        return self
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return self.logger.rows
+
+    @property
+    def weights(self) -> Tensor:
+        """(P,) of the server's model."""
+        return self.state.server["model"].weights
+
+    def named(self) -> dict[str, Tensor]:
+        """The server's model, tensor by tensor."""
+        return self.layout.named(self.state.server["model"])
+
+    def own(self, client: int) -> dict[str, Any]:
+        """What the algorithm keeps with a client."""
+        found = self.state.clients.get(client)
+        assert found is not None
+        return found["algorithm"]
+
+    def orders(self, number: int, cohort: Sequence[int]) -> dict[int, list[list[int]]]:
+        """client -> the batches of its first fit in a round, epoch after epoch."""
+        clients = self.federation.clients
+        jobs = clients.jobs(ServerRound(number, self.federation.seed, list(cohort), len(clients)))
+        return {j.client: [b.tolist() for e in range(j.epochs) for b in j.batches(0, e, False)] for j in jobs}

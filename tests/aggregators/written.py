@@ -1,0 +1,170 @@
+"""Algorithms that fedlit does not bring, written over its contract: each uses another corner of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fedlit.aggregators import Aggregator, FedAvg
+from fedlit.model_vectors import Model, each
+
+
+class Scaffold(Aggregator):
+    """Karimireddy et al. 2020, algorithm 1, option II."""
+
+    weighting = {"c": "uniform"}
+
+    def server_state(self, model, rng):
+        return {"model": model, "c": torch.zeros_like(model.weights)}
+
+    def client_state(self, model):
+        return {"c": torch.zeros_like(model.weights)}
+
+    def broadcast(self, server):
+        return server
+
+    def local_update(self, client, down, state):
+        x, c, c_i = down["model"], down["c"], state["c"]
+        y = client.fit(x, correct=lambda g, w, c, c_i: g + c - c_i, using=(c, c_i))
+        c_new = c_i - c + (x.weights - y.model.weights) / y.lr
+        return {"delta": y.model - x, "c": c_new - c_i}, {"c": c_new}
+
+    def server_update(self, server, reduced, round):
+        return {"model": server["model"] + reduced["delta"], "c": server["c"] + round.share * reduced["c"]}
+
+
+class Moon(Aggregator):
+    """Li et al. 2021: a rule over features at three weights."""
+
+    def __init__(self, mu: float):
+        self.mu = mu
+
+    def client_state(self, model):
+        return {"previous": model.weights}
+
+    def local_update(self, client, down, state):
+        def rule(step, w, x, previous):
+            z = step.features(w)
+            near, far = (2 * F.cosine_similarity(z, step.features(u).detach(), -1) for u in (x, previous))
+            contrast = (torch.logaddexp(near, far) - near).mean(-1)
+            return torch.autograd.grad((step.loss(w) + self.mu * contrast).sum(), w)[0]
+
+        x = down["model"]
+        y = client.fit(x, rule=rule, using=(x.weights, state["previous"])).model
+        return {"delta": y - x}, {"previous": y.weights}
+
+
+class Apfl(Aggregator):
+    """Deng et al. 2020, algorithm 1, adaptive: what moves beside the weights."""
+
+    def client_state(self, model):
+        return {"v": model.weights, "alpha": model.weights.new_full((1,), 0.5)}
+
+    def local_update(self, client, down, state):
+        def rule(step, w, v, alpha):
+            mixed = (alpha * v + (1 - alpha) * w).detach().requires_grad_()
+            (g,) = torch.autograd.grad(step.loss(mixed).sum(), mixed)
+            (plain,) = torch.autograd.grad(step.loss(w).sum(), w)
+            slope = (g * (v - w)).sum(-1, keepdim=True).detach()
+            return plain, {"v": v - step.lr * alpha * g, "alpha": alpha - step.lr * slope}
+
+        x = down["model"]
+        y = client.fit(x, rule=rule, beside=state)
+        return {"delta": y.model - x}, {"v": y.beside["v"], "alpha": y.beside["alpha"].clamp(0, 1)}
+
+    def personal(self, client, down, state):
+        x, a = down["model"], state["alpha"]
+        return Model(a * state["v"] + (1 - a) * x.weights, x.statistics)
+
+
+class BodyOnly(FedAvg):
+    """Oh et al. 2022 (FedBABU): the head keeps its first weights. The whole change travels, to be looked at."""
+
+    def setup(self, layout, clients):
+        self.body = each(torch.logical_not, layout.where(layout.last_layer))
+
+    def local_update(self, client, down, state):
+        x = down["model"]
+        return {"delta": client.fit(x, only=self.body).model - x}, state
+
+
+class QFedAvg(Aggregator):
+    """Li et al. 2020 (fair resource allocation), algorithm 2."""
+
+    weighting = {"delta": "uniform", "h": "uniform"}
+
+    def __init__(self, q: float):
+        self.q = q
+
+    def local_update(self, client, down, state):
+        x, loss = down["model"], client.loss(down["model"])
+        y = client.fit(x)
+        lipschitz, moved = y.steps / y.lr, y.model - x
+        gap = lipschitz * moved.weights
+        h = self.q * loss ** (self.q - 1) * gap.square().sum(-1, keepdim=True) + lipschitz * loss**self.q
+        return {"delta": Model(loss**self.q * gap, moved.statistics), "h": h}, state
+
+    def server_update(self, server, reduced, round):
+        moved = Model(reduced["delta"].weights / reduced["h"], reduced["delta"].statistics)
+        return {"model": server["model"] + moved}
+
+
+class FedAmp(Aggregator):
+    """Huang et al. 2021, algorithm 1: every message on the server, a download for each client."""
+
+    needs_all = True
+
+    def setup(self, layout, clients):
+        self.clients = clients
+
+    def server_state(self, model, rng):
+        alike = each(lambda t: t.repeat(self.clients, 1), model)
+        return {"models": alike, "clouds": alike}
+
+    def client_state(self, model):
+        return {"w": model}
+
+    def broadcast(self, server):
+        return {}
+
+    def download(self, server, client):
+        return {"cloud": each(lambda t: t[client], server["clouds"])}
+
+    def local_update(self, client, down, state):
+        u = down["cloud"].weights
+        w = client.fit(state["w"], correct=lambda g, w, u: g + 0.5 * (w - u), using=(u,)).model
+        return {"model": w}, {"w": w}
+
+    def server_update(self, server, messages, round):
+        rows = torch.tensor(round.arrived)
+        models = each(lambda t, m: t.index_copy(0, rows, m), server["models"], messages["model"])
+        weight = 0.5 * torch.exp(-torch.cdist(models.weights, models.weights).square()) / self.clients
+        weight.fill_diagonal_(0)
+        return {"models": models, "clouds": each(lambda t: weight @ t + (1 - weight.sum(1, keepdim=True)) * t, models)}
+
+    def personal(self, client, down, state):
+        return state["w"]
+
+    def global_model(self, server):
+        return None
+
+
+class PerFedAvg(Aggregator):
+    """Fallah et al. 2020, algorithm 1: the gradient one step ahead, through that step where of second order."""
+
+    def __init__(self, second_order: bool, alpha: float = 0.1):
+        self.second_order, self.alpha = second_order, alpha
+
+    def local_update(self, client, down, state):
+        def rule(step: Any, w: Tensor) -> Tensor:
+            (ahead,) = torch.autograd.grad(step.loss(w, (0, 2)).sum(), w, create_graph=self.second_order)
+            return torch.autograd.grad(step.loss(w - self.alpha * ahead, (1, 2)).sum(), w)[0]
+
+        x = down["model"]
+        return {"delta": client.fit(x, rule=rule).model - x}, state
+
+    def personal(self, client, down, state):
+        return client.fit(down["model"], epochs=1).model

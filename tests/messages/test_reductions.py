@@ -1,0 +1,102 @@
+"""How messages become one, and what is refused before any work."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+import torch
+
+from fedlit.aggregators import FedAvg, FedProx
+from fedlit.errors import InputError
+from fedlit.messages import chosen_reduction, run_weighting
+from fedlit.messages.reductions import All, Mean
+from fedlit.messages.uploads import Upload
+from fedlit.messages.wire import Wire
+from fedlit.round import ServerRound
+from tests.aggregators.written import FedAmp
+
+ROUND = ServerRound(1, 0, [4, 2, 7], 9)
+
+
+class Halved(Upload):
+    decodes: ClassVar[bool] = True
+
+
+class Clipped(Upload):
+    uniform: ClassVar[bool] = True
+
+
+class Blind(Mean):
+    blind: ClassVar[bool] = True
+
+
+def chunks() -> list[tuple[list[int], Wire, torch.Tensor]]:
+    """Three clients with 1, 2 and 5 samples, in chunks of two and one."""
+    def wire(*values: float) -> Wire:
+        x = torch.tensor([[v, 10 * v] for v in values], dtype=torch.float64)
+        return {"delta.weights": x, "delta.statistics": -x, "c": x[:, :1]}
+
+    return [
+        ([4, 2], wire(1, 2), torch.tensor([[1.0], [2.0]], dtype=torch.float64)),
+        ([7], wire(4), torch.tensor([[5.0]], dtype=torch.float64)),
+    ]
+
+
+def test_the_mean_weighs_each_key_as_the_algorithm_says() -> None:
+    mean = Mean().start({"c": "uniform"}, ROUND)
+    for chunk in chunks():
+        mean.add(*chunk)
+    found = mean.finish()
+    by_examples = (1 * 1 + 2 * 2 + 5 * 4) / 8
+    assert found["delta"].weights.tolist() == [by_examples, 10 * by_examples]
+    assert found["delta"].statistics.tolist() == [-by_examples, -10 * by_examples]
+    assert found["c"].tolist() == pytest.approx([(1 + 2 + 4) / 3], abs=1e-15)
+
+
+def test_a_reduction_forgets_the_round_before() -> None:
+    configured = Mean()
+    for _ in range(2):
+        mean = configured.start({}, ROUND)
+        mean.add(*chunks()[1])
+        assert mean.finish()["c"].tolist() == [4.0]
+    assert configured.start({}, ROUND).finish() == {}
+    assert All().start({}, ROUND).finish() == {}
+
+
+def test_all_keeps_every_message_in_order() -> None:
+    every = All().start({}, ROUND)
+    for chunk in chunks():
+        every.add(*chunk)
+    found = every.finish()
+    assert every.clients == [4, 2, 7]
+    assert found["c"].tolist() == [[1.0], [2.0], [4.0]]
+    assert found["delta"].weights.shape == (3, 2)
+    assert found["examples"].tolist() == [[1.0], [2.0], [5.0]]
+
+
+def test_the_reduction_follows_the_algorithm() -> None:
+    assert type(chosen_reduction(FedAvg(), [], None)) is Mean
+    assert type(chosen_reduction(FedAmp(), [], None)) is All
+    blind, every = Blind(), All()
+    assert chosen_reduction(FedAvg(), [Clipped()], blind) is blind
+    assert chosen_reduction(FedAmp(), [], every) is every
+
+
+@pytest.mark.parametrize(
+    ("aggregator", "uploads", "reduction", "said"),
+    [
+        (FedAvg(), [Clipped(), Clipped()], None, "two stages have one name"),
+        (FedAmp(), [Clipped()], None, "FedAmp needs every client's own message as it is, and Clipped would change it"),
+        (FedAmp(), [], Mean(), "FedAmp needs every client's own message as it is, and Mean would change it"),
+        (FedAvg(), [Halved()], Blind(), "under Blind the server sees sums alone and cannot decode what Halved"),
+    ],
+)
+def test_what_cannot_go_together_is_refused(aggregator, uploads, reduction, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        chosen_reduction(aggregator, uploads, reduction)
+
+
+def test_a_stage_may_ask_for_uniform_weights() -> None:
+    assert run_weighting(FedProx(), [Halved()]) == {"delta": "examples"}
+    assert run_weighting(FedProx(), [Halved(), Clipped()]) == {"delta": "uniform"}

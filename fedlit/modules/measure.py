@@ -222,7 +222,8 @@ def _step_and_outputs(module: LightningModule, batch: Any) -> tuple[Tensor | Non
     seen: list[Any] = []
     hook = module.register_forward_hook(lambda m, inputs, output: seen.append(output))
     try:
-        loss = loss_of(call_step(module, batch, 0))
+        # under manual optimisation the step would train, and it has no gradients here
+        loss = loss_of(call_step(module, batch, 0)) if module.automatic_optimization else None
         if not seen and is_overridden("forward", module):
             try:
                 module(batch[0] if isinstance(batch, list | tuple) else batch)

@@ -137,8 +137,14 @@ class LightningWorker(Worker):
         def prepare(batch: Any, index: Tensor, whose: Tensor) -> Any:
             return self.ready(batch, index, whose, stage)
 
+        self.attach()
         with quiet(), self.trainer.precision_plugin.val_step_context():
             return self.measuring(module, samples, parts, clients, prepare, self.tester, confusion)
+
+    def attach(self) -> None:
+        """Before the first fit, too, a training_step may ask for `self.trainer`; `Pristine` takes it off again."""
+        if self.module._trainer is None:
+            self.module.trainer = self.trainer
 
     def ready(self, batch: Any, index: Tensor, whose: Tensor, stage: Stage) -> Any:
         """A batch of evaluation as the module gets it: with the clients' shift, on the device, in the precision."""
@@ -248,6 +254,7 @@ class LightningClient(ChunkClient):
             return self.worker.ready(batch, index, whose, "validation")  # without the augmentation of training
 
         samples, part = self.worker.data.train, self.job.indices(on)
+        self.worker.attach()
         with quiet(), self.worker.trainer.precision_plugin.val_step_context():
             size = self.worker.measuring.batch_size
             value = mean_loss(self.module, samples, part, self.job.client, prepare, size)

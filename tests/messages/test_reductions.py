@@ -33,6 +33,7 @@ class Blind(Mean):
 
 def chunks() -> list[tuple[list[int], Wire, torch.Tensor]]:
     """Three clients with 1, 2 and 5 samples, in chunks of two and one."""
+
     def wire(*values: float) -> Wire:
         x = torch.tensor([[v, 10 * v] for v in values], dtype=torch.float64)
         return {"delta.weights": x, "delta.statistics": -x, "c": x[:, :1]}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.demos import Transformer
-from lightning.pytorch.demos.boring_classes import BoringModel
+from lightning.pytorch.demos.boring_classes import BoringModel, RandomDataset
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
@@ -20,8 +20,7 @@ from tests.trainers.rounds import Federated, cut, delta, facts, numbers
 
 def test_lightnings_boring_model():
     torch.manual_seed(0)
-    rows = torch.randn(20, 32)
-    back = Federated(BoringModel(), TensorSamples(rows), cut(8, 12)).round(watched=[0])
+    back = Federated(BoringModel(), LoadedSamples(RandomDataset(32, 20)), cut(8, 12)).round(watched=[0])
     assert [f["steps"] for f in facts(back).values()] == [2, 3]
     assert all(delta(one).abs().max() > 0 for one in back)
 
@@ -89,7 +88,7 @@ class Everything(pl.LightningModule):
         x, y = batch
         loss = F.cross_entropy(self(x), y)
         self.log("fit_loss", loss, on_step=False, on_epoch=True)
-        self.log("rate", self.optimizers().param_groups[1]["lr"], on_step=False, on_epoch=True)
+        self.log("epoch", float(self.trainer.current_epoch), on_step=False, on_epoch=True)
         return loss
 
     def configure_optimizers(self):
@@ -97,6 +96,9 @@ class Everything(pl.LightningModule):
         rest = [p for p in self.parameters() if p.requires_grad and all(p is not h for h in head)]
         optimizer = torch.optim.SGD([{"params": rest}, {"params": head, "lr": 0.4}], lr=0.1)
         return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)]  # by epoch
+
+    def on_train_epoch_start(self):
+        self.log("rate", self.optimizers().param_groups[1]["lr"])
 
 
 def test_a_module_with_everything():
@@ -106,8 +108,9 @@ def test_a_module_with_everything():
     for one, found in zip(back, facts(back).values(), strict=True):
         moved = run.layout.pieces(delta(one))
         assert all(piece.abs().max() > 0 for piece in moved.values()), found
-        assert set(found["logged"]) == {"fit_loss", "rate"}
+        assert set(found["logged"]) == {"fit_loss", "rate", "epoch"}
         assert found["logged"]["rate"] == pytest.approx(0.2)  # the second epoch's
+        assert found["logged"]["epoch"] == 1.0
         assert found["loss"] > 0 and found["steps"] == 2 * found["examples"] // 4
         assert set(found["trained"]) == {"loss", "accuracy"}
         assert one.counters["norm.num_batches_tracked"].item() == found["steps"]
@@ -190,6 +193,17 @@ def test_manual_optimisation_works_where_no_gradient_is_asked_for():
     (one,) = run.round()
     assert one.moved == [True] and facts([one])[0]["steps"] == 4
     assert all(piece.abs().max() > 0 for piece in run.layout.pieces(delta(one)).values())
+
+
+def test_a_manual_step_is_not_taken_for_measuring():
+    class Forward(ByHand):
+        def forward(self, x):
+            return self.second(self.first(x))
+
+    for kind, metrics in ((ByHand, set()), (Forward, {"accuracy"})):
+        run = Federated(kind(), TensorSamples(*numbers(8)), cut(8), tests=cut(8))
+        found = facts(run.round(watched=[0]))[0]
+        assert set(found["received"]) == set(found["trained"]) == metrics
 
 
 def test_manual_optimisation_is_one_sentence_where_gradients_are_corrected():

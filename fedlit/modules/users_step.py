@@ -41,7 +41,7 @@ class StepAt(nn.Module):
         super().__init__()
         self.module, self.layout = module, layout
 
-    def __call__(self, tensors: dict[str, Tensor], what: str, batch: Any, batch_idx: int, draws: KeyedDraws) -> Tensor:
+    def swapped(self, tensors: dict[str, Tensor], what: str, batch: Any, batch_idx: int, draws: KeyedDraws) -> Tensor:
         """`what` is "loss", or "features" or "outputs" of the linear layer that runs last."""
         everywhere = {f"module.{name}": t for n, t in tensors.items() for name in self.layout.names[n]}
         return functional_call(self, everywhere, (what, batch, batch_idx, draws), tie_weights=False)

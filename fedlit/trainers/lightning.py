@@ -96,8 +96,10 @@ class LightningWorker(Worker):
         self.module = module
         with quiet():
             module.configure_model()
-        self.habits: Habits = probe(module, _first_batch(data))
-        self.trainer.precision_plugin.convert_module(module)
+        plugin = self.trainer.precision_plugin
+        plugin.convert_module(module)
+        with plugin.forward_context():  # module and batch in the run's precision, or the step could not be tried
+            self.habits: Habits = probe(module, plugin.convert_input(_first_batch(data)))
         module.to(self.device)
         self.layout = Layout(module, self.habits.last_layer)
         self.data = JobData(data.train.to(self.device), data.test.to(self.device), data.transform)

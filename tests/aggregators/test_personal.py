@@ -59,7 +59,7 @@ def test_local_sends_nothing_and_trains_each_client_alone(tmp_path: Path) -> Non
     cohorts = [[0, 2], [2, 3]]
     run = Running(tmp_path, Local(), Listed(*cohorts))
     start, (x, y) = run.layout.named(run.start), numbers()
-    models = {c: start for c in (0, 2, 3)}
+    models = dict.fromkeys((0, 2, 3), start)
     for number, cohort in enumerate(cohorts, 1):
         for c, batches in run.orders(number, cohort).items():
             models[c] = averaging.train(models[c], x, y, batches, lr=0.1)

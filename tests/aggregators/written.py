@@ -15,7 +15,7 @@ from fedlit.model_vectors import Model, each
 class Scaffold(Aggregator):
     """Karimireddy et al. 2020, algorithm 1, option II."""
 
-    weighting = {"c": "uniform"}
+    weighting = {"c": "uniform"}  # noqa: RUF012
 
     def server_state(self, model, rng):
         return {"model": model, "c": torch.zeros_like(model.weights)}
@@ -94,7 +94,7 @@ class BodyOnly(FedAvg):
 class QFedAvg(Aggregator):
     """Li et al. 2020 (fair resource allocation), algorithm 2."""
 
-    weighting = {"delta": "uniform", "h": "uniform"}
+    weighting = {"delta": "uniform", "h": "uniform"}  # noqa: RUF012
 
     def __init__(self, q: float):
         self.q = q

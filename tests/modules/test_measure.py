@@ -49,7 +49,7 @@ class ByValidation(ByBatch):
 PARTS = [*cut(7, 20, 0), np.array([3, 3, 9])]
 
 
-def tester() -> pl.Trainer:
+def a_trainer() -> pl.Trainer:
     return pl.Trainer(
         accelerator="cpu",
         logger=False,
@@ -64,7 +64,7 @@ def measured(kind: type, parts=PARTS, measure=None, confusion=None):
     module = kind()
     samples = TensorSamples(*numbers(27))
     found = (measure or Measure(batch_size=4))(
-        module, samples, parts, [-1] * len(parts), lambda batch, index, whose: batch, tester, confusion
+        module, samples, parts, [-1] * len(parts), lambda batch, index, whose: batch, a_trainer, confusion
     )
     return module, found
 
@@ -123,7 +123,7 @@ def test_targets_that_are_no_classes_have_a_loss_alone():
             return F.mse_loss(self(batch[0]), batch[1])
 
     samples = TensorSamples(torch.randn(6, 6), torch.randn(6, 3))
-    found = Measure()(Regression(), samples, cut(6), [0], lambda b, i, w: b, tester, 3)
+    found = Measure()(Regression(), samples, cut(6), [0], lambda b, i, w: b, a_trainer, 3)
     assert set(found.totals[0]) == {"loss"} and found.confusion is None
 
 
@@ -136,7 +136,7 @@ def test_whose_samples_they_are_reaches_the_batch():
 
     for kind in (ByBatch, BySample):
         seen.clear()
-        Measure(4)(kind(), TensorSamples(*numbers(6)), cut(4, 2), [5, 9], prepare, tester)
+        Measure(4)(kind(), TensorSamples(*numbers(6)), cut(4, 2), [5, 9], prepare, a_trainer)
         assert seen == [(0, 5), (1, 5), (2, 5), (3, 5), (4, 9), (5, 9)]
 
 

@@ -1,4 +1,4 @@
-"""One round of an algorithm over a few clients, without the round loop: what the tests of trainers and engines share."""
+"""One round of an algorithm over a few clients, without the round loop: shared by the tests of trainers and engines."""
 
 from __future__ import annotations
 

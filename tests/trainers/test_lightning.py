@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from fedlit.aggregators import FedAvg
 from fedlit.data import TensorSamples
 from fedlit.errors import InputError
 from fedlit.trainers import LightningTrainer
@@ -212,6 +213,31 @@ def test_each_epoch_is_measured_within_the_fit_and_changes_nothing():
     total, weight = found["trained"]["loss"]
     assert found["epochs"][-1]["test/loss"] == pytest.approx(total / weight)
     assert sum(e["train/loss"] for e in found["epochs"]) / 3 == pytest.approx(found["loss"])
+
+
+class ByRule(FedAvg):
+    """The plain gradient, by way of a rule."""
+
+    def local_update(self, client, down, state):
+        def rule(step, weights):
+            return torch.autograd.grad(step.loss(weights).sum(), weights)[0]
+
+        x = down["model"]
+        return {"delta": client.fit(x, rule=rule).model - x}, state
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulate_grad_batches": 2, "gradient_clip_val": 0.05}])
+def test_a_rule_that_gives_the_plain_gradient_changes_nothing(options):
+    back = []
+    for aggregator in (FedAvg(), ByRule()):
+        torch.manual_seed(0)
+        module = Net(nn.BatchNorm1d(8), nn.Dropout(0.5), lr=0.1, momentum=0.9)
+        samples = TensorSamples(*numbers(12, dtype=torch.float64))
+        run = Federated(module, samples, cut(12), aggregator=aggregator, precision="64-true", **options)
+        back += run.round(epochs=2)
+    torch.testing.assert_close(delta(back[0]), delta(back[1]), rtol=1e-10, atol=1e-13)
+    statistics = [one.wire["delta.statistics"] for one in back]
+    assert torch.allclose(*statistics, rtol=1e-10, atol=1e-13)
 
 
 def test_more_than_one_device_is_refused():

@@ -43,7 +43,9 @@ class StepAt(nn.Module):
 
     def swapped(self, tensors: dict[str, Tensor], what: str, batch: Any, batch_idx: int, draws: KeyedDraws) -> Tensor:
         """`what` is "loss", or "features" or "outputs" of the linear layer that runs last."""
-        everywhere = {f"module.{name}": t for n, t in tensors.items() for name in self.layout.names[n]}
+        everywhere = {
+            f"module.{name}": t for n, t in tensors.items() for name in self.layout.names[n] if name in self._places
+        }
         return functional_call(self, everywhere, (what, batch, batch_idx, draws), tie_weights=False)
 
     def forward(self, what: str, batch: Any, batch_idx: int, draws: KeyedDraws) -> Tensor:

@@ -40,6 +40,10 @@ class StepAt(nn.Module):
     def __init__(self, module: LightningModule, layout: Layout):
         super().__init__()
         self.module, self.layout = module, layout
+        # one name a holder: swapped under two, a holder would be given the swapped tensor back as its own
+        self._places = {
+            f"{m}.{n}" if m else n for m, h in module.named_modules() for n in [*h._parameters, *h._buffers]
+        }
 
     def swapped(self, tensors: dict[str, Tensor], what: str, batch: Any, batch_idx: int, draws: KeyedDraws) -> Tensor:
         """`what` is "loss", or "features" or "outputs" of the linear layer that runs last."""

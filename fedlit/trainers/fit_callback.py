@@ -52,7 +52,8 @@ class OneStep(Step):
     def _at(self, what: str, weights: Tensor, batch: Any) -> Tensor:
         spare = {n: b.clone() for n, b in self.at.module.named_buffers()}
         with self.context():
-            return self.at(self.at.layout.pieces(weights[0]) | spare, what, batch, self.batch_idx, self.draws)[None]
+            tensors = self.at.layout.pieces(weights[0]) | spare
+            return self.at.swapped(tensors, what, batch, self.batch_idx, self.draws)[None]
 
     def loss(self, weights: Tensor, part: tuple[int, int] = (0, 1)) -> Tensor:
         return self._at("loss", weights, part_of(self.batch, part, 0))

@@ -14,6 +14,7 @@ from fedlit.engines import Engine
 from fedlit.evaluation import Evaluation, client_rows, global_rows, has_personal_models
 from fedlit.round import Round
 from fedlit.state import FederationState
+from fedlit.tracking.atomic import write_text
 from fedlit.tracking.headline import best_row
 from fedlit.tracking.logger import Row
 from fedlit.work import Personal
@@ -104,4 +105,4 @@ class Assessment:
                     kept.append(line + "\n")
             except ValueError:
                 continue  # cut off by the kill
-        path.write_text("".join(kept), encoding="utf-8")
+        write_text(path, "".join(kept))

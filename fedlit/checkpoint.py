@@ -135,10 +135,13 @@ def _write(final: Path, contents: dict[str, Any], files: Mapping[str, str]) -> N
         (temporary / name).write_text(text, encoding="utf-8")
     for path in [*temporary.iterdir(), temporary]:
         _flush(path)
+    replaced = final.with_name(f".replaced_{final.name}")  # the old one goes when the new one is in its place
+    shutil.rmtree(replaced, ignore_errors=True)
     if final.exists():
-        shutil.rmtree(final)
+        os.replace(final, replaced)
     os.replace(temporary, final)
     _flush(final.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:

@@ -17,6 +17,7 @@ from fedlit.state import FederationState
 from fedlit.tracking.atomic import write_text
 from fedlit.tracking.headline import best_row
 from fedlit.tracking.logger import Row
+from fedlit.trainers import Cohort
 from fedlit.work import Personal
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Assessment:
         states = [state.clients.get(c) or fresh for c in cohort]
         own = [f.aggregator.download(state.server, c) for c in cohort]
         down = f.aggregator.broadcast(state.server)
-        found = engine.run(Personal(f.aggregator), jobs, down, own, states, state.counters)
+        found = engine.run(Personal(f.aggregator), Cohort(jobs, down, own, states, state.counters))
         facts = [one for back in found for one in back.facts]
         row = client_rows("personal", [one["test"] for one in facts])
         return row | client_rows("personal", [one["validation"] for one in facts], "validation_")

@@ -24,7 +24,8 @@ from fedlit.samplers import Sampler
 from fedlit.state import FederationState, keep_largest
 from fedlit.tracking import Logger
 from fedlit.tracking.round_record import RoundRecord
-from fedlit.trainers.base import ClientState
+from fedlit.trainers import Cohort
+from fedlit.trainers.cohort import ClientState
 from fedlit.work import LocalUpdate, Losses
 
 
@@ -62,7 +63,7 @@ def federate(
 
         def probe(clients: Sequence[int], number: int = number, down: dict = down) -> np.ndarray:
             jobs = f.clients.jobs(ServerRound(number, f.seed, list(clients), len(f.clients), "probe"))
-            found = engine.run(Losses(), jobs, down, [{}] * len(jobs), [fresh] * len(jobs), state.counters)
+            found = engine.run(Losses(), Cohort(jobs, down, [{}] * len(jobs), [fresh] * len(jobs), state.counters))
             return np.concatenate([r.wire["loss"][:, 0].cpu().numpy() for r in found])
 
         # sample
@@ -81,7 +82,8 @@ def federate(
         states = [state.clients.get(client) or fresh for client in cohort]
         new_states: list[tuple[int, ClientState]] = []
         counters = state.counters
-        for back in engine.run(update, f.clients.jobs(round), down, own, states, state.counters) if cohort else ():
+        handed = Cohort(f.clients.jobs(round), down, own, states, state.counters)
+        for back in engine.run(update, handed):
             here = back.rows([r for r, moved in enumerate(back.moved) if moved])  # the others: as if never asked
             record.failed += len(back.failures)
             record.dropped += len(back.moved) - len(here.clients)

@@ -13,7 +13,8 @@ from fedlit.messages.reductions import Reduction
 from fedlit.messages.uploads import Upload
 from fedlit.messages.wire import Wire, flat
 from fedlit.model_vectors import Model, each, stack
-from fedlit.trainers.base import ChunkClient, ClientState
+from fedlit.trainers.base import ChunkClient
+from fedlit.trainers.cohort import ClientState
 
 
 @dataclass

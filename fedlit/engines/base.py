@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 from lightning.pytorch import LightningModule
-from torch import Tensor
 
 from fedlit.modules.measure import Measure
-from fedlit.trainers.base import ClientState, JobData, Returned, Trainer, Work, Worker
-from fedlit.trainers.job import Job
+from fedlit.trainers.base import JobData, Returned, Trainer, Work, Worker
+from fedlit.trainers.cohort import Cohort
 
 
 class Engine(ABC):
@@ -28,16 +26,8 @@ class Engine(ABC):
         """Make the workers. The modules' first weights are those of `module`."""
 
     @abstractmethod
-    def run(
-        self,
-        work: Work,
-        jobs: Sequence[Job],
-        down: dict[str, Any],
-        own: Sequence[dict[str, Any]],
-        states: Sequence[ClientState],
-        counters: dict[str, Tensor],
-    ) -> Iterator[Returned]:
-        """`work` for all jobs (see `Worker.run`), chunk by chunk in the jobs' order."""
+    def run(self, work: Work, cohort: Cohort) -> Iterator[Returned]:
+        """`work` for a cohort, chunk by chunk in its order."""
 
     def stop(self) -> None:  # noqa: B027  (an engine without workers has nothing to let go of)
         """Let go of the workers."""

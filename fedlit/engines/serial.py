@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Literal
 
 from lightning.pytorch import LightningModule
-from torch import Tensor
 
 from fedlit import interrupts
 from fedlit.engines.base import Engine
 from fedlit.errors import InputError
 from fedlit.modules.measure import Measure
-from fedlit.trainers.base import ClientState, JobData, Returned, Trainer, Work
-from fedlit.trainers.job import Job
+from fedlit.trainers.base import JobData, Returned, Trainer, Work
+from fedlit.trainers.cohort import Cohort
 
 log = logging.getLogger(__name__)
 
@@ -36,28 +35,21 @@ class Serial(Engine):
         self.trainer = trainer
         self.here = trainer.worker(module, data, measure)
 
-    def run(
-        self,
-        work: Work,
-        jobs: Sequence[Job],
-        down: dict[str, Any],
-        own: Sequence[dict[str, Any]],
-        states: Sequence[ClientState],
-        counters: dict[str, Tensor],
-    ) -> Iterator[Returned]:
-        for cut in self.trainer.chunks(jobs):
+    def run(self, work: Work, cohort: Cohort) -> Iterator[Returned]:
+        for cut in self.trainer.chunks(cohort.jobs):
             interrupts.check()
+            chunk = cohort[cut]
             try:
-                returned = self.here.run(work, jobs[cut], down, own[cut], states[cut], counters)
+                returned = self.here.run(work, chunk)
             except (InputError, interrupts.Interrupted):
                 raise
             except Exception as error:
-                who = ", ".join(str(job.client) for job in jobs[cut])
-                said = f"client {who}, round {jobs[cut][0].round.number}: {type(error).__name__}: {error}"
+                who = ", ".join(str(job.client) for job in chunk.jobs)
+                said = f"client {who}, round {chunk.jobs[0].round.number}: {type(error).__name__}: {error}"
                 if self.on_failure == "raise":
                     raise ClientFailed(said) from error
                 log.warning("%s; left out of the round", said, exc_info=error)
-                yield Returned([], {}, [], self.here.nobody(), [], [], failures=[said] * len(jobs[cut]))
+                yield Returned([], {}, [], self.here.nobody(), [], [], failures=[said] * len(chunk.jobs))
                 continue
             yield self._finite(returned)
 

@@ -17,9 +17,8 @@ from fedlit.data import Samples, Transform
 from fedlit.messages.wire import Wire
 from fedlit.model_vectors import Layout, Model, each, stack
 from fedlit.modules.measure import Measure, Measured, Totals
+from fedlit.trainers.cohort import ClientState, Cohort
 from fedlit.trainers.job import Job, Stage
-
-ClientState = dict[str, Any]  # by whose it is: "algorithm", an upload's name, "optimizer"; rows without leading axis
 
 
 @dataclass
@@ -127,27 +126,14 @@ class Worker(ABC):
         """The `examples` of a chunk without clients, (0, 1)."""
         return torch.zeros(0, 1, dtype=self.layout.dtype, device=self.layout.device)
 
-    def run(
-        self,
-        work: Work,
-        jobs: Sequence[Job],
-        down: dict[str, Any],
-        own: Sequence[dict[str, Any]],
-        states: Sequence[ClientState],
-        counters: dict[str, Tensor],
-    ) -> Returned:
-        """`work` for one chunk of jobs.
-
-        Args:
-            down: what was broadcast, without leading axis.
-            own: K dicts, what each client receives besides.
-            states: K states of the clients.
-            counters: the server's integer buffers, by name.
-        """
-        k = len(jobs)
-        client = self.client(jobs, counters, [s.get("optimizer", {}) for s in states])
-        received = each(lambda t: t.expand(k, *t.shape), down) | (stack(own) if own and own[0] else {})
-        wire, new = work(client, received, list(states))
+    def run(self, work: Work, cohort: Cohort) -> Returned:
+        """`work` for one chunk of a cohort."""
+        k, jobs = len(cohort), cohort.jobs
+        client = self.client(jobs, cohort.counters, [s.get("optimizer", {}) for s in cohort.states])
+        received = each(lambda t: t.expand(k, *t.shape), cohort.down)
+        if cohort.own[0]:
+            received |= stack(cohort.own)
+        wire, new = work(client, received, list(cohort.states))
         for name, tensor in wire.items():
             if tensor.shape[:1] != (k,):
                 raise ValueError(

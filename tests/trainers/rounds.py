@@ -17,7 +17,7 @@ from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.modules.measure import Measure
 from fedlit.modules.pristine import counters
 from fedlit.round import Round
-from fedlit.trainers import Job, JobData, LightningTrainer
+from fedlit.trainers import Cohort, Job, JobData, LightningTrainer
 from fedlit.trainers.base import Returned
 from fedlit.work import LocalUpdate
 
@@ -84,7 +84,7 @@ class Federated:
         fresh = {"algorithm": self.aggregator.client_state(self.start)}
         down = {"model": self.start}
         jobs = self.jobs(order, **job)
-        return self.engine.run(work, jobs, down, [{}] * len(jobs), states or [fresh] * len(jobs), self.counters)
+        return self.engine.run(work, Cohort(jobs, down, [{}] * len(jobs), states or [fresh] * len(jobs), self.counters))
 
     def trained(self, returned: Returned) -> Tensor:
         """The weights (P,) that one client came back with."""

@@ -40,8 +40,9 @@ class FedPer(Partial):
         head = layout.last_layer if self.head is None else self.head
         if head is None:
             raise InputError(
-                "aggregator.head=null: the layer that runs last could not be found; write a pattern over the names of "
-                f"the head's parameters, such as aggregator.head={next(reversed(layout.weights)).rpartition('.')[0]}"
+                "aggregator.head=null: the layer that runs last could not be found (run.log may say why); write a "
+                "pattern over the names of the head's parameters, such as "
+                f"aggregator.head={next(reversed(layout.weights)).rpartition('.')[0]}"
             )
         here = layout.where(head)
         if bool(here.weights.all()):

@@ -51,14 +51,14 @@ class Serial(Engine):
                 log.warning("%s; left out of the round", said, exc_info=error)
                 yield Returned([], {}, [], self.here.nobody(), [], [], failures=[said] * len(chunk.jobs))
                 continue
-            yield self._finite(returned)
+            yield self._finite(returned, chunk.jobs[0].round.number)
 
-    def _finite(self, returned: Returned) -> Returned:
+    def _finite(self, returned: Returned, round: int) -> Returned:
         """Without the clients whose numbers are not finite."""
         bad = [r for r, facts in enumerate(returned.facts) if not facts.get("finite", True)]
         if not bad:
             return returned
-        said = [f"client {returned.clients[r]}: its update has NaN or infinite values" for r in bad]
+        said = [f"client {returned.clients[r]}, round {round}: its update has NaN or infinite values" for r in bad]
         if self.on_failure == "raise":
             raise InputError(
                 f"{said[0]}; lower optimizer.lr, clip gradients by trainer.gradient_clip_val=1, or write "

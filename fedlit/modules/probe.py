@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import random
 import warnings
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from torch import nn
 
 from fedlit.modules.keyed_draws import KeyedDraws, own_generators
 from fedlit.modules.users_step import call_step, watching
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ def probe(module: LightningModule, batch: Any) -> Habits:
         try:
             with torch.no_grad(), keyed, watching(copied, nn.Module, _has_weights) as seen:
                 call_step(copied, batch, 0)
-        except Exception:
+        except Exception as error:
+            log.info("%s: its step cannot be tried outside a fit", type(module).__name__, exc_info=error)
             return Habits()
         drew = before != _generators()
     return Habits(names[id(seen[-1][0])] if seen else None, keyed.count > 0, drew)

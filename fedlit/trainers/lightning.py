@@ -6,13 +6,14 @@ import logging
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.pytorch.core.optimizer import _init_optimizers_and_lr_schedulers
 from lightning.pytorch.loops.fit_loop import _FitLoop
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import Tensor
@@ -147,6 +148,10 @@ class LightningWorker(Worker):
         """Before the first fit, too, a training_step may ask for `self.trainer`; `Pristine` takes it off again."""
         if self.module._trainer is None:
             self.module.trainer = self.trainer
+            if not self.trainer.optimizers:  # `self.optimizers()` answers, too
+                with suppress(Exception), quiet():  # a configure_optimizers that needs a fit; then the step may fail
+                    strategy = self.trainer.strategy
+                    strategy.optimizers, strategy.lr_scheduler_configs = _init_optimizers_and_lr_schedulers(self.module)
 
     def ready(self, batch: Any, index: Tensor, whose: Tensor, stage: Stage) -> Any:
         """A batch of evaluation as the module gets it: with the clients' shift, on the device, in the precision."""
@@ -250,6 +255,11 @@ class LightningClient(ChunkClient):
         return fitted
 
     def loss(self, model: Model, on: Literal["train", "validation"] = "train") -> Tensor:
+        if not self.module.automatic_optimization:
+            raise InputError(
+                f"{type(self.module).__name__} has manual optimisation: its step trains and cannot be asked for a "
+                "loss, which this algorithm or sampler needs; write aggregator=fedavg sampler=uniform."
+            )
         self._load(model)
 
         def prepare(batch: Any, index: Tensor, whose: Tensor) -> Any:

@@ -254,3 +254,32 @@ def test_shards_of_a_map_style_set_and_of_tensors_train_alike():
     for a, b in zip(*found, strict=True):
         assert torch.equal(a, b)
     assert not np.allclose(found[0][0], found[0][1])
+
+
+class ReadsItsOptimizer(pl.LightningModule):
+    """Asks for its optimiser and scheduler within the step, as people do to log a learning rate."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Linear(6, 3)
+
+    def training_step(self, batch, batch_idx):
+        assert self.optimizers().param_groups[0]["lr"] == self.lr_schedulers().get_last_lr()[0]
+        return F.cross_entropy(self.net(batch[0]), batch[1])
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.1)
+        return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)]
+
+
+def test_a_step_that_reads_its_optimizer_is_measured_before_any_fit():
+    run = Federated(ReadsItsOptimizer(), TensorSamples(*numbers(8)), cut(8), tests=cut(8))
+    found = facts(run.round(watched=[0]))[0]
+    assert found["trained"]["loss"][0] < found["received"]["loss"][0]
+
+
+def test_a_manual_modules_loss_is_refused_in_one_sentence():
+    run = Federated(ByHand(), TensorSamples(*numbers(8)), cut(8))
+    client = run.worker.client(run.jobs([0]), {}, [{}])
+    with pytest.raises(InputError, match=r"ByHand has manual optimisation.*aggregator=fedavg"):
+        client.loss(run.start)

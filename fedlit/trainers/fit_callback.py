@@ -131,7 +131,7 @@ class FitCallback(pl.Callback):
                 p.grad = piece if p.grad is None else p.grad + piece
 
     def _draws(self) -> KeyedDraws:
-        return KeyedDraws(self.key, self.batches, self.habits.dropout, self.habits.draws)
+        return KeyedDraws(self.key, self.batches, self.habits.keyed, self.habits.draws)
 
     # --- hooks -------------------------------------------------------------------------------------------------------
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

@@ -7,10 +7,12 @@ size together. Shards of any sizes then take few calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
+from fedlit.trainers.job import Order
 
 
 @dataclass
@@ -60,16 +62,13 @@ class BatchOrder:
             groups.setdefault((int(self.rest[row]), number), []).append(int(row))
         return [np.array(rows) for _, rows in sorted(groups.items(), reverse=True)]
 
-    def epoch(self, order: Sequence[np.ndarray]) -> Iterator[Cut]:
-        """`order`: each client's samples in the epoch's order."""
-        size = self.batch_size
+    def epoch(self, order: Order) -> Iterator[Cut]:
+        """`order`: the clients' samples in the epoch's order."""
         for j in range(int(self.full.max(initial=0))):
-            n = int((self.full > j).sum())
-            yield Cut(slice(0, n), np.stack([o[j * size : (j + 1) * size] for o in order[:n]]), j)
+            front = slice(0, int((self.full > j).sum()))
+            yield Cut(front, order.cut(front, j * self.batch_size, self.batch_size), j)
         for rows in self._lasts:
-            starts = self.full[rows] * size
-            last = int(self.rest[rows[0]])
-            index = np.stack([order[r][s : s + last] for r, s in zip(rows, starts, strict=True)])
+            index = order.cut(rows, self.full[rows] * self.batch_size, int(self.rest[rows[0]]))
             yield Cut(rows, index, int(self.full[rows[0]]))
 
 

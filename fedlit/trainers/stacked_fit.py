@@ -19,6 +19,7 @@ from fedlit.modules.step_log import StepLog
 from fedlit.modules.users_step import part_of, targets_of
 from fedlit.trainers.batch_order import BatchOrder, Cut
 from fedlit.trainers.gradient import Gradient, learning_rates
+from fedlit.trainers.job import Order
 from fedlit.trainers.stacked_optimizer import Rows, Runs, stacked_optimizer
 
 if TYPE_CHECKING:
@@ -125,20 +126,20 @@ class StackedFit:
     # --- the fit --------------------------------------------------------------------------------
     def run(
         self,
-        orders: Callable[[int], Sequence[np.ndarray]],
+        order: Callable[[int], Order],
         batch: Callable[[Cut, int], Any],
         after_epoch: Callable[[], None] | None = None,
     ) -> None:
         """
         Args:
-            orders: each client's samples in an epoch's order.
+            order: the clients' samples in an epoch's order.
             batch: the batch of a cut in an epoch, every tensor (n, B, ...).
             after_epoch: called after each epoch.
         """
         for epoch in range(self.trainer.max_epochs):
             self.trainer.current_epoch = epoch
             self.log.begin_epoch()
-            for cut in self.order.epoch(orders(epoch)):
+            for cut in self.order.epoch(order(epoch)):
                 interrupts.check()
                 self._cut(cut, batch(cut, epoch))
             self._schedule("epoch", range(len(self.steps)), [epoch + 1] * len(self.steps))

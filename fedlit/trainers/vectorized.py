@@ -27,7 +27,7 @@ from fedlit.trainers.base import ChunkClient, JobData, kept_still
 from fedlit.trainers.batch_order import BatchOrder, Cut
 from fedlit.trainers.fit_callback import fitted
 from fedlit.trainers.gradient import Gradient
-from fedlit.trainers.job import Job, Stage, orders
+from fedlit.trainers.job import Job, Stage, order
 from fedlit.trainers.module_worker import ModuleTrainer, ModuleWorker, quiet
 from fedlit.trainers.plain_fit import PlainFit
 from fedlit.trainers.stacked_fit import StackedFit
@@ -170,7 +170,7 @@ class StackedClient(ChunkClient):
         fit = StackedFit(worker, model, self.start_counters, gradient, self.order, keys, epochs)
         batches = _Batches(self, call)
         with quiet():
-            fit.run(lambda e: orders(self.jobs, call, e), batches, self._after_epoch(fit))
+            fit.run(lambda e: order(self.jobs, call, e), batches, self._after_epoch(fit))
         self.counters = {n: fit.buffers[n] for n in self.layout.counters}
         if fit.log.entries:
             for row, facts in enumerate(self.facts):

@@ -35,7 +35,7 @@ class Checkpoints:
         files: name -> text, written beside every state (the configuration).
         every: least time between two checkpoints, seconds.
         keep: how many of the newest stay.
-        bits: what the last bits depend on (threads, chunk): compared on resume.
+        bits: what the last bits depend on (threads, chunk), which a resumed run takes over.
     """
 
     def __init__(self, folder: Path, files: Mapping[str, str], every: float, keep: int, bits: Mapping[str, Any]):
@@ -85,13 +85,15 @@ class Checkpoints:
         Raises:
             InputError: there are checkpoints and none can be used.
         """
-        found = _rounds(self.folder)
-        for _, path in found:
+        problems: list[str] = []
+        for _, path in _rounds(self.folder):
             try:
                 saved = _read(path)
             except InputError as error:
-                log.warning("%s", error)
+                problems.append(str(error))
                 continue
+            for problem in problems:
+                log.warning("%s; %s is used instead", problem, path.name)
             for client, state in saved["clients"].items():
                 store.put(client, _models(state))
             self._newest = saved["round"]
@@ -104,18 +106,26 @@ class Checkpoints:
                 saved["failed"],
                 saved["seconds"],
             )
-        if found:
-            raise InputError(f"none of the checkpoints in {self.folder} can be used; start anew in another folder.")
+        if problems:
+            raise InputError(
+                f"none of the checkpoints in {self.folder} can be used ({problems[0]}); start anew in another folder."
+            )
         return None
 
 
 def saved_bits(folder: Path) -> dict[str, Any]:
-    """What the last bits of a saved run depend on; empty where there is no checkpoint that can be used."""
+    """What the last bits of a saved run depend on; empty where there is no checkpoint that can be used.
+
+    The file is mapped and not read, for `load` reads the state, which may be large; every checkpoint of a run says the
+    same here, so it does not matter which of them `load` takes.
+    """
     for _, path in _rounds(folder / "checkpoints"):
         try:
-            return dict(_read(path)["bits"])
-        except InputError:
+            saved = torch.load(path / "state.pt", map_location="cpu", weights_only=True, mmap=True)
+        except Exception:  # not whole: `load` says so
             continue
+        if isinstance(saved, dict) and "bits" in saved:
+            return dict(saved["bits"])
     return {}
 
 
@@ -153,20 +163,19 @@ def _flush(path: Path) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    again = "; the one before it is used"
     try:
         digest = hashlib.sha256((path / "state.pt").read_bytes()).hexdigest()
         whole = (path / "state.sha256").read_text().strip() == digest
     except OSError as error:
-        raise InputError(f"the checkpoint {path} lacks {Path(error.filename).name}{again}") from None
+        raise InputError(f"the checkpoint {path} lacks {Path(error.filename).name}") from None
     if not whole:
-        raise InputError(f"the checkpoint {path} is cut off or was changed{again}")
+        raise InputError(f"the checkpoint {path} is cut off or was changed")
     try:
         saved = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
     except Exception:
-        raise InputError(f"{path / 'state.pt'} cannot be read as tensors and plain values{again}") from None
+        raise InputError(f"{path / 'state.pt'} cannot be read as tensors and plain values") from None
     if not isinstance(saved, dict) or saved.get("format") != _FORMAT or saved.get("version") != _VERSION:
-        raise InputError(f"{path} is no checkpoint of this version of fedlit{again}")
+        raise InputError(f"{path} is no checkpoint of this version of fedlit")
     return saved
 
 

@@ -89,6 +89,8 @@ def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str]) -
     from fedlit.settings.start import job_config
 
     with start.held(folder):
+        if start.begins_again:
+            logging.getLogger(__name__).warning("Nothing was saved before this run was stopped: it begins again.")
         config = job_config(start, config, overrides)
         check_classes(config)
         from fedlit.experiment import run

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -18,15 +20,30 @@ def claim(wanted: Path) -> Path:
 
     Two runs started in the same second get two folders, for only one of them can have made each.
     """
-    wanted.parent.mkdir(parents=True, exist_ok=True)
-    for number in itertools.count(2):
-        try:
-            wanted.mkdir()
-            return wanted
-        except FileExistsError:
-            base = wanted.name if number == 2 else wanted.name.rpartition("-")[0]
-            wanted = wanted.with_name(f"{base}-{number}")
+    with _sayable(wanted):
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        for number in itertools.count(2):
+            try:
+                wanted.mkdir()
+                return wanted
+            except FileExistsError:
+                base = wanted.name if number == 2 else wanted.name.rpartition("-")[0]
+                wanted = wanted.with_name(f"{base}-{number}")
     raise AssertionError("counting does not end")
+
+
+@contextmanager
+def _sayable(folder: Path) -> Iterator[None]:
+    """A folder that cannot be made or written, in one sentence."""
+    try:
+        yield
+    except Timeout:  # an OSError as well
+        raise
+    except OSError as error:
+        raise InputError(
+            f"the run folder {folder} cannot be written ({error.strerror}); give another by hydra.run.dir=<folder>, or "
+            "hydra.sweep.dir=<folder> for a sweep."
+        ) from None
 
 
 def holds_run(folder: Path) -> bool:
@@ -37,12 +54,15 @@ def holds_run(folder: Path) -> bool:
 def hold(folder: Path) -> FileLock:
     """Lock a run folder (made where it is not there) for this process until `release`; a kill releases it as well.
 
-    InputError where another process holds it.
+    InputError where another process holds it, or where nothing can be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; a run needs a folder: write hydra.run.dir=<another>.")
     lock = FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=0)
+        with _sayable(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
     except Timeout:
         raise InputError(f"{folder} is in use by another process; wait for its end, or stop it.") from None
     return lock

@@ -188,18 +188,30 @@ def test_one_that_is_not_whole_is_named_and_the_one_before_it_used(tmp_path, cap
     [record] = caplog.records
     assert record.levelname == "WARNING" and "\n" not in record.getMessage()
     assert says in record.getMessage() and "round_0002" in record.getMessage()
+    assert record.getMessage().endswith("; round_0001 is used instead")
     assert saved_bits(tmp_path) == {"threads": 3}
 
     again.save(state(2))  # the round comes again, and what is whole takes the place of what is not
     assert checkpoints(tmp_path).load(MemoryStore()).round == 2
 
 
-def test_none_that_is_whole_is_an_error(tmp_path):
+def test_none_that_is_whole_is_an_error_and_no_other_is_promised(tmp_path, caplog):
     checkpoints(tmp_path).save(state(2))
     _cut(tmp_path)
-    with pytest.raises(InputError, match="none of the checkpoints in .* can be used; start anew in another folder."):
+    said = r"none of the checkpoints in .* can be used \(.*round_0002 is cut off .*\); start anew in another folder\."
+    with pytest.raises(InputError, match=said):
         checkpoints(tmp_path).load(MemoryStore())
-    assert saved_bits(tmp_path) == {}
+    assert saved_bits(tmp_path) == {} and not caplog.records
+
+
+def test_the_state_is_read_once(tmp_path, monkeypatch):
+    """What is asked before the state is loaded does not read it: it may be large."""
+    checkpoints(tmp_path).save(state(1))
+    read, whole = [], fedlit.checkpoint._read
+    monkeypatch.setattr(fedlit.checkpoint, "_read", lambda path: read.append(path) or whole(path))
+    assert saved_bits(tmp_path) == {"threads": 3} and not read
+    checkpoints(tmp_path).load(MemoryStore())
+    assert len(read) == 1
 
 
 class Trap:

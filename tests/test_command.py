@@ -44,6 +44,7 @@ def no_torch(tmp_path):
         ["partition=dirchlet"],
         ["+partition.alhpa=1"],
         ["resume=nowhere"],
+        ["--seed=3"],
     ],
     ids=" ".join,
 )

@@ -1,6 +1,7 @@
 """A run that was ended in any way and goes on comes to the same bits as one that was left alone, each round once.
 
-The runs are processes of their own; the reference is one sweep, whose runs keep the checkpoint of every round.
+The runs are processes of their own; the reference is one sweep, whose runs keep the checkpoint of every round. Every
+algorithm of conf/ comes last, in this process, for what it keeps and where.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
 from fedlit.run import main
 from fedlit.run_folder import hold
+from tests import small_runs
+from tests.small_runs import AWKWARD, OPTIONS, QUIET, numbers, rows, same_bits
 
 CHECKOUT = Path(__file__).parents[1]
 ROUNDS = 6
@@ -74,36 +76,7 @@ def reference(tmp_path_factory) -> dict[tuple[str, int, int], Path]:
 
 
 def saved(run: Path, round: int = ROUNDS) -> dict:
-    return torch.load(run / "checkpoints" / f"round_{round:04d}" / "state.pt", weights_only=True)
-
-
-def tensors(value, name: str = "") -> dict[str, torch.Tensor]:
-    """Every tensor in nested dicts and lists, by its path."""
-    if torch.is_tensor(value):
-        return {name: value}
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return {path: t for key, part in pairs for path, t in tensors(part, f"{name}/{key}").items()}
-
-
-def same_bits(one: dict, other: dict) -> bool:
-    """Whether two saved states agree in all tensors of the server, the clients and the counters."""
-    parts = "server", "clients", "counters"
-    a, b = ({part: tensors(s[part]) for part in parts} for s in (one, other))
-    assert a["server"]
-    return all(
-        a[part].keys() == b[part].keys()
-        and all(a[part][n].numpy().tobytes() == b[part][n].numpy().tobytes() for n in a[part])
-        for part in parts
-    )
-
-
-def rows(run: Path) -> list[dict]:
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
-def numbers(run: Path) -> list[dict]:
-    """The rows without what a clock says."""
-    return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in rows(run)]
+    return small_runs.saved(run, round)
 
 
 def rounds_in_tensorboard(run: Path) -> dict[str, list[int]]:
@@ -213,3 +186,33 @@ def test_another_experiment_is_refused_with_what_differs(reference, capsys):
     assert [line.split(":")[0].strip() for line in differences] == ["clients", "optimizer.lr"]
     assert differences[0] == "  clients: 5 -> 7" and differences[1].endswith(" -> 0.7")
     assert contents(run) == before
+
+
+@pytest.mark.parametrize(
+    "aggregator",
+    [
+        name if name in ("fedavg", "fedper") else pytest.param(name, marks=pytest.mark.slow)
+        for name in OPTIONS["aggregator"]
+    ],
+)
+def test_every_algorithm_goes_on_after_ctrl_c_with_the_same_bits(aggregator, in_folder, capsys):
+    series = small_runs.write_npz(
+        in_folder / "series.npz", small_runs.AWKWARD_SHAPE, small_runs.AWKWARD_CLASSES, small_runs.SITES, images=False
+    )
+    options = ["data=npz", f"data.path={series}", "partition=natural", "model._target_=tests.small_runs.Awkward"]
+    changes = {**QUIET, **AWKWARD, "rounds": 4}
+    every = changes.pop("checkpoint.every")
+    words = [*options, f"aggregator={aggregator}", *(f"{key}={value}" for key, value in changes.items())]
+    assert small_runs.command(*words, "logger=none", f"checkpoint.every={every}", "hydra.run.dir=alone") == 0
+    stopped = ["logger._target_=tests.small_runs.CtrlC", "checkpoint.every=1000"]  # saved when it stops, not before
+    assert small_runs.command(*words, *stopped, "hydra.run.dir=run") == 130
+    done = len(rows(Path("run")))
+    assert f"stopped after round {done}; go on with: python -m fedlit.run resume=run" in capsys.readouterr().out
+    assert done in (2, 3)  # the third round is dropped, unless its only client had come back
+    assert same_bits(saved(Path("run"), done), saved(Path("alone"), done))
+    assert not same_bits(saved(Path("run"), done), saved(Path("alone"), 4))
+
+    assert small_runs.command("resume=run") == 0
+    assert same_bits(saved(Path("run"), 4), saved(Path("alone"), 4))
+    assert numbers(Path("run")) == numbers(Path("alone"))
+    assert [row["round"] for row in rows(Path("run"))] == [1, 2, 3, 4]

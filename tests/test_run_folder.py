@@ -46,3 +46,12 @@ def test_a_lock_alone_is_no_run(tmp_path):
     assert not holds_run(tmp_path)
     (tmp_path / "metrics.jsonl").touch()
     assert holds_run(tmp_path)
+
+
+def test_what_is_no_folder_and_what_cannot_be_written(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(InputError, match=r"notes.txt is a file; a run needs a folder: write hydra.run.dir=<another>."):
+        hold(tmp_path / "notes.txt")
+    for make in (hold, claim):
+        with pytest.raises(InputError, match=r"cannot be written \(.*\); give another by hydra.run.dir="):
+            make(tmp_path / "notes.txt" / "run")

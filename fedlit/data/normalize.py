@@ -77,7 +77,7 @@ def statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _given(option: Any, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    said = f"normalize={option} cannot be used; write training, none, or [mean,std] such as [0.5,0.5]"
+    said = f"data.normalize={option} cannot be used; write training, none, or [mean,std] such as [0.5,0.5]"
     try:
         mean, std = (np.atleast_1d(np.asarray(_plain(part), dtype=np.float64)) for part in option)
     except (TypeError, ValueError):

@@ -56,9 +56,9 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files if name in (*_NEEDED, "sites_train", "sites_test")}
-    except (OSError, ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as problem:
-        raise InputError(
-            f"{path} cannot be read as an .npz file of plain arrays ({problem}); write it with numpy.savez."
+    except (OSError, ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile):
+        raise InputError(  # NumPy's own words advise to load pickles
+            f"{path} cannot be read as an .npz file of plain arrays, numbers or words; write it with numpy.savez."
         ) from None
     missing = [name for name in _NEEDED if name not in arrays]
     if missing:

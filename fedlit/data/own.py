@@ -53,8 +53,10 @@ def adopt(own: Any) -> DataSource:
     elif hasattr(own, "train") and hasattr(own, "test"):
         train, test = (_of_dataset(_asked(own, part), f"{name}.{part}") for part in ("train", "test"))
     else:
+        lacks = [part for part in ("train", "test") if not hasattr(own, part)]
         raise InputError(
-            f"data: {name} is no data set; it has to be a LightningDataModule, or have two Datasets `train` and `test`."
+            f"data: {name} has no {' and no '.join(lacks)}; it has to be a LightningDataModule, or have two Datasets "
+            "`train` and `test`."
         )
     for part, samples in (("training", train), ("test", test)):
         if not len(samples):

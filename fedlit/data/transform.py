@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from fedlit.errors import InputError
+
 Batch = Any  # what a collate function gives: tensors in tuples, lists or dicts; `(inputs, targets)` from data in memory
 
 
@@ -55,4 +57,7 @@ def on_inputs(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
     if isinstance(batch, tuple | list) and batch and isinstance(batch[0], Tensor):
         rest = [change(batch[0]), *batch[1:]]
         return type(batch)(*rest) if hasattr(batch, "_fields") else type(batch)(rest)
-    raise TypeError(f"a transform needs batches (inputs, targets) of tensors, this one is a {type(batch).__name__}")
+    raise InputError(
+        "partition=feature and data.augment change the inputs of batches (inputs, targets), and a batch of this data "
+        f"set is a {type(batch).__name__}; give such batches, or write another partition and no augmentation."
+    )

@@ -14,7 +14,24 @@ from fedlit.errors import InputError
 
 
 class Classifier(LightningModule):
-    """Trained by cross entropy. It names no optimiser: the run gives it the one of the `optimizer` group."""
+    """Trained by cross entropy. It names no optimiser: the run gives it the one of the `optimizer` group.
+
+    Args:
+        input_shape: of one sample; None where the inputs are no tensor.
+        classes: how many; None where the targets are no classes.
+
+    Raises:
+        InputError: one of them is None.
+    """
+
+    def __init__(self, input_shape: Sequence[int] | None, classes: int | None):
+        super().__init__()
+        if input_shape is None or classes is None:
+            lacks = "targets are no classes" if classes is None else "inputs are no tensors"
+            raise InputError(
+                f"the ready models are classifiers of tensors and this data set's {lacks}; write a model of your own, "
+                "model._target_=mine.Net."
+            )
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ class Cnn(Classifier):
     """
 
     def __init__(self, input_shape: Sequence[int], classes: int):
-        super().__init__()
+        super().__init__(input_shape, classes)
         channels, height, width = image_shape("cnn", input_shape, 4)
         self.features = nn.Sequential(
             nn.Conv2d(channels, 32, 5, padding=2),
@@ -41,7 +41,7 @@ class LectureCnn(Classifier):
     a dense layer of 64."""
 
     def __init__(self, input_shape: Sequence[int], classes: int):
-        super().__init__()
+        super().__init__(input_shape, classes)
         channels, _, _ = image_shape("lecture_cnn", input_shape, 2)
         self.features = nn.Sequential(
             nn.Conv2d(channels, 16, 3, padding=1),

@@ -15,7 +15,7 @@ class Logistic(Classifier):
     """Multinomial logistic regression: one linear layer on the flattened input."""
 
     def __init__(self, input_shape: Sequence[int], classes: int):
-        super().__init__()
+        super().__init__(input_shape, classes)
         self.linear = nn.Linear(prod(input_shape), classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ class Mlp(Classifier):
     """
 
     def __init__(self, input_shape: Sequence[int], classes: int, hidden: Sequence[int] = (200,), dropout: float = 0.0):
-        super().__init__()
+        super().__init__(input_shape, classes)
         widths = [prod(input_shape), *hidden]
         layers: list[nn.Module] = [nn.Flatten()]
         for narrow, wide in pairwise(widths):

@@ -24,7 +24,7 @@ class ResNet18(Classifier):
     """
 
     def __init__(self, input_shape: Sequence[int], classes: int, norm: Literal["group", "batch"] = "group"):
-        super().__init__()
+        super().__init__(input_shape, classes)
         from torchvision.models import resnet18  # slow to import, and only needed here
 
         channels, _, _ = image_shape("resnet18", input_shape, 4)

@@ -25,7 +25,7 @@ class Habits:
     """What one step of a module showed."""
 
     last_layer: str | None = None  # name of the layer with parameters of its own that ran last
-    dropout: bool = True  # it drops out
+    keyed: bool = True  # it makes draws that `draws_table` keys, such as dropout
     draws: bool = True  # it draws from a global generator of torch, numpy or Python besides
 
 
@@ -34,7 +34,7 @@ def probe(module: LightningModule, batch: Any) -> Habits:
     copied = copy.deepcopy(module).train()
     copied.log = lambda *args, **options: None  # type: ignore[method-assign]
     names = {id(m): n for n, m in copied.named_modules()}
-    keyed = KeyedDraws(0, 0, dropout=True, seed=False)
+    keyed = KeyedDraws(0, 0, keyed=True, seed=False)
     with warnings.catch_warnings(), own_generators(0):
         warnings.simplefilter("ignore")
         before = _generators()

@@ -49,6 +49,8 @@ class Partition(ABC):
         Raises:
             InputError: more clients than samples, or no labels for a partition by label.
         """
+        if not data.size:
+            raise InputError("the server keeps all training samples and the clients get none; lower server_samples.")
         if clients > data.size:
             raise InputError(
                 f"clients={clients} is more than the {data.size} training samples; write clients={data.size} or fewer."

@@ -35,12 +35,23 @@ def _check(override: Override, key: str, composed: Composed, groups: set[str], o
         raise InputError(f"{word}: {key} cannot be left out; set it, {key}=<value>.")
     if override.is_add() and key in keys and not isinstance(override.value(), (dict, list)):
         raise InputError(f"{word}: {key} is there already; write {word.lstrip('+')}, without the +.")
+    if isinstance(keys.get(key), dict) and key not in rules.rules and not isinstance(override.value(), dict):
+        raise InputError(f"{word}: {_holds_keys(override, key, composed)}")
     if key in keys or rules.open_above(key) or any(isinstance(keys.get(above), list) for above in above_of(key)):
         return
     foreign = foreign_class(key, keys)
     if foreign is not None and sign(override) in ("+", "++"):
         return  # its signature is asked when the run starts
     raise InputError(f"{word}: {_unknown(override, key, composed, groups, options())}")
+
+
+def _holds_keys(override: Override, key: str, composed: Composed) -> str:
+    """What to write in place of `aggregator.server_optimizer=adam` or `checkpoint=5`."""
+    value = (override.input_line or "").partition("=")[2]
+    if key in composed.mounts:
+        return f"an option stands there; write {composed.mounts[key]}={value} to choose another."
+    beside = [k for k in keys_of(composed.whole) if k.startswith(f"{key}.")]
+    return f"{key} holds keys of its own; write {listed(f'{k}=<value>' for k in beside)}."
 
 
 def _unknown(override: Override, key: str, composed: Composed, groups: set[str], options: Options) -> str:
@@ -61,6 +72,9 @@ def _unknown(override: Override, key: str, composed: Composed, groups: set[str],
         return f"there is no key {key}; did you mean {again}?{also}"
     if foreign is not None:
         return f"{key} is not among the keys that are set; if {foreign} takes it, write +{word}."
+    named = [f"{group}={value}" for group, choices in options.items() if (value := word.partition("=")[2]) in choices]
+    if named and "." not in key:  # algorithm=fedprox
+        return f"there is no key {key}; did you mean {listed(named)}?"
     return _nothing_like(key, candidates)
 
 

@@ -18,6 +18,14 @@ from fedlit.errors import InputError
 from fedlit.settings.closest import closest, listed
 
 _CALL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")  # Hydra's own keys
+_CONTRACTS = {
+    "partition": "fedlit.partitions.Partition",
+    "aggregator": "fedlit.aggregators.Aggregator",
+    "sampler": "fedlit.samplers.Sampler",
+    "trainer": "fedlit.trainers.Trainer",
+    "engine": "fedlit.engines.Engine",
+    "logger": "fedlit.tracking.Logger",
+}
 
 
 def check_classes(config: DictConfig) -> None:
@@ -48,6 +56,7 @@ def build(config: DictConfig | Mapping[str, Any], key: str, **offered: Any) -> A
     extra = {
         name: value for name, value in offered.items() if takes is not None and name in takes and name not in given
     }
+    _check_inner(plain, key)
     try:
         waiting = instantiate({"_convert_": "all", **plain, "_partial_": True})
     except InstantiationException as error:
@@ -56,12 +65,19 @@ def build(config: DictConfig | Mapping[str, Any], key: str, **offered: Any) -> A
         return waiting
     if "_args_" not in plain:
         _check_missing(target, key, {*given, *extra})
-    return waiting(**extra)
+    made = waiting(**extra)
+    _check_contract(made, plain["_target_"], key)
+    return made
 
 
 def locate(path: str, key: str) -> Any:
     """The class or function at an import path such as `mine.Net`; `key` is where the configuration names it."""
     names = path.split(".")
+    if len(names) == 1:
+        raise InputError(
+            f"{key}._target_={path}: this names no module; write {key}._target_=<module>.{path}, such as mine.{path} "
+            "for a class in mine.py."
+        )
     found: Any = _module(names[0], path, key)
     for count, name in enumerate(names[1:], start=2):
         inner = getattr(found, name, None)
@@ -96,6 +112,25 @@ def _check_missing(target: Any, key: str, given: Collection[str]) -> None:
         )
         if needed and name not in given:
             raise InputError(f"{key}.{name} is missing: {_name(target)} needs it; write {key}.{name}=<value>.")
+
+
+def _check_inner(node: dict[Any, Any], key: str) -> None:
+    """InputError where a class within `node`, such as a metric, lacks an argument: Hydra would show a trace."""
+    for where, inner in _classes({name: value for name, value in node.items() if name not in _CALL}, key):
+        if not inner.get("_partial_") and "_args_" not in inner:
+            _check_missing(locate(inner["_target_"], where), where, {name for name in inner if name not in _CALL})
+
+
+def _check_contract(made: Any, path: str, key: str) -> None:
+    """InputError where a person's class does not inherit from what stands in the place that it is named for."""
+    if key not in _CONTRACTS:
+        return
+    module, _, name = _CONTRACTS[key].rpartition(".")
+    if not isinstance(made, getattr(importlib.import_module(module), name)):
+        raise InputError(
+            f"{key}._target_={path}: this makes a {type(made).__name__}, which is no {name}; give a class that "
+            f"inherits from {_CONTRACTS[key]}."
+        )
 
 
 def _arguments(target: Any) -> Mapping[str, inspect.Parameter] | None:

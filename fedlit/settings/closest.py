@@ -21,6 +21,8 @@ def closest_key(key: str, known: Iterable[str]) -> str | None:
     every key of it alike); a short name is also looked for as the last part of any key (`lr` finds `optimizer.lr`).
     """
     known = list(known)
+    if (found := _closest_inside(key, known)) is not None:
+        return found
     parent, _, name = key.rpartition(".")
     beside = {k.rpartition(".")[2]: k for k in known if k.rpartition(".")[0] == parent}
     if parent and beside:
@@ -31,6 +33,18 @@ def closest_key(key: str, known: Iterable[str]) -> str | None:
     ends = {k.rpartition(".")[2]: k for k in reversed(known)}  # the first of several with the same end wins
     found = closest(name, ends) if not parent else None
     return ends[found] if found else None
+
+
+def _closest_inside(key: str, known: Iterable[str]) -> str | None:
+    """`key` with an inner part put right: `evaluation.metrics.f1.x` for `evaluation.metric.f1.x`."""
+    parts = key.split(".")
+    for depth in range(1, len(parts) - 1):
+        above = "".join(f"{part}." for part in parts[:depth])
+        beside = {name.removeprefix(above).partition(".")[0] for name in known if name.startswith(above)}
+        if parts[depth] not in beside:
+            found = closest(parts[depth], beside)
+            return found and above + ".".join([found, *parts[depth + 1 :]])
+    return None
 
 
 def listed(words: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser  # Hydra's own flags have no public parser
 
@@ -26,9 +27,10 @@ class CommandLine:
 
 
 def read(arguments: Sequence[str]) -> CommandLine:
-    """Read a command line; flags may stand anywhere among the words. An unknown flag ends with argparse's exit 2."""
+    """Read a command line; flags may stand anywhere among the words. InputError for a flag that is not known."""
     parser = get_args_parser()
     parser.prog = "fedlit"
+    parser.error = _refuse  # type: ignore[method-assign]  # argparse would print its usage, eight lines of flags
     args = parser.parse_intermixed_args(list(arguments))
     if args.config_path is not None:
         raise InputError("--config-path takes the place of every option of fedlit; write --config-dir to add your own.")
@@ -51,4 +53,15 @@ def read(arguments: Sequence[str]) -> CommandLine:
         looks_at_words=not args.hydra_help and not args.shell_completion,
         config_name=args.config_name or CONFIG_NAME,
         config_dir=None if args.config_dir is None else Path(args.config_dir).expanduser(),
+    )
+
+
+def _refuse(message: str) -> NoReturn:
+    unknown = [word for word in message.split() if word.startswith("--") and word != "--"]
+    if not message.startswith("unrecognized arguments") or not unknown:
+        raise InputError(f"{message}; --help lists the flags.")
+    name, _, value = unknown[0].lstrip("-").partition("=")
+    raise InputError(
+        f"{unknown[0]}: there is no flag --{name}; keys are written without dashes, {name}={value or '<value>'}, and "
+        "--help lists both."
     )

@@ -30,6 +30,7 @@ class Resumed:
 
     words: list[str]  # for Hydra
     config: DictConfig  # what the run is given, in place of what the words compose to
+    has_state: bool  # False where the run was stopped before its first checkpoint, and begins again
 
 
 def resumed_folder(words: Sequence[str]) -> Path | None:
@@ -66,7 +67,7 @@ def resume(folder: Path, words: Sequence[str], composer: Composer) -> Resumed:
                 config[part] = OmegaConf.select(after.composed.config, part)
         config.resume = str(folder)
     OmegaConf.set_struct(config, True)
-    return Resumed(after.words, config)
+    return Resumed(after.words, config, saved.has_state)
 
 
 def combine(saved: Sequence[str], given: Sequence[str], before: Checked) -> list[str]:

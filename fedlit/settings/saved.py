@@ -1,6 +1,7 @@
-"""The configuration in a checkpoint: two plain files beside the state, read without torch.
+"""The configuration that a run was started with: two plain files, read without torch.
 
-It lies there, and not only in `.hydra/`, because a second run into the same folder would overwrite that.
+They lie beside every saved state, for a resumed run may change some of them. A run that was stopped before it saved one
+is known by what Hydra wrote into `.hydra/` at its start: it begins again, in the same folder.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Saved:
 
     config: DictConfig
     overrides: list[str]
+    has_state: bool  # False for a run that was stopped before its first checkpoint
 
 
 def saved_files(config: DictConfig, overrides: Sequence[str]) -> dict[str, str]:
@@ -35,20 +37,29 @@ def saved_files(config: DictConfig, overrides: Sequence[str]) -> dict[str, str]:
 
 
 def read_saved(folder: Path) -> Saved:
-    """The configuration in the newest checkpoint of a run folder; InputError where there is none."""
+    """The configuration in the newest checkpoint of a run folder, or, where there is none, that of the run's start;
+    InputError where there is neither."""
     if not folder.is_dir():
         raise InputError(f"resume={folder}: there is no such folder; give the folder of a run, outputs/<date>/<time>.")
     checkpoints = folder / "checkpoints"
     rounds = [(int(found[1]), path) for path in checkpoints.glob("round_*") if (found := _ROUND.fullmatch(path.name))]
-    for _, path in sorted(rounds, reverse=True):
+    places = [path for _, path in sorted(rounds, reverse=True)]
+    if not rounds and not _had_saved(folder):
+        places = [folder / ".hydra"]
+    for path in places:
         try:
             config = OmegaConf.load(path / CONFIG)
             words = yaml.safe_load((path / OVERRIDES).read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException):
             continue  # cut off: the one before it is used
         if isinstance(config, DictConfig) and isinstance(words, list):
-            return Saved(config, [str(word) for word in words])
+            return Saved(config, [str(word) for word in words], has_state=bool(rounds))
     raise InputError(f"resume={folder}: {_why_not(folder, bool(rounds))}")
+
+
+def _had_saved(folder: Path) -> bool:
+    """Whether a run has saved a state, though none may be left: beginning again would put its record away."""
+    return (folder / "summary.json").exists()  # written after the state
 
 
 def saved_search_path(folder: Path) -> list[str]:
@@ -67,6 +78,10 @@ def _why_not(folder: Path, has_rounds: bool) -> str:
         return f"this is a folder of checkpoints; give the folder of the run, resume={above}."
     if has_rounds:
         return "none of its checkpoints can be read; start the run again in a new folder."
+    if (folder / "multirun.yaml").exists():
+        return f"this is the folder of a sweep; give one of its runs, such as resume={folder / '0'}."
+    if _had_saved(folder):
+        return "this run has come to its end and its checkpoints are gone; start it again in a new folder."
     if holds_run(folder):
-        return "this run has saved no checkpoint yet; start it again in a new folder."
-    return "this is no folder of a fedlit run; give one that holds checkpoints/, such as outputs/<date>/<time>."
+        return "this run was stopped before it had saved anything to go on from; start it again in a new folder."
+    return "this is no folder of a fedlit run; give one such as outputs/<date>/<time>."

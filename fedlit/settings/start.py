@@ -32,6 +32,7 @@ class Start:
     config: DictConfig | None = None  # of a resumed run; else what the words compose to
     folder: Path | None = None  # of the run, or of the sweep
     lock: FileLock | None = None
+    begins_again: bool = False  # a resumed run of which nothing was saved
 
     @property
     def flags(self) -> list[str]:
@@ -89,7 +90,7 @@ def _resumed(line: CommandLine, folder: Path, made: Composer) -> Start:
     lock = hold(folder) if line.runs else None
     resumed = resume(folder, line.words, made)
     words = [*resumed.words, f"hydra.run.dir={quoted(str(folder))}", "hydra.output_subdir=null"]
-    return Start(line, words, resumed.config, folder, lock)
+    return Start(line, words, resumed.config, folder, lock, begins_again=not resumed.has_state)
 
 
 def _fresh(line: CommandLine, checked: Checked) -> Start:

@@ -234,3 +234,9 @@ def test_random_transforms_do_not_disturb_the_global_generator() -> None:
 def test_anything_else_is_refused_in_a_sentence(own: Any) -> None:
     with pytest.raises(InputError, match="data: "):
         adopt(own)
+
+
+def test_the_part_that_lacks_is_named() -> None:
+    own = type("Half", (), {"train": TensorDataset(X, Y)})()
+    with pytest.raises(InputError, match="data: Half has no test; it has to be a LightningDataModule, or have two"):
+        adopt(own)

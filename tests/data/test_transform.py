@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fedlit.data import chain, on_inputs
+from fedlit.errors import InputError
 
 
 class Pair(NamedTuple):
@@ -26,7 +27,7 @@ def test_the_first_tensor_is_changed_and_the_form_is_kept(batch: object) -> None
 
 def test_a_batch_may_be_a_tensor_but_not_anything() -> None:
     assert on_inputs(torch.ones(1), lambda x: x + 1).item() == 2
-    with pytest.raises(TypeError, match="dict"):
+    with pytest.raises(InputError, match="a batch of this data set is a dict; give such batches, or"):
         on_inputs({"x": torch.ones(1)}, lambda x: x)
 
 

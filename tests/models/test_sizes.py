@@ -68,6 +68,19 @@ def test_convolutions_need_images(model: type, name: str, input_shape: tuple[int
         model(input_shape, 10)
 
 
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({"input_shape": MNIST, "classes": None}, "this data set's targets are no classes; write a model of"),
+        ({"input_shape": None, "classes": 2}, "this data set's inputs are no tensors; write a model of your own"),
+    ],
+)
+def test_no_classes_or_no_tensors(name: str, known: dict, said: str):
+    with pytest.raises(InputError, match=said):
+        build(OmegaConf.load(CONF / f"{name}.yaml"), "model", **known)
+
+
 def test_dropout_acts_in_training_only():
     model, x = Mlp((20,), 3, hidden=(50, 50), dropout=0.5), torch.randn(8, 20)
     assert not torch.equal(model(x), model(x))

@@ -23,13 +23,29 @@ class Net(pl.LightningModule):
         return F.cross_entropy(self.head(self.extra(self.body(batch[0]))), batch[1])
 
 
+class Poisson(nn.Module):
+    def forward(self, x):
+        return torch.poisson(x.exp())
+
+
+class Recurrent(nn.LSTM):
+    def __init__(self, dropout: float = 0.0):
+        super().__init__(6, 6, 2, dropout=dropout)
+
+    def forward(self, x):
+        return super().forward(x)[0]
+
+
 def test_the_last_layer_is_the_one_that_runs_last():
-    assert probe(Net(), numbers(4)) == Habits("head", dropout=False, draws=False)
+    assert probe(Net(), numbers(4)) == Habits("head", keyed=False, draws=False)
 
 
-def test_dropout_and_other_draws_are_told_apart():
-    assert probe(Net(nn.Dropout(0.1)), numbers(4)) == Habits("head", dropout=True, draws=False)
-    assert probe(Net(nn.RReLU()), numbers(4)) == Habits("head", dropout=False, draws=True)
+def test_keyed_and_other_draws_are_told_apart():
+    assert probe(Net(nn.Dropout(0.1)), numbers(4)) == Habits("head", keyed=True, draws=False)
+    assert probe(Net(nn.RReLU()), numbers(4)) == Habits("head", keyed=True, draws=False)
+    assert probe(Net(Recurrent(dropout=0.2)), numbers(4)) == Habits("head", keyed=True, draws=False)
+    assert probe(Net(Recurrent()), numbers(4)) == Habits("head", keyed=False, draws=False)
+    assert probe(Net(Poisson()), numbers(4)) == Habits("head", keyed=False, draws=True)
 
 
 def test_draws_of_numpy_are_seen():

@@ -30,7 +30,7 @@ class Tied(pl.LightningModule):
 
 
 def at(step: StepAt, vector: torch.Tensor, what: str, batch) -> torch.Tensor:
-    return step.swapped(step.layout.pieces(vector), what, batch, 0, KeyedDraws(0, 0, dropout=False, seed=False))
+    return step.swapped(step.layout.pieces(vector), what, batch, 0, KeyedDraws(0, 0, keyed=False, seed=False))
 
 
 def test_the_loss_at_other_weights_is_that_of_a_module_with_these():

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from fedlit.errors import InputError
 from fedlit.partitions import Iid, Labelled, Partition, Shards
 from fedlit.randomness import generator
 
@@ -74,3 +75,8 @@ def test_owners_of_ones_own_are_checked():
 
     with pytest.raises(ValueError, match="0 to 6"):
         Wrong().train(Labelled(7), 3, generator(0))
+
+
+def test_nothing_left_for_the_clients():
+    with pytest.raises(InputError, match="the clients get none; lower server_samples"):
+        Iid().train(Labelled(0), 3, generator(0))

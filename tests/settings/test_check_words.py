@@ -37,6 +37,11 @@ REFUSED = {
     "~clients": "clients cannot be left out; set it, clients=<value>.",
     "optimizer.momentm=0.3": "did you mean optimizer.momentum=0.3? If torch.optim.SGD takes it",
     "optimizer.nesterov=true": "if torch.optim.SGD takes it, write +optimizer.nesterov=true.",
+    "checkpoint=5": "checkpoint holds keys of its own; write checkpoint.every=<value>.",
+    "checkpoint=null": "checkpoint holds keys of its own",
+    "aggregator.server_optimizer=adam": "write optimizer@aggregator.server_optimizer=adam to choose another.",
+    "aggregator.server_optimzer.lr=1": "did you mean aggregator.server_optimizer.lr=1?",
+    "algorithm=dirichlet": "there is no key algorithm; did you mean partition=dirichlet?",
     "hydra.run.dirr=x": "did you mean hydra.run.dir=x?",
     # no words at all
     "clients": "clients: a value is missing; write clients=<value>.",

@@ -8,6 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from fedlit.errors import InputError
+from fedlit.settings import classes
 from fedlit.settings.classes import build, check_classes, locate
 
 MINE = """
@@ -67,6 +68,7 @@ def test_found(mine):
         ("package.outer.Net", "there is no outer in package"),
         ("package.inner.Net.deep", "there is no deep in package.inner.Net"),
         ("mine.number", "this is no class or function"),
+        ("Net", "this names no module; write model._target_=<module>.Net, such as mine.Net for a class in mine.py."),
     ],
 )
 def test_not_found(mine, target, said):
@@ -113,3 +115,27 @@ def test_a_missing_argument_and_an_error_inside(mine):
         build({"_target_": "mine.Net", "width": 1, "lr": 13}, "model")
     with pytest.raises(RuntimeError, match="^thirteen$"):
         build({"_target_": "mine.Open", "part": {"_target_": "mine.Net", "width": 1, "lr": 13}}, "model")
+
+
+def test_a_class_within_lacks_an_argument(mine):
+    """A metric that needs num_classes."""
+    inner = {"_target_": "mine.Open", "metrics": {"f1": {"_target_": "mine.Net", "lr": 0.2}}}
+    with pytest.raises(InputError, match=r"evaluation\.metrics\.f1\.width is missing: Net needs it"):
+        build(inner, "evaluation")
+    inner["metrics"]["f1"]["_partial_"] = True  # the rest comes later
+    build(inner, "evaluation")
+
+
+def test_a_class_of_another_kind(mine):
+    said = (
+        r"^logger\._target_=mine\.Open: this makes a Open, which is no Logger; give a class that inherits from "
+        r"fedlit\.tracking\.Logger\.$"
+    )
+    with pytest.raises(InputError, match=said):
+        build({"_target_": "mine.Open"}, "logger")
+    assert build({"_target_": "fedlit.partitions.Iid"}, "partition")
+
+
+@pytest.mark.parametrize("path", classes._CONTRACTS.values())
+def test_contracts_are_found(path):
+    assert isinstance(locate(path, "x"), type)

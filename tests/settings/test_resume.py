@@ -38,6 +38,7 @@ def run(use_small_conf, tmp_path):
 
 
 def test_the_newest_goes_on_as_it_is(run):
+    assert resumed(run).has_state
     config = resumed(run).config
     assert config == OmegaConf.merge(read_saved(run).config, {"resume": str(run)})
     assert (config.partition.alpha, config.model) == (0.3, {"_target_": "mine.Net", "lr": 0.2})
@@ -127,13 +128,30 @@ def test_a_cut_off_file_gives_way_to_the_one_before(run):
     assert resumed(run).config.clients == 5
 
 
+def test_one_that_saved_nothing_begins_again_as_it_was_started(use_small_conf, tmp_path):
+    folder = tmp_path / "run"
+    with composer() as made:
+        checked = check(["partition=dirichlet", "clients=5"], made)
+    write_options(folder / ".hydra", saved_files(checked.composed.config, checked.words))
+    again = resumed(folder, "rounds=40")
+    assert not again.has_state
+    assert (again.config.partition.alpha, again.config.clients, again.config.rounds) == (0.5, 5, 40)
+    with pytest.raises(InputError, match="clients: 5 -> 6"):
+        resumed(folder, "clients=6")
+    (folder / "summary.json").touch()  # it had saved: beginning again would cut its metrics
+    with pytest.raises(InputError, match="its checkpoints are gone; start it again in a new folder"):
+        resumed(folder)
+
+
 def test_folders_without_a_run(use_small_conf, tmp_path, run):
     started = write_options(tmp_path / "started", {"run.log": ""})
+    sweep = write_options(tmp_path / "sweep", {"multirun.yaml": ""})
     foreign = write_options(tmp_path / "foreign", {"notes.txt": ""})
     torn = write_options(tmp_path / "torn" / "checkpoints", {"round_0001/config.yaml": "{cut"}).parent
     for folder, said in {
         tmp_path / "nowhere": "there is no such folder",
-        started: "this run has saved no checkpoint yet",
+        started: "this run was stopped before it had saved anything to go on from",
+        sweep: f"this is the folder of a sweep; give one of its runs, such as resume={sweep / '0'}.",
         foreign: "this is no folder of a fedlit run",
         torn: "none of its checkpoints can be read",
         run / "checkpoints": f"give the folder of the run, resume={run}.",

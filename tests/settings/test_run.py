@@ -203,6 +203,15 @@ def test_resume(command, experiment, finished, in_folder):
     assert not Path("outputs").exists()
 
 
+def test_one_that_was_killed_before_it_saved_begins_again(command, experiment, in_folder, capsys):
+    assert command(["clients=5", "hydra.run.dir=killed"]) == 0
+    assert command(["resume=killed", "rounds=40"]) == 0
+    config, folder, overrides = experiment.calls.pop()
+    assert folder == in_folder / "killed"
+    assert (config.clients, config.rounds, overrides) == (5, 40, ["clients=5", "rounds=40"])
+    assert capsys.readouterr().err == "Nothing was saved before this run was stopped: it begins again.\n"
+
+
 def test_resume_refuses(command, experiment, finished, capsys):
     for words, said in {
         (f"resume='{finished}'", "clients=6"): "clients: 5 -> 6",

@@ -1,0 +1,30 @@
+"""Torch functions whose fused form has no second derivative, by their formulas: for rules that differentiate twice.
+
+CTC loss has no other form here: torch's error says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from fedlit.modules.attention import by_formula
+from fedlit.modules.embeddings import embedding_bag_by_parts
+from fedlit.modules.noise import Noise
+from fedlit.modules.recurrent import WRITTEN_OUT
+
+
+def _hardsigmoid(noise: Noise, input: Tensor, inplace: bool = False) -> Tensor:
+    value = (input + 3).clamp(0, 6) / 6
+    return input.copy_(value) if inplace else value
+
+
+TWICE: dict[Any, Callable[..., Any]] = {
+    **WRITTEN_OUT,
+    F.scaled_dot_product_attention: by_formula,
+    F.embedding_bag: embedding_bag_by_parts,
+    F.hardsigmoid: _hardsigmoid,
+}

@@ -1,0 +1,200 @@
+"""Runs of the shipped options that take a fraction of a second, in this process, and what they leave behind."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import logging
+import math
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+import fedlit.experiment
+from fedlit.run import main
+from fedlit.settings.check import check
+from fedlit.settings.compose import Composed, composer
+from fedlit.settings.folders import conf_folder, groups
+from fedlit.tracking import About, Logger, Loggers
+from fedlit.tracking.logger import Row
+
+OPTIONS = groups(conf_folder())  # group -> its options, as they lie in conf/
+SITES = (13, 4, 9, 6, 5)  # training samples of the sites
+AWKWARD_SHAPE, AWKWARD_CLASSES = (4, 6), 3
+
+QUIET = {
+    "rounds": 1,
+    "local_epochs": 1,
+    "threads": 1,
+    "device": "cpu",
+    "progress": "none",
+    "checkpoint.every": 0,
+    "checkpoint.keep": 99,
+}
+AWKWARD = {
+    "clients": len(SITES),
+    "participation": 0.6,
+    "rounds": 2,
+    "local_epochs": 2,
+    "batch_size": 4,
+    "optimizer.momentum": 0.9,
+    "optimizer.weight_decay": 0.01,
+    "evaluation.client_validation": 0.2,
+    "server_samples": 3,
+}
+
+
+class Awkward(pl.LightningModule):
+    """What algorithms trip over: running statistics, a layer that is not trained, and draws in the forward pass."""
+
+    def __init__(self, input_shape: Sequence[int], classes: int):
+        super().__init__()
+        self.stem = nn.Conv1d(input_shape[0], 5, 3, padding=1)
+        self.frozen = nn.Conv1d(5, 5, 1).requires_grad_(False)
+        self.norm = nn.BatchNorm1d(5)  # over a length too, so that a batch of one sample can be normalised
+        self.dropout = nn.Dropout(0.3)
+        self.head = nn.Linear(5, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.dropout(torch.relu(self.norm(self.frozen(self.stem(x))))).mean(-1))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        x, y = batch
+        return nn.functional.cross_entropy(self(x), y)
+
+
+class CtrlC(Logger):
+    """Presses Ctrl-C when the first client of the third round has come back; not again in a run that goes on."""
+
+    def start(self, about: About) -> None:
+        self.goes_on = about.resumed_after > 0
+
+    def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
+        pass
+
+    def client_done(self, number: int, done: int) -> None:
+        if (number, done) == (3, 1) and not self.goes_on:
+            signal.raise_signal(signal.SIGINT)
+
+
+@functools.cache
+def composed(*words: str) -> Composed:
+    """What the words compose to, all of them checked."""
+    with composer() as made:
+        return check(words, made).composed
+
+
+def small(words: Sequence[str], changes: Mapping[str, Any]) -> DictConfig:
+    """The configuration of the words with other values at some keys, `QUIET` first."""
+    config = copy.deepcopy(composed(*words).config)
+    OmegaConf.set_struct(config, False)
+    for key, value in {**QUIET, **changes}.items():
+        OmegaConf.update(config, key, value, merge=False)
+    return config
+
+
+def go(config: DictConfig, folder: Path) -> list[dict[str, Any]]:
+    """Run the experiment in a new folder to its end; the rows of its metrics."""
+    folder.mkdir(parents=True)
+    with _left_as_it_was():
+        assert fedlit.experiment.run(config, folder, []) == 0
+    return rows(folder)
+
+
+def command(*words: str) -> int:
+    """The exit code of the command with these words."""
+    with _left_as_it_was():
+        return main(list(words))
+
+
+@contextmanager
+def _left_as_it_was() -> Iterator[None]:
+    """Without figures, which take longer than all the rest; loggers, threads and paths are put back."""
+    root, path, threads = logging.getLogger(), list(sys.path), torch.get_num_threads()
+    handlers, level = list(root.handlers), root.level
+    try:
+        with mock.patch.object(fedlit.experiment, "Figures", Loggers):
+            yield
+    finally:
+        for handler in root.handlers:
+            if handler not in handlers:
+                handler.close()
+        root.handlers[:], sys.path[:] = handlers, path
+        root.setLevel(level)
+        torch.set_num_threads(threads)
+
+
+def write_npz(file: Path, shape: Sequence[int], classes: int, sites: Sequence[int], images: bool = True) -> Path:
+    """Samples of which the class can be learned: `sites` training samples a site, and three test samples each."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(classes, *shape))
+    arrays = {}
+    for part, sizes in (("train", sites), ("test", [3] * len(sites))):
+        y = np.arange(sum(sizes)) % classes
+        x = (centres[y] + rng.normal(size=(len(y), *shape))).astype(np.float32)
+        arrays[f"x_{part}"] = (60 * x + 128).clip(0, 255).astype(np.uint8) if images else x
+        arrays[f"y_{part}"] = y
+        arrays[f"sites_{part}"] = np.repeat(np.arange(len(sizes)), sizes)
+    np.savez(file, **arrays)
+    return file
+
+
+def write_tables(folder: Path, names: Sequence[str], columns: int, header: bool) -> None:
+    """One comma separated table of fifteen rows a name, its last column a class, 0 or 1; the names are whole."""
+    rng = np.random.default_rng(0)
+    for name in names:
+        x = rng.normal(size=(15, columns - 1))
+        lines = [",".join([*(f"{v:.3f}" for v in row), str(i % 2)]) for i, row in enumerate(x)]
+        head = [",".join(f"column{i}" for i in range(columns))] if header else []
+        (folder / name).write_text("\n".join([*head, *lines]) + "\n")
+
+
+def saved(run: Path, round: int) -> dict[str, Any]:
+    """The state that a run saved after a round."""
+    return torch.load(run / "checkpoints" / f"round_{round:04d}" / "state.pt", weights_only=True)
+
+
+def tensors(value: Any, name: str = "") -> dict[str, Tensor]:
+    """Every tensor in nested dicts and lists, by its path."""
+    if torch.is_tensor(value):
+        return {name: value}
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return {path: t for key, part in pairs for path, t in tensors(part, f"{name}/{key}").items()}
+
+
+def same_bits(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two saved states agree in all tensors of the server, the clients and the counters."""
+    parts = "server", "clients", "counters"
+    a, b = ({part: tensors(s[part]) for part in parts} for s in (one, other))
+    assert a["server"]
+    return all(
+        a[part].keys() == b[part].keys()
+        and all(a[part][n].numpy().tobytes() == b[part][n].numpy().tobytes() for n in a[part])
+        for part in parts
+    )
+
+
+def rows(run: Path) -> list[dict[str, Any]]:
+    """The rows of a run's metrics."""
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def numbers(run: Path) -> list[dict[str, Any]]:
+    """The rows without what a clock says."""
+    return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in rows(run)]
+
+
+def not_finite(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of a row that are none; NaN is written as null."""
+    return {name: value for name, value in row.items() if value is None or not math.isfinite(value)}

@@ -1,0 +1,327 @@
+"""Every file of conf/ composes, fits what it names, and runs: the folder is walked, so a new option is tested too."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from fedlit.aggregators import Aggregator
+from fedlit.model_vectors import Layout, Model
+from fedlit.settings.classes import build, locate
+from fedlit.settings.folders import conf_folder
+from fedlit.settings.help import defaults
+from tests.small_runs import (
+    AWKWARD,
+    AWKWARD_CLASSES,
+    AWKWARD_SHAPE,
+    OPTIONS,
+    SITES,
+    Awkward,
+    command,
+    composed,
+    go,
+    not_finite,
+    numbers,
+    same_bits,
+    saved,
+    small,
+    tensors,
+    write_npz,
+    write_tables,
+)
+
+IMAGES = {"clients": 4, "participation": 0.75, "batch_size": 16}
+OTHERWISE = {"aggregator", "trainer", "data", "experiment", "engine"}  # the first three below, two in their own files
+RUN = [(group, option) for group in OPTIONS if group not in OTHERWISE for option in OPTIONS[group]]
+
+
+def data_with(*keys: str) -> list[str]:
+    """The data sets whose option has one of these keys."""
+    files = {name: OmegaConf.load(conf_folder() / "data" / f"{name}.yaml") for name in OPTIONS["data"]}
+    return [name for name, file in files.items() if any(key in file for key in keys)]
+
+
+DOWNLOADED = data_with("download", "download_from")
+AT_HAND = [name for name in OPTIONS["data"] if name not in DOWNLOADED]
+OWN = [name for name in data_with("path") if name not in DOWNLOADED]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four classes of small images from four sites."""
+    return write_npz(tmp_path_factory.mktemp("images") / "images.npz", (8, 8), 4, (20, 14, 16, 12))
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `Awkward` is trained on."""
+    folder = tmp_path_factory.mktemp("series")
+    return write_npz(folder / "series.npz", AWKWARD_SHAPE, AWKWARD_CLASSES, SITES, images=False)
+
+
+def word(group: str, option: str) -> str:
+    return f"{group}={option}" if group in defaults(conf_folder()) else f"+{group}={option}"
+
+
+def calls(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Everything in a configuration that names a class, and where it stands."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield key, node
+        for name, inner in node.items():
+            yield from calls(inner, f"{key}.{name}".lstrip("."))
+    elif isinstance(node, list):
+        for number, inner in enumerate(node):
+            yield from calls(inner, f"{key}[{number}]")
+
+
+@pytest.mark.parametrize(("group", "option"), [(group, option) for group in OPTIONS for option in OPTIONS[group]])
+def test_it_composes_and_its_keys_fit_what_it_names(group: str, option: str) -> None:
+    found = composed(word(group, option))
+    assert found.choices[group] == option
+    named = dict(calls(OmegaConf.to_container(found.config, resolve=True)))
+    assert group in ("experiment", "debug") or group.replace("/", ".") in named
+    for key, node in named.items():
+        signature = inspect.signature(locate(node["_target_"], key))
+        given = {name: value for name, value in node.items() if name not in ("_target_", "_partial_", "_convert_")}
+        offered = {"input_shape": (1,), "classes": 2} if key == "model" else {}
+        given |= {name: value for name, value in offered.items() if name in signature.parameters}
+        if node.get("_partial_"):
+            signature.bind_partial(**given)
+        else:
+            signature.bind(**given)  # raises what a call would: a key too many, or one too few
+
+
+# --- algorithms
+
+
+@dataclass
+class Seen:
+    """What passed between an algorithm and its callers."""
+
+    models: list[Model] = field(default_factory=list)  # those that are evaluated
+    broken: list[str] = field(default_factory=list)  # what the contract does not allow
+
+
+def leaves(tree: Any, name: str = "") -> dict[str, Tensor]:
+    """The tensors in dicts and Models, by their path."""
+    if isinstance(tree, Model):
+        tree = {"weights": tree.weights, "statistics": tree.statistics}
+    if isinstance(tree, dict):
+        return {path: t for key, part in tree.items() for path, t in leaves(part, f"{name}/{key}").items()}
+    return {name: tree} if torch.is_tensor(tree) else {}
+
+
+def shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(t.shape) for name, t in leaves(tree).items()}
+
+
+def copies(tree: Any) -> dict[str, Tensor]:
+    return {name: t.clone() for name, t in leaves(tree).items()}
+
+
+def watch(kind: type[Aggregator], monkeypatch: pytest.MonkeyPatch) -> Seen:
+    """Look on while an algorithm's methods are called."""
+    seen = Seen()
+    local_update, server_update = kind.local_update, kind.server_update
+    personal, global_model = kind.personal, kind.global_model
+
+    def kept(before: dict[str, Tensor], now: Any, what: str) -> None:
+        if any(not torch.equal(t, leaves(now)[name]) for name, t in before.items()):
+            seen.broken.append(f"{what} was changed in place")
+
+    def watched_update(self: Any, client: Any, down: Any, state: Any) -> Any:
+        k, before, held = len(client.number), copies(down), copies(state)
+        message, after = local_update(self, client, down, state)
+        kept(before, down, "what was received")
+        kept(held, state, "a client's state")
+        if shapes(after) != shapes(state):
+            seen.broken.append(f"a client's state was {shapes(state)} and is {shapes(after)}")
+        if any(len(t) != k for t in leaves(message).values()):
+            seen.broken.append(f"{k} clients send {shapes(message)}")
+        return message, after
+
+    def watched_server(self: Any, server: Any, reduced: Any, round: Any) -> Any:
+        before = copies(server)
+        after = server_update(self, server, reduced, round)
+        kept(before, server, "the server's state")
+        was, now = {name: tuple(t.shape) for name, t in before.items()}, shapes(after)
+        if any(now.get(name) != shape for name, shape in was.items()):
+            seen.broken.append(f"the server's state was {was} and is {now}")
+        return after
+
+    def watched_personal(self: Any, client: Any, down: Any, state: Any) -> Model:
+        model = personal(self, client, down, state)
+        seen.models.append(model)
+        if any(t.dim() == 2 and len(t) not in (1, len(client.number)) for t in (model.weights, model.statistics)):
+            seen.broken.append(f"{len(client.number)} clients have personal models {tuple(model.weights.shape)}")
+        return model
+
+    def watched_global(self: Any, server: Any) -> Model | None:
+        model = global_model(self, server)
+        if model is not None:
+            seen.models.append(model)
+            if model.weights.dim() != 1 or model.statistics.dim() != 1:
+                seen.broken.append(f"the global model has the shape {tuple(model.weights.shape)}")
+        return model
+
+    monkeypatch.setattr(kind, "local_update", watched_update)
+    monkeypatch.setattr(kind, "server_update", watched_server)
+    monkeypatch.setattr(kind, "global_model", watched_global)
+    if personal is not Aggregator.personal:  # fedlit measures personal models where this method is an algorithm's own
+        monkeypatch.setattr(kind, "personal", watched_personal)
+    return seen
+
+
+@pytest.mark.parametrize("trainer", OPTIONS["trainer"])
+@pytest.mark.parametrize("aggregator", OPTIONS["aggregator"])
+def test_an_algorithm_keeps_the_contract_on_an_awkward_module(
+    aggregator: str, trainer: str, series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    awkward = {
+        **AWKWARD,
+        "data": composed("data=npz").config.data,
+        "data.path": str(series),
+        "partition": composed("partition=natural").config.partition,
+        "model": {"_target_": "tests.small_runs.Awkward"},
+        "trainer": composed(f"trainer={trainer}").config.trainer,
+        "logger": composed("logger=none").config.logger,
+    }
+    config = small([f"aggregator={aggregator}"], awkward)
+    kind = locate(config.aggregator._target_, "aggregator")
+    seen = watch(kind, monkeypatch)
+    metrics = go(config, tmp_path / "one")
+    assert seen.broken == []
+
+    assert [row["round"] for row in metrics] == [1, 2]
+    asked = 1 if kind.pooled else round(AWKWARD["participation"] * len(SITES))
+    for row in metrics:
+        assert row["cohort/asked"] == row["cohort/arrived"] == asked
+        assert row["train/loss"] > 0
+        assert any(name.startswith(("global/test/accuracy", "clients/personal/accuracy")) for name in row)
+        assert not_finite(row) == {}
+
+    module = Awkward(AWKWARD_SHAPE, AWKWARD_CLASSES)
+    layout = Layout(module)
+    trained = sum(p.numel() for name, p in module.named_parameters() if not name.startswith("frozen"))
+    assert {model.weights.shape[-1] for model in seen.models} == {trained}
+    for model in seen.models:
+        assert model.weights.isfinite().all() and model.statistics.isfinite().all()
+        assert (layout.pieces(model.statistics, layout.statistics)["norm.running_var"] > 0).all()
+    assert len({model.weights.numpy().tobytes() for model in seen.models}) > 1, "nothing moved"
+    state = saved(tmp_path / "one", 2)
+    for part in ("server", "clients"):
+        assert {name: t for name, t in tensors(state[part]).items() if not t.isfinite().all()} == {}
+
+    go(config, tmp_path / "two")
+    assert same_bits(state, saved(tmp_path / "two", 2))
+    assert numbers(tmp_path / "one") == numbers(tmp_path / "two")
+
+
+# --- the other groups, each on images
+
+
+def images_of(images: Path) -> dict[str, Any]:
+    changes = {"data": composed("data=npz").config.data, "data.path": str(images)}
+    return {**IMAGES, **changes, "logger": composed("logger=none").config.logger}
+
+
+def check_rows(metrics: list[dict[str, Any]], rounds: int = 1) -> None:
+    assert [row["round"] for row in metrics] == list(range(1, rounds + 1))
+    for row in metrics:
+        assert 0 < row["cohort/arrived"] == row["cohort/asked"]
+        assert row["update/norm"] > 0
+        assert 0 <= row["global/test/accuracy"] <= 1
+        assert not_finite(row) == {}
+
+
+@pytest.mark.parametrize(("group", "option"), RUN)
+def test_it_runs_for_a_round(group: str, option: str, images: Path, tmp_path: Path) -> None:
+    changes = images_of(images)
+    if group == "logger":
+        changes.pop("logger")
+    check_rows(go(small([word(group, option)], changes), tmp_path / "run"))
+
+
+@pytest.mark.parametrize("option", OPTIONS["optimizer"])
+def test_an_optimizer_steps_on_the_server(option: str, images: Path, tmp_path: Path) -> None:
+    changes = {**images_of(images), "rounds": 2}
+    for rate, moves in ((None, True), (0.0, False)):
+        still = {} if rate is None else {"aggregator.server_optimizer.lr": rate}
+        run = tmp_path / str(rate)
+        check_rows(go(small([f"optimizer@aggregator.server_optimizer={option}"], {**changes, **still}), run), rounds=2)
+        first, second = (tensors(saved(run, number)["server"]["model"]) for number in (1, 2))
+        assert first.keys() == second.keys()
+        assert any(not torch.equal(first[name], second[name]) for name in first) == moves
+
+
+# --- data
+
+
+def files_of(name: str, folder: Path, images: Path) -> dict[str, Any]:
+    """What a data set of one's own needs to be told, its files written; nothing for those that fedlit makes."""
+    if name == "npz":
+        return {"data.path": str(images)}
+    if name == "csv_sites":
+        write_tables(folder, [f"{site}.csv" for site in "abc"], columns=4, header=True)
+        return {"data.path": str(folder / "*.csv")}
+    return {}
+
+
+@pytest.mark.parametrize("name", AT_HAND)
+def test_data_at_hand_run_for_a_round_by_their_sites_where_they_have_some(
+    name: str, images: Path, tmp_path: Path
+) -> None:
+    changes = {**IMAGES, **files_of(name, tmp_path, images), "batch_size": 64, "model.hidden": [8]}
+    config = small([f"data={name}"], {**changes, "logger": composed("logger=none").config.logger})
+    sites = build(config.data, "data").train_sites
+    if sites is not None:
+        config.clients = len(set(sites.tolist()))
+        config.partition = composed("partition=natural").config.partition
+    check_rows(go(config, tmp_path / "run"))
+    assert name == "digits" or sites is not None
+
+
+@pytest.mark.parametrize("name", DOWNLOADED)
+def test_data_that_are_not_there_are_asked_for_in_one_sentence(
+    name: str, in_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = in_folder / "not here"
+    assert command(f"data={name}", f"data.root='{root}'", "hydra.run.dir=run") == 2
+    printed, said = capsys.readouterr()
+    assert printed == ""
+    assert said.count("\n") == 1 and str(root) in said and "Traceback" not in said
+    found = re.search(r"; get (?:it|them) by: (.*?)(?: \(or .*\))?$", said.strip())
+    assert found, said
+    program, *arguments = shlex.split(found[1])
+    if program == "curl":
+        output = Path(arguments[arguments.index("-o") + 1])
+        (address,) = [a for a in arguments if a.startswith("https://")]
+        absent = address[address.index("{") + 1 : address.index("}")].split(",")
+        assert all(str(root / output.name.replace("#1", site)) in said for site in absent)
+        assert output.parent == root
+    else:
+        assert [program, *arguments[:2]] == ["python", "-m", "fedlit.run"]
+        config = composed(*arguments[2:]).config
+        assert (config.data.download, config.data.root) == (True, str(root))
+        assert config.data._target_ == composed(f"data={name}").config.data._target_
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_data_of_ones_own_are_asked_for_in_one_sentence(
+    name: str, in_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(f"data={name}", "hydra.run.dir=run") == 2
+    printed, said = capsys.readouterr()
+    assert (printed, said.count("\n")) == ("", 1)
+    assert said.startswith(f"data={name} needs the file") and "write data.path=" in said

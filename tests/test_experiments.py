@@ -1,0 +1,75 @@
+"""Every preset of conf/experiment runs for a round on a few samples, and its head says whose result it is after."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from fedlit.settings.comments import read_file
+from fedlit.settings.folders import conf_folder
+from tests.small_runs import OPTIONS, composed, go, not_finite, small, write_npz, write_tables
+
+SAMPLES = 12  # training samples a client: more than the least size that a partition asks for
+SHAPES = {  # data set -> one image, as it lies in an .npz file, and the number of classes
+    "mnist": ((28, 28), 10),
+    "fashion_mnist": ((28, 28), 10),
+    "emnist": ((28, 28), 47),
+    "cifar10": ((32, 32, 3), 10),
+    "cifar100": ((32, 32, 3), 100),
+}
+SOURCE = re.compile(r"\b(19|20)\d\d\b|lecture", re.IGNORECASE)  # the year of a paper, or the course
+TARGET = re.compile(r"\d\s?%|accuracy|target", re.IGNORECASE)
+
+
+def small_data(name: str, clients: int, folder: Path) -> dict[str, Any]:
+    """A few samples in place of a data set's files; nothing for data that need none."""
+    if name in SHAPES:
+        return {"data.path": str(write_npz(folder / "small.npz", *SHAPES[name], [SAMPLES] * clients))}
+    if name == "heart_disease_4_hospitals":
+        option = composed(f"data={name}").config.data
+        write_tables(folder, [option.path.replace("*", site) for site in option.sites], columns=14, header=False)
+        return {"data.root": str(folder)}
+    if name == "synthetic":
+        return {"data.size_log_mean": 0.0, "data.size_log_std": 0.0, "data.min_size": SAMPLES}
+    assert name == "digits", f"say in SHAPES what one sample of data={name} is"
+    return {}
+
+
+@pytest.mark.parametrize("name", OPTIONS["experiment"])
+def test_an_experiment_runs_for_a_round(name: str, tmp_path: Path) -> None:
+    found = composed(f"experiment={name}")
+    clients = found.config.clients
+    changes = {
+        **small_data(found.choices["data"], clients, tmp_path),
+        "logger": composed("logger=none").config.logger,
+        "evaluation.clients": 5,
+    }
+    config = small([f"experiment={name}"], changes)
+    (row,) = go(config, tmp_path / "run")
+    assert row["round"] == 1
+    assert 0 < row["cohort/arrived"] == row["cohort/asked"] <= clients
+    assert any(re.match(r"(global/test|clients/personal)/accuracy", key) for key in row)
+    assert not_finite(row) == {}
+    assert (tmp_path / "run" / "clients.jsonl").exists() == config.evaluation.each_epoch
+
+
+@pytest.mark.parametrize("name", OPTIONS["experiment"])
+def test_its_head_names_source_and_target(name: str) -> None:
+    file = conf_folder() / "experiment" / f"{name}.yaml"
+    head = f"{read_file(file).about} {read_file(file).source}"
+    assert SOURCE.search(head), "whose experiment is it? the paper and its year"
+    assert TARGET.search(head), "what is it to reach?"
+
+
+@pytest.mark.parametrize("name", OPTIONS["experiment"])
+def test_what_it_sets_reaches_the_run(name: str) -> None:
+    file = OmegaConf.load(conf_folder() / "experiment" / f"{name}.yaml")
+    config, choices = composed(f"experiment={name}").config, composed(f"experiment={name}").choices
+    for default in file.pop("defaults", []):
+        for group, option in default.items() if OmegaConf.is_dict(default) else ():
+            assert choices[group.removeprefix("override").strip().lstrip("/")] == option
+    assert OmegaConf.merge(config, file) == config

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fedlit.modules.derived import derived_attributes
+
 _TENSORS = ("_parameters", "_buffers", "_modules")  # never exchanged: optimisers and layouts point at these objects
 _OWN = ("_trainer", "log", "round", "training")  # what a fit sets on it
 _NONE = object()  # no such attribute
@@ -64,11 +66,14 @@ class Pristine:
 
     def changed(self) -> list[str]:
         """Names of the attributes that are not as they were, as far as values can be compared."""
+        names = {id(m): n for n, m in self.module.named_modules()}
+        derived = derived_attributes(self.module)
         return [
             f"{type(module).__name__}.{name}"
             for module, attributes in self._attributes
             for name in {**attributes, **self._rest(module)}
-            if name not in _OWN and _differ(attributes.get(name, _NONE), vars(module).get(name, _NONE))
+            if name not in _OWN and (names[id(module)], name) not in derived
+            if _differ(attributes.get(name, _NONE), vars(module).get(name, _NONE))
         ]
 
 

@@ -58,7 +58,7 @@ class FitCallback(pl.Callback):
         trainer, named = self.module.trainer, self.hand.named
         plugin = trainer.precision_plugin
         lr = learning_rates(trainer.optimizers, named)[None]
-        pieces = self.hand.by_rule(self.batch, self.batch_idx, self._draws(), lr, plugin.forward_context)
+        pieces = self.hand.by_rule(self.batch, self.batch_idx, self._draws(twice=True), lr, plugin.forward_context)
         # the factor that Lightning has put on the loss; a parameter the loss does not touch gets none and so no decay
         scaler = getattr(plugin, "scaler", None)
         factor = (scaler.get_scale() if scaler is not None else 1.0) / trainer.accumulate_grad_batches
@@ -68,8 +68,8 @@ class FitCallback(pl.Callback):
                 piece = (factor * pieces[name]).to(p.dtype)
                 p.grad = piece if p.grad is None else p.grad + piece
 
-    def _draws(self) -> KeyedDraws:
-        return KeyedDraws(self.key, self.batches, self.habits.keyed, self.habits.draws)
+    def _draws(self, twice: bool = False) -> KeyedDraws:
+        return KeyedDraws(self.key, self.batches, self.habits.keyed, self.habits.draws, twice=twice)
 
     # --- hooks --------------------------------------------------------------------------------
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,12 +27,42 @@ from fedlit.trainers.job import Job, Stage
 from fedlit.trainers.module_worker import ModuleTrainer, ModuleWorker, quiet
 
 
+_OURS = {  # arguments of a Trainer that are not for `options`, and what to write instead
+    "max_epochs": "write local_epochs",
+    "min_epochs": "write local_epochs",
+    "max_steps": "write local_epochs or trainer.limit_train_batches",
+    "min_steps": "write local_epochs",
+    "max_time": "write local_epochs or trainer.limit_train_batches",
+    "accelerator": "write device or trainer.accelerator",
+    "devices": "write trainer.devices",
+    "num_nodes": "a client is trained on one device",
+    "strategy": "a client is trained on one device",
+    "precision": "write trainer.precision",
+    "logger": "write logger",
+    "enable_checkpointing": "write checkpoint.every",
+    "gradient_clip_val": "write trainer.gradient_clip_val",
+    "gradient_clip_algorithm": "write trainer.gradient_clip_algorithm",
+    "accumulate_grad_batches": "write trainer.accumulate_grad_batches",
+    "limit_train_batches": "write trainer.limit_train_batches",
+}
+
+
 @dataclass
 class LightningTrainer(ModuleTrainer):
     """Arguments as in `lightning.pytorch.Trainer`, but one device: a client is trained on one."""
 
     accumulate_grad_batches: int = 1
     options: dict[str, Any] = field(default_factory=dict)  # any other argument of lightning.pytorch.Trainer
+
+    def __post_init__(self) -> None:
+        known = set(inspect.signature(pl.Trainer).parameters)
+        for name in self.options:
+            if name in _OURS:
+                raise InputError(f"trainer.options.{name}: fedlit sets this itself; {_OURS[name]}.")
+            if name not in known:
+                close = difflib.get_close_matches(name, known, 1)
+                hint = f"; did you mean trainer.options.{close[0]}?" if close else "."
+                raise InputError(f"trainer.options.{name}: lightning.Trainer has no such argument{hint}")
 
     def worker(self, module: pl.LightningModule, data: JobData, measure: Measure) -> LightningWorker:
         return LightningWorker(self, module, data, measure)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from lightning.pytorch.core.optimizer import _init_optimizers_and_lr_schedulers
 from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
@@ -63,7 +64,15 @@ class ModuleTrainer(Trainer):
             max_epochs=1,
         )
         with quiet():
-            trainer = pl.Trainer(**(arguments | more))
+            try:
+                trainer = pl.Trainer(**(arguments | more))
+            except MisconfigurationException as error:
+                if self.accelerator in ("auto", "cpu"):
+                    raise
+                raise InputError(
+                    f"trainer.accelerator={self.accelerator}: torch finds no such device here; write device=cpu or "
+                    f"device=auto ({' '.join(str(error).split())})"
+                ) from error
         if trainer.num_devices != 1 or trainer.num_nodes != 1:
             raise InputError(
                 f"trainer.devices={self.devices}: a client is trained on one device; write 1, or [2] for the third GPU"

@@ -68,14 +68,13 @@ class PlainFit:
 
     def _step(self, batch: Any, batch_idx: int) -> None:
         context = self.worker.trainer.precision_plugin.forward_context
-        draws = KeyedDraws(self.key, len(self.rates), self.worker.habits.keyed, self.worker.habits.draws)
-        with context(), draws:
+        with context(), self._draws():
             loss = loss_of(call_step(self.module, batch, batch_idx))
         self.log.add(slice(None), {n: v.expand(1) for n, v in self.log.taken().items()}, samples_in(batch))
         self.optimizer.zero_grad()
         if loss is not None:  # the user's way to skip a batch
             self.losses.append(loss.detach())
-            self._backward(loss, batch, batch_idx, draws, context)
+            self._backward(loss, batch, batch_idx, context)
         self.rates.append(learning_rates([self.optimizer], self.hand.named))
         self.hand.before_step()
         self._clip()
@@ -83,14 +82,18 @@ class PlainFit:
         self.hand.after_step()
         self.trainer.steps = len(self.rates)
 
-    def _backward(self, loss: Tensor, batch: Any, batch_idx: int, draws: KeyedDraws, context: Any) -> None:
+    def _draws(self, twice: bool = False) -> KeyedDraws:
+        habits = self.worker.habits
+        return KeyedDraws(self.key, len(self.rates), habits.keyed, habits.draws, twice=twice)
+
+    def _backward(self, loss: Tensor, batch: Any, batch_idx: int, context: Any) -> None:
         named = self.hand.named
         if self.hand.wanted.rule is None:
             loss.backward()
             return
         touched = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
         rates = learning_rates([self.optimizer], named)[None]
-        pieces = self.hand.by_rule(batch, batch_idx, draws, rates, context)
+        pieces = self.hand.by_rule(batch, batch_idx, self._draws(twice=True), rates, context)
         for (name, p), plain in zip(named.items(), touched, strict=True):
             p.grad = None if plain is None else pieces[name].to(p.dtype)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,11 @@ import numpy as np
 from fedlit.data import DataSource
 from fedlit.engines import Engine
 from fedlit.evaluation import Evaluation, client_rows, global_rows, has_personal_models
+from fedlit.modules.measure import Totals
 from fedlit.round import Round
 from fedlit.state import FederationState
 from fedlit.tracking.atomic import write_text
-from fedlit.tracking.headline import best_row
+from fedlit.tracking.headline import best_row, choosing
 from fedlit.tracking.logger import Row
 from fedlit.trainers import Cohort
 from fedlit.work import Personal
@@ -23,11 +25,14 @@ from fedlit.work import Personal
 if TYPE_CHECKING:
     from fedlit.federation import Federation
 
+log = logging.getLogger(__name__)
+
 
 class Assessment:
     def __init__(self, config: Evaluation, data: DataSource, folder: Path, rounds: int, seed: int):
         self.config, self.data, self.folder, self.rounds, self.seed = config, data, folder, rounds, seed
         self.everything = [np.arange(len(data.test))]
+        self._warned = False
 
     def wanted(self, number: int, cohort: Sequence[int]) -> tuple[frozenset[int], bool]:
         """Whose received and trained models are measured in this round, and whether after each local epoch."""
@@ -49,6 +54,7 @@ class Assessment:
             test, train = self.data.test, engine.here.data.train
             pooled = engine.here.measure(model, test, self.everything, [-1], self.data.classes)
             row |= global_rows("test", pooled.totals)
+            self._warn_if_nothing(pooled.totals, engine)
             if pooled.confusion is not None:
                 pictures["confusion"] = pooled.confusion
             local = [f.clients.test[c] for c in shown]
@@ -70,17 +76,29 @@ class Assessment:
         down = f.aggregator.broadcast(state.server)
         found = engine.run(Personal(f.aggregator), Cohort(jobs, down, own, states, state.counters))
         facts = [one for back in found for one in back.facts]
-        row = client_rows("personal", [one["test"] for one in facts])
+        tests = [one["test"] for one in facts]
+        if any(len(f.clients.test[c]) for c in cohort):
+            self._warn_if_nothing(tests, engine)
+        row = client_rows("personal", tests)
         return row | client_rows("personal", [one["validation"] for one in facts], "validation_")
+
+    def _warn_if_nothing(self, totals: Sequence[Totals], engine: Engine) -> None:
+        """Once a run: else it would end without metrics and without a word."""
+        if self._warned or any(totals):
+            return
+        self._warned = True
+        log.warning(
+            "%s: nothing can be measured on test data, so this run has no metrics and no best round. Log a number in "
+            'its test_step, such as self.log("loss", loss), or let forward(x) give a score a class (N, classes).',
+            type(engine.here.module).__name__,
+        )
 
     def chose(self, state: FederationState, row: Row) -> bool:
         """Whether this round is the best so far by validation; then it is noted in the state."""
-        names = [n for n in ("global/validation/accuracy", "clients/personal/validation_accuracy/weighted") if n in row]
-        losses = [n for n in ("global/validation/loss", "clients/personal/validation_loss/weighted") if n in row]
-        if not names and not losses:
+        choice = choosing([row])
+        if choice is None or choice[1] != "validation":
             return False
-        name = (names or losses)[0]
-        before = state.best
+        name, before = choice[0], state.best
         if before is not None and best_row([before, {"round": state.round, name: row[name]}], name) is before:
             return False
         state.best = {"round": state.round, name: float(row[name])}

@@ -50,6 +50,8 @@ def _draw_metric(axes: Axes, rows: Sequence[Row], names: set[str], metric: str) 
         base = f"clients/{model}/{metric}"
         if f"{base}/mean" not in names:
             continue
+        if model == "received" and f"clients/global/{metric}/mean" in names:
+            continue  # nearly the global model of the round before: the same curves again
         rounds, mean = _series(rows, f"{base}/mean")
         _draw_line(axes, rows, f"{base}/mean", f"clients, {model}: mean ± std", color, linewidth=1.5)
         with_std, std = _series(rows, f"{base}/std")
@@ -62,7 +64,7 @@ def _draw_metric(axes: Axes, rows: Sequence[Row], names: set[str], metric: str) 
     if metric == "accuracy":
         low = axes.get_ylim()[0]
         axes.set_ylim(max(0, low), 1)  # a standard deviation may reach above 1, an accuracy does not
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.legend(fontsize=8, frameon=False)
     tidy(axes, grid="both")
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
-_VALIDATION = ("global/validation/accuracy", "global/validation/loss")
+_VALIDATION = (
+    "global/validation/accuracy",
+    "clients/personal/validation_accuracy/weighted",
+    "global/validation/loss",
+    "clients/personal/validation_loss/weighted",
+)
 _TEST = ("global/test/accuracy", "global/test/loss")
 _CLIENTS = tuple(  # where there is no global model: the clients' own, weighted by their numbers of test samples
     f"clients/{model}/{metric}/weighted"
@@ -16,7 +22,7 @@ _CLIENTS = tuple(  # where there is no global model: the clients' own, weighted 
 
 def headline(row: Mapping[str, float]) -> str | None:
     """The name of the number to show of a round: on test data, accuracy before loss; None where there is none."""
-    return next((name for name in (*_TEST, *_VALIDATION, *_CLIENTS) if _is_number(row.get(name))), None)
+    return next((name for name in (*_TEST, *_CLIENTS, *_VALIDATION) if _is_number(row.get(name))), None)
 
 
 def choosing(rows: Sequence[Mapping[str, float]]) -> tuple[str, str] | None:
@@ -33,8 +39,13 @@ def choosing(rows: Sequence[Mapping[str, float]]) -> tuple[str, str] | None:
 
 def best_row(rows: Sequence[Mapping[str, float]], name: str) -> Mapping[str, float]:
     """The row where `name` is best (accuracy high, loss low), the first of equals; one row at least has the number."""
-    sign = -1 if "loss" in name.split("/") else 1
+    sign = -1 if "loss" in re.split("[/_]", name) else 1
     return max((row for row in rows if _is_number(row.get(name))), key=lambda row: sign * row[name])
+
+
+def on_test(name: str) -> str:
+    """The name of the same number on test data."""
+    return name.replace("/validation/", "/test/").replace("/validation_", "/")
 
 
 def _is_number(value: float | None) -> bool:

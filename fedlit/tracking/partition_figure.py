@@ -72,6 +72,8 @@ def _draw_shards(axes: Axes, sizes: np.ndarray, histogram: np.ndarray | None, na
 
 
 def _draw_size_counts(axes: Axes, sizes: np.ndarray) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     wide = sizes.max() > 50 * max(np.median(sizes), 1)
     low, high = int(sizes.min()), int(sizes.max())
     if wide:
@@ -79,6 +81,7 @@ def _draw_size_counts(axes: Axes, sizes: np.ndarray) -> None:
         axes.set_xscale("log")
     else:
         edges = np.linspace(low - 0.5, high + 0.5, min(high - low + 2, 41)).tolist()
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))  # there is no half sample
     axes.hist(np.maximum(sizes, 1) if wide else sizes, bins=edges, color=BLUE, alpha=0.9)
     axes.axvline(np.median(sizes), color=ORANGE, linewidth=1.5, label=f"median {np.median(sizes):,.0f}")
     span = f"{low:,} to {high:,}" if low < high else f"{low:,}"
@@ -88,7 +91,7 @@ def _draw_size_counts(axes: Axes, sizes: np.ndarray) -> None:
 
 
 def _draw_heatmap(axes: Axes, histogram: np.ndarray, names: Sequence[str] | None, clients: int) -> None:
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     shown, classes = histogram.shape
     # by share: with unequal clients the largest would leave the others white, and sizes are drawn beside it
@@ -106,6 +109,7 @@ def _draw_heatmap(axes: Axes, histogram: np.ndarray, names: Sequence[str] | None
     _label_clients(axes, shown)
     axes.spines[:].set_visible(False)
     bar = axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, aspect=30, format=PercentFormatter(1, 0))
+    bar.locator = MaxNLocator(10, steps=[1, 2, 5, 10])  # whole percents
     bar.set_label("share of the client's samples", fontsize=9)
     bar.outline.set_visible(False)
 

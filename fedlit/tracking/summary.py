@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlit.tracking.atomic import write_text
-from fedlit.tracking.headline import best_row, choosing
+from fedlit.tracking.headline import best_row, choosing, on_test
 from fedlit.tracking.logger import Row, Summary
 from fedlit.tracking.metrics_file import plain
 
@@ -57,7 +57,7 @@ def _best(rows: Sequence[Row]) -> dict[str, Any] | None:
         "metric": name,
         "value": plain(row[name]),
         "chosen_by": chosen_by,
-        "test": plain(row.get(name.replace("/validation/", "/test/"), float("nan"))),
+        "test": plain(row.get(on_test(name), float("nan"))),
     }
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fedlit.errors import InputError
+from fedlit.tracking import hparams
 from fedlit.tracking.canvas import pixels
 from fedlit.tracking.confusion_figure import confusion_figure
 from fedlit.tracking.headline import headline
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch.utils.tensorboard import SummaryWriter
 
-_GROUPS = ("data", "partition", "model", "optimizer", "aggregator", "sampler")
-_NUMBERS = ("clients", "rounds", "participation", "local_epochs", "batch_size", "seed")
 _LINES = ("mean", "worst", "worst_decile")
 
 
@@ -77,10 +76,10 @@ class TensorBoard(Logger):
         self._writer.flush()
 
     def finish(self, summary: Summary) -> None:
-        from torch.utils.tensorboard.summary import hparams
+        from torch.utils.tensorboard import summary as writing
 
         if summary["rounds"] >= self._about.rounds:
-            *_, ended = hparams({}, {})
+            *_, ended = writing.hparams({}, {})
             self._add(ended)
 
     def close(self) -> None:
@@ -117,39 +116,12 @@ class TensorBoard(Logger):
 
     def _compare(self, row: Row) -> None:
         """Once a start, with the first round that was evaluated: so runs that still go can be compared as well."""
-        from torch.utils.tensorboard.summary import hparams
-
         name = headline(row)
         if self._compared or name is None:
             return
         self._compared = True
-        # no number is written here: TensorBoard shows the newest of the scalar of that name in the same run
-        experiment, started, _ = hparams(hyperparameters(self._about.config), {name: row[name]})
-        self._add(experiment)
-        self._add(started)
-
-
-def hyperparameters(config: Mapping[str, Any]) -> dict[str, int | float | str | bool]:
-    """What tells runs apart, flat: {"clients": 10, "partition": "Dirichlet", "partition.alpha": 0.5, ...}.
-
-    A group stands for its class's name. Lists and nulls are left out, and so are groups that say how and where a run is
-    computed and not what.
-    """
-    flat = {name: config[name] for name in _NUMBERS if name in config}
-    for group in _GROUPS:
-        _flatten(config.get(group), group, flat)
-    return {name: value for name, value in flat.items() if isinstance(value, (int, float, str))}
-
-
-def _flatten(value: Any, name: str, flat: dict[str, Any]) -> None:
-    if not isinstance(value, Mapping):
-        flat[name] = value
-        return
-    if "_target_" in value:
-        flat[name] = str(value["_target_"]).rpartition(".")[2]
-    for key, part in value.items():
-        if not key.startswith("_"):
-            _flatten(part, f"{name}.{key}", flat)
+        for message in hparams.messages(self._about.config, self._about.folder, name):
+            self._add(message)
 
 
 def _layout(names: list[str]) -> Any:

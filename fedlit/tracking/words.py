@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from fedlit.tracking.headline import headline
+from fedlit.tracking.headline import headline, on_test
 from fedlit.tracking.logger import About, Summary
 
 
@@ -37,9 +37,9 @@ def closing(about: About, summary: Summary) -> str:
     metrics = [] if shown is None else [f"{shown} {figure(last[shown])}"]
     if best is not None:
         # a round chosen on validation data is reported by what it reached on test data
-        on_test = best["test"] is not None
-        name = best["metric"].replace("/validation/", "/test/") if on_test else best["metric"]
-        value = figure(best["test"] if on_test else best["value"])
+        tested = best["test"] is not None
+        name = on_test(best["metric"]) if tested else best["metric"]
+        value = figure(best["test"] if tested else best["value"])
         what = f"best {value}" if name == shown else f"best {name} {value}"
         metrics.append(f"{what} in round {best['round']} (chosen by {best['chosen_by']})")
     folder = near(about.folder)

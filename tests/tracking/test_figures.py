@@ -74,3 +74,10 @@ def test_confusion_is_shown_by_true_class():
     assert [text.get_text() for text in figure.axes[0].texts] == ["3", "1"]
     picture = pixels(figure)
     assert picture.dtype == np.uint8 and picture.shape[2] == 3
+
+
+def test_the_received_model_is_drawn_only_without_a_global_one():
+    rows = [{"round": n, **row(n)} for n in (1, 2)]
+    rows[1]["clients/global/accuracy/mean"] = rows[1]["clients/global/accuracy/std"] = 0.25
+    labels = [line.get_label() for line in curves_figure(rows).axes[0].lines]
+    assert labels == ["global, test", "clients, global: mean ± std"]

@@ -63,3 +63,17 @@ def test_the_file_is_json_and_replaced_whole(tmp_path):
     assert again["last"] == {"round": 1, "train/loss": None}
     assert set(again) == {"rounds", "last", "best", "seconds", "failed", "dropped", "folder"}
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
+
+
+def test_personal_models_are_chosen_by_the_clients_validation_parts(tmp_path):
+    own = "clients/personal/{}/weighted"
+    table = rows(own.format("validation_accuracy"), [0.5, 0.9, 0.7])
+    for line, test in zip(table, [0.6, 0.8, 0.95], strict=True):
+        line[own.format("accuracy")] = test
+    best = summarise(table, tmp_path)["best"]
+    assert (best["round"], best["chosen_by"], best["test"]) == (2, "validation", 0.8)
+
+
+def test_a_validation_loss_is_best_where_it_is_least(tmp_path):
+    best = summarise(rows("clients/personal/validation_loss/weighted", [3.0, 1.0, 2.0]), tmp_path)["best"]
+    assert (best["round"], best["value"], best["chosen_by"]) == (2, 1.0, "validation")

@@ -6,7 +6,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from fedlit.tracking.tensorboard import TensorBoard, hyperparameters
+from fedlit.tracking.tensorboard import TensorBoard
 from tests.tracking.runs import about, row
 
 
@@ -110,25 +110,13 @@ def test_configuration_and_final_metric_stand_in_the_same_run(tmp_path):
     content = {tag: plugin_data_pb2.HParamsPluginData.FromString(value)
                for tag, value in seen(tmp_path).PluginTagToContent("hparams").items()}  # fmt: skip
     started = content["_hparams_/session_start_info"].session_start_info.hparams
-    assert started["partition"].string_value == "Dirichlet" and started["partition.alpha"].number_value == 0.5
-    [metric] = content["_hparams_/experiment"].experiment.metric_infos
-    assert metric.name.tag == "global/test/accuracy"
+    assert started["partition"].string_value == "Dirichlet 0.5" and started["partition.alpha"].number_value == 0.5
+    columns = content["_hparams_/experiment"].experiment
+    assert columns.metric_infos[0].name.tag == "global/test/accuracy"
+    assert {info.name for info in columns.hparam_infos} == set(started)
     assert "_hparams_/session_end_info" in content
 
 
 def test_a_run_that_goes_on_later_has_not_ended(tmp_path):
     tell(tmp_path, [1, 2], end=True)
     assert "_hparams_/session_end_info" not in seen(tmp_path).PluginTagToContent("hparams")
-
-
-def test_what_tells_runs_apart(tmp_path):
-    assert hyperparameters(about(tmp_path).config) == {
-        "clients": 3,
-        "seed": 7,
-        "partition": "Dirichlet",
-        "partition.alpha": 0.5,
-        "optimizer": "SGD",
-        "optimizer.lr": 0.1,
-        "aggregator.server_optimizer": "Adam",
-        "aggregator.server_optimizer.lr": 1.0,
-    }

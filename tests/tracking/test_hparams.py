@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from fedlit.tracking.hparams import hyperparameters, messages, shown_at_once, written_keys
+from tests.tracking.runs import about
+
+
+def columns(config, folder, headline="global/test/accuracy"):
+    experiment, _ = messages(config, folder, headline)
+    return HParamsPluginData.FromString(experiment.value[0].metadata.plugin_data.content).experiment
+
+
+def test_what_tells_runs_apart(tmp_path):
+    assert hyperparameters(about(tmp_path).config) == {
+        "clients": 3,
+        "seed": 7,
+        "partition": "Dirichlet 0.5",
+        "partition.alpha": 0.5,
+        "optimizer": "SGD 0.1",
+        "optimizer.lr": 0.1,
+        "aggregator.server_optimizer": "Adam 1.0",
+        "aggregator.server_optimizer.lr": 1.0,
+    }
+
+
+def test_a_groups_text_has_its_numbers_and_fits_a_column():
+    config = {
+        "aggregator": {
+            "_target_": "fedlit.aggregators.FedProx",
+            "mu": 0.01,
+            "weighting": "examples",
+            "x": 0.0,
+            "y": True,
+        }
+    }
+    assert hyperparameters(config)["aggregator"] == "FedProx 0.01"
+
+
+def test_what_was_written_is_shown_first(tmp_path):
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "overrides.yaml").write_text(
+        "- partition.alpha=0.5\n- optimizer@aggregator.server_optimizer=adam\n- +model.x=1\n- threads=1\n"
+    )
+    written = written_keys(tmp_path)
+    assert written == ["partition.alpha", "aggregator.server_optimizer", "model.x", "threads"]
+    values = hyperparameters(about(tmp_path).config)
+    shown = {"partition.alpha", "aggregator.server_optimizer", "partition", "optimizer", "seed"}
+    assert shown_at_once(values, written) == shown
+    assert {info.name for info in columns(about(tmp_path).config, tmp_path).hparam_infos if info.differs} == shown
+
+
+def test_every_algorithms_metric_has_a_column_in_every_run(tmp_path):
+    config = about(tmp_path).config
+    with_global = [info.name.tag for info in columns(config, tmp_path).metric_infos]
+    without = [info.name.tag for info in columns(config, tmp_path, "clients/personal/accuracy/weighted").metric_infos]
+    assert with_global[0] == "global/test/accuracy" and without[0] == "clients/personal/accuracy/weighted"
+    assert sorted(with_global) == sorted(without) and len(with_global) == 3

@@ -138,6 +138,12 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
 
 
+def generators() -> tuple[Any, ...]:
+    """Where the global generators stand."""
+    _, words, *place = np.random.get_state()
+    return torch.get_rng_state().numpy().tobytes(), words.tobytes(), place, random.getstate()  # type: ignore[union-attr]
+
+
 @contextmanager
 def own_generators(seed: int) -> Iterator[None]:
     """Global generators seeded for what is inside, and put back after it."""

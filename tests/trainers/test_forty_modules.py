@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import math
+import re
 from typing import Any
 
 import lightning.pytorch as pl
@@ -99,7 +99,6 @@ def test_a_module_goes_its_way_with_the_same_numbers(name: str, caplog: pytest.L
     case: Case = CASES[name]
     torch.manual_seed(0)
     module = case.make()
-    again = copy.copy(module)
     again = _remade(case)
     if case.way == "refused":
         with pytest.raises(InputError, match=case.because or ".") as caught:
@@ -115,7 +114,6 @@ def test_a_module_goes_its_way_with_the_same_numbers(name: str, caplog: pytest.L
         assert mine.way.stacked and not said, said
     else:
         assert len(said) == 1, said
-        import re
 
         assert re.search(case.because, said[0]), said
     assert all(math.isfinite(float(v.sum())) for n, v in wanted.items() if n.endswith("weights"))

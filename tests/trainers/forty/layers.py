@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from tests.trainers.forty.case import CLASSES, LETTERS, WIDTH, Case, images, layer, looped, mlp, signals, text, vectors
+from tests.trainers.forty.case import CLASSES, LETTERS, WIDTH, Case, Plain, images, layer, looped, mlp, signals, text, vectors
 
 
 class Flow(nn.Module):
@@ -165,8 +165,8 @@ class Momentum(nn.Module):
 
 def mixed_types() -> nn.Module:
     net = mlp()
-    net[0].float()  # type: ignore[index]
-    return Flow(lambda self, x: self.net[1:](self.net[0](x.float()).double()), net=net)
+    net[2].double()  # type: ignore[index]
+    return Flow(lambda self, x: self.net[2](self.net[:2](x.float()).double()), net=net)
 
 
 def hooked_weight() -> nn.Module:
@@ -210,8 +210,8 @@ LAYERS: dict[str, Case] = {
     "packed sequence": looped(layer(packed, text)),
     "embedding with padding": layer(embedded(padding_idx=0), text),
     "embedding with a largest norm": layer(embedded(max_norm=0.5), text),
-    "embedding by frequency": looped(layer(embedded(scale_grad_by_freq=True), text)),
-    "embedding with sparse gradients": looped(layer(embedded(sparse=True), text)),
+    "embedding by frequency": layer(embedded(scale_grad_by_freq=True), text),
+    "embedding with sparse gradients": layer(embedded(sparse=True), text),
     "bag of embeddings": layer(bag(mode="mean"), text),
     "bag of embeddings with padding": layer(bag(mode="sum", padding_idx=0), text),
     "batch norm": layer(lambda: mlp(nn.BatchNorm1d(8), nn.ReLU())),
@@ -236,7 +236,9 @@ LAYERS: dict[str, Case] = {
     "frozen part": layer(part_frozen),
     "part in evaluation mode": layer(part_in_evaluation),
     "buffers assigned anew": layer(lambda: mlp(Momentum(), nn.Tanh())),
-    "several floating types": looped(layer(mixed_types), "several floating types"),
+    "several floating types": Case(
+        "row by row", lambda: Plain(mixed_types()), vectors, "several floating types", {"precision": "32-true"}
+    ),
     "hook on a weight": looped(layer(hooked_weight), "hook"),
     "backward hook": looped(layer(hooked_backward)),
 }

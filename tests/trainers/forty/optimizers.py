@@ -76,7 +76,7 @@ def groups(params: list[nn.Parameter]) -> Any:
 
 def nudged(params: Any) -> Any:
     made = sgd(params)
-    made.register_step_pre_hook(lambda o, a, k: [p.grad.mul_(0.5) for g in o.param_groups for p in g["params"]] and None)
+    made.register_step_post_hook(lambda o, args, options: [p.data.mul_(0.99) for p in o.param_groups[0]["params"]] and None)
     return made
 
 
@@ -155,11 +155,12 @@ SCHEDULERS: dict[str, Case] = {
     "lambda": by(lambda o: schedules.LambdaLR(o, lambda at: 1 / (1 + at)), interval="step"),
     "cyclic with momentum": by(lambda o: schedules.CyclicLR(o, 0.01, 0.2, 2, cycle_momentum=True), interval="step"),
     "plateau": by(lambda o: schedules.ReduceLROnPlateau(o, patience=0, threshold=0.9), monitor="loss"),
-    "plateau by step": by(
-        lambda o: schedules.ReduceLROnPlateau(o, patience=0, threshold=0.9), monitor="loss_step", interval="step"
+    "plateau by step": looped(
+        by(lambda o: schedules.ReduceLROnPlateau(o, patience=0, threshold=0.9), monitor="loss_step", interval="step"),
+        "step by step",
     ),
     "lists": scheduled(lambda self, o: ([o], [exponential(o)])),
-    "tuple": scheduled(lambda self, o: ((o,), (exponential(o),))),
+    "tuple": scheduled(lambda self, o: (o,)),
     "list of one": scheduled(lambda self, o: [o]),
     "dict of a scheduler": scheduled(lambda self, o: {"optimizer": o, "lr_scheduler": exponential(o)}),
     "dict of an optimiser": scheduled(lambda self, o: {"optimizer": o}),

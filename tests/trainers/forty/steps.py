@@ -228,7 +228,7 @@ STATE: dict[str, Case] = {
     "a counter": looped(step(counts, calls=lambda: 0), "calls"),
     "a counter in an object": looped(step(counts_in_an_object, meter=lambda: SimpleNamespace(calls=0)), "meter"),
     "a counter in an array": looped(step(counts_in_an_array, seen=lambda: np.zeros(9)), "seen"),
-    "a tensor that remembers": looped(step(remembers, mean=lambda: torch.zeros(())), "mean"),
+    "a tensor that remembers": looped(step(remembers, mean=lambda: torch.zeros(()))),
     "a list that grows": looped(step(collects, losses=list), "losses"),
     "something left behind": looped(step(caches), "last"),
     "ema teacher in place": looped(step(distils(in_place), teacher=teacher())),

@@ -41,7 +41,7 @@ class StackedCall:
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """
         Args:
-            what: "loss", or "features" or "outputs" of the linear layer that runs last.
+            what: as in `StepAt.swapped`.
             weights: (n, *shape) by name.
             buffers: (n, *shape) by name, each contiguous; written in place by the step.
             batch: every tensor (n, B, ...).

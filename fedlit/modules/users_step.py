@@ -48,7 +48,8 @@ class StepAt:
         ]
 
     def swapped(self, tensors: dict[str, Tensor], what: str, batch: Any, batch_idx: int, draws: KeyedDraws) -> Any:
-        """The step's "loss", or the "features" or "outputs" of the linear layer that runs last, at these tensors.
+        """The step's "loss" at these tensors; the "features" or "outputs" of the linear layer that runs last in it; or
+        what "forward" gives, where the batch is its inputs.
 
         Args:
             tensors: by the layout's names; what is not named is the module's own. A buffer that the step assigns anew
@@ -70,6 +71,8 @@ class StepAt:
                 held[n] = tensor
 
     def _run(self, what: str, batch: Any, batch_idx: int) -> Any:
+        if what == "forward":
+            return self.module(batch)
         if what == "loss":
             return loss_of(call_step(self.module, batch, batch_idx))
         with watching(self.module, nn.Linear) as seen:

@@ -323,7 +323,7 @@ class _Batches:
             device = self.numbers.device
             index, rows = torch.from_numpy(cut.index).to(device), self.numbers[cut.rows]
             batch = self.data.transform(batch, index, rows, "train", torch.from_numpy(keys).to(device)[:, None])
-        return self.client.worker.on_device(batch)
+        return self.client.worker.on_device(batch, there=self.data.train.in_memory)
 
     def _epoch_keys(self, epoch: int) -> np.ndarray:
         if epoch not in self._keys:

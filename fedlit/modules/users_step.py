@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -18,10 +19,13 @@ from fedlit.modules.keyed_draws import KeyedDraws
 def call_step(module: LightningModule, batch: Any, batch_idx: int) -> Any:
     """What the class's training_step returns, called with as many arguments as it has (not a fit's wrapping of it)."""
     step = type(module).training_step
+    return step(module, batch, batch_idx) if _takes_number(step) else step(module, batch)
+
+
+@functools.cache
+def _takes_number(step: Callable[..., Any]) -> bool:
     takes = [p for p in inspect.signature(step).parameters.values() if p.kind is not p.KEYWORD_ONLY]
-    if len(takes) > 2 or any(p.kind is p.VAR_POSITIONAL for p in takes):
-        return step(module, batch, batch_idx)
-    return step(module, batch)
+    return len(takes) > 2 or any(p.kind is p.VAR_POSITIONAL for p in takes)
 
 
 def loss_of(output: Any) -> Tensor | None:

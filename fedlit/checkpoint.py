@@ -1,8 +1,8 @@
 """Save, find and load the state of a run: a kill at any moment costs the rounds since the last checkpoint, no more.
 
 `checkpoints/round_0012/` holds `state.pt` (tensors and plain values, loaded with `weights_only=True`), its SHA-256, and
-the configuration as plain files. It is written under another name, flushed to the disk and renamed. What it holds of the
-clients is for the store to say: all of their states, or where they lie.
+the configuration as plain files. It is written under another name, flushed to the disk and renamed. What it holds of
+the clients is for the store to say: all of their states, or where they lie.
 """
 
 from __future__ import annotations

@@ -52,6 +52,15 @@ def keyed_uniform(key: int | Tensor, index: Tensor, dtype: torch.dtype = torch.f
     return (keyed_bits(key, index) >> 8).to(dtype) / 2**24
 
 
+def keyed_words(key: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """64 random bits (uint64) for each pair of `key` and `index`, which broadcast (uint64): `keyed_bits` for numpy."""
+    with np.errstate(over="ignore"):
+        x = index * np.uint64(0x9E3779B97F4A7C15) + key
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return x ^ (x >> np.uint64(31))
+
+
 def _signed(word: int) -> int:
     return word - 2**64 if word >= 2**63 else word
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fedlit.client import Alone
-from fedlit.randomness import Key, generator
+from fedlit.randomness import Key, generator, seed_number
 
 
 @dataclass
@@ -27,6 +27,10 @@ class Round:
     def generator(self, *key: Key) -> np.random.Generator:
         """The keyed stream of this round and purpose."""
         return generator(self.seed, self.purpose, self.number, *key)
+
+    def stream(self, *key: Key) -> int:
+        """A 63-bit number for keyed words (`randomness.keyed_words`) of this round and purpose."""
+        return seed_number(self.seed, self.purpose, self.number, *key)
 
 
 @dataclass

@@ -32,16 +32,16 @@ class LocalUpdate:
         self, client: ChunkClient, down: dict[str, Any], states: list[ClientState]
     ) -> tuple[Wire, list[ClientState]]:
         k = len(states)
-        measured = any(job.client in self.watched for job in client.jobs)
-        if measured and isinstance(down.get("model"), Model):
-            self._note(client, down["model"], "received")
-        if measured and self.each_epoch:
-            client.watch_epochs()
+        watched = [r for r, job in enumerate(client.jobs) if job.client in self.watched]
+        if watched and isinstance(down.get("model"), Model):
+            self._note(client, down["model"], watched, "received")
+        if watched and self.each_epoch:
+            client.watch_epochs(watched)
         before = stack([s["algorithm"] for s in states])
         message, after = self.aggregator.local_update(client, down, before)
         self._note_update(client, message, down)
-        if measured and client.last is not None:
-            self._note(client, client.last, "trained")
+        if watched and client.last is not None:
+            self._note(client, client.last, watched, "trained")
         wire = flat(self.aggregator.unpack(message) if self.reduction.blind else message)
         new: list[ClientState] = [{"algorithm": each(lambda t: t[r], after)} for r in range(k)]  # noqa: B023
         for upload in self.uploads:
@@ -50,14 +50,14 @@ class LocalUpdate:
             wire, kept = upload.encode(client, wire, stack(own))
             for r, row in enumerate(new):
                 row[upload.name] = each(lambda t: t[r], kept)  # noqa: B023
-        for r, facts in enumerate(client.facts):
-            facts["finite"] = all(bool(torch.isfinite(v[r]).all()) for v in wire.values() if v.is_floating_point())
-            facts["finite"] &= client.last is None or bool(torch.isfinite(client.last.weights[r]).all())
+        for facts, finite in zip(client.facts, _finite(client, wire), strict=True):
+            facts["finite"] = finite
         return self.reduction.encode(client, wire, self.weighting), new
 
-    def _note(self, client: ChunkClient, model: Model, name: str) -> None:
-        for facts, totals in zip(client.facts, client.measure(model, "test"), strict=True):
-            facts[name] = totals
+    @staticmethod
+    def _note(client: ChunkClient, model: Model, rows: Sequence[int], name: str) -> None:
+        for r, totals in zip(rows, client.measure(model, "test", rows), strict=True):
+            client.facts[r][name] = totals
 
     @staticmethod
     def _note_update(client: ChunkClient, message: dict[str, Any], down: dict[str, Any]) -> None:
@@ -80,7 +80,7 @@ class Personal:
         model = self.aggregator.personal(client, down, stack([s["algorithm"] for s in states]))
         model = each(lambda t: t.expand(k, -1), model)
         for stage in ("test", "validation"):
-            for facts, totals in zip(client.facts, client.measure(model, stage), strict=True):
+            for facts, totals in zip(client.facts, client.measure(model, stage, range(k)), strict=True):
                 facts[stage] = totals
         return {}, [{} for _ in states]
 
@@ -93,3 +93,14 @@ class Losses:
         self, client: ChunkClient, down: dict[str, Any], states: list[ClientState]
     ) -> tuple[Wire, list[ClientState]]:
         return {"loss": client.loss(down["model"])}, [{} for _ in states]
+
+
+def _finite(client: ChunkClient, wire: Wire) -> list[bool]:
+    """Which clients of a chunk send and hold finite numbers."""
+    tensors = [v for v in wire.values() if v.is_floating_point()]
+    if client.last is not None:
+        tensors.append(client.last.weights)
+    found = torch.ones(len(client.facts), dtype=torch.bool, device=client.examples.device)
+    for t in tensors:
+        found &= torch.isfinite(t.flatten(1).sum(1))  # what is not finite stays so in a sum, and a sum is cheap
+    return found.tolist()

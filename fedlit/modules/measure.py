@@ -178,7 +178,9 @@ class _Tally:
         said = outputs.argmax(1)
         self._add("accuracy", part_of, said == targets)
         if self.confusion is not None:
-            np.add.at(self.confusion, (targets.cpu().numpy(), said.cpu().numpy()), 1)
+            true, guessed = targets.cpu().numpy(), said.cpu().numpy()
+            known = np.maximum(true, guessed) < len(self.confusion)  # a module may have more outputs than classes
+            np.add.at(self.confusion, (true[known], guessed[known]), 1)
         if self.metrics:
             for row in np.unique(part_of):
                 at = torch.from_numpy(np.flatnonzero(part_of == row)).to(outputs.device)

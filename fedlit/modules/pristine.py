@@ -13,7 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fedlit.modules.derived import derived_attributes
+
 _TENSORS = ("_parameters", "_buffers", "_modules")  # never exchanged: optimisers and layouts point at these objects
+_OWN = ("_trainer", "log", "round", "training")  # what a fit sets on it
+_NONE = object()  # no such attribute
 _PLAIN = (int, float, str, bool, bytes, complex, type(None), type, torch.dtype, torch.device, torch.Size)
 
 
@@ -59,6 +63,30 @@ class Pristine:
             if parameter._version != version:
                 parameter.copy_(value)
                 self._frozen[at] = (parameter, value, parameter._version)
+
+    def changed(self) -> list[str]:
+        """Names of the attributes that are not as they were, as far as values can be compared."""
+        names = {id(m): n for n, m in self.module.named_modules()}
+        derived = derived_attributes(self.module)
+        return [
+            f"{type(module).__name__}.{name}"
+            for module, attributes in self._attributes
+            for name in {**attributes, **self._rest(module)}
+            if name not in _OWN and (names[id(module)], name) not in derived
+            if _differ(attributes.get(name, _NONE), vars(module).get(name, _NONE))
+        ]
+
+
+def _differ(before: Any, now: Any) -> bool:
+    if type(before) is not type(now):
+        return True
+    if isinstance(now, Tensor):
+        return before.shape != now.shape or not torch.equal(before, now)
+    if isinstance(now, dict):
+        return before.keys() != now.keys() or any(_differ(before[k], v) for k, v in now.items())
+    if isinstance(now, list | tuple):
+        return len(before) != len(now) or any(_differ(a, b) for a, b in zip(before, now, strict=True))
+    return isinstance(now, _PLAIN) and before != now
 
 
 def counters(module: nn.Module) -> dict[str, Tensor]:

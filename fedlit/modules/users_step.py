@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
 from fedlit.model_vectors import Layout
@@ -30,35 +29,51 @@ def loss_of(output: Any) -> Tensor | None:
     return output["loss"] if isinstance(output, dict) else output
 
 
-class StepAt(nn.Module):
-    """The user's step with other weights and buffers in the module's place, by `torch.func.functional_call`.
+class StepAt:
+    """The user's step with other tensors in the module's place.
 
-    Tied weights are swapped under the name of each module that holds them: torch's own tying leaves a module that is
-    registered under two names with the swapped tensors in it.
+    The tensors go straight into the dicts of the modules that hold them, each holder once, so tied weights and modules
+    that are registered under two names come out right (`torch.func.functional_call` leaves the latter swapped).
     """
 
     def __init__(self, module: LightningModule, layout: Layout):
-        super().__init__()
         self.module, self.layout = module, layout
-        # one name a holder: swapped under two, a holder would be given the swapped tensor back as its own
-        self._places = {
-            f"{m}.{n}" if m else n for m, h in module.named_modules() for n in [*h._parameters, *h._buffers]
-        }
+        first = {name: key for key, names in layout.names.items() for name in names}
+        self._places = [
+            (tensors, n, first[f"{prefix}.{n}" if prefix else n])
+            for prefix, holder in module.named_modules()
+            for tensors in (holder._parameters, holder._buffers)
+            for n, tensor in tensors.items()
+            if tensor is not None
+        ]
 
-    def swapped(self, tensors: dict[str, Tensor], what: str, batch: Any, batch_idx: int, draws: KeyedDraws) -> Tensor:
-        """`what` is "loss", or "features" or "outputs" of the linear layer that runs last."""
-        everywhere = {
-            f"module.{name}": t for n, t in tensors.items() for name in self.layout.names[n] if name in self._places
-        }
-        return functional_call(self, everywhere, (what, batch, batch_idx, draws), tie_weights=False)
+    def swapped(self, tensors: dict[str, Tensor], what: str, batch: Any, batch_idx: int, draws: KeyedDraws) -> Any:
+        """The step's "loss", or the "features" or "outputs" of the linear layer that runs last, at these tensors.
 
-    def forward(self, what: str, batch: Any, batch_idx: int, draws: KeyedDraws) -> Tensor:
-        module: LightningModule = self.module
-        if what == "loss":
+        Args:
+            tensors: by the layout's names; what is not named is the module's own. A buffer that the step assigns anew
+                is replaced in this dict.
+        """
+        before = [(held, n, held[n]) for held, n, _ in self._places]
+        try:
+            for held, n, key in self._places:
+                if key in tensors:
+                    held[n] = tensors[key]
             with draws:
-                return loss_of(call_step(module, batch, batch_idx))  # type: ignore[return-value]
-        with draws, watching(module, nn.Linear) as seen:
-            call_step(module, batch, batch_idx)
+                found = self._run(what, batch, batch_idx)
+            for held, n, key in self._places:
+                if key in tensors:
+                    tensors[key] = held[n]
+            return found
+        finally:
+            for held, n, tensor in before:
+                held[n] = tensor
+
+    def _run(self, what: str, batch: Any, batch_idx: int) -> Any:
+        if what == "loss":
+            return loss_of(call_step(self.module, batch, batch_idx))
+        with watching(self.module, nn.Linear) as seen:
+            call_step(self.module, batch, batch_idx)
         _, inputs, output = seen[-1]
         return inputs if what == "features" else output
 

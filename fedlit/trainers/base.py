@@ -49,6 +49,8 @@ class Returned:
     def rows(self, keep: Sequence[int]) -> Returned:
         """These rows only."""
         at = list(keep)
+        if at == list(range(len(self.clients))):
+            return self
         return Returned(
             [self.clients[r] for r in at],
             {k: v[at] for k, v in self.wire.items()},
@@ -85,12 +87,21 @@ class ChunkClient(Client):
         call = self._drawn[what] = self._drawn.get(what, -1) + 1
         return torch.stack([job.draw(kind, what, call, like) for job in self.jobs])
 
-    def watch_epochs(self) -> None:
-        """Measure the test data after each local epoch of every fit to come, into `facts["epochs"]`."""
+    @abstractmethod
+    def watch_epochs(self, rows: Sequence[int]) -> None:
+        """Measure these clients' test data after each local epoch of every fit to come, into `facts["epochs"]`."""
 
     @abstractmethod
-    def measure(self, model: Model, stage: Stage) -> list[Totals]:
-        """The metrics of the clients' models (K, P), (K, S) on their own data of a stage; empty where there is none."""
+    def measure(self, model: Model, stage: Stage, rows: Sequence[int]) -> list[Totals]:
+        """The metrics of the models (K, P), (K, S) of these clients of the chunk on their own data of a stage, one a
+        row; empty where there are no data."""
+
+
+def kept_still(trained: Model, begun: Model, only: Model | None) -> Model:
+    """A trained model whose statistics outside of `only` are as they were before."""
+    if only is None:
+        return trained
+    return Model(trained.weights, torch.where(only.statistics, trained.statistics, begun.statistics))
 
 
 Work = Callable[[ChunkClient, dict[str, Any], list[ClientState]], tuple[Wire, list[ClientState]]]

@@ -1,9 +1,8 @@
-"""One fit of one client, seen from inside: the algorithm's hand on the gradients, and what is counted."""
+"""One fit of one client, seen from inside the Trainer: the algorithm's hand on the gradients, and what is counted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import lightning.pytorch as pl
@@ -11,62 +10,13 @@ import torch
 from torch import Tensor
 
 from fedlit import interrupts
-from fedlit.client import Correct, Fitted, Rule, Step
+from fedlit.client import Fitted
 from fedlit.errors import InputError
 from fedlit.model_vectors import Layout, Model
 from fedlit.modules.keyed_draws import KeyedDraws
 from fedlit.modules.probe import Habits
-from fedlit.modules.users_step import StepAt, call_step, loss_of, part_of, targets_of
-
-
-@dataclass
-class Gradient:
-    """What an algorithm wants of the gradients (see `Client.fit`)."""
-
-    correct: Correct | None
-    using: Sequence[Tensor]
-    only: Model | None
-    rule: Rule | None
-    beside: dict[str, Tensor]
-
-    @property
-    def shaped(self) -> bool:
-        return self.correct is not None or self.only is not None or self.rule is not None
-
-
-class OneStep(Step):
-    """A Step of one client on a Trainer."""
-
-    def __init__(
-        self, at: StepAt, batch: Any, batch_idx: int, draws: KeyedDraws, lr: Tensor, context: Callable[[], Any]
-    ):
-        self.at, self.batch, self.batch_idx, self.draws, self.lr, self.context = (
-            at,
-            batch,
-            batch_idx,
-            draws,
-            lr,
-            context,
-        )
-
-    def _at(self, what: str, weights: Tensor, batch: Any) -> Tensor:
-        spare = {n: b.clone() for n, b in self.at.module.named_buffers()}
-        with self.context():
-            tensors = self.at.layout.pieces(weights[0]) | spare
-            return self.at.swapped(tensors, what, batch, self.batch_idx, self.draws)[None]
-
-    def loss(self, weights: Tensor, part: tuple[int, int] = (0, 1)) -> Tensor:
-        return self._at("loss", weights, part_of(self.batch, part, 0))
-
-    def features(self, weights: Tensor) -> Tensor:
-        return self._at("features", weights, self.batch)
-
-    def outputs(self, weights: Tensor) -> Tensor:
-        return self._at("outputs", weights, self.batch)
-
-    @property
-    def targets(self) -> Tensor:
-        return targets_of(self.batch)[None]
+from fedlit.modules.users_step import call_step, loss_of
+from fedlit.trainers.gradient import Gradient, GradientHand, learning_rates, mean_of
 
 
 class FitCallback(pl.Callback):
@@ -80,60 +30,48 @@ class FitCallback(pl.Callback):
         habits: Habits,
         gradient: Gradient,
         key: int,
+        prepare: Callable[[Any], Any],
         kept_optimizer: dict[str, Any] | None,
         after_epoch: Callable[[float], None] | None,
     ):
-        self.module, self.layout, self.gradient, self.key = module, layout, gradient, key
-        self.habits, self.kept_optimizer, self.after_epoch = habits, kept_optimizer, after_epoch
-        self.named = {n: p for n, p in module.named_parameters() if n in layout.weights}
-        one = [v[0] if v.dim() > 1 else v for v in gradient.using]
-        self.pieces = [layout.pieces(v) for v in one] if gradient.correct else []
-        self.only = layout.pieces(gradient.only.weights) if gradient.only is not None else None
-        self.beside = dict(gradient.beside)
+        self.module, self.gradient, self.key, self.habits, self.prepare = module, gradient, key, habits, prepare
+        self.kept_optimizer, self.after_epoch = kept_optimizer, after_epoch
+        self.hand = GradientHand(gradient, module, layout)
         self.losses: list[Tensor] = []
         self.rates: list[Tensor] = []
         self.epoch_begin = 0
         self.batches = 0  # seen so far: the number of a batch in the fit keys its draws
-        self.before: dict[str, Tensor] = {}
         self.logged: dict[str, float] = {}
         self.optimizer_state: dict[str, Any] = {}
 
     # --- the module's own methods, during the fit -------------------------------------------------------------------
     def training_step(self, batch: Any, batch_idx: int) -> Any:
-        self.batch, self.batch_idx = batch, batch_idx
+        self.batch, self.batch_idx = self.prepare(batch), batch_idx
         with self._draws():
-            output = call_step(self.module, batch, batch_idx)
+            output = call_step(self.module, self.batch, batch_idx)
         loss = loss_of(output)
         if torch.is_tensor(loss):
             self.losses.append(loss.detach())
         return output
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        trainer = self.module.trainer
+        trainer, named = self.module.trainer, self.hand.named
         plugin = trainer.precision_plugin
-        lr = learning_rates(trainer.optimizers, self.named)[None]
-        at = StepAt(self.module, self.layout)
-        step = OneStep(at, self.batch, self.batch_idx, self._draws(), lr, plugin.forward_context)
-        weights = self.layout.read(self.module).weights[None].requires_grad_()
-        using = [v if v.dim() > 1 else v[None] for v in self.gradient.using]
-        assert self.gradient.rule is not None
-        gradient = self.gradient.rule(step, weights, *using, **self.beside)
-        if self.beside:
-            gradient, new = gradient
-            self.beside |= new
+        lr = learning_rates(trainer.optimizers, named)[None]
+        pieces = self.hand.by_rule(self.batch, self.batch_idx, self._draws(twice=True), lr, plugin.forward_context)
         # the factor that Lightning has put on the loss; a parameter the loss does not touch gets none and so no decay
         scaler = getattr(plugin, "scaler", None)
         factor = (scaler.get_scale() if scaler is not None else 1.0) / trainer.accumulate_grad_batches
-        touched = torch.autograd.grad(loss, list(self.named.values()), allow_unused=True)
-        for (name, p), plain in zip(self.named.items(), touched, strict=True):
+        touched = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
+        for (name, p), plain in zip(named.items(), touched, strict=True):
             if plain is not None:
-                piece = (factor * self.layout.pieces(gradient.detach()[0])[name]).to(p.dtype)
+                piece = (factor * pieces[name]).to(p.dtype)
                 p.grad = piece if p.grad is None else p.grad + piece
 
-    def _draws(self) -> KeyedDraws:
-        return KeyedDraws(self.key, self.batches, self.habits.keyed, self.habits.draws)
+    def _draws(self, twice: bool = False) -> KeyedDraws:
+        return KeyedDraws(self.key, self.batches, self.habits.keyed, self.habits.draws, twice=twice)
 
-    # --- hooks -------------------------------------------------------------------------------------------------------
+    # --- hooks --------------------------------------------------------------------------------
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         several = len(trainer.optimizers) != 1
         if self.gradient.shaped and (several or not module.automatic_optimization):
@@ -149,69 +87,46 @@ class FitCallback(pl.Callback):
             )
         if self.kept_optimizer:
             for optimizer in trainer.optimizers:
-                put_state(optimizer, self.named, self.kept_optimizer)
+                put_state(optimizer, self.hand.named, self.kept_optimizer)
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
         interrupts.check()
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: Any) -> None:
         """After unscaling and before clipping; once a step, also under accumulation."""
-        self.rates.append(learning_rates([optimizer], self.named))
-        for name, p in self.named.items():
-            if p.grad is None:
-                continue
-            if self.gradient.correct is not None:
-                p.grad = self.gradient.correct(p.grad, p.detach(), *(piece[name] for piece in self.pieces))
-            if self.only is not None:
-                p.grad = p.grad * self.only[name]
-        if self.only is not None:
-            self.before = {n: p.detach().clone() for n, p in self.named.items()}
+        self.rates.append(learning_rates([optimizer], self.hand.named))
+        self.hand.before_step()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.batches += 1
-        if self.only is None:
-            return
-        with torch.no_grad():  # weight decay moves what has no gradient: put it back
-            for name, old in self.before.items():
-                self.named[name].copy_(torch.where(self.only[name], self.named[name], old))
-        self.before = {}
+        self.hand.after_step()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self.after_epoch is not None:
-            self.after_epoch(_mean(self.losses[self.epoch_begin :]))
+            self.after_epoch(mean_of(self.losses[self.epoch_begin :]))
             self.epoch_begin = len(self.losses)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.logged = {n: float(v) for n, v in trainer.callback_metrics.items() if v.numel() == 1}
         for optimizer in trainer.optimizers:
-            self.optimizer_state |= get_state(optimizer, self.named)
+            self.optimizer_state |= get_state(optimizer, self.hand.named)
 
-    # --- results ---------------------------------------------------------------------------------------------------
+    # --- results --------------------------------------------------------------------------------
     @property
     def steps(self) -> int:
         return len(self.rates)
 
     def fitted(self, model: Model) -> Fitted:
-        new = model.weights.new_tensor
-        rate = torch.stack(self.rates).sum(0)[None] if self.rates else model.weights.new_zeros(1, 1)
-        return Fitted(model, new([[self.steps]]), rate.to(model.weights), new([[_mean(self.losses)]]), self.beside)
+        return fitted(model, self.rates, self.losses, self.hand)
 
 
-def _mean(losses: list[Tensor]) -> float:
-    return float(torch.stack(losses).double().mean()) if losses else float("nan")
-
-
-def learning_rates(optimizers: Sequence[Any], named: Mapping[str, Tensor]) -> Tensor:
-    """The learning rates now: (1,) where all parameters share one, else (P,)."""
-    groups = [g for o in optimizers for g in o.param_groups]
-    first = next(iter(named.values()))
-    rates = {float(g["lr"]) for g in groups}
-    if len(rates) == 1:
-        return first.new_tensor([rates.pop()])
-    by_id = {id(p): float(g["lr"]) for g in groups for p in g["params"]}
-    return torch.cat([first.new_full((p.numel(),), by_id.get(id(p), 0.0)) for p in named.values()])
+def fitted(model: Model, rates: list[Tensor], losses: list[Tensor], hand: GradientHand) -> Fitted:
+    """What a fit of one client gives, from its steps' learning rates and losses."""
+    new = model.weights.new_tensor
+    rate = torch.stack(rates).sum(0)[None] if rates else model.weights.new_zeros(1, 1)
+    return Fitted(model, new([[len(rates)]]), rate.to(model.weights), new([[mean_of(losses)]]), hand.beside)
 
 
 def get_state(optimizer: Any, named: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedlit.randomness import keyed_words
 from fedlit.round import Round
 
 Stage = Literal["train", "validation", "test"]
@@ -34,8 +36,8 @@ class Job:
         Args:
             drop_single: leave out a last batch of one sample (batch normalisation cannot train on one).
         """
-        order = self.round.generator("batches", self.client, call, epoch).permutation(self.train)
-        cut = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+        samples = order([self], call, epoch).samples
+        cut = [samples[i : i + self.batch_size] for i in range(0, len(samples), self.batch_size)]
         return cut[:-1] if drop_single and cut and len(cut[-1]) == 1 < self.batch_size else cut
 
     def key(self, *what: str | int) -> int:
@@ -48,3 +50,31 @@ class Job:
         shape = like.shape[1:]
         found = rng.standard_normal(shape) if kind == "normal" else rng.random(shape)
         return torch.as_tensor(found, dtype=like.dtype, device=like.device)
+
+
+@dataclass
+class Order:
+    """The samples of several clients, each client's in the order of an epoch."""
+
+    samples: np.ndarray  # (N,) the clients one after the other
+    starts: np.ndarray  # (K,) where each client's begin
+
+    def cut(self, rows: slice | np.ndarray, begin: int | np.ndarray, size: int) -> np.ndarray:
+        """(n, size) samples of some clients, from their `begin`-th on."""
+        return self.samples[(self.starts[rows] + begin)[:, None] + np.arange(size)]
+
+
+def order(jobs: Sequence[Job], call: int, epoch: int) -> Order:
+    """The order in which each client of a round goes through its training samples, in an epoch of its `call`-th fit.
+
+    A client's order does not depend on who else is asked for: keyed words are drawn for its samples, which are sorted
+    by them. All at once, for a generator a client costs more than a small client's training step.
+    """
+    sizes = np.array([len(job.train) for job in jobs])
+    stream = np.uint64(jobs[0].round.stream("batches", call, epoch))
+    clients = keyed_words(stream, np.array([job.client for job in jobs], dtype=np.int64).astype(np.uint64))
+    starts = np.cumsum(sizes) - sizes
+    whose = np.repeat(np.arange(len(jobs)), sizes)
+    within = np.arange(len(whose)) - np.repeat(starts, sizes)
+    by = np.lexsort((keyed_words(clients[whose], within.astype(np.uint64)), whose))
+    return Order(np.concatenate([job.train for job in jobs])[by], starts)

@@ -1,0 +1,305 @@
+"""trainer=vectorized: many clients as one stacked computation, through the user's own training_step and optimiser."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from fedlit import interrupts
+from fedlit.client import Correct, Fitted, Rule
+from fedlit.data.client_data import ClientData
+from fedlit.errors import InputError
+from fedlit.model_vectors import Model, each, stack
+from fedlit.modules.keyed_draws import own_generators
+from fedlit.modules.measure import Measure, Totals
+from fedlit.modules.pristine import counters
+from fedlit.trainers.base import ChunkClient, JobData, kept_still
+from fedlit.trainers.batch_order import BatchOrder, Cut
+from fedlit.trainers.fit_callback import fitted
+from fedlit.trainers.gradient import Gradient
+from fedlit.trainers.job import Job, Stage, order
+from fedlit.trainers.module_worker import ModuleTrainer, ModuleWorker, quiet
+from fedlit.trainers.plain_fit import PlainFit
+from fedlit.trainers.stacked_fit import StackedFit
+from fedlit.trainers.way import Way, chosen_way, refuse
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class VectorizedTrainer(ModuleTrainer):
+    """Clients of a chunk are one stack; where a module cannot be stacked, row by row, with the same numbers."""
+
+    chunk: int = 64  # clients trained together at most
+    stack: Literal["auto", "always", "never"] = "auto"
+
+    def worker(self, module: pl.LightningModule, data: JobData, measure: Measure) -> VectorizedWorker:
+        return VectorizedWorker(self, module, data, measure)
+
+    def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
+        """Chunks of nearly equal size."""
+        count = -(-len(jobs) // self.chunk)
+        edges = [round(i * len(jobs) / count) for i in range(count + 1)] if count else []
+        return (slice(a, b) for a, b in pairwise(edges))
+
+
+class VectorizedWorker(ModuleWorker):
+    """
+    Args:
+        way: how clients are trained; None: found by trying (see `way`).
+    """
+
+    config: VectorizedTrainer
+
+    def __init__(
+        self,
+        config: VectorizedTrainer,
+        module: pl.LightningModule,
+        data: JobData,
+        measure: Measure,
+        way: Way | None = None,
+    ):
+        refuse(config, module)
+        super().__init__(config, module, data, measure)
+        self.loader = ClientData(self.data.train, self.data.transform)
+        self.way = chosen_way(self) if way is None else way
+        if self.way.reason and way is None:
+            log.warning("trainer=vectorized trains row by row, with the same numbers: %s", self.way.reason)
+
+    @property
+    def mended(self) -> bool:
+        return self.way.mended
+
+    @property
+    def asks(self) -> frozenset[str]:
+        return self.way.asks
+
+    def client(
+        self, jobs: Sequence[Job], counters: dict[str, Tensor], optimizers: Sequence[dict[str, Any]]
+    ) -> StackedClient:
+        return StackedClient(self, jobs, counters, optimizers)
+
+
+class StackedClient(ChunkClient):
+    """K clients, longest shard first."""
+
+    def __init__(
+        self,
+        worker: VectorizedWorker,
+        jobs: Sequence[Job],
+        counters: dict[str, Tensor],
+        optimizers: Sequence[dict[str, Any]],
+    ):
+        super().__init__(jobs, worker.layout, optimizers)
+        self.worker, self.start_counters = worker, counters
+        self.order = BatchOrder(
+            np.array([len(job.train) for job in jobs]),
+            jobs[0].batch_size,
+            worker.has_batch_norm,
+            worker.config.limit_train_batches,
+            worker.way.reads_batch_idx,
+        )
+        self.watched: list[int] = []  # rows that are measured after each epoch
+
+    def fit(
+        self,
+        model: Model,
+        epochs: int | None = None,
+        correct: Correct | None = None,
+        using: Sequence[Tensor] = (),
+        only: Model | None = None,
+        rule: Rule | None = None,
+        beside: dict[str, Tensor] | None = None,
+    ) -> Fitted:
+        begin = time.perf_counter()
+        call = self.calls
+        self.calls += 1
+        count = self.jobs[0].epochs if epochs is None else epochs
+        gradient = Gradient(correct, using, only, rule, dict(beside or {}))
+        found = self._stacked(model, gradient, call, count) if self.worker.way.stacked else None
+        if found is None:
+            found = self._row_by_row(model, gradient, call, count)
+        self.moved &= found.steps > 0
+        self.last = found.model
+        seconds = (time.perf_counter() - begin) / len(self.jobs)
+        skipped = count * (np.array([len(job.train) for job in self.jobs]) - self.order.seen)
+        numbers = zip(self.facts, found.steps[:, 0].tolist(), found.loss[:, 0].tolist(), skipped.tolist(), strict=True)
+        for facts, steps, loss, left_out in numbers:
+            facts["steps"] = facts.get("steps", 0) + int(steps)
+            facts["skipped"] = facts.get("skipped", 0) + left_out
+            facts["loss"] = loss
+            facts["seconds"] = facts.get("seconds", 0.0) + seconds
+        return found
+
+    # --- one stack --------------------------------------------------------------------------------
+    def _stacked(self, model: Model, gradient: Gradient, call: int, epochs: int) -> Fitted | None:
+        """None where the stack came upon what it cannot do; nothing has changed then."""
+        try:
+            return self._as_a_stack(model, gradient, call, epochs)
+        except (InputError, interrupts.Interrupted):
+            raise
+        except Exception as error:
+            log.warning(
+                "clients %s, round %d: trained row by row, for as a stack: %s: %s",
+                ", ".join(str(job.client) for job in self.jobs[:8]),
+                self.round.number,
+                type(error).__name__,
+                " ".join(str(error).split())[:200],
+            )
+            for facts in self.facts:
+                facts.pop("epochs", None)
+            return None
+        finally:
+            self.worker.pristine.restore()
+
+    def _as_a_stack(self, model: Model, gradient: Gradient, call: int, epochs: int) -> Fitted:
+        worker = self.worker
+        if not hasattr(worker.module, "round"):
+            worker.module.round = self.round.number  # type: ignore[assignment]
+        keys = self._keys("step", call) if worker.habits.keyed else None
+        fit = StackedFit(worker, model, self.start_counters, gradient, self.order, keys, epochs)
+        batches = _Batches(self, call)
+        with quiet():
+            fit.run(lambda e: order(self.jobs, call, e), batches, self._after_epoch(fit))
+        self.counters = {n: fit.buffers[n] for n in self.layout.counters}
+        if fit.log.entries:
+            for row, facts in enumerate(self.facts):
+                facts["logged"] = fit.log.metrics(row)
+        steps = torch.from_numpy(fit.steps).to(fit.weights)[:, None]
+        done = kept_still(fit.model(), model, gradient.only)
+        return Fitted(done, steps, fit.lr, fit.loss().to(fit.weights), fit.beside)
+
+    def _keys(self, *what: str | int) -> Tensor:
+        return torch.tensor([job.key(*what) for job in self.jobs], device=self.layout.device)
+
+    def _after_epoch(self, fit: StackedFit) -> Any:
+        if not self.watched:
+            return None
+        before = [fit.total.clone(), fit.steps.copy()]
+
+        def measure() -> None:
+            steps = fit.steps - before[1]
+            losses = (fit.total - before[0]).cpu().numpy() / np.maximum(steps, 1)
+            before[:] = fit.total.clone(), fit.steps.copy()
+            for r, totals in zip(self.watched, self.measure(fit.model(), "test", self.watched), strict=True):
+                self._note_epoch(r, float(losses[r]), totals)
+            fit.trainer.attach(self.worker.module)  # measuring put the module back
+
+        return measure
+
+    # --- row by row --------------------------------------------------------------------------------
+    def _row_by_row(self, model: Model, gradient: Gradient, call: int, epochs: int) -> Fitted:
+        rows = [self._row(r, model, gradient, call, epochs) for r in range(len(self.jobs))]
+        self.counters = stack([c for _, c in rows]) if self.layout.counters else {}
+        found = [one for one, _ in rows]
+        wide = max(f.lr.shape[-1] for f in found)
+        beside = {n: torch.cat([f.beside[n] for f in found]) for n in gradient.beside}
+        return Fitted(
+            Model(torch.cat([f.model.weights for f in found]), torch.cat([f.model.statistics for f in found])),
+            torch.cat([f.steps for f in found]),
+            torch.cat([f.lr.expand(1, wide) for f in found]),
+            torch.cat([f.loss for f in found]),
+            beside,
+        )
+
+    def _row(
+        self, r: int, model: Model, gradient: Gradient, call: int, epochs: int
+    ) -> tuple[Fitted, dict[str, Tensor]]:
+        worker, job, k = self.worker, self.jobs[r], len(self.jobs)
+        mine = each(lambda t: t[r] if t.dim() > 1 else t, model)
+        worker.load(mine, self.start_counters)
+        cut = [job.batches(call, e, worker.has_batch_norm)[: self.order.counts[r]] for e in range(epochs)]
+        key = job.key("step", call)
+        worker.loader.load(cut, job.client, [job.key("batch", call, e) for e in range(epochs)])
+        if not hasattr(worker.module, "round"):
+            worker.module.round = job.round.number  # type: ignore[assignment]
+        wanted = gradient.row(r, k)
+
+        def after_epoch(loss: float) -> None:
+            part = [job.test], [job.client]
+            self._note_epoch(r, loss, worker.measure_loaded(worker.data.test, "test", *part).totals[0])
+            fit.trainer.attach(worker.module)
+
+        try:
+            fit = PlainFit(
+                worker, wanted, key, epochs, int(self.order.counts[r]), after_epoch if r in self.watched else None
+            )
+            if self.order.counts[r]:
+                with quiet(), own_generators(key):
+                    fit.run([lambda e=e: worker.loader.batches(e) for e in range(epochs)])
+            left = counters(worker.module)
+            one = fitted(kept_still(worker.read(), mine, wanted.only), fit.rates, fit.losses, fit.hand)
+            if fit.log.entries:
+                self.facts[r]["logged"] = fit.log.metrics(0)
+            return one, left
+        finally:
+            worker.pristine.restore()
+
+    # --- measuring --------------------------------------------------------------------------------
+    def watch_epochs(self, rows: Sequence[int]) -> None:
+        self.watched = [r for r in rows if len(self.jobs[r].test)]
+
+    def _note_epoch(self, row: int, loss: float, totals: Totals) -> None:
+        line = {"train/loss": loss} | {f"test/{n}": s / w for n, (s, w) in totals.items()}
+        self.facts[row].setdefault("epochs", []).append(line)
+
+    def loss(self, model: Model, on: Literal["train", "validation"] = "train") -> Tensor:
+        found = []
+        for r, job in enumerate(self.jobs):
+            self.worker.load(each(lambda t: t[r] if t.dim() > 1 else t, model), self.start_counters)  # noqa: B023
+            found.append(self.worker.mean_loss(job, on))
+        return self.examples.new_tensor(found)[:, None]
+
+    def measure(self, model: Model, stage: Stage, rows: Sequence[int]) -> list[Totals]:
+        worker, samples = self.worker, self.worker.data.samples(stage)
+        if not any(len(self.jobs[r].indices(stage)) for r in rows):
+            return [{} for _ in rows]
+        alike = model.weights.dim() == 1 or (len(self.jobs) > 1 and model.weights.stride(0) == 0)
+        groups = [list(rows)] if alike else [[r] for r in rows]
+        found: list[Totals] = []
+        for group in groups:  # one model on many clients' data is one pass
+            worker.load(each(lambda t: t[group[0]] if t.dim() > 1 else t, model), self.start_counters)  # noqa: B023
+            parts = [self.jobs[r].indices(stage) for r in group]
+            found += worker.measure_loaded(samples, stage, parts, [self.jobs[r].client for r in group]).totals
+        worker.pristine.restore()
+        return found
+
+
+class _Batches:
+    """The batches of a stack, every tensor (n, B, ...)."""
+
+    def __init__(self, client: StackedClient, call: int):
+        self.client, self.call, self.data = client, call, client.worker.data
+        self._keys: dict[int, np.ndarray] = {}  # by epoch: (K,) of the draws for samples
+        device = client.layout.device
+        self.numbers = torch.tensor([[job.client] for job in client.jobs], device=device)
+        self.draws = self.data.transform is not None or not self.data.train.in_memory
+
+    def __call__(self, cut: Cut, epoch: int) -> Any:
+        keys = self._epoch_keys(epoch)[cut.rows] if self.draws else None
+        if self.data.train.in_memory:
+            batch = self.data.train.batch(cut.index)
+        else:
+            assert keys is not None
+            each_row = [self.data.train.batch(i, int(k)) for i, k in zip(cut.index, keys, strict=True)]
+            batch = pytree.tree_map(lambda *t: torch.stack(t), *each_row)
+        if self.data.transform is not None and keys is not None:
+            device = self.numbers.device
+            index, rows = torch.from_numpy(cut.index).to(device), self.numbers[cut.rows]
+            batch = self.data.transform(batch, index, rows, "train", torch.from_numpy(keys).to(device)[:, None])
+        return self.client.worker.on_device(batch)
+
+    def _epoch_keys(self, epoch: int) -> np.ndarray:
+        if epoch not in self._keys:
+            self._keys[epoch] = np.array([job.key("batch", self.call, epoch) for job in self.client.jobs])
+        return self._keys[epoch]

@@ -1,0 +1,242 @@
+"""How a module's clients are trained under trainer=vectorized: as a stack or row by row. Tried, not looked up.
+
+Before training, two small clients with different weights are trained as a stack and row by row, on a copy in 64 bits.
+What differs, raises, draws from a global generator or changes an attribute of the module goes row by row.
+"""
+
+from __future__ import annotations
+
+import copy
+import dis
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch import Tensor, nn
+
+from fedlit.errors import InputError
+from fedlit.model_vectors import Model
+from fedlit.modules.stand_in import DiffersByClient
+from fedlit.randomness import keyed_uniform
+from fedlit.round import Round
+from fedlit.trainers.gradient import Gradient
+from fedlit.trainers.job import Job
+
+if TYPE_CHECKING:
+    from fedlit.trainers.vectorized import VectorizedTrainer, VectorizedWorker
+
+log = logging.getLogger(__name__)
+
+# hooks that a Trainer calls within a fit: a run without them would silently differ
+_HOOKS = (
+    "backward",
+    "clip_gradients",
+    "configure_gradient_clipping",
+    "lr_scheduler_step",
+    "on_after_backward",
+    "on_after_batch_transfer",
+    "on_before_backward",
+    "on_before_batch_transfer",
+    "on_before_optimizer_step",
+    "on_before_zero_grad",
+    "on_fit_end",
+    "on_fit_start",
+    "on_train_batch_end",
+    "on_train_batch_start",
+    "on_train_end",
+    "on_train_epoch_end",
+    "on_train_epoch_start",
+    "on_train_start",
+    "optimizer_step",
+    "optimizer_zero_grad",
+    "setup",
+    "teardown",
+    "transfer_batch_to_device",
+)
+
+
+@dataclass(frozen=True)
+class Way:
+    stacked: bool
+    mended: bool = False  # under what mends vmap's gaps
+    asks: frozenset[str] = frozenset()  # facts of the trainer that the step reads and that differ between clients
+    reads_batch_idx: bool = False
+    reason: str | None = None  # why not stacked, where that is no choice
+
+
+def refuse(config: VectorizedTrainer, module: LightningModule) -> None:
+    """What only a Lightning Trainer can do is refused before training."""
+    name = type(module).__name__
+    hooks = [h for h in _HOOKS if is_overridden(h, module)]
+    way_out = "; write trainer=lightning."
+    if not module.automatic_optimization:
+        raise InputError(f"trainer=vectorized: {name} has manual optimisation{way_out}")
+    if hooks:
+        raise InputError(
+            f"trainer=vectorized: {name} has a hook of its own, {hooks[0]}, which a Trainer calls{way_out}"
+        )
+    if is_overridden("configure_callbacks", module) and module.configure_callbacks():
+        raise InputError(f"trainer=vectorized: {name} brings callbacks, which a Trainer calls{way_out}")
+    if config.precision.startswith("16"):
+        raise InputError(
+            f"trainer.precision={config.precision}: trainer=vectorized does not scale losses; write "
+            "trainer.precision=bf16-mixed, or trainer=lightning."
+        )
+    made: Any = None
+    try:
+        made = copy.deepcopy(module).configure_optimizers()
+    except Exception:  # it needs a trainer, which it gets later
+        return
+    optimizers = list(_optimizers(made))
+    if len(optimizers) != 1:
+        raise InputError(f"trainer=vectorized: {name} has {len(optimizers)} optimisers, not one{way_out}")
+    if isinstance(optimizers[0], torch.optim.LBFGS):
+        raise InputError(f"trainer=vectorized: LBFGS runs the step several times a batch{way_out}")
+
+
+def _optimizers(made: Any) -> Iterator[Any]:
+    """The optimisers in what `configure_optimizers` returned."""
+    if isinstance(made, torch.optim.Optimizer):
+        yield made
+    elif isinstance(made, dict):
+        yield from _optimizers(made.get("optimizer"))
+    elif isinstance(made, list | tuple):
+        for one in made:
+            yield from _optimizers(one)
+
+
+def chosen_way(worker: VectorizedWorker) -> Way:
+    config, module = worker.config, worker.module
+    reads = _reads_batch_idx(module)
+    one_by_one = Way(False, reads_batch_idx=reads)
+    if config.stack == "never":
+        return one_by_one
+    if config.stack == "auto" and worker.device.type == "cpu" and _convolves(module):
+        log.info("trainer=vectorized trains row by row: a stack of convolutions is no faster on the CPU")
+        return one_by_one
+    if config.keep_optimizer_state:
+        return replace(one_by_one, reason="trainer.keep_optimizer_state=true")
+    if worker.habits.draws:
+        return replace(one_by_one, reason="the step draws from a global random generator, or cannot be tried alone")
+    if getattr(worker.data.train, "loader", {}).get("num_workers"):
+        return replace(one_by_one, reason="worker processes load the data")
+    kinds = {p.dtype for p in module.parameters() if p.requires_grad}
+    if len(kinds) > 1:
+        return replace(one_by_one, reason="the weights are of several floating types")
+    return _tried(worker, reads)
+
+
+def _convolves(module: nn.Module) -> bool:
+    return any(isinstance(m, nn.modules.conv._ConvNd) for m in module.modules())
+
+
+def _reads_batch_idx(module: LightningModule) -> bool:
+    """Whether the code of the step touches its `batch_idx`, as far as can be read."""
+    step = type(module).training_step
+    code = getattr(step, "__code__", None)
+    if code is None or code.co_flags & 0x0C:  # *args, **kwargs
+        return True
+    if code.co_argcount < 3:
+        return False
+    name = code.co_varnames[2]
+    for one in dis.get_instructions(code):
+        value = one.argval if isinstance(one.argval, tuple) else (one.argval,)
+        if one.opname.startswith(("LOAD_FAST", "LOAD_CLOSURE", "LOAD_DEREF")) and name in value:
+            return True
+    return False
+
+
+def _tried(worker: VectorizedWorker, reads_batch_idx: bool) -> Way:
+    precision = "64-true"
+    try:
+        wanted = _Trial(worker, Way(False, reads_batch_idx=reads_batch_idx), precision).result()
+    except Exception:  # a module that is made for one floating type
+        precision = worker.config.precision
+        wanted = _Trial(worker, Way(False, reads_batch_idx=reads_batch_idx), precision).result()
+    trouble = ""
+    for mended in (False, True) if not worker.habits.keyed else (True,):
+        asks: frozenset[str] = frozenset()
+        for _ in range(3):
+            way = Way(True, mended, asks, reads_batch_idx)
+            trial = _Trial(worker, way, precision)
+            try:
+                found = trial.result()
+            except DiffersByClient as error:
+                trouble, more = str(error), frozenset(trial.asked)
+                if not more - asks:
+                    break
+                asks |= more
+                continue
+            except Exception as error:
+                trouble = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                break
+            trouble = trial.changed() or _difference(found, wanted, 1e-6 if precision == "64-true" else 1e-2)
+            if not trouble:
+                return way
+            break
+    return Way(False, reads_batch_idx=reads_batch_idx, reason=trouble)
+
+
+class _Trial:
+    """Two clients of eight and five samples, two epochs in batches of three."""
+
+    def __init__(self, worker: VectorizedWorker, way: Way, precision: str):
+        from fedlit.trainers.vectorized import VectorizedWorker
+
+        config = replace(worker.config, precision=precision, limit_train_batches=None, gradient_clip_val=None)
+        module = copy.deepcopy(worker.module)
+        if precision == "64-true":
+            module.double()
+        self.worker = VectorizedWorker(config, module, worker.data, worker.measuring, way)
+        samples = np.resize(np.arange(min(len(worker.data.train), 13)), 13)
+        round = Round(0, 0, [0, 1], 2, "trial")
+        self.jobs = [Job(c, round, 3, 2, part) for c, part in enumerate((samples[:8], samples[8:]))]
+        self.asked: set[str] = set()
+
+    def result(self) -> dict[str, Tensor]:
+        """Weights, statistics, counters, losses and rates, and what was logged."""
+        worker = self.worker
+        start = worker.layout.read(worker.module)
+        place = torch.arange(2 * len(start.weights), device=worker.layout.device).view(2, -1)
+        noise = keyed_uniform(0, place, start.weights.dtype) - 0.5
+        begin = Model(start.weights + 0.01 * noise, start.statistics.expand(2, -1))
+        counters = {n: b.clone() for n, b in worker.module.named_buffers() if n in worker.layout.counters}
+        client = worker.client(self.jobs, counters, [{}, {}])
+        plain = Gradient(None, (), None, None, {})
+        if worker.way.stacked:
+            try:
+                fitted = client._as_a_stack(begin, plain, 0, 2)
+            finally:
+                self.asked |= getattr(worker.module._trainer, "asked", set())
+        else:
+            fitted = client._row_by_row(begin, plain, 0, 2)
+        logged = [[v for _, v in sorted(f.get("logged", {}).items())] for f in client.facts]
+        return client.counters | {
+            "weights": fitted.model.weights,
+            "statistics": fitted.model.statistics,
+            "loss": fitted.loss,
+            "lr": fitted.lr,
+            "logged": torch.tensor(logged, dtype=torch.float64),
+        }
+
+    def changed(self) -> str:
+        """An attribute that the stacked step changed on the module."""
+        names = self.worker.pristine.changed()
+        return f"the step changes {names[0]} of the module" if names else ""
+
+
+def _difference(found: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: float) -> str:
+    for name, right in wanted.items():
+        left = found[name].to(right.device).double()
+        if left.shape != right.shape and left.numel() != right.numel():
+            return f"its {name} differ"
+        if not torch.allclose(
+            left.reshape(right.shape), right.double(), rtol=tolerance, atol=tolerance, equal_nan=True
+        ):
+            return f"as a stack its {name} differ"
+    return ""

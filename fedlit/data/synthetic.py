@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -47,53 +48,71 @@ def synthetic(
     sizes = (
         generator("synthetic", seed, "sizes").lognormal(size_log_mean, size_log_std, sites).astype(np.int64) + min_size
     )
-    tests = np.maximum(1, np.round(test_fraction * sizes)).astype(np.int64) if test_fraction else np.zeros_like(sizes)
+    tests = np.clip(np.round(test_fraction * sizes), 1, sizes - 1).astype(np.int64) if test_fraction else 0 * sizes
     counts = {"train": sizes - tests, "test": tests}
-    inputs = {part: np.empty((n.sum(), FEATURES), np.float32) for part, n in counts.items()}
-    labels = {part: np.empty(n.sum(), np.int64) for part, n in counts.items()}
-    written = {"train": 0, "test": 0}
-    made = _Sites(seed, None if iid else (alpha, beta))
+    made = {
+        part: (np.empty((n.sum(), FEATURES), np.float32), np.empty(n.sum(), np.int64)) for part, n in counts.items()
+    }
+    ends = {part: np.concatenate([[0], np.cumsum(n)]) for part, n in counts.items()}
+    draws = {part: generator("synthetic", seed, "inputs", part) for part in counts}
+    rules = _Rules(seed, None if iid else (alpha, beta))
     for some in _blocks(sizes):
-        x, y = made.next(sizes[some])
-        place = _ascending(sizes[some])  # of a sample within its site
-        trains = place < np.repeat(counts["train"][some], sizes[some])
-        for part, chosen in (("train", np.flatnonzero(trains)), ("test", np.flatnonzero(~trains))):
-            to = slice(written[part], written[part] + len(chosen))
-            inputs[part][to], labels[part][to] = x[chosen], y[chosen]
-            written[part] = to.stop
-    train, test = (TensorSamples(*map(torch.from_numpy, (inputs[p], labels[p]))) for p in counts)
+        rule = rules.next(some.stop - some.start)
+        for part, n in counts.items():
+            x, y = (t[ends[part][some.start] : ends[part][some.stop]] for t in made[part])
+            draws[part].standard_normal(out=x, dtype=np.float32)
+            y[:] = rule.label(x, n[some])
+    train, test = (TensorSamples(*map(torch.from_numpy, made[part])) for part in counts)
     owners = {part: np.repeat(np.arange(sites), n) for part, n in counts.items()}
     return DataSource("synthetic", train, test, CLASSES, (FEATURES,), owners["train"], owners["test"])
 
 
-class _Sites:
-    """Makes the samples of one site after the other, several at a time; each kind of draw has a stream of its own."""
+@dataclass
+class _Rule:
+    """How some sites, one after the other, move their inputs and label them; S is 1 where all have one rule."""
+
+    weight: np.ndarray  # (S, FEATURES, CLASSES)
+    bias: np.ndarray  # (S, CLASSES)
+    centre: np.ndarray  # (S, FEATURES)
+
+    def label(self, x: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        """Make inputs of standard normal numbers (n, FEATURES), in place; their classes (n,).
+
+        Args:
+            sizes: how many of them each site has, one after the other.
+        """
+        x *= np.sqrt(np.arange(1, FEATURES + 1) ** -1.2).astype(np.float32)
+        if len(self.weight) == 1:
+            sizes = np.array([len(x)])
+        if self.centre.any():
+            x += np.repeat(self.centre, sizes, axis=0)
+        return (_each_by_its_own(x, self.weight, sizes) + np.repeat(self.bias, sizes, axis=0)).argmax(1)
+
+
+class _Rules:
+    """The rules of the sites in their order, some at a time."""
 
     def __init__(self, seed: int, skew: tuple[float, float] | None):
-        """`skew`: (alpha, beta); None gives all sites one rule and one centre."""
+        """`skew`: (alpha, beta); None gives all sites one rule."""
         self.skew = skew
-        shared = generator("synthetic", seed, "rule")
-        self.rule = (
-            shared.standard_normal((1, FEATURES, CLASSES), np.float32),
-            shared.standard_normal(CLASSES, np.float32),
-        )
-        self.means, self.entries, self.draws = (
-            generator("synthetic", seed, name) for name in ("means", "rules", "inputs")
-        )
-        self.deviation = np.sqrt(np.arange(1, FEATURES + 1) ** -1.2).astype(np.float32)
+        self.means, self.entries = generator("synthetic", seed, "means"), generator("synthetic", seed, "rules")
+        self.shared = self._rules(generator("synthetic", seed, "rule"), 1)
 
-    def next(self, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs (n, FEATURES) float32 and classes (n,) of the next sites, (S,) samples each."""
-        x = self.draws.standard_normal((sizes.sum(), FEATURES), np.float32)
-        x *= self.deviation
+    def next(self, sites: int) -> _Rule:
         if self.skew is None:
-            return x, (x @ self.rule[0][0] + self.rule[1]).argmax(1)
-        u, shift = (self.means.standard_normal((len(sizes), 2)) * self.skew).astype(np.float32).T
-        entries = self.entries.standard_normal((len(sizes), FEATURES * CLASSES + CLASSES + FEATURES), np.float32)
-        weight, bias, centre = np.split(entries, [FEATURES * CLASSES, FEATURES * CLASSES + CLASSES], axis=1)
-        weight, bias = (weight + u[:, None]).reshape(-1, FEATURES, CLASSES), bias + u[:, None]
-        x += np.repeat(centre + shift[:, None], sizes, axis=0)
-        return x, (_each_by_its_own(x, weight, sizes) + np.repeat(bias, sizes, axis=0)).argmax(1)
+            return _Rule(self.shared.weight, self.shared.bias, np.zeros_like(self.shared.centre))
+        u, shift = (self.means.standard_normal((sites, 2)) * self.skew).astype(np.float32).T
+        own = self._rules(self.entries, sites)
+        own.weight += u[:, None, None]
+        own.bias += u[:, None]
+        own.centre += shift[:, None]
+        return own
+
+    @staticmethod
+    def _rules(rng: np.random.Generator, sites: int) -> _Rule:
+        numbers = rng.standard_normal((sites, (FEATURES + 1) * CLASSES + FEATURES), np.float32)
+        weight, bias, centre = np.split(numbers, [FEATURES * CLASSES, (FEATURES + 1) * CLASSES], axis=1)
+        return _Rule(weight.reshape(-1, FEATURES, CLASSES), bias, centre)
 
 
 def _each_by_its_own(x: np.ndarray, weight: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -101,6 +120,8 @@ def _each_by_its_own(x: np.ndarray, weight: np.ndarray, sizes: np.ndarray) -> np
 
     Sites of one size go together: as many products as there are sizes, not as there are sites.
     """
+    if len(sizes) == 1:
+        return x @ weight[0]
     scores = np.empty((len(x), CLASSES), np.float32)
     starts = np.cumsum(sizes) - sizes
     for size in np.unique(sizes):
@@ -119,8 +140,3 @@ def _blocks(sizes: np.ndarray) -> Iterator[slice]:
         end = max(begin + 1, int(np.searchsorted(cost, done + _NUMBERS)))
         yield slice(begin, end)
         begin = end
-
-
-def _ascending(sizes: np.ndarray) -> np.ndarray:
-    """0 to size - 1 for each size, one after the other."""
-    return np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)

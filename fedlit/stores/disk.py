@@ -65,7 +65,10 @@ class DiskStore(Store):
             raise InputError(f"{self.path} is not there, and with it the clients' states; put it back, or start anew.")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = sqlite3.connect(self.path, isolation_level=None)  # transactions are begun in words
-        self._file.executescript(_SETTINGS + _TABLES)
+        try:
+            self._file.executescript(_SETTINGS + _TABLES)
+        except sqlite3.DatabaseError as error:  # damaged, no such file at all, or open in another program
+            raise InputError(f"{self.path} cannot be used ({error}); put the run's own there, and close it.") from None
         if saved and self._id() != saved["id"]:
             raise InputError(f"{self.path} holds the clients' states of another run; put this run's own there.")
         with self._transaction() as do:
@@ -128,6 +131,7 @@ class DiskStore(Store):
             try:
                 yield cursor
             except BaseException:
-                cursor.execute("ROLLBACK")
+                if self._open().in_transaction:  # a full disk has ended it already
+                    cursor.execute("ROLLBACK")
                 raise
             cursor.execute("COMMIT")

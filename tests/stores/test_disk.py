@@ -99,6 +99,12 @@ def test_states_of_another_run_or_none_are_refused(tmp_path: Path) -> None:
         opened(tmp_path / "third", 0, saved)
 
 
+def test_a_file_that_is_none_or_open_elsewhere_is_said(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_text("no database, and long enough to be asked for one " * 100)
+    with pytest.raises(InputError, match=r"clients.sqlite cannot be used \(file is not a database\); put .*\."):
+        opened(tmp_path)
+
+
 def test_a_checkpoint_costs_what_was_put_since_the_last(tmp_path: Path) -> None:
     """Counted in steps of SQLite's machine, which do not depend on the clock."""
 

@@ -97,9 +97,10 @@ STREAMING = """
         record.sent(wire)
         record.message(wire, examples)
         mean.add([client], wire, examples)
-    (found,) = mean.finish()["delta"].weights.unique().tolist()
+    found = mean.finish()["delta"].weights
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(found, (peak - before) * 1024 / (4 * P))
+    assert found.min() == found.max()
+    print(float(found[0]), (peak - before) * 1024 / (4 * P))
 """
 
 

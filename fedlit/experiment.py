@@ -34,6 +34,7 @@ from fedlit.settings.classes import build
 from fedlit.settings.saved import saved_files
 from fedlit.settings.words import explicitly_set
 from fedlit.state import FederationState
+from fedlit.stores import Store
 from fedlit.tracking import About, Logger, Loggers, MetricsFile
 from fedlit.tracking.figures import Figures
 from fedlit.tracking.logger import SHOWN_CLIENTS
@@ -92,7 +93,8 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         keep = config.checkpoint
         files = saved_files(config, overrides)
         checkpoints = Checkpoints(folder, files, keep.every, keep.keep, {"threads": threads})
-        store = build(config.store, "store")
+        store: Store = build(config.store, "store")
+        store.open(checkpoints.folder, layout.device)
         state = checkpoints.load(store)
         if state is None:
             server = aggregator.server_state(start, torch.Generator().manual_seed(seed_number(config.seed, "server")))
@@ -129,6 +131,7 @@ def _rounds(
             loggers.finish(summary)
     finally:
         loggers.close()
+        state.clients.close()
     if stopped:
         shown = os.path.relpath(folder)
         print(f"stopped after round {state.round}; go on with: python -m fedlit.run resume={shown}", flush=True)

@@ -169,7 +169,7 @@ def tensors(run: Running) -> dict[str, Tensor]:
     gather("server", run.state.server)
     gather("counters", run.state.counters)
     for client in range(4):
-        gather(f"client {client}", run.state.clients.get(client) or {})
+        gather(f"client {client}", run.state.clients.get([client])[0] or {})
     for number, row in enumerate(run.rows, 1):
         kept = {k: v for k, v in row.items() if not k.startswith(("time/", "comm/"))}
         found[f"round {number}"] = torch.tensor([kept[k] for k in sorted(kept)], dtype=torch.float64)

@@ -43,15 +43,16 @@ log = logging.getLogger(__name__)
 class VectorizedTrainer(ModuleTrainer):
     """Clients of a chunk are one stack; where a module cannot be stacked, row by row, with the same numbers."""
 
-    chunk: int = 64  # clients trained together at most
+    chunk: int | None = None  # clients trained together at most; None: 64, and fewer of a model above a million weights
     stack: Literal["auto", "always", "never"] = "auto"
 
     def worker(self, module: pl.LightningModule, data: JobData, measure: Measure) -> VectorizedWorker:
         return VectorizedWorker(self, module, data, measure)
 
-    def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
+    def chunks(self, jobs: Sequence[Job], weights: int) -> Iterator[slice]:
         """Chunks of nearly equal size."""
-        count = -(-len(jobs) // self.chunk)
+        most = self.chunk or max(1, min(64, 64_000_000 // weights))
+        count = -(-len(jobs) // most)
         edges = [round(i * len(jobs) / count) for i in range(count + 1)] if count else []
         return (slice(a, b) for a, b in pairwise(edges))
 

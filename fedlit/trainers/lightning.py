@@ -145,7 +145,7 @@ class LightningClient(ChunkClient):
             callback = FitCallback(
                 module, worker.layout, worker.habits, gradient, key, worker.formatted, kept, self.after_epoch
             )
-            if not hasattr(module, "round"):
+            if worker.gives_round:
                 module.round = job.round.number  # type: ignore[assignment]
             try:
                 with own_generators(key):

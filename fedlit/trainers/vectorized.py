@@ -168,7 +168,7 @@ class StackedClient(ChunkClient):
 
     def _as_a_stack(self, model: Model, gradient: Gradient, call: int, epochs: int) -> Fitted:
         worker = self.worker
-        if not hasattr(worker.module, "round"):
+        if worker.gives_round:
             worker.module.round = self.round.number  # type: ignore[assignment]
         keys = self._keys("step", call) if worker.habits.keyed else None
         fit = StackedFit(worker, model, self.start_counters, gradient, self.order, keys, epochs)
@@ -225,7 +225,7 @@ class StackedClient(ChunkClient):
         cut = [job.batches(call, e, worker.has_batch_norm)[: self.order.counts[r]] for e in range(epochs)]
         key = job.key("step", call)
         worker.loader.load(cut, job.client, [job.key("batch", call, e) for e in range(epochs)])
-        if not hasattr(worker.module, "round"):
+        if worker.gives_round:
             worker.module.round = job.round.number  # type: ignore[assignment]
         wanted = gradient.row(r, k)
 

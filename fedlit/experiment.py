@@ -98,7 +98,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         checkpoints = Checkpoints(folder, files, keep.every, keep.keep, {"threads": threads})
         store: Store = build(config.store, "store")
         store.open(checkpoints.folder, layout.device)
-        state = checkpoints.load(store)
+        state = checkpoints.load(store, layout.device)
         if state is None:
             server = aggregator.server_state(start, torch.Generator().manual_seed(seed_number(config.seed, "server")))
             state = FederationState(0, server, store, start_counters)
@@ -221,11 +221,12 @@ def _about(
         table = histogram(clients.train, labels, data.classes, clients=slice(0, shown))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     size = sum(s.numel() for s in layout.weights.values())
+    rounds = _count(config.rounds, "round")
     facts = {
         "data": f"{data.name}, {len(data.train)} training and {len(data.test)} test samples",
         "clients": f"{len(clients)}, {_name(config.partition)}, shards of {_range(clients.train.sizes)} samples",
         "model": f"{type(module).__name__}, {size:,} trained parameters",
-        "aggregator": f"{_name(config.aggregator)}, {_count(config.rounds, 'round')} of {_count(config.local_epochs, 'local epoch')}",
+        "aggregator": f"{_name(config.aggregator)}, {rounds} of {_count(config.local_epochs, 'local epoch')}",
         "folder": os.path.relpath(folder),
     }
     name = str(config.name) if config.name is not None else folder.name

@@ -78,7 +78,9 @@ class StackedFit:
         self.worker, self.layout, self.gradient, self.order, self.keys = worker, worker.layout, gradient, order, keys
         self.weights = model.weights.expand(k, -1).clone()
         statistics = self.layout.pieces(model.statistics.expand(k, -1), self.layout.statistics)
-        every = statistics | {n: counters[n].expand(k, *counters[n].shape) for n in self.layout.counters}
+        every = statistics | {
+            n: counters[n].to(self.weights.device).expand(k, *counters[n].shape) for n in self.layout.counters
+        }
         # contiguous each: vmap's batch norm loses what it writes into a strided view
         self.buffers = {n: b.clone(memory_format=torch.contiguous_format) for n, b in every.items()}
         self.using = [v.expand(k, *v.shape[v.dim() > 1 :]) for v in gradient.using]

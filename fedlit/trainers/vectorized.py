@@ -44,15 +44,16 @@ log = logging.getLogger(__name__)
 class VectorizedTrainer(ModuleTrainer):
     """Clients of a chunk are one stack; where a module cannot be stacked, row by row, with the same numbers."""
 
-    chunk: int = 64  # clients trained together at most
+    chunk: int | None = None  # clients trained together at most; None: 64, and fewer of a model above a million weights
     stack: Literal["auto", "always", "never"] = "auto"
 
     def worker(self, module: pl.LightningModule, data: JobData, measure: Measure) -> VectorizedWorker:
         return VectorizedWorker(self, module, data, measure)
 
-    def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
+    def chunks(self, jobs: Sequence[Job], weights: int) -> Iterator[slice]:
         """Chunks of nearly equal size."""
-        count = -(-len(jobs) // self.chunk)
+        most = self.chunk or max(1, min(64, 64_000_000 // weights))
+        count = -(-len(jobs) // most)
         edges = [round(i * len(jobs) / count) for i in range(count + 1)] if count else []
         return (slice(a, b) for a, b in pairwise(edges))
 
@@ -177,7 +178,7 @@ class StackedClient(ChunkClient):
 
     def _as_a_stack(self, model: Model, gradient: Gradient, call: int, epochs: int) -> Fitted:
         worker = self.worker
-        if not hasattr(worker.module, "round"):
+        if worker.gives_round:
             worker.module.round = self.round.number  # type: ignore[assignment]
         keys = self._keys("step", call) if worker.habits.keyed else None
         fit = StackedFit(worker, model, self.start_counters, gradient, self.order, keys, epochs)
@@ -246,7 +247,7 @@ class StackedClient(ChunkClient):
         cut = [job.batches(call, e, worker.has_batch_norm)[: self.order.counts[r]] for e in range(epochs)]
         key = job.key("step", call)
         worker.loader.load(cut, job.client, [job.key("batch", call, e) for e in range(epochs)])
-        if not hasattr(worker.module, "round"):
+        if worker.gives_round:
             worker.module.round = job.round.number  # type: ignore[assignment]
         wanted = gradient.row(r, k)
 

@@ -52,7 +52,7 @@ class Pristine:
         def one(value: Any) -> Any:
             if isinstance(value, _PLAIN):
                 return value
-            if not value and type(value) in (dict, OrderedDict):  # most of what a module has: no hooks
+            if type(value) in (dict, OrderedDict) and not value:  # most of what a module has: no hooks
                 return type(value)()
             try:
                 return copy.deepcopy(value, memo)
@@ -111,7 +111,8 @@ def _differ(before: Any, now: Any, deep: int = 4) -> bool:
     for kind, state in _GENERATORS.items():
         if isinstance(now, kind):
             return repr(state(before)) != repr(state(now))
-    if deep and isinstance(getattr(now, "__dict__", None), dict) and not isinstance(now, nn.Module):
+    own_copy = hasattr(type(now), "__setstate__") or isinstance(now, nn.Module)  # its copy may hold other attributes
+    if deep and not own_copy and isinstance(getattr(now, "__dict__", None), dict):
         return _differ(vars(before), vars(now), deep - 1)
     return False
 

@@ -64,8 +64,8 @@ class StepLog:
         for name, value in values.items():
             _, on_step, on_epoch, own_size = self.now[name]
             if name not in self.entries:
-                zeros = [torch.zeros(self.clients, dtype=value.dtype, device=value.device) for _ in range(4)]
-                self.entries[name] = _Entry(on_step, on_epoch, *zeros, seen=zeros[0].bool())
+                last, total, weight, mean = value.new_zeros(4, self.clients)
+                self.entries[name] = _Entry(on_step, on_epoch, last, total, weight, mean, seen=last.bool())
             entry, weight = self.entries[name], own_size or batch_size
             entry.last[rows] = value
             entry.seen[rows] = True

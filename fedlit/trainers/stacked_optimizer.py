@@ -254,8 +254,9 @@ class _AsItIs(StackedOptimizer):
                 shell.state[p] = kept | copy.deepcopy(self._scalars(run.start, int(at[0]), count))
         options = [dict(g) for g in shell.param_groups]
         type(shell).step(shell)
-        if any(g.keys() != o.keys() or any(g[k] is not o[k] for k in o) for g, o in zip(shell.param_groups, options, strict=True)):
-            raise TypeError("the optimiser keeps something in its groups")
+        for group, before in zip(shell.param_groups, options, strict=True):
+            if group.keys() != before.keys() or any(group[k] is not v for k, v in before.items()):
+                raise TypeError("the optimiser keeps something in its groups")
         if self._attributes() != self._own:
             raise TypeError("the optimiser keeps something on itself")
         for p, (_, run) in zip(params, runs.cuts, strict=True):

@@ -1,9 +1,10 @@
-"""Modules of every kind: stacked, row by row or refused as docs/any_module.md lists them, and none silently different."""
+"""Modules of every kind: stacked, row by row or refused as docs/any_module.md says; none silently different."""
 
 from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -15,7 +16,7 @@ from torch import Tensor
 from fedlit.client import Fitted
 from fedlit.data import Samples
 from fedlit.errors import InputError
-from fedlit.model_vectors import Model, each
+from fedlit.model_vectors import each
 from fedlit.modules.measure import Measure
 from fedlit.modules.pristine import counters
 from fedlit.round import Round
@@ -30,6 +31,9 @@ from tests.trainers.forty.steps import BATCHES, DRAWS, FACTS, FLOW, LOGS, STATE
 
 CASES = LAYERS | OPTIMIZERS | SCHEDULERS | BATCHES | FACTS | DRAWS | STATE | FLOW | LOGS | ONLY_TRAINER
 SHARDS = (10, 7, 4)  # three batches, two, and one
+
+
+WRITTEN = (Path(__file__).parents[2] / "docs/any_module.md").read_text(encoding="utf-8")
 
 
 def jobs(number: int, epochs: int = 2) -> list[Job]:
@@ -92,6 +96,14 @@ def assert_same(found: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: 
         torch.testing.assert_close(
             found[name], value, rtol=tolerance, atol=tolerance, equal_nan=True, msg=lambda m, n=name: f"{n}: {m}"
         )
+
+
+def test_the_page_lists_them_all() -> None:
+    """docs/any_module.md has a row a way in each table: the names, parted by semicolons."""
+    listed = set()
+    for way, names in re.findall(r"^\| (stacked|row by row|refused) \| (.*?) \|$", WRITTEN, re.MULTILINE):
+        listed |= {(name.strip(), way) for name in names.split(";")}
+    assert listed == {(name, case.way) for name, case in CASES.items()}
 
 
 @pytest.mark.parametrize("name", CASES)

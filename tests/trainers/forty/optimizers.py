@@ -9,7 +9,7 @@ import torch
 from torch import nn, optim
 from torch.optim import lr_scheduler as schedules
 
-from tests.trainers.forty.case import Case, Plain, layer, looped, mlp, optimizer, vectors
+from tests.trainers.forty.case import Case, Plain, looped, optimizer, vectors
 
 
 class Lamb(optim.Optimizer):
@@ -76,7 +76,12 @@ def groups(params: list[nn.Parameter]) -> Any:
 
 def nudged(params: Any) -> Any:
     made = sgd(params)
-    made.register_step_post_hook(lambda o, args, options: [p.data.mul_(0.99) for p in o.param_groups[0]["params"]] and None)
+
+    def shrink(optimizer: Any, args: Any, options: Any) -> None:
+        for p in optimizer.param_groups[0]["params"]:
+            p.data.mul_(0.99)
+
+    made.register_step_post_hook(shrink)
     return made
 
 
@@ -112,7 +117,7 @@ OPTIMIZERS: dict[str, Case] = {
 }
 
 
-# --- schedulers ------------------------------------------------------------------------------------------------------
+# --- schedulers ----------
 class Scheduled(Plain):
     def __init__(self, made: Callable[[Any, Any], Any]):
         super().__init__()

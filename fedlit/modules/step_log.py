@@ -27,6 +27,7 @@ class _Entry:
 @dataclass
 class StepLog:
     clients: int
+    device: torch.device | str = "cpu"
     entries: dict[str, _Entry] = field(default_factory=dict)
     now: dict[str, tuple[Any, bool, bool, int | None]] = field(default_factory=dict)  # of the step that runs
 
@@ -62,6 +63,7 @@ class StepLog:
     def add(self, rows: slice | Tensor, values: dict[str, Tensor], batch_size: int) -> None:
         """A step of these clients: `values` (n,)."""
         for name, value in values.items():
+            value = value.to(self.device)
             _, on_step, on_epoch, own_size = self.now[name]
             if name not in self.entries:
                 last, total, weight, mean = value.new_zeros(4, self.clients)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,23 +44,20 @@ class Gradient:
         )
 
 
-class OneStep(Step):
-    """A Step of one client."""
+class BatchStep(Step):
+    """A Step over a batch whose samples lie along `axis`: 0 for one client, 1 for a stack."""
 
-    def __init__(
-        self, at: StepAt, batch: Any, batch_idx: int, draws: KeyedDraws, lr: Tensor, context: Callable[[], Any]
-    ):
-        self.at, self.batch, self.batch_idx = at, batch, batch_idx
-        self.draws, self.lr, self.context = draws, lr, context
+    axis: int
 
+    def __init__(self, batch: Any, batch_idx: int, lr: Tensor):
+        self.batch, self.batch_idx, self.lr = batch, batch_idx, lr
+
+    @abstractmethod
     def _at(self, what: str, weights: Tensor, batch: Any) -> Tensor:
-        spare = {n: b.clone() for n, b in self.at.module.named_buffers()}
-        with self.context(), _unlogged(self.at.module):
-            tensors = self.at.layout.pieces(weights[0]) | spare
-            return self.at.swapped(tensors, what, batch, self.batch_idx, self.draws)[None]
+        """What `StepAt.swapped` gives for clients (K, P)."""
 
     def loss(self, weights: Tensor, part: tuple[int, int] = (0, 1)) -> Tensor:
-        return self._at("loss", weights, part_of(self.batch, part, 0))
+        return self._at("loss", weights, part_of(self.batch, part, self.axis))
 
     def features(self, weights: Tensor) -> Tensor:
         return self._at("features", weights, self.batch)
@@ -69,7 +67,24 @@ class OneStep(Step):
 
     @property
     def targets(self) -> Tensor:
-        return targets_of(self.batch)[None]
+        found = targets_of(self.batch)
+        return found if self.axis else found[None]
+
+
+class OneStep(BatchStep):
+    axis = 0
+
+    def __init__(
+        self, at: StepAt, batch: Any, batch_idx: int, draws: KeyedDraws, lr: Tensor, context: Callable[[], Any]
+    ):
+        super().__init__(batch, batch_idx, lr)
+        self.at, self.draws, self.context = at, draws, context
+
+    def _at(self, what: str, weights: Tensor, batch: Any) -> Tensor:
+        spare = {n: b.clone() for n, b in self.at.module.named_buffers()}
+        with self.context(), _unlogged(self.at.module):
+            tensors = self.at.layout.pieces(weights[0]) | spare
+            return self.at.swapped(tensors, what, batch, self.batch_idx, self.draws)[None]
 
 
 @contextmanager

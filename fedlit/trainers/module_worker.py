@@ -185,8 +185,9 @@ class ModuleWorker(Worker):
     def ready(self, batch: Any, index: Tensor, whose: Tensor, stage: Stage) -> Any:
         """A batch of evaluation as the module gets it: with the clients' shift, on the device, in the precision."""
         if self.data.transform is not None:
-            nothing = torch.zeros_like(index)
-            batch = self.data.transform(batch, index, whose, stage, nothing)
+            batch = self.trainer.strategy.batch_to_device(batch, self.device)
+            index, whose = index.to(self.device), whose.to(self.device)
+            batch = self.data.transform(batch, index, whose, stage, torch.zeros_like(index))
         return self.on_device(batch)
 
     def on_device(self, batch: Any, there: bool = False) -> Any:

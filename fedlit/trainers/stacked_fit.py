@@ -11,14 +11,13 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from fedlit import interrupts
-from fedlit.client import Step
 from fedlit.model_vectors import Model
 from fedlit.modules.stacked_call import StackedCall
 from fedlit.modules.stand_in import DiffersByClient, StandIn, configured, step_schedulers
 from fedlit.modules.step_log import StepLog
-from fedlit.modules.users_step import part_of, samples_in, targets_of
+from fedlit.modules.users_step import samples_in
 from fedlit.trainers.batch_order import BatchOrder, Cut
-from fedlit.trainers.gradient import Gradient, learning_rates
+from fedlit.trainers.gradient import BatchStep, Gradient, learning_rates
 from fedlit.trainers.job import Order
 from fedlit.trainers.stacked_optimizer import Rows, Runs, stacked_optimizer
 
@@ -26,12 +25,14 @@ if TYPE_CHECKING:
     from fedlit.trainers.vectorized import VectorizedWorker
 
 
-class StackedStep(Step):
-    """A Step of some rows of a stack."""
+class StackedStep(BatchStep):
+    """Of some rows of a stack."""
+
+    axis = 1
 
     def __init__(self, fit: StackedFit, rows: Rows, batch: Any, batch_idx: int, buffers: dict[str, Tensor], lr: Tensor):
-        self.fit, self.rows, self.batch, self.batch_idx = fit, rows, batch, batch_idx
-        self.buffers, self.lr = buffers, lr
+        super().__init__(batch, batch_idx, lr)
+        self.fit, self.rows, self.buffers = fit, rows, buffers
 
     def _at(self, what: str, weights: Tensor, batch: Any) -> Tensor:
         fit = self.fit
@@ -40,19 +41,6 @@ class StackedStep(Step):
         value, _, _ = fit.call(what, pieces, spare, batch, self.batch_idx, *fit.draws(self.rows), twice=True)
         fit.log.now.clear()
         return value
-
-    def loss(self, weights: Tensor, part: tuple[int, int] = (0, 1)) -> Tensor:
-        return self._at("loss", weights, part_of(self.batch, part, 1))
-
-    def features(self, weights: Tensor) -> Tensor:
-        return self._at("features", weights, self.batch)
-
-    def outputs(self, weights: Tensor) -> Tensor:
-        return self._at("outputs", weights, self.batch)
-
-    @property
-    def targets(self) -> Tensor:
-        return targets_of(self.batch)
 
 
 class StackedFit:
@@ -86,7 +74,7 @@ class StackedFit:
         self.using = [v.expand(k, *v.shape[v.dim() > 1 :]) for v in gradient.using]
         self.beside = {n: v.expand(k, *v.shape[v.dim() > 1 :]).clone() for n, v in gradient.beside.items()}
         self.only = None if gradient.only is None else gradient.only.weights.expand(k, -1)
-        self.log = StepLog(k)
+        self.log = StepLog(k, self.weights.device)
         self.trainer = StandIn(epochs, self.log.log)
         self.trainer.attach(worker.module)
         self.call = StackedCall(worker.module, worker.layout, worker.habits.keyed, worker.mended)

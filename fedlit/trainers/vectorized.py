@@ -347,6 +347,8 @@ class _Batches:
             batch = pytree.tree_map(lambda *t: torch.stack(t), *each_row)
         if self.data.transform is not None and keys is not None:
             device = self.numbers.device
+            if not self.data.train.in_memory:
+                batch = self.client.worker.trainer.strategy.batch_to_device(batch, device)
             index, rows = torch.from_numpy(cut.index).to(device), self.numbers[cut.rows]
             batch = self.data.transform(batch, index, rows, "train", torch.from_numpy(keys).to(device)[:, None])
         return self.client.worker.on_device(batch, there=self.data.train.in_memory)

@@ -146,7 +146,7 @@ def seed_everything(seed: int) -> None:
 def generators() -> tuple[Any, ...]:
     """Where the global generators stand."""
     _, words, *place = np.random.get_state()
-    return torch.get_rng_state().numpy().tobytes(), words.tobytes(), place, random.getstate()  # type: ignore[union-attr]
+    return torch.get_rng_state().numpy().tobytes(), np.asarray(words).tobytes(), place, random.getstate()
 
 
 @contextmanager

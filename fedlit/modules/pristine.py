@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._C._functorch import is_batchedtensor
+from torch.nn.modules.module import _WrappedHook
 
 from fedlit.modules.derived import derived_attributes
 
@@ -52,7 +53,7 @@ class Pristine:
         def one(value: Any) -> Any:
             if isinstance(value, _PLAIN):
                 return value
-            if not value and type(value) in (dict, OrderedDict):  # most of what a module has: no hooks
+            if type(value) in (dict, OrderedDict) and not value:  # most of what a module has: no hooks
                 return type(value)()
             try:
                 return copy.deepcopy(value, memo)
@@ -86,7 +87,7 @@ class Pristine:
             for module, attributes in self._attributes
             for name in {**attributes, **self._rest(module)}
             if name not in _OWN and (names[id(module)], name) not in derived
-            if _differ(attributes.get(name, _NONE), vars(module).get(name, _NONE))
+            if differ(attributes.get(name, _NONE), vars(module).get(name, _NONE))
         ]
         found += [f"{type(m).__name__}.{n}" for m, n in self._empty if m._buffers[n] is not None]
         parameters = {id(p): n for n, p in self.module.named_parameters()}
@@ -94,16 +95,18 @@ class Pristine:
         return found + [f"requires_grad of {parameters[id(p)]}" for p, f in self._requires_grad if p.requires_grad != f]
 
 
-def _differ(before: Any, now: Any, deep: int = 4) -> bool:
+def differ(before: Any, now: Any, deep: int = 4) -> bool:
     """Cautious: what cannot be compared is as it was, unless it is another kind of thing."""
     if type(before) is not type(now):
         return True
     if isinstance(now, Tensor):
         return before.shape != now.shape or is_batchedtensor(now) or not torch.equal(before, now)
+    if isinstance(now, _WrappedHook):  # a copy of one has fewer attributes
+        return differ(before.hook, now.hook, deep)
     if isinstance(now, dict):
-        return before.keys() != now.keys() or any(_differ(before[k], v, deep) for k, v in now.items())
+        return before.keys() != now.keys() or any(differ(before[k], v, deep) for k, v in now.items())
     if isinstance(now, list | tuple | deque):
-        return len(before) != len(now) or any(_differ(a, b, deep) for a, b in zip(before, now, strict=True))
+        return len(before) != len(now) or any(differ(a, b, deep) for a, b in zip(before, now, strict=True))
     if isinstance(now, np.ndarray):
         return not np.array_equal(before, now)
     if isinstance(now, (*_PLAIN, set, frozenset)):
@@ -112,7 +115,7 @@ def _differ(before: Any, now: Any, deep: int = 4) -> bool:
         if isinstance(now, kind):
             return repr(state(before)) != repr(state(now))
     if deep and isinstance(getattr(now, "__dict__", None), dict) and not isinstance(now, nn.Module):
-        return _differ(vars(before), vars(now), deep - 1)
+        return differ(vars(before), vars(now), deep - 1)
     return False
 
 

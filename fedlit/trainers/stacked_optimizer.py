@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW
 
+from fedlit.modules.pristine import differ
+
 Rows = slice | Tensor
 _FREE = ("params", "lr", "initial_lr", "max_lr", "min_lr", "foreach", "fused", "capturable", "differentiable")
 
@@ -223,7 +225,7 @@ class _AsItIs(StackedOptimizer):
         super().__init__(rates, clients)
         self.shell = copy.copy(rates.made[0])
         self.shell.__dict__.pop("step", None)  # a scheduler's wrapping
-        self._own = self._attributes()
+        self._own = copy.deepcopy(self._attributes())
         self.state: dict[int, dict[str, Tensor]] = {}  # by run: key -> (K, run)
         self.scalars: dict[tuple[int, int], dict[str, Any]] = {}  # by run and count: what depends on the count alone
         self.by_row: dict[int, list[dict[str, Any]]] = {}  # the same with a scheduler: by run, a row each
@@ -254,10 +256,7 @@ class _AsItIs(StackedOptimizer):
                 shell.state[p] = kept | copy.deepcopy(self._scalars(run.start, int(at[0]), count))
         options = [dict(g) for g in shell.param_groups]
         type(shell).step(shell)
-        if any(g.keys() != o.keys() or any(g[k] is not o[k] for k in o) for g, o in zip(shell.param_groups, options, strict=True)):
-            raise TypeError("the optimiser keeps something in its groups")
-        if self._attributes() != self._own:
-            raise TypeError("the optimiser keeps something on itself")
+        self._kept_nothing(options)
         for p, (_, run) in zip(params, runs.cuts, strict=True):
             left: dict[str, Any] = {}
             for key, value in shell.state[p].items():
@@ -270,9 +269,20 @@ class _AsItIs(StackedOptimizer):
                 whole[key][rows] = value
             self._keep_scalars(run.start, at, count + 1, left)
 
+    def _kept_nothing(self, options: list[dict[str, Any]]) -> None:
+        """What the optimiser keeps outside its state is one for all rows.
+
+        Args:
+            options: the groups before the step.
+        """
+        for before, now in zip(options, self.shell.param_groups, strict=True):
+            if before.keys() != now.keys() or any(now[k] is not before[k] for k in before):
+                raise TypeError("the optimiser keeps something in its groups")
+        if differ(self._own, self._attributes()):
+            raise TypeError("the optimiser keeps something on itself")
+
     def _attributes(self) -> dict[str, Any]:
-        """Plain attributes of the optimiser: what it would keep there is one for all rows."""
-        return {n: v for n, v in vars(self.shell).items() if isinstance(v, int | float | str)}
+        return {n: v for n, v in vars(self.shell).items() if n not in ("state", "param_groups")}
 
     def _scalars(self, place: int, row: int, count: int) -> dict[str, Any]:
         if len(self.rates.made) == 1:

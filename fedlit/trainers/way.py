@@ -246,13 +246,14 @@ class _Trial:
             for facts in client.facts
             for name, value in facts.get("logged", {}).items()
         }
-        return logged | client.counters | {
+        found = {
             "moves": fitted.model.weights - begin.weights,
             "weights": fitted.model.weights,
             "statistics": fitted.model.statistics,
             "loss": fitted.loss,
             "lr": fitted.lr,
         }
+        return found | client.counters | logged
 
     def changed(self) -> str:
         """An attribute that the stacked step changed on the module."""

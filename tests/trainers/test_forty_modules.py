@@ -1,4 +1,4 @@
-"""Modules of every kind: stacked, row by row or refused as docs/any_module.md lists them, and none silently different."""
+"""Modules of every kind go the way that docs/any_module.md lists, and none is silently different."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from fedlit.client import Fitted
 from fedlit.data import Samples
 from fedlit.errors import InputError
-from fedlit.model_vectors import Model, each
+from fedlit.model_vectors import each
 from fedlit.modules.measure import Measure
 from fedlit.modules.pristine import counters
 from fedlit.round import Round

@@ -10,7 +10,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from tests.trainers.forty.case import CLASSES, LETTERS, WIDTH, Case, Plain, images, layer, looped, mlp, signals, text, vectors
+from tests.trainers.forty.case import (
+    CLASSES,
+    LETTERS,
+    WIDTH,
+    Case,
+    Plain,
+    images,
+    layer,
+    looped,
+    mlp,
+    signals,
+    text,
+    vectors,
+)
 
 
 class Flow(nn.Module):

@@ -9,7 +9,7 @@ import torch
 from torch import nn, optim
 from torch.optim import lr_scheduler as schedules
 
-from tests.trainers.forty.case import Case, Plain, layer, looped, mlp, optimizer, vectors
+from tests.trainers.forty.case import Case, Plain, looped, optimizer, vectors
 
 
 class Lamb(optim.Optimizer):
@@ -75,8 +75,12 @@ def groups(params: list[nn.Parameter]) -> Any:
 
 
 def nudged(params: Any) -> Any:
+    def shrink(made: Any, args: Any, options: Any) -> None:
+        for p in made.param_groups[0]["params"]:
+            p.data.mul_(0.99)
+
     made = sgd(params)
-    made.register_step_post_hook(lambda o, args, options: [p.data.mul_(0.99) for p in o.param_groups[0]["params"]] and None)
+    made.register_step_post_hook(shrink)
     return made
 
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from tests.trainers.forty.case import CLASSES, Case, Plain, loaded, looped, loss_of, mlp, step, vectors
 
-# --- batches -----------------------------------------------------------------------------------------------------------
+# --- batches --------------------------------------------------------------------------------------------------------
 dicts = loaded(lambda x, y, i: {"x": x, "y": y})
 nested = loaded(lambda x, y, i: {"in": [x, {"again": x + 1}], "out": (y, float(i))})
 named = loaded(lambda x, y, i: (x, y, f"sample {i}"))
@@ -47,7 +47,7 @@ BATCHES: dict[str, Case] = {
 }
 
 
-# --- facts of the trainer ----------------------------------------------------------------------------------------------
+# --- facts of the trainer -------------------------------------------------------------------------------------------
 def reads(fact: Any) -> Any:
     return lambda self, batch, batch_idx: loss_of(self, batch) * (1 + fact(self))
 
@@ -78,7 +78,7 @@ def stops(self: Any, batch: Any, batch_idx: int) -> Any:
 FACTS["stopping early"] = Case("refused", step(stops).make, vectors, "should_stop")
 
 
-# --- draws -------------------------------------------------------------------------------------------------------------
+# --- draws ----------------------------------------------------------------------------------------------------------
 def noisy(self: Any, batch: Any, batch_idx: int) -> Any:
     x, y = batch
     x = x + 0.1 * torch.randn_like(x) + torch.empty_like(x).normal_(0, 0.1) + 0.1 * torch.rand(x.shape)
@@ -119,7 +119,7 @@ DRAWS: dict[str, Case] = {
 }
 
 
-# --- what a step keeps -------------------------------------------------------------------------------------------------
+# --- what a step keeps ----------------------------------------------------------------------------------------------
 def counts(self: Any, batch: Any, batch_idx: int) -> Any:
     self.calls += 1
     return loss_of(self, batch) / self.calls
@@ -242,7 +242,7 @@ STATE: dict[str, Case] = {
 }
 
 
-# --- control flow, gradients, precision --------------------------------------------------------------------------------
+# --- control flow, gradients, precision -----------------------------------------------------------------------------
 def depends_on_data(self: Any, batch: Any, batch_idx: int) -> Any:
     loss = loss_of(self, batch)
     return loss * 0.5 if loss > 1.1 else loss
@@ -358,7 +358,7 @@ FLOW: dict[str, Case] = {
     "item": looped(step(as_a_number)),
     "numpy": looped(step(as_an_array)),
     "gradient penalty": looped(step(penalty)),
-    "gradient penalty of weights": step(penalty_of_weights),
+    "gradient penalty of weights": looped(step(penalty_of_weights), "require grad"),
     "autocast": looped(step(in_autocast), "autocast"),
     "a part frozen at first": looped(step(freezes)),
     "a head that begins late": looped(step(sometimes_more, other=other)),
@@ -366,13 +366,13 @@ FLOW: dict[str, Case] = {
     "double precision by itself": step(in_double),
     "single precision by itself": Case("stacked", step(in_single).make, vectors, options={"precision": "32-true"}),
     "large losses": step(large),
-    "a hook inside": step(hooked_inside),
+    "a hook inside": looped(step(hooked_inside), "hook"),
     "a step inside the step": step(by_func),
     "class weights and smoothing": Case("stacked", WithWeights, vectors),
 }
 
 
-# --- logging -----------------------------------------------------------------------------------------------------------
+# --- logging --------------------------------------------------------------------------------------------------------
 def logs(**options: Any) -> Any:
     def of(self: Any, batch: Any, batch_idx: int) -> Any:
         loss = loss_of(self, batch)
@@ -384,7 +384,8 @@ def logs(**options: Any) -> Any:
 
 def logs_much(self: Any, batch: Any, batch_idx: int) -> Any:
     loss = loss_of(self, batch)
-    self.log_dict({"a": loss, "b": loss * 2, "three": 3, "epoch": float(self.current_epoch)}, on_epoch=True, prog_bar=True)
+    numbers = {"a": loss, "b": loss * 2, "three": 3, "epoch": float(self.current_epoch)}
+    self.log_dict(numbers, on_epoch=True, prog_bar=True)
     return loss
 
 
@@ -437,4 +438,3 @@ LOGS: dict[str, Case] = {
     "log in dict batches": step(logs_much, loaded(lambda x, y, i: (x, y, [y, y + 1]))),
     "a collection of torchmetrics": looped(Case("stacked", Collected, vectors)),
 }
-

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.optim import SGD, Adam, AdamW
 
 from fedlit.modules.pristine import differ
+from fedlit.randomness import keyed_uniform
 
 Rows = slice | Tensor
 _FREE = ("params", "lr", "initial_lr", "max_lr", "min_lr", "foreach", "fused", "capturable", "differentiable")
@@ -97,7 +98,7 @@ def stacked_optimizer(made: Sequence[Any], clients: int) -> StackedOptimizer:
     """For the user's optimiser, made once for all clients or once for each.
 
     Raises:
-        TypeError: it has hooks, which would be called for all rows at once or not at all.
+        TypeError: it has hooks, which would be called for all rows at once or not at all, or is not elementwise.
     """
     rates = RowRates(made)
     own_step = vars(made[0]).get("step")
@@ -111,7 +112,49 @@ def stacked_optimizer(made: Sequence[Any], clients: int) -> StackedOptimizer:
         return _Sgd(rates, clients)
     if kind in (Adam, AdamW) and not tensors and not any(torch.is_tensor(b) for b in made[0].param_groups[0]["betas"]):
         return _Adam(rates, clients)
+    if not _elementwise(made[0]):
+        raise TypeError(f"the optimiser, {kind.__name__}, does not move each weight by itself")
     return _AsItIs(rates, clients)
+
+
+_known: dict[Any, bool] = {}  # by kind of optimiser and its hyperparameters
+
+
+def _elementwise(made: Any) -> bool:
+    """Whether each weight moves by its own gradients alone, be they small or large.
+
+    A few steps of the fit would not show an optimiser that cuts large gradients by their norm.
+    """
+    kind = type(made), _hyper(made, with_lr=False)
+    if kind not in _known:
+        _known[kind] = all(_moves_alone(made, size) for size in (1e-3, 1.0, 1e3))
+    return _known[kind]
+
+
+def _moves_alone(made: Any, size: float) -> bool:
+    """Three steps of two rows with two weights a group: together, and each weight by itself."""
+    names = [str(g) for g in range(len(made.param_groups))]
+    wide = 2 * len(names)
+    noise = keyed_uniform(0, torch.arange(8 * wide).view(4, 2, wide), torch.float64) - 0.5
+
+    def moved(row: slice, column: slice, runs: Runs) -> Tensor:
+        weights, gradients = noise[0, row, column].clone(), size * noise[1:, row, column]
+        at = np.arange(len(weights))
+        optimizer = _AsItIs(RowRates([made]), len(at))
+        for count, gradient in enumerate(gradients):
+            optimizer.step(slice(0, len(at)), at, np.full(len(at), count), weights, gradient, runs)
+        return weights
+
+    together = moved(
+        slice(0, 2), slice(0, wide), Runs([[n] for n in names], names, dict.fromkeys(names, torch.Size([2])))
+    )
+    for row, column in np.ndindex(2, wide):
+        groups = [[n] if int(n) == column // 2 else [] for n in names]
+        one = Runs(groups, names, {names[column // 2]: torch.Size([1])})
+        alone = moved(slice(row, row + 1), slice(column, column + 1), one)
+        if not torch.allclose(alone[0, 0], together[row, column], rtol=1e-9, atol=1e-12):
+            return False
+    return True
 
 
 class _WrittenOut(StackedOptimizer):
@@ -223,7 +266,8 @@ class _AsItIs(StackedOptimizer):
 
     def __init__(self, rates: RowRates, clients: int):
         super().__init__(rates, clients)
-        self.shell = copy.copy(rates.made[0])
+        self.shell = object.__new__(type(rates.made[0]))  # copy.copy would leave out attributes of its own
+        self.shell.__dict__.update(vars(rates.made[0]))
         self.shell.__dict__.pop("step", None)  # a scheduler's wrapping
         self._own = copy.deepcopy(self._attributes())
         self.state: dict[int, dict[str, Tensor]] = {}  # by run: key -> (K, run)

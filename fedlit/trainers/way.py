@@ -85,6 +85,8 @@ def refuse(config: VectorizedTrainer, module: LightningModule) -> None:
         raise InputError(
             f"trainer=vectorized: {name} has a hook of its own, {hooks[0]}, which a Trainer calls{way_out}"
         )
+    if is_overridden("log", module):
+        raise InputError(f"trainer=vectorized: {name} has a log of its own, which needs a Trainer's{way_out}")
     if is_overridden("configure_callbacks", module) and module.configure_callbacks():
         raise InputError(f"trainer=vectorized: {name} brings callbacks, which a Trainer calls{way_out}")
     if config.precision.startswith("16"):

@@ -13,7 +13,8 @@ import torchmetrics
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.trainers.forty.case import CLASSES, Case, Plain, loaded, looped, loss_of, mlp, step, vectors
+from fedlit.data import Samples, TensorSamples
+from tests.trainers.forty.case import CLASSES, Case, N, Plain, classes, loaded, looped, loss_of, mlp, step, vectors
 
 # --- batches --------------------------------------------------------------------------------------------------------
 dicts = loaded(lambda x, y, i: {"x": x, "y": y})
@@ -65,6 +66,10 @@ FACTS: dict[str, Case] = {
     ),
     "printing": step(lambda self, batch, batch_idx: self.print("", end="") or loss_of(self, batch)),
     "callback_metrics": Case("refused", step(reads(lambda self: len(self.trainer.callback_metrics))).make, vectors),
+    "a fact if there is one": Case(
+        "refused", step(reads(lambda self: len(getattr(self.trainer, "logged_metrics", {"no": 0})))).make, vectors
+    ),
+    "all_gather": Case("refused", step(lambda s, b, batch_idx: s.all_gather(loss_of(s, b)).mean()).make, vectors),
     "its data": Case("refused", step(reads(lambda self: len(self.trainer.train_dataloader))).make, vectors),
 }
 
@@ -336,6 +341,21 @@ def by_func(self: Any, batch: Any, batch_idx: int) -> Any:
     return inner({n: p - 0.1 * slopes[n] for n, p in first.items()})
 
 
+def ignores(**options: Any) -> Any:
+    """Labels that do not count, none of them among the samples that a module is tried with."""
+
+    def of(self: Any, batch: Any, batch_idx: int) -> Any:
+        return F.cross_entropy(self(batch[0]), batch[1], **options)
+
+    return of
+
+
+def partly_labelled() -> Samples:
+    labels = classes()
+    labels[torch.tensor([14, 16, 20])] = -100
+    return TensorSamples(vectors().batch(np.arange(N))[0], labels)
+
+
 class WithWeights(Plain):
     """Class weights and label smoothing at once."""
 
@@ -369,6 +389,8 @@ FLOW: dict[str, Case] = {
     "a hook inside": looped(step(hooked_inside), "hook"),
     "a step inside the step": step(by_func),
     "class weights and smoothing": Case("stacked", WithWeights, vectors),
+    "labels that do not count": step(ignores(), partly_labelled),
+    "labels that do not count, smoothed": step(ignores(label_smoothing=0.1), partly_labelled),
 }
 
 

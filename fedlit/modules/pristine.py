@@ -21,7 +21,7 @@ from torch.nn.modules.module import _WrappedHook
 from fedlit.modules.derived import derived_attributes
 
 _TENSORS = ("_parameters", "_buffers", "_modules")  # never exchanged: optimisers and layouts point at these objects
-_OWN = ("_trainer", "log", "round", "training")  # what a fit sets on it
+_OWN = ("_trainer", "log", "round")  # what a fit sets on it
 _NONE = object()  # no such attribute
 _GENERATORS: dict[Any, Any] = {  # kind -> where it stands
     random.Random: lambda g: g.getstate(),

@@ -56,7 +56,9 @@ def probe(module: LightningModule, batch: Any) -> Habits:
 
 
 def _give_trainer(module: LightningModule) -> None:
-    """A trainer in its first step of one, with the optimiser where it can be made."""
+    """A trainer in its first step of one, with the optimiser where it can be made; and the round, as each fit does."""
+    if not hasattr(module, "round"):
+        module.round = 0  # type: ignore[assignment]
     trainer = StandIn(1, lambda *args, **options: None)
     trainer.steps, trainer.batches = 0, 1
     trainer.attach(module)

@@ -11,16 +11,21 @@ from lightning.pytorch.core.optimizer import (
     _configure_schedulers_automatic_opt,
 )
 
+from fedlit.errors import InputError
+
 
 class DiffersByClient(Exception):
     """A step in a stack asked for a fact of the trainer that is another one for each client."""
 
 
-class OnlyOnATrainer(Exception):
+class OnlyOnATrainer(InputError):
     """A step asked its trainer for what a stand-in cannot be asked for.
 
     No AttributeError: `hasattr` would take it for an answer, and the step would go on without what a Trainer has.
     """
+
+    def __init__(self, what: str):
+        super().__init__(f"trainer=vectorized: {what}; write trainer=lightning.")
 
 
 class _Strategy:

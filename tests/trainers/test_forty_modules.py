@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -117,6 +118,13 @@ def test_a_module_goes_its_way_with_the_same_numbers(name: str, caplog: pytest.L
 
         assert re.search(case.because, said[0]), said
     assert all(math.isfinite(float(v.sum())) for n, v in wanted.items() if n.endswith("weights"))
+
+
+def test_the_docs_list_every_case() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "any_module.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    listed = [(name, row[1]) for row in rows for name in re.findall("`(.+?)`", row[3])]
+    assert sorted(listed) == sorted((name, case.way) for name, case in CASES.items())
 
 
 def _remade(case: Case) -> pl.LightningModule:

@@ -56,6 +56,7 @@ def reads(fact: Any) -> Any:
 FACTS: dict[str, Case] = {
     "batch_idx": step(lambda self, batch, batch_idx: loss_of(self, batch) * (1 + batch_idx)),
     "current_epoch": step(reads(lambda self: self.current_epoch)),
+    "round": step(reads(lambda self: self.round)),
     "global_step": step(reads(lambda self: self.global_step)),
     "num_training_batches": step(reads(lambda self: self.trainer.num_training_batches)),
     "is_last_batch": step(reads(lambda self: self.trainer.is_last_batch)),

@@ -114,9 +114,22 @@ def differ(before: Any, now: Any, deep: int = 4) -> bool:
     for kind, state in _GENERATORS.items():
         if isinstance(now, kind):
             return repr(state(before)) != repr(state(now))
-    if deep and isinstance(getattr(now, "__dict__", None), dict) and not isinstance(now, nn.Module):
+    if isinstance(now, nn.Module):  # a part of the module is itself; another one may be hidden in a list
+        return before is not now and differ(dict(before.state_dict()), dict(now.state_dict()))
+    if not deep or before is now:
+        return False
+    if isinstance(getattr(now, "__dict__", None), dict):
         return differ(vars(before), vars(now), deep - 1)
-    return False
+    return differ(_contents(before), _contents(now), deep - 1)
+
+
+def _contents(value: Any) -> Any:
+    """What a thing without attributes in a dict (an iterator, one with slots) would be pickled as."""
+    try:
+        found = value.__reduce_ex__(4)
+    except Exception:
+        return None
+    return found if isinstance(found, str) else list(found[1:])
 
 
 def counters(module: nn.Module) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import random
 from types import SimpleNamespace
 from typing import Any
@@ -141,6 +142,17 @@ def counts_in_an_array(self: Any, batch: Any, batch_idx: int) -> Any:
     return loss_of(self, batch) * (1 if self.seen.max() < 100 else 0)
 
 
+class Slots:
+    __slots__ = ("calls",)
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+
+def counts_on(self: Any, batch: Any, batch_idx: int) -> Any:
+    return loss_of(self, batch) * (1 if next(self.calls) < 100 else 0)
+
+
 def remembers(self: Any, batch: Any, batch_idx: int) -> Any:
     loss = loss_of(self, batch)
     self.mean = 0.9 * self.mean + 0.1 * loss.detach()
@@ -195,6 +207,24 @@ def decays(self: Any) -> None:
     self.teacher[0].weight.data.mul_(0.9)
 
 
+def distils_from_a_list(self: Any, batch: Any, batch_idx: int) -> Any:
+    """A list hides the teacher from the module's parameters."""
+    with torch.no_grad():
+        goal = self.hidden[0](batch[0]).softmax(1)
+    loss = loss_of(self, batch) + F.cross_entropy(self(batch[0]), goal)
+    with torch.no_grad():
+        for t, p in zip(self.hidden[0].parameters(), self.net.parameters(), strict=True):
+            t.mul_(0.9).add_(p, alpha=0.1)
+    return loss
+
+
+def decays_in_a_list(self: Any, batch: Any, batch_idx: int) -> Any:
+    """The same for every client, and not used before the hundredth step."""
+    with torch.no_grad():
+        self.hidden[0][0].weight.mul_(0.9)
+    return loss_of(self, batch)
+
+
 def metered(self: Any, batch: Any, batch_idx: int) -> Any:
     out = self(batch[0])
     self.accuracy(out, batch[1])
@@ -234,6 +264,8 @@ STATE: dict[str, Case] = {
     "a counter": looped(step(counts, calls=lambda: 0), "calls"),
     "a counter in an object": looped(step(counts_in_an_object, meter=lambda: SimpleNamespace(calls=0)), "meter"),
     "a counter in an array": looped(step(counts_in_an_array, seen=lambda: np.zeros(9)), "seen"),
+    "a counter in slots": looped(step(counts_in_an_object, meter=Slots), "meter"),
+    "an iterator": looped(step(counts_on, calls=itertools.count), "calls"),
     "a tensor that remembers": looped(step(remembers, mean=lambda: torch.zeros(()))),
     "a list that grows": looped(step(collects, losses=list), "losses"),
     "something left behind": looped(step(caches), "last"),
@@ -241,6 +273,8 @@ STATE: dict[str, Case] = {
     "ema teacher through data": looped(step(distils(through_data), teacher=teacher())),
     "ema teacher assigned anew": looped(step(distils(reassigned), teacher=teacher())),
     "frozen weights that decay": looped(step(distils(decays), teacher=teacher())),
+    "ema teacher in a list": looped(step(distils_from_a_list, hidden=lambda: [mlp().double()])),
+    "weights in a list that decay": looped(step(decays_in_a_list, hidden=lambda: [mlp().double()]), "hidden"),
     "still teacher": step(distils(lambda self: None), teacher=teacher()),
     "a torchmetric logged": looped(step(metered, accuracy=accuracy)),
     "a torchmetric read": looped(step(metered_by_hand, accuracy=accuracy)),

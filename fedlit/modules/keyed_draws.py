@@ -145,8 +145,8 @@ def seed_everything(seed: int) -> None:
 
 def generators() -> tuple[Any, ...]:
     """Where the global generators stand."""
-    _, words, *place = np.random.get_state(legacy=True)
-    return torch.get_rng_state().numpy().tobytes(), bytes(words), place, random.getstate()  # type: ignore[arg-type]
+    _, words, *place = np.random.get_state()
+    return torch.get_rng_state().numpy().tobytes(), np.asarray(words).tobytes(), place, random.getstate()
 
 
 @contextmanager

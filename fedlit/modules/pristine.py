@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._C._functorch import is_batchedtensor
+from torch.nn.modules.module import _WrappedHook
 
 from fedlit.modules.derived import derived_attributes
 
 _TENSORS = ("_parameters", "_buffers", "_modules")  # never exchanged: optimisers and layouts point at these objects
-_OWN = ("_trainer", "log", "round", "training")  # what a fit sets on it
+_OWN = ("_trainer", "log", "round")  # what a fit sets on it
 _NONE = object()  # no such attribute
 _GENERATORS: dict[Any, Any] = {  # kind -> where it stands
     random.Random: lambda g: g.getstate(),
@@ -86,7 +87,7 @@ class Pristine:
             for module, attributes in self._attributes
             for name in {**attributes, **self._rest(module)}
             if name not in _OWN and (names[id(module)], name) not in derived
-            if _differ(attributes.get(name, _NONE), vars(module).get(name, _NONE))
+            if differ(attributes.get(name, _NONE), vars(module).get(name, _NONE))
         ]
         found += [f"{type(m).__name__}.{n}" for m, n in self._empty if m._buffers[n] is not None]
         parameters = {id(p): n for n, p in self.module.named_parameters()}
@@ -94,16 +95,18 @@ class Pristine:
         return found + [f"requires_grad of {parameters[id(p)]}" for p, f in self._requires_grad if p.requires_grad != f]
 
 
-def _differ(before: Any, now: Any, deep: int = 4) -> bool:
+def differ(before: Any, now: Any, deep: int = 4) -> bool:
     """Cautious: what cannot be compared is as it was, unless it is another kind of thing."""
     if type(before) is not type(now):
         return True
     if isinstance(now, Tensor):
         return before.shape != now.shape or is_batchedtensor(now) or not torch.equal(before, now)
+    if isinstance(now, _WrappedHook):  # a copy of one has fewer attributes
+        return differ(before.hook, now.hook, deep)
     if isinstance(now, dict):
-        return before.keys() != now.keys() or any(_differ(before[k], v, deep) for k, v in now.items())
+        return before.keys() != now.keys() or any(differ(before[k], v, deep) for k, v in now.items())
     if isinstance(now, list | tuple | deque):
-        return len(before) != len(now) or any(_differ(a, b, deep) for a, b in zip(before, now, strict=True))
+        return len(before) != len(now) or any(differ(a, b, deep) for a, b in zip(before, now, strict=True))
     if isinstance(now, np.ndarray):
         return not np.array_equal(before, now)
     if isinstance(now, (*_PLAIN, set, frozenset)):
@@ -111,10 +114,22 @@ def _differ(before: Any, now: Any, deep: int = 4) -> bool:
     for kind, state in _GENERATORS.items():
         if isinstance(now, kind):
             return repr(state(before)) != repr(state(now))
-    own_copy = hasattr(type(now), "__setstate__") or isinstance(now, nn.Module)  # its copy may hold other attributes
-    if deep and not own_copy and isinstance(getattr(now, "__dict__", None), dict):
-        return _differ(vars(before), vars(now), deep - 1)
-    return False
+    if isinstance(now, nn.Module):  # a part of the module is itself; another one may be hidden in a list
+        return before is not now and differ(dict(before.state_dict()), dict(now.state_dict()))
+    if not deep or before is now:
+        return False
+    if isinstance(getattr(now, "__dict__", None), dict):
+        return differ(vars(before), vars(now), deep - 1)
+    return differ(_contents(before), _contents(now), deep - 1)
+
+
+def _contents(value: Any) -> Any:
+    """What a thing without attributes in a dict (an iterator, one with slots) would be pickled as."""
+    try:
+        found = value.__reduce_ex__(4)
+    except Exception:
+        return None
+    return found if isinstance(found, str) else list(found[1:])
 
 
 def counters(module: nn.Module) -> dict[str, Tensor]:

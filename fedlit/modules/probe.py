@@ -30,7 +30,7 @@ class Habits:
     last_layer: str | None = None  # name of the layer with parameters of its own that ran last
     keyed: bool = True  # it makes draws that `draws_table` keys, such as dropout
     draws: bool = True  # it draws from a global generator of torch, numpy or Python besides
-    pads: bool = False  # it looks up embeddings of which one is padding
+    pads: bool = False  # it looks up embeddings of which one is padding, or might in a later step
     autocasts: bool = False  # it enters an autocast of its own
     trouble: str = field(default="", compare=False)  # why its step could not be tried
 
@@ -51,11 +51,14 @@ def probe(module: LightningModule, batch: Any) -> Habits:
             log.info("%s: its step cannot be tried outside a fit", type(module).__name__, exc_info=error)
             return Habits(trouble=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
         drew = before != generators()
-    return Habits(names[id(seen[-1][0])] if seen else None, watch.count > 0, drew, watch.pads, watch.autocasts)
+    pads = watch.pads or any(getattr(m, "padding_idx", None) is not None for m in tried.modules())
+    return Habits(names[id(seen[-1][0])] if seen else None, watch.count > 0, drew, pads, watch.autocasts)
 
 
 def _give_trainer(module: LightningModule) -> None:
-    """A trainer in its first step of one, with the optimiser where it can be made."""
+    """A trainer in its first step of one, with the optimiser where it can be made; and the round, as each fit does."""
+    if not hasattr(module, "round"):
+        module.round = 0  # type: ignore[assignment]
     trainer = StandIn(1, lambda *args, **options: None)
     trainer.steps, trainer.batches = 0, 1
     trainer.attach(module)

@@ -1,7 +1,7 @@
 """What a module's `self.log` gives in a fit of one client without a Trainer.
 
-It is kept by Lightning's own collection, so that every form of it (reductions, torchmetrics, several calls a step) is
-what it is on a Trainer.
+Lightning's own collection keeps it, so that every form of it (reductions, torchmetrics, several calls a step) gives
+what it gives on a Trainer.
 """
 
 from __future__ import annotations

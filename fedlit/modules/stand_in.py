@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 from lightning.pytorch import LightningModule
@@ -12,13 +11,37 @@ from lightning.pytorch.core.optimizer import (
     _configure_schedulers_automatic_opt,
 )
 
+from fedlit.errors import InputError
+
 
 class DiffersByClient(Exception):
     """A step in a stack asked for a fact of the trainer that is another one for each client."""
 
 
-class OnlyOnATrainer(AttributeError):
-    """A step asked its trainer for what a stand-in cannot be asked for."""
+class OnlyOnATrainer(InputError):
+    """A step asked its trainer for what a stand-in cannot be asked for.
+
+    No AttributeError: `hasattr` would take it for an answer, and the step would go on without what a Trainer has.
+    """
+
+    def __init__(self, what: str):
+        super().__init__(f"trainer=vectorized: {what}; write trainer=lightning.")
+
+
+class _Strategy:
+    """What `self.optimizers()` asks."""
+
+    def __init__(self, optimizers: list[Any]):
+        self._lightning_optimizers = self.optimizers = optimizers
+
+    def __getattr__(self, name: str) -> Any:
+        raise _missing("strategy.", name)
+
+
+def _missing(what: str, name: str) -> Exception:
+    if name.startswith("__"):  # Python's own questions, to which no is an answer
+        return AttributeError(name)
+    return OnlyOnATrainer(f"the step reads self.trainer.{what}{name}, which is there on a Trainer only")
 
 
 class StandIn:
@@ -89,7 +112,7 @@ class StandIn:
 
     @property
     def strategy(self) -> Any:
-        return SimpleNamespace(_lightning_optimizers=self.optimizers, optimizers=self.optimizers)
+        return _Strategy(self.optimizers)
 
     @property
     def should_stop(self) -> bool:
@@ -100,7 +123,7 @@ class StandIn:
         raise OnlyOnATrainer("the step sets self.trainer.should_stop, which ends a fit on a Trainer only")
 
     def __getattr__(self, name: str) -> Any:
-        raise OnlyOnATrainer(f"the step reads self.trainer.{name}, which is there on a Trainer only")
+        raise _missing("", name)
 
 
 def configured(module: LightningModule) -> tuple[Any, list[Any]]:

@@ -23,6 +23,11 @@ class _Entry:
     mean: Tensor  # (K,) of the last epoch in which it was logged
     seen: Tensor  # (K,) bools: it was logged at all
 
+    @staticmethod
+    def of(clients: int, like: Tensor, on_step: bool, on_epoch: bool) -> _Entry:
+        last, total, weight, mean = like.new_zeros(4, clients).unbind()
+        return _Entry(on_step, on_epoch, last, total, weight, mean, seen=last.bool())
+
 
 @dataclass
 class StepLog:
@@ -66,8 +71,7 @@ class StepLog:
             value = value.to(self.device)
             _, on_step, on_epoch, own_size = self.now[name]
             if name not in self.entries:
-                last, total, weight, mean = value.new_zeros(4, self.clients)
-                self.entries[name] = _Entry(on_step, on_epoch, last, total, weight, mean, seen=last.bool())
+                self.entries[name] = _Entry.of(self.clients, value, on_step, on_epoch)
             entry, weight = self.entries[name], own_size or batch_size
             entry.last[rows] = value
             entry.seen[rows] = True

@@ -18,6 +18,9 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW
 
+from fedlit.modules.pristine import differ
+from fedlit.randomness import keyed_uniform
+
 Rows = slice | Tensor
 _FREE = ("params", "lr", "initial_lr", "max_lr", "min_lr", "foreach", "fused", "capturable", "differentiable")
 
@@ -95,7 +98,7 @@ def stacked_optimizer(made: Sequence[Any], clients: int) -> StackedOptimizer:
     """For the user's optimiser, made once for all clients or once for each.
 
     Raises:
-        TypeError: it has hooks, which would be called for all rows at once or not at all.
+        TypeError: it has hooks, which would be called for all rows at once or not at all, or is not elementwise.
     """
     rates = RowRates(made)
     own_step = vars(made[0]).get("step")
@@ -109,7 +112,47 @@ def stacked_optimizer(made: Sequence[Any], clients: int) -> StackedOptimizer:
         return _Sgd(rates, clients)
     if kind in (Adam, AdamW) and not tensors and not any(torch.is_tensor(b) for b in made[0].param_groups[0]["betas"]):
         return _Adam(rates, clients)
+    if not _elementwise(made[0]):
+        raise TypeError(f"the optimiser, {kind.__name__}, does not move each weight by itself")
     return _AsItIs(rates, clients)
+
+
+_known: dict[Any, bool] = {}  # by kind of optimiser and its hyperparameters
+
+
+def _elementwise(made: Any) -> bool:
+    """Whether each weight moves by its own gradients alone, be they small or large.
+
+    A few steps of the fit would not show an optimiser that cuts large gradients by their norm.
+    """
+    kind = type(made), _hyper(made, with_lr=False)
+    if kind not in _known:
+        _known[kind] = all(_moves_alone(made, size) for size in (1e-3, 1.0, 1e3))
+    return _known[kind]
+
+
+def _moves_alone(made: Any, size: float) -> bool:
+    """Three steps of two rows with two weights a group: together, and for one weight of each group by itself."""
+    names = [str(g) for g in range(len(made.param_groups))]
+    wide = 2 * len(names)
+    noise = keyed_uniform(0, torch.arange(8 * wide).view(4, 2, wide), torch.float64) - 0.5
+
+    def moved(row: slice, column: slice, runs: Runs) -> Tensor:
+        weights, gradients = noise[0, row, column].clone(), size * noise[1:, row, column]
+        at = np.arange(len(weights))
+        optimizer = _AsItIs(RowRates([made]), len(at))
+        for count, gradient in enumerate(gradients):
+            optimizer.step(slice(0, len(at)), at, np.full(len(at), count), weights, gradient, runs)
+        return weights
+
+    groups = [[n] for n in names]
+    together = moved(slice(0, 2), slice(0, wide), Runs(groups, names, dict.fromkeys(names, torch.Size([2]))))
+    for g, name in enumerate(names):
+        one = slice(2 * g, 2 * g + 1)
+        alone = moved(slice(0, 1), one, Runs(groups, names, {name: torch.Size([1])}))
+        if not torch.allclose(alone, together[:1, one], rtol=1e-9, atol=1e-12):
+            return False
+    return True
 
 
 class _WrittenOut(StackedOptimizer):
@@ -221,9 +264,10 @@ class _AsItIs(StackedOptimizer):
 
     def __init__(self, rates: RowRates, clients: int):
         super().__init__(rates, clients)
-        self.shell = copy.copy(rates.made[0])
+        self.shell = object.__new__(type(rates.made[0]))  # copy.copy would leave out attributes of its own
+        self.shell.__dict__.update(vars(rates.made[0]))
         self.shell.__dict__.pop("step", None)  # a scheduler's wrapping
-        self._own = self._attributes()
+        self._own = copy.deepcopy(self._attributes())
         self.state: dict[int, dict[str, Tensor]] = {}  # by run: key -> (K, run)
         self.scalars: dict[tuple[int, int], dict[str, Any]] = {}  # by run and count: what depends on the count alone
         self.by_row: dict[int, list[dict[str, Any]]] = {}  # the same with a scheduler: by run, a row each
@@ -254,11 +298,7 @@ class _AsItIs(StackedOptimizer):
                 shell.state[p] = kept | copy.deepcopy(self._scalars(run.start, int(at[0]), count))
         options = [dict(g) for g in shell.param_groups]
         type(shell).step(shell)
-        for group, before in zip(shell.param_groups, options, strict=True):
-            if group.keys() != before.keys() or any(group[k] is not v for k, v in before.items()):
-                raise TypeError("the optimiser keeps something in its groups")
-        if self._attributes() != self._own:
-            raise TypeError("the optimiser keeps something on itself")
+        self._kept_nothing(options)
         for p, (_, run) in zip(params, runs.cuts, strict=True):
             left: dict[str, Any] = {}
             for key, value in shell.state[p].items():
@@ -271,9 +311,20 @@ class _AsItIs(StackedOptimizer):
                 whole[key][rows] = value
             self._keep_scalars(run.start, at, count + 1, left)
 
+    def _kept_nothing(self, options: list[dict[str, Any]]) -> None:
+        """What the optimiser keeps outside its state is one for all rows.
+
+        Args:
+            options: the groups before the step.
+        """
+        for before, now in zip(options, self.shell.param_groups, strict=True):
+            if before.keys() != now.keys() or any(now[k] is not before[k] for k in before):
+                raise TypeError("the optimiser keeps something in its groups")
+        if differ(self._own, self._attributes()):
+            raise TypeError("the optimiser keeps something on itself")
+
     def _attributes(self) -> dict[str, Any]:
-        """Plain attributes of the optimiser: what it would keep there is one for all rows."""
-        return {n: v for n, v in vars(self.shell).items() if isinstance(v, int | float | str)}
+        return {n: v for n, v in vars(self.shell).items() if n not in ("state", "param_groups")}
 
     def _scalars(self, place: int, row: int, count: int) -> dict[str, Any]:
         if len(self.rates.made) == 1:

@@ -25,7 +25,7 @@ from fedlit.errors import InputError
 from fedlit.model_vectors import Model
 from fedlit.modules.copies import copied
 from fedlit.modules.stackable import no_rows_inside
-from fedlit.modules.stand_in import DiffersByClient, OnlyOnATrainer
+from fedlit.modules.stand_in import DiffersByClient
 from fedlit.randomness import keyed_uniform
 from fedlit.round import Round
 from fedlit.trainers.gradient import Gradient
@@ -85,6 +85,8 @@ def refuse(config: VectorizedTrainer, module: LightningModule) -> None:
         raise InputError(
             f"trainer=vectorized: {name} has a hook of its own, {hooks[0]}, which a Trainer calls{way_out}"
         )
+    if is_overridden("log", module):
+        raise InputError(f"trainer=vectorized: {name} has a log of its own, which needs a Trainer's{way_out}")
     if is_overridden("configure_callbacks", module) and module.configure_callbacks():
         raise InputError(f"trainer=vectorized: {name} brings callbacks, which a Trainer calls{way_out}")
     if config.precision.startswith("16"):
@@ -122,14 +124,14 @@ def chosen_way(worker: VectorizedWorker) -> Way:
     """
     reads = _reads_batch_idx(worker.module)
     one_by_one = Way(False, reads_batch_idx=reads)
-    alone = _alone(worker, one_by_one)
+    alone, trouble = _alone(worker, one_by_one)
     if worker.config.stack == "never":
         return one_by_one
     if worker.config.stack == "auto" and worker.device.type == "cpu" and _convolves(worker.module):
         log.info("trainer=vectorized trains row by row: a stack of convolutions is no faster on the CPU")
         return one_by_one
-    reason = _plain_reason(worker)
-    return replace(one_by_one, reason=reason) if reason else _tried(worker, reads, *alone)
+    reason = _plain_reason(worker) or trouble
+    return replace(one_by_one, reason=reason) if alone is None or reason else _tried(worker, reads, *alone)
 
 
 def _plain_reason(worker: VectorizedWorker) -> str:
@@ -172,15 +174,24 @@ def _reads_batch_idx(module: LightningModule) -> bool:
     return False
 
 
-def _alone(worker: VectorizedWorker, way: Way) -> tuple[dict[str, Tensor], str]:
-    """What a trial row by row gives, and in which precision it ran: 64 bits, or the run's where it must be."""
-    try:
+def _alone(worker: VectorizedWorker, way: Way) -> tuple[tuple[dict[str, Tensor], str] | None, str]:
+    """What a trial row by row gives, and in which precision it ran; or None, and why there is no trial.
+
+    It runs in 64 bits, or as the run does where the module is made for one floating type.
+    """
+    trouble = ""
+    for precision in ("64-true", worker.config.precision):
         try:
-            return _Trial(worker, way, "64-true").result(), "64-true"
-        except Exception:  # a module that is made for one floating type
-            return _Trial(worker, way, worker.config.precision).result(), worker.config.precision
-    except OnlyOnATrainer as error:
-        raise InputError(f"trainer=vectorized: {error}; write trainer=lightning.") from error
+            return (_Trial(worker, way, precision).result(), precision), ""
+        except InputError:
+            raise
+        except Exception as error:
+            trouble = f"a copy of it cannot be trained: {_said(error)}"
+    return None, trouble
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def _tried(worker: VectorizedWorker, reads_batch_idx: bool, wanted: dict[str, Tensor], precision: str) -> Way:
@@ -203,7 +214,7 @@ def _tried(worker: VectorizedWorker, reads_batch_idx: bool, wanted: dict[str, Te
                     break
                 asks |= more
             except Exception as error:
-                trouble = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                trouble = _said(error)
                 break
     return Way(False, reads_batch_idx=reads_batch_idx, reason=trouble)
 
@@ -246,14 +257,14 @@ class _Trial:
             for facts in client.facts
             for name, value in facts.get("logged", {}).items()
         }
-        numbers = {
+        found = {
             "moves": fitted.model.weights - begin.weights,
             "weights": fitted.model.weights,
             "statistics": fitted.model.statistics,
             "loss": fitted.loss,
             "lr": fitted.lr,
         }
-        return numbers | client.counters | logged
+        return found | client.counters | logged
 
     def changed(self) -> str:
         """An attribute that the stacked step changed on the module."""

@@ -50,7 +50,7 @@ def mlp(*between: nn.Module) -> nn.Module:
     return nn.Sequential(nn.Linear(WIDTH, 8), *(between or (nn.Tanh(),)), nn.Linear(8, CLASSES))
 
 
-# --- samples: N of them, in double precision ----------
+# --- samples: N of them, in double precision ------------------------------------------------------------------------
 def _noise(*shape: int) -> Tensor:
     return torch.randn(N, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
@@ -95,7 +95,7 @@ def loaded(one: Callable[[Tensor, int, int], Any]) -> Callable[[], Samples]:
     return lambda: LoadedSamples(Listed(one))
 
 
-# --- cases ----------
+# --- cases ----------------------------------------------------------------------------------------------------------
 def layer(make: Callable[[], nn.Module], samples: Callable[[], Samples] = vectors) -> Case:
     """A net in `Plain`, stacked."""
     return Case("stacked", lambda: Plain(make()), samples)

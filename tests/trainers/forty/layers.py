@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import prune
 from torch.utils.checkpoint import checkpoint
 
 from tests.trainers.forty.case import (
@@ -182,6 +183,12 @@ def mixed_types() -> nn.Module:
     return Flow(lambda self, x: self.net[2](self.net[:2](x.float()).double()), net=net)
 
 
+def pruned() -> nn.Module:
+    net = mlp()
+    prune.l1_unstructured(net[0], "weight", 0.5)  # type: ignore[index]
+    return net
+
+
 def hooked_weight() -> nn.Module:
     net = mlp()
     net[0].weight.register_hook(lambda g: g.clamp(-0.02, 0.02))  # type: ignore[index]
@@ -242,6 +249,7 @@ LAYERS: dict[str, Case] = {
     "weight norm, older": layer(
         lambda: nn.Sequential(nn.utils.weight_norm(nn.Linear(WIDTH, 8)), nn.Tanh(), nn.Linear(8, CLASSES))
     ),
+    "pruned weights": layer(pruned),
     "checkpoint": layer(checkpointed(False)),
     "reentrant checkpoint": layer(checkpointed(True)),
     "tied weights": layer(tied),

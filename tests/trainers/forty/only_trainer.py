@@ -49,6 +49,11 @@ class OwnBackward(Plain):
         (2 * loss).backward()
 
 
+class OwnLog(Plain):
+    def log(self, name: str, *args: Any, **options: Any) -> None:
+        super().log(f"mine/{name}", *args, **options)
+
+
 def refused(make: Any, because: str) -> Case:
     return Case("refused", make, vectors, because)
 
@@ -60,6 +65,7 @@ ONLY_TRAINER: dict[str, Case] = {
     "lbfgs": refused(optimizer(lambda ps: optim.LBFGS(ps)).make, "LBFGS"),
     "an optimiser that calls the step twice": refused(optimizer(lambda ps: Twice(ps, lr=0.1)).make, "Twice"),
     "callbacks": refused(WithCallbacks, "callbacks"),
+    "a log of its own": refused(OwnLog, "log of its own"),
     "a backward of its own": refused(OwnBackward, "backward"),
     **{
         f"hook {name}": hook(name)

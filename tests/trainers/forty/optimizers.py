@@ -9,7 +9,8 @@ import torch
 from torch import nn, optim
 from torch.optim import lr_scheduler as schedules
 
-from tests.trainers.forty.case import Case, Plain, looped, optimizer, vectors
+from tests.trainers.forty.case import Case, Plain, looped, optimizer, text, vectors
+from tests.trainers.forty.layers import embedded
 
 
 class Lamb(optim.Optimizer):
@@ -24,6 +25,66 @@ class Lamb(optim.Optimizer):
         for group in self.param_groups:
             for p in (p for p in group["params"] if p.grad is not None):
                 p.sub_(group["lr"] * p.norm() / (p.grad.norm() + 1e-9) * p.grad)
+        return loss
+
+
+class CutsByNorm(optim.Optimizer):
+    """Gradients of a norm above ten are cut, which those of a trial are not."""
+
+    def __init__(self, params: Any, lr: float):
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        loss = closure and torch.enable_grad()(closure)()
+        for group in self.param_groups:
+            for p in (p for p in group["params"] if p.grad is not None):
+                p.sub_(group["lr"] * (10 / p.grad.norm()).clamp_max(1) * p.grad)
+        return loss
+
+
+class Sign(optim.Optimizer):
+    """Elementwise, with momentum (Chen et al. 2023)."""
+
+    def __init__(self, params: Any, lr: float):
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        loss = closure and torch.enable_grad()(closure)()
+        for group in self.param_groups:
+            for p in (p for p in group["params"] if p.grad is not None):
+                kept = self.state[p].setdefault("momentum", torch.zeros_like(p))
+                p.sub_(group["lr"] * torch.sign(kept.mul_(0.9).add_(p.grad)))
+        return loss
+
+
+class Noisy(optim.SGD):
+    """Adds noise, as Langevin dynamics do."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        loss = super().step(closure)
+        for p in self.param_groups[0]["params"]:
+            p.add_(0.01 * torch.randn_like(p))
+        return loss
+
+
+class Slow(optim.SGD):
+    """Every tenth step goes back half of the way (Zhang et al. 2019); its count is in a list."""
+
+    def __init__(self, params: Any, lr: float):
+        super().__init__(params, lr)
+        self.count = [0]
+        self.slow = [p.detach().clone() for p in self.param_groups[0]["params"]]
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        loss = super().step(closure)
+        self.count[0] += 1
+        if self.count[0] % 10 == 0:
+            for p, slow in zip(self.param_groups[0]["params"], self.slow, strict=True):
+                p.copy_(slow.lerp_(p, 0.5))
         return loss
 
 
@@ -65,6 +126,11 @@ class Twice(optim.SGD):
         return super().step(torch.enable_grad()(closure))
 
 
+class SparseText(Plain):
+    def configure_optimizers(self) -> Any:
+        return optim.SparseAdam(self.net.letters.parameters(), 0.01)
+
+
 def sgd(params: Any, **options: Any) -> optim.Optimizer:
     return optim.SGD(params, **({"lr": 0.1, "momentum": 0.9} | options))
 
@@ -75,12 +141,11 @@ def groups(params: list[nn.Parameter]) -> Any:
 
 
 def nudged(params: Any) -> Any:
-    made = sgd(params)
-
-    def shrink(optimizer: Any, args: Any, options: Any) -> None:
-        for p in optimizer.param_groups[0]["params"]:
+    def shrink(made: Any, args: Any, options: Any) -> None:
+        for p in made.param_groups[0]["params"]:
             p.data.mul_(0.99)
 
+    made = sgd(params)
     made.register_step_post_hook(shrink)
     return made
 
@@ -108,16 +173,23 @@ OPTIMIZERS: dict[str, Case] = {
     "asgd": optimizer(lambda ps: optim.ASGD(ps, 0.05, t0=1)),
     "rprop": optimizer(lambda ps: optim.Rprop(ps, 0.01)),
     "adafactor": looped(optimizer(lambda ps: optim.Adafactor(ps, 0.01))),
-    "lamb": looped(optimizer(lambda ps: Lamb(ps, 0.01)), "weights differ"),
-    "lamb with a tiny rate": looped(optimizer(lambda ps: Lamb(ps, 1e-8)), "weights differ"),
+    "lamb": looped(optimizer(lambda ps: Lamb(ps, 0.01)), "by itself"),
+    "lamb with a tiny rate": looped(optimizer(lambda ps: Lamb(ps, 1e-8)), "by itself"),
+    "an optimiser that cuts large gradients": looped(optimizer(lambda ps: CutsByNorm(ps, 0.1)), "by itself"),
+    "an elementwise optimiser of one's own": optimizer(lambda ps: Sign(ps, 0.01)),
+    "an optimiser with noise": looped(optimizer(lambda ps: Noisy(ps, 0.1))),
+    "an optimiser with slow weights": looped(optimizer(lambda ps: Slow(ps, 0.1)), "optimiser"),
     "an optimiser that counts in its groups": looped(optimizer(lambda ps: CountsInItsGroups(ps, lr=0.1)), "optimiser"),
+    "an optimiser for sparse gradients": looped(
+        Case("stacked", lambda: SparseText(embedded(sparse=True)()), text), "SparseAdam"
+    ),
     "an optimiser that counts itself": looped(optimizer(lambda ps: CountsItself(ps, lr=0.1)), "optimiser"),
     "an optimiser that needs the loss": looped(optimizer(lambda ps: Polyak(ps, lr=0.1))),
     "an optimiser with a hook": looped(optimizer(nudged), "hook"),
 }
 
 
-# --- schedulers ----------
+# --- schedulers ------------------------------------------------------------------------------------------------------
 class Scheduled(Plain):
     def __init__(self, made: Callable[[Any, Any], Any]):
         super().__init__()

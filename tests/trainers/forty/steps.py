@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import random
 from types import SimpleNamespace
 from typing import Any
@@ -13,9 +14,10 @@ import torchmetrics
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.trainers.forty.case import CLASSES, Case, Plain, loaded, looped, loss_of, mlp, step, vectors
+from fedlit.data import Samples, TensorSamples
+from tests.trainers.forty.case import CLASSES, Case, N, Plain, classes, loaded, looped, loss_of, mlp, step, vectors
 
-# --- batches ----------
+# --- batches --------------------------------------------------------------------------------------------------------
 dicts = loaded(lambda x, y, i: {"x": x, "y": y})
 nested = loaded(lambda x, y, i: {"in": [x, {"again": x + 1}], "out": (y, float(i))})
 named = loaded(lambda x, y, i: (x, y, f"sample {i}"))
@@ -47,7 +49,7 @@ BATCHES: dict[str, Case] = {
 }
 
 
-# --- facts of the trainer ----------
+# --- facts of the trainer -------------------------------------------------------------------------------------------
 def reads(fact: Any) -> Any:
     return lambda self, batch, batch_idx: loss_of(self, batch) * (1 + fact(self))
 
@@ -55,6 +57,7 @@ def reads(fact: Any) -> Any:
 FACTS: dict[str, Case] = {
     "batch_idx": step(lambda self, batch, batch_idx: loss_of(self, batch) * (1 + batch_idx)),
     "current_epoch": step(reads(lambda self: self.current_epoch)),
+    "round": step(reads(lambda self: self.round)),
     "global_step": step(reads(lambda self: self.global_step)),
     "num_training_batches": step(reads(lambda self: self.trainer.num_training_batches)),
     "is_last_batch": step(reads(lambda self: self.trainer.is_last_batch)),
@@ -65,6 +68,10 @@ FACTS: dict[str, Case] = {
     ),
     "printing": step(lambda self, batch, batch_idx: self.print("", end="") or loss_of(self, batch)),
     "callback_metrics": Case("refused", step(reads(lambda self: len(self.trainer.callback_metrics))).make, vectors),
+    "a fact if there is one": Case(
+        "refused", step(reads(lambda self: len(getattr(self.trainer, "logged_metrics", {"no": 0})))).make, vectors
+    ),
+    "all_gather": Case("refused", step(lambda s, b, batch_idx: s.all_gather(loss_of(s, b)).mean()).make, vectors),
     "its data": Case("refused", step(reads(lambda self: len(self.trainer.train_dataloader))).make, vectors),
 }
 
@@ -78,7 +85,7 @@ def stops(self: Any, batch: Any, batch_idx: int) -> Any:
 FACTS["stopping early"] = Case("refused", step(stops).make, vectors, "should_stop")
 
 
-# --- draws ----------
+# --- draws ----------------------------------------------------------------------------------------------------------
 def noisy(self: Any, batch: Any, batch_idx: int) -> Any:
     x, y = batch
     x = x + 0.1 * torch.randn_like(x) + torch.empty_like(x).normal_(0, 0.1) + 0.1 * torch.rand(x.shape)
@@ -119,7 +126,7 @@ DRAWS: dict[str, Case] = {
 }
 
 
-# --- what a step keeps ----------
+# --- what a step keeps ----------------------------------------------------------------------------------------------
 def counts(self: Any, batch: Any, batch_idx: int) -> Any:
     self.calls += 1
     return loss_of(self, batch) / self.calls
@@ -133,6 +140,17 @@ def counts_in_an_object(self: Any, batch: Any, batch_idx: int) -> Any:
 def counts_in_an_array(self: Any, batch: Any, batch_idx: int) -> Any:
     self.seen[batch_idx] += 1
     return loss_of(self, batch) * (1 if self.seen.max() < 100 else 0)
+
+
+class Slots:
+    __slots__ = ("calls",)
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+
+def counts_on(self: Any, batch: Any, batch_idx: int) -> Any:
+    return loss_of(self, batch) * (1 if next(self.calls) < 100 else 0)
 
 
 def remembers(self: Any, batch: Any, batch_idx: int) -> Any:
@@ -189,6 +207,24 @@ def decays(self: Any) -> None:
     self.teacher[0].weight.data.mul_(0.9)
 
 
+def distils_from_a_list(self: Any, batch: Any, batch_idx: int) -> Any:
+    """A list hides the teacher from the module's parameters."""
+    with torch.no_grad():
+        goal = self.hidden[0](batch[0]).softmax(1)
+    loss = loss_of(self, batch) + F.cross_entropy(self(batch[0]), goal)
+    with torch.no_grad():
+        for t, p in zip(self.hidden[0].parameters(), self.net.parameters(), strict=True):
+            t.mul_(0.9).add_(p, alpha=0.1)
+    return loss
+
+
+def decays_in_a_list(self: Any, batch: Any, batch_idx: int) -> Any:
+    """The same for every client, and not used before the hundredth step."""
+    with torch.no_grad():
+        self.hidden[0][0].weight.mul_(0.9)
+    return loss_of(self, batch)
+
+
 def metered(self: Any, batch: Any, batch_idx: int) -> Any:
     out = self(batch[0])
     self.accuracy(out, batch[1])
@@ -228,6 +264,8 @@ STATE: dict[str, Case] = {
     "a counter": looped(step(counts, calls=lambda: 0), "calls"),
     "a counter in an object": looped(step(counts_in_an_object, meter=lambda: SimpleNamespace(calls=0)), "meter"),
     "a counter in an array": looped(step(counts_in_an_array, seen=lambda: np.zeros(9)), "seen"),
+    "a counter in slots": looped(step(counts_in_an_object, meter=Slots), "meter"),
+    "an iterator": looped(step(counts_on, calls=itertools.count), "calls"),
     "a tensor that remembers": looped(step(remembers, mean=lambda: torch.zeros(()))),
     "a list that grows": looped(step(collects, losses=list), "losses"),
     "something left behind": looped(step(caches), "last"),
@@ -235,6 +273,8 @@ STATE: dict[str, Case] = {
     "ema teacher through data": looped(step(distils(through_data), teacher=teacher())),
     "ema teacher assigned anew": looped(step(distils(reassigned), teacher=teacher())),
     "frozen weights that decay": looped(step(distils(decays), teacher=teacher())),
+    "ema teacher in a list": looped(step(distils_from_a_list, hidden=lambda: [mlp().double()])),
+    "weights in a list that decay": looped(step(decays_in_a_list, hidden=lambda: [mlp().double()]), "hidden"),
     "still teacher": step(distils(lambda self: None), teacher=teacher()),
     "a torchmetric logged": looped(step(metered, accuracy=accuracy)),
     "a torchmetric read": looped(step(metered_by_hand, accuracy=accuracy)),
@@ -242,7 +282,7 @@ STATE: dict[str, Case] = {
 }
 
 
-# --- control flow, gradients, precision ----------
+# --- control flow, gradients, precision -----------------------------------------------------------------------------
 def depends_on_data(self: Any, batch: Any, batch_idx: int) -> Any:
     loss = loss_of(self, batch)
     return loss * 0.5 if loss > 1.1 else loss
@@ -336,6 +376,21 @@ def by_func(self: Any, batch: Any, batch_idx: int) -> Any:
     return inner({n: p - 0.1 * slopes[n] for n, p in first.items()})
 
 
+def ignores(**options: Any) -> Any:
+    """Labels that do not count, none of them among the samples that a module is tried with."""
+
+    def of(self: Any, batch: Any, batch_idx: int) -> Any:
+        return F.cross_entropy(self(batch[0]), batch[1], **options)
+
+    return of
+
+
+def partly_labelled() -> Samples:
+    labels = classes()
+    labels[torch.tensor([14, 16, 20])] = -100
+    return TensorSamples(vectors().batch(np.arange(N))[0], labels)
+
+
 class WithWeights(Plain):
     """Class weights and label smoothing at once."""
 
@@ -358,7 +413,7 @@ FLOW: dict[str, Case] = {
     "item": looped(step(as_a_number)),
     "numpy": looped(step(as_an_array)),
     "gradient penalty": looped(step(penalty)),
-    "gradient penalty of weights": looped(step(penalty_of_weights)),
+    "gradient penalty of weights": looped(step(penalty_of_weights), "require grad"),
     "autocast": looped(step(in_autocast), "autocast"),
     "a part frozen at first": looped(step(freezes)),
     "a head that begins late": looped(step(sometimes_more, other=other)),
@@ -366,13 +421,15 @@ FLOW: dict[str, Case] = {
     "double precision by itself": step(in_double),
     "single precision by itself": Case("stacked", step(in_single).make, vectors, options={"precision": "32-true"}),
     "large losses": step(large),
-    "a hook inside": looped(step(hooked_inside)),
+    "a hook inside": looped(step(hooked_inside), "hook"),
     "a step inside the step": step(by_func),
     "class weights and smoothing": Case("stacked", WithWeights, vectors),
+    "labels that do not count": step(ignores(), partly_labelled),
+    "labels that do not count, smoothed": step(ignores(label_smoothing=0.1), partly_labelled),
 }
 
 
-# --- logging ----------
+# --- logging --------------------------------------------------------------------------------------------------------
 def logs(**options: Any) -> Any:
     def of(self: Any, batch: Any, batch_idx: int) -> Any:
         loss = loss_of(self, batch)
@@ -384,8 +441,8 @@ def logs(**options: Any) -> Any:
 
 def logs_much(self: Any, batch: Any, batch_idx: int) -> Any:
     loss = loss_of(self, batch)
-    values = {"a": loss, "b": loss * 2, "three": 3, "epoch": float(self.current_epoch)}
-    self.log_dict(values, on_epoch=True, prog_bar=True)
+    numbers = {"a": loss, "b": loss * 2, "three": 3, "epoch": float(self.current_epoch)}
+    self.log_dict(numbers, on_epoch=True, prog_bar=True)
     return loss
 
 

@@ -65,7 +65,6 @@ def test_clients_that_fail_are_left_out_alike(tmp_path: Path) -> None:
 @needs_ray
 def test_a_cluster_that_does_not_answer_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RAY_gcs_rpc_server_connect_timeout_s", "1")
     words = ["clients=3", "progress=none", "logger=none", "hydra.run.dir=run"]
     assert command("engine=ray", "engine.address=127.0.0.1:1", *words) == 2
     assert "engine.address=127.0.0.1:1: no Ray cluster answers there" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -76,6 +77,8 @@ class Ray(Engine):
     ) -> None:
         self.ray = ray = _ray()
         self.trainer = trainer
+        if self.address is not None and not _answers(self.address):
+            raise InputError(self._nobody("no connection"))
         local = {"num_cpus": self.workers or cores(), "_node_ip_address": "127.0.0.1"} if self.address is None else {}
         try:
             ray.init(
@@ -87,10 +90,7 @@ class Ray(Engine):
                 **local,
             )
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise InputError(
-                f"engine.address={self.address}: no Ray cluster answers there ({' '.join(str(error).split())[:120]}); "
-                "write the host:port that `ray start --head` printed, or leave it out."
-            ) from error
+            raise InputError(self._nobody(" ".join(str(error).split())[:120])) from error
         level = logging.getLogger().getEffectiveLevel()
         try:
             begin = as_arrays(Begin(trainer, ModuleCopy.of(module, again), measure, level))
@@ -102,6 +102,12 @@ class Ray(Engine):
         given = ray.cluster_resources()
         self.on_gpu = bool(given.get("GPU")) and getattr(trainer, "accelerator", "cpu") in ("auto", "gpu", "cuda")
         self.most = self.workers or max(1, int(given.get("GPU" if self.on_gpu else "CPU", 1)))
+
+    def _nobody(self, why: str) -> str:
+        return (
+            f"engine.address={self.address}: no Ray cluster answers there ({why}); write the host:port that `ray start "
+            "--head` printed, or leave it out."
+        )
 
     def run(self, work: Work, cohort: Cohort) -> Iterator[Returned]:
         chunks = [cohort[cut] for cut in self.trainer.chunks(cohort.jobs, self.here.layout.size)]
@@ -182,6 +188,18 @@ class Ray(Engine):
             for name, level, message in told.logged:
                 logging.getLogger(name).log(level, "%s", message)
             line.done(task, told.found, sum(len(part) for part in found))
+
+
+def _answers(address: str) -> bool:
+    """Whether somebody listens at a host:port; Ray would try for minutes. `auto` and the like are for Ray to find."""
+    host, _, port = address.rpartition(":")
+    if not port.isdigit() or "/" in host:
+        return True
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def _ray() -> Any:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -77,14 +78,7 @@ def pack(value: Any, file: io.FileIO | None = None) -> Parcel:
     Args:
         file: memory to write it into, over what was there; None takes new memory.
     """
-    apart: list[memoryview] = []
-
-    def leave_out(buffer: pickle.PickleBuffer) -> None:
-        apart.append(buffer.raw())
-
-    stream = io.BytesIO()
-    _Pickler(stream, protocol=5, buffer_callback=leave_out).dump(value)
-    parts = [stream.getbuffer(), *apart]
+    parts = _parts(value)
     sizes = [part.nbytes for part in parts]
     if sum(sizes) <= _SMALL:
         small = bytearray()
@@ -96,6 +90,30 @@ def pack(value: Any, file: io.FileIO | None = None) -> Parcel:
     for part, at in zip(parts, _offsets(sizes), strict=True):
         _write(file.fileno(), part, at)
     return Parcel(sizes, file)
+
+
+def as_arrays(value: Any) -> list[np.ndarray]:
+    """A value as arrays of bytes, for a store that knows numpy: the pickle first, then what it leaves out."""
+    return [np.frombuffer(part, dtype=np.uint8) for part in _parts(value)]
+
+
+def of_arrays(arrays: Sequence[np.ndarray], device: torch.device | str = "cpu") -> Any:
+    """The value of such arrays, in memory of its own. What was on a GPU comes to `device`."""
+    parts = [_empty(len(array)) for array in arrays]
+    for part, array in zip(parts, arrays, strict=True):
+        part[:] = array.data
+    return _unpickled(parts, device)
+
+
+def _parts(value: Any) -> list[memoryview]:
+    apart: list[memoryview] = []
+
+    def leave_out(buffer: pickle.PickleBuffer) -> None:
+        apart.append(buffer.raw())
+
+    stream = io.BytesIO()
+    _Pickler(stream, protocol=5, buffer_callback=leave_out).dump(value)
+    return [stream.getbuffer(), *apart]
 
 
 def memory_file() -> io.FileIO:

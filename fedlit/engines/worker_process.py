@@ -97,7 +97,7 @@ class _Served:
         _, data = self.here.receive()
         _, begin = self.here.receive()
         self._answer(lambda: self._begin(begin, data))
-        logging.getLogger().addHandler(_Keep(self.logged))
+        logging.getLogger().addHandler(Kept(self.logged))
         while True:
             kind, parcel = self.here.receive()
             if kind == "stop":
@@ -139,7 +139,7 @@ class _Served:
         return worker.run(work, Cohort(jobs, down, own, states, counters))
 
 
-class _Keep(logging.Handler):
+class Kept(logging.Handler):
     """Keeps what is logged for the main process, which has the run's log."""
 
     def __init__(self, kept: list[tuple[str, int, str]]):

@@ -33,7 +33,8 @@ class RayWorker:
         torch.set_num_threads(threads)
         self.logged: list[tuple[str, int, str]] = []
         self.trouble: Failed | None = None
-        self.round, self.common = -1, None
+        self.round = -1
+        self.common: Any = None
         try:
             made = of_arrays(begin)
             logging.getLogger().setLevel(made.level)
@@ -60,7 +61,7 @@ class RayWorker:
             device = self.worker.layout.device
             if round != self.round:
                 self.round, self.common = round, of_arrays(common, device)
-            work, down, counters = self.common  # type: ignore[misc]
+            work, down, counters = self.common
             jobs, own, states = of_arrays(chunk, device)
             answer = Answer(self.worker.run(work, Cohort(jobs, down, own, states, counters)), list(self.logged))
             packed = as_arrays(answer)

@@ -26,7 +26,6 @@ from fedlit.trainers.gradient import Gradient
 from fedlit.trainers.job import Job, Stage
 from fedlit.trainers.module_worker import ModuleTrainer, ModuleWorker, quiet
 
-
 _OURS = {  # arguments of a Trainer that are not for `options`, and what to write instead
     "max_epochs": "write local_epochs",
     "min_epochs": "write local_epochs",

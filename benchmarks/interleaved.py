@@ -1,0 +1,99 @@
+"""Contenders side by side: each in a process of its own, one round of each in turn, A, B, C, A, B, C."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.combinations import Entry
+from benchmarks.pipe import Contender, Gone
+from benchmarks.workloads import Workload
+
+LOSS_TOLERANCE = {"float32": 0.02, "bf16": 0.04}  # relative: everyone shuffles by a generator of their own
+
+
+@dataclass
+class Result:
+    """What was measured of one contender."""
+
+    name: str
+    kind: str
+    precision: str
+    plain: bool
+    seconds: list[float] = field(default_factory=list)  # of the measured rounds
+    outside: list[float] = field(default_factory=list)  # the part of them outside of fit, where it is told
+    loss: float = float("nan")  # mean training loss of the last round
+    steps: int = 0  # optimiser steps of the measured rounds
+    failed: str = ""
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds) if self.seconds else float("nan")
+
+
+def compete(
+    w: Workload, entries: Sequence[Entry], cohorts: np.ndarray, warm_ups: int, rounds: int, logs: Path
+) -> list[Result]:
+    """Warm up, then measure. One that does not start or ends is left out, with the reason.
+
+    Raises:
+        AssertionError: a contender made another number of optimiser steps than the workload has.
+    """
+    results = [Result(e.name, e.kind, e.precision, e.plain) for e in entries]
+    running: dict[int, Contender] = {}
+    try:
+        for at, entry in enumerate(entries):
+            contender = running[at] = Contender(entry.name, entry.command, logs / f"{w.name}_{at}.log")
+            _try(running, at, results[at], contender.ready)
+        for number in range(1, warm_ups + rounds + 1):
+            expected = w.steps(cohorts[number - 1])
+            for at in list(running):
+                told = _try(running, at, results[at], running[at].round)
+                if told:
+                    _note(results[at], told, expected, number, number > warm_ups)
+            print(f"{w.name}: round {number} of {warm_ups + rounds}", flush=True)
+    finally:
+        for contender in running.values():
+            contender.stop()
+    _compare_losses(w, results)
+    return results
+
+
+def _try(running: dict[int, Contender], at: int, result: Result, call: Any) -> dict[str, Any] | None:
+    try:
+        return call()
+    except Gone as error:
+        result.failed = str(error)
+        print(f"left out: {error}", flush=True)
+        running.pop(at).stop()
+        return None
+
+
+def _note(result: Result, told: dict[str, Any], expected: int, number: int, measured: bool) -> None:
+    assert told["steps"] == expected, f"{result.name}, round {number}: {told['steps']} steps, not {expected}"
+    result.loss = told["loss"]
+    if measured:
+        result.seconds.append(told["seconds"])
+        result.steps += told["steps"]
+        if "fit" in told:
+            result.outside.append(told["seconds"] - told["fit"])
+
+
+def bare(results: Sequence[Result]) -> Result:
+    """The plain loop to compare with: the faster number of threads."""
+    return min((r for r in results if r.kind == "bare" and r.plain and r.seconds), key=lambda r: r.median)
+
+
+def _compare_losses(w: Workload, results: Sequence[Result]) -> None:
+    wanted = bare(results).loss
+    for result in results:
+        away = abs(result.loss - wanted) / wanted
+        limit = LOSS_TOLERANCE[result.precision]
+        if result.seconds and not away <= limit:
+            result.failed = f"its final loss {result.loss:.4f} is {away:.1%} away from bare's {wanted:.4f}"
+            print(f"{w.name}, {result.name}: {result.failed}", flush=True)

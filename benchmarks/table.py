@@ -1,0 +1,178 @@
+"""What was measured as Markdown, beside the targets."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.interleaved import Result, bare
+from benchmarks.workloads import Workload
+
+MARK = "<!-- Below this line everything is written by `make bench`. -->"
+
+# ratios to bare: lightning serial, the best combination in float32, the best in any precision
+TARGETS = {
+    "W1": (1.05, 0.80, 0.55),
+    "W2": (1.25, 0.50, 0.40),
+    "W3": (4.0, 0.06, 0.06),
+    "W3u": (4.0, 0.20, 0.20),
+    "W3a": (4.0, 0.35, 0.35),
+}
+
+
+def write(file: Path, sections: Sequence[str]) -> None:
+    """Put the sections below the mark of a Markdown file; what stands above it was written by hand."""
+    text = file.read_text(encoding="utf-8") if file.exists() else f"# Benchmarks\n\n{MARK}\n"
+    file.write_text(text.partition(MARK)[0] + MARK + "\n\n" + "\n\n".join(sections) + "\n", encoding="utf-8")
+
+
+def heading(command: str, cores: int, packages: Iterable[str] = ("torch", "lightning", "numpy")) -> str:
+    versions = ", ".join(f"{name} {_version(name)}" for name in packages)
+    return (
+        f"## Measured\n\n`{command}`, {date.today().isoformat()}. {_processor()}, {cores} cores, "
+        f"{platform.system()}, Python {platform.python_version()}, {versions}."
+    )
+
+
+def ratios(measured: dict[str, list[Result]]) -> str:
+    """The targets and what was reached."""
+    head = ["", "lightning serial", "target", "best float32", "target", "best in any precision", "target"]
+    rows = []
+    for name, results in measured.items():
+        row = [name]
+        for best, target in zip(_best(results), TARGETS.get(name, (math.nan,) * 3), strict=True):
+            row += [_ratio(best, results), f"{target:.2f}"]
+        rows.append(row)
+    return "### Ratios to `bare`\n\n" + _markdown(head, rows)
+
+
+def workload(w: Workload, results: Sequence[Result], warm_ups: int) -> str:
+    """One workload: every contender, the fastest first."""
+    base = bare(results)
+    head = [
+        "",
+        "seconds a round",
+        "fastest, slowest",
+        "ratio to bare",
+        "outside of fit",
+        "optimiser steps",
+        "final loss",
+    ]
+    rows = []
+    for r in sorted((r for r in results if r.seconds), key=lambda r: r.median):
+        name = f"**{r.name}**" if r is base else r.name
+        outside = f"{1000 * sorted(r.outside)[len(r.outside) // 2]:.1f} ms" if r.outside else ""
+        loss = f"{r.loss:.4f}" + (" (!)" if r.failed else "")
+        spread = f"{_seconds(min(r.seconds))}, {_seconds(max(r.seconds))}"
+        rows.append([name, _seconds(r.median), spread, f"{r.median / base.median:.3f}", outside, f"{r.steps:,}", loss])
+    rounds = max(len(r.seconds) for r in results)
+    said = [f"### {w.name}, {w.title}", f"{describe(w)} Medians of {rounds} rounds after {warm_ups} to warm up."]
+    said.append(_markdown(head, rows))
+    said += [f"- {r.name}: {r.failed}" for r in results if r.failed]
+    return "\n\n".join(said)
+
+
+def describe(w: Workload) -> str:
+    shards = f"{w.samples} samples each"
+    if w.spread:
+        shards = f"log-normal shards (sigma {w.spread:g}, median {w.samples}, at least 2)"
+    facts = [
+        f"{w.clients:,} clients",
+        shards,
+        f"inputs {' x '.join(map(str, w.shape))}",
+        f"`{w.network}`",
+        f"batches of {w.batch_size}",
+        f"{'Adam' if w.optimizer == 'adam' else 'SGD'} {w.lr:g}",
+        "one local epoch" if w.epochs == 1 else f"{w.epochs} local epochs",
+        "all clients each round" if w.per_round == w.clients else f"{w.per_round} clients a round",
+    ]
+    return ", ".join(facts) + "."
+
+
+def scaling(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    head = ["clients", "a round"]
+    for name in names:
+        head += [name, "start-up", "peak memory"]
+    lines = []
+    for row in rows:
+        line = [f"{row['clients']:,}", f"{row['per_round']:,}"]
+        for name in names:
+            line += _scaled(row["contenders"].get(name))
+        lines.append(line)
+    said = (
+        "W3's network, ten samples a client, so one optimiser step each: time of a round, seconds from the start of "
+        "the process to its first round, and the peak of its memory, imports and data included (of workers too, where "
+        "what they share counts for each)."
+    )
+    return f"### Scaling\n\n{said}\n\n{_markdown(head, lines)}"
+
+
+def _scaled(one: dict[str, Any] | None) -> list[str]:
+    if one is None:
+        return [""] * 3
+    return [_seconds(one["median"]), f"{one['start_up']:.1f} s", f"{one['peak_mb']:,.0f} MB"]
+
+
+def start_up(rows: Sequence[dict[str, Any]], limit: float, memory_limit: float) -> str:
+    head = ["", "", "start-up", "peak memory above the imports", "ratio to bare", "imports"]
+    lines = []
+    for row in rows:
+        ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
+        memory = [f"{row['above']:.0f} MB", ratio, f"{row['imports']:.0f} MB"]
+        lines.append([row["workload"], row["name"], f"{row['start_up']:.1f} s", *memory])
+    said = (
+        f"Targets: under {limit:g} s from the start of the process to the first round, and at most {memory_limit:g} "
+        "times the memory of `bare` above what its imports take. One process at a time, engine=serial, two threads."
+    )
+    return f"### Start-up and memory\n\n{said}\n\n{_markdown(head, lines)}"
+
+
+def _best(results: Sequence[Result]) -> tuple[Result | None, Result | None, Result | None]:
+    ours = [r for r in results if r.kind == "fedlit" and r.seconds and not r.failed]
+    serial = [r for r in ours if r.name.startswith("lightning serial") and r.plain]
+    float32 = [r for r in ours if r.precision == "float32"]
+
+    def fastest(some: list[Result]) -> Result | None:
+        return min(some, key=lambda r: r.median, default=None)
+
+    return fastest(serial), fastest(float32), fastest(ours)
+
+
+def _ratio(best: Result | None, results: Sequence[Result]) -> str:
+    return "" if best is None else f"{best.median / bare(results).median:.3f} ({best.name})"
+
+
+def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2f} s" if value >= 1 else f"{1000 * value:.1f} ms"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fedlit.aggregators.base import Aggregator
+from fedlit.errors import InputError
 from fedlit.evaluation.spread import pooled, spread
 from fedlit.modules.measure import Measure, Totals
 from fedlit.randomness import generator
@@ -28,6 +29,15 @@ class Evaluation:
     batch_size: int = 512
     metrics: Mapping[str, Any] = field(default_factory=dict)
     each_epoch: bool = False  # write clients.jsonl: a line a client and round, with each local epoch
+
+    def __post_init__(self) -> None:
+        for name, metric in self.metrics.items():
+            if not (callable(getattr(metric, "update", None)) and callable(getattr(metric, "compute", None))):
+                raise InputError(
+                    f"evaluation.metrics.{name}={metric}: this is no torchmetrics Metric; write "
+                    f"+evaluation.metrics.{name}._target_=torchmetrics.classification.MulticlassF1Score, say, and its "
+                    "arguments."
+                )
 
     def measure(self) -> Measure:
         return Measure(self.batch_size, self.metrics)

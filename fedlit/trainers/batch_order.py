@@ -30,7 +30,7 @@ class BatchOrder:
         sizes: (K,) samples of the clients, longest first.
         batch_size: of a full batch.
         drop_single: leave out last batches of one sample.
-        most: of the batches of an epoch, as in a Trainer's `limit_train_batches`.
+        most: of the batches of an epoch (see `limited`).
         same_number: put last batches together only where they have the same number in the epoch.
     """
 
@@ -73,7 +73,7 @@ class BatchOrder:
 
 
 def limited(batches: int, most: int | float | None) -> int:
-    """How many of an epoch's batches a Trainer takes: at most so many, or this fraction of them."""
-    if most is None:
+    """How many of an epoch's batches are taken: at most so many, or this fraction of them, and at least one."""
+    if most is None or not batches:
         return batches
-    return int(batches * most) if isinstance(most, float) else min(batches, most)
+    return max(int(batches * most), 1) if isinstance(most, float) else min(batches, most)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +54,7 @@ class OneStep(Step):
 
     def _at(self, what: str, weights: Tensor, batch: Any) -> Tensor:
         spare = {n: b.clone() for n, b in self.at.module.named_buffers()}
-        with self.context():
+        with self.context(), _unlogged(self.at.module):
             tensors = self.at.layout.pieces(weights[0]) | spare
             return self.at.swapped(tensors, what, batch, self.batch_idx, self.draws)[None]
 
@@ -69,6 +70,19 @@ class OneStep(Step):
     @property
     def targets(self) -> Tensor:
         return targets_of(self.batch)[None]
+
+
+@contextmanager
+def _unlogged(module: pl.LightningModule) -> Iterator[None]:
+    """What a rule looks at is not what the step is to log."""
+    before = vars(module).get("log")
+    module.log = lambda *args, **options: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del module.__dict__["log"]
+        if before is not None:
+            module.log = before  # type: ignore[method-assign]
 
 
 class GradientHand:

@@ -16,11 +16,13 @@ from torch import Tensor
 
 from fedlit.client import Correct, Fitted, Rule
 from fedlit.data.client_data import ClientData
+from fedlit.errors import InputError
 from fedlit.model_vectors import Model
 from fedlit.modules.keyed_draws import own_generators
 from fedlit.modules.measure import Measure, Totals
 from fedlit.modules.pristine import counters
 from fedlit.trainers.base import ChunkClient, JobData, kept_still
+from fedlit.trainers.batch_order import limited
 from fedlit.trainers.fit_callback import FitCallback
 from fedlit.trainers.gradient import Gradient
 from fedlit.trainers.job import Job, Stage
@@ -129,6 +131,7 @@ class LightningClient(ChunkClient):
         self.worker.load(model, self.start_counters)
         count = job.epochs if epochs is None else epochs
         batches = [job.batches(call, e, worker.has_batch_norm) for e in range(count)]
+        batches = [epoch[: limited(len(epoch), worker.config.limit_train_batches)] for epoch in batches]
         skipped = len(job.train) * count - sum(len(b) for epoch in batches for b in epoch)
         if not any(batches):
             self.moved &= False

@@ -41,7 +41,7 @@ class ModuleTrainer(Trainer):
     memory_format: str = "contiguous"  # or "channels_last", for weights and images
     gradient_clip_val: float | None = None
     gradient_clip_algorithm: str | None = None
-    limit_train_batches: float | int | None = None
+    limit_train_batches: float | int | None = None  # of an epoch; of any fraction at least one
     keep_optimizer_state: bool = False  # from round to round, with the client; new in each round otherwise
 
     def make(self, **more: Any) -> pl.Trainer:
@@ -52,7 +52,6 @@ class ModuleTrainer(Trainer):
             precision=self.precision,
             gradient_clip_val=self.gradient_clip_val,
             gradient_clip_algorithm=self.gradient_clip_algorithm,
-            limit_train_batches=self.limit_train_batches,
             limit_val_batches=0,
             num_sanity_val_steps=0,
             logger=False,

@@ -112,6 +112,8 @@ class StackedFit:
         self.trainer.asked.clear()
         self.schedulers = [schedulers for _, schedulers in made] if made[0][1] else []
         self.optimizers = [optimizer for optimizer, _ in made]
+        for optimizer in self.optimizers:
+            optimizer._opt_called = True  # schedulers warn of an optimiser whose own step was never called
         self.optimizer = stacked_optimizer(self.optimizers, k)
         names = {id(p): n for n, p in module.named_parameters()}
         self.groups = [[names[id(p)] for p in g["params"]] for g in self.optimizers[0].param_groups]

@@ -11,6 +11,7 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 
 from fedlit.aggregators import Aggregator
@@ -31,6 +32,7 @@ from fedlit.samplers import All, Sampler
 from fedlit.state import FederationState, MemoryStore
 from fedlit.tracking import Logger
 from fedlit.trainers import JobData, LightningTrainer
+from fedlit.trainers.module_worker import ModuleTrainer
 
 SIZES = (13, 4, 9, 6)  # training samples of the clients
 TEST_SIZES = (5, 5, 5, 5)
@@ -95,7 +97,8 @@ class Running:
     """A federation of four clients with unequal shards, in double precision, whose rounds go when they are asked for.
 
     Args:
-        trainer: arguments of the LightningTrainer.
+        kind: class of the trainer; `trainer` are its arguments.
+        samples: inputs and targets of all training and test samples; else `numbers`.
         optimizer: arguments of the clients' SGD.
     """
 
@@ -112,12 +115,15 @@ class Running:
         scale: float = 1.0,
         dropout: float = 0.0,
         norm: bool = False,
+        kind: type[ModuleTrainer] = LightningTrainer,
+        samples: tuple[Tensor, Tensor] | None = None,
         **trainer: Any,
     ):
         torch.manual_seed(0)
         module = net or Net(dropout, norm)
-        give_optimizer(module, partial(torch.optim.SGD, **(optimizer or {"lr": 0.1})))
-        x, y = numbers(scale)
+        if not is_overridden("configure_optimizers", module):
+            give_optimizer(module, partial(torch.optim.SGD, **(optimizer or {"lr": 0.1})))
+        x, y = samples or numbers(scale)
         n = sum(SIZES)
         train, test = TensorSamples(x[:n], y[:n]), TensorSamples(x[n:], y[n:])
         data = DataSource("numbers", train, test, classes=CLASSES)
@@ -125,7 +131,7 @@ class Running:
         clients = Clients(shards(*SIZES), none, shards(*TEST_SIZES), batch_size, epochs, np.empty(0, dtype=np.int64))
         evaluation = Evaluation()
         self.engine = Serial()
-        options = LightningTrainer(accelerator="cpu", precision="64-true", **trainer)
+        options = kind(accelerator="cpu", precision="64-true", **trainer)
         start_counters = counters(module)
         self.engine.start(options, module, JobData(train, test), evaluation.measure())
         self.layout = self.engine.here.layout

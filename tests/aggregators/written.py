@@ -69,7 +69,8 @@ class Apfl(Aggregator):
             (g,) = torch.autograd.grad(step.loss(mixed).sum(), mixed)
             (plain,) = torch.autograd.grad(step.loss(w).sum(), w)
             slope = (g * (v - w)).sum(-1, keepdim=True).detach()
-            return plain, {"v": v - step.lr * alpha * g, "alpha": alpha - step.lr * slope}
+            rate = step.lr.mean(-1, keepdim=True)  # of alpha, where parameter groups have several
+            return plain, {"v": v - step.lr * alpha * g, "alpha": alpha - rate * slope}
 
         x = down["model"]
         y = client.fit(x, rule=rule, beside=state)

@@ -1,68 +1,120 @@
-"""How a round, the start and the memory grow with the number of clients there are, and with those that are asked."""
+"""What a round costs with a thousand to a million clients: seconds, memory, start-up; printed as a table. Linux only.
+
+    python benchmarks/scaling.py                        # the clients keep nothing
+    python benchmarks/scaling.py --heads                # each keeps a head of its own: fedper, store=disk
+    python benchmarks/scaling.py 1000 trainer=lightning # one number of clients, and words for the run
+
+A line is one run of `experiment=million_clients`, with a cohort of 1,000 at any number of clients, in a process of its
+own that is looked at from outside. Seconds of the processor are told beside those of the clock, which other work on the
+machine lengthens.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from benchmarks import ours
-from benchmarks.combinations import entries
-from benchmarks.pipe import Contender, Gone
-from benchmarks.workloads import WORKLOADS, Workload, save
-
-SIZES = [(100, 100), (1_000, 100), (10_000, 100), (100_000, 100), (10_000, 10), (10_000, 1_000)]
-NAMES = [
-    "bare, 1 thread",
-    "lightning serial, 1 thread",
-    "vectorized serial, 1 thread",
-    "vectorized processes, 2 of 1 thread",
+CLIENTS = ["1000", "10000", "100000", "1000000"]
+ROUNDS = 22
+FIRST = 2  # rounds that are left out: they warm up
+HEADS = ["aggregator=fedper", "model=mlp", "model.hidden=[20]", "data.iid=false", "optimizer.lr=0.1", "store=disk"]
+TITLES = [
+    "clients",
+    "start-up, s",
+    "of the CPU",
+    "a round, s",
+    "of the CPU",
+    "held, MiB",
+    "a round takes, MiB",
+    "20 rounds leave, MiB",
+    "peak, MiB",
 ]
 
 
-def workload(clients: int, per_round: int) -> Workload:
-    return replace(WORKLOADS["W3"], clients=clients, per_round=per_round, samples=10)
+@dataclass
+class Seen:
+    """What was seen of one run; memory in MiB."""
+
+    startup: float = 0.0  # seconds from the command to the first round
+    rounds: list[float] = field(default_factory=list)  # seconds of each
+    cpu: list[float] = field(default_factory=list)  # seconds of the processor until the end of each
+    held: list[float] = field(default_factory=list)  # after each round
+    most: float = 0.0  # at any moment of the rounds after the first ones
+    peak: float = 0.0  # at any moment of the run
+
+    def line(self, clients: str) -> list[str]:
+        held = self.held[FIRST - 1]
+        a_round = (self.cpu[-1] - self.cpu[FIRST - 1]) / (len(self.cpu) - FIRST)
+        return [
+            f"{int(clients):,}",
+            f"{self.startup:.1f}",
+            f"{self.cpu[0] - a_round:.1f}",
+            f"{statistics.median(self.rounds[FIRST:]):.2f}",
+            f"{a_round:.2f}",
+            f"{held:,.0f}",
+            f"{self.most - held:.1f}",
+            f"{self.held[-1] - held:.1f}",
+            f"{self.peak:,.0f}",
+        ]
 
 
-def measure(rounds: int) -> list[dict[str, Any]]:
-    return [_one(workload(*size), rounds) for size in SIZES]
+def watched(words: list[str], folder: Path) -> Seen:
+    """Run it to its end and look at its metrics and its memory meanwhile."""
+    seen, began = Seen(), time.time()
+    command = [sys.executable, "-m", "fedlit.run", *words, f"hydra.run.dir={folder}", "progress=none"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    status, metrics = Path(f"/proc/{process.pid}/status"), folder / "metrics.jsonl"
+    while len(seen.rounds) < ROUNDS:
+        if process.poll() is not None:
+            break
+        rows = metrics.read_bytes().splitlines(keepends=True) if metrics.exists() else []
+        for row in rows[len(seen.rounds) :]:
+            if not row.endswith(b"\n"):
+                break
+            took = sum(v for k, v in json.loads(row).items() if k in ("time/fit", "time/aggregate", "time/evaluate"))
+            seen.startup = seen.startup or time.time() - began - took
+            seen.rounds.append(took)
+            seen.cpu.append(cpu_seconds(process.pid))
+            memory = dict(line.split(":", 1) for line in status.read_text().splitlines())
+            seen.held.append(mib(memory["VmRSS"]))
+            seen.most = mib(memory["VmHWM"])
+            if len(seen.rounds) == FIRST:
+                Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the high-water mark begins anew
+            seen.peak = max(seen.peak, mib(memory["VmHWM"]))
+        time.sleep(0.005)
+    if process.wait():
+        raise SystemExit(f"this run failed: {' '.join(command)}")
+    return seen
 
 
-def names(rows: list[dict[str, Any]]) -> list[str]:
-    """Those that could run."""
-    return [name for name in NAMES if any(name in row["contenders"] for row in rows)]
+def cpu_seconds(process: int) -> float:
+    ticks = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
-def _one(w: Workload, rounds: int) -> dict[str, Any]:
-    print(f"scaling: {w.clients} clients, {w.per_round} a round", flush=True)
-    found: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as made, ExitStack() as stack:
-        file = Path(made) / "workload.npz"
-        save(w, file, ours.first_weights(w), ours.cohorts(w, rounds + 1))
-        running: dict[str, Contender] = {}
-        for entry in entries(w, file, Path(made), peers=False):
-            if entry.name not in NAMES:
-                continue
-            begin = time.monotonic()
-            contender = Contender(entry.name, entry.command, Path(made) / f"{entry.name}.log")
-            stack.callback(contender.stop)
-            try:
-                contender.ready()
-            except Gone as error:
-                print(f"left out: {error}", flush=True)
-                continue
-            running[entry.name] = contender
-            found[entry.name] = {"start_up": time.monotonic() - begin, "seconds": []}
-        for number in range(rounds + 1):
-            for name, contender in running.items():
-                told = contender.round()
-                if number:
-                    found[name]["seconds"].append(told["seconds"])
-                    found[name]["peak_mb"] = told["peak_mb"] + sum(told["children_mb"])
-    for one in found.values():
-        one["median"] = statistics.median(one["seconds"])
-    return {"clients": w.clients, "per_round": w.per_round, "contenders": found}
+def mib(kilobytes: str) -> float:
+    return int(kilobytes.split()[0]) / 1024
+
+
+def main(words: list[str]) -> None:
+    numbers = [word for word in words if word.isdigit()] or CLIENTS
+    given = [word for word in words if "=" in word]
+    shared = ["experiment=million_clients", "threads=1", "device=cpu", f"rounds={ROUNDS}"]
+    print("| " + " | ".join(TITLES) + " |\n" + "|--:" * len(TITLES) + "|", flush=True)
+    for clients in numbers:
+        with tempfile.TemporaryDirectory() as folder:
+            heads = HEADS if "--heads" in words else []
+            seen = watched([*shared, *heads, f"clients={clients}", *given], Path(folder) / "run")
+        print("| " + " | ".join(seen.line(clients)) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main(sys.argv[1:])

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 class Assessment:
     def __init__(self, config: Evaluation, data: DataSource, folder: Path, rounds: int, seed: int):
         self.config, self.data, self.folder, self.rounds, self.seed = config, data, folder, rounds, seed
-        self.everything = [np.arange(len(data.test))]
+        self.everything = [config.pooled(seed, len(data.test))]
         self._warned = False
 
     def wanted(self, number: int, cohort: Sequence[int]) -> tuple[frozenset[int], bool]:
@@ -71,7 +71,7 @@ class Assessment:
         cohort = f.clients.longest_first(shown)
         jobs = f.clients.jobs(Round(number, f.seed, cohort, len(f.clients), "evaluate"))
         fresh = {"algorithm": f.aggregator.client_state(f.start)}
-        states = [state.clients.get(c) or fresh for c in cohort]
+        states = [kept or fresh for kept in state.clients.get(cohort)]
         own = [f.aggregator.download(state.server, c) for c in cohort]
         down = f.aggregator.broadcast(state.server)
         found = engine.run(Personal(f.aggregator), Cohort(jobs, down, own, states, state.counters))

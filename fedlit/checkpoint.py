@@ -1,7 +1,8 @@
 """Save, find and load the state of a run: a kill at any moment costs the rounds since the last checkpoint, no more.
 
 `checkpoints/round_0012/` holds `state.pt` (tensors and plain values, loaded with `weights_only=True`), its SHA-256, and
-the configuration as plain files. It is written under another name, flushed to the disk and renamed.
+the configuration as plain files. It is written under another name, flushed to the disk and renamed. What it holds of
+the clients is for the store to say: all of their states, or where they lie.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import torch
 
 from fedlit.errors import InputError
 from fedlit.model_vectors import Model
-from fedlit.state import FederationState, Store
+from fedlit.state import FederationState
+from fedlit.stores import Store
 
 log = logging.getLogger(__name__)
 _FORMAT, _VERSION = "fedlit checkpoint", 1
@@ -53,18 +55,22 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         final = self.folder / f"round_{state.round:04d}"
         if state.round != self._newest:  # one that was passed over as damaged is written again
-            _write(final, self._contents(state), self.files)
+            _write(final, self._contents(state, state.clients.save()), self.files)
         self._saved_at, self._newest = time.monotonic(), state.round
-        for _, old in _rounds(self.folder)[self.keep :]:
-            shutil.rmtree(old, ignore_errors=True)
+        found = _rounds(self.folder)
+        kept = [number for number, _ in found if number <= state.round][: self.keep]
+        for number, path in found:
+            if number not in kept:  # too old, or damaged: else this run would have gone on from there
+                shutil.rmtree(path, ignore_errors=True)
+        state.clients.keep(kept[-1], state.round)
 
     def save_best(self, state: FederationState) -> None:
         """The server's part alone of the best round by validation, in `checkpoints/best/`."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        contents = self._contents(state) | {"clients": {}, "only": "the server's state: it cannot be resumed"}
+        contents = self._contents(state, {}) | {"only": "the server's state: it cannot be resumed"}
         _write(self.folder / "best", contents, self.files)
 
-    def _contents(self, state: FederationState) -> dict[str, Any]:
+    def _contents(self, state: FederationState, clients: dict[Any, Any]) -> dict[str, Any]:
         return {
             "format": _FORMAT,
             "version": _VERSION,
@@ -72,7 +78,7 @@ class Checkpoints:
             "bits": self.bits,
             "round": state.round,
             "server": _plain(state.server),
-            "clients": {client: _plain(s) for client, s in state.clients.items()},
+            "clients": _plain(clients),
             "counters": state.counters,
             "best": state.best,
             "failed": state.failed,
@@ -80,7 +86,7 @@ class Checkpoints:
         }
 
     def load(self, store: Store) -> FederationState | None:
-        """The newest whole state, its clients put into `store`; None where there is no checkpoint.
+        """The newest whole state, with the clients' in `store` as they were then; None where there is no checkpoint.
 
         Raises:
             InputError: there are checkpoints and none can be used.
@@ -94,8 +100,7 @@ class Checkpoints:
                 continue
             for problem in problems:
                 log.warning("%s; %s is used instead", problem, path.name)
-            for client, state in saved["clients"].items():
-                store.put(client, _models(state))
+            store.load(saved["round"], _models(saved["clients"]))
             self._newest = saved["round"]
             return FederationState(
                 saved["round"],
@@ -110,6 +115,7 @@ class Checkpoints:
             raise InputError(
                 f"none of the checkpoints in {self.folder} can be used ({problems[0]}); start anew in another folder."
             )
+        store.load(0, {})
         return None
 
 

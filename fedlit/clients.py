@@ -35,8 +35,9 @@ class Clients:
 
     def longest_first(self, asked: Iterable[int]) -> list[int]:
         """A cohort in the order of every sum."""
-        sizes = self.train.sizes
-        return sorted((int(c) for c in asked), key=lambda c: (-sizes[c], c))
+        numbers = np.fromiter((int(c) for c in asked), dtype=np.int64)
+        sizes = self.train.offsets[numbers + 1] - self.train.offsets[numbers]  # of these alone
+        return numbers[np.lexsort((numbers, -sizes))].tolist()
 
     def jobs(self, round: ServerRound | Round) -> list[Job]:
         """What the clients of a round's cohort need."""
@@ -99,7 +100,9 @@ def _subset(data: Labelled, at: np.ndarray) -> Labelled:
 
 def _cut(shards: Shards, share: float, rng: np.random.Generator) -> tuple[Shards, Shards]:
     """A random share of each shard (rounded, and never all of it), and what is left."""
-    sizes = np.diff(shards.offsets)
+    sizes = shards.sizes
+    if not share:
+        return Shards(np.empty(0, np.int64), np.zeros(len(sizes) + 1, np.int64)), shards
     owners = np.repeat(np.arange(len(sizes)), sizes)
     mixed = shards.indices[np.lexsort((rng.random(len(owners)), owners))]
     cut = np.minimum(np.round(share * sizes), np.maximum(sizes - 1, 0)).astype(np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from fedlit.assessment import Assessment
 from fedlit.checkpoint import Checkpoints, saved_bits
 from fedlit.clients import Clients, share_out
 from fedlit.data import DataSource, adopt, chain
+from fedlit.engines import Engine
 from fedlit.errors import InputError
 from fedlit.evaluation import Evaluation
 from fedlit.federation import Federation, federate
@@ -32,6 +34,7 @@ from fedlit.settings.classes import build
 from fedlit.settings.saved import saved_files
 from fedlit.settings.words import explicitly_set
 from fedlit.state import FederationState
+from fedlit.stores import Store
 from fedlit.tracking import About, Logger, Loggers, MetricsFile
 from fedlit.tracking.figures import Figures
 from fedlit.tracking.logger import SHOWN_CLIENTS
@@ -52,25 +55,27 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         folder: the run folder, locked.
         overrides: the words it was composed of.
     """
-    threads = _threads(config, folder)
+    trainer: Trainer = build(config.trainer, "trainer")
+    engine: Engine = build(config.engine, "engine")
+    threads = _threads(config, folder, engine.default_threads(trainer))
     torch.set_num_threads(threads)
-    with interrupts.heeded():
+    with interrupts.heeded(), engine:
         data = adopt(build(config.data, "data"))
         evaluation: Evaluation = build(config.evaluation, "evaluation")
         partition: Partition = build(config.partition, "partition")
         aggregator: Aggregator = build(config.aggregator, "aggregator")
         clients = _clients(config, data, partition, evaluation, aggregator.pooled)
-        module = _module(config, data, overrides)
+        make = partial(_module, config, data.input_shape, data.classes, overrides)
+        module = make()
         uploads = [build(one, f"uploads[{i}]") for i, one in enumerate(config.uploads)]
         chosen = None if config.reduction is None else build(config.reduction, "reduction")
         reduction = chosen_reduction(aggregator, uploads, chosen)
-        trainer: Trainer = build(config.trainer, "trainer")
-        engine = build(config.engine, "engine")
         start_counters = counters(module)
 
         shift = partition.transform(seed_number(config.seed, "feature shift"))
         tests = data.test if evaluation.client_test == "same_partition" else data.train
-        engine.start(trainer, module, JobData(data.train, tests, chain(data.transform, shift)), evaluation.measure())
+        job_data = JobData(data.train, tests, chain(data.transform, shift))
+        engine.start(trainer, module, job_data, evaluation.measure(), make)
         layout = engine.here.layout
         aggregator.setup(layout, len(clients))
         start = layout.read(engine.here.module)
@@ -88,7 +93,8 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         keep = config.checkpoint
         files = saved_files(config, overrides)
         checkpoints = Checkpoints(folder, files, keep.every, keep.keep, {"threads": threads})
-        store = build(config.store, "store")
+        store: Store = build(config.store, "store")
+        store.open(checkpoints.folder, layout.device)
         state = checkpoints.load(store)
         if state is None:
             server = aggregator.server_state(start, torch.Generator().manual_seed(seed_number(config.seed, "server")))
@@ -103,7 +109,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
 def _rounds(
     federation: Federation,
     state: FederationState,
-    engine: Any,
+    engine: Engine,
     assessment: Assessment,
     loggers: Logger,
     checkpoints: Checkpoints,
@@ -125,7 +131,7 @@ def _rounds(
             loggers.finish(summary)
     finally:
         loggers.close()
-        engine.stop()
+        state.clients.close()
     if stopped:
         shown = os.path.relpath(folder)
         print(f"stopped after round {state.round}; go on with: python -m fedlit.run resume={shown}", flush=True)
@@ -133,14 +139,13 @@ def _rounds(
     return 0
 
 
-def _threads(config: DictConfig, folder: Path) -> int:
-    """Intra-op threads, settled once: the last bits depend on them, so a resumed run takes those it was begun with."""
+def _threads(config: DictConfig, folder: Path, default: int) -> int:
+    """Threads of one operation in every process that trains, settled once: the last bits depend on them, so a resumed
+    run takes those it was begun with, on whichever engine it goes on."""
     saved = saved_bits(folder).get("threads")
     if saved is not None:
         return int(saved)
-    if config.threads is not None:
-        return int(config.threads)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return default if config.threads is None else int(config.threads)
 
 
 def _clients(
@@ -159,10 +164,12 @@ def _clients(
     )
 
 
-def _module(config: DictConfig, data: DataSource, overrides: list[str]) -> LightningModule:
+def _module(
+    config: DictConfig, input_shape: tuple[int, ...] | None, classes: int | None, overrides: list[str]
+) -> LightningModule:
     """The model, with first weights from the seed alone, and an optimiser where its class brings none."""
     seed_everything(seed_number(config.seed, "first weights"))
-    module = build(config.model, "model", input_shape=data.input_shape, classes=data.classes)
+    module = build(config.model, "model", input_shape=input_shape, classes=classes)
     if not isinstance(module, LightningModule):
         raise InputError(
             f"model._target_={config.model._target_}: this makes a {type(module).__name__}, not a LightningModule; "

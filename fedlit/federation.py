@@ -79,7 +79,7 @@ def federate(
         record = RoundRecord(len(cohort), size(flat(down)) * len(cohort) + sum(size(flat(o)) for o in own))
         received = f.reduction.start(f.weighting, round)
         update = LocalUpdate(f.aggregator, f.uploads, f.reduction, f.weighting, *assessment.wanted(number, cohort))
-        states = [state.clients.get(client) or fresh for client in cohort]
+        states = [kept or fresh for kept in state.clients.get(cohort)]
         new_states: list[tuple[int, ClientState]] = []
         counters = state.counters
         handed = Cohort(f.clients.jobs(round), down, own, states, state.counters)
@@ -108,8 +108,7 @@ def federate(
         # reduce, server update
         reduced = received.finish()
         server = f.aggregator.server_update(state.server, reduced, round) if reduced else state.server
-        for client, new in new_states:
-            state.clients.put(client, new)
+        state.clients.put(number, new_states)
         state.server, state.counters, state.round = server, counters, number
         state.failed += record.failed
         aggregated = time.perf_counter()

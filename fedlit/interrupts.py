@@ -24,6 +24,12 @@ def check() -> None:
         raise Interrupted
 
 
+def left_to_main() -> None:
+    """In a worker process: Ctrl-C is for the main process, which tells its workers by SIGTERM; `check` heeds that."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: _asked.set())
+
+
 @contextmanager
 def heeded() -> Iterator[None]:
     """While open, Ctrl-C (and SIGTERM, what schedulers send before they kill) ends the run by `check`; a second Ctrl-C

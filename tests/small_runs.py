@@ -7,8 +7,10 @@ import functools
 import json
 import logging
 import math
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,10 +24,12 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 import fedlit.experiment
+from fedlit.checkpoint import _plain
 from fedlit.run import main
 from fedlit.settings.check import check
 from fedlit.settings.compose import Composed, composer
 from fedlit.settings.folders import conf_folder, groups
+from fedlit.stores import DiskStore
 from fedlit.tracking import About, Logger, Loggers
 from fedlit.tracking.logger import Row
 
@@ -161,8 +165,24 @@ def write_tables(folder: Path, names: Sequence[str], columns: int, header: bool)
 
 
 def saved(run: Path, round: int) -> dict[str, Any]:
-    """The state that a run saved after a round."""
-    return torch.load(run / "checkpoints" / f"round_{round:04d}" / "state.pt", weights_only=True)
+    """The state that a run saved after a round; with store=disk the clients' are read from their file."""
+    state = torch.load(run / "checkpoints" / f"round_{round:04d}" / "state.pt", weights_only=True)
+    if "file" in state["clients"]:
+        state["clients"] = _on_disk(run / "checkpoints", round, state["clients"])
+    return state
+
+
+def _on_disk(checkpoints: Path, round: int, said: dict[str, Any]) -> dict[int, Any]:
+    """The clients' states at a checkpoint, from a copy of the file: loading drops what came after."""
+    with tempfile.TemporaryDirectory() as folder:
+        for file in checkpoints.glob(f"{said['file']}*"):
+            shutil.copy(file, folder)
+        store = DiskStore()
+        store.open(Path(folder), torch.device("cpu"))
+        store.load(round, said)
+        states = {client: _plain(state) for client, state in store.items()}
+        store.close()
+    return states
 
 
 def tensors(value: Any, name: str = "") -> dict[str, Tensor]:

@@ -13,7 +13,8 @@ import fedlit.checkpoint
 from fedlit.checkpoint import Checkpoints, saved_bits
 from fedlit.errors import InputError
 from fedlit.model_vectors import Model
-from fedlit.state import FederationState, MemoryStore
+from fedlit.state import FederationState
+from fedlit.stores import MemoryStore
 
 
 def checkpoints(folder, every=0.0, keep=2):
@@ -23,7 +24,7 @@ def checkpoints(folder, every=0.0, keep=2):
 def state(round: int) -> FederationState:
     """A state whose every number tells the round."""
     store = MemoryStore()
-    store.put(4, {"algorithm": {"head": torch.full((3,), float(round))}})
+    store.put(round, [(4, {"algorithm": {"head": torch.full((3,), float(round))}})])
     model = Model(torch.full((5,), float(round)), torch.full((2,), -float(round)))
     counters = {"norm.num_batches_tracked": torch.tensor(round)}
     best = {"round": round, "metric": "accuracy", "value": 0.5}
@@ -184,7 +185,7 @@ def test_one_that_is_not_whole_is_named_and_the_one_before_it_used(tmp_path, cap
 
     again, store = checkpoints(tmp_path), MemoryStore()
     assert again.load(store).round == 1
-    assert store.get(4)["algorithm"]["head"].tolist() == [1.0] * 3
+    assert store.get([4])[0]["algorithm"]["head"].tolist() == [1.0] * 3
     [record] = caplog.records
     assert record.levelname == "WARNING" and "\n" not in record.getMessage()
     assert says in record.getMessage() and "round_0002" in record.getMessage()

@@ -24,6 +24,7 @@ class Evaluation:
 
     every: int = 1  # rounds from one evaluation to the next; the last round is always evaluated
     clients: int = 100  # at most this many clients are measured one by one
+    test_samples: int | None = None  # at most this many samples of the pooled test set; None: all
     client_test: float | str = "same_partition"  # share of a shard that is its local test, or the test set split alike
     client_validation: float = 0.0  # share of a shard that is its local validation
     batch_size: int = 512
@@ -50,6 +51,12 @@ class Evaluation:
         if clients <= self.clients:
             return list(range(clients))
         return sorted(generator(seed, "evaluated clients").choice(clients, self.clients, replace=False).tolist())
+
+    def pooled(self, seed: int, samples: int) -> np.ndarray:
+        """The test samples (n,) that the global model is measured on: the same ones all through a run."""
+        if self.test_samples is None or samples <= self.test_samples:
+            return np.arange(samples)
+        return np.sort(generator(seed, "evaluated samples").choice(samples, self.test_samples, replace=False))
 
     def watched(self, seed: int, number: int, cohort: Sequence[int]) -> frozenset[int]:
         """The clients of a cohort whose received and trained models are measured, where they train."""

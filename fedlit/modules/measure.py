@@ -66,13 +66,50 @@ class Measure:
             confusion: number of classes, for a confusion matrix.
         """
         with _evaluating(module), own_generators(0):
-            if hasattr(module, "losses") and not _has_step(module):
+            if self.by_sample(module):
                 return self._by_sample(module, samples, parts, clients, prepare, confusion)
             if _has_step(module):
                 logged = self._by_trainer(module, samples, parts, clients, prepare, tester)
                 found = self._by_batch(module, samples, parts, clients, prepare, confusion)
                 return Measured([a | b for a, b in zip(found.totals, logged, strict=True)], found.confusion)
             return self._by_batch(module, samples, parts, clients, prepare, confusion)
+
+    @staticmethod
+    def by_sample(module: LightningModule) -> bool:
+        """Whether the first way fits."""
+        return hasattr(module, "losses") and not _has_step(module)
+
+    def of_stack(
+        self,
+        module: LightningModule,
+        forward: Callable[[Tensor], Tensor],
+        samples: Samples,
+        parts: Sequence[np.ndarray],
+        clients: Sequence[int],
+        prepare: Prepare,
+    ) -> list[Totals]:
+        """K models, each on a part of its own, together; for modules that are measured sample by sample.
+
+        Args:
+            forward: inputs (K, B, ...) through the K models.
+        """
+        sizes = np.array([len(p) for p in parts])
+        longest, k = int(sizes.max()), len(parts)
+        index = np.stack([np.concatenate([p, np.zeros(longest - len(p), dtype=np.int64)]) for p in parts])
+        there = np.arange(longest) < sizes[:, None]  # the others fill the rows up and are not counted
+        whose = torch.from_numpy(np.repeat(np.asarray(clients, dtype=np.int64)[:, None], longest, 1))
+        width = max(8 * self.batch_size // k, 1)
+        tally = _Tally(k, self.metrics, None)
+        with _evaluating(module), own_generators(0):
+            for cut in (slice(i, i + width) for i in range(0, longest, width)):
+                batch = prepare(samples.batch(index[:, cut]), torch.from_numpy(index[:, cut]), whose[:, cut])
+                outputs = forward(batch[0]).flatten(0, 1)
+                rows = np.flatnonzero(there[:, cut])
+                at, part_of = torch.from_numpy(rows).to(outputs.device), rows // there[:, cut].shape[1]
+                found, targets = outputs[at], targets_of(batch).flatten(0, 1)[at]
+                tally.add_losses(part_of, module.losses(found, targets))  # type: ignore[operator]
+                tally.add_outputs(part_of, found, targets)
+        return tally.measured().totals
 
     def _by_sample(
         self,

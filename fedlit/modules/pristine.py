@@ -8,6 +8,7 @@ changed in place (the teacher of a self-supervised method), which parameters req
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -39,8 +40,10 @@ class Pristine:
         memo = dict(self._own)
 
         def one(value: Any) -> Any:
-            if isinstance(value, _PLAIN) or (isinstance(value, dict) and not value):
-                return copy.copy(value)
+            if isinstance(value, _PLAIN):
+                return value
+            if not value and type(value) in (dict, OrderedDict):  # most of what a module has: no hooks
+                return type(value)()
             try:
                 return copy.deepcopy(value, memo)
             except Exception:  # a thing that cannot be copied (a lock, an open file) is shared by the clients

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.func import vmap
+from torch.utils import _pytree as pytree
 
 from fedlit.model_vectors import Layout
 from fedlit.modules.keyed_draws import KeyedDraws
@@ -25,7 +27,6 @@ class StackedCall:
 
     def __init__(self, module: LightningModule, layout: Layout, keyed: bool, mended: bool):
         self.at, self.keyed, self.mended = StepAt(module, layout), keyed, mended
-        self._buffers = [*layout.statistics, *layout.counters]
 
     def __call__(
         self,
@@ -41,7 +42,7 @@ class StackedCall:
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """
         Args:
-            what: "loss", or "features" or "outputs" of the linear layer that runs last.
+            what: as in `StepAt.swapped`.
             weights: (n, *shape) by name.
             buffers: (n, *shape) by name, each contiguous; written in place by the step.
             batch: every tensor (n, B, ...).
@@ -52,13 +53,29 @@ class StackedCall:
             The value (n, ...), the buffers after the step, and what was logged, (n,) a name.
         """
 
-        def one(tensors: dict[str, Tensor], batch: Any, key: Any, step: Any) -> Any:
-            tensors = dict(tensors)
-            draws = KeyedDraws(key, step, self.keyed, seed=False, stacked=self.mended, twice=twice)
-            value = self.at.swapped(tensors, what, batch, batch_idx, draws)
-            return value, {n: tensors[n] for n in self._buffers if n in tensors}, log.taken() if log else {}
+        names = [*weights, *buffers]
 
-        stacked: Sequence[int | None] = (0, 0, 0, 0) if keys is not None else (0, 0, None, None)
+        def one(tensors: Sequence[Tensor], batch: Any, key: Any, step: Any) -> Any:
+            named = dict(zip(names, tensors, strict=True))
+            draws = KeyedDraws(key, step, self.keyed, seed=False, stacked=self.mended, twice=twice)
+            value = self.at.swapped(named, what, batch, batch_idx, draws)
+            return value, {n: named[n] for n in buffers}, log.taken() if log else {}
+
+        tensors = (*weights.values(), *buffers.values())
         key, step = (keys, steps) if keys is not None else (0, 0)
-        found: Any = vmap(one, in_dims=tuple(stacked))(weights | buffers, batch, key, step)
+        found: Any
+        if len(tensors[0]) == 1 and not self.mended:  # a stack of one needs no vmap, which costs more than a small step
+            everything = pytree.tree_map(_first, (tensors, batch, key, step))
+            found = pytree.tree_map(_stacked, one(*everything))
+        else:
+            axes = (0, 0, 0, 0) if keys is not None else (0, 0, None, None)
+            found = vmap(one, in_dims=axes)(tensors, batch, key, step)
         return found
+
+
+def _first(value: Any) -> Any:
+    return value.squeeze(0) if torch.is_tensor(value) else value
+
+
+def _stacked(value: Any) -> Any:
+    return value.unsqueeze(0) if torch.is_tensor(value) else value

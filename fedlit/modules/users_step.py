@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -18,10 +19,13 @@ from fedlit.modules.keyed_draws import KeyedDraws
 def call_step(module: LightningModule, batch: Any, batch_idx: int) -> Any:
     """What the class's training_step returns, called with as many arguments as it has (not a fit's wrapping of it)."""
     step = type(module).training_step
+    return step(module, batch, batch_idx) if _takes_number(step) else step(module, batch)
+
+
+@functools.cache
+def _takes_number(step: Callable[..., Any]) -> bool:
     takes = [p for p in inspect.signature(step).parameters.values() if p.kind is not p.KEYWORD_ONLY]
-    if len(takes) > 2 or any(p.kind is p.VAR_POSITIONAL for p in takes):
-        return step(module, batch, batch_idx)
-    return step(module, batch)
+    return len(takes) > 2 or any(p.kind is p.VAR_POSITIONAL for p in takes)
 
 
 def loss_of(output: Any) -> Tensor | None:
@@ -48,7 +52,8 @@ class StepAt:
         ]
 
     def swapped(self, tensors: dict[str, Tensor], what: str, batch: Any, batch_idx: int, draws: KeyedDraws) -> Any:
-        """The step's "loss", or the "features" or "outputs" of the linear layer that runs last, at these tensors.
+        """The step's "loss" at these tensors; the "features" or "outputs" of the linear layer that runs last in it; or
+        what "forward" gives, where the batch is its inputs.
 
         Args:
             tensors: by the layout's names; what is not named is the module's own. A buffer that the step assigns anew
@@ -70,6 +75,8 @@ class StepAt:
                 held[n] = tensor
 
     def _run(self, what: str, batch: Any, batch_idx: int) -> Any:
+        if what == "forward":
+            return self.module(batch)
         if what == "loss":
             return loss_of(call_step(self.module, batch, batch_idx))
         with watching(self.module, nn.Linear) as seen:

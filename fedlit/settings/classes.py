@@ -24,6 +24,7 @@ _CONTRACTS = {
     "sampler": "fedlit.samplers.Sampler",
     "trainer": "fedlit.trainers.Trainer",
     "engine": "fedlit.engines.Engine",
+    "store": "fedlit.stores.Store",
     "logger": "fedlit.tracking.Logger",
 }
 

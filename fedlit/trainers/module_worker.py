@@ -186,9 +186,10 @@ class ModuleWorker(Worker):
             batch = self.data.transform(batch, index, whose, stage, nothing)
         return self.on_device(batch)
 
-    def on_device(self, batch: Any) -> Any:
-        """A batch on the device, in the run's precision and memory format."""
-        batch = self.trainer.strategy.batch_to_device(batch, self.device)
+    def on_device(self, batch: Any, there: bool = False) -> Any:
+        """A batch on the device, in the run's precision and memory format; `there`: it is on the device already."""
+        if not there:
+            batch = self.trainer.strategy.batch_to_device(batch, self.device)
         return self.formatted(self.trainer.precision_plugin.convert_input(batch))
 
     def tester(self) -> pl.Trainer:

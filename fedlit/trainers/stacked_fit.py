@@ -118,11 +118,12 @@ class StackedFit:
         names = {id(p): n for n, p in module.named_parameters()}
         self.groups = [[names[id(p)] for p in g["params"]] for g in self.optimizers[0].param_groups]
         self.named = {n: p for n, p in module.named_parameters() if n in self.layout.weights}
+        self._shared_rate = learning_rates(self.optimizers[:1], self.named)[None]
 
     def _rate(self, at: np.ndarray) -> Tensor:
         """The rows' learning rates now: (n, 1), or (n, P) where groups differ; (1, ...) where all rows share them."""
-        if len(self.optimizers) == 1:
-            return learning_rates(self.optimizers, self.named)[None]
+        if len(self.optimizers) == 1:  # without a scheduler
+            return self._shared_rate
         return torch.stack([learning_rates([self.optimizers[r]], self.named) for r in at])
 
     # --- the fit --------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -17,12 +18,14 @@ from torch.utils import _pytree as pytree
 
 from fedlit import interrupts
 from fedlit.client import Correct, Fitted, Rule
+from fedlit.data import Samples
 from fedlit.data.client_data import ClientData
 from fedlit.errors import InputError
 from fedlit.model_vectors import Model, each, stack
 from fedlit.modules.keyed_draws import own_generators
 from fedlit.modules.measure import Measure, Totals
 from fedlit.modules.pristine import counters
+from fedlit.modules.stacked_call import StackedCall
 from fedlit.trainers.base import ChunkClient, JobData, kept_still
 from fedlit.trainers.batch_order import BatchOrder, Cut
 from fedlit.trainers.fit_callback import fitted
@@ -236,7 +239,7 @@ class StackedClient(ChunkClient):
             )
             if self.order.counts[r]:
                 with quiet(), own_generators(key):
-                    fit.run([lambda e=e: worker.loader.batches(e) for e in range(epochs)])
+                    fit.run([partial(worker.loader.batches, e) for e in range(epochs)])
             left = counters(worker.module)
             one = fitted(kept_still(worker.read(), mine, wanted.only), fit.rates, fit.losses, fit.hand)
             if fit.log.entries:
@@ -262,15 +265,38 @@ class StackedClient(ChunkClient):
 
     def measure(self, model: Model, stage: Stage, rows: Sequence[int]) -> list[Totals]:
         worker, samples = self.worker, self.worker.data.samples(stage)
-        if not any(len(self.jobs[r].indices(stage)) for r in rows):
+        parts = [self.jobs[r].indices(stage) for r in rows]
+        if not any(len(part) for part in parts):
             return [{} for _ in rows]
+        clients = [self.jobs[r].client for r in rows]
         alike = model.weights.dim() == 1 or (len(self.jobs) > 1 and model.weights.stride(0) == 0)
-        groups = [list(rows)] if alike else [[r] for r in rows]
+        if not alike and worker.way.stacked and samples.in_memory and worker.measuring.by_sample(worker.module):
+            return self._measure_stack(each(lambda t: t[list(rows)], model), samples, stage, parts, clients)
         found: list[Totals] = []
-        for group in groups:  # one model on many clients' data is one pass
-            worker.load(each(lambda t: t[group[0]] if t.dim() > 1 else t, model), self.start_counters)  # noqa: B023
-            parts = [self.jobs[r].indices(stage) for r in group]
-            found += worker.measure_loaded(samples, stage, parts, [self.jobs[r].client for r in group]).totals
+        for group in [range(len(parts))] if alike else [[i] for i in range(len(parts))]:
+            # one model on many clients' data is one pass
+            worker.load(each(lambda t: t[rows[group[0]]] if t.dim() > 1 else t, model), self.start_counters)  # noqa: B023
+            some = [parts[i] for i in group], [clients[i] for i in group]
+            found += worker.measure_loaded(samples, stage, *some).totals
+        worker.pristine.restore()
+        return found
+
+    def _measure_stack(
+        self, model: Model, samples: Samples, stage: Stage, parts: Sequence[np.ndarray], clients: Sequence[int]
+    ) -> list[Totals]:
+        worker, layout = self.worker, self.layout
+        call = StackedCall(worker.module, layout, keyed=False, mended=worker.way.mended)
+        weights, buffers = layout.pieces(model.weights), layout.pieces(model.statistics, layout.statistics)
+        buffers = {n: b.contiguous() for n, b in buffers.items()}
+
+        def forward(inputs: Tensor) -> Tensor:
+            return call("forward", weights, buffers, inputs, 0, None, None)[0]
+
+        def prepare(batch: Any, index: Tensor, whose: Tensor) -> Any:
+            return worker.ready(batch, index, whose, stage)
+
+        with quiet(), worker.trainer.precision_plugin.val_step_context():
+            found = worker.measuring.of_stack(worker.module, forward, samples, parts, clients, prepare)
         worker.pristine.restore()
         return found
 
@@ -297,7 +323,7 @@ class _Batches:
             device = self.numbers.device
             index, rows = torch.from_numpy(cut.index).to(device), self.numbers[cut.rows]
             batch = self.data.transform(batch, index, rows, "train", torch.from_numpy(keys).to(device)[:, None])
-        return self.client.worker.on_device(batch)
+        return self.client.worker.on_device(batch, there=self.data.train.in_memory)
 
     def _epoch_keys(self, epoch: int) -> np.ndarray:
         if epoch not in self._keys:

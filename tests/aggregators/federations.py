@@ -29,7 +29,8 @@ from fedlit.modules.pristine import counters
 from fedlit.partitions import Shards
 from fedlit.round import ServerRound
 from fedlit.samplers import All, Sampler
-from fedlit.state import FederationState, MemoryStore
+from fedlit.state import FederationState
+from fedlit.stores import MemoryStore
 from fedlit.tracking import Logger
 from fedlit.trainers import JobData, LightningTrainer
 from fedlit.trainers.module_worker import ModuleTrainer
@@ -169,7 +170,7 @@ class Running:
 
     def own(self, client: int) -> dict[str, Any]:
         """What the algorithm keeps with a client."""
-        found = self.state.clients.get(client)
+        (found,) = self.state.clients.get([client])
         assert found is not None
         return found["algorithm"]
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fedlit.data import TensorSamples
-from fedlit.engines.serial import ClientFailed
+from fedlit.engines.failures import ClientFailed
 from fedlit.errors import InputError
 from tests.trainers.rounds import Federated, cut, delta, facts, numbers
 

@@ -18,6 +18,15 @@ def test_the_same_clients_are_shown_all_through_a_run():
     assert few.shown(0, 4) == [0, 1, 2, 3]
 
 
+def test_the_same_test_samples_all_through_a_run_and_no_more_than_asked_for():
+    few = Evaluation(test_samples=50)
+    first = few.pooled(3, 10_000)
+    assert len(set(first.tolist())) == 50 and sorted(first.tolist()) == first.tolist()
+    assert first.tolist() == few.pooled(3, 10_000).tolist() != few.pooled(4, 10_000).tolist()
+    for everything in (few.pooled(3, 50), Evaluation().pooled(3, 50)):
+        assert everything.tolist() == list(range(50))
+
+
 def test_watched_clients_are_of_the_cohort():
     cohort = list(range(10, 40))
     watched = Evaluation(clients=5).watched(0, 1, cohort)

@@ -58,5 +58,5 @@ def test_a_stage_that_sends_less_is_counted_less_and_decoded(tmp_path: Path) -> 
 
 def test_a_stage_keeps_its_state_with_each_client(tmp_path: Path) -> None:
     run = Running(tmp_path, FedAvg(), Listed(*COHORTS), uploads=[Counted()], epochs=1).go(2)
-    kept = {c: run.state.clients.get(c) for c in range(4)}
+    kept = dict(enumerate(run.state.clients.get(range(4))))
     assert {c: float(s["Counted"]["sent"]) for c, s in kept.items() if s} == {0: 1, 1: 1, 2: 2, 3: 1}

@@ -59,3 +59,11 @@ def test_other_sites_in_the_test_set(sites: np.ndarray | None):
 def test_no_sites():
     with pytest.raises(InputError, match="names none; write partition=iid"):
         Natural().train(Labelled(9), 3, generator(0))
+
+
+def test_sites_of_any_numbers_are_found_alike() -> None:
+    """Small numbers are counted and others sorted."""
+    sites = np.array([5, 0, 5, 2, 0, 7])
+    small, large = (Natural()._sites(Labelled(6, sites=s)) for s in (sites, sites * 10**12 - 10))
+    assert small[0].tolist() == [0, 2, 5, 7] and small[1].tolist() == large[1].tolist() == [2, 0, 2, 1, 0, 3]
+    assert (large[0] == small[0] * 10**12 - 10).all()

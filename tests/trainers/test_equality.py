@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from fedlit.aggregators import Aggregator, FedAvg, FedPer, FedProx
 from fedlit.model_vectors import Model
+from fedlit.models import Mlp
 from fedlit.trainers import VectorizedTrainer
 from tests.aggregators.federations import SIZES, TEST_SIZES, Listed, Net, Running, numbers
 from tests.aggregators.written import Apfl, BodyOnly, FedAmp, Moon, PerFedAvg, QFedAvg, Scaffold
@@ -114,6 +115,7 @@ MODULES: dict[str, tuple[Callable[[], pl.LightningModule], Callable[[], tuple[Te
     "awkward": (lambda: Classifier(Awkward()), numbers),
     "two_groups": (lambda: TwoGroups(Net()), numbers),
     "lstm": (lambda: Classifier(Characters()), text),
+    "ready": (lambda: Mlp([6], 3, [8], dropout=0.2), numbers),  # measured sample by sample, as a stack too
     "transformer": (lambda: Classifier(SmallTransformer()), text),
 }
 ALGORITHMS: dict[str, Callable[[], Aggregator]] = {
@@ -167,7 +169,7 @@ def tensors(run: Running) -> dict[str, Tensor]:
     gather("server", run.state.server)
     gather("counters", run.state.counters)
     for client in range(4):
-        gather(f"client {client}", run.state.clients.get(client) or {})
+        gather(f"client {client}", run.state.clients.get([client])[0] or {})
     for number, row in enumerate(run.rows, 1):
         kept = {k: v for k, v in row.items() if not k.startswith(("time/", "comm/"))}
         found[f"round {number}"] = torch.tensor([kept[k] for k in sorted(kept)], dtype=torch.float64)

@@ -1,0 +1,104 @@
+"""engine=processes: the chunks of a cohort side by side, in worker processes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+
+from fedlit.data.samples import TensorSamples
+from fedlit.engines.base import Engine
+from fedlit.engines.failures import Failures, OnFailure
+from fedlit.engines.machine import cores, gpus
+from fedlit.engines.module_copy import ModuleCopy, cannot_be_sent
+from fedlit.engines.parcel import Parcel, pack
+from fedlit.engines.pool import Pool, warm_up
+from fedlit.engines.worker_process import Begin, InWorker
+from fedlit.errors import InputError
+from fedlit.modules.measure import Measure
+from fedlit.trainers.base import JobData, Returned, Trainer, Work
+from fedlit.trainers.cohort import Cohort
+
+log = logging.getLogger(__name__)
+
+
+class Processes(Engine):
+    """The bits are those of `Serial` with as many threads: chunks are cut alike and results handed over in order."""
+
+    def __init__(self, workers: int | None = None, on_failure: OnFailure = "raise"):
+        """
+        Args:
+            workers: processes that train; None is one a GPU, or one a core where training runs on the CPU.
+            on_failure: as in `Serial`; a client whose worker is killed twice counts as one that raised.
+        """
+        self.workers = workers
+        self.failures = Failures(on_failure)
+        self.pool: Pool | None = None
+
+    def __enter__(self) -> Engine:
+        warm_up()  # while data and model are made
+        return self
+
+    def default_threads(self, trainer: Trainer) -> int:
+        """The cores shared out. It looks at no cohort and no other run, and the first run's number is remembered."""
+        return max(1, cores() // self._most(trainer))
+
+    def _most(self, trainer: Trainer) -> int:
+        return self.workers or len(gpus(trainer)) or cores()
+
+    def start(
+        self,
+        trainer: Trainer,
+        module: LightningModule,
+        data: JobData,
+        measure: Measure,
+        again: Callable[[], LightningModule] | None = None,
+    ) -> None:
+        self.trainer = trainer
+        threads, most = torch.get_num_threads(), self._most(trainer)
+        if most > 1 and most * threads > cores() and not gpus(trainer):
+            log.warning(
+                "%d workers of %d threads each for %d cores: they get in each other's way", most, threads, cores()
+            )
+        shared = _packed(data, "the data")
+        level = logging.getLogger().getEffectiveLevel()
+        begin = _packed(Begin(trainer, ModuleCopy.of(module, again), measure, level), "the trainer or a metric")
+        _hold_once(data, shared)
+        self.here = trainer.worker(module, data, measure)
+        self.pool = Pool(most, shared, begin, threads, gpus(trainer), self.here.layout.device)
+
+    def run(self, work: Work, cohort: Cohort) -> Iterator[Returned]:
+        assert self.pool is not None, "the engine has not been started"
+        chunks = [cohort[cut] for cut in self.trainer.chunks(cohort.jobs)]
+        with _packed((work, cohort.down, cohort.counters), "the algorithm") as common:
+            for chunk, found in self.pool.run(common, chunks):
+                if isinstance(found, Returned):
+                    yield self.failures.finite(found, chunk.jobs[0].round.number)
+                elif found.sentence is not None:
+                    raise InputError(found.sentence)
+                else:
+                    yield self.failures.failed(chunk, found.what, InWorker(found.trace), self.here.nobody())
+
+    def stop(self) -> None:
+        if self.pool is not None:
+            self.pool.stop()
+            self.pool = None
+
+
+def _packed(value: Any, what: str) -> Parcel:
+    try:
+        return pack(value)
+    except Exception as error:
+        raise InputError(cannot_be_sent(what, error)) from error
+
+
+def _hold_once(data: JobData, shared: Parcel) -> None:
+    """Let this process's own tensors be those in shared memory, so that nothing is there twice."""
+    copies = shared.shared()
+    for mine, same in ((data.train, copies.train), (data.test, copies.test)):
+        if isinstance(mine, TensorSamples):
+            for own, other in zip(mine.tensors, same.tensors, strict=True):
+                own.data = other

@@ -1,0 +1,162 @@
+"""A worker process: it is handed data and a module once, then what a round has in common, then chunks of clients."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import shutil
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing import connection, parent_process, util
+from typing import Any
+
+import torch
+
+from fedlit import interrupts
+from fedlit.engines.channel import Channel
+from fedlit.engines.machine import on_gpu
+from fedlit.engines.module_copy import ModuleCopy
+from fedlit.engines.parcel import Parcel
+from fedlit.errors import InputError
+from fedlit.modules.measure import Measure
+from fedlit.trainers.base import Returned, Trainer, Worker
+from fedlit.trainers.cohort import Cohort
+
+
+@dataclass
+class Begin:
+    """What a worker is made of, besides the data."""
+
+    trainer: Trainer
+    module: ModuleCopy
+    measure: Measure
+    level: int  # of the messages that are logged
+
+
+class InWorker(Exception):
+    """What was raised in a worker process: its traceback, as text."""
+
+    def __init__(self, trace: str):
+        super().__init__(f"in a worker process:\n{trace}")
+
+
+@dataclass
+class Failed:
+    """An exception as it travels."""
+
+    what: str  # its type and message
+    trace: str
+    sentence: str | None  # of an InputError, which stays one
+
+    @classmethod
+    def of(cls, error: Exception) -> Failed:
+        sentence = str(error) if isinstance(error, InputError) else None
+        return cls(f"{type(error).__name__}: {error}", traceback.format_exc(), sentence)
+
+    def as_error(self, where: str) -> Exception:
+        """The exception for the main process to raise."""
+        if self.sentence is not None:
+            return InputError(self.sentence)
+        error = RuntimeError(f"{where}: {self.what}")
+        error.__cause__ = InWorker(self.trace)
+        return error
+
+
+@dataclass
+class Answer:
+    found: Returned | Failed | None  # None: the worker is ready
+    logged: list[tuple[str, int, str]] = field(default_factory=list)  # logger, level, message
+
+
+def serve(here: connection.Connection, threads: int, gpu: int | None) -> None:
+    """What the process does until it is told to stop, or the main process is gone."""
+    interrupts.left_to_main()
+    faulthandler.enable()
+    torch.set_num_threads(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        _Served(Channel(here), gpu).all()
+    except interrupts.Interrupted:
+        pass
+    except (EOFError, OSError):  # the main process has let go; if it was killed, the thread above tidies up
+        connection.wait([_parent()], timeout=1)
+
+
+class _Served:
+    def __init__(self, here: Channel, gpu: int | None):
+        self.here, self.gpu = here, gpu
+        self.worker: Any = None
+        self.common: Any = None  # work, what was broadcast, counters
+        self.logged: list[tuple[str, int, str]] = []
+
+    def all(self) -> None:
+        """Everything that is asked for."""
+        _, data = self.here.receive()
+        _, begin = self.here.receive()
+        self._answer(lambda: self._begin(begin, data))
+        logging.getLogger().addHandler(_Keep(self.logged))
+        while True:
+            kind, parcel = self.here.receive()
+            if kind == "stop":
+                return
+            if kind == "common":
+                self.common = parcel
+            else:
+                self._answer(lambda: self._chunk(parcel))  # noqa: B023  (called at once)
+
+    def _answer(self, ask: Callable[[], Returned | None]) -> None:
+        try:
+            answer = Answer(ask(), self.logged)
+        except interrupts.Interrupted:
+            raise
+        except Exception as error:
+            answer = Answer(Failed.of(error), self.logged)
+        try:
+            self.here.put("answer", answer)
+        except OSError:
+            raise
+        except Exception as error:  # what a client came back with cannot be pickled
+            self.here.put("answer", Answer(Failed.of(error), self.logged))
+        self.logged.clear()
+
+    def _begin(self, parcel: Parcel, data: Parcel) -> None:
+        begin = parcel.copied()
+        logging.getLogger().setLevel(begin.level)
+        self.worker = on_gpu(begin.trainer, self.gpu).worker(begin.module.make(), data.shared(), begin.measure)
+
+    def _chunk(self, parcel: Parcel) -> Returned:
+        worker: Worker = self.worker
+        device = worker.layout.device
+        if isinstance(self.common, Parcel):
+            with self.common as given:
+                self.common = given.shared(device)
+        work, down, counters = self.common
+        jobs, own, states = parcel.copied(device)
+        return worker.run(work, Cohort(jobs, down, own, states, counters))
+
+
+class _Keep(logging.Handler):
+    """Keeps what is logged for the main process, which has the run's log."""
+
+    def __init__(self, kept: list[tuple[str, int, str]]):
+        super().__init__()
+        self.kept = kept
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.kept.append((record.name, record.levelno, record.getMessage()))
+
+
+def _end_with_parent() -> None:
+    """A killed main process takes its workers along, in mid-client too; what it could not tidy up goes with them."""
+    connection.wait([_parent()])
+    shutil.rmtree(util.get_temp_dir(), ignore_errors=True)  # where the fork server was listening
+    os._exit(1)
+
+
+def _parent() -> Any:
+    parent = parent_process()
+    assert parent is not None
+    return parent.sentinel

@@ -1,0 +1,7 @@
+"""Where the states of clients lie between rounds."""
+
+from fedlit.stores.base import State, Store
+from fedlit.stores.disk import DiskStore
+from fedlit.stores.memory import MemoryStore
+
+__all__ = ["DiskStore", "MemoryStore", "State", "Store"]

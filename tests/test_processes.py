@@ -1,0 +1,226 @@
+"""Whole runs of engine=processes: the bits of engine=serial, and nothing is left behind however a run ends."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from torch.nn import functional as F
+
+from fedlit.models import Mlp
+from fedlit.tracking.logger import Logger, Row
+from tests.small_runs import command, composed, go, numbers, same_bits, saved, small
+
+CHECKOUT = Path(__file__).parents[1]
+ROUNDS = 3
+SMALL = {
+    "rounds": ROUNDS,
+    "clients": 5,
+    "participation": 0.6,
+    "partition": composed("partition=dirichlet").config.partition,
+    "batch_size": 16,
+    "model.hidden": [16],
+    "evaluation.client_validation": 0.2,
+}
+
+
+class Killer(Logger):
+    """Kills a worker when the first client of the second round has come back."""
+
+    def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
+        pass
+
+    def client_done(self, number: int, done: int) -> None:
+        if (number, done) == (2, 1):
+            max(multiprocessing.active_children(), key=lambda process: process.name).kill()
+
+
+class Suicidal(Mlp):
+    """Kills the first worker that trains it in the second round, between two steps; raises for some first batches."""
+
+    once: str = ""
+    fails: bool = False
+
+    def __init__(self, input_shape: Any, classes: int, once: str = "", fails: bool = False):
+        super().__init__(input_shape, classes, hidden=[16])
+        self.once, self.fails = once, fails
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        if self.once and batch_idx == 1 and getattr(self, "round", 0) == 2 and os.path.exists(self.once):
+            os.unlink(self.once)
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.fails and getattr(self, "round", 0) == 2 and batch_idx == 0 and batch[1][0] < 5:
+            raise ValueError("this batch is not to its taste")
+        return F.cross_entropy(self(batch[0]), batch[1])
+
+
+def run(folder: Path, engine: str, aggregator: str = "fedavg", **changes: Any) -> list[dict[str, Any]]:
+    logger = composed("logger=none").config.logger
+    dots = {name.replace("__", "."): value for name, value in changes.items()}
+    return go(small([f"aggregator={aggregator}", f"engine={engine}"], {**SMALL, "logger": logger, **dots}), folder)
+
+
+def own(**given: Any) -> dict[str, Any]:
+    return {"model": {"_target_": "tests.test_processes.Suicidal", **given}}
+
+
+def same(one: Path, other: Path) -> bool:
+    return same_bits(saved(one, ROUNDS), saved(other, ROUNDS)) and numbers(one) == numbers(other)
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """algorithm -> the folder of a run in one process: one without and one with states of clients."""
+    folder = tmp_path_factory.mktemp("serial")
+    for aggregator in ("fedavg", "fedper"):
+        run(folder / aggregator, "serial", aggregator)
+    return {aggregator: folder / aggregator for aggregator in ("fedavg", "fedper")}
+
+
+@pytest.mark.parametrize("aggregator", ["fedavg", "fedper"])
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_the_bits_do_not_depend_on_the_number_of_workers(
+    serial: dict[str, Path], tmp_path: Path, workers: int, aggregator: str
+) -> None:
+    run(tmp_path / "run", "processes", aggregator, engine__workers=workers)
+    assert same(tmp_path / "run", serial[aggregator])
+    assert multiprocessing.active_children() == []
+
+
+def test_a_worker_that_is_killed_costs_no_bit(serial: dict[str, Path], tmp_path: Path) -> None:
+    run(tmp_path / "run", "processes", "fedper", engine__workers=2, logger={"_target_": "tests.test_processes.Killer"})
+    assert same(tmp_path / "run", serial["fedper"])
+
+
+def test_a_worker_that_is_killed_in_mid_client_costs_no_bit(tmp_path: Path) -> None:
+    run(tmp_path / "alone", "serial", **own())
+    (tmp_path / "once").touch()
+    run(tmp_path / "run", "processes", engine__workers=2, **own(once=str(tmp_path / "once")))
+    assert not (tmp_path / "once").exists()
+    assert same(tmp_path / "run", tmp_path / "alone")
+
+
+def test_clients_that_fail_are_left_out_alike(tmp_path: Path) -> None:
+    for engine in ("serial", "processes"):
+        rows = run(tmp_path / engine, engine, engine__on_failure="drop", **own(fails=True))
+        assert 0 < rows[1]["cohort/failed"] < rows[1]["cohort/asked"]
+    assert same(tmp_path / "processes", tmp_path / "serial")
+
+
+@pytest.mark.parametrize(("first", "second"), [("serial", "processes"), ("processes", "serial")])
+def test_a_run_goes_on_with_the_other_engine(tmp_path: Path, monkeypatch: Any, first: str, second: str) -> None:
+    """The threads that it was begun with are remembered, so the bits are those of one engine."""
+    monkeypatch.chdir(tmp_path)
+    words = ["clients=5", "participation=0.6", "batch_size=16", "model.hidden=[16]", "logger=none", "progress=none"]
+    assert command(*words, f"engine={first}", "rounds=2", "hydra.run.dir=run") == 0
+    threads = saved(tmp_path / "run", 2)["bits"]["threads"]
+    assert command("resume=run", f"engine={second}", f"rounds={ROUNDS}") == 0
+    assert saved(tmp_path / "run", ROUNDS)["bits"]["threads"] == threads
+    assert command(*words, f"threads={threads}", f"rounds={ROUNDS}", "hydra.run.dir=alone") == 0
+    assert same(tmp_path / "run", tmp_path / "alone")
+
+
+# --- how a run ends: commands in a session of their own, so that whatever is left of them can be found
+
+SLOW = """
+import time
+import torch
+from torch import nn
+from torch.nn import functional as F
+import lightning as L
+
+class Net(L.LightningModule):
+    def __init__(self, input_shape, classes):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+        self.odd = lambda x: x  # so that it cannot be pickled
+
+    def training_step(self, batch, batch_idx):
+        time.sleep(0.02)
+        return F.cross_entropy(self.layers(batch[0]), batch[1])
+"""
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    (folder / "mine.py").write_text(SLOW)
+    (folder / "tmp").mkdir()
+    words = ["model._target_=mine.Net", "engine=processes", "engine.workers=2", "clients=4", "rounds=100000"]
+    words += ["checkpoint.every=0", "progress=none", "logger=none", "hydra.run.dir=run"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "fedlit.run", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "TMPDIR": str(folder / "tmp")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def in_session(session: int) -> list[str]:
+    """The command lines of the processes of a session."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, _, own_session = (path / "stat").read_text().rpartition(")")[2].split()[:4]
+            if int(own_session) == session and state != "Z":
+                found.append((path / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue  # it ended meanwhile
+    return found
+
+
+def wait_for_rounds(process: subprocess.Popen[str], run: Path, rounds: int) -> None:
+    until = time.monotonic() + 200
+    while not (run / "metrics.jsonl").exists() or (run / "metrics.jsonl").read_bytes().count(b"\n") < rounds:
+        if process.poll() is not None or time.monotonic() > until:
+            os.killpg(process.pid, signal.SIGKILL)
+            pytest.fail(f"the run did not come to round {rounds}: {process.communicate()}")
+        time.sleep(0.01)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+@pytest.mark.parametrize("how", ["ctrl-c", "kill"])
+def test_nothing_is_left_behind(tmp_path: Path, how: str) -> None:
+    before = set(os.listdir("/dev/shm"))
+    process = start(tmp_path)
+    wait_for_rounds(process, tmp_path / "run", 2)
+    assert len(in_session(process.pid)) >= 4, "main process, fork server, two workers"
+    if how == "ctrl-c":
+        begin = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)  # to all of them, as a terminal does
+        printed, errors = process.communicate(timeout=100)
+        assert process.returncode == 130, errors
+        assert time.monotonic() - begin < 20
+        assert errors == "" and printed.startswith("stopped after round ")
+        done = len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+        assert saved(tmp_path / "run", done)["round"] == done
+    else:
+        process.kill()
+        process.communicate()
+    until = time.monotonic() + 30
+    while in_session(process.pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert in_session(process.pid) == []
+    assert set(os.listdir("/dev/shm")) <= before
+    assert [path.name for path in (tmp_path / "tmp").glob("pymp*")] == []
+
+
+def test_nothing_is_left_behind_after_an_error(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["clients=3", "rounds=2", "threads=1", "logger=none", "progress=none", "hydra.run.dir=run"]
+    assert command(*words, "engine=processes", "optimizer.lr=1e38") == 2
+    assert "NaN or infinite" in capsys.readouterr().err
+    assert multiprocessing.active_children() == []
+    assert command(*words, "hydra.run.dir=other", "engine=processes", "aggregator=fedper", "aggregator.head=none") == 2
+    assert "fits no name" in capsys.readouterr().err
+    assert multiprocessing.active_children() == []

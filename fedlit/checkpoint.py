@@ -85,8 +85,11 @@ class Checkpoints:
             "seconds": state.seconds,
         }
 
-    def load(self, store: Store) -> FederationState | None:
+    def load(self, store: Store, device: torch.device | str = "cpu") -> FederationState | None:
         """The newest whole state, with the clients' in `store` as they were then; None where there is no checkpoint.
+
+        Args:
+            device: where models and the like go; single numbers, such as an optimiser's count, stay on the CPU.
 
         Raises:
             InputError: there are checkpoints and none can be used.
@@ -100,11 +103,11 @@ class Checkpoints:
                 continue
             for problem in problems:
                 log.warning("%s; %s is used instead", problem, path.name)
-            store.load(saved["round"], _models(saved["clients"]))
+            store.load(saved["round"], _models(saved["clients"], device))
             self._newest = saved["round"]
             return FederationState(
                 saved["round"],
-                _models(saved["server"]),
+                _models(saved["server"], device),
                 store,
                 saved["counters"],
                 saved["best"],
@@ -194,7 +197,9 @@ def _plain(value: Any) -> Any:
     return value.clone() if torch.is_tensor(value) else value
 
 
-def _models(value: Any) -> Any:
+def _models(value: Any, device: torch.device | str) -> Any:
     if isinstance(value, dict):
-        return Model(*value["__model__"]) if "__model__" in value else {k: _models(v) for k, v in value.items()}
-    return value
+        if "__model__" in value:
+            return Model(*(t.to(device) for t in value["__model__"]))
+        return {k: _models(v, device) for k, v in value.items()}
+    return value.to(device) if torch.is_tensor(value) and value.dim() else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -21,6 +22,7 @@ from fedlit.checkpoint import Checkpoints, saved_bits
 from fedlit.clients import Clients, share_out
 from fedlit.data import DataSource, adopt, chain
 from fedlit.engines import Engine
+from fedlit.engines.failures import ClientFailed
 from fedlit.errors import InputError
 from fedlit.evaluation import Evaluation
 from fedlit.federation import Federation, federate
@@ -45,6 +47,7 @@ from fedlit.tracking.summary import write as write_summary
 from fedlit.trainers import JobData, Trainer
 
 INTERRUPTED = 130
+log = logging.getLogger(__name__)
 
 
 def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
@@ -95,7 +98,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         checkpoints = Checkpoints(folder, files, keep.every, keep.keep, {"threads": threads})
         store: Store = build(config.store, "store")
         store.open(checkpoints.folder, layout.device)
-        state = checkpoints.load(store)
+        state = checkpoints.load(store, layout.device)
         if state is None:
             server = aggregator.server_state(start, torch.Generator().manual_seed(seed_number(config.seed, "server")))
             state = FederationState(0, server, store, start_counters)
@@ -123,6 +126,11 @@ def _rounds(
             federate(federation, state, engine, assessment, loggers, checkpoints)
         except interrupts.Interrupted:
             stopped = True
+        except (InputError, ClientFailed):
+            if state.round and _told(folder) == state.round:  # a client ended the run: the rounds before are not lost
+                checkpoints.save(state)
+                log.warning("rounds up to %d are saved; go on with: %s", state.round, _resume_command(folder))
+            raise
         checkpoints.save(state)
         rows = read(folder / NAME)
         if rows:
@@ -133,10 +141,19 @@ def _rounds(
         loggers.close()
         state.clients.close()
     if stopped:
-        shown = os.path.relpath(folder)
-        print(f"stopped after round {state.round}; go on with: python -m fedlit.run resume={shown}", flush=True)
+        print(f"stopped after round {state.round}; go on with: {_resume_command(folder)}", flush=True)
         return INTERRUPTED
     return 0
+
+
+def _told(folder: Path) -> int:
+    """The last round of which there is a line."""
+    rows = read(folder / NAME)
+    return int(rows[-1]["round"]) if rows else 0
+
+
+def _resume_command(folder: Path) -> str:
+    return f"python -m fedlit.run resume={os.path.relpath(folder)}"
 
 
 def _threads(config: DictConfig, folder: Path, default: int) -> int:
@@ -204,11 +221,12 @@ def _about(
         table = histogram(clients.train, labels, data.classes, clients=slice(0, shown))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     size = sum(s.numel() for s in layout.weights.values())
+    rounds = _count(config.rounds, "round")
     facts = {
         "data": f"{data.name}, {len(data.train)} training and {len(data.test)} test samples",
         "clients": f"{len(clients)}, {_name(config.partition)}, shards of {_range(clients.train.sizes)} samples",
         "model": f"{type(module).__name__}, {size:,} trained parameters",
-        "aggregator": f"{_name(config.aggregator)}, {config.rounds} rounds of {config.local_epochs} local epochs",
+        "aggregator": f"{_name(config.aggregator)}, {rounds} of {_count(config.local_epochs, 'local epoch')}",
         "folder": os.path.relpath(folder),
     }
     name = str(config.name) if config.name is not None else folder.name
@@ -217,6 +235,10 @@ def _about(
 
 def _name(config: Mapping[str, Any]) -> str:
     return str(config["_target_"]).rpartition(".")[2]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _range(sizes: np.ndarray) -> str:

@@ -102,7 +102,12 @@ class Layout:
         moved = [t for n, t in [*parameters.items(), *buffers.items()] if n in self.weights or n in self.statistics]
         self.dtype = max((t.dtype for t in moved), key=lambda d: torch.finfo(d).bits)
         self.device = moved[0].device
-        self._sizes = {id(s): [shape.numel() for shape in s.values()] for s in (self.weights, self.statistics)}
+        self._weight_sizes = [shape.numel() for shape in self.weights.values()]
+
+    @property
+    def size(self) -> int:
+        """P, how many numbers are trained."""
+        return sum(self._weight_sizes)
 
     def read(self, module: nn.Module) -> Model:
         """A copy of the module's numbers, (P,) and (S,)."""
@@ -133,7 +138,8 @@ class Layout:
         lead = vector.shape[:-1]
         if vector.shape[-1] == 1:
             return {n: vector.reshape(*lead, *(1,) * len(s)) for n, s in shapes.items()}
-        parts = vector.split(self._sizes[id(shapes)], -1)
+        sizes = self._weight_sizes if shapes is self.weights else [s.numel() for s in shapes.values()]
+        parts = vector.split(sizes, -1)
         return {n: v.reshape(*lead, *s) for (n, s), v in zip(shapes.items(), parts, strict=True)}
 
     def named(self, model: Model) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ class FederationState:
 def keep_largest(counters: dict[str, Tensor], returned: dict[str, Tensor]) -> dict[str, Tensor]:
     """Integer buffers (the steps that batch normalisation has seen) never enter a mean: the largest is kept.
 
-    `returned` has a leading axis of clients.
+    `returned` has a leading axis of clients. What is kept stays on the CPU.
     """
-    return counters | {n: r.amax(0).maximum(counters[n]) if n in counters else r.amax(0) for n, r in returned.items()}
+    largest = {n: r.amax(0).cpu() for n, r in returned.items()}
+    return counters | {n: one.maximum(counters[n]) if n in counters else one for n, one in largest.items()}

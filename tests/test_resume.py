@@ -216,3 +216,24 @@ def test_every_algorithm_goes_on_after_ctrl_c_with_the_same_bits(aggregator, in_
     assert same_bits(saved(Path("run"), 4), saved(Path("alone"), 4))
     assert numbers(Path("run")) == numbers(Path("alone"))
     assert [row["round"] for row in rows(Path("run"))] == [1, 2, 3, 4]
+
+
+def test_a_client_that_ends_the_run_costs_no_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import lightning, torch\n"
+        "class Net(lightning.LightningModule):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.layer = torch.nn.Linear(64, 10)\n"
+        "    def training_step(self, batch):\n"
+        "        loss = torch.nn.functional.cross_entropy(self.layer(batch[0].flatten(1)), batch[1])\n"
+        "        return loss * (float('nan') if self.round == 3 else 1)\n"
+        "    def configure_optimizers(self):\n"
+        "        return torch.optim.SGD(self.parameters(), lr=0.1)\n"
+    )
+    words = [*TINY, "logger=none", "rounds=5", "hydra.run.dir=run", "model._target_=mine.Net"]
+    process = start(tmp_path, [*COMMAND, *words])
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 2
+    assert "client 0, round 3: its update has NaN" in errors and "resume=run" in errors
+    assert small_runs.saved(tmp_path / "run", 2)["round"] == 2 and len(rows(tmp_path / "run")) == 2

@@ -45,7 +45,7 @@ class Failures:
         said = [f"client {returned.clients[r]}, round {round}: its update has NaN or infinite values" for r in bad]
         if self.on_failure == "raise":
             raise InputError(
-                f"{said[0]}; lower optimizer.lr, clip gradients by trainer.gradient_clip_val=1, or write "
+                f"{said[0]}; lower the learning rate, clip gradients by trainer.gradient_clip_val=1, or write "
                 "engine.on_failure=drop to leave such clients out."
             )
         for line in said:

@@ -72,7 +72,7 @@ class Processes(Engine):
 
     def run(self, work: Work, cohort: Cohort) -> Iterator[Returned]:
         assert self.pool is not None, "the engine has not been started"
-        chunks = [cohort[cut] for cut in self.trainer.chunks(cohort.jobs)]
+        chunks = [cohort[cut] for cut in self.trainer.chunks(cohort.jobs, self.here.layout.size)]
         with _packed((work, cohort.down, cohort.counters), "the algorithm") as common:
             for chunk, found in self.pool.run(common, chunks):
                 if isinstance(found, Returned):

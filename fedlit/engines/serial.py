@@ -36,7 +36,7 @@ class Serial(Engine):
         self.here = trainer.worker(module, data, measure)
 
     def run(self, work: Work, cohort: Cohort) -> Iterator[Returned]:
-        for cut in self.trainer.chunks(cohort.jobs):
+        for cut in self.trainer.chunks(cohort.jobs, self.here.layout.size):
             yield from self._run(work, cohort[cut])
 
     def _run(self, work: Work, chunk: Cohort) -> Iterator[Returned]:

@@ -81,8 +81,8 @@ def serve(here: connection.Connection, threads: int, gpu: int | None) -> None:
         _Served(Channel(here), gpu).all()
     except interrupts.Interrupted:
         pass
-    except (EOFError, OSError):  # the main process has let go; if it was killed, the thread above tidies up
-        connection.wait([_parent()], timeout=1)
+    except (EOFError, OSError):  # the main process has let go, or was killed
+        _end_with_parent(1)
 
 
 class _Served:
@@ -124,6 +124,7 @@ class _Served:
 
     def _begin(self, parcel: Parcel, data: Parcel) -> None:
         begin = parcel.copied()
+        logging.getLogger().addHandler(logging.NullHandler())  # the main process's own worker has said the same
         logging.getLogger().setLevel(begin.level)
         self.worker = on_gpu(begin.trainer, self.gpu).worker(begin.module.make(), data.shared(), begin.measure)
 
@@ -149,11 +150,11 @@ class _Keep(logging.Handler):
         self.kept.append((record.name, record.levelno, record.getMessage()))
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(seconds: float | None = None) -> None:
     """A killed main process takes its workers along, in mid-client too; what it could not tidy up goes with them."""
-    connection.wait([_parent()])
-    shutil.rmtree(util.get_temp_dir(), ignore_errors=True)  # where the fork server was listening
-    os._exit(1)
+    if connection.wait([_parent()], seconds):
+        shutil.rmtree(util.get_temp_dir(), ignore_errors=True)  # where the fork server was listening
+        os._exit(1)
 
 
 def _parent() -> Any:

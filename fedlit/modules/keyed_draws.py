@@ -143,6 +143,12 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
 
 
+def generators() -> tuple[Any, ...]:
+    """Where the global generators stand."""
+    _, words, *place = np.random.get_state(legacy=True)
+    return torch.get_rng_state().numpy().tobytes(), bytes(words), place, random.getstate()  # type: ignore[arg-type]
+
+
 @contextmanager
 def own_generators(seed: int) -> Iterator[None]:
     """Global generators seeded for what is inside, and put back after it."""

@@ -8,17 +8,26 @@ changed in place (the teacher of a self-supervised method), which parameters req
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
+import random
+from collections import OrderedDict, deque
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_batchedtensor
 
 from fedlit.modules.derived import derived_attributes
 
 _TENSORS = ("_parameters", "_buffers", "_modules")  # never exchanged: optimisers and layouts point at these objects
 _OWN = ("_trainer", "log", "round", "training")  # what a fit sets on it
 _NONE = object()  # no such attribute
+_GENERATORS: dict[Any, Any] = {  # kind -> where it stands
+    random.Random: lambda g: g.getstate(),
+    np.random.Generator: lambda g: g.bit_generator.state,
+    np.random.RandomState: lambda g: g.get_state(legacy=False)["state"]["pos"],
+    torch.Generator: lambda g: g.get_state().tolist(),
+}
 _PLAIN = (int, float, str, bool, bytes, complex, type(None), type, torch.dtype, torch.device, torch.Size)
 
 
@@ -30,7 +39,8 @@ class Pristine:
         self._own = {id(t): t for t in [*tensors, *module.modules()]}
         self._attributes = [(m, self._copied(self._rest(m))) for m in module.modules()]
         self._requires_grad = [(p, p.requires_grad) for p in module.parameters()]
-        self._frozen = [(p, p.detach().clone(), p._version) for p in module.parameters() if not p.requires_grad]
+        self._frozen = [(p, p.detach().clone()) for p in module.parameters() if not p.requires_grad]
+        self._empty = [(m, n) for m in module.modules() for n, b in m._buffers.items() if b is None]
 
     @staticmethod
     def _rest(module: nn.Module) -> dict[str, Any]:
@@ -42,7 +52,7 @@ class Pristine:
         def one(value: Any) -> Any:
             if isinstance(value, _PLAIN):
                 return value
-            if not value and type(value) in (dict, OrderedDict):  # most of what a module has: no hooks
+            if type(value) in (dict, OrderedDict) and not value:  # most of what a module has: no hooks
                 return type(value)()
             try:
                 return copy.deepcopy(value, memo)
@@ -62,34 +72,49 @@ class Pristine:
         for parameter, flag in self._requires_grad:
             parameter.requires_grad_(flag)
             parameter.grad = None
-        for at, (parameter, value, version) in enumerate(self._frozen):
-            if parameter._version != version:
-                parameter.copy_(value)
-                self._frozen[at] = (parameter, value, parameter._version)
+        for parameter, value in self._frozen:
+            parameter.copy_(value)  # whether or not it changed: writing through `.data` leaves no trace to ask for
+        for module, name in self._empty:
+            module._buffers[name] = None
 
     def changed(self) -> list[str]:
-        """Names of the attributes that are not as they were, as far as values can be compared."""
+        """What is not as it was, by name, of all that `restore` puts back and as far as values can be compared."""
         names = {id(m): n for n, m in self.module.named_modules()}
         derived = derived_attributes(self.module)
-        return [
+        found = [
             f"{type(module).__name__}.{name}"
             for module, attributes in self._attributes
             for name in {**attributes, **self._rest(module)}
             if name not in _OWN and (names[id(module)], name) not in derived
             if _differ(attributes.get(name, _NONE), vars(module).get(name, _NONE))
         ]
+        found += [f"{type(m).__name__}.{n}" for m, n in self._empty if m._buffers[n] is not None]
+        parameters = {id(p): n for n, p in self.module.named_parameters()}
+        found += [parameters[id(p)] for p, value in self._frozen if not torch.equal(p, value)]
+        return found + [f"requires_grad of {parameters[id(p)]}" for p, f in self._requires_grad if p.requires_grad != f]
 
 
-def _differ(before: Any, now: Any) -> bool:
+def _differ(before: Any, now: Any, deep: int = 4) -> bool:
+    """Cautious: what cannot be compared is as it was, unless it is another kind of thing."""
     if type(before) is not type(now):
         return True
     if isinstance(now, Tensor):
-        return before.shape != now.shape or not torch.equal(before, now)
+        return before.shape != now.shape or is_batchedtensor(now) or not torch.equal(before, now)
     if isinstance(now, dict):
-        return before.keys() != now.keys() or any(_differ(before[k], v) for k, v in now.items())
-    if isinstance(now, list | tuple):
-        return len(before) != len(now) or any(_differ(a, b) for a, b in zip(before, now, strict=True))
-    return isinstance(now, _PLAIN) and before != now
+        return before.keys() != now.keys() or any(_differ(before[k], v, deep) for k, v in now.items())
+    if isinstance(now, list | tuple | deque):
+        return len(before) != len(now) or any(_differ(a, b, deep) for a, b in zip(before, now, strict=True))
+    if isinstance(now, np.ndarray):
+        return not np.array_equal(before, now)
+    if isinstance(now, (*_PLAIN, set, frozenset)):
+        return bool(before != now) and bool(before == before or now == now)  # nan stays nan
+    for kind, state in _GENERATORS.items():
+        if isinstance(now, kind):
+            return repr(state(before)) != repr(state(now))
+    own_copy = hasattr(type(now), "__setstate__") or isinstance(now, nn.Module)  # its copy may hold other attributes
+    if deep and not own_copy and isinstance(getattr(now, "__dict__", None), dict):
+        return _differ(vars(before), vars(now), deep - 1)
+    return False
 
 
 def counters(module: nn.Module) -> dict[str, Tensor]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 import logging
-import random
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from torch import nn
+from torch.nn import functional as F
 
-from fedlit.modules.keyed_draws import KeyedDraws, own_generators
+from fedlit.modules.copies import copied
+from fedlit.modules.keyed_draws import KeyedDraws, generators, own_generators
+from fedlit.modules.replaced import replaced
+from fedlit.modules.stand_in import StandIn, configured
 from fedlit.modules.users_step import call_step, watching
 
 log = logging.getLogger(__name__)
@@ -27,31 +30,61 @@ class Habits:
     last_layer: str | None = None  # name of the layer with parameters of its own that ran last
     keyed: bool = True  # it makes draws that `draws_table` keys, such as dropout
     draws: bool = True  # it draws from a global generator of torch, numpy or Python besides
+    pads: bool = False  # it looks up embeddings of which one is padding
+    autocasts: bool = False  # it enters an autocast of its own
+    trouble: str = field(default="", compare=False)  # why its step could not be tried
 
 
 def probe(module: LightningModule, batch: Any) -> Habits:
     """The habits of `module` on a batch; the cautious answer where its step cannot run outside a Trainer."""
-    copied = copy.deepcopy(module).train()
-    copied.log = lambda *args, **options: None  # type: ignore[method-assign]
-    names = {id(m): n for n, m in copied.named_modules()}
-    keyed = KeyedDraws(0, 0, keyed=True, seed=False)
+    tried = copied(module).train()
+    names = {id(m): n for n, m in tried.named_modules()}
+    watch = _Watch(0, 0, keyed=True, seed=False)
     with warnings.catch_warnings(), own_generators(0):
         warnings.simplefilter("ignore")
-        before = _generators()
+        before = generators()
         try:
-            with torch.no_grad(), keyed, watching(copied, nn.Module, _has_weights) as seen:
-                call_step(copied, batch, 0)
+            _give_trainer(tried)
+            with torch.enable_grad(), watch, watch.autocast(), watching(tried, nn.Module, _has_weights) as seen:
+                call_step(tried, batch, 0)
         except Exception as error:
             log.info("%s: its step cannot be tried outside a fit", type(module).__name__, exc_info=error)
-            return Habits()
-        drew = before != _generators()
-    return Habits(names[id(seen[-1][0])] if seen else None, keyed.count > 0, drew)
+            return Habits(trouble=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+        drew = before != generators()
+    return Habits(names[id(seen[-1][0])] if seen else None, watch.count > 0, drew, watch.pads, watch.autocasts)
+
+
+def _give_trainer(module: LightningModule) -> None:
+    """A trainer in its first step of one, with the optimiser where it can be made."""
+    trainer = StandIn(1, lambda *args, **options: None)
+    trainer.steps, trainer.batches = 0, 1
+    trainer.attach(module)
+    with suppress(Exception):
+        optimizer, schedulers = configured(module)
+        trainer.with_optimizers([optimizer], schedulers)
+
+
+class _Watch(KeyedDraws):
+    """Keyed draws that see what else the step does."""
+
+    pads = autocasts = False
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is F.embedding and (args[2:3] or ((kwargs or {}).get("padding_idx"),)) != (None,):
+            self.pads = True
+        return super().__torch_function__(function, types, args, kwargs)
+
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
+        torchs = torch.autocast.__enter__
+
+        def enter(context: Any) -> Any:
+            self.autocasts = True
+            return torchs(context)
+
+        with replaced(torch.autocast, "__enter__", enter):
+            yield
 
 
 def _has_weights(module: nn.Module) -> bool:
     return any(p.requires_grad for p in module.parameters(recurse=False))
-
-
-def _generators() -> tuple[Any, ...]:
-    words = np.random.get_state()
-    return torch.get_rng_state().numpy().tobytes(), repr(words), random.getstate()

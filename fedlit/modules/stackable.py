@@ -138,6 +138,16 @@ STACKED: dict[Any, Callable[..., Any]] = {
 
 
 @contextmanager
+def no_rows_inside() -> Iterator[None]:
+    """While open, a function without a batching rule raises, where vmap would loop over the rows inside."""
+    _functorch._set_vmap_fallback_enabled(False)
+    try:
+        yield
+    finally:
+        _functorch._set_vmap_fallback_enabled(True)
+
+
+@contextmanager
 def stacking() -> Iterator[None]:
     """While open, batch norms keep plain means by row, distributions do not ask whether every value is valid, and torch
     does not ask for an issue where it goes row by row inside (a function without a batching rule)."""

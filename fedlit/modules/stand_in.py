@@ -17,6 +17,10 @@ class DiffersByClient(Exception):
     """A step in a stack asked for a fact of the trainer that is another one for each client."""
 
 
+class OnlyOnATrainer(AttributeError):
+    """A step asked its trainer for what a stand-in cannot be asked for."""
+
+
 class StandIn:
     """The facts of a fit, as a Trainer has them.
 
@@ -27,7 +31,7 @@ class StandIn:
     training, sanity_checking, validating, testing, predicting = True, False, False, False, False
     world_size, num_devices, num_nodes, global_rank, local_rank, node_rank = 1, 1, 1, 0, 0, 0
     is_global_zero, accumulate_grad_batches, fast_dev_run, max_steps, min_epochs = True, 1, False, -1, None
-    logger, datamodule, val_dataloaders, barebones = None, None, None, False
+    logger, datamodule, val_dataloaders, barebones, progress_bar_callback = None, None, None, False, None
 
     def __init__(self, max_epochs: int, log: Callable[..., None]):
         self.max_epochs, self.current_epoch, self.batch_idx = max_epochs, 0, 0
@@ -36,7 +40,6 @@ class StandIn:
         self.asked: set[str] = set()  # which facts that differ by client were asked for
         self.loggers: list[Any] = []
         self.callbacks: list[Any] = []
-        self.callback_metrics: dict[str, Any] = {}
         self._log = log
         self._optimizers: list[Any] | None = None
         self._schedulers: list[Any] = []
@@ -88,8 +91,16 @@ class StandIn:
     def strategy(self) -> Any:
         return SimpleNamespace(_lightning_optimizers=self.optimizers, optimizers=self.optimizers)
 
+    @property
+    def should_stop(self) -> bool:
+        return False
+
+    @should_stop.setter
+    def should_stop(self, value: bool) -> None:
+        raise OnlyOnATrainer("the step sets self.trainer.should_stop, which ends a fit on a Trainer only")
+
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"self.trainer.{name} is there under trainer=lightning only")
+        raise OnlyOnATrainer(f"the step reads self.trainer.{name}, which is there on a Trainer only")
 
 
 def configured(module: LightningModule) -> tuple[Any, list[Any]]:

@@ -1,4 +1,8 @@
-"""What a module's `self.log` gives in a fit without a Lightning Trainer: for K clients, (K,) numbers a name."""
+"""What a module's `self.log` gives in the fit of a stack of K clients: (K,) numbers a name.
+
+The plain forms alone: a number once a step, by step, by epoch or both. Any other form is said to be too much here, and
+the clients are trained row by row (see `row_log`).
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,8 @@ class _Entry:
     last: Tensor  # (K,)
     total: Tensor  # (K,) over the epoch, by batch size
     weight: Tensor  # (K,)
+    mean: Tensor  # (K,) of the last epoch in which it was logged
+    seen: Tensor  # (K,) bools: it was logged at all
 
 
 @dataclass
@@ -32,49 +38,55 @@ class StepLog:
         logger: bool | None = None,
         on_step: bool | None = None,
         on_epoch: bool | None = None,
+        reduce_fx: Any = "mean",
         *ignored: Any,
         batch_size: int | None = None,
         **also_ignored: Any,
     ) -> None:
         """In the place of the module's `log`; means over an epoch are weighted by batch size."""
-        if hasattr(value, "compute"):  # a torchmetric: what it has seen so far
-            value = value.compute()
+        if hasattr(value, "compute"):
+            raise TypeError(f"the step logs a torchmetric, {name}")
+        if on_epoch and reduce_fx not in ("mean", "avg", torch.mean):
+            raise TypeError(f"the step logs {name} with a reduce_fx")
+        if name in self.now:
+            raise TypeError(f"the step logs {name} twice")
         value = value.detach() if torch.is_tensor(value) else torch.tensor(float(value))
-        epoch = bool(on_epoch)
-        self.now[name] = (value, on_step is not False, epoch, batch_size)
+        if value.dtype not in (torch.float32, torch.float64):
+            value = value.to(torch.get_default_dtype())
+        self.now[name] = (value, on_step is not False, bool(on_epoch), batch_size)
 
     def taken(self) -> dict[str, Tensor]:
         """The step's values, to be carried out of vmap."""
-        return {name: entry[0] for name, entry in self.now.items()}
+        return {name: entry[0].reshape(()) for name, entry in self.now.items()}
 
     def add(self, rows: slice | Tensor, values: dict[str, Tensor], batch_size: int) -> None:
         """A step of these clients: `values` (n,)."""
         for name, value in values.items():
             _, on_step, on_epoch, own_size = self.now[name]
             if name not in self.entries:
-                zeros = [torch.zeros(self.clients, dtype=value.dtype, device=value.device) for _ in range(3)]
-                self.entries[name] = _Entry(on_step, on_epoch, *zeros)
+                last, total, weight, mean = value.new_zeros(4, self.clients)
+                self.entries[name] = _Entry(on_step, on_epoch, last, total, weight, mean, seen=last.bool())
             entry, weight = self.entries[name], own_size or batch_size
             entry.last[rows] = value
+            entry.seen[rows] = True
             if on_epoch:
                 entry.total[rows] += value * weight
                 entry.weight[rows] += weight
         self.now.clear()
 
-    def begin_epoch(self) -> None:
+    def end_epoch(self) -> None:
         for entry in self.entries.values():
+            entry.mean = torch.where(entry.weight > 0, entry.total / entry.weight, entry.mean)
             entry.total.zero_()
             entry.weight.zero_()
 
     def metrics(self, row: int) -> dict[str, float]:
-        """A client's numbers under Lightning's names (`callback_metrics`)."""
+        """A client's numbers after an epoch, under Lightning's names (`callback_metrics`)."""
         found: dict[str, float] = {}
         for name, entry in self.entries.items():
-            if not entry.on_epoch:
-                found[name] = float(entry.last[row])
+            if not entry.seen[row]:
                 continue
-            mean = float(entry.total[row] / entry.weight[row]) if entry.weight[row] else float("nan")
-            found[name] = mean
-            if entry.on_step:
-                found |= {f"{name}_step": float(entry.last[row]), f"{name}_epoch": mean}
+            found[name] = float((entry.mean if entry.on_epoch else entry.last)[row])
+            if entry.on_epoch and entry.on_step:
+                found |= {f"{name}_step": float(entry.last[row]), f"{name}_epoch": found[name]}
         return found

@@ -121,6 +121,7 @@ def targets_of(batch: Any) -> Tensor:
     return [t for t in pytree.tree_leaves(batch) if torch.is_tensor(t)][-1]
 
 
-def samples_in(batch: Any) -> int:
-    """Samples in a batch: the length of its first tensor."""
-    return len(next(t for t in pytree.tree_leaves(batch) if torch.is_tensor(t)))
+def samples_in(batch: Any, axis: int = 0) -> int:
+    """Samples in a batch, as Lightning counts them: the length of its first tensor, along `axis`; one of a number."""
+    first = next(t for t in pytree.tree_leaves(batch) if torch.is_tensor(t))
+    return first.shape[axis] if first.dim() > axis else 1

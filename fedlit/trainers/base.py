@@ -165,5 +165,9 @@ class Trainer(ABC):
         """A worker with a module of its own."""
 
     @abstractmethod
-    def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
-        """How a cohort's jobs, longest shard first, are cut for the workers: from configuration and cohort alone."""
+    def chunks(self, jobs: Sequence[Job], weights: int) -> Iterator[slice]:
+        """How a cohort's jobs, longest shard first, are cut: from configuration, model and cohort alone.
+
+        Args:
+            weights: numbers that the model trains.
+        """

@@ -68,7 +68,7 @@ class LightningTrainer(ModuleTrainer):
     def worker(self, module: pl.LightningModule, data: JobData, measure: Measure) -> LightningWorker:
         return LightningWorker(self, module, data, measure)
 
-    def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
+    def chunks(self, jobs: Sequence[Job], weights: int) -> Iterator[slice]:
         return (slice(i, i + 1) for i in range(len(jobs)))
 
     def make(self, **more: Any) -> pl.Trainer:
@@ -145,7 +145,7 @@ class LightningClient(ChunkClient):
             callback = FitCallback(
                 module, worker.layout, worker.habits, gradient, key, worker.formatted, kept, self.after_epoch
             )
-            if not hasattr(module, "round"):
+            if worker.gives_round:
                 module.round = job.round.number  # type: ignore[assignment]
             try:
                 with own_generators(key):

@@ -91,6 +91,9 @@ class ModuleWorker(Worker):
         self.module = module
         with quiet():
             module.configure_model()
+        self.gives_round = not hasattr(module, "round")
+        if self.gives_round:  # the round's number within a fit, for who wants it; 0 elsewhere
+            module.round = 0  # type: ignore[assignment]
         plugin = self.trainer.precision_plugin
         plugin.convert_module(module)
         self.format = torch.channels_last if config.memory_format == "channels_last" else torch.contiguous_format

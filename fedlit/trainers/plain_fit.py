@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from fedlit import interrupts
+from fedlit.errors import InputError
 from fedlit.modules.keyed_draws import KeyedDraws
+from fedlit.modules.row_log import RowLog
 from fedlit.modules.stand_in import StandIn, configured, step_schedulers
-from fedlit.modules.step_log import StepLog
-from fedlit.modules.users_step import call_step, loss_of, samples_in
+from fedlit.modules.users_step import call_step, loss_of
+from fedlit.trainers.fit_callback import get_state, put_state
 from fedlit.trainers.gradient import Gradient, GradientHand, learning_rates, mean_of
 
 if TYPE_CHECKING:
@@ -20,11 +22,12 @@ if TYPE_CHECKING:
 
 
 class PlainFit:
-    """Trains what is in the worker's module. The optimiser is new.
+    """Trains what is in the worker's module.
 
     Args:
         key: of the draws in the step.
         batches: batches in an epoch.
+        kept_optimizer: the state that the optimiser begins with; None: a new one's.
         after_epoch: called with the epoch's mean loss.
     """
 
@@ -35,16 +38,19 @@ class PlainFit:
         key: int,
         epochs: int,
         batches: int,
+        kept_optimizer: dict[str, Any] | None = None,
         after_epoch: Callable[[float], None] | None = None,
     ):
         self.worker, self.module, self.key, self.after_epoch = worker, worker.module, key, after_epoch
-        self.log = StepLog(1)
+        self.log = RowLog()
         self.trainer = StandIn(epochs, self.log.log)
         self.trainer.batches, self.trainer.steps = batches, 0
         self.trainer.attach(self.module)
         self.optimizer, self.schedulers = configured(self.module)
         self.trainer.with_optimizers([self.optimizer], self.schedulers)
         self.hand = GradientHand(gradient, self.module, worker.layout)
+        if kept_optimizer:
+            put_state(self.optimizer, self.hand.named, kept_optimizer)
         self.moved = [p for g in self.optimizer.param_groups for p in g["params"]]
         self.rates: list[Tensor] = []
         self.losses: list[Tensor] = []
@@ -53,7 +59,6 @@ class PlainFit:
         """`epochs`: for each, what gives its batches."""
         for epoch, batches in enumerate(epochs):
             self.trainer.current_epoch = epoch
-            self.log.begin_epoch()
             begin = len(self.losses)
             for batch_idx, batch in enumerate(batches()):
                 interrupts.check()
@@ -62,15 +67,36 @@ class PlainFit:
                 self._schedule("step", batch_idx + 1, plateau=False)
                 self._schedule("step", batch_idx + 1, plateau=True)
             self._schedule("epoch", epoch + 1, plateau=False)
+            self.log.end_epoch()
             self._schedule("epoch", epoch + 1, plateau=True)
             if self.after_epoch is not None:
                 self.after_epoch(mean_of(self.losses[begin:]))
 
     def _step(self, batch: Any, batch_idx: int) -> None:
+        """The optimiser calls back for the gradients, as on a Trainer; once."""
+        calls = 0
+
+        @torch.enable_grad()
+        def closure() -> Tensor | None:
+            nonlocal calls
+            calls += 1
+            return self._gradients(batch, batch_idx) if calls == 1 else None
+
+        self.log.begin_step(batch)
+        self.optimizer.step(closure)
+        if calls != 1:
+            raise InputError(
+                f"trainer=vectorized: {type(self.optimizer).__name__} runs the step {calls} times a batch, not once; "
+                "write trainer=lightning."
+            )
+        self.hand.after_step()
+        self.log.end_step()
+        self.trainer.steps = len(self.rates)
+
+    def _gradients(self, batch: Any, batch_idx: int) -> Tensor | None:
         context = self.worker.trainer.precision_plugin.forward_context
         with context(), self._draws():
             loss = loss_of(call_step(self.module, batch, batch_idx))
-        self.log.add(slice(None), {n: v.expand(1) for n, v in self.log.taken().items()}, samples_in(batch))
         self.optimizer.zero_grad()
         if loss is not None:  # the user's way to skip a batch
             self.losses.append(loss.detach())
@@ -78,13 +104,15 @@ class PlainFit:
         self.rates.append(learning_rates([self.optimizer], self.hand.named))
         self.hand.before_step()
         self._clip()
-        self.optimizer.step()
-        self.hand.after_step()
-        self.trainer.steps = len(self.rates)
+        return loss
 
     def _draws(self, twice: bool = False) -> KeyedDraws:
         habits = self.worker.habits
         return KeyedDraws(self.key, len(self.rates), habits.keyed, habits.draws, twice=twice)
+
+    @property
+    def optimizer_state(self) -> dict[str, Any]:
+        return get_state(self.optimizer, self.hand.named)
 
     def _backward(self, loss: Tensor, batch: Any, batch_idx: int, context: Any) -> None:
         named = self.hand.named
@@ -108,4 +136,4 @@ class PlainFit:
 
     def _schedule(self, interval: str, done: int, plateau: bool) -> None:
         if self.schedulers:
-            step_schedulers(self.schedulers, interval, done, plateau, self.log.metrics(0) if plateau else {})
+            step_schedulers(self.schedulers, interval, done, plateau, self.log.values if plateau else {})

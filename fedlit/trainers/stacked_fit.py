@@ -16,7 +16,7 @@ from fedlit.model_vectors import Model
 from fedlit.modules.stacked_call import StackedCall
 from fedlit.modules.stand_in import DiffersByClient, StandIn, configured, step_schedulers
 from fedlit.modules.step_log import StepLog
-from fedlit.modules.users_step import part_of, targets_of
+from fedlit.modules.users_step import part_of, samples_in, targets_of
 from fedlit.trainers.batch_order import BatchOrder, Cut
 from fedlit.trainers.gradient import Gradient, learning_rates
 from fedlit.trainers.job import Order
@@ -78,7 +78,9 @@ class StackedFit:
         self.worker, self.layout, self.gradient, self.order, self.keys = worker, worker.layout, gradient, order, keys
         self.weights = model.weights.expand(k, -1).clone()
         statistics = self.layout.pieces(model.statistics.expand(k, -1), self.layout.statistics)
-        every = statistics | {n: counters[n].expand(k, *counters[n].shape) for n in self.layout.counters}
+        every = statistics | {
+            n: counters[n].to(self.weights.device).expand(k, *counters[n].shape) for n in self.layout.counters
+        }
         # contiguous each: vmap's batch norm loses what it writes into a strided view
         self.buffers = {n: b.clone(memory_format=torch.contiguous_format) for n, b in every.items()}
         self.using = [v.expand(k, *v.shape[v.dim() > 1 :]) for v in gradient.using]
@@ -93,7 +95,8 @@ class StackedFit:
         self.total = torch.zeros(k, dtype=torch.float64, device=self.weights.device)  # of the losses
         self._configure(k)
         self.lr = self.weights.new_zeros(k, self._rate(np.array([0])).shape[-1])
-        self._runs: dict[tuple[str, ...], Runs] = {}
+        self._moved: tuple[str, ...] | None = None  # the weights that get a gradient
+        self._runs: Runs | None = None
 
     # --- the optimiser --------------------------------------------------------------------------------
     def _configure(self, k: int) -> None:
@@ -111,6 +114,8 @@ class StackedFit:
             self.trainer.batches = self.trainer.steps = None
         self.trainer.asked.clear()
         self.schedulers = [schedulers for _, schedulers in made] if made[0][1] else []
+        if any(c.reduce_on_plateau and c.interval == "step" for c in made[0][1]):
+            raise TypeError("a scheduler follows a metric step by step")
         self.optimizers = [optimizer for optimizer, _ in made]
         for optimizer in self.optimizers:
             optimizer._opt_called = True  # schedulers warn of an optimiser whose own step was never called
@@ -141,10 +146,10 @@ class StackedFit:
         """
         for epoch in range(self.trainer.max_epochs):
             self.trainer.current_epoch = epoch
-            self.log.begin_epoch()
             for cut in self.order.epoch(order(epoch)):
                 interrupts.check()
                 self._cut(cut, batch(cut, epoch))
+            self.log.end_epoch()
             self._schedule("epoch", range(len(self.steps)), [epoch + 1] * len(self.steps))
             if after_epoch is not None:
                 after_epoch()
@@ -154,6 +159,7 @@ class StackedFit:
         at = np.arange(len(self.steps))[cut.rows]
         rows: Rows = cut.rows if isinstance(cut.rows, slice) else torch.from_numpy(cut.rows).to(self.weights.device)
         asks = self.worker.asks
+        numbers = self.steps[at] - self.order.counts[at] * self.trainer.current_epoch  # each row's batch_idx
         if not asks:
             self._step(rows, at, batch, cut.batch_idx)
         else:
@@ -169,10 +175,10 @@ class StackedFit:
                 self.trainer.batches = batches if "batches" in asks else None
                 index = torch.tensor(inside, device=self.weights.device)
                 some = pytree.tree_map(lambda t: t[index], batch)  # noqa: B023
-                self._step(torch.from_numpy(at[inside]).to(index.device), at[inside], some, cut.batch_idx)
+                batch_idx = int(numbers[inside[0]]) if "batches" in asks else cut.batch_idx
+                self._step(torch.from_numpy(at[inside]).to(index.device), at[inside], some, batch_idx)
             self.trainer.steps = self.trainer.batches = None
-        numbers = self.steps[at] - self.order.counts[at] * self.trainer.current_epoch
-        self._schedule("step", at, numbers)
+        self._schedule("step", at, numbers + 1)
 
     def draws(self, rows: Rows) -> tuple[Tensor | None, Tensor | None]:
         return (None, None) if self.keys is None else (self.keys[rows], self.behind[rows])
@@ -184,10 +190,11 @@ class StackedFit:
         buffers = {n: b[rows] for n, b in self.buffers.items()}
         with self.worker.trainer.precision_plugin.forward_context():
             loss, new, logged = self.call("loss", leaves, buffers, batch, batch_idx, *self.draws(rows), log=self.log)
+        loss = loss.flatten()
         found = torch.autograd.grad(loss.sum(), list(leaves.values()), allow_unused=True)
         self.total[rows] += loss.detach()
         if logged:
-            self.log.add(rows, logged, len(targets_of(batch)[0]))
+            self.log.add(rows, logged, samples_in(batch, axis=1))
         for name, buffer in self.buffers.items():
             if not isinstance(rows, slice) or new[name].data_ptr() != buffers[name].data_ptr():
                 buffer[rows] = new[name].detach()
@@ -231,9 +238,11 @@ class StackedFit:
         if self.only is not None:
             still = ~self.only[rows], weights.clone()
             gradient = gradient * self.only[rows]
-        if moved not in self._runs:
-            self._runs[moved] = Runs(self.groups, moved, self.layout.weights)
-        runs = self._runs[moved]
+        if self._runs is None:
+            self._moved, self._runs = moved, Runs(self.groups, moved, self.layout.weights)
+        if moved != self._moved:  # torch's optimisers count the steps of each tensor
+            raise TypeError("the step gives some weights a gradient at times only")
+        runs = self._runs
         gradient = self._clipped(gradient, runs)
         self.optimizer.step(rows, at, self.steps[at], weights, gradient, runs)
         if still is not None:  # weight decay moves what has no gradient: put it back

@@ -92,8 +92,17 @@ class StackedOptimizer(ABC):
 
 
 def stacked_optimizer(made: Sequence[Any], clients: int) -> StackedOptimizer:
-    """For the user's optimiser, made once for all clients or once for each."""
+    """For the user's optimiser, made once for all clients or once for each.
+
+    Raises:
+        TypeError: it has hooks, which would be called for all rows at once or not at all.
+    """
     rates = RowRates(made)
+    own_step = vars(made[0]).get("step")
+    if own_step is not None and not hasattr(own_step, "_wrapped_by_lr_sched"):
+        raise TypeError("the optimiser has a step put onto it")
+    if made[0]._optimizer_step_pre_hooks or made[0]._optimizer_step_post_hooks:
+        raise TypeError("the optimiser has hooks")
     kind = type(made[0])
     tensors = any(torch.is_tensor(g["lr"]) or g.get("differentiable") for g in made[0].param_groups)
     if kind is SGD and not tensors:
@@ -214,6 +223,7 @@ class _AsItIs(StackedOptimizer):
         super().__init__(rates, clients)
         self.shell = copy.copy(rates.made[0])
         self.shell.__dict__.pop("step", None)  # a scheduler's wrapping
+        self._own = self._attributes()
         self.state: dict[int, dict[str, Tensor]] = {}  # by run: key -> (K, run)
         self.scalars: dict[tuple[int, int], dict[str, Any]] = {}  # by run and count: what depends on the count alone
         self.by_row: dict[int, list[dict[str, Any]]] = {}  # the same with a scheduler: by run, a row each
@@ -242,7 +252,13 @@ class _AsItIs(StackedOptimizer):
             if count:
                 kept = {k: v[rows] for k, v in self.state.get(run.start, {}).items()}
                 shell.state[p] = kept | copy.deepcopy(self._scalars(run.start, int(at[0]), count))
+        options = [dict(g) for g in shell.param_groups]
         type(shell).step(shell)
+        for group, before in zip(shell.param_groups, options, strict=True):
+            if group.keys() != before.keys() or any(group[k] is not v for k, v in before.items()):
+                raise TypeError("the optimiser keeps something in its groups")
+        if self._attributes() != self._own:
+            raise TypeError("the optimiser keeps something on itself")
         for p, (_, run) in zip(params, runs.cuts, strict=True):
             left: dict[str, Any] = {}
             for key, value in shell.state[p].items():
@@ -254,6 +270,10 @@ class _AsItIs(StackedOptimizer):
                     whole[key] = torch.zeros(self.clients, *value.shape[1:], dtype=value.dtype, device=value.device)
                 whole[key][rows] = value
             self._keep_scalars(run.start, at, count + 1, left)
+
+    def _attributes(self) -> dict[str, Any]:
+        """Plain attributes of the optimiser: what it would keep there is one for all rows."""
+        return {n: v for n, v in vars(self.shell).items() if isinstance(v, int | float | str)}
 
     def _scalars(self, place: int, row: int, count: int) -> dict[str, Any]:
         if len(self.rates.made) == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from fedlit.data import Samples
 from fedlit.data.client_data import ClientData
 from fedlit.errors import InputError
 from fedlit.model_vectors import Model, each, stack
-from fedlit.modules.keyed_draws import own_generators
+from fedlit.modules.keyed_draws import generators, own_generators
 from fedlit.modules.measure import Measure, Totals
 from fedlit.modules.pristine import counters
 from fedlit.modules.stacked_call import StackedCall
@@ -43,15 +44,16 @@ log = logging.getLogger(__name__)
 class VectorizedTrainer(ModuleTrainer):
     """Clients of a chunk are one stack; where a module cannot be stacked, row by row, with the same numbers."""
 
-    chunk: int = 64  # clients trained together at most
+    chunk: int | None = None  # clients trained together at most; None: 64, and fewer of a model above a million weights
     stack: Literal["auto", "always", "never"] = "auto"
 
     def worker(self, module: pl.LightningModule, data: JobData, measure: Measure) -> VectorizedWorker:
         return VectorizedWorker(self, module, data, measure)
 
-    def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
+    def chunks(self, jobs: Sequence[Job], weights: int) -> Iterator[slice]:
         """Chunks of nearly equal size."""
-        count = -(-len(jobs) // self.chunk)
+        most = self.chunk or max(1, min(64, 64_000_000 // weights))
+        count = -(-len(jobs) // most)
         edges = [round(i * len(jobs) / count) for i in range(count + 1)] if count else []
         return (slice(a, b) for a, b in pairwise(edges))
 
@@ -75,6 +77,7 @@ class VectorizedWorker(ModuleWorker):
         refuse(config, module)
         super().__init__(config, module, data, measure)
         self.loader = ClientData(self.data.train, self.data.transform)
+        self.said: set[str] = set()  # why stacks went row by row, once each
         self.way = chosen_way(self) if way is None else way
         if self.way.reason and way is None:
             log.warning("trainer=vectorized trains row by row, with the same numbers: %s", self.way.reason)
@@ -147,33 +150,43 @@ class StackedClient(ChunkClient):
     # --- one stack --------------------------------------------------------------------------------
     def _stacked(self, model: Model, gradient: Gradient, call: int, epochs: int) -> Fitted | None:
         """None where the stack came upon what it cannot do; nothing has changed then."""
+        lines = [len(facts.get("epochs", ())) for facts in self.facts]
         try:
             return self._as_a_stack(model, gradient, call, epochs)
         except (InputError, interrupts.Interrupted):
             raise
         except Exception as error:
-            log.warning(
-                "clients %s, round %d: trained row by row, for as a stack: %s: %s",
-                ", ".join(str(job.client) for job in self.jobs[:8]),
-                self.round.number,
-                type(error).__name__,
-                " ".join(str(error).split())[:200],
-            )
-            for facts in self.facts:
-                facts.pop("epochs", None)
+            self._say(error)
+            for facts, count in zip(self.facts, lines, strict=True):
+                del facts.get("epochs", [])[count:]
             return None
         finally:
             self.worker.pristine.restore()
 
+    def _say(self, error: Exception) -> None:
+        """Once a cause, whatever its numbers."""
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        cause = re.sub(r"\d+", "#", reason)
+        if cause not in self.worker.said:
+            self.worker.said.add(cause)
+            log.warning(
+                "round %d: clients %s went row by row, with the same numbers, as will all for which the same holds: %s",
+                self.round.number,
+                ", ".join(str(job.client) for job in self.jobs[:8]) + (", ..." if len(self.jobs) > 8 else ""),
+                reason,
+            )
+
     def _as_a_stack(self, model: Model, gradient: Gradient, call: int, epochs: int) -> Fitted:
         worker = self.worker
-        if not hasattr(worker.module, "round"):
+        if worker.gives_round:
             worker.module.round = self.round.number  # type: ignore[assignment]
         keys = self._keys("step", call) if worker.habits.keyed else None
         fit = StackedFit(worker, model, self.start_counters, gradient, self.order, keys, epochs)
         batches = _Batches(self, call)
+        stand = generators()
         with quiet():
             fit.run(lambda e: order(self.jobs, call, e), batches, self._after_epoch(fit))
+        self._left_nothing(stand)
         self.counters = {n: fit.buffers[n] for n in self.layout.counters}
         if fit.log.entries:
             for row, facts in enumerate(self.facts):
@@ -182,6 +195,14 @@ class StackedClient(ChunkClient):
         done = kept_still(fit.model(), model, gradient.only)
         return Fitted(done, steps, fit.lr, fit.loss().to(fit.weights), fit.beside)
 
+    def _left_nothing(self, stand: Any) -> None:
+        """What a few steps before the run did not show: draws and attributes that the rows of a stack would share."""
+        if generators() != stand:
+            raise TypeError("the step draws from a global random generator")
+        changed = self.worker.pristine.changed()
+        if changed:
+            raise TypeError(f"the step changes {changed[0]} of the module")
+
     def _keys(self, *what: str | int) -> Tensor:
         return torch.tensor([job.key(*what) for job in self.jobs], device=self.layout.device)
 
@@ -189,14 +210,16 @@ class StackedClient(ChunkClient):
         if not self.watched:
             return None
         before = [fit.total.clone(), fit.steps.copy()]
+        stand = generators()
 
         def measure() -> None:
+            self._left_nothing(stand)  # measuring puts the module back
             steps = fit.steps - before[1]
             losses = (fit.total - before[0]).cpu().numpy() / np.maximum(steps, 1)
             before[:] = fit.total.clone(), fit.steps.copy()
             for r, totals in zip(self.watched, self.measure(fit.model(), "test", self.watched), strict=True):
                 self._note_epoch(r, float(losses[r]), totals)
-            fit.trainer.attach(self.worker.module)  # measuring put the module back
+            fit.trainer.attach(self.worker.module)
 
         return measure
 
@@ -224,7 +247,7 @@ class StackedClient(ChunkClient):
         cut = [job.batches(call, e, worker.has_batch_norm)[: self.order.counts[r]] for e in range(epochs)]
         key = job.key("step", call)
         worker.loader.load(cut, job.client, [job.key("batch", call, e) for e in range(epochs)])
-        if not hasattr(worker.module, "round"):
+        if worker.gives_round:
             worker.module.round = job.round.number  # type: ignore[assignment]
         wanted = gradient.row(r, k)
 
@@ -234,16 +257,19 @@ class StackedClient(ChunkClient):
             fit.trainer.attach(worker.module)
 
         try:
-            fit = PlainFit(
-                worker, wanted, key, epochs, int(self.order.counts[r]), after_epoch if r in self.watched else None
-            )
+            keeps = worker.config.keep_optimizer_state
+            kept = self.optimizers[r].get(str(call)) if keeps else None
+            watch = after_epoch if r in self.watched else None
+            fit = PlainFit(worker, wanted, key, epochs, int(self.order.counts[r]), kept, watch)
             if self.order.counts[r]:
                 with quiet(), own_generators(key):
                     fit.run([partial(worker.loader.batches, e) for e in range(epochs)])
             left = counters(worker.module)
             one = fitted(kept_still(worker.read(), mine, wanted.only), fit.rates, fit.losses, fit.hand)
-            if fit.log.entries:
-                self.facts[r]["logged"] = fit.log.metrics(0)
+            if self.order.counts[r]:
+                self.facts[r]["logged"] = fit.log.numbers()
+                if keeps:
+                    self.new_optimizers[r][str(call)] = fit.optimizer_state
             return one, left
         finally:
             worker.pristine.restore()

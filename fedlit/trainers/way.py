@@ -1,15 +1,17 @@
 """How a module's clients are trained under trainer=vectorized: as a stack or row by row. Tried, not looked up.
 
 Before training, two small clients with different weights are trained as a stack and row by row, on a copy in 64 bits.
-What differs, raises, draws from a global generator or changes an attribute of the module goes row by row.
+What differs, raises, draws from a global generator or changes an attribute of the module goes row by row. What a few
+steps cannot show is looked at besides: hooks on weights, which a copy loses; autocast, which does nothing in 64 bits;
+padding, which vmap gets wrong where it occurs. And each later fit is watched for what it leaves (`vectorized`).
 """
 
 from __future__ import annotations
 
-import copy
 import dis
 import logging
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,9 @@ from torch import Tensor, nn
 
 from fedlit.errors import InputError
 from fedlit.model_vectors import Model
-from fedlit.modules.stand_in import DiffersByClient
+from fedlit.modules.copies import copied
+from fedlit.modules.stackable import no_rows_inside
+from fedlit.modules.stand_in import DiffersByClient, OnlyOnATrainer
 from fedlit.randomness import keyed_uniform
 from fedlit.round import Round
 from fedlit.trainers.gradient import Gradient
@@ -54,6 +58,7 @@ _HOOKS = (
     "on_train_start",
     "optimizer_step",
     "optimizer_zero_grad",
+    "prepare_data",
     "setup",
     "teardown",
     "transfer_batch_to_device",
@@ -89,7 +94,7 @@ def refuse(config: VectorizedTrainer, module: LightningModule) -> None:
         )
     made: Any = None
     try:
-        made = copy.deepcopy(module).configure_optimizers()
+        made = copied(module).configure_optimizers()
     except Exception:  # it needs a trainer, which it gets later
         return
     optimizers = list(_optimizers(made))
@@ -111,24 +116,40 @@ def _optimizers(made: Any) -> Iterator[Any]:
 
 
 def chosen_way(worker: VectorizedWorker) -> Way:
-    config, module = worker.config, worker.module
-    reads = _reads_batch_idx(module)
+    """
+    Raises:
+        InputError: only a Trainer can train the module.
+    """
+    reads = _reads_batch_idx(worker.module)
     one_by_one = Way(False, reads_batch_idx=reads)
-    if config.stack == "never":
+    alone = _alone(worker, one_by_one)
+    if worker.config.stack == "never":
         return one_by_one
-    if config.stack == "auto" and worker.device.type == "cpu" and _convolves(module):
+    if worker.config.stack == "auto" and worker.device.type == "cpu" and _convolves(worker.module):
         log.info("trainer=vectorized trains row by row: a stack of convolutions is no faster on the CPU")
         return one_by_one
-    if config.keep_optimizer_state:
-        return replace(one_by_one, reason="trainer.keep_optimizer_state=true")
-    if worker.habits.draws:
-        return replace(one_by_one, reason="the step draws from a global random generator, or cannot be tried alone")
+    reason = _plain_reason(worker)
+    return replace(one_by_one, reason=reason) if reason else _tried(worker, reads, *alone)
+
+
+def _plain_reason(worker: VectorizedWorker) -> str:
+    """Why the module is not even tried as a stack, if there is a reason."""
+    habits, parameters = worker.habits, list(worker.module.parameters())
+    if worker.config.keep_optimizer_state:
+        return "trainer.keep_optimizer_state=true"
+    if habits.trouble:
+        return f"the step cannot be tried alone: {habits.trouble}"
+    if habits.draws:
+        return "the step draws from a global random generator"
+    if habits.autocasts:
+        return "the step has an autocast of its own"
+    if any(p._backward_hooks or p._post_accumulate_grad_hooks for p in parameters):
+        return "a weight has a hook"
     if getattr(worker.data.train, "loader", {}).get("num_workers"):
-        return replace(one_by_one, reason="worker processes load the data")
-    kinds = {p.dtype for p in module.parameters() if p.requires_grad}
-    if len(kinds) > 1:
-        return replace(one_by_one, reason="the weights are of several floating types")
-    return _tried(worker, reads)
+        return "worker processes load the data"
+    if len({p.dtype for p in parameters if p.requires_grad}) > 1:
+        return "the weights are of several floating types"
+    return ""
 
 
 def _convolves(module: nn.Module) -> bool:
@@ -151,34 +172,39 @@ def _reads_batch_idx(module: LightningModule) -> bool:
     return False
 
 
-def _tried(worker: VectorizedWorker, reads_batch_idx: bool) -> Way:
-    precision = "64-true"
+def _alone(worker: VectorizedWorker, way: Way) -> tuple[dict[str, Tensor], str]:
+    """What a trial row by row gives, and in which precision it ran: 64 bits, or the run's where it must be."""
     try:
-        wanted = _Trial(worker, Way(False, reads_batch_idx=reads_batch_idx), precision).result()
-    except Exception:  # a module that is made for one floating type
-        precision = worker.config.precision
-        wanted = _Trial(worker, Way(False, reads_batch_idx=reads_batch_idx), precision).result()
+        try:
+            return _Trial(worker, way, "64-true").result(), "64-true"
+        except Exception:  # a module that is made for one floating type
+            return _Trial(worker, way, worker.config.precision).result(), worker.config.precision
+    except OnlyOnATrainer as error:
+        raise InputError(f"trainer=vectorized: {error}; write trainer=lightning.") from error
+
+
+def _tried(worker: VectorizedWorker, reads_batch_idx: bool, wanted: dict[str, Tensor], precision: str) -> Way:
     trouble = ""
-    for mended in (False, True) if not worker.habits.keyed else (True,):
+    for mended in (True,) if worker.habits.keyed or worker.habits.pads else (False, True):
         asks: frozenset[str] = frozenset()
         for _ in range(3):
             way = Way(True, mended, asks, reads_batch_idx)
             trial = _Trial(worker, way, precision)
             try:
-                found = trial.result()
+                with nullcontext() if mended else no_rows_inside():
+                    found = trial.result()
+                trouble = trial.changed() or _difference(found, wanted, 1e-6 if precision == "64-true" else 1e-2)
+                if not trouble:
+                    return way
+                break
             except DiffersByClient as error:
                 trouble, more = str(error), frozenset(trial.asked)
                 if not more - asks:
                     break
                 asks |= more
-                continue
             except Exception as error:
                 trouble = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
                 break
-            trouble = trial.changed() or _difference(found, wanted, 1e-6 if precision == "64-true" else 1e-2)
-            if not trouble:
-                return way
-            break
     return Way(False, reads_batch_idx=reads_batch_idx, reason=trouble)
 
 
@@ -189,7 +215,7 @@ class _Trial:
         from fedlit.trainers.vectorized import VectorizedWorker
 
         config = replace(worker.config, precision=precision, limit_train_batches=None, gradient_clip_val=None)
-        module = copy.deepcopy(worker.module)
+        module = copied(worker.module)
         if precision == "64-true":
             module.double()
         self.worker = VectorizedWorker(config, module, worker.data, worker.measuring, way)
@@ -215,14 +241,19 @@ class _Trial:
                 self.asked |= getattr(worker.module._trainer, "asked", set())
         else:
             fitted = client._row_by_row(begin, plain, 0, 2)
-        logged = [[v for _, v in sorted(f.get("logged", {}).items())] for f in client.facts]
-        return client.counters | {
+        logged = {
+            f"{name} logged by {facts['client']}": torch.tensor(value, dtype=torch.float64)
+            for facts in client.facts
+            for name, value in facts.get("logged", {}).items()
+        }
+        numbers = {
+            "moves": fitted.model.weights - begin.weights,
             "weights": fitted.model.weights,
             "statistics": fitted.model.statistics,
             "loss": fitted.loss,
             "lr": fitted.lr,
-            "logged": torch.tensor(logged, dtype=torch.float64),
         }
+        return numbers | client.counters | logged
 
     def changed(self) -> str:
         """An attribute that the stacked step changed on the module."""
@@ -231,12 +262,15 @@ class _Trial:
 
 
 def _difference(found: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: float) -> str:
+    """What differs; the weights' moves by their own size, which a small learning rate makes small."""
+    if found.keys() != wanted.keys():
+        return "as a stack it logs other names"
+    rounding = 100 * torch.finfo(wanted["weights"].dtype).eps * float(wanted["weights"].abs().max())
     for name, right in wanted.items():
         left = found[name].to(right.device).double()
-        if left.shape != right.shape and left.numel() != right.numel():
-            return f"its {name} differ"
-        if not torch.allclose(
-            left.reshape(right.shape), right.double(), rtol=tolerance, atol=tolerance, equal_nan=True
-        ):
+        if left.numel() != right.numel():
             return f"as a stack its {name} differ"
+        about = tolerance * float(right.abs().max()) + rounding if name == "moves" else tolerance
+        if not torch.allclose(left.reshape(right.shape), right.double(), rtol=tolerance, atol=about, equal_nan=True):
+            return f"as a stack its {'weights' if name == 'moves' else name} differ"
     return ""

@@ -70,7 +70,7 @@ class Pairs(LightningTrainer):
     def worker(self, module, data, measure) -> Worker:
         return PairWorker(self, module, data, measure)
 
-    def chunks(self, jobs: list[Job]) -> Iterator[slice]:
+    def chunks(self, jobs: list[Job], weights: int) -> Iterator[slice]:
         return (slice(i, min(i + 2, len(jobs))) for i in range(0, len(jobs), 2))
 
 

@@ -59,7 +59,7 @@ def test_draws_of_numpy_are_seen():
 def test_a_step_that_cannot_run_alone_gets_the_cautious_answer():
     class Dependent(Net):
         def training_step(self, batch):
-            return self.trainer.strategy
+            return self.trainer.fit_loop
 
     assert probe(Dependent(), numbers(4)) == Habits(None, True, True)
 

@@ -223,3 +223,9 @@ def test_options_that_mean_the_same_for_every_trainer(options: dict[str, Any], t
     torch.testing.assert_close(stacked.weights, plain.weights, rtol=0, atol=1e-12)
     torch.testing.assert_close(rows.weights, plain.weights, rtol=0, atol=1e-12)
     assert float((free.weights - plain.weights).abs().max()) > 1e-4
+
+
+@pytest.mark.parametrize(("weights", "sizes"), [(5_000, [50, 50]), (11_000_000, [5] * 20), (10**9, [1] * 100)])
+def test_chunks_are_even_and_smaller_for_large_models(weights: int, sizes: list[int]) -> None:
+    jobs: list[Any] = [None] * 100
+    assert [s.stop - s.start for s in VectorizedTrainer().chunks(jobs, weights)] == sizes

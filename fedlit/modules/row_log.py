@@ -1,0 +1,66 @@
+"""What a module's `self.log` gives in a fit of one client without a Trainer.
+
+It is kept by Lightning's own collection, so that every form of it (reductions, torchmetrics, several calls a step) is
+what it is on a Trainer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch.trainer.connectors.logger_connector.result import _ResultCollection
+from torch import Tensor
+
+
+class RowLog:
+    """`values` are what a Trainer has as `callback_metrics`."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Tensor] = {}
+        self._results = _ResultCollection(training=True)
+
+    def log(
+        self,
+        name: str,
+        value: Any,
+        prog_bar: bool = False,
+        logger: bool | None = None,
+        on_step: bool | None = None,
+        on_epoch: bool | None = None,
+        reduce_fx: Any = "mean",
+        enable_graph: bool = False,
+        *ignored: Any,
+        batch_size: int | None = None,
+        metric_attribute: str | None = None,
+        **also_ignored: Any,
+    ) -> None:
+        """In the place of the module's `log`."""
+        if isinstance(value, int | float):
+            value = torch.tensor(value, dtype=torch.get_default_dtype())
+        self._results.log(
+            "training_step",
+            name,
+            value,
+            on_step=on_step is not False,
+            on_epoch=bool(on_epoch),
+            reduce_fx=reduce_fx,
+            enable_graph=enable_graph,
+            batch_size=batch_size,
+            metric_attribute=metric_attribute,
+        )
+
+    def begin_step(self, batch: Any) -> None:
+        """`batch`: its size weighs what is logged."""
+        self._results.batch, self._results.batch_size = batch, None
+
+    def end_step(self) -> None:
+        self._results.batch = None
+        self.values.update(self._results.metrics(on_step=True)["callback"])
+
+    def end_epoch(self) -> None:
+        self.values.update(self._results.metrics(on_step=False)["callback"])
+        self._results.reset()
+
+    def numbers(self) -> dict[str, float]:
+        return {n: float(v) for n, v in self.values.items() if v.numel() == 1}

@@ -1,0 +1,136 @@
+"""Modules of every kind: stacked, row by row or refused as docs/any_module.md says; none silently different."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fedlit.client import Fitted
+from fedlit.data import Samples
+from fedlit.errors import InputError
+from fedlit.model_vectors import each
+from fedlit.modules.measure import Measure
+from fedlit.modules.pristine import counters
+from fedlit.round import Round
+from fedlit.trainers import Job, JobData, LightningTrainer, VectorizedTrainer
+from fedlit.trainers.base import ChunkClient
+from fedlit.trainers.module_worker import ModuleTrainer, ModuleWorker
+from tests.trainers.forty.case import Case
+from tests.trainers.forty.layers import LAYERS
+from tests.trainers.forty.only_trainer import ONLY_TRAINER
+from tests.trainers.forty.optimizers import OPTIMIZERS, SCHEDULERS
+from tests.trainers.forty.steps import BATCHES, DRAWS, FACTS, FLOW, LOGS, STATE
+
+CASES = LAYERS | OPTIMIZERS | SCHEDULERS | BATCHES | FACTS | DRAWS | STATE | FLOW | LOGS | ONLY_TRAINER
+SHARDS = (10, 7, 4)  # three batches, two, and one
+
+
+WRITTEN = (Path(__file__).parents[2] / "docs/any_module.md").read_text(encoding="utf-8")
+
+
+def jobs(number: int, epochs: int = 2) -> list[Job]:
+    parts = np.split(np.arange(sum(SHARDS)), np.cumsum(SHARDS)[:-1])
+    round = Round(number, 0, [0, 1, 2], len(SHARDS))
+    return [Job(c, round, 4, epochs, part) for c, part in enumerate(parts)]
+
+
+def worker(kind: type[ModuleTrainer], module: pl.LightningModule, samples: Samples, **options: Any) -> Any:
+    trainer = kind(**({"accelerator": "cpu", "precision": "64-true"} | options))
+    return trainer.worker(module, JobData(samples, samples), Measure())
+
+
+class Averaging:
+    """Plain averaging of clients that all take part, and everything that their fits gave."""
+
+    def __init__(self, worker: ModuleWorker):
+        self.worker = worker
+        self.model, self.counters = worker.layout.read(worker.module), counters(worker.module)
+        self.found: dict[str, Tensor] = {}
+
+    def round(self, number: int) -> None:
+        cohort = jobs(number)
+        cuts = [slice(i, i + 1) for i in range(3)] if isinstance(self.worker.config, LightningTrainer) else [slice(3)]
+        clients = [self.worker.client(cohort[cut], self.counters, [{}] * len(cohort[cut])) for cut in cuts]
+        fits = [client.fit(self.model) for client in clients]
+        self._note(number, clients, fits)
+        models = [f.model for f in fits]
+        self.model = each(lambda *t: torch.cat(t).mean(0), *models)
+        for name in self.counters:
+            self.counters[name] = torch.cat([c.counters[name] for c in clients]).amax(0)
+
+    def _note(self, number: int, clients: list[ChunkClient], fits: list[Fitted]) -> None:
+        wide = max(f.lr.shape[1] for f in fits)
+        for what, parts in {
+            "weights": [f.model.weights for f in fits],
+            "statistics": [f.model.statistics for f in fits],
+            "steps": [f.steps for f in fits],
+            "lr": [f.lr.expand(-1, wide) for f in fits],
+            "loss": [f.loss for f in fits],
+            **{n: [c.counters[n] for c in clients] for n in self.counters},
+        }.items():
+            self.found[f"round {number}: {what}"] = torch.cat(parts).double()
+        for facts in (f for c in clients for f in c.facts):
+            plain = {n: v for n, v in facts.items() if isinstance(v, int | float) and n != "seconds"}
+            for name, value in (plain | facts.get("logged", {})).items():
+                self.found[f"round {number}: {name} of {facts['client']}"] = torch.tensor(float(value)).double()
+
+
+def averaged(worker: ModuleWorker, rounds: int = 2) -> dict[str, Tensor]:
+    run = Averaging(worker)
+    for number in range(1, rounds + 1):
+        run.round(number)
+    return run.found
+
+
+def assert_same(found: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: float = 1e-9) -> None:
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        torch.testing.assert_close(
+            found[name], value, rtol=tolerance, atol=tolerance, equal_nan=True, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+def test_the_page_lists_them_all() -> None:
+    """docs/any_module.md has a row a way in each table: the names, parted by semicolons."""
+    listed = set()
+    for way, names in re.findall(r"^\| (stacked|row by row|refused) \| (.*?) \|$", WRITTEN, re.MULTILINE):
+        listed |= {(name.strip(), way) for name in names.split(";")}
+    assert listed == {(name, case.way) for name, case in CASES.items()}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_module_goes_its_way_with_the_same_numbers(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    case: Case = CASES[name]
+    torch.manual_seed(0)
+    module = case.make()
+    again = _remade(case)
+    if case.way == "refused":
+        with pytest.raises(InputError, match=case.because or ".") as caught:
+            worker(VectorizedTrainer, again, case.samples(), stack="always", **case.options)
+        assert "trainer=lightning" in str(caught.value) and "\n" not in str(caught.value)
+        return
+    mine = worker(VectorizedTrainer, again, case.samples(), stack="always", **case.options)
+    found = averaged(mine)
+    wanted = averaged(worker(LightningTrainer, module, case.samples(), **case.options))
+    assert_same(found, wanted, 1e-9 if not case.options else 1e-4)
+    said = [r.getMessage() for r in caplog.records if "row by row" in r.getMessage()]
+    if case.way == "stacked":
+        assert mine.way.stacked and not said, said
+    else:
+        assert len(said) == 1, said
+
+        assert re.search(case.because, said[0]), said
+    assert all(math.isfinite(float(v.sum())) for n, v in wanted.items() if n.endswith("weights"))
+
+
+def _remade(case: Case) -> pl.LightningModule:
+    torch.manual_seed(0)
+    return case.make()

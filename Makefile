@@ -20,7 +20,7 @@ test-slow: $(READY)
 check: $(READY)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m mypy --package fedlit --package benchmarks
+	$(RUN) -m mypy
 
 format: $(READY)
 	$(RUN) -m ruff check --fix .
@@ -28,6 +28,7 @@ format: $(READY)
 
 bench: $(READY)
 	$(RUN) -m benchmarks.run --out docs
+	$(RUN) benchmarks/scaling.py
 
 # Each in an environment of its own, with the torch that fedlit is tested with.
 bench-peers: .venv-flower/.ready .venv-pfl/.ready

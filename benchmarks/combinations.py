@@ -69,7 +69,11 @@ def _fedlit(w: Workload, file: Path, folder: Path) -> list[Entry]:
             chosen = [f"trainer={trainer}", *engine_words]
             if not all(_shipped(word) for word in (chosen[0], chosen[1])):
                 continue
-            for suffix, more, precision in formats:
+            if trainer == "vectorized" and engine.startswith("serial") and not _images(w):
+                formats_here = [*formats, (", chunk 128", ["trainer.chunk=128"], "float32")]
+            else:
+                formats_here = formats
+            for suffix, more, precision in formats_here:
                 words = [*ours.words(w, file, folder / f"run{len(found)}"), *chosen, *more]
                 command = python("-m", "benchmarks.ours", *words)
                 found.append(Entry(f"{trainer} {engine}{suffix}", "fedlit", command, precision, not more))

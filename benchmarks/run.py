@@ -1,4 +1,4 @@
-"""`make bench`: every workload, the scaling table, start-up and memory; docs/benchmarks.md and docs/benchmarks.json.
+"""`make bench`: every workload, start-up and memory; docs/benchmarks.md and docs/benchmarks.json.
 
 python -m benchmarks.run --help lists what can be left out for a shorter run, which is not written into docs/.
 """
@@ -15,13 +15,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import ours, scaling, startup_and_memory, table
+from benchmarks import ours, startup_and_memory, table
 from benchmarks.combinations import entries, missing_peers
 from benchmarks.interleaved import Result, compete
 from benchmarks.pipe import CHECKOUT
 from benchmarks.workloads import WORKLOADS, Workload, save
 
-PARTS = [*WORKLOADS, "scaling", "startup"]
+PARTS = [*WORKLOADS, "startup"]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,9 +37,6 @@ def main(arguments: Sequence[str]) -> int:
         sections.append(table.workload(w, measured[name], asked.warm_ups))
         record["workloads"][name] = [asdict(r) | {"median": r.median} for r in measured[name]]
         print(sections[-1], flush=True)
-    if "scaling" in asked.parts:
-        record["scaling"] = scaling.measure(asked.rounds)
-        sections.append(table.scaling(record["scaling"], scaling.names(record["scaling"])))
     if "startup" in asked.parts:
         rows = record["startup"] = startup_and_memory.measure(list(WORKLOADS.values()))
         sections.append(table.start_up(rows, startup_and_memory.SECONDS, startup_and_memory.MEMORY))

@@ -95,30 +95,6 @@ def describe(w: Workload) -> str:
     return ", ".join(facts) + "."
 
 
-def scaling(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
-    head = ["clients", "a round"]
-    for name in names:
-        head += [name, "start-up", "peak memory"]
-    lines = []
-    for row in rows:
-        line = [f"{row['clients']:,}", f"{row['per_round']:,}"]
-        for name in names:
-            line += _scaled(row["contenders"].get(name))
-        lines.append(line)
-    said = (
-        "W3's network, ten samples a client, so one optimiser step each: time of a round, seconds from the start of "
-        "the process to its first round, and the peak of its memory, imports and data included (of workers too, where "
-        "what they share counts for each)."
-    )
-    return f"### Scaling\n\n{said}\n\n{_markdown(head, lines)}"
-
-
-def _scaled(one: dict[str, Any] | None) -> list[str]:
-    if one is None:
-        return [""] * 3
-    return [_seconds(one["median"]), f"{one['start_up']:.1f} s", f"{one['peak_mb']:,.0f} MB"]
-
-
 def start_up(rows: Sequence[dict[str, Any]], limit: float, memory_limit: float) -> str:
     head = ["", "", "start-up", "peak memory above the imports", "ratio to bare", "imports"]
     lines = []

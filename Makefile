@@ -28,7 +28,6 @@ format: $(READY)
 
 bench: $(READY)
 	$(RUN) -m benchmarks.run --out docs
-	$(RUN) benchmarks/scaling.py
 
 # Each in an environment of its own, with the torch that fedlit is tested with.
 bench-peers: .venv-flower/.ready .venv-pfl/.ready

@@ -1,4 +1,8 @@
-"""Contenders side by side: each in a process of its own, one round of each in turn, A, B, C, A, B, C."""
+"""Contenders side by side: each in a process of its own, one round of each in turn, A, B, C, A, B, C.
+
+So many contenders as W1 has do not fit into memory together, so they go in heats, and the plain loops run in every
+heat: a contender is compared with the plain loop that took turns with it.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from benchmarks.combinations import Entry
 from benchmarks.pipe import Contender, Gone
 from benchmarks.workloads import Workload
 
+HEAT = 6  # contenders at a time, beside the plain loops
 LOSS_TOLERANCE = {"float32": 0.02, "bf16": 0.04}  # relative: everyone shuffles by a generator of their own
 
 
@@ -26,6 +31,7 @@ class Result:
     precision: str
     plain: bool
     seconds: list[float] = field(default_factory=list)  # of the measured rounds
+    against: float = float("nan")  # median seconds of the plain loop in the same heat
     outside: list[float] = field(default_factory=list)  # the part of them outside of fit, where it is told
     loss: float = float("nan")  # mean training loss of the last round
     steps: int = 0  # optimiser steps of the measured rounds
@@ -35,11 +41,34 @@ class Result:
     def median(self) -> float:
         return statistics.median(self.seconds) if self.seconds else float("nan")
 
+    @property
+    def ratio(self) -> float:
+        return self.median / self.against
+
+
+def tournament(
+    w: Workload, entries: Sequence[Entry], cohorts: np.ndarray, warm_ups: int, rounds: int, logs: Path
+) -> list[Result]:
+    """All contenders, in heats; the plain loops come first and have the rounds of all heats."""
+    plain = [e for e in entries if e.kind == "bare"]
+    others = [e for e in entries if e.kind != "bare"]
+    heats = [others[at : at + HEAT] for at in range(0, len(others), HEAT)] or [[]]
+    played = [compete(w, plain + heat, cohorts, warm_ups, rounds, logs) for heat in heats]
+    merged = played[0][: len(plain)]
+    for more in played[1:]:
+        for whole, part in zip(merged, more[: len(plain)], strict=True):
+            whole.seconds += part.seconds
+            whole.steps += part.steps
+            whole.failed = whole.failed or part.failed
+    for whole in merged:
+        whole.against = bare(merged).median
+    return merged + [result for heat in played for result in heat[len(plain) :]]
+
 
 def compete(
     w: Workload, entries: Sequence[Entry], cohorts: np.ndarray, warm_ups: int, rounds: int, logs: Path
 ) -> list[Result]:
-    """Warm up, then measure. One that does not start or ends is left out, with the reason.
+    """One heat: warm up, then measure. One that does not start or ends is left out, with the reason.
 
     Raises:
         AssertionError: a contender made another number of optimiser steps than the workload has.
@@ -48,8 +77,9 @@ def compete(
     running: dict[int, Contender] = {}
     try:
         for at, entry in enumerate(entries):
-            contender = running[at] = Contender(entry.name, entry.command, logs / f"{w.name}_{at}.log")
-            _try(running, at, results[at], contender.ready)
+            running[at] = Contender(entry.name, entry.command, logs / f"{w.name}_{at}.log")
+        for at in list(running):  # they start side by side
+            _try(running, at, results[at], running[at].ready)
         for number in range(1, warm_ups + rounds + 1):
             expected = w.steps(cohorts[number - 1])
             for at in list(running):
@@ -61,6 +91,8 @@ def compete(
         for contender in running.values():
             contender.stop()
     _compare_losses(w, results)
+    for result in results:
+        result.against = bare(results).median
     return results
 
 

@@ -54,8 +54,8 @@ class Gate:
 
     def wait(self, message: dict[str, Any]) -> bool:
         """Say something; True: another round is wanted, False: the end."""
-        self.line.send(message)
         try:
+            self.line.send(message)
             return bool(self.line.receive()["go"])
         except Gone:  # the benchmark was stopped
             return False

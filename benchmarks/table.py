@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.combinations import PEERS
 from benchmarks.interleaved import Result, bare
 from benchmarks.workloads import Workload
 
@@ -42,14 +43,27 @@ def heading(command: str, cores: int, packages: Iterable[str] = ("torch", "light
 
 def ratios(measured: dict[str, list[Result]]) -> str:
     """The targets and what was reached."""
-    head = ["", "lightning serial", "target", "best float32", "target", "best in any precision", "target"]
+    head = ["", "lightning serial", "target", "", "best float32", "target", "", "best in any precision", "target", ""]
     rows = []
     for name, results in measured.items():
         row = [name]
         for best, target in zip(_best(results), TARGETS.get(name, (math.nan,) * 3), strict=True):
-            row += [_ratio(best, results), f"{target:.2f}"]
+            row += [_ratio(best), f"{target:.2f}", _met(best, target)]
         rows.append(row)
     return "### Ratios to `bare`\n\n" + _markdown(head, rows)
+
+
+def short(measured: dict[str, list[Result]]) -> str:
+    """The README's table: the plain loop, fedlit, and other frameworks at their fastest; seconds a round and ratios."""
+    head = ["", "plain loop", "`trainer=lightning engine=serial`", "fastest float32", "other frameworks"]
+    rows = []
+    for name, results in measured.items():
+        serial, float32, _ = _best(results)
+        peers = [r for r in results if r.kind == "peer" and r.seconds and not r.failed]
+        fastest = [min((r for r in peers if r.name.startswith(p)), key=lambda r: r.ratio, default=None) for p in PEERS]
+        cells = [_seconds(bare(results).median), _ratio(serial), _ratio(float32)]
+        rows.append([name, *cells, "; ".join(_ratio(r) for r in fastest if r)])
+    return _markdown(head, rows)
 
 
 def workload(w: Workload, results: Sequence[Result], warm_ups: int) -> str:
@@ -65,14 +79,15 @@ def workload(w: Workload, results: Sequence[Result], warm_ups: int) -> str:
         "final loss",
     ]
     rows = []
-    for r in sorted((r for r in results if r.seconds), key=lambda r: r.median):
+    for r in sorted((r for r in results if r.seconds), key=lambda r: r.ratio):
         name = f"**{r.name}**" if r is base else r.name
         outside = f"{1000 * sorted(r.outside)[len(r.outside) // 2]:.1f} ms" if r.outside else ""
         loss = f"{r.loss:.4f}" + (" (!)" if r.failed else "")
         spread = f"{_seconds(min(r.seconds))}, {_seconds(max(r.seconds))}"
-        rows.append([name, _seconds(r.median), spread, f"{r.median / base.median:.3f}", outside, f"{r.steps:,}", loss])
-    rounds = max(len(r.seconds) for r in results)
-    said = [f"### {w.name}, {w.title}", f"{describe(w)} Medians of {rounds} rounds after {warm_ups} to warm up."]
+        rows.append([name, _seconds(r.median), spread, f"{r.ratio:.3f}", outside, f"{r.steps:,}", loss])
+    rounds = max((len(r.seconds) for r in results if r.kind != "bare"), default=len(base.seconds))
+    measured = f"Medians of {_many(rounds, 'round')} after {warm_ups} to warm up."
+    said = [f"### {w.name}, {w.title}", f"{describe(w)} {measured}"]
     said.append(_markdown(head, rows))
     said += [f"- {r.name}: {r.failed}" for r in results if r.failed]
     return "\n\n".join(said)
@@ -109,24 +124,42 @@ def start_up(rows: Sequence[dict[str, Any]], limit: float, memory_limit: float) 
     return f"### Start-up and memory\n\n{said}\n\n{_markdown(head, lines)}"
 
 
+def scaling(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    said = (
+        "`experiment=million_clients`: 1,000 clients a round of so many; one thread, evaluation included. What the "
+        "columns say is in [scale.md](scale.md)."
+    )
+    return f"### The number of clients\n\n{said}\n\n{_markdown(titles, rows)}"
+
+
 def _best(results: Sequence[Result]) -> tuple[Result | None, Result | None, Result | None]:
     ours = [r for r in results if r.kind == "fedlit" and r.seconds and not r.failed]
     serial = [r for r in ours if r.name.startswith("lightning serial") and r.plain]
     float32 = [r for r in ours if r.precision == "float32"]
 
     def fastest(some: list[Result]) -> Result | None:
-        return min(some, key=lambda r: r.median, default=None)
+        return min(some, key=lambda r: r.ratio, default=None)
 
     return fastest(serial), fastest(float32), fastest(ours)
 
 
-def _ratio(best: Result | None, results: Sequence[Result]) -> str:
-    return "" if best is None else f"{best.median / bare(results).median:.3f} ({best.name})"
+def _ratio(best: Result | None) -> str:
+    return "" if best is None else f"{best.ratio:.3f} ({best.name})"
+
+
+def _met(best: Result | None, target: float) -> str:
+    if best is None or math.isnan(target):
+        return ""
+    return "met" if best.ratio <= target else "missed"
 
 
 def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _many(number: int, thing: str) -> str:
+    return f"{number} {thing}" + ("s" if number != 1 else "")
 
 
 def _seconds(value: float) -> str:

@@ -33,6 +33,7 @@ class Workload:
     lr: float
     epochs: int = 1
     spread: float = 0.0  # sigma of log-normal shard sizes; 0: all alike
+    rounds: int = 5  # that are measured, where nothing else is asked
 
     def sizes(self) -> np.ndarray:
         """(clients,) training samples; at least two where they differ."""
@@ -46,16 +47,16 @@ class Workload:
         return int(sum(-(-size // self.batch_size) for size in self.sizes()[list(cohort)]) * self.epochs)
 
 
-_MASSIVE = Workload("W3", "massive", 1000, 50, (64,), "mlp", 100, 10, "sgd", 0.1)
+_MASSIVE = Workload("W3", "massive", 1000, 50, (64,), "mlp", 100, 10, "sgd", 0.1, rounds=15)
 _UNEQUAL = replace(_MASSIVE, name="W3u", title="massive, unequal shards", samples=30, spread=1.0)
 WORKLOADS = {
     w.name: w
     for w in (
-        Workload("W1", "cross-silo", 5, 2000, (3, 32, 32), "lecture_cnn", 5, 128, "adam", 1e-4),
-        Workload("W2", "cross-device", 100, 300, (1, 28, 28), "small_cnn", 10, 32, "sgd", 0.1),
+        Workload("W1", "cross-silo", 5, 2000, (3, 32, 32), "lecture_cnn", 5, 128, "adam", 1e-4, rounds=3),
+        Workload("W2", "cross-device", 100, 300, (1, 28, 28), "small_cnn", 10, 32, "sgd", 0.1, rounds=7),
         _MASSIVE,
         _UNEQUAL,
-        replace(_UNEQUAL, name="W3a", title="massive, unequal shards, Adam", optimizer="adam", lr=1e-3, epochs=5),
+        replace(_UNEQUAL, name="W3a", title="unequal shards, Adam", optimizer="adam", lr=1e-3, epochs=5, rounds=5),
     )
 }  # fmt: skip
 

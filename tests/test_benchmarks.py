@@ -12,7 +12,7 @@ import torch
 from benchmarks import ours, table
 from benchmarks.bare import Bare
 from benchmarks.combinations import Entry, entries
-from benchmarks.interleaved import Result, bare, compete
+from benchmarks.interleaved import Result, bare, compete, tournament
 from benchmarks.pipe import Contender, python
 from benchmarks.workloads import NETWORKS, WORKLOADS, Workload, load, save
 from fedlit.round import Round
@@ -63,6 +63,20 @@ def test_contenders_play_in_turn_and_one_that_ends_is_left_out(file, tmp_path):
     assert "it printed nothing" in absent.failed
 
 
+def test_heats_compare_each_with_the_plain_loop_of_its_own_heat(file, tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.interleaved.HEAT", 1)
+    steps = {n + 1: SMALL.steps(c) for n, c in enumerate(ours.cohorts(SMALL, ROUNDS))}
+    script = "from benchmarks.pipe import serve; serve(lambda n: dict(seconds={}, loss=2.0, steps={}[n]))"
+    asked = [
+        Entry(name, kind, python("-c", script.format(s, steps)))
+        for name, kind, s in (("plain", "bare", 2.0), ("a", "fedlit", 1.0), ("Flower", "peer", 4.0))
+    ]
+    plain, a, b = tournament(SMALL, asked, ours.cohorts(SMALL, ROUNDS), 1, ROUNDS - 1, tmp_path)
+    assert len(plain.seconds) == 2 * (ROUNDS - 1) and plain.ratio == 1
+    assert (a.ratio, b.ratio) == (0.5, 2.0)
+    assert table.short({"W3": [plain, a, b]}).endswith("| W3 | 2.00 s |  | 0.500 (a) | 2.000 (Flower) |")
+
+
 def test_another_number_of_steps_is_no_result(tmp_path):
     command = python(
         "-c", "from benchmarks.pipe import serve; serve(lambda n: {'seconds': 1.0, 'loss': 2.0, 'steps': 1})"
@@ -84,10 +98,10 @@ def test_combinations_and_the_table(tmp_path):
     assert names[:3] == ["bare, 2 threads", "bare, 1 thread", "bare, 2 threads, channels_last"]
     assert {"lightning serial, 1 thread", "vectorized serial, 2 threads, channels_last, bf16"} <= set(names)
     results = [
-        Result(name, "bare" if n < 3 else "fedlit", "float32", n != 2, [1.0 + n]) for n, name in enumerate(names)
+        Result(name, "bare" if n < 3 else "fedlit", "float32", n != 2, [1.0 + n], 1.0) for n, name in enumerate(names)
     ]
     assert bare(results).name == "bare, 2 threads"
-    assert "| W2 | 4.000 (lightning serial, 2 threads) | 1.25 |" in table.ratios({"W2": results})
+    assert "| W2 | 4.000 (lightning serial, 2 threads) | 1.25 | missed |" in table.ratios({"W2": results})
     assert "**bare, 2 threads**" in table.workload(w, results, 1)
     page = tmp_path / "page.md"
     page.write_text(f"by hand\n\n{table.MARK}\nold")

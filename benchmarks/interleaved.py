@@ -18,7 +18,8 @@ from benchmarks.combinations import Entry
 from benchmarks.pipe import Contender, Gone
 from benchmarks.workloads import Workload
 
-HEAT = 6  # contenders at a time, beside the plain loops
+HEAT = 8  # contenders at a time, beside the plain loops
+LONG, SLOW = 3.0, 1.5  # seconds, and times the plain loop: a contender beyond both is not measured after its warm-up
 LOSS_TOLERANCE = {"float32": 0.02, "bf16": 0.04}  # relative: everyone shuffles by a generator of their own
 
 
@@ -33,9 +34,11 @@ class Result:
     seconds: list[float] = field(default_factory=list)  # of the measured rounds
     against: float = float("nan")  # median seconds of the plain loop in the same heat
     outside: list[float] = field(default_factory=list)  # the part of them outside of fit, where it is told
+    last: float = float("nan")  # seconds of the last round, a warm-up or not
     loss: float = float("nan")  # mean training loss of the last round
     steps: int = 0  # optimiser steps of the measured rounds
     failed: str = ""
+    note: str = ""  # why it was not measured, where nothing failed
 
     @property
     def median(self) -> float:
@@ -58,7 +61,6 @@ def tournament(
     for more in played[1:]:
         for whole, part in zip(merged, more[: len(plain)], strict=True):
             whole.seconds += part.seconds
-            whole.steps += part.steps
             whole.failed = whole.failed or part.failed
     for whole in merged:
         whole.against = bare(merged).median
@@ -85,7 +87,9 @@ def compete(
             for at in list(running):
                 told = _try(running, at, results[at], running[at].round)
                 if told:
-                    _note(results[at], told, expected, number, number > warm_ups)
+                    _note(results[at], told, expected, number > warm_ups)
+            if number == warm_ups:
+                _leave_out_slow(results, running)
             print(f"{w.name}: round {number} of {warm_ups + rounds}", flush=True)
     finally:
         for contender in running.values():
@@ -106,14 +110,26 @@ def _try(running: dict[int, Contender], at: int, result: Result, call: Any) -> d
         return None
 
 
-def _note(result: Result, told: dict[str, Any], expected: int, number: int, measured: bool) -> None:
-    assert told["steps"] == expected, f"{result.name}, round {number}: {told['steps']} steps, not {expected}"
-    result.loss = told["loss"]
+def _note(result: Result, told: dict[str, Any], expected: int, measured: bool) -> None:
+    assert told["steps"] == expected, f"{result.name}: {told['steps']} steps, not {expected}"
+    result.loss, result.last = told["loss"], told["seconds"]
     if measured:
         result.seconds.append(told["seconds"])
         result.steps += told["steps"]
         if "fit" in told:
             result.outside.append(told["seconds"] - told["fit"])
+
+
+def _leave_out_slow(results: Sequence[Result], running: dict[int, Contender]) -> None:
+    """After the warm-up: end those whose rounds are long and that have no chance to be the fastest. The plain loops
+    stay, and what the target for Lightning's trainer is about."""
+    fastest = min((results[at].last for at in running if results[at].kind == "bare"), default=float("inf"))
+    for at in list(running):
+        result = results[at]
+        stays = result.kind != "fedlit" or (result.plain and result.name.startswith("lightning serial"))
+        if not stays and result.last > max(LONG, SLOW * fastest):
+            result.note = f"not measured beyond its warm-up, of which a round took {result.last:.1f} s"
+            running.pop(at).stop()
 
 
 def bare(results: Sequence[Result]) -> Result:

@@ -89,8 +89,8 @@ def workload(w: Workload, results: Sequence[Result], warm_ups: int) -> str:
     measured = f"Medians of {_many(rounds, 'round')} after {warm_ups} to warm up."
     said = [f"### {w.name}, {w.title}", f"{describe(w)} {measured}"]
     said.append(_markdown(head, rows))
-    said += [f"- {r.name}: {r.failed}" for r in results if r.failed]
-    return "\n\n".join(said)
+    said.append("\n".join(f"- {r.name}: {r.failed or r.note}" for r in results if r.failed or r.note))
+    return "\n\n".join(filter(None, said))
 
 
 def describe(w: Workload) -> str:

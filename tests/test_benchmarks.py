@@ -77,6 +77,18 @@ def test_heats_compare_each_with_the_plain_loop_of_its_own_heat(file, tmp_path, 
     assert table.short({"W3": [plain, a, b]}).endswith("| W3 | 2.00 s |  | 0.500 (a) | 2.000 (Flower) |")
 
 
+def test_a_long_and_slow_combination_is_not_measured_after_its_warm_up(file, tmp_path):
+    steps = {n + 1: SMALL.steps(c) for n, c in enumerate(ours.cohorts(SMALL, ROUNDS))}
+    script = "from benchmarks.pipe import serve; serve(lambda n: dict(seconds={}, loss=2.0, steps={}[n]))"
+    asked = [
+        Entry(name, kind, python("-c", script.format(s, steps)))
+        for name, kind, s in (("plain", "bare", 4.0), ("slow", "fedlit", 7.0), ("lightning serial", "fedlit", 9.0))
+    ]
+    plain, slow, serial = compete(SMALL, asked, ours.cohorts(SMALL, ROUNDS), 1, ROUNDS - 1, tmp_path)
+    assert plain.seconds and serial.seconds and not slow.seconds and not slow.failed
+    assert "- slow: not measured" in table.workload(SMALL, [plain, slow, serial], 1)
+
+
 def test_another_number_of_steps_is_no_result(tmp_path):
     command = python(
         "-c", "from benchmarks.pipe import serve; serve(lambda n: {'seconds': 1.0, 'loss': 2.0, 'steps': 1})"

@@ -1,11 +1,12 @@
-# make demo: a first federation. make test: the checks and the tests. Both set up .venv once.
+# make demo: a first federation. make test: the checks and the tests. make bench: docs/benchmarks.md, measured anew.
+# All set up .venv once. make bench-peers: other frameworks for make bench.
 PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow check format clean
+.PHONY: demo test test-slow check format bench bench-peers clean
 
 demo: $(READY)
 	$(RUN) -m fedlit.run clients=10 partition=dirichlet
@@ -25,8 +26,21 @@ format: $(READY)
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
+bench: $(READY)
+	$(RUN) -m benchmarks.run --out docs
+
+# Each in an environment of its own, with the torch that fedlit is tested with.
+bench-peers: .venv-flower/.ready .venv-pfl/.ready
+
+.venv-flower/.ready: PACKAGE := flwr[simulation]
+.venv-pfl/.ready: PACKAGE := pfl[pytorch]
+.venv-flower/.ready .venv-pfl/.ready: constraints.txt
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	if $(@D)/bin/python -m pip install --quiet $(PIP_ARGS) "$(PACKAGE)" numpy $$(grep '^torch==' constraints.txt); then touch $@; \
+		else echo "$(PACKAGE) cannot be installed here; make bench goes on without it"; rm -rf $(@D); fi
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-flower .venv-pfl build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Done once, and again when what is installed changes.
 $(READY): pyproject.toml constraints.txt

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,16 +104,22 @@ def mib(kilobytes: str) -> float:
     return int(kilobytes.split()[0]) / 1024
 
 
-def main(words: list[str]) -> None:
+def measure(words: list[str]) -> Iterator[list[str]]:
+    """A line of the table for each number of clients."""
     numbers = [word for word in words if word.isdigit()] or CLIENTS
     given = [word for word in words if "=" in word]
     shared = ["experiment=million_clients", "threads=1", "device=cpu", f"rounds={ROUNDS}"]
-    print("| " + " | ".join(TITLES) + " |\n" + "|--:" * len(TITLES) + "|", flush=True)
     for clients in numbers:
         with tempfile.TemporaryDirectory() as folder:
             heads = HEADS if "--heads" in words else []
             seen = watched([*shared, *heads, f"clients={clients}", *given], Path(folder) / "run")
-        print("| " + " | ".join(seen.line(clients)) + " |", flush=True)
+        yield seen.line(clients)
+
+
+def main(words: list[str]) -> None:
+    print("| " + " | ".join(TITLES) + " |\n" + "|--:" * len(TITLES) + "|", flush=True)
+    for line in measure(words):
+        print("| " + " | ".join(line) + " |", flush=True)
 
 
 if __name__ == "__main__":

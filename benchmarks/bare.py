@@ -1,0 +1,88 @@
+"""The plain PyTorch loop that a researcher would write: one model reused, tensors in memory, batches by index.
+
+Run as a contender: `python -m benchmarks.bare FILE THREADS [channels_last]`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmarks.memory import footprint
+from benchmarks.pipe import serve
+from benchmarks.workloads import Task, load
+
+Order = Callable[[int, int, int], Tensor]
+"""(round, client, epoch) -> the client's samples in the order of training."""
+
+
+class Bare:
+    def __init__(self, task: Task, order: Order | None = None, memory_format: torch.memory_format | None = None):
+        """
+        Args:
+            order: of a client's samples; None: a new permutation each time, as a researcher would.
+            memory_format: for weights and images.
+        """
+        self.task, self.order, self.format = task, order or self._shuffled, memory_format
+        self.network = task.network()
+        if memory_format is not None:
+            self.network.to(memory_format=memory_format)
+        self.parameters: list[Tensor] = list(self.network.parameters())
+        self.optimizer = task.optimizer()
+        self.weights = [p.detach().clone() for p in self.parameters]
+
+    def round(self, number: int) -> dict[str, Any]:
+        """One round of federated averaging: the mean training loss, weighted by samples, and the optimiser's steps."""
+        begin = time.perf_counter()
+        cohort = self.task.cohort(number)
+        total = [torch.zeros_like(w) for w in self.weights]
+        losses, examples, steps = 0.0, 0, 0
+        for client in cohort:
+            with torch.no_grad():
+                torch._foreach_copy_(self.parameters, self.weights)
+            loss, made = self.train(number, client)
+            n = len(self.task.shard(client))
+            torch._foreach_add_(total, [p.detach() for p in self.parameters], alpha=n)
+            losses, examples, steps = losses + loss * n, examples + n, steps + made
+        self.weights = [t / examples for t in total]
+        seconds = time.perf_counter() - begin
+        return {"seconds": seconds, "loss": losses / examples, "steps": steps}
+
+    def train(self, number: int, client: int) -> tuple[float, int]:
+        """A client's local epochs from what is in the network: its mean loss over the steps, and their number."""
+        task, w = self.task, self.task.workload
+        optimizer = self.optimizer(self.parameters)
+        loss_sum, steps = torch.zeros(()), 0
+        for epoch in range(w.epochs):
+            for index in self.order(number, client, epoch).split(w.batch_size):
+                x, y = task.x[index], task.y[index]
+                if self.format is not None:
+                    x = x.contiguous(memory_format=self.format)
+                loss = F.cross_entropy(self.network(x), y)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                loss_sum += loss.detach()
+                steps += 1
+        return float(loss_sum) / steps, steps
+
+    def _shuffled(self, number: int, client: int, epoch: int) -> Tensor:
+        shard = self.task.shard(client)
+        return shard.start + torch.randperm(len(shard))
+
+
+def main(file: str, threads: str, *words: str) -> None:
+    torch.set_num_threads(int(threads))
+    torch.manual_seed(0)
+    bare = Bare(load(file), memory_format=torch.channels_last if "channels_last" in words else None)
+    serve(lambda number: bare.round(number) | footprint(number))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

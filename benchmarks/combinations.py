@@ -1,0 +1,104 @@
+"""The contenders of a workload: the plain loop, fedlit's combinations of trainer and engine, and other frameworks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from benchmarks import ours
+from benchmarks.pipe import CHECKOUT, python
+from benchmarks.workloads import Workload
+
+PEERS = {"Flower": "flower", "pfl": "pfl"}
+
+Kind = Literal["bare", "fedlit", "peer"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A contender before it is started.
+
+    Attributes:
+        command: run in the checkout.
+        plain: float32 and contiguous, as the loop `bare` and the target for `lightning serial` have it.
+    """
+
+    name: str
+    kind: Kind
+    command: list[str]
+    precision: str = "float32"
+    plain: bool = True
+
+
+def entries(w: Workload, file: Path, folder: Path, peers: bool = True) -> list[Entry]:
+    """All that can run here, the plain loop first."""
+    found = _bare(w, file) + _fedlit(w, file, folder)
+    return found + [entry for peer in PEERS for entry in _peer(peer, file)] if peers else found
+
+
+def missing_peers() -> list[str]:
+    """Frameworks that are not installed."""
+    return [name for name in PEERS if not _peer_python(name).exists()]
+
+
+def _bare(w: Workload, file: Path) -> list[Entry]:
+    command = python("-m", "benchmarks.bare", str(file))
+    found = [Entry(f"bare, {_threads(n)}", "bare", [*command, str(n)]) for n in (2, 1)]
+    if _images(w):
+        found.append(Entry("bare, 2 threads, channels_last", "bare", [*command, "2", "channels_last"], plain=False))
+    return found
+
+
+def _fedlit(w: Workload, file: Path, folder: Path) -> list[Entry]:
+    formats: list[tuple[str, list[str], str]] = [("", [], "float32")]
+    if _images(w):
+        last = "trainer.memory_format=channels_last"
+        formats += [
+            (", channels_last", [last], "float32"),
+            (", channels_last, bf16", [last, "trainer.precision=bf16-mixed"], "bf16"),
+        ]
+    engines = [
+        ("serial, 2 threads", ["engine=serial", "threads=2"]),
+        ("serial, 1 thread", ["engine=serial", "threads=1"]),
+        ("processes, 2 of 1 thread", ["engine=processes", "engine.workers=2", "threads=1"]),
+    ]
+    found: list[Entry] = []
+    for trainer in ("lightning", "vectorized"):
+        for engine, engine_words in engines:
+            chosen = [f"trainer={trainer}", *engine_words]
+            if not all(_shipped(word) for word in (chosen[0], chosen[1])):
+                continue
+            if trainer == "vectorized" and engine.startswith("serial") and not _images(w):
+                formats_here = [*formats, (", chunk 128", ["trainer.chunk=128"], "float32")]
+            else:
+                formats_here = formats
+            for suffix, more, precision in formats_here:
+                words = [*ours.words(w, file, folder / f"run{len(found)}"), *chosen, *more]
+                command = python("-m", "benchmarks.ours", *words)
+                found.append(Entry(f"{trainer} {engine}{suffix}", "fedlit", command, precision, not more))
+    return found
+
+
+def _peer(name: str, file: Path) -> list[Entry]:
+    if not _peer_python(name).exists():
+        return []
+    command = [str(_peer_python(name)), "-m", f"benchmarks.peers_{PEERS[name]}", str(file)]
+    return [Entry(f"{name}, {_threads(n)}", "peer", [*command, str(n)]) for n in (2, 1)]
+
+
+def _peer_python(name: str) -> Path:
+    return CHECKOUT / f".venv-{PEERS[name]}" / "bin" / "python"
+
+
+def _shipped(word: str) -> bool:
+    group, _, option = word.partition("=")
+    return (CHECKOUT / "conf" / group / f"{option}.yaml").exists()
+
+
+def _images(w: Workload) -> bool:
+    return len(w.shape) == 3
+
+
+def _threads(number: int) -> str:
+    return f"{number} thread" + ("s" if number > 1 else "")

@@ -1,0 +1,156 @@
+"""fedlit as a contender: its own command, with a logger that waits at the gate between rounds.
+
+Everything is fedlit's normal path: a composed configuration, its round loop, a user's data class with sites. Run as a
+contender: `python -m benchmarks.ours WORDS`, which is `python -m fedlit.run WORDS` with the optimiser's steps, which
+every client reports, added to the row of a round.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import TensorDataset
+
+from benchmarks.memory import footprint
+from benchmarks.pipe import Gate
+from benchmarks.workloads import CLASSES, NETWORKS, Workload
+from fedlit.models import LectureCnn, Mlp
+from fedlit.modules.keyed_draws import seed_everything
+from fedlit.randomness import generator, seed_number
+from fedlit.tracking.logger import Logger, Row
+from fedlit.tracking.round_record import RoundRecord
+
+FOREVER = 10**9
+SEED = 0
+
+
+class Data:
+    """A saved workload as a user's own data: `data._target_=benchmarks.ours.Data data.file=...`."""
+
+    classes = CLASSES
+
+    def __init__(self, file: str):
+        with np.load(file) as saved:
+            self.train, self.test = (
+                TensorDataset(torch.from_numpy(saved[f"x_{part}"]), torch.from_numpy(saved[f"y_{part}"]))
+                for part in ("train", "test")
+            )
+            sizes = np.diff(saved["ends"], prepend=0)
+        self.train_sites = np.repeat(np.arange(len(sizes)), sizes)
+        self.test_sites = np.arange(len(sizes))
+
+
+class SmallCnn(L.LightningModule):
+    """W2's network as a user's own module."""
+
+    def __init__(self, input_shape: tuple[int, ...]):
+        super().__init__()
+        self.layers = NETWORKS["small_cnn"](tuple(input_shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        x, y = batch
+        return F.cross_entropy(self(x), y)
+
+
+class RoundGate(Logger):
+    """Stands where a user's logger stands: `logger._target_=benchmarks.ours.RoundGate`. What fedlit does after telling
+    its loggers of a round is counted with the next round."""
+
+    def __init__(self) -> None:
+        self.gate, self.begin, self.end = Gate(), 0.0, False
+
+    def cohort(self, number: int, size: int) -> None:
+        if not self.begin:
+            self._wait({"ready": True})
+
+    def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
+        seconds = time.perf_counter() - self.begin
+        told = {"seconds": seconds, "loss": row["train/loss"], "steps": row.get("steps")}
+        told |= {"fit": row["time/fit"], "aggregate": row["time/aggregate"]}
+        self._wait(told | footprint(number))
+
+    def _wait(self, told: dict) -> None:
+        if not self.end and not self.gate.wait(told):
+            self.end = True
+            os.kill(os.getpid(), signal.SIGINT)  # Ctrl-C: fedlit ends in order
+        self.begin = time.perf_counter()
+
+
+class CountedRecord(RoundRecord):
+    """A round's record with the optimiser's steps of its clients."""
+
+    def row(self) -> Row:
+        return super().row() | {"steps": sum(int(facts["steps"]) for facts in self.facts if "steps" in facts)}
+
+
+_MODELS = {
+    "lecture_cnn": ["model=lecture_cnn"],
+    "small_cnn": ["model._target_=benchmarks.ours.SmallCnn"],
+    "mlp": ["model=mlp", "model.hidden=[64]"],
+}
+
+
+def words(w: Workload, file: Path, folder: Path) -> list[str]:
+    """The command line of a workload, to which the words of a combination are added."""
+    return [
+        "data._target_=benchmarks.ours.Data",
+        f"data.file={file}",
+        "partition=natural",
+        *_MODELS[w.network],
+        f"optimizer={w.optimizer}",
+        f"optimizer.lr={w.lr}",
+        f"clients={w.clients}",
+        f"participation={w.per_round / w.clients!r}",
+        f"batch_size={w.batch_size}",
+        f"local_epochs={w.epochs}",
+        f"seed={SEED}",
+        f"rounds={FOREVER}",
+        f"evaluation.every={FOREVER}",
+        f"checkpoint.every={FOREVER}",
+        "device=cpu",
+        "progress=none",
+        "logger._target_=benchmarks.ours.RoundGate",
+        f"hydra.run.dir={folder}",
+    ]
+
+
+def first_weights(w: Workload) -> list[Tensor]:
+    """The weights that fedlit starts from: they follow from the seed and the model alone."""
+    seed_everything(seed_number(SEED, "first weights"))
+    made = {
+        "lecture_cnn": lambda: LectureCnn(w.shape, CLASSES),
+        "small_cnn": lambda: SmallCnn(w.shape),
+        "mlp": lambda: Mlp(w.shape, CLASSES, hidden=[64]),
+    }[w.network]()
+    return [p.detach().clone() for p in made.parameters()]
+
+
+def cohorts(w: Workload, rounds: int) -> np.ndarray:
+    """(rounds, per_round) the clients that fedlit's uniform sampler asks."""
+    drawn = [generator(SEED, "cohort", r + 1).choice(w.clients, w.per_round, replace=False) for r in range(rounds)]
+    return np.array(drawn)
+
+
+def main(arguments: list[str]) -> int:
+    import fedlit.federation
+    from fedlit.run import main as run
+
+    fedlit.federation.RoundRecord = CountedRecord  # type: ignore[misc]
+    return run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,75 @@
+"""How long until the first round, and how much memory above what the imports take."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import ours
+from benchmarks.memory import resident
+from benchmarks.pipe import CHECKOUT, Contender, python
+from benchmarks.workloads import Workload, save
+
+ROUNDS = 3
+SECONDS, MEMORY = 6.0, 1.3  # the targets
+
+
+def measure(workloads: list[Workload]) -> list[dict[str, Any]]:
+    """Start-up and memory of the plain loop and of fedlit with engine=serial: one process after the other."""
+    rows = []
+    for w in workloads:
+        with tempfile.TemporaryDirectory() as made:
+            folder, file = Path(made), Path(made) / "workload.npz"
+            save(w, file, ours.first_weights(w), ours.cohorts(w, ROUNDS))
+            commands = {"bare": python("-m", "benchmarks.bare", str(file), "2")}
+            for trainer in ("lightning", "vectorized"):
+                words = [*ours.words(w, file, folder / trainer), f"trainer={trainer}", "engine=serial", "threads=2"]
+                commands[trainer] = python("-m", "fedlit.run", *words)
+            above_bare = None
+            for name, command in commands.items():
+                row = {"workload": w.name, "name": name} | play(name, command, folder)
+                row["ratio"] = None if above_bare is None else row["above"] / above_bare
+                above_bare = above_bare or row["above"]
+                rows.append(row)
+                print(f"{w.name}, {name}: start-up {row['start_up']:.1f} s, {row['above']:.0f} MB", flush=True)
+    return rows
+
+
+def play(name: str, command: list[str], folder: Path) -> dict[str, Any]:
+    """A few rounds: seconds until the first, the peak of memory, and that of a process that only imports (MB)."""
+    begin = time.monotonic()
+    contender = Contender(name, command, folder / f"{name}.log")
+    try:
+        contender.ready()
+        start_up = time.monotonic() - begin
+        told = [contender.round() for _ in range(ROUNDS)]
+    finally:
+        contender.stop()
+    imports = _imports(told[0]["imported"])
+    peak = told[-1]["peak_mb"]
+    return {"start_up": start_up, "peak_mb": peak, "imports": imports, "above": peak - imports}
+
+
+def _imports(modules: list[str]) -> float:
+    """What a process takes that imports the same modules and does nothing."""
+    command = python("-m", "benchmarks.startup_and_memory")
+    done = subprocess.run(command, input="\n".join(modules), cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def _import_all() -> None:
+    for name in sys.stdin.read().split():
+        try:
+            importlib.import_module(name)
+        except Exception:  # one that only its package can import
+            continue
+    print(resident("self"))
+
+
+if __name__ == "__main__":
+    _import_all()

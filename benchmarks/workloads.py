@@ -1,0 +1,162 @@
+"""What is trained: data, shards, cohorts, networks. Made once and saved, so that all contenders train on the same.
+
+No import of fedlit: other frameworks' environments read this too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Workload:
+    name: str
+    title: str
+    clients: int
+    samples: int  # of a client; the median where shards are unequal
+    shape: tuple[int, ...]
+    network: str  # one of NETWORKS
+    per_round: int
+    batch_size: int
+    optimizer: str  # "sgd" or "adam"
+    lr: float
+    epochs: int = 1
+    spread: float = 0.0  # sigma of log-normal shard sizes; 0: all alike
+    rounds: int = 5  # that are measured, where nothing else is asked
+
+    def sizes(self) -> np.ndarray:
+        """(clients,) training samples; at least two where they differ."""
+        if not self.spread:
+            return np.full(self.clients, self.samples)
+        drawn = self.samples * np.exp(self.spread * np.random.default_rng(1).normal(size=self.clients))
+        return np.maximum(2, np.round(drawn)).astype(int)
+
+    def steps(self, cohort: Iterable[int]) -> int:
+        """Optimiser steps of a round."""
+        return int(sum(-(-size // self.batch_size) for size in self.sizes()[list(cohort)]) * self.epochs)
+
+
+_MASSIVE = Workload("W3", "massive", 1000, 50, (64,), "mlp", 100, 10, "sgd", 0.1, rounds=15)
+_UNEQUAL = replace(_MASSIVE, name="W3u", title="massive, unequal shards", samples=30, spread=1.0)
+WORKLOADS = {
+    w.name: w
+    for w in (
+        Workload("W1", "cross-silo", 5, 2000, (3, 32, 32), "lecture_cnn", 5, 128, "adam", 1e-4, rounds=3),
+        Workload("W2", "cross-device", 100, 300, (1, 28, 28), "small_cnn", 10, 32, "sgd", 0.1, rounds=7),
+        _MASSIVE,
+        _UNEQUAL,
+        replace(_UNEQUAL, name="W3a", title="unequal shards, Adam", optimizer="adam", lr=1e-3, epochs=5, rounds=5),
+    )
+}  # fmt: skip
+
+
+class _PlaceMean(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((-2, -1))
+
+
+def _lecture_cnn(shape: tuple[int, ...]) -> nn.Module:
+    """The same layers as fedlit's `model=lecture_cnn`, in their order."""
+    return nn.Sequential(
+        nn.Conv2d(shape[0], 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 128, 3, padding=1),
+        nn.ReLU(),
+        _PlaceMean(),
+        nn.Linear(128, 64),
+        nn.ReLU(),
+        nn.Linear(64, CLASSES),
+    )
+
+
+def _small_cnn(shape: tuple[int, ...]) -> nn.Module:
+    """conv 16, pool, conv 32, pool, fc."""
+    return nn.Sequential(
+        nn.Conv2d(shape[0], 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32 * (shape[1] // 4) * (shape[2] // 4), CLASSES),
+    )
+
+
+def _mlp(shape: tuple[int, ...]) -> nn.Module:
+    """64-64-10 for inputs of 64: the same layers as fedlit's `model=mlp model.hidden=[64]`."""
+    return nn.Sequential(nn.Linear(shape[0], 64), nn.ReLU(), nn.Linear(64, CLASSES))
+
+
+NETWORKS: dict[str, Callable[[tuple[int, ...]], nn.Module]] = {
+    "lecture_cnn": _lecture_cnn,
+    "small_cnn": _small_cnn,
+    "mlp": _mlp,
+}
+
+
+@dataclass
+class Task:
+    """A workload as it was saved."""
+
+    workload: Workload
+    x: Tensor
+    y: Tensor
+    ends: np.ndarray  # (clients,) a client's samples end here: shards lie one after the other
+    cohorts: np.ndarray  # (rounds, per_round)
+    start: list[Tensor]  # first weights, in the order of the network's parameters
+
+    def cohort(self, number: int) -> list[int]:
+        """The clients of a round; numbers begin with 1."""
+        return self.cohorts[number - 1].tolist()
+
+    def shard(self, client: int) -> range:
+        return range(int(self.ends[client - 1]) if client else 0, int(self.ends[client]))
+
+    def network(self) -> nn.Module:
+        """The network with the first weights."""
+        network = NETWORKS[self.workload.network](self.workload.shape)
+        with torch.no_grad():
+            for parameter, first in zip(network.parameters(), self.start, strict=True):
+                parameter.copy_(first)
+        return network
+
+    def optimizer(self) -> Callable[[Iterable[Tensor]], torch.optim.Optimizer]:
+        w = self.workload
+        return partial({"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[w.optimizer], lr=w.lr)
+
+
+def save(workload: Workload, file: Path, start: list[Tensor], cohorts: np.ndarray) -> None:
+    """Make the data, of which the classes can be learned, and save them with first weights and cohorts."""
+    sizes = workload.sizes()
+    arrays: dict[str, Any] = {f"start_{i:03d}": tensor.numpy() for i, tensor in enumerate(start)}
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((CLASSES, *workload.shape), dtype=np.float32)
+    for part, count in (("train", int(sizes.sum())), ("test", workload.clients)):
+        y = rng.integers(0, CLASSES, count)
+        x = rng.standard_normal((count, *workload.shape), dtype=np.float32)
+        x += 0.2 * centres[y]
+        arrays |= {f"x_{part}": x, f"y_{part}": y}
+    np.savez(file, workload=json.dumps(asdict(workload)), ends=np.cumsum(sizes), cohorts=cohorts, **arrays)
+
+
+def load(file: str | Path) -> Task:
+    """A saved workload."""
+    with np.load(file) as saved:
+        facts = json.loads(str(saved["workload"]))
+        workload = Workload(**facts | {"shape": tuple(facts["shape"])})
+        start = [torch.from_numpy(saved[n]) for n in sorted(n for n in saved.files if n.startswith("start_"))]
+        x, y = torch.from_numpy(saved["x_train"]), torch.from_numpy(saved["y_train"])
+        return Task(workload, x, y, saved["ends"], saved["cohorts"], start)

@@ -1,0 +1,121 @@
+"""The benchmark's harness on a small workload: the plain loop and fedlit do the same work, round by round."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import ours, table
+from benchmarks.bare import Bare
+from benchmarks.combinations import Entry, entries
+from benchmarks.interleaved import Result, bare, compete, tournament
+from benchmarks.pipe import Contender, python
+from benchmarks.workloads import NETWORKS, WORKLOADS, Workload, load, save
+from fedlit.round import Round
+from fedlit.trainers.job import Job, order
+
+ROUNDS = 3
+SMALL = replace(WORKLOADS["W3a"], name="small", clients=12, samples=9, per_round=5, batch_size=4, epochs=2, lr=0.01)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "workload.npz"
+    save(SMALL, path, ours.first_weights(SMALL), ours.cohorts(SMALL, ROUNDS))
+    return path
+
+
+def fedlit_order(number: int, client: int, epoch: int) -> torch.Tensor:
+    """The order in which fedlit goes through a client's samples."""
+    ends = np.cumsum(SMALL.sizes())
+    shard = np.arange(ends[client] - SMALL.sizes()[client], ends[client])
+    return torch.from_numpy(order([Job(client, Round(number, ours.SEED, [], 0), 4, 2, shard)], 0, epoch).samples)
+
+
+def test_bare_and_fedlit_make_the_same_steps_and_losses(file, tmp_path):
+    words = [*ours.words(SMALL, file, tmp_path / "run"), "trainer=vectorized", "trainer.chunk=3", "threads=1"]
+    fedlit = Contender("fedlit", python("-m", "benchmarks.ours", *words), tmp_path / "log")
+    plain = Bare(load(file), fedlit_order)
+    try:
+        fedlit.ready()
+        for number in range(1, ROUNDS + 1):
+            told, wanted = fedlit.round(), plain.round(number)
+            assert told["steps"] == wanted["steps"] == SMALL.steps(ours.cohorts(SMALL, ROUNDS)[number - 1])
+            assert told["loss"] == pytest.approx(wanted["loss"], rel=1e-5)
+            assert 0 < told["fit"] < told["seconds"] < 60
+    finally:
+        fedlit.stop()
+    assert fedlit.process.returncode == 130, fedlit.log.read_text()  # as after Ctrl-C
+
+
+def test_contenders_play_in_turn_and_one_that_ends_is_left_out(file, tmp_path):
+    script = "from benchmarks.pipe import serve; serve(lambda n: dict(seconds=1.0 * n, loss=2.0, steps={}[n]))"
+    steps = {n + 1: SMALL.steps(c) for n, c in enumerate(ours.cohorts(SMALL, ROUNDS))}
+    good, ends = (python("-c", script.format(s)) for s in (steps, {1: steps[1]}))
+    asked = [Entry("plain", "bare", good), Entry("ends", "fedlit", ends), Entry("not there", "peer", python("-c", ""))]
+    plain, ended, absent = compete(SMALL, asked, ours.cohorts(SMALL, ROUNDS), 1, ROUNDS - 1, tmp_path)
+    assert plain.seconds == [2.0, 3.0] and plain.median == 2.5 and not plain.failed
+    assert "KeyError: 2" in ended.failed and not ended.seconds
+    assert "it printed nothing" in absent.failed
+
+
+def test_heats_compare_each_with_the_plain_loop_of_its_own_heat(file, tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.interleaved.HEAT", 1)
+    steps = {n + 1: SMALL.steps(c) for n, c in enumerate(ours.cohorts(SMALL, ROUNDS))}
+    script = "from benchmarks.pipe import serve; serve(lambda n: dict(seconds={}, loss=2.0, steps={}[n]))"
+    asked = [
+        Entry(name, kind, python("-c", script.format(s, steps)))
+        for name, kind, s in (("plain", "bare", 2.0), ("a", "fedlit", 1.0), ("Flower", "peer", 4.0))
+    ]
+    plain, a, b = tournament(SMALL, asked, ours.cohorts(SMALL, ROUNDS), 1, ROUNDS - 1, tmp_path)
+    assert len(plain.seconds) == 2 * (ROUNDS - 1) and plain.ratio == 1
+    assert (a.ratio, b.ratio) == (0.5, 2.0)
+    assert table.short({"W3": [plain, a, b]}).endswith("| W3 | 2.00 s |  | 0.500 (a) | 2.000 (Flower) |")
+
+
+def test_a_long_and_slow_combination_is_not_measured_after_its_warm_up(file, tmp_path):
+    steps = {n + 1: SMALL.steps(c) for n, c in enumerate(ours.cohorts(SMALL, ROUNDS))}
+    script = "from benchmarks.pipe import serve; serve(lambda n: dict(seconds={}, loss=2.0, steps={}[n]))"
+    asked = [
+        Entry(name, kind, python("-c", script.format(s, steps)))
+        for name, kind, s in (("plain", "bare", 4.0), ("slow", "fedlit", 7.0), ("lightning serial", "fedlit", 9.0))
+    ]
+    plain, slow, serial = compete(SMALL, asked, ours.cohorts(SMALL, ROUNDS), 1, ROUNDS - 1, tmp_path)
+    assert plain.seconds and serial.seconds and not slow.seconds and not slow.failed
+    assert "- slow: not measured" in table.workload(SMALL, [plain, slow, serial], 1)
+
+
+def test_another_number_of_steps_is_no_result(tmp_path):
+    command = python(
+        "-c", "from benchmarks.pipe import serve; serve(lambda n: {'seconds': 1.0, 'loss': 2.0, 'steps': 1})"
+    )
+    with pytest.raises(AssertionError, match="1 steps, not"):
+        compete(SMALL, [Entry("lazy", "bare", command)], ours.cohorts(SMALL, 1), 0, 1, tmp_path)
+
+
+@pytest.mark.parametrize("w", WORKLOADS.values(), ids=WORKLOADS)
+def test_fedlit_and_the_plain_network_have_the_same_parameters(w: Workload):
+    plain = NETWORKS[w.network](w.shape)
+    assert [p.shape for p in plain.parameters()] == [p.shape for p in ours.first_weights(w)]
+    assert w.sizes().min() >= 2 and len(w.sizes()) == w.clients
+
+
+def test_combinations_and_the_table(tmp_path):
+    w = WORKLOADS["W2"]
+    names = [e.name for e in entries(w, tmp_path / "w.npz", tmp_path, peers=False)]
+    assert names[:3] == ["bare, 2 threads", "bare, 1 thread", "bare, 2 threads, channels_last"]
+    assert {"lightning serial, 1 thread", "vectorized serial, 2 threads, channels_last, bf16"} <= set(names)
+    results = [
+        Result(name, "bare" if n < 3 else "fedlit", "float32", n != 2, [1.0 + n], 1.0) for n, name in enumerate(names)
+    ]
+    assert bare(results).name == "bare, 2 threads"
+    assert "| W2 | 4.000 (lightning serial, 2 threads) | 1.25 | missed |" in table.ratios({"W2": results})
+    assert "**bare, 2 threads**" in table.workload(w, results, 1)
+    page = tmp_path / "page.md"
+    page.write_text(f"by hand\n\n{table.MARK}\nold")
+    table.write(page, ["new"])
+    assert page.read_text() == f"by hand\n\n{table.MARK}\n\nnew\n"

@@ -1,7 +1,11 @@
-"""Memory of a contender's processes, as Linux counts it; nothing elsewhere."""
+"""Memory of a contender's processes, as Linux counts it; nothing elsewhere.
+
+`python -m benchmarks.memory` imports the modules it is given and tells what it then takes; it imports nothing else.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -47,3 +51,16 @@ def _children(process: int) -> list[int]:
         return []
     direct = [int(word) for word in text.split()]
     return direct + [inner for one in direct for inner in _children(one)]
+
+
+def _import_all() -> None:
+    for name in sys.stdin.read().split():
+        try:
+            importlib.import_module(name)
+        except Exception:  # one that only its package can import
+            continue
+    print(resident("self"))
+
+
+if __name__ == "__main__":
+    _import_all()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks import ours
-from benchmarks.memory import resident
 from benchmarks.pipe import CHECKOUT, Contender, python
 from benchmarks.workloads import Workload, save
 
@@ -57,19 +54,6 @@ def play(name: str, command: list[str], folder: Path) -> dict[str, Any]:
 
 def _imports(modules: list[str]) -> float:
     """What a process takes that imports the same modules and does nothing."""
-    command = python("-m", "benchmarks.startup_and_memory")
+    command = python("-m", "benchmarks.memory")
     done = subprocess.run(command, input="\n".join(modules), cwd=CHECKOUT, capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1])
-
-
-def _import_all() -> None:
-    for name in sys.stdin.read().split():
-        try:
-            importlib.import_module(name)
-        except Exception:  # one that only its package can import
-            continue
-    print(resident("self"))
-
-
-if __name__ == "__main__":
-    _import_all()

@@ -51,16 +51,17 @@ class Assessment:
         shown = self.config.shown(f.seed, len(f.clients.test))
         model = f.aggregator.global_model(state.server)
         if model is not None:
-            test, train = self.data.test, engine.here.data.train
+            here = engine.here.data  # on the worker's device
+            test = here.test if self.config.client_test == "same_partition" else self.data.test
             pooled = engine.here.measure(model, test, self.everything, [-1], self.data.classes)
             row |= global_rows("test", pooled.totals)
             self._warn_if_nothing(pooled.totals, engine)
             if pooled.confusion is not None:
                 pictures["confusion"] = pooled.confusion
             local = [f.clients.test[c] for c in shown]
-            row |= client_rows("global", engine.here.measure(model, engine.here.data.test, local, shown).totals)
+            row |= client_rows("global", engine.here.measure(model, here.test, local, shown).totals)
             validation = [f.clients.validation[c] for c in shown]
-            row |= global_rows("validation", engine.here.measure(model, train, validation, shown).totals)
+            row |= global_rows("validation", engine.here.measure(model, here.train, validation, shown).totals)
         if has_personal_models(f.aggregator) and not f.clients.pooled:
             row |= self._personal(f, state, engine, number, shown)
         return row, pictures

@@ -89,7 +89,8 @@ class Checkpoints:
         """The newest whole state, with the clients' in `store` as they were then; None where there is no checkpoint.
 
         Args:
-            device: where models and the like go; single numbers, such as an optimiser's count, stay on the CPU.
+            device: where models and the like go; single numbers, such as an optimiser's count, only where they were not
+                on the CPU.
 
         Raises:
             InputError: there are checkpoints and none can be used.
@@ -97,7 +98,7 @@ class Checkpoints:
         problems: list[str] = []
         for _, path in _rounds(self.folder):
             try:
-                saved = _read(path)
+                saved = _read(path, device)
             except InputError as error:
                 problems.append(str(error))
                 continue
@@ -171,7 +172,10 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, device: torch.device | str) -> dict[str, Any]:
+    def place(storage: Any, there: str) -> Any:
+        return storage if there == "cpu" else storage.to(device=torch.device(device))
+
     try:
         digest = hashlib.sha256((path / "state.pt").read_bytes()).hexdigest()
         whole = (path / "state.sha256").read_text().strip() == digest
@@ -180,7 +184,7 @@ def _read(path: Path) -> dict[str, Any]:
     if not whole:
         raise InputError(f"the checkpoint {path} is cut off or was changed")
     try:
-        saved = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
+        saved = torch.load(path / "state.pt", map_location=place, weights_only=True)
     except Exception:
         raise InputError(f"{path / 'state.pt'} cannot be read as tensors and plain values") from None
     if not isinstance(saved, dict) or saved.get("format") != _FORMAT or saved.get("version") != _VERSION:

@@ -71,7 +71,7 @@ def federate(
         cohort = f.clients.longest_first(asked)
         expected = f.sampler.expected(len(f.clients))
         round = ServerRound(number, f.seed, cohort, len(f.clients), expected=expected, down=down)
-        round.server = f.clients.server(round, engine.here)
+        round.server = f.clients.server(round, engine.here, state.counters)
         logger.cohort(number, len(cohort))
 
         # broadcast, local update

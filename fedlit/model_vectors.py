@@ -116,9 +116,7 @@ class Layout:
 
     def _vector(self, tensors: Mapping[str, Tensor], names: Iterable[str]) -> Tensor:
         parts = [tensors[n].detach().reshape(-1).to(self.dtype) for n in names]
-        if parts:
-            return torch.cat(parts)
-        return next(iter(tensors.values())).new_empty(0, dtype=self.dtype) if tensors else torch.empty(0).to(self.dtype)
+        return torch.cat(parts) if parts else torch.empty(0, dtype=self.dtype, device=self.device)
 
     @torch.no_grad()
     def write(self, module: nn.Module, model: Model) -> None:

@@ -67,6 +67,30 @@ def test_all_of_the_state_comes_back(tmp_path):
     assert saved_bits(tmp_path) == {"threads": 3}
 
 
+def test_a_single_number_that_lay_on_a_gpu_goes_to_the_device_and_one_of_the_cpu_stays(tmp_path, monkeypatch):
+    one = state(1)
+    one.server |= {"fused": torch.tensor(2.0), "count": torch.tensor(3.0)}
+    gpus = {one.server["fused"].untyped_storage().data_ptr()}
+    clone = torch.Tensor.clone
+
+    def cloned(tensor):
+        new = clone(tensor)
+        if tensor.untyped_storage().data_ptr() in gpus:
+            gpus.add(new.untyped_storage().data_ptr())
+        return new
+
+    tag = torch.serialization.location_tag
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "clone", cloned)
+        patch.setattr(torch.serialization, "location_tag", lambda s: "cuda:0" if s.data_ptr() in gpus else tag(s))
+        checkpoints(tmp_path).save(one)
+    moved = []
+    monkeypatch.setattr(torch.UntypedStorage, "to", lambda s, device: moved.append((s.nbytes(), device)) or s)
+    back = checkpoints(tmp_path).load(MemoryStore(), "cpu").server
+    assert moved == [(4, torch.device("cpu"))]
+    assert (float(back["fused"]), float(back["count"])) == (2.0, 3.0)
+
+
 def test_the_configuration_lies_beside_the_state(tmp_path):
     checkpoints(tmp_path).save(state(1))
     assert (tmp_path / "checkpoints" / "round_0001" / "config.yaml").read_text() == "seed: 1\n"
@@ -209,7 +233,7 @@ def test_the_state_is_read_once(tmp_path, monkeypatch):
     """What is asked before the state is loaded does not read it: it may be large."""
     checkpoints(tmp_path).save(state(1))
     read, whole = [], fedlit.checkpoint._read
-    monkeypatch.setattr(fedlit.checkpoint, "_read", lambda path: read.append(path) or whole(path))
+    monkeypatch.setattr(fedlit.checkpoint, "_read", lambda path, device: read.append(path) or whole(path, device))
     assert saved_bits(tmp_path) == {"threads": 3} and not read
     checkpoints(tmp_path).load(MemoryStore())
     assert len(read) == 1

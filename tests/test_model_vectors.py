@@ -116,6 +116,8 @@ def test_no_floating_buffers_gives_an_empty_vector():
     module = nn.Linear(2, 2).double()
     assert Layout(module).read(module).statistics.shape == (0,)
     assert Layout(module).read(module).statistics.dtype == torch.float64
+    elsewhere = module.to("meta")
+    assert Layout(elsewhere).read(elsewhere).statistics.device.type == "meta"
 
 
 def test_what_cannot_be_trained_is_refused():

@@ -146,7 +146,8 @@ def seed_everything(seed: int) -> None:
 def generators() -> tuple[Any, ...]:
     """Where the global generators stand."""
     _, words, *place = np.random.get_state()
-    return torch.get_rng_state().numpy().tobytes(), np.asarray(words).tobytes(), place, random.getstate()
+    torchs = [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else ())]
+    return [state.numpy().tobytes() for state in torchs], np.asarray(words).tobytes(), place, random.getstate()
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from torch import Tensor
 class RowLog:
     """`values` are what a Trainer has as `callback_metrics`."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.device = device
         self.values: dict[str, Tensor] = {}
         self._results = _ResultCollection(training=True)
 
@@ -37,7 +38,7 @@ class RowLog:
     ) -> None:
         """In the place of the module's `log`."""
         if isinstance(value, int | float):
-            value = torch.tensor(value, dtype=torch.get_default_dtype())
+            value = torch.full((), value, dtype=torch.get_default_dtype(), device=self.device)
         self._results.log(
             "training_step",
             name,

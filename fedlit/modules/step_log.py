@@ -56,7 +56,7 @@ class StepLog:
             raise TypeError(f"the step logs {name} with a reduce_fx")
         if name in self.now:
             raise TypeError(f"the step logs {name} twice")
-        value = value.detach() if torch.is_tensor(value) else torch.tensor(float(value))
+        value = value.detach() if torch.is_tensor(value) else torch.full((), float(value), device=self.device)
         if value.dtype not in (torch.float32, torch.float64):
             value = value.to(torch.get_default_dtype())
         self.now[name] = (value, on_step is not False, bool(on_epoch), batch_size)
@@ -86,13 +86,16 @@ class StepLog:
             entry.total.zero_()
             entry.weight.zero_()
 
-    def metrics(self, row: int) -> dict[str, float]:
-        """A client's numbers after an epoch, under Lightning's names (`callback_metrics`)."""
-        found: dict[str, float] = {}
+    def metrics(self) -> list[dict[str, float]]:
+        """Each client's numbers after an epoch, under Lightning's names (`callback_metrics`)."""
+        found: list[dict[str, float]] = [{} for _ in range(self.clients)]
         for name, entry in self.entries.items():
-            if not entry.seen[row]:
-                continue
-            found[name] = float((entry.mean if entry.on_epoch else entry.last)[row])
+            values = {name: entry.mean if entry.on_epoch else entry.last}
             if entry.on_epoch and entry.on_step:
-                found |= {f"{name}_step": float(entry.last[row]), f"{name}_epoch": found[name]}
+                values |= {f"{name}_step": entry.last, f"{name}_epoch": entry.mean}
+            seen = entry.seen.tolist()
+            for one, column in values.items():
+                for row, value in enumerate(column.tolist()):
+                    if seen[row]:
+                        found[row][one] = value
         return found

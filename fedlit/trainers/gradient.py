@@ -155,7 +155,7 @@ def learning_rates(optimizers: Sequence[Any], named: Mapping[str, Tensor]) -> Te
     first = next(iter(named.values()))
     rates = {float(g["lr"]) for g in groups}
     if len(rates) == 1:
-        return first.new_tensor([rates.pop()])
+        return first.new_full((1,), rates.pop())  # new_tensor would wait for the GPU
     by_id = {id(p): float(g["lr"]) for g in groups for p in g["params"]}
     return torch.cat([first.new_full((p.numel(),), by_id.get(id(p), 0.0)) for p in named.values()])
 

@@ -97,13 +97,22 @@ class ModuleWorker(Worker):
         plugin = self.trainer.precision_plugin
         plugin.convert_module(module)
         self.format = torch.channels_last if config.memory_format == "channels_last" else torch.contiguous_format
-        with plugin.forward_context():  # module and batch in the run's precision, or the step could not be tried
-            self.habits: Habits = probe(module, plugin.convert_input(_first_batch(data)))
+        accelerator = self.trainer.strategy.accelerator
+        assert accelerator is not None
+        accelerator.setup_device(self.device)  # "cuda" in a step is this GPU, as in a Trainer's fit
         module.to(self.device, memory_format=self.format)
-        self.layout = Layout(module, self.habits.last_layer)
         self.data = JobData(data.train.to(self.device), data.test.to(self.device), data.transform)
+        with plugin.forward_context():  # module and batch in the run's precision, or the step could not be tried
+            self.habits: Habits = probe(module, self._first_batch())
+        self.layout = Layout(module, self.habits.last_layer)
         self.pristine = Pristine(module)
         self.has_batch_norm = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in module.modules())
+
+    def _first_batch(self) -> Any:
+        """A small batch as the module gets it, to try the module with."""
+        index = np.arange(min(4, len(self.data.train)))
+        at = torch.from_numpy(index)
+        return self.ready(next(iter(self.data.train.batches([index]))), at, torch.zeros_like(at), "train")
 
     def load(self, model: Model, counters: dict[str, Tensor]) -> None:
         """Put a model, (P,) and (S,) or with one leading row, and the integer buffers into the module."""
@@ -183,7 +192,7 @@ class ModuleWorker(Worker):
                 strategy.optimizers, strategy.lr_scheduler_configs = _init_optimizers_and_lr_schedulers(self.module)
 
     def ready(self, batch: Any, index: Tensor, whose: Tensor, stage: Stage) -> Any:
-        """A batch of evaluation as the module gets it: with the clients' shift, on the device, in the precision."""
+        """A batch outside of a fit as the module gets it: with the clients' shift, on the device, in the precision."""
         if self.data.transform is not None:
             batch = self.trainer.strategy.batch_to_device(batch, self.device)
             index, whose = index.to(self.device), whose.to(self.device)
@@ -208,16 +217,6 @@ def keep_on_device(trainer: pl.Trainer) -> None:
     """Lightning moves the module to the CPU after each fit; the next client wants it where it is."""
     if trainer.strategy.root_device.type != "cpu":
         trainer.strategy.teardown = trainer.strategy.precision_plugin.teardown  # type: ignore[method-assign]
-
-
-def _first_batch(data: JobData) -> Any:
-    """A small batch as the module gets it, to try the module with."""
-    index = np.arange(min(4, len(data.train)))
-    batch = next(iter(data.train.batches([index])))
-    if data.transform is None:
-        return batch
-    at = torch.from_numpy(index)
-    return data.transform(batch, at, torch.zeros_like(at), "train", torch.zeros_like(at))
 
 
 @contextmanager

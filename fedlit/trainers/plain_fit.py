@@ -42,7 +42,7 @@ class PlainFit:
         after_epoch: Callable[[float], None] | None = None,
     ):
         self.worker, self.module, self.key, self.after_epoch = worker, worker.module, key, after_epoch
-        self.log = RowLog()
+        self.log = RowLog(worker.device)
         self.trainer = StandIn(epochs, self.log.log)
         self.trainer.batches, self.trainer.steps = batches, 0
         self.trainer.attach(self.module)

@@ -19,7 +19,7 @@ from fedlit.modules.users_step import samples_in
 from fedlit.trainers.batch_order import BatchOrder, Cut
 from fedlit.trainers.gradient import BatchStep, Gradient, learning_rates
 from fedlit.trainers.job import Order
-from fedlit.trainers.stacked_optimizer import Rows, Runs, stacked_optimizer
+from fedlit.trainers.stacked_optimizer import Rows, Runs, stacked_optimizer, there
 
 if TYPE_CHECKING:
     from fedlit.trainers.vectorized import VectorizedWorker
@@ -145,7 +145,7 @@ class StackedFit:
     def _cut(self, cut: Cut, batch: Any) -> None:
         """One call for all its rows, or one for those that share what the step asks of its trainer."""
         at = np.arange(len(self.steps))[cut.rows]
-        rows: Rows = cut.rows if isinstance(cut.rows, slice) else torch.from_numpy(cut.rows).to(self.weights.device)
+        rows: Rows = cut.rows if isinstance(cut.rows, slice) else there(cut.rows, self.weights)
         asks = self.worker.asks
         numbers = self.steps[at] - self.order.counts[at] * self.trainer.current_epoch  # each row's batch_idx
         if not asks:
@@ -161,10 +161,10 @@ class StackedFit:
             for (steps, batches), inside in alike.items():
                 self.trainer.steps = steps if "steps" in asks else None
                 self.trainer.batches = batches if "batches" in asks else None
-                index = torch.tensor(inside, device=self.weights.device)
+                index = there(np.array(inside), self.weights)
                 some = pytree.tree_map(lambda t: t[index], batch)  # noqa: B023
                 batch_idx = int(numbers[inside[0]]) if "batches" in asks else cut.batch_idx
-                self._step(torch.from_numpy(at[inside]).to(index.device), at[inside], some, batch_idx)
+                self._step(there(at[inside], self.weights), at[inside], some, batch_idx)
             self.trainer.steps = self.trainer.batches = None
         self._schedule("step", at, numbers + 1)
 
@@ -252,10 +252,10 @@ class StackedFit:
         if not self.schedulers:
             return
         for plateau in (False, True):
+            follows = plateau and interval == "epoch" and any(c.reduce_on_plateau for c in self.schedulers[0])
+            metrics = self.log.metrics() if follows else None  # a look at the device, which waits for it
             for row, number in zip(at, done, strict=True):
-                configs = self.schedulers[row]
-                metrics = self.log.metrics(row) if plateau and any(c.reduce_on_plateau for c in configs) else {}
-                step_schedulers(configs, interval, int(number), plateau, metrics)
+                step_schedulers(self.schedulers[row], interval, int(number), plateau, metrics[row] if metrics else {})
 
     # --- results --------------------------------------------------------------------------------
     def model(self) -> Model:

@@ -25,6 +25,11 @@ Rows = slice | Tensor
 _FREE = ("params", "lr", "initial_lr", "max_lr", "min_lr", "foreach", "fused", "capturable", "differentiable")
 
 
+def there(numbers: np.ndarray, like: Tensor) -> Tensor:
+    """Numbers on another tensor's device, without waiting for it."""
+    return torch.from_numpy(numbers).to(like.device, non_blocking=True)
+
+
 class Runs:
     """Where the weights that an optimiser steps lie in the vector: for each group its contiguous runs."""
 
@@ -56,7 +61,7 @@ class RowRates:
         if len(self.made) == 1:
             return float(self.made[0].param_groups[group]["lr"])
         rates = [float(self.made[r].param_groups[group]["lr"]) for r in at]
-        return rates[0] if len(set(rates)) == 1 else like.new_tensor(rates)[:, None]
+        return rates[0] if len(set(rates)) == 1 else there(np.array(rates), like).to(like.dtype)[:, None]
 
     def alike(self, at: np.ndarray, counts: np.ndarray, with_lr: bool) -> list[tuple[np.ndarray, int]]:
         """Positions in `at` of rows with equal counts and hyperparameters, and their count."""
@@ -169,9 +174,9 @@ class _WrittenOut(StackedOptimizer):
             parts = self.rates.alike(at, np.zeros(len(at)), with_lr=False)
             if len(parts) > 1:  # a scheduler that moves momentum or betas, too
                 for inside, _ in parts:
-                    index = torch.from_numpy(inside).to(weights.device)
+                    index = there(inside, weights)
                     moved = weights[index]
-                    which = torch.from_numpy(at[inside]).to(weights.device)
+                    which = there(at[inside], weights)
                     self._group(which, at[inside], counts[inside], moved, gradient[index], runs)
                     weights[index] = moved
                 return
@@ -217,7 +222,7 @@ class _Sgd(_WrittenOut):
                 before = moved
                 moved = before * options["momentum"] + g * (1 - options["dampening"])
                 if first.any():
-                    begins = torch.from_numpy(first).to(w.device)[:, None]
+                    begins = there(first, w)[:, None]
                     moved = torch.where(begins, g, moved)
             kept[rows] = moved
             g = g.add(moved, alpha=options["momentum"]) if options["nesterov"] else moved
@@ -255,7 +260,7 @@ class _Adam(_WrittenOut):
         if (counts == counts[0]).all() and not torch.is_tensor(lr):
             w.addcdiv_(m, top.sqrt().div_(float(right[0])).add_(options["eps"]), value=-lr / float(left[0]))
             return
-        scale, root = (torch.from_numpy(n).to(w)[:, None] for n in (1 / left, 1 / right))
+        scale, root = (there(n, w).to(w.dtype)[:, None] for n in (1 / left, 1 / right))
         w.sub_(m.div(top.sqrt().mul_(root).add_(options["eps"])).mul_(scale * lr))
 
 
@@ -279,9 +284,9 @@ class _AsItIs(StackedOptimizer):
             if len(inside) == len(at) and isinstance(rows, slice):
                 self._some(rows, at, count, weights, gradient, runs)
                 continue
-            index = torch.from_numpy(inside).to(weights.device)
+            index = there(inside, weights)
             moved = weights[index]
-            which = torch.from_numpy(at[inside]).to(weights.device)
+            which = there(at[inside], weights)
             self._some(which, at[inside], count, moved, gradient[index], runs)
             weights[index] = moved
 

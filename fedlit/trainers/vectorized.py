@@ -35,6 +35,7 @@ from fedlit.trainers.job import Job, Stage, order
 from fedlit.trainers.module_worker import ModuleTrainer, ModuleWorker, quiet
 from fedlit.trainers.plain_fit import PlainFit
 from fedlit.trainers.stacked_fit import StackedFit
+from fedlit.trainers.stacked_optimizer import there
 from fedlit.trainers.way import Way, chosen_way, refuse
 
 log = logging.getLogger(__name__)
@@ -189,8 +190,8 @@ class StackedClient(ChunkClient):
         self._left_nothing(stand)
         self.counters = {n: fit.buffers[n] for n in self.layout.counters}
         if fit.log.entries:
-            for row, facts in enumerate(self.facts):
-                facts["logged"] = fit.log.metrics(row)
+            for facts, logged in zip(self.facts, fit.log.metrics(), strict=True):
+                facts["logged"] = logged
         steps = torch.from_numpy(fit.steps).to(fit.weights)[:, None]
         done = kept_still(fit.model(), model, gradient.only)
         return Fitted(done, steps, fit.lr, fit.loss().to(fit.weights), fit.beside)
@@ -349,8 +350,9 @@ class _Batches:
             device = self.numbers.device
             if not self.data.train.in_memory:
                 batch = self.client.worker.trainer.strategy.batch_to_device(batch, device)
-            index, rows = torch.from_numpy(cut.index).to(device), self.numbers[cut.rows]
-            batch = self.data.transform(batch, index, rows, "train", torch.from_numpy(keys).to(device)[:, None])
+            index, key = there(cut.index, self.numbers), there(keys, self.numbers)[:, None]
+            rows = self.numbers[cut.rows if isinstance(cut.rows, slice) else there(cut.rows, self.numbers)]
+            batch = self.data.transform(batch, index, rows, "train", key)
         return self.client.worker.on_device(batch, there=self.data.train.in_memory)
 
     def _epoch_keys(self, epoch: int) -> np.ndarray:

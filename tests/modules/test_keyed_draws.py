@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fedlit.modules.keyed_draws import KeyedDraws, own_generators
+from fedlit.modules.keyed_draws import KeyedDraws, generators, own_generators
 
 
 def dropped(layer: nn.Module, x: torch.Tensor, key: int = 7, step: int = 0) -> torch.Tensor:
@@ -82,3 +82,13 @@ def test_own_generators_puts_all_three_back_also_after_an_error():
         torch.rand(3), np.random.random(3), random.random()
         raise KeyError
     assert (torch.rand(1).item(), np.random.random(), random.random()) == wanted
+
+
+def test_a_draw_on_a_gpu_is_seen(monkeypatch):
+    stand = torch.zeros(16, dtype=torch.uint8)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: [stand.clone()])
+    before = generators()
+    assert generators() == before
+    stand += 1
+    assert generators() != before

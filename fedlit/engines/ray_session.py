@@ -39,7 +39,7 @@ class RaySession:
         _only_our_messages()
 
     def _begin(self, cpus: int) -> None:
-        self._folder = tempfile.mkdtemp(prefix="fedlit-ray-")
+        self._folder = tempfile.mkdtemp(prefix="fedlit-", dir=_short_folder())
         try:  # "local", for without an address Ray would join whatever cluster it finds on this machine
             self._init(
                 address="local",
@@ -123,6 +123,12 @@ def _answers(address: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _short_folder() -> str:
+    """For temporary files. Ray puts some 80 characters behind it, and the path of a socket has no more than 107."""
+    usual = tempfile.gettempdir()
+    return usual if len(usual) <= 25 or not os.path.isdir("/tmp") else "/tmp"
 
 
 def _short(error: Exception) -> str:

@@ -18,6 +18,7 @@ from fedlit.engines.line import Line, Task, in_order
 from fedlit.engines.parcel import as_arrays, of_arrays
 from fedlit.engines.ray_worker import RayWorker
 from fedlit.engines.worker_process import Answer, Failed
+from fedlit.errors import InputError
 from fedlit.trainers.base import Returned
 from fedlit.trainers.cohort import Cohort
 
@@ -73,6 +74,7 @@ class RayActors:
     def _started(self) -> Any:
         threads = torch.get_num_threads()
         variables = {"OMP_NUM_THREADS": str(threads), **{v: os.environ[v] for v in _THREADS if v in os.environ}}
+        variables["PYTHONPATH"] = os.pathsep.join(_own_paths())  # fedlit may be in one of them
         options = {
             "max_restarts": -1,
             "max_task_retries": 0,  # `Line` has chunks run again, and counts
@@ -80,8 +82,7 @@ class RayActors:
             "runtime_env": {"env_vars": variables},  # Ray would set other ones
             **({} if self.gpu else {"num_cpus": 1}),
         }
-        paths = [os.path.abspath(path) for path in sys.path if os.path.isdir(path or ".")]
-        return self.ray.remote(**options)(RayWorker).remote(threads, self.gpu, os.getcwd(), paths)
+        return self.ray.remote(**options)(RayWorker).remote(threads, self.gpu, os.getcwd())
 
     def _hand_out(self, line: Line, number: int, common: Any) -> None:
         for actor in self.all:
@@ -127,6 +128,11 @@ class RayActors:
             actor.ready, self._failing_since = True, None
 
     def _gone(self, actor: _Actor, line: Line, error: Exception) -> None:
+        if "creation task" in str(error):  # it raised, as a process that is killed does not
+            raise InputError(
+                f"engine=ray: an actor cannot start ({str(error).strip().splitlines()[-1][:200]}); fedlit and your own "
+                "modules have to be importable on every machine of the cluster."
+            ) from error
         now = time.monotonic()
         if not actor.ready:
             self._failing_since = self._failing_since or now
@@ -143,3 +149,9 @@ class RayActors:
             self._hint_at = float("inf")
             what = "GPU" if self.gpu else "CPU"
             log.warning("no worker could be started on Ray for %.0f s; each needs a free %s", _HINT, what)
+
+
+def _own_paths() -> list[str]:
+    """Where modules are found besides those that are installed, which each machine has itself."""
+    paths = [os.path.abspath(path) for path in sys.path if os.path.isdir(path or ".")]
+    return [path for path in paths if not path.startswith((sys.prefix, sys.base_prefix + "/lib"))]

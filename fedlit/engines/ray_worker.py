@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -23,17 +22,15 @@ class RayWorker:
     """All values come and go as arrays, which Ray's store hands over without pickling them. No method raises, for Ray
     would take it for a lost actor: what went wrong is in the answer."""
 
-    def __init__(self, threads: int, gpu: bool, folder: str, paths: Sequence[str]):
+    def __init__(self, threads: int, gpu: bool, folder: str):
         """
         Args:
             threads: of an operation.
             gpu: Ray has given it a GPU, the only one that it sees.
             folder: the main process's current one; it is entered where it exists, for relative paths.
-            paths: where modules of the user's are found.
         """
         with suppress(OSError):
             os.chdir(folder)
-        sys.path.extend(path for path in paths if path not in sys.path)
         torch.set_num_threads(threads)
         self.gpu = 0 if gpu else None
         self.worker: Any = None

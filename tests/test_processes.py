@@ -152,15 +152,15 @@ class Net(L.LightningModule):
 """
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
+def start(folder: Path, *engine: str, **environment: str) -> subprocess.Popen[str]:
     (folder / "mine.py").write_text(SLOW)
     (folder / "tmp").mkdir()
-    words = ["model._target_=mine.Net", "engine=processes", "engine.workers=2", "clients=4", "rounds=100000"]
+    words = ["model._target_=mine.Net", *engine, "clients=4", "rounds=100000"]
     words += ["checkpoint.every=0", "progress=none", "logger=none", "hydra.run.dir=run"]
     return subprocess.Popen(
         [sys.executable, "-m", "fedlit.run", *words],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "TMPDIR": str(folder / "tmp")},
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "TMPDIR": str(folder / "tmp"), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -194,7 +194,7 @@ def wait_for_rounds(process: subprocess.Popen[str], run: Path, rounds: int) -> N
 @pytest.mark.parametrize("how", ["ctrl-c", "kill"])
 def test_nothing_is_left_behind(tmp_path: Path, how: str) -> None:
     before = set(os.listdir("/dev/shm"))
-    process = start(tmp_path)
+    process = start(tmp_path, "engine=processes", "engine.workers=2")
     wait_for_rounds(process, tmp_path / "run", 2)
     assert len(in_session(process.pid)) >= 4, "main process, fork server, two workers"
     if how == "ctrl-c":

@@ -8,17 +8,18 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.small_runs import command
-from tests.test_processes import ROUNDS, own, run, same
+from tests.small_runs import command, saved
+from tests.test_processes import CHECKOUT, ROUNDS, own, run, same, start, wait_for_rounds
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'fedlit[ray]'")
 
@@ -70,13 +71,81 @@ def test_a_cluster_that_does_not_answer_is_said(tmp_path: Path, monkeypatch: pyt
     assert "engine.address=127.0.0.1:1: no Ray cluster answers there" in capsys.readouterr().err
 
 
-def _ray(*words: str) -> subprocess.Popen[bytes]:
-    """A node in the foreground, in a session of its own."""
-    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
+@needs_ray
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_saves_and_leaves_nothing(tmp_path: Path, sign: signal.Signals) -> None:
+    """With a module of the user's in the current folder; SIGTERM is what SLURM sends."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as ray_files:
+        process = start(tmp_path, "engine=ray", "engine.workers=2", TMPDIR=ray_files)
+        wait_for_rounds(process, tmp_path / "run", 2)
+        assert of_this_run(ray_files) != []
+        begin = time.monotonic()
+        if sign == signal.SIGINT:
+            os.killpg(process.pid, sign)  # to all of them, as a terminal does
+        else:
+            process.send_signal(sign)
+        printed, errors = process.communicate(timeout=100)
+        assert process.returncode == 130, errors
+        assert time.monotonic() - begin < 30
+        assert errors == "" and printed.startswith("stopped after round ") and printed.count("\n") == 1
+        _wait(lambda: of_this_run(ray_files) == [])
+        assert os.listdir(ray_files) == []
+    done = len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    assert saved(tmp_path / "run", done)["round"] == done
+
+
+def of_this_run(folder: str) -> list[str]:
+    """The command lines that name a folder: Ray's processes have sessions of their own."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            found.append((path / "cmdline").read_text().replace("\0", " "))
+    return [line for line in found if folder in line]
+
+
+def _wait(there: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not there():
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
+# --- a cluster of two nodes on this machine, each of them as `ray start` makes it
+
+DYING = """
+import os
+import signal
+from tests.test_processes import F, Mlp
+
+class Net(Mlp):
+    # Kills the node that it is trained on, if that is the second, in the middle of a client of the second round.
+
+    def __init__(self, input_shape, classes):
+        super().__init__(input_shape, classes, hidden=[16])
+
+    def training_step(self, batch, batch_idx):
+        if batch_idx == 1 and getattr(self, "round", 0) == 2 and "SECOND_NODE" in os.environ:
+            open(os.environ["SECOND_NODE"], "w").close()
+            os.killpg(os.getpgid(os.getppid()), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return F.cross_entropy(self(batch[0]), batch[1])
+"""
+
+
+def environment(**more: str) -> dict[str, str]:
+    """With a token of the test's own: all of a cluster have to have the same, and none reads the user's."""
+    own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64, "RAY_USAGE_STATS_ENABLED": "0"}
+    return {**os.environ, **own, "PYTHONPATH": str(CHECKOUT), **more}
+
+
+def _node(*words: str, **more: str) -> subprocess.Popen[bytes]:
+    """In the foreground, in a session of its own."""
     ray = str(Path(sys.executable).with_name("ray"))
     return subprocess.Popen(
-        [ray, "start", "--block", "--node-ip-address=127.0.0.1", "--num-cpus=1", *words],
-        env=environment,
+        [ray, "start", "--block", "--num-cpus=1", *words],
+        env=environment(**more),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -84,20 +153,29 @@ def _ray(*words: str) -> subprocess.Popen[bytes]:
 
 
 @pytest.fixture
-def two_nodes() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def two_nodes(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The address of a cluster of two nodes, and the second of them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    head = _ray("--head", f"--port={port}", "--include-dashboard=false")
-    time.sleep(10)
-    second = _ray(f"--address=127.0.0.1:{port}")
-    time.sleep(10)
-    yield f"127.0.0.1:{port}", second
-    for node in (second, head):
-        if node.poll() is None:
-            os.killpg(node.pid, signal.SIGKILL)
-        node.wait()
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    nodes = [_node("--head", f"--port={address[10:]}", "--node-ip-address=127.0.0.1", "--include-dashboard=false")]
+    try:
+        _wait(lambda: free_cpus(address) == 1)
+        nodes.append(_node(f"--address={address}", "--node-ip-address=127.0.0.1", SECOND_NODE=str(tmp_path / "killed")))
+        _wait(lambda: free_cpus(address) == 2)
+        yield address, nodes[1]
+    finally:
+        for node in nodes:
+            with suppress(ProcessLookupError):
+                os.killpg(node.pid, signal.SIGKILL)
+            node.wait()
+
+
+def free_cpus(address: str) -> float:
+    """Of a cluster: as many as it has, if no actor is left there."""
+    asked = f"import ray; ray.init('{address}', log_to_driver=False); print(ray.available_resources().get('CPU', 0))"
+    given = subprocess.run([sys.executable, "-c", asked], env=environment(), capture_output=True, text=True)
+    return float(given.stdout.split()[-1]) if given.returncode == 0 else 0
 
 
 @needs_ray
@@ -106,17 +184,21 @@ def test_a_node_that_is_gone_in_mid_round_costs_no_bit(
     tmp_path: Path, two_nodes: tuple[str, subprocess.Popen[bytes]]
 ) -> None:
     address, second = two_nodes
-    run(tmp_path / "serial", "serial", "fedper", threads=1, rounds=ROUNDS)
-    metrics = tmp_path / "ray" / "metrics.jsonl"
-
-    def kill() -> None:
-        while not metrics.exists() or not metrics.read_bytes().count(b"\n"):
-            time.sleep(0.01)
-        os.killpg(second.pid, signal.SIGKILL)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    run(tmp_path / "ray", "ray", "fedper", engine__address=address, engine__workers=2, threads=1, rounds=ROUNDS)
-    killer.join()
-    assert second.wait(timeout=10) == -signal.SIGKILL
+    (tmp_path / "mine.py").write_text(DYING)
+    words = [
+        "model._target_=mine.Net",
+        "clients=5",
+        "participation=0.8",
+        "batch_size=16",
+        f"rounds={ROUNDS}",
+        "threads=1",
+    ]
+    words += ["aggregator=fedper", "aggregator.head=net.3", "progress=none", "logger=none", "checkpoint.every=0"]
+    for folder, engine in (("serial", ["engine=serial"]), ("ray", ["engine=ray", f"engine.address={address}"])):
+        command = [sys.executable, "-m", "fedlit.run", *words, *engine, f"hydra.run.dir={folder}"]
+        ended = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300)
+        assert ended.returncode == 0, ended.stderr
+    assert "its worker process was gone" in (tmp_path / "ray" / "run.log").read_text()
+    assert (tmp_path / "killed").exists() and second.wait(timeout=10) == -signal.SIGKILL
     assert same(tmp_path / "ray", tmp_path / "serial")
+    _wait(lambda: free_cpus(address) == 1)  # the cluster goes on, without the run's actors

@@ -8,6 +8,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from fedlit.engines.worker_process import Failed, InWorker
 from fedlit.errors import InputError
 from fedlit.trainers.base import Returned
 from fedlit.trainers.cohort import Cohort
@@ -23,6 +24,18 @@ class ClientFailed(RuntimeError):
 @dataclass
 class Failures:
     on_failure: OnFailure
+
+    def came(self, chunk: Cohort, found: Returned | Failed, nobody: Tensor) -> Returned:
+        """What comes back of a chunk that was run in another process.
+
+        Args:
+            nobody: the `examples` of a chunk without clients.
+        """
+        if isinstance(found, Returned):
+            return self.finite(found, chunk.jobs[0].round.number)
+        if found.sentence is not None:
+            raise InputError(found.sentence)
+        return self.failed(chunk, found.what, InWorker(found.trace), nobody)
 
     def failed(self, client: Cohort, what: str, error: BaseException, nobody: Tensor) -> Returned:
         """What comes back of a client (a chunk of one) that raised `error`.

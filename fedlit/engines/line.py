@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from fedlit import interrupts
 from fedlit.engines.failures import named, one_by_one
 from fedlit.engines.worker_process import Failed
 from fedlit.trainers.base import Returned
 from fedlit.trainers.cohort import Cohort
 
 log = logging.getLogger(__name__)
+_GLANCE = 0.1  # seconds between two looks whether Ctrl-C was pressed
 _HELD = 2**29  # bytes of results that may wait for an earlier one before no later chunk is begun
 
 
@@ -55,6 +57,11 @@ class Line:
         task.found, task.size = found, size
         self._held += size
 
+    def not_begun(self, task: Task) -> None:
+        """The worker has to be made ready first."""
+        if task in self.waiting:
+            self.todo.appendleft(task)
+
     def died(self, task: Task | None, how: str) -> None:
         """A worker was gone. Its chunk runs once more as it is, for the same bits; then client by client, each once."""
         if task is None or task not in self.waiting:
@@ -77,3 +84,23 @@ class Line:
         for place, one in enumerate(alone, at):
             self.waiting.insert(place, one)
         self.todo.extendleft(reversed(alone))
+
+
+def in_order(
+    line: Line, hand_out: Callable[[], None], listen: Callable[[float], None]
+) -> Iterator[tuple[Cohort, Returned | Failed]]:
+    """The chunks of a line with what came of each, in their order.
+
+    Args:
+        hand_out: gives tasks of the line to idle workers.
+        listen: takes in what workers have to tell, and waits so many seconds for it.
+    """
+    while line.waiting:
+        interrupts.check()
+        hand_out()
+        done = line.leave()
+        listen(0 if done else _GLANCE)
+        if done is not None:
+            hand_out()  # or a worker would wait while this result is made use of
+            assert done.found is not None
+            yield done.chunk, done.found

@@ -23,11 +23,16 @@ def gpus(trainer: Trainer) -> list[int]:
 
     `trainer.devices` is 1 for any one GPU (then all are used, a worker on each) or a list that names one.
     """
-    if getattr(trainer, "accelerator", "cpu") not in ("auto", "gpu", "cuda"):
+    if not uses_gpus(trainer):
         return []
     named: Any = getattr(trainer, "devices", 1)
     count = torch.cuda.device_count()
     return list(named) if count and isinstance(named, list | tuple) else list(range(count))
+
+
+def uses_gpus(trainer: Trainer) -> bool:
+    """Whether a trainer would train on a GPU where there is one."""
+    return getattr(trainer, "accelerator", "cpu") in ("auto", "gpu", "cuda")
 
 
 def on_gpu(trainer: Trainer, gpu: int | None) -> Trainer:

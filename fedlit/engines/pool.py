@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import multiprocessing
 import signal
 import time
@@ -17,7 +16,7 @@ import torch
 
 from fedlit import interrupts
 from fedlit.engines.channel import Channel
-from fedlit.engines.line import Line, Task
+from fedlit.engines.line import Line, Task, in_order
 from fedlit.engines.parcel import Parcel
 from fedlit.engines.worker_process import Answer, Failed, serve
 from fedlit.errors import InputError
@@ -25,7 +24,6 @@ from fedlit.trainers.base import Returned
 from fedlit.trainers.cohort import Cohort
 
 _PRELOADED = ["torch", "lightning.pytorch", "fedlit.trainers", "fedlit.engines.worker_process"]
-_GLANCE = 0.1  # seconds between two looks whether Ctrl-C was pressed
 _GRACE = 2.0  # seconds that a worker gets to come to the end of a step
 _FALSE_STARTS = 3  # workers in a row that may be gone before they are ready
 
@@ -78,15 +76,7 @@ class Pool:
         line = Line(chunks)
         while len(self.members) < min(self.most, len(chunks)):
             self.members.append(self._started(len(self.members)))
-        while line.waiting:
-            interrupts.check()
-            self._hand_out(line, common)
-            done = line.leave()
-            self._listen(line, 0 if done else _GLANCE)
-            if done is not None:
-                self._hand_out(line, common)  # or a worker would wait while this result is made use of
-                assert done.found is not None
-                yield done.chunk, done.found
+        return in_order(line, lambda: self._hand_out(line, common), lambda seconds: self._listen(line, seconds))
 
     def stop(self) -> None:
         """No worker is left: idle ones end by themselves, busy ones after their step, others are killed."""
@@ -146,8 +136,7 @@ class Pool:
             self._take(member, parcel.copied(self.device), parcel.size, line)
 
     def _take(self, member: Member, answer: Answer, size: int, line: Line) -> None:
-        for name, level, message in answer.logged:
-            logging.getLogger(name).log(level, "%s", message)
+        answer.log()
         if member.task is not None:
             task, member.task = member.task, None
             assert answer.found is not None

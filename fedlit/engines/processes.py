@@ -13,10 +13,10 @@ from fedlit.data.samples import TensorSamples
 from fedlit.engines.base import Engine
 from fedlit.engines.failures import Failures, OnFailure
 from fedlit.engines.machine import cores, gpus
-from fedlit.engines.module_copy import ModuleCopy, cannot_be_sent
+from fedlit.engines.module_copy import cannot_be_sent
 from fedlit.engines.parcel import Parcel, pack
 from fedlit.engines.pool import Pool, warm_up
-from fedlit.engines.worker_process import Begin, InWorker
+from fedlit.engines.worker_process import Begin
 from fedlit.errors import InputError
 from fedlit.modules.measure import Measure
 from fedlit.trainers.base import JobData, Returned, Trainer, Work
@@ -64,8 +64,7 @@ class Processes(Engine):
                 "%d workers of %d threads each for %d cores: they get in each other's way", most, threads, cores()
             )
         shared = _packed(data, "the data")
-        level = logging.getLogger().getEffectiveLevel()
-        begin = _packed(Begin(trainer, ModuleCopy.of(module, again), measure, level), "the trainer or a metric")
+        begin = _packed(Begin.of(trainer, module, again, measure), "the trainer or a metric")
         _hold_once(data, shared)
         self.here = trainer.worker(module, data, measure)
         self.pool = Pool(most, shared, begin, threads, gpus(trainer), self.here.layout.device)
@@ -75,12 +74,7 @@ class Processes(Engine):
         chunks = [cohort[cut] for cut in self.trainer.chunks(cohort.jobs, self.here.layout.size)]
         with _packed((work, cohort.down, cohort.counters), "the algorithm") as common:
             for chunk, found in self.pool.run(common, chunks):
-                if isinstance(found, Returned):
-                    yield self.failures.finite(found, chunk.jobs[0].round.number)
-                elif found.sentence is not None:
-                    raise InputError(found.sentence)
-                else:
-                    yield self.failures.failed(chunk, found.what, InWorker(found.trace), self.here.nobody())
+                yield self.failures.came(chunk, found, self.here.nobody())
 
     def stop(self) -> None:
         if self.pool is not None:

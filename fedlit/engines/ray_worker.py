@@ -3,69 +3,77 @@
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import torch
 
-from fedlit.engines.machine import on_gpu
 from fedlit.engines.parcel import as_arrays, of_arrays
-from fedlit.engines.worker_process import Answer, Failed, Kept
-from fedlit.trainers.cohort import Cohort
+from fedlit.engines.worker_process import Answer, Failed, Kept, trained
+from fedlit.trainers.base import Returned
 
 Arrays = Sequence[np.ndarray]
 
 
 class RayWorker:
-    """
-    Args:
-        begin: a `worker_process.Begin`, packed.
-        data: a `JobData`, packed.
-        threads: of an operation.
-        on_a_gpu: Ray has given it a GPU, the only one that it sees.
-        paths: where modules of the user's are found.
-    """
+    """All values come and go as arrays, which Ray's store hands over without pickling them. No method raises, for Ray
+    would take it for a lost actor: what went wrong is in the answer."""
 
-    def __init__(self, begin: Arrays, data: Arrays, threads: int, on_a_gpu: bool, paths: Sequence[str]):
-        sys.path.extend(path for path in paths if path not in sys.path)
+    def __init__(self, threads: int, gpu: bool, folder: str):
+        """
+        Args:
+            threads: of an operation.
+            gpu: Ray has given it a GPU, the only one that it sees.
+            folder: the main process's current one; it is entered where it exists, for relative paths.
+        """
+        with suppress(OSError):
+            os.chdir(folder)
         torch.set_num_threads(threads)
-        self.logged: list[tuple[str, int, str]] = []
-        self.trouble: Failed | None = None
+        self.gpu = 0 if gpu else None
+        self.worker: Any = None
         self.round = -1
         self.common: Any = None
-        try:
-            made = of_arrays(begin)
-            logging.getLogger().setLevel(made.level)
-            logging.getLogger().addHandler(logging.NullHandler())  # the main process's own worker has said the same
-            trainer = on_gpu(made.trainer, 0 if on_a_gpu else None)
-            self.worker: Any = trainer.worker(made.module.make(), of_arrays(data), made.measure)
-        except Exception as error:  # told when it is asked whether it is ready: Ray would try for ever
-            self.trouble = Failed.of(error)
-        logging.getLogger().addHandler(Kept(self.logged))
+        self.logged: list[tuple[str, int, str]] = []
 
-    def ready(self) -> Failed | None:
-        """What went wrong at the start, if anything did."""
-        return self.trouble
+    def begin(self, begin: Arrays, data: Arrays) -> Arrays:
+        """Make the worker.
 
-    def chunk(self, round: int, common: Arrays, chunk: Arrays) -> list[np.ndarray]:
-        """A chunk of clients; an `Answer`, packed.
+        Args:
+            begin: a `worker_process.Begin`.
+            data: a `JobData`.
+        """
+        return self._answer(lambda: self._begin(begin, data))
+
+    def chunk(self, round: int, common: Arrays, chunk: Arrays) -> Arrays:
+        """Train a chunk of clients; nothing is found if Ray has started this actor anew and it has yet to begin.
 
         Args:
             round: of `common`, which is unpacked once.
             common: work, what was broadcast, counters.
             chunk: jobs, what each client receives besides, states.
         """
+        return self._answer(lambda: self._chunk(round, common, chunk))
+
+    def _answer(self, ask: Callable[[], Returned | None]) -> Arrays:
         try:
-            device = self.worker.layout.device
-            if round != self.round:
-                self.round, self.common = round, of_arrays(common, device)
-            work, down, counters = self.common
-            jobs, own, states = of_arrays(chunk, device)
-            answer = Answer(self.worker.run(work, Cohort(jobs, down, own, states, counters)), list(self.logged))
-            packed = as_arrays(answer)
-        except Exception as error:
-            packed = as_arrays(Answer(Failed.of(error), list(self.logged)))
-        self.logged.clear()
-        return packed
+            return as_arrays(Answer(ask(), self.logged))
+        except Exception as error:  # also of a result that cannot be pickled
+            return as_arrays(Answer(Failed.of(error), self.logged))
+        finally:
+            self.logged.clear()
+
+    def _begin(self, begin: Arrays, data: Arrays) -> None:
+        if self.worker is None:
+            self.worker = of_arrays(begin).worker(of_arrays(data), self.gpu)
+            logging.getLogger().addHandler(Kept(self.logged))
+
+    def _chunk(self, round: int, common: Arrays, chunk: Arrays) -> Returned | None:
+        if self.worker is None:
+            return None
+        device = self.worker.layout.device
+        if round != self.round:
+            self.common, self.round = of_arrays(common, device), round
+        return trained(self.worker, self.common, of_arrays(chunk, device))

@@ -14,6 +14,7 @@ from multiprocessing import connection, parent_process, util
 from typing import Any
 
 import torch
+from lightning.pytorch import LightningModule
 
 from fedlit import interrupts
 from fedlit.engines.channel import Channel
@@ -22,7 +23,7 @@ from fedlit.engines.module_copy import ModuleCopy
 from fedlit.engines.parcel import Parcel
 from fedlit.errors import InputError
 from fedlit.modules.measure import Measure
-from fedlit.trainers.base import Returned, Trainer, Worker
+from fedlit.trainers.base import JobData, Returned, Trainer, Work, Worker
 from fedlit.trainers.cohort import Cohort
 
 
@@ -34,6 +35,19 @@ class Begin:
     module: ModuleCopy
     measure: Measure
     level: int  # of the messages that are logged
+
+    @classmethod
+    def of(
+        cls, trainer: Trainer, module: LightningModule, again: Callable[[], LightningModule] | None, measure: Measure
+    ) -> Begin:
+        """In the main process, with the arguments of `Engine.start`."""
+        return cls(trainer, ModuleCopy.of(module, again), measure, logging.getLogger().getEffectiveLevel())
+
+    def worker(self, data: JobData, gpu: int | None) -> Worker:
+        """The worker, in its process."""
+        logging.getLogger().addHandler(logging.NullHandler())  # the main process's own worker has said the same
+        logging.getLogger().setLevel(self.level)
+        return on_gpu(self.trainer, gpu).worker(self.module.make(), data, self.measure)
 
 
 class InWorker(Exception):
@@ -69,6 +83,22 @@ class Failed:
 class Answer:
     found: Returned | Failed | None  # None: the worker is ready
     logged: list[tuple[str, int, str]] = field(default_factory=list)  # logger, level, message
+
+    def log(self) -> None:
+        """In the main process: what was logged in the worker."""
+        for name, level, message in self.logged:
+            logging.getLogger(name).log(level, "%s", message)
+
+
+def trained(worker: Worker, common: tuple[Work, Any, Any], chunk: tuple[Any, Any, Any]) -> Returned:
+    """What a worker brings back of a chunk.
+
+    Args:
+        common: work, what was broadcast, counters.
+        chunk: jobs, what each client receives besides, states.
+    """
+    (work, down, counters), (jobs, own, states) = common, chunk
+    return worker.run(work, Cohort(jobs, down, own, states, counters))
 
 
 def serve(here: connection.Connection, threads: int, gpu: int | None) -> None:
@@ -123,20 +153,15 @@ class _Served:
         self.logged.clear()
 
     def _begin(self, parcel: Parcel, data: Parcel) -> None:
-        begin = parcel.copied()
-        logging.getLogger().addHandler(logging.NullHandler())  # the main process's own worker has said the same
-        logging.getLogger().setLevel(begin.level)
-        self.worker = on_gpu(begin.trainer, self.gpu).worker(begin.module.make(), data.shared(), begin.measure)
+        begin: Begin = parcel.copied()
+        self.worker = begin.worker(data.shared(), self.gpu)
 
     def _chunk(self, parcel: Parcel) -> Returned:
-        worker: Worker = self.worker
-        device = worker.layout.device
+        device = self.worker.layout.device
         if isinstance(self.common, Parcel):
             with self.common as given:
                 self.common = given.shared(device)
-        work, down, counters = self.common
-        jobs, own, states = parcel.copied(device)
-        return worker.run(work, Cohort(jobs, down, own, states, counters))
+        return trained(self.worker, self.common, parcel.copied(device))
 
 
 class Kept(logging.Handler):

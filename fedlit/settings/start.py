@@ -34,6 +34,10 @@ class Start:
     lock: FileLock | None = None
     begins_again: bool = False  # a resumed run of which nothing was saved
 
+    def __reduce__(self) -> tuple[type[Start], tuple[object, ...]]:
+        """On its way to a job of a sweep on another machine: the lock stays with the process that has it."""
+        return Start, (self.line, self.words, self.config, self.folder, None, self.begins_again)
+
     @property
     def flags(self) -> list[str]:
         """Hydra's own flags as given."""

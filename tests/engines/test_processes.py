@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from fedlit import interrupts
 from fedlit.data import TensorSamples
-from fedlit.engines import Processes, Serial
+from fedlit.engines import Processes, Ray, Serial
 from fedlit.engines.failures import ClientFailed
 from fedlit.errors import InputError
 from fedlit.modules.measure import Measure
@@ -39,7 +39,7 @@ class Moody(pl.LightningModule):
     def __init__(self, once: Path | None = None):
         super().__init__()
         self.layer, self.norm = nn.Linear(6, 3), nn.BatchNorm1d(3)
-        self.once = once
+        self.once, self.main = once, os.getpid()
 
     def training_step(self, batch, batch_idx):
         x, y = batch
@@ -48,7 +48,7 @@ class Moody(pl.LightningModule):
             raise InputError("write something else")
         if 55 in odd:
             logging.getLogger("moody").warning("a sample of %d", 55)
-        if 66 in odd and multiprocessing.parent_process() is not None:
+        if 66 in odd and os.getpid() != self.main:
             left = sorted(self.once.iterdir()) if self.once else [None]
             if left:
                 if left[0]:
@@ -56,7 +56,7 @@ class Moody(pl.LightningModule):
                 os.kill(os.getpid(), signal.SIGKILL)
         if 77 in odd:
             raise ZeroDivisionError("a sample this module cannot stand")
-        if 99 in odd and multiprocessing.parent_process() is not None:
+        if 99 in odd and os.getpid() != self.main:
             time.sleep(0.02)
         return F.cross_entropy(self.norm(self.layer(x)), y) * (float("nan") if 88 in odd else 1.0)
 
@@ -95,6 +95,7 @@ def federated(
     on_failure="raise",
     once: Path | None = None,
     trainer: type[LightningTrainer] = LightningTrainer,
+    kind: type[Processes] | type[Ray] = Processes,
     **made,
 ) -> Iterator[Federated]:
     """Four clients, the second with an odd sample; `workers` is None for the serial engine."""
@@ -104,7 +105,7 @@ def federated(
     module = Moody(once)
     other = copy.deepcopy(module)
     run = Federated(module, TensorSamples(x.clone(), y), SHARDS, on_failure=on_failure)
-    engine = Serial(on_failure) if workers is None else Processes(workers, on_failure)
+    engine = Serial(on_failure) if workers is None else kind(workers, on_failure=on_failure)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

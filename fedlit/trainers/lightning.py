@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 from lightning.pytorch.loops.fit_loop import _FitLoop
 from torch import Tensor
 
-from fedlit.client import Correct, Fitted, Rule
+from fedlit.client import Fitted
 from fedlit.data.client_data import ClientData
 from fedlit.errors import InputError
 from fedlit.model_vectors import Model
 from fedlit.modules.keyed_draws import own_generators
-from fedlit.modules.measure import Measure, Totals
+from fedlit.modules.measure import Measure
 from fedlit.modules.pristine import counters
-from fedlit.trainers.base import ChunkClient, JobData, kept_still
-from fedlit.trainers.batch_order import limited
+from fedlit.trainers.base import JobData, kept_still
 from fedlit.trainers.fit_callback import FitCallback
 from fedlit.trainers.gradient import Gradient
-from fedlit.trainers.job import Job, Stage
+from fedlit.trainers.job import Job
+from fedlit.trainers.module_client import ModuleClient
 from fedlit.trainers.module_worker import ModuleTrainer, ModuleWorker, quiet
 
 _OURS = {  # arguments of a Trainer that are not for `options`, and what to write instead
@@ -102,92 +102,30 @@ class LightningWorker(ModuleWorker):
             trainer.fit(module, datamodule=self.loader)
 
 
-class LightningClient(ChunkClient):
-    def __init__(
-        self,
-        worker: LightningWorker,
-        jobs: Sequence[Job],
-        counters: dict[str, Tensor],
-        optimizers: Sequence[dict[str, Any]],
-    ):
-        super().__init__(jobs, worker.layout, optimizers)
-        (self.job,) = jobs
-        self.worker, self.module, self.start_counters = worker, worker.module, counters
-        self.after_epoch: Any = None  # called with the epoch's mean loss, where each epoch is asked for
+class LightningClient(ModuleClient):
+    """One client."""
 
-    def fit(
-        self,
-        model: Model,
-        epochs: int | None = None,
-        correct: Correct | None = None,
-        using: Sequence[Tensor] = (),
-        only: Model | None = None,
-        rule: Rule | None = None,
-        beside: dict[str, Tensor] | None = None,
-    ) -> Fitted:
-        begin = time.perf_counter()
-        worker, module, job, call = self.worker, self.module, self.job, self.calls
-        self.calls += 1
-        self.worker.load(model, self.start_counters)
-        count = job.epochs if epochs is None else epochs
-        batches = [job.batches(call, e, worker.has_batch_norm) for e in range(count)]
-        batches = [epoch[: limited(len(epoch), worker.config.limit_train_batches)] for epoch in batches]
-        skipped = len(job.train) * count - sum(len(b) for epoch in batches for b in epoch)
-        if not any(batches):
-            self.moved &= False
+    worker: LightningWorker
+
+    def _fit(self, model: Model, gradient: Gradient, call: int, epochs: int) -> Fitted:
+        worker, module, (job,) = self.worker, self.worker.module, self.jobs
+        self._load(0, model)
+        if not self.order.counts[0]:
             none = self.examples.new_zeros(1, 1)
-            fitted = Fitted(worker.read(), none, none, none, dict(beside or {}))
-        else:
-            key = job.key("step", call)
-            keys = [job.key("batch", call, e) for e in range(count)]
-            gradient = Gradient(correct, using, only, rule, dict(beside or {}))
-            kept = self.optimizers[0].get(str(call)) if worker.config.keep_optimizer_state else None
-            callback = FitCallback(
-                module, worker.layout, worker.habits, gradient, key, worker.formatted, kept, self.after_epoch
-            )
-            if worker.gives_round:
-                module.round = job.round.number  # type: ignore[assignment]
-            try:
-                with own_generators(key):
-                    worker.fit(callback, batches, keys, job.client)
-            except BaseException:
-                worker.pristine.restore()  # with engine.on_failure=drop the next client gets this module
-                raise
-            if worker.config.keep_optimizer_state:
-                self.new_optimizers[0][str(call)] = callback.optimizer_state
+            return Fitted(worker.read(), none, none, none, gradient.beside)
+        batches, keys = self._begin(0, call, epochs)
+        keeps, key = worker.config.keep_optimizer_state, job.key("step", call)
+        kept = self.optimizers[0].get(str(call)) if keeps else None
+        watch = partial(self._measured, 0) if self.watched else None
+        callback = FitCallback(module, worker.layout, worker.habits, gradient, key, worker.formatted, kept, watch)
+        try:
+            with own_generators(key):
+                worker.fit(callback, batches, keys, job.client)
             self.counters = {n: c[None] for n, c in counters(module).items()}
-            done = kept_still(worker.read(), model, only)
-            self.moved &= callback.steps > 0
-            fitted = callback.fitted(done)
-            self.facts[0]["logged"] = callback.logged
-        worker.pristine.restore()
-        self.last = fitted.model
-        facts = self.facts[0]
-        facts["steps"] = facts.get("steps", 0) + int(fitted.steps)
-        facts["skipped"] = facts.get("skipped", 0) + skipped
-        facts["loss"] = float(fitted.loss)
-        facts["seconds"] = facts.get("seconds", 0.0) + time.perf_counter() - begin
-        return fitted
-
-    def loss(self, model: Model, on: Literal["train", "validation"] = "train") -> Tensor:
-        self.worker.load(model, self.start_counters)
-        return self.examples.new_full((1, 1), self.worker.mean_loss(self.job, on))
-
-    def watch_epochs(self, rows: Sequence[int]) -> None:
-        lines = self.facts[0].setdefault("epochs", [])
-
-        def after_epoch(loss: float) -> None:  # within a fit: the module's leavings are not put back yet
-            tests = self.worker.data.test
-            totals = self.worker.measure_loaded(tests, "test", [self.job.test], [self.job.client]).totals[0]
-            lines.append({"train/loss": loss} | {f"test/{n}": s / w for n, (s, w) in totals.items()})
-
-        self.after_epoch = after_epoch
-
-    def measure(self, model: Model, stage: Stage, rows: Sequence[int]) -> list[Totals]:
-        self.worker.load(model, self.start_counters)
-        part = self.job.indices(stage)
-        if not rows or not len(part):
-            return [{} for _ in rows]
-        found = self.worker.measure_loaded(self.worker.data.samples(stage), stage, [part], [self.job.client])
-        self.worker.pristine.restore()
-        return found.totals
+            done = kept_still(worker.read(), model, gradient.only)
+        finally:
+            worker.pristine.restore()  # also where it raised: with engine.on_failure=drop the next client gets it
+        if keeps:
+            self.new_optimizers[0][str(call)] = callback.optimizer_state
+        self.facts[0]["logged"] = callback.logged
+        return callback.fitted(done)

@@ -114,6 +114,11 @@ class ModuleWorker(Worker):
         at = torch.from_numpy(index)
         return self.ready(next(iter(self.data.train.batches([index]))), at, torch.zeros_like(at), "train")
 
+    def tell_round(self, number: int) -> None:
+        """Before a fit."""
+        if self.gives_round:
+            self.module.round = number  # type: ignore[assignment]
+
     def load(self, model: Model, counters: dict[str, Tensor]) -> None:
         """Put a model, (P,) and (S,) or with one leading row, and the integer buffers into the module."""
         self.layout.write(self.module, each(lambda t: t[0] if t.dim() > 1 else t, model))

@@ -77,7 +77,7 @@ class StackedFit:
         self.log = StepLog(k, self.weights.device)
         self.trainer = StandIn(epochs, self.log.log)
         self.trainer.attach(worker.module)
-        self.call = StackedCall(worker.module, worker.layout, worker.habits.keyed, worker.mended)
+        self.call = StackedCall(worker.module, worker.layout, worker.habits.keyed, worker.way.mended)
         self.steps = np.zeros(k, dtype=np.int64)
         self.behind = torch.zeros(k, dtype=torch.int64, device=self.weights.device)  # the same, for the draws
         self.total = torch.zeros(k, dtype=torch.float64, device=self.weights.device)  # of the losses
@@ -146,7 +146,7 @@ class StackedFit:
         """One call for all its rows, or one for those that share what the step asks of its trainer."""
         at = np.arange(len(self.steps))[cut.rows]
         rows: Rows = cut.rows if isinstance(cut.rows, slice) else there(cut.rows, self.weights)
-        asks = self.worker.asks
+        asks = self.worker.way.asks
         numbers = self.steps[at] - self.order.counts[at] * self.trainer.current_epoch  # each row's batch_idx
         if not asks:
             self._step(rows, at, batch, cut.batch_idx)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from fedlit import interrupts
-from fedlit.client import Correct, Fitted, Rule
+from fedlit.client import Fitted
 from fedlit.data import Samples
 from fedlit.data.client_data import ClientData
 from fedlit.errors import InputError
@@ -27,11 +26,12 @@ from fedlit.modules.keyed_draws import generators, own_generators
 from fedlit.modules.measure import Measure, Totals
 from fedlit.modules.pristine import counters
 from fedlit.modules.stacked_call import StackedCall
-from fedlit.trainers.base import ChunkClient, JobData, kept_still
-from fedlit.trainers.batch_order import BatchOrder, Cut
+from fedlit.trainers.base import JobData, kept_still
+from fedlit.trainers.batch_order import Cut
 from fedlit.trainers.fit_callback import fitted
 from fedlit.trainers.gradient import Gradient
 from fedlit.trainers.job import Job, Stage, order
+from fedlit.trainers.module_client import ModuleClient
 from fedlit.trainers.module_worker import ModuleTrainer, ModuleWorker, quiet
 from fedlit.trainers.plain_fit import PlainFit
 from fedlit.trainers.stacked_fit import StackedFit
@@ -83,70 +83,20 @@ class VectorizedWorker(ModuleWorker):
         if self.way.reason and way is None:
             log.warning("trainer=vectorized trains row by row, with the same numbers: %s", self.way.reason)
 
-    @property
-    def mended(self) -> bool:
-        return self.way.mended
-
-    @property
-    def asks(self) -> frozenset[str]:
-        return self.way.asks
-
     def client(
         self, jobs: Sequence[Job], counters: dict[str, Tensor], optimizers: Sequence[dict[str, Any]]
     ) -> StackedClient:
-        return StackedClient(self, jobs, counters, optimizers)
+        return StackedClient(self, jobs, counters, optimizers, self.way.reads_batch_idx)
 
 
-class StackedClient(ChunkClient):
+class StackedClient(ModuleClient):
     """K clients, longest shard first."""
 
-    def __init__(
-        self,
-        worker: VectorizedWorker,
-        jobs: Sequence[Job],
-        counters: dict[str, Tensor],
-        optimizers: Sequence[dict[str, Any]],
-    ):
-        super().__init__(jobs, worker.layout, optimizers)
-        self.worker, self.start_counters = worker, counters
-        self.order = BatchOrder(
-            np.array([len(job.train) for job in jobs]),
-            jobs[0].batch_size,
-            worker.has_batch_norm,
-            worker.config.limit_train_batches,
-            worker.way.reads_batch_idx,
-        )
-        self.watched: list[int] = []  # rows that are measured after each epoch
+    worker: VectorizedWorker
 
-    def fit(
-        self,
-        model: Model,
-        epochs: int | None = None,
-        correct: Correct | None = None,
-        using: Sequence[Tensor] = (),
-        only: Model | None = None,
-        rule: Rule | None = None,
-        beside: dict[str, Tensor] | None = None,
-    ) -> Fitted:
-        begin = time.perf_counter()
-        call = self.calls
-        self.calls += 1
-        count = self.jobs[0].epochs if epochs is None else epochs
-        gradient = Gradient(correct, using, only, rule, dict(beside or {}))
-        found = self._stacked(model, gradient, call, count) if self.worker.way.stacked else None
-        if found is None:
-            found = self._row_by_row(model, gradient, call, count)
-        self.moved &= found.steps > 0
-        self.last = found.model
-        seconds = (time.perf_counter() - begin) / len(self.jobs)
-        skipped = count * (np.array([len(job.train) for job in self.jobs]) - self.order.seen)
-        numbers = zip(self.facts, found.steps[:, 0].tolist(), found.loss[:, 0].tolist(), skipped.tolist(), strict=True)
-        for facts, steps, loss, left_out in numbers:
-            facts["steps"] = facts.get("steps", 0) + int(steps)
-            facts["skipped"] = facts.get("skipped", 0) + left_out
-            facts["loss"] = loss
-            facts["seconds"] = facts.get("seconds", 0.0) + seconds
-        return found
+    def _fit(self, model: Model, gradient: Gradient, call: int, epochs: int) -> Fitted:
+        found = self._stacked(model, gradient, call, epochs) if self.worker.way.stacked else None
+        return self._row_by_row(model, gradient, call, epochs) if found is None else found
 
     # --- one stack --------------------------------------------------------------------------------
     def _stacked(self, model: Model, gradient: Gradient, call: int, epochs: int) -> Fitted | None:
@@ -179,8 +129,7 @@ class StackedClient(ChunkClient):
 
     def _as_a_stack(self, model: Model, gradient: Gradient, call: int, epochs: int) -> Fitted:
         worker = self.worker
-        if worker.gives_round:
-            worker.module.round = self.round.number  # type: ignore[assignment]
+        worker.tell_round(self.round.number)
         keys = self._keys("step", call) if worker.habits.keyed else None
         fit = StackedFit(worker, model, self.start_counters, gradient, self.order, keys, epochs)
         batches = _Batches(self, call)
@@ -242,71 +191,41 @@ class StackedClient(ChunkClient):
     def _row(
         self, r: int, model: Model, gradient: Gradient, call: int, epochs: int
     ) -> tuple[Fitted, dict[str, Tensor]]:
-        worker, job, k = self.worker, self.jobs[r], len(self.jobs)
-        mine = each(lambda t: t[r] if t.dim() > 1 else t, model)
-        worker.load(mine, self.start_counters)
-        cut = [job.batches(call, e, worker.has_batch_norm)[: self.order.counts[r]] for e in range(epochs)]
-        key = job.key("step", call)
-        worker.loader.load(cut, job.client, [job.key("batch", call, e) for e in range(epochs)])
-        if worker.gives_round:
-            worker.module.round = job.round.number  # type: ignore[assignment]
-        wanted = gradient.row(r, k)
+        worker, job = self.worker, self.jobs[r]
+        self._load(r, model)
+        batches, keys = self._begin(r, call, epochs)
+        worker.loader.load(batches, job.client, keys)
+        wanted, begun = gradient.row(r, len(self.jobs)), each(lambda t: t[r] if t.dim() > 1 else t, model)
+        keeps, key = worker.config.keep_optimizer_state, job.key("step", call)
 
         def after_epoch(loss: float) -> None:
-            part = [job.test], [job.client]
-            self._note_epoch(r, loss, worker.measure_loaded(worker.data.test, "test", *part).totals[0])
+            self._measured(r, loss)
             fit.trainer.attach(worker.module)
 
         try:
-            keeps = worker.config.keep_optimizer_state
             kept = self.optimizers[r].get(str(call)) if keeps else None
             watch = after_epoch if r in self.watched else None
             fit = PlainFit(worker, wanted, key, epochs, int(self.order.counts[r]), kept, watch)
             if self.order.counts[r]:
                 with quiet(), own_generators(key):
                     fit.run([partial(worker.loader.batches, e) for e in range(epochs)])
-            left = counters(worker.module)
-            one = fitted(kept_still(worker.read(), mine, wanted.only), fit.rates, fit.losses, fit.hand)
-            if self.order.counts[r]:
                 self.facts[r]["logged"] = fit.log.numbers()
                 if keeps:
                     self.new_optimizers[r][str(call)] = fit.optimizer_state
-            return one, left
+            one = fitted(kept_still(worker.read(), begun, wanted.only), fit.rates, fit.losses, fit.hand)
+            return one, counters(worker.module)
         finally:
             worker.pristine.restore()
 
     # --- measuring --------------------------------------------------------------------------------
-    def watch_epochs(self, rows: Sequence[int]) -> None:
-        self.watched = [r for r in rows if len(self.jobs[r].test)]
-
-    def _note_epoch(self, row: int, loss: float, totals: Totals) -> None:
-        line = {"train/loss": loss} | {f"test/{n}": s / w for n, (s, w) in totals.items()}
-        self.facts[row].setdefault("epochs", []).append(line)
-
-    def loss(self, model: Model, on: Literal["train", "validation"] = "train") -> Tensor:
-        found = []
-        for r, job in enumerate(self.jobs):
-            self.worker.load(each(lambda t: t[r] if t.dim() > 1 else t, model), self.start_counters)  # noqa: B023
-            found.append(self.worker.mean_loss(job, on))
-        return self.examples.new_tensor(found)[:, None]
-
     def measure(self, model: Model, stage: Stage, rows: Sequence[int]) -> list[Totals]:
         worker, samples = self.worker, self.worker.data.samples(stage)
         parts = [self.jobs[r].indices(stage) for r in rows]
-        if not any(len(part) for part in parts):
-            return [{} for _ in rows]
-        clients = [self.jobs[r].client for r in rows]
-        alike = model.weights.dim() == 1 or (len(self.jobs) > 1 and model.weights.stride(0) == 0)
-        if not alike and worker.way.stacked and samples.in_memory and worker.measuring.by_sample(worker.module):
+        differ = model.weights.dim() > 1 and model.weights.stride(0) > 0 and any(len(part) for part in parts)
+        if differ and worker.way.stacked and samples.in_memory and worker.measuring.by_sample(worker.module):
+            clients = [self.jobs[r].client for r in rows]
             return self._measure_stack(each(lambda t: t[list(rows)], model), samples, stage, parts, clients)
-        found: list[Totals] = []
-        for group in [range(len(parts))] if alike else [[i] for i in range(len(parts))]:
-            # one model on many clients' data is one pass
-            worker.load(each(lambda t: t[rows[group[0]]] if t.dim() > 1 else t, model), self.start_counters)  # noqa: B023
-            some = [parts[i] for i in group], [clients[i] for i in group]
-            found += worker.measure_loaded(samples, stage, *some).totals
-        worker.pristine.restore()
-        return found
+        return super().measure(model, stage, rows)
 
     def _measure_stack(
         self, model: Model, samples: Samples, stage: Stage, parts: Sequence[np.ndarray], clients: Sequence[int]

@@ -23,11 +23,16 @@ from fedlit.round import Round
 from fedlit.trainers import Job, JobData, LightningTrainer, VectorizedTrainer
 from fedlit.trainers.base import ChunkClient
 from fedlit.trainers.module_worker import ModuleTrainer, ModuleWorker
+from tests.trainers.forty.batches import BATCHES
 from tests.trainers.forty.case import Case
+from tests.trainers.forty.draws import DRAWS
+from tests.trainers.forty.facts import FACTS
+from tests.trainers.forty.flow import FLOW
 from tests.trainers.forty.layers import LAYERS
+from tests.trainers.forty.logs import LOGS
 from tests.trainers.forty.only_trainer import ONLY_TRAINER
 from tests.trainers.forty.optimizers import OPTIMIZERS, SCHEDULERS
-from tests.trainers.forty.steps import BATCHES, DRAWS, FACTS, FLOW, LOGS, STATE
+from tests.trainers.forty.state import STATE
 
 CASES = LAYERS | OPTIMIZERS | SCHEDULERS | BATCHES | FACTS | DRAWS | STATE | FLOW | LOGS | ONLY_TRAINER
 SHARDS = (10, 7, 4)  # three batches, two, and one

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import lightning.pytorch as pl
 import numpy as np
 import torch
+import torchmetrics
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -133,3 +134,7 @@ def step(
 
 def loss_of(module: Plain, batch: Any) -> Tensor:
     return F.cross_entropy(module(batch[0]), batch[1])
+
+
+def accuracy() -> torchmetrics.Metric:
+    return torchmetrics.classification.MulticlassAccuracy(CLASSES, average="micro")

@@ -6,57 +6,55 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn, optim
+from torch import Tensor, nn, optim
 from torch.optim import lr_scheduler as schedules
 
 from tests.trainers.forty.case import Case, Plain, looped, optimizer, text, vectors
 from tests.trainers.forty.layers import embedded
 
 
-class Lamb(optim.Optimizer):
+class TensorByTensor(optim.Optimizer):
+    """`move` steps one weight tensor that has a gradient."""
+
+    def __init__(self, params: Any, lr: float):
+        super().__init__(params, {"lr": lr})
+
+    def move(self, p: Tensor, lr: float) -> None:
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        loss = closure and torch.enable_grad()(closure)()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self.move(p, group["lr"])
+        return loss
+
+
+class Lamb(TensorByTensor):
     """Steps of the length of the weights: a norm over the whole tensor (You et al. 2020)."""
 
-    def __init__(self, params: Any, lr: float):
-        super().__init__(params, {"lr": lr})
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
-        loss = closure and torch.enable_grad()(closure)()
-        for group in self.param_groups:
-            for p in (p for p in group["params"] if p.grad is not None):
-                p.sub_(group["lr"] * p.norm() / (p.grad.norm() + 1e-9) * p.grad)
-        return loss
+    def move(self, p: Tensor, lr: float) -> None:
+        assert p.grad is not None
+        p.sub_(lr * p.norm() / (p.grad.norm() + 1e-9) * p.grad)
 
 
-class CutsByNorm(optim.Optimizer):
+class CutsByNorm(TensorByTensor):
     """Gradients of a norm above ten are cut, which those of a trial are not."""
 
-    def __init__(self, params: Any, lr: float):
-        super().__init__(params, {"lr": lr})
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
-        loss = closure and torch.enable_grad()(closure)()
-        for group in self.param_groups:
-            for p in (p for p in group["params"] if p.grad is not None):
-                p.sub_(group["lr"] * (10 / p.grad.norm()).clamp_max(1) * p.grad)
-        return loss
+    def move(self, p: Tensor, lr: float) -> None:
+        assert p.grad is not None
+        p.sub_(lr * (10 / p.grad.norm()).clamp_max(1) * p.grad)
 
 
-class Sign(optim.Optimizer):
+class Sign(TensorByTensor):
     """Elementwise, with momentum (Chen et al. 2023)."""
 
-    def __init__(self, params: Any, lr: float):
-        super().__init__(params, {"lr": lr})
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
-        loss = closure and torch.enable_grad()(closure)()
-        for group in self.param_groups:
-            for p in (p for p in group["params"] if p.grad is not None):
-                kept = self.state[p].setdefault("momentum", torch.zeros_like(p))
-                p.sub_(group["lr"] * torch.sign(kept.mul_(0.9).add_(p.grad)))
-        return loss
+    def move(self, p: Tensor, lr: float) -> None:
+        assert p.grad is not None
+        kept = self.state[p].setdefault("momentum", torch.zeros_like(p))
+        p.sub_(lr * torch.sign(kept.mul_(0.9).add_(p.grad)))
 
 
 class Noisy(optim.SGD):

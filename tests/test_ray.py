@@ -117,19 +117,24 @@ def _wait(there: Callable[[], bool]) -> None:
 DYING = """
 import os
 import signal
+import time
 from tests.test_processes import F, Mlp
 
 class Net(Mlp):
-    # Kills the node that it is trained on, if that is the second, in the middle of a client of the second round.
+    # Kills the node that it is trained on, if that is the second, in the middle of a client of the second round. The
+    # first node waits for that, or it might have done everything before the second is ready.
 
     def __init__(self, input_shape, classes):
         super().__init__(input_shape, classes, hidden=[16])
 
     def training_step(self, batch, batch_idx):
-        if batch_idx == 1 and getattr(self, "round", 0) == 2 and "SECOND_NODE" in os.environ:
+        if batch_idx == 1 and self.round == 2 and "SECOND_NODE" in os.environ:
             open(os.environ["SECOND_NODE"], "w").close()
             os.killpg(os.getpgid(os.getppid()), signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
+        until = time.monotonic() + 60
+        while self.round == 2 and not os.path.exists(os.environ.get("FIRST_NODE", "/")) and time.monotonic() < until:
+            time.sleep(0.05)
         return F.cross_entropy(self(batch[0]), batch[1])
 """
 
@@ -158,10 +163,11 @@ def two_nodes(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    nodes = [_node("--head", f"--port={address[10:]}", "--node-ip-address=127.0.0.1", "--include-dashboard=false")]
+    killed, here = str(tmp_path / "killed"), "--node-ip-address=127.0.0.1"
+    nodes = [_node("--head", f"--port={address[10:]}", here, "--include-dashboard=false", FIRST_NODE=killed)]
     try:
         _wait(lambda: free_cpus(address) == 1)
-        nodes.append(_node(f"--address={address}", "--node-ip-address=127.0.0.1", SECOND_NODE=str(tmp_path / "killed")))
+        nodes.append(_node(f"--address={address}", here, SECOND_NODE=killed))
         _wait(lambda: free_cpus(address) == 2)
         yield address, nodes[1]
     finally:

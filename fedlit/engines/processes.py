@@ -57,7 +57,6 @@ class Processes(Engine):
         measure: Measure,
         again: Callable[[], LightningModule] | None = None,
     ) -> None:
-        self.trainer = trainer
         threads, most = torch.get_num_threads(), self._most(trainer)
         if most > 1 and most * threads > cores() and not gpus(trainer):
             log.warning(
@@ -71,7 +70,7 @@ class Processes(Engine):
 
     def run(self, work: Work, cohort: Cohort) -> Iterator[Returned]:
         assert self.pool is not None, "the engine has not been started"
-        chunks = [cohort[cut] for cut in self.trainer.chunks(cohort.jobs, self.here.layout.size)]
+        chunks = [cohort[cut] for cut in self.here.chunks(cohort.jobs)]
         with _packed((work, cohort.down, cohort.counters), "the algorithm") as common:
             for chunk, found in self.pool.run(common, chunks):
                 yield self.failures.came(chunk, found, self.here.nobody())

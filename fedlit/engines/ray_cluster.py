@@ -50,7 +50,6 @@ class Ray(Engine):
         measure: Measure,
         again: Callable[[], LightningModule] | None = None,
     ) -> None:
-        self.trainer = trainer
         self.session = RaySession(self.address, self.workers or cores())
         begin = self._put(Begin.of(trainer, module, again, measure), "the trainer or a metric")
         held = self._put(data, "the data")
@@ -61,7 +60,7 @@ class Ray(Engine):
 
     def run(self, work: Work, cohort: Cohort) -> Iterator[Returned]:
         assert self.actors is not None, "the engine has not been started"
-        chunks = [cohort[cut] for cut in self.trainer.chunks(cohort.jobs, self.here.layout.size)]
+        chunks = [cohort[cut] for cut in self.here.chunks(cohort.jobs)]
         common = self._put((work, cohort.down, cohort.counters), "the algorithm")
         for chunk, found in self.actors.run(common, chunks):
             yield self.failures.came(chunk, found, self.here.nobody())

@@ -32,11 +32,10 @@ class Serial(Engine):
         measure: Measure,
         again: Callable[[], LightningModule] | None = None,
     ) -> None:
-        self.trainer = trainer
         self.here = trainer.worker(module, data, measure)
 
     def run(self, work: Work, cohort: Cohort) -> Iterator[Returned]:
-        for cut in self.trainer.chunks(cohort.jobs, self.here.layout.size):
+        for cut in self.here.chunks(cohort.jobs):
             yield from self._run(work, cohort[cut])
 
     def _run(self, work: Work, chunk: Cohort) -> Iterator[Returned]:

@@ -133,6 +133,10 @@ class Worker(ABC):
         """One model (P,), (S,) on several parts of a sample set in one pass; `clients` are whose parts they are, -1 for
         nobody's."""
 
+    @abstractmethod
+    def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
+        """How a cohort's jobs, longest shard first, are cut: from configuration, model and cohort alone."""
+
     def nobody(self) -> Tensor:
         """The `examples` of a chunk without clients, (0, 1)."""
         return torch.zeros(0, 1, dtype=self.layout.dtype, device=self.layout.device)
@@ -163,11 +167,3 @@ class Trainer(ABC):
     @abstractmethod
     def worker(self, module: LightningModule, data: JobData, measure: Measure) -> Worker:
         """A worker with a module of its own."""
-
-    @abstractmethod
-    def chunks(self, jobs: Sequence[Job], weights: int) -> Iterator[slice]:
-        """How a cohort's jobs, longest shard first, are cut: from configuration, model and cohort alone.
-
-        Args:
-            weights: numbers that the model trains.
-        """

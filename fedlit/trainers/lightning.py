@@ -68,9 +68,6 @@ class LightningTrainer(ModuleTrainer):
     def worker(self, module: pl.LightningModule, data: JobData, measure: Measure) -> LightningWorker:
         return LightningWorker(self, module, data, measure)
 
-    def chunks(self, jobs: Sequence[Job], weights: int) -> Iterator[slice]:
-        return (slice(i, i + 1) for i in range(len(jobs)))
-
     def make(self, **more: Any) -> pl.Trainer:
         return super().make(**({"accumulate_grad_batches": self.accumulate_grad_batches} | self.options | more))
 
@@ -82,6 +79,9 @@ class LightningWorker(ModuleWorker):
         super().__init__(config, module, data, measure)
         self._callbacks = list(self.trainer.callbacks)  # type: ignore[attr-defined]
         self.loader = ClientData(self.data.train, self.data.transform)
+
+    def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
+        return (slice(i, i + 1) for i in range(len(jobs)))
 
     def client(
         self, jobs: Sequence[Job], counters: dict[str, Tensor], optimizers: Sequence[dict[str, Any]]

@@ -51,13 +51,6 @@ class VectorizedTrainer(ModuleTrainer):
     def worker(self, module: pl.LightningModule, data: JobData, measure: Measure) -> VectorizedWorker:
         return VectorizedWorker(self, module, data, measure)
 
-    def chunks(self, jobs: Sequence[Job], weights: int) -> Iterator[slice]:
-        """Chunks of nearly equal size."""
-        most = self.chunk or max(1, min(64, 64_000_000 // weights))
-        count = -(-len(jobs) // most)
-        edges = [round(i * len(jobs) / count) for i in range(count + 1)] if count else []
-        return (slice(a, b) for a, b in pairwise(edges))
-
 
 class VectorizedWorker(ModuleWorker):
     """
@@ -82,6 +75,13 @@ class VectorizedWorker(ModuleWorker):
         self.way = chosen_way(self) if way is None else way
         if self.way.reason and way is None:
             log.warning("trainer=vectorized trains row by row, with the same numbers: %s", self.way.reason)
+
+    def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
+        """Chunks of nearly equal size; of one client where each trains by itself, for workers to share."""
+        most = self.config.chunk or max(1, min(64, 64_000_000 // self.layout.size))
+        count = -(-len(jobs) // most) if self.way.stacked else len(jobs)
+        edges = [round(i * len(jobs) / count) for i in range(count + 1)] if count else []
+        return (slice(a, b) for a, b in pairwise(edges))
 
     def client(
         self, jobs: Sequence[Job], counters: dict[str, Tensor], optimizers: Sequence[dict[str, Any]]

@@ -70,11 +70,11 @@ class Pairs(LightningTrainer):
     def worker(self, module, data, measure) -> Worker:
         return PairWorker(self, module, data, measure)
 
-    def chunks(self, jobs: list[Job], weights: int) -> Iterator[slice]:
-        return (slice(i, min(i + 2, len(jobs))) for i in range(0, len(jobs), 2))
-
 
 class PairWorker(LightningWorker):
+    def chunks(self, jobs: list[Job]) -> Iterator[slice]:
+        return (slice(i, min(i + 2, len(jobs))) for i in range(0, len(jobs), 2))
+
     def run(self, work, cohort) -> Returned:
         all_of = [super(PairWorker, self).run(work, cohort[i : i + 1]) for i in range(len(cohort))]
         return Returned(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -17,6 +18,8 @@ from fedlit.aggregators import Aggregator, FedAvg, FedPer, FedProx
 from fedlit.model_vectors import Model
 from fedlit.models import Mlp
 from fedlit.trainers import VectorizedTrainer
+from fedlit.trainers.vectorized import VectorizedWorker
+from fedlit.trainers.way import Way
 from tests.aggregators.federations import SIZES, TEST_SIZES, Listed, Net, Running, numbers
 from tests.aggregators.written import Apfl, BodyOnly, FedAmp, Moon, PerFedAvg, QFedAvg, Scaffold
 
@@ -225,7 +228,13 @@ def test_options_that_mean_the_same_for_every_trainer(options: dict[str, Any], t
     assert float((free.weights - plain.weights).abs().max()) > 1e-4
 
 
-@pytest.mark.parametrize(("weights", "sizes"), [(5_000, [50, 50]), (11_000_000, [5] * 20), (10**9, [1] * 100)])
-def test_chunks_are_even_and_smaller_for_large_models(weights: int, sizes: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("stacked", "weights", "sizes"),
+    [(True, 5_000, [50, 50]), (True, 11_000_000, [5] * 20), (True, 10**9, [1] * 100), (False, 5_000, [1] * 100)],
+)
+def test_chunks_are_even_and_small_for_large_models_and_of_one_row_by_row(
+    stacked: bool, weights: int, sizes: list[int]
+) -> None:
+    worker: Any = SimpleNamespace(config=VectorizedTrainer(), way=Way(stacked), layout=SimpleNamespace(size=weights))
     jobs: list[Any] = [None] * 100
-    assert [s.stop - s.start for s in VectorizedTrainer().chunks(jobs, weights)] == sizes
+    assert [s.stop - s.start for s in VectorizedWorker.chunks(worker, jobs)] == sizes

@@ -50,6 +50,14 @@ def _bare(w: Workload, file: Path) -> list[Entry]:
     return found
 
 
+def _stacks(engine: str) -> list[tuple[str, list[str], str]]:
+    """Options of stacks, which images on a CPU are not."""
+    trace, chunk = "trainer.compile=trace", "trainer.chunk=128"
+    if not engine.startswith("serial"):
+        return [(", trace", [trace], "float32")]
+    return [(", chunk 128", [chunk], "float32"), (", chunk 128, trace", [chunk, trace], "float32")]
+
+
 def _fedlit(w: Workload, file: Path, folder: Path) -> list[Entry]:
     formats: list[tuple[str, list[str], str]] = [("", [], "float32")]
     if _images(w):
@@ -69,11 +77,9 @@ def _fedlit(w: Workload, file: Path, folder: Path) -> list[Entry]:
             chosen = [f"trainer={trainer}", *engine_words]
             if not all(_shipped(word) for word in (chosen[0], chosen[1])):
                 continue
-            if trainer == "vectorized" and engine.startswith("serial") and not _images(w):
-                formats_here = [*formats, (", chunk 128", ["trainer.chunk=128"], "float32")]
-            else:
-                formats_here = formats
-            for suffix, more, precision in formats_here:
+            for suffix, more, precision in formats + (
+                _stacks(engine) if trainer == "vectorized" and not _images(w) else []
+            ):
                 words = [*ours.words(w, file, folder / f"run{len(found)}"), *chosen, *more]
                 command = python("-m", "benchmarks.ours", *words)
                 found.append(Entry(f"{trainer} {engine}{suffix}", "fedlit", command, precision, not more))

@@ -12,7 +12,6 @@ from torch.utils import _pytree as pytree
 
 from fedlit import interrupts
 from fedlit.model_vectors import Model
-from fedlit.modules.stacked_call import StackedCall
 from fedlit.modules.stand_in import DiffersByClient, StandIn, configured, step_schedulers
 from fedlit.modules.step_log import StepLog
 from fedlit.modules.users_step import samples_in
@@ -20,6 +19,7 @@ from fedlit.trainers.batch_order import BatchOrder, Cut
 from fedlit.trainers.gradient import BatchStep, Gradient, learning_rates
 from fedlit.trainers.job import Order
 from fedlit.trainers.stacked_optimizer import Rows, Runs, stacked_optimizer, there
+from fedlit.trainers.stacked_pass import StackedPass, TracedPass
 
 if TYPE_CHECKING:
     from fedlit.trainers.vectorized import VectorizedWorker
@@ -38,7 +38,7 @@ class StackedStep(BatchStep):
         fit = self.fit
         spare = {n: b.clone() for n, b in self.buffers.items()}
         pieces = fit.layout.pieces(weights)
-        value, _, _ = fit.call(what, pieces, spare, batch, self.batch_idx, *fit.draws(self.rows), twice=True)
+        value, _, _ = fit.passes.call(what, pieces, spare, batch, self.batch_idx, *fit.draws(self.rows), twice=True)
         fit.log.now.clear()
         return value
 
@@ -77,12 +77,14 @@ class StackedFit:
         self.log = StepLog(k, self.weights.device)
         self.trainer = StandIn(epochs, self.log.log)
         self.trainer.attach(worker.module)
-        self.call = StackedCall(worker.module, worker.layout, worker.habits.keyed, worker.way.mended)
+        self.passes = StackedPass(worker, self.log)
+        self.full = self.passes if worker.config.compile is None else TracedPass(worker, self.log)
         self.steps = np.zeros(k, dtype=np.int64)
         self.behind = torch.zeros(k, dtype=torch.int64, device=self.weights.device)  # the same, for the draws
         self.total = torch.zeros(k, dtype=torch.float64, device=self.weights.device)  # of the losses
         self._configure(k)
-        self.lr = self.weights.new_zeros(k, self._rate(np.array([0])).shape[-1])
+        self._rates = self.weights.new_zeros(k, self._rate(np.array([0])).shape[-1])  # summed, where they change
+        self._room = torch.empty_like(self.weights)
         self._moved: tuple[str, ...] | None = None  # the weights that get a gradient
         self._runs: Runs | None = None
 
@@ -174,35 +176,37 @@ class StackedFit:
     def _step(self, rows: Rows, at: np.ndarray, batch: Any, batch_idx: int) -> None:
         self.trainer.batch_idx = batch_idx
         weights = self.weights[rows]
-        leaves = {n: p.detach().requires_grad_() for n, p in self.layout.pieces(weights).items()}
         buffers = {n: b[rows] for n, b in self.buffers.items()}
-        with self.worker.trainer.precision_plugin.forward_context():
-            loss, new, logged = self.call("loss", leaves, buffers, batch, batch_idx, *self.draws(rows), log=self.log)
-        loss = loss.flatten()
-        found = torch.autograd.grad(loss.sum(), list(leaves.values()), allow_unused=True)
-        self.total[rows] += loss.detach()
-        if logged:
-            self.log.add(rows, logged, samples_in(batch, axis=1))
+        passes = (
+            self.full if isinstance(rows, slice) else self.passes
+        )  # a trace for each size of last batches: too many
+        passed = passes(weights, buffers, batch, batch_idx, *self.draws(rows))
+        self.total[rows] += passed.loss
+        if passed.logged:
+            self.log.add(rows, passed.logged, samples_in(batch, axis=1))
         for name, buffer in self.buffers.items():
-            if not isinstance(rows, slice) or new[name].data_ptr() != buffers[name].data_ptr():
-                buffer[rows] = new[name].detach()
-        moved = tuple(n for n, g in zip(leaves, found, strict=True) if g is not None)
+            if not isinstance(rows, slice) or passed.buffers[name].data_ptr() != buffers[name].data_ptr():
+                buffer[rows] = passed.buffers[name].detach()
+        moved = tuple(n for n, g in zip(self.layout.weights, passed.gradients, strict=True) if g is not None)
         rate = self._rate(at)
         if self.gradient.rule is None:
-            gradient = torch.cat(
-                [
-                    (leaf.new_zeros(leaf.shape) if g is None else g).flatten(1)
-                    for leaf, g in zip(leaves.values(), found, strict=True)
-                ],
-                dim=1,
-            )
+            gradient = self._gathered(passed.gradients)
         else:
             gradient = self._by_rule(rows, weights, batch, batch_idx, rate)
         with torch.no_grad():
             self._move(rows, at, weights, gradient, moved)
         self.steps[at] += 1
-        self.behind[rows] += 1
-        self.lr[rows] += rate
+        if self.keys is not None:
+            self.behind[rows] += 1
+        if self.schedulers:
+            self._rates[rows] += rate
+
+    def _gathered(self, gradients: Sequence[Tensor | None]) -> Tensor:
+        """As one (n, P), in memory that is kept: asking for it anew in each step would cost more than filling it."""
+        found = self._room[: next(len(g) for g in gradients if g is not None)]
+        for piece, gradient in zip(self.layout.pieces(found).values(), gradients, strict=True):
+            piece.zero_() if gradient is None else piece.copy_(gradient)
+        return found
 
     def _by_rule(self, rows: Rows, weights: Tensor, batch: Any, batch_idx: int, rate: Tensor) -> Tensor:
         assert self.gradient.rule is not None
@@ -262,6 +266,12 @@ class StackedFit:
         parts = [self.buffers[n].flatten(1) for n in self.layout.statistics]
         statistics = torch.cat(parts, 1) if parts else self.weights.new_empty(len(self.weights), 0)
         return Model(self.weights, statistics.to(self.weights.dtype))
+
+    def lr(self) -> Tensor:
+        """(K, 1) or (K, P): the learning rates of the steps, summed."""
+        if self.schedulers:
+            return self._rates
+        return torch.from_numpy(self.steps).to(self._rates)[:, None] * self._shared_rate[0]
 
     def loss(self) -> Tensor:
         """(K, 1) mean over the steps."""

@@ -47,6 +47,7 @@ class VectorizedTrainer(ModuleTrainer):
 
     chunk: int | None = None  # clients trained together at most; None: 64, and fewer of a model above a million weights
     stack: Literal["auto", "always", "never"] = "auto"
+    compile: str | None = None  # of a stack's step: "trace", or a mode of torch.compile (see `stacked_pass`)
 
     def worker(self, module: pl.LightningModule, data: JobData, measure: Measure) -> VectorizedWorker:
         return VectorizedWorker(self, module, data, measure)
@@ -71,10 +72,16 @@ class VectorizedWorker(ModuleWorker):
         refuse(config, module)
         super().__init__(config, module, data, measure)
         self.loader = ClientData(self.data.train, self.data.transform)
-        self.said: set[str] = set()  # why stacks went row by row, once each
+        self.traces: dict[Any, Any] = {}  # by shape of a batch (see `stacked_pass.TracedPass`)
+        self.said: set[str] = set()  # what `say_once` said
         self.way = chosen_way(self) if way is None else way
         if self.way.reason and way is None:
             log.warning("trainer=vectorized trains row by row, with the same numbers: %s", self.way.reason)
+
+    def say_once(self, cause: str, line: str, *values: Any) -> None:
+        if cause not in self.said:
+            self.said.add(cause)
+            log.warning(line, *values)
 
     def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
         """Chunks of nearly equal size; of one client where each trains by itself, for workers to share."""
@@ -117,15 +124,13 @@ class StackedClient(ModuleClient):
     def _say(self, error: Exception) -> None:
         """Once a cause, whatever its numbers."""
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        cause = re.sub(r"\d+", "#", reason)
-        if cause not in self.worker.said:
-            self.worker.said.add(cause)
-            log.warning(
-                "round %d: clients %s went row by row, with the same numbers, as will all for which the same holds: %s",
-                self.round.number,
-                ", ".join(str(job.client) for job in self.jobs[:8]) + (", ..." if len(self.jobs) > 8 else ""),
-                reason,
-            )
+        self.worker.say_once(
+            re.sub(r"\d+", "#", reason),
+            "round %d: clients %s went row by row, with the same numbers, as will all for which the same holds: %s",
+            self.round.number,
+            ", ".join(str(job.client) for job in self.jobs[:8]) + (", ..." if len(self.jobs) > 8 else ""),
+            reason,
+        )
 
     def _as_a_stack(self, model: Model, gradient: Gradient, call: int, epochs: int) -> Fitted:
         worker = self.worker
@@ -143,7 +148,7 @@ class StackedClient(ModuleClient):
                 facts["logged"] = logged
         steps = torch.from_numpy(fit.steps).to(fit.weights)[:, None]
         done = kept_still(fit.model(), model, gradient.only)
-        return Fitted(done, steps, fit.lr, fit.loss().to(fit.weights), fit.beside)
+        return Fitted(done, steps, fit.lr(), fit.loss().to(fit.weights), fit.beside)
 
     def _left_nothing(self, stand: Any) -> None:
         """What a few steps before the run did not show: draws and attributes that the rows of a stack would share."""

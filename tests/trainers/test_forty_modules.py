@@ -125,6 +125,15 @@ def test_a_module_goes_its_way_with_the_same_numbers(name: str, caplog: pytest.L
     assert all(math.isfinite(float(v.sum())) for n, v in wanted.items() if n.endswith("weights"))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.way == "stacked"])
+def test_a_trace_of_a_step_gives_the_same_numbers(name: str) -> None:
+    case: Case = CASES[name]
+    found = averaged(worker(VectorizedTrainer, _remade(case), case.samples(), compile="trace", **case.options))
+    wanted = averaged(worker(LightningTrainer, _remade(case), case.samples(), **case.options))
+    assert_same(found, wanted, 1e-9 if not case.options else 1e-4)
+
+
 def test_the_docs_list_every_case() -> None:
     text = (Path(__file__).parents[2] / "docs" / "any_module.md").read_text()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]

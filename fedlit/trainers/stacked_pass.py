@@ -1,0 +1,167 @@
+"""Forward and backward of one batch for some rows of a stack: through the user's step, or through a trace of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from fedlit.modules.stacked_call import StackedCall
+from fedlit.modules.step_log import StepLog
+from fedlit.modules.traced_rows import traced_rows
+
+if TYPE_CHECKING:
+    from fedlit.trainers.vectorized import VectorizedWorker
+
+
+@dataclass
+class Passed:
+    loss: Tensor  # (n,)
+    gradients: list[Tensor | None]  # (n, *shape) by weight; None where the loss does not depend on it
+    buffers: dict[str, Tensor]  # after the step, which may have written into those it got
+    logged: dict[str, Tensor]  # (n,) a name
+
+
+class StackedPass:
+    def __init__(self, worker: VectorizedWorker, step_log: StepLog):
+        self.worker, self.step_log = worker, step_log
+        self.call = StackedCall(worker.module, worker.layout, worker.habits.keyed, worker.way.mended)
+
+    def __call__(
+        self,
+        weights: Tensor,
+        buffers: dict[str, Tensor],
+        batch: Any,
+        batch_idx: int,
+        keys: Tensor | None,
+        steps: Tensor | None,
+    ) -> Passed:
+        """
+        Args:
+            weights: (n, P).
+            buffers: (n, *shape) by name, each contiguous.
+            batch: every tensor (n, B, ...).
+            keys, steps: (n,) of the draws; None where there are none.
+        """
+        leaves = {n: p.detach().requires_grad_() for n, p in self.worker.layout.pieces(weights).items()}
+        with torch.enable_grad(), self.worker.trainer.precision_plugin.forward_context():
+            loss, new, logged = self.call("loss", leaves, buffers, batch, batch_idx, keys, steps, log=self.step_log)
+        loss = loss.flatten()
+        gradients = torch.autograd.grad(loss.sum(), list(leaves.values()), allow_unused=True)
+        return Passed(loss.detach(), list(gradients), new, logged)
+
+
+class TracedPass(StackedPass):
+    """The step is run by Python once for each shape of a batch, and as a list of torch's operations from then on.
+
+    What it reads of the fit besides its tensors must not change from step to step, so it finds something there that
+    takes part in nothing: a step that uses it is not traced.
+    """
+
+    def __call__(
+        self,
+        weights: Tensor,
+        buffers: dict[str, Tensor],
+        batch: Any,
+        batch_idx: int,
+        keys: Tensor | None,
+        steps: Tensor | None,
+    ) -> Passed:
+        leaves, spec = pytree.tree_flatten(batch)
+        known = self.worker.traces
+        kind = spec, self.worker.module.trainer.max_epochs, *((t.shape[1:], t.dtype) for t in leaves)
+        if kind not in known:
+            known[kind] = self._traced(weights, buffers, leaves, spec, keys, steps)
+        trace = known[kind]
+        if trace is None:
+            return super().__call__(weights, buffers, batch, batch_idx, keys, steps)
+        return trace(self.step_log, weights, *buffers.values(), *leaves, *_draws(keys, steps))
+
+    def _traced(
+        self,
+        weights: Tensor,
+        buffers: dict[str, Tensor],
+        leaves: list[Any],
+        spec: pytree.TreeSpec,
+        keys: Tensor | None,
+        steps: Tensor | None,
+    ) -> _Trace | None:
+        if self.worker.way.asks:
+            return self._not(f"the step reads the trainer's {', '.join(sorted(self.worker.way.asks))}")
+        found = _Trace()
+        draws = _draws(keys, steps)
+
+        def function(weights: Tensor, *others: Tensor) -> list[Tensor]:
+            named = dict(zip(buffers, others, strict=False))
+            rest = list(others[len(buffers) :])
+            batch = pytree.tree_unflatten(rest[: len(leaves)], spec)
+            key, step = rest[len(leaves) :] if draws else (None, None)
+            self.step_log.now.clear()
+            passed = super(TracedPass, self).__call__(weights, named, batch, _UNTOLD, key, step)
+            return found.flat(passed, self.step_log)
+
+        module, trainer = self.worker.module, self.worker.module.trainer
+        before = {n: vars(trainer)[n] for n in ("current_epoch", "batch_idx")}
+        round = vars(module).get("round")
+        try:
+            vars(trainer).update(dict.fromkeys(before, _UNTOLD))
+            if self.worker.gives_round:
+                module.round = _UNTOLD
+            graph = traced_rows(function, [weights, *buffers.values(), *leaves, *draws])
+        except Exception as error:
+            return self._not(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+        finally:
+            vars(trainer).update(before)
+            if self.worker.gives_round:
+                module.round = round  # type: ignore[assignment]
+            self.step_log.now.clear()
+        mode = self.worker.config.compile
+        found.run = graph.forward if mode == "trace" else torch.compile(graph, dynamic=True, mode=mode)
+        return found
+
+    def _not(self, reason: str) -> _Trace | None:
+        self.worker.say_once("compile", "trainer.compile: the step cannot be traced and runs as without: %s", reason)
+        return None
+
+
+def _draws(keys: Tensor | None, steps: Tensor | None) -> list[Tensor]:
+    return [] if keys is None or steps is None else [keys, steps]
+
+
+class _Trace:
+    """What goes into a trace and comes out of it, in names."""
+
+    run: Callable[..., list[Tensor]]
+
+    def flat(self, passed: Passed, step_log: StepLog) -> list[Tensor]:
+        self.moved = [g is not None for g in passed.gradients]
+        self.buffers, self.logged = list(passed.buffers), list(passed.logged)
+        self.now = {name: (None, *entry[1:]) for name, entry in step_log.now.items()}
+        gradients = [g for g in passed.gradients if g is not None]
+        return [passed.loss, *gradients, *passed.buffers.values(), *passed.logged.values()]
+
+    def __call__(self, step_log: StepLog, *inputs: Tensor) -> Passed:
+        with torch.no_grad():
+            loss, *found = self.run(len(inputs[0]), *inputs)
+        rest = iter(found)
+        gradients = [next(rest) if moves else None for moves in self.moved]
+        step_log.now.update(self.now)
+        return Passed(
+            loss, gradients, dict(zip(self.buffers, rest, strict=False)), dict(zip(self.logged, rest, strict=True))
+        )
+
+
+class _Untold:
+    """In the place of a number that a trace would take for the same in every step."""
+
+    def _used(self, *others: Any) -> Any:
+        raise TypeError("the step uses the number of the batch, the epoch or the round")
+
+    __bool__ = __eq__ = __ne__ = __hash__ = __str__ = __format__ = __int__ = __float__ = __index__ = _used
+
+
+_UNTOLD: Any = _Untold()

@@ -52,10 +52,14 @@ def _bare(w: Workload, file: Path) -> list[Entry]:
 
 def _stacks(engine: str) -> list[tuple[str, list[str], str]]:
     """Options of stacks, which images on a CPU are not."""
-    trace, chunk = "trainer.compile=trace", "trainer.chunk=128"
+    chunk, compiled = "trainer.chunk=128", "trainer.compile=default"
     if not engine.startswith("serial"):
-        return [(", trace", [trace], "float32")]
-    return [(", chunk 128", [chunk], "float32"), (", chunk 128, trace", [chunk, trace], "float32")]
+        return [(", compiled", [compiled], "float32")]
+    return [
+        (", chunk 128", [chunk], "float32"),
+        (", chunk 128, trace", [chunk, "trainer.compile=trace"], "float32"),
+        (", chunk 128, compiled", [chunk, compiled], "float32"),
+    ]
 
 
 def _fedlit(w: Workload, file: Path, folder: Path) -> list[Entry]:

@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"of {', '.join(PARTS)}; without any, all of them",
     )
     parser.add_argument("--rounds", type=int, default=0, help="measured rounds; 0: as many as each workload says")
-    parser.add_argument("--warm-ups", type=int, default=1, help="rounds before them")
+    parser.add_argument("--warm-ups", type=int, default=2, help="rounds before them; in the first, steps are compiled")
     parser.add_argument("--only", default="", metavar="REGEX", help="contenders beside the plain loop, by name")
     parser.add_argument("--no-peers", action="store_true", help="without other frameworks")
     parser.add_argument(

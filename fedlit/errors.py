@@ -6,3 +6,8 @@ class InputError(ValueError):
 
     `fedlit.run` prints it without a trace and ends with exit code 2.
     """
+
+
+def one_line(error: Exception, most: int = 200) -> str:
+    """An exception's kind and words, for a sentence of one's own."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:most]}"

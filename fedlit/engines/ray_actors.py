@@ -18,7 +18,7 @@ from fedlit.engines.line import Line, Task, in_order
 from fedlit.engines.parcel import as_arrays, of_arrays
 from fedlit.engines.ray_worker import RayWorker
 from fedlit.engines.worker_process import Answer, Failed
-from fedlit.errors import InputError
+from fedlit.errors import InputError, one_line
 from fedlit.trainers.base import Returned
 from fedlit.trainers.cohort import Cohort
 
@@ -137,7 +137,7 @@ class RayActors:
         if not actor.ready:
             self._failing_since = self._failing_since or now
             if now - self._failing_since > _PATIENCE:
-                how = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+                how = one_line(error, 300)
                 raise RuntimeError(f"actors of Ray are gone before they are ready, for {_PATIENCE:.0f} s now: {how}")
         task, actor.task, actor.ready, actor.ask_at = actor.task, None, False, now + _PAUSE
         if task is not None:

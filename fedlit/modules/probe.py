@@ -14,6 +14,7 @@ from lightning.pytorch import LightningModule
 from torch import nn
 from torch.nn import functional as F
 
+from fedlit.errors import one_line
 from fedlit.modules.copies import copied
 from fedlit.modules.keyed_draws import KeyedDraws, generators, own_generators
 from fedlit.modules.replaced import replaced
@@ -49,7 +50,7 @@ def probe(module: LightningModule, batch: Any) -> Habits:
                 call_step(tried, batch, 0)
         except Exception as error:
             log.info("%s: its step cannot be tried outside a fit", type(module).__name__, exc_info=error)
-            return Habits(trouble=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+            return Habits(trouble=one_line(error))
         drew = before != generators()
     pads = watch.pads or any(getattr(m, "padding_idx", None) is not None for m in tried.modules())
     return Habits(names[id(seen[-1][0])] if seen else None, watch.count > 0, drew, pads, watch.autocasts)

@@ -74,7 +74,9 @@ def _told(trace: fx.GraphModule) -> list[Any]:
 
 def _merged(p: Any, q: Any, sizes: Sequence[int]) -> Any:
     """What is the same at both sizes, with what grows with n as a `_TimesN`."""
-    if isinstance(p, list | tuple) and isinstance(q, list | tuple) and len(p) == len(q):
+    if isinstance(p, list | tuple) and isinstance(q, list | tuple):
+        if len(p) != len(q):
+            raise Untraceable("it does more for more clients")
         return [_merged(a, b, sizes) for a, b in zip(p, q, strict=True)]
     if isinstance(p, dict) and isinstance(q, dict) and p.keys() == q.keys():
         return {k: _merged(v, q[k], sizes) for k, v in p.items()}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from fedlit.errors import one_line
 from fedlit.modules.stacked_call import StackedCall
 from fedlit.modules.step_log import StepLog
 from fedlit.modules.traced_rows import traced_rows
@@ -56,10 +57,10 @@ class StackedPass:
 
 
 class TracedPass(StackedPass):
-    """The step is run by Python once for each shape of a batch, and as a list of torch's operations from then on.
+    """The step runs in Python once for each shape of a batch, and as a list of torch's operations from then on.
 
-    What it reads of the fit besides its tensors must not change from step to step, so it finds something there that
-    takes part in nothing: a step that uses it is not traced.
+    A trace takes what is no tensor for the same in every step. Where the step would find the number of the batch, the
+    epoch or the round it therefore finds what cannot be used, and a step that uses it is not traced.
     """
 
     def __call__(
@@ -90,8 +91,6 @@ class TracedPass(StackedPass):
         keys: Tensor | None,
         steps: Tensor | None,
     ) -> _Trace | None:
-        if self.worker.way.asks:
-            return self._not(f"the step reads the trainer's {', '.join(sorted(self.worker.way.asks))}")
         found = _Trace()
         draws = _draws(keys, steps)
 
@@ -111,21 +110,34 @@ class TracedPass(StackedPass):
             vars(trainer).update(dict.fromkeys(before, _UNTOLD))
             if self.worker.gives_round:
                 module.round = _UNTOLD
-            graph = traced_rows(function, [weights, *buffers.values(), *leaves, *draws])
+            inputs = [weights, *buffers.values(), *leaves, *draws]
+            found.run = traced_rows(function, inputs).forward
         except Exception as error:
-            return self._not(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+            self.worker.say_once(
+                "trace", "trainer.compile: the step cannot be traced and runs as without: %s", one_line(error)
+            )
+            return None
         finally:
             vars(trainer).update(before)
             if self.worker.gives_round:
                 module.round = round  # type: ignore[assignment]
             self.step_log.now.clear()
-        mode = self.worker.config.compile
-        found.run = graph.forward if mode == "trace" else torch.compile(graph, dynamic=True, mode=mode)
+        self._compile(found, inputs)
         return found
 
-    def _not(self, reason: str) -> _Trace | None:
-        self.worker.say_once("compile", "trainer.compile: the step cannot be traced and runs as without: %s", reason)
-        return None
+    def _compile(self, trace: _Trace, inputs: list[Tensor]) -> None:
+        mode = self.worker.config.compile
+        if mode == "trace":
+            return
+        compiled = torch.compile(trace.run, dynamic=True, mode=mode)
+        try:
+            with torch.no_grad():
+                compiled(len(inputs[0]), *(t.clone() for t in inputs))
+            trace.run = compiled
+        except Exception as error:  # no compiler here, or one that cannot compile this
+            self.worker.say_once(
+                "compile", "trainer.compile=%s: the step runs as a trace only: %s", mode, one_line(error)
+            )
 
 
 def _draws(keys: Tensor | None, steps: Tensor | None) -> list[Tensor]:

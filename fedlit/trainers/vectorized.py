@@ -20,7 +20,7 @@ from fedlit import interrupts
 from fedlit.client import Fitted
 from fedlit.data import Samples
 from fedlit.data.client_data import ClientData
-from fedlit.errors import InputError
+from fedlit.errors import InputError, one_line
 from fedlit.model_vectors import Model, each, stack
 from fedlit.modules.keyed_draws import generators, own_generators
 from fedlit.modules.measure import Measure, Totals
@@ -73,13 +73,22 @@ class VectorizedWorker(ModuleWorker):
         super().__init__(config, module, data, measure)
         self.loader = ClientData(self.data.train, self.data.transform)
         self.traces: dict[Any, Any] = {}  # by shape of a batch (see `stacked_pass.TracedPass`)
-        self.said: set[str] = set()  # what `say_once` said
+        self.said: set[str] | None = set() if way is None else None  # by `say_once`; None: nothing is said in a trial
         self.way = chosen_way(self) if way is None else way
-        if self.way.reason and way is None:
-            log.warning("trainer=vectorized trains row by row, with the same numbers: %s", self.way.reason)
+        if way is None:
+            self._say_how()
+
+    def _say_how(self) -> None:
+        way = self.way
+        if way.reason:
+            log.warning("trainer=vectorized trains row by row, with the same numbers: %s", way.reason)
+        if self.config.compile and not way.stacked:
+            log.warning("trainer.compile has no effect: it is for clients that are trained as a stack")
+        if self.config.compile and way.asks:
+            log.warning("trainer.compile has no effect: clients differ in what the step asks its trainer")
 
     def say_once(self, cause: str, line: str, *values: Any) -> None:
-        if cause not in self.said:
+        if self.said is not None and cause not in self.said:
             self.said.add(cause)
             log.warning(line, *values)
 
@@ -123,7 +132,7 @@ class StackedClient(ModuleClient):
 
     def _say(self, error: Exception) -> None:
         """Once a cause, whatever its numbers."""
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        reason = one_line(error)
         self.worker.say_once(
             re.sub(r"\d+", "#", reason),
             "round %d: clients %s went row by row, with the same numbers, as will all for which the same holds: %s",

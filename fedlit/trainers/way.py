@@ -21,7 +21,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 
-from fedlit.errors import InputError
+from fedlit.errors import InputError, one_line
 from fedlit.model_vectors import Model
 from fedlit.modules.copies import copied
 from fedlit.modules.stackable import no_rows_inside
@@ -186,12 +186,8 @@ def _alone(worker: VectorizedWorker, way: Way) -> tuple[tuple[dict[str, Tensor],
         except InputError:
             raise
         except Exception as error:
-            trouble = f"a copy of it cannot be trained: {_said(error)}"
+            trouble = f"a copy of it cannot be trained: {one_line(error)}"
     return None, trouble
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def _tried(worker: VectorizedWorker, reads_batch_idx: bool, wanted: dict[str, Tensor], precision: str) -> Way:
@@ -214,7 +210,7 @@ def _tried(worker: VectorizedWorker, reads_batch_idx: bool, wanted: dict[str, Te
                     break
                 asks |= more
             except Exception as error:
-                trouble = _said(error)
+                trouble = one_line(error)
                 break
     return Way(False, reads_batch_idx=reads_batch_idx, reason=trouble)
 
@@ -225,7 +221,10 @@ class _Trial:
     def __init__(self, worker: VectorizedWorker, way: Way, precision: str):
         from fedlit.trainers.vectorized import VectorizedWorker
 
-        config = replace(worker.config, precision=precision, limit_train_batches=None, gradient_clip_val=None)
+        compile = worker.config.compile and "trace"  # what a compiler makes of it is the same, and takes a minute
+        config = replace(
+            worker.config, precision=precision, limit_train_batches=None, gradient_clip_val=None, compile=compile
+        )
         module = copied(worker.module)
         if precision == "64-true":
             module.double()

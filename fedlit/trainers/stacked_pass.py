@@ -114,7 +114,7 @@ class TracedPass(StackedPass):
             found.run = traced_rows(function, inputs).forward
         except Exception as error:
             self.worker.say_once(
-                "trace", "trainer.compile: the step cannot be traced and runs as without: %s", one_line(error)
+                "trace", "trainer.compile: the step is not traced, and runs as without: %s", one_line(error)
             )
             return None
         finally:

@@ -35,6 +35,14 @@ def test_a_step_that_uses_what_changes_is_not_traced_and_says_so(name: str, capl
 
 
 @pytest.mark.slow
+def test_what_the_compiler_refuses_runs_as_a_trace(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    plain = run(tmp_path, "scaffold", "dropout", kind=VectorizedTrainer)
+    traced = run(tmp_path, "scaffold", "dropout", kind=VectorizedTrainer, compile="default")
+    assert [r for r in caplog.records if "runs as a trace only" in r.getMessage()]
+    torch.testing.assert_close(traced.weights, plain.weights, rtol=0, atol=1e-12)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["mlp", "batch_norm"])
 def test_a_compiled_step_gives_the_same_numbers(module: str, tmp_path: Path) -> None:
     plain = run(tmp_path, "scaffold", module, kind=VectorizedTrainer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import resource
 
 import lightning.pytorch as pl
 import pytest
@@ -180,7 +181,8 @@ def test_the_users_own_warnings_are_shown():
         Federated(Warner(), TensorSamples(*numbers(8)), cut(8)).round()
 
 
-def test_two_hundred_fits_leave_nothing_behind():
+@pytest.mark.parametrize("many", [200, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_many_fits_leave_nothing_behind(many):
     class Logging(Net):
         def training_step(self, batch, batch_idx):
             loss = super().training_step(batch, batch_idx)
@@ -198,9 +200,11 @@ def test_two_hundred_fits_leave_nothing_behind():
 
     after(3)
     objects, tensors = after(3)
-    more, more_tensors = after(200)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    more, more_tensors = after(many)
     assert more_tensors <= tensors
-    assert more - objects < 200  # less than one object a fit
+    assert more - objects < 200  # not one object a fit
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 20_000  # kB
 
 
 def test_each_epoch_is_measured_within_the_fit_and_changes_nothing():

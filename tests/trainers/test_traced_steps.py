@@ -12,8 +12,10 @@ from tests.trainers.forty.facts import FACTS
 from tests.trainers.test_equality import MODULES, run, tensors
 from tests.trainers.test_forty_modules import _remade, averaged, worker
 
+QUICK = ("mlp", "batch_norm", "dropout", "awkward", "two_groups")
 
-@pytest.mark.parametrize("module", MODULES)
+
+@pytest.mark.parametrize("module", [m if m in QUICK else pytest.param(m, marks=pytest.mark.slow) for m in MODULES])
 def test_a_traced_step_gives_the_same_numbers(module: str, tmp_path: Path) -> None:
     options = {"kind": VectorizedTrainer, "stack": "always"}
     plain = run(tmp_path, "fedavg", module, **options)

@@ -23,6 +23,7 @@ from fedlit.clients import Clients, share_out
 from fedlit.data import DataSource, adopt, chain
 from fedlit.engines import Engine
 from fedlit.engines.failures import ClientFailed
+from fedlit.engines.machine import set_up_process
 from fedlit.errors import InputError
 from fedlit.evaluation import Evaluation
 from fedlit.federation import Federation, federate
@@ -61,7 +62,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
     trainer: Trainer = build(config.trainer, "trainer")
     engine: Engine = build(config.engine, "engine")
     threads = _threads(config, folder, engine.default_threads(trainer))
-    torch.set_num_threads(threads)
+    set_up_process(threads)
     with interrupts.heeded(), engine:
         data = adopt(build(config.data, "data"))
         evaluation: Evaluation = build(config.evaluation, "evaluation")

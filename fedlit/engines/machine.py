@@ -1,14 +1,36 @@
-"""What this machine has to offer to workers."""
+"""What this machine has to offer to workers, and how a process that trains is set up for it."""
 
 from __future__ import annotations
 
 import copy
+import ctypes
 import os
+from contextlib import suppress
 from typing import Any
 
 import torch
 
 from fedlit.trainers.base import Trainer
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_KEPT, _LARGE = 1 << 30, 32 << 20  # bytes; the latter is the most that glibc takes
+
+
+def set_up_process(threads: int) -> None:
+    """Before a process trains.
+
+    glibc gives large blocks back to the system as soon as they are freed, and each step of a fit asks for the same ones
+    again, empty and page by page: up to a third of the time of a convolutional network on a CPU. It is told to keep
+    them; other C libraries are left as they are.
+
+    Args:
+        threads: of a torch operation.
+    """
+    torch.set_num_threads(threads)
+    with suppress(AttributeError, OSError, TypeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_MMAP_THRESHOLD, _LARGE)
+        libc.mallopt(_TRIM_THRESHOLD, _KEPT)
 
 
 def cores() -> int:

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-import torch
 
+from fedlit.engines.machine import set_up_process
 from fedlit.engines.parcel import as_arrays, of_arrays
 from fedlit.engines.worker_process import Answer, Failed, Kept, trained
 from fedlit.trainers.base import Returned
@@ -31,7 +31,7 @@ class RayWorker:
         """
         with suppress(OSError):
             os.chdir(folder)
-        torch.set_num_threads(threads)
+        set_up_process(threads)
         self.gpu = 0 if gpu else None
         self.worker: Any = None
         self.round = -1

@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from multiprocessing import connection, parent_process, util
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule
 
 from fedlit import interrupts
 from fedlit.engines.channel import Channel
-from fedlit.engines.machine import on_gpu
+from fedlit.engines.machine import on_gpu, set_up_process
 from fedlit.engines.module_copy import ModuleCopy
 from fedlit.engines.parcel import Parcel
 from fedlit.errors import InputError
@@ -105,7 +104,7 @@ def serve(here: connection.Connection, threads: int, gpu: int | None) -> None:
     """What the process does until it is told to stop, or the main process is gone."""
     interrupts.left_to_main()
     faulthandler.enable()
-    torch.set_num_threads(threads)
+    set_up_process(threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         _Served(Channel(here), gpu).all()

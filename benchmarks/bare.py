@@ -44,15 +44,21 @@ class Bare:
         total = [torch.zeros_like(w) for w in self.weights]
         losses, examples, steps = 0.0, 0, 0
         for client in cohort:
-            with torch.no_grad():
-                torch._foreach_copy_(self.parameters, self.weights)
-            loss, made = self.train(number, client)
-            n = len(self.task.shard(client))
-            torch._foreach_add_(total, [p.detach() for p in self.parameters], alpha=n)
+            loss, n, made = self.client(number, client, total)
             losses, examples, steps = losses + loss * n, examples + n, steps + made
         self.weights = [t / examples for t in total]
         seconds = time.perf_counter() - begin
         return {"seconds": seconds, "loss": losses / examples, "steps": steps}
+
+    def client(self, number: int, client: int, total: list[Tensor]) -> tuple[float, int, int]:
+        """A client from the round's weights on; its own, times its samples, are added to `total`. Its mean loss, its
+        samples, its steps."""
+        with torch.no_grad():
+            torch._foreach_copy_(self.parameters, self.weights)
+        loss, steps = self.train(number, client)
+        n = len(self.task.shard(client))
+        torch._foreach_add_(total, [p.detach() for p in self.parameters], alpha=n)
+        return loss, n, steps
 
     def train(self, number: int, client: int) -> tuple[float, int]:
         """A client's local epochs from what is in the network: its mean loss over the steps, and their number."""

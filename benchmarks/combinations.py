@@ -12,7 +12,10 @@ from benchmarks.workloads import Workload
 
 PEERS = {"Flower": "flower", "pfl": "pfl"}
 
-Kind = Literal["bare", "fedlit", "peer"]
+Kind = Literal["bare", "fedlit", "peer", "floor"]  # the last: what no framework could be faster than
+
+KEPT = ["env", "MALLOC_MMAP_THRESHOLD_=33554432", "MALLOC_TRIM_THRESHOLD_=1073741824"]
+"""glibc keeps the memory that a process frees, as fedlit's processes have it (see `fedlit.engines.machine`)."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Entry:
 
 def entries(w: Workload, file: Path, folder: Path, peers: bool = True) -> list[Entry]:
     """All that can run here, the plain loop first."""
-    found = _bare(w, file) + _fedlit(w, file, folder)
+    found = _bare(w, file) + _floors(w, file) + _fedlit(w, file, folder)
     return found + [entry for peer in PEERS for entry in _peer(peer, file)] if peers else found
 
 
@@ -48,6 +51,28 @@ def _bare(w: Workload, file: Path) -> list[Entry]:
     if _images(w):
         found.append(Entry("bare, 2 threads, channels_last", "bare", [*command, "2", "channels_last"], plain=False))
     return found
+
+
+def _floors(w: Workload, file: Path) -> list[Entry]:
+    found = [
+        Entry(
+            f"a Trainer by hand, {_threads(n)}", "floor", python("-m", "benchmarks.trainer_by_hand", str(file), str(n))
+        )
+        for n in (2, 1)
+    ]
+    if not _images(w):
+        by_hand = python("-m", "benchmarks.stacked_by_hand", str(file))
+        return found + [Entry(f"stacked by hand, {_threads(n)}", "floor", [*by_hand, str(n)]) for n in (2, 1)]
+    pair = python("-m", "benchmarks.bare_pair", str(file))
+    named = "bare in 2 processes of 1 thread"
+    return [
+        *found,
+        Entry("bare, 2 threads, memory kept", "floor", [*KEPT, *python("-m", "benchmarks.bare", str(file), "2")]),
+        Entry(named, "floor", pair),
+        Entry(f"{named}, memory kept", "floor", [*KEPT, *pair]),
+        Entry(f"{named}, memory kept, channels_last", "floor", [*KEPT, *pair, "channels_last"]),
+        Entry(f"{named}, memory kept, channels_last, bf16", "floor", [*KEPT, *pair, "channels_last", "bf16"], "bf16"),
+    ]
 
 
 def _stacks(engine: str) -> list[tuple[str, list[str], str]]:

@@ -14,6 +14,8 @@ from benchmarks.bare import Bare
 from benchmarks.combinations import Entry, entries
 from benchmarks.interleaved import Result, bare, compete, tournament
 from benchmarks.pipe import Contender, python
+from benchmarks.stacked_by_hand import StackedByHand
+from benchmarks.trainer_by_hand import TrainerByHand
 from benchmarks.workloads import NETWORKS, WORKLOADS, Workload, load, save
 from fedlit.round import Round
 from fedlit.trainers.job import Job, order
@@ -50,6 +52,37 @@ def test_bare_and_fedlit_make_the_same_steps_and_losses(file, tmp_path):
     finally:
         fedlit.stop()
     assert fedlit.process.returncode == 130, fedlit.log.read_text()  # as after Ctrl-C
+
+
+@pytest.mark.parametrize("optimizer, lr", [("sgd", 0.1), ("adam", 0.01)])
+@pytest.mark.parametrize("by_hand", [StackedByHand, TrainerByHand])
+def test_what_is_written_by_hand_does_the_same_work(by_hand, optimizer, lr, tmp_path):
+    path, w = tmp_path / "workload.npz", replace(SMALL, optimizer=optimizer, lr=lr)
+    save(w, path, ours.first_weights(w), ours.cohorts(w, ROUNDS))
+
+    def same_each_epoch(number: int, client: int, epoch: int) -> torch.Tensor:
+        return fedlit_order(number, client, 0)
+
+    plain, other = Bare(load(path), same_each_epoch), by_hand(load(path), same_each_epoch)
+    for number in range(1, ROUNDS + 1):
+        wanted = plain.round(number)
+        with torch.set_grad_enabled(by_hand is TrainerByHand):
+            found = other.round(number)
+        assert found["steps"] == wanted["steps"]
+        assert found["loss"] == pytest.approx(wanted["loss"], rel=1e-5)
+
+
+def test_two_processes_of_the_plain_loop_do_the_work_of_one(tmp_path):
+    path, w = tmp_path / "workload.npz", replace(SMALL, batch_size=100)  # one batch: no order to differ in
+    save(w, path, ours.first_weights(w), ours.cohorts(w, ROUNDS))
+    plain, pair = Bare(load(path)), Contender("pair", python("-m", "benchmarks.bare_pair", str(path)), tmp_path / "log")
+    try:
+        pair.ready()
+        for number in range(1, ROUNDS + 1):
+            found, wanted = pair.round(), plain.round(number)
+            assert (found["steps"], found["loss"]) == (wanted["steps"], pytest.approx(wanted["loss"], rel=1e-5))
+    finally:
+        pair.stop()
 
 
 def test_contenders_play_in_turn_and_one_that_ends_is_left_out(file, tmp_path):
@@ -106,14 +139,14 @@ def test_fedlit_and_the_plain_network_have_the_same_parameters(w: Workload):
 
 def test_combinations_and_the_table(tmp_path):
     w = WORKLOADS["W2"]
-    names = [e.name for e in entries(w, tmp_path / "w.npz", tmp_path, peers=False)]
+    found = entries(w, tmp_path / "w.npz", tmp_path, peers=False)
+    names = [e.name for e in found]
     assert names[:3] == ["bare, 2 threads", "bare, 1 thread", "bare, 2 threads, channels_last"]
     assert {"lightning serial, 1 thread", "vectorized serial, 2 threads, channels_last, bf16"} <= set(names)
-    results = [
-        Result(name, "bare" if n < 3 else "fedlit", "float32", n != 2, [1.0 + n], 1.0) for n, name in enumerate(names)
-    ]
+    results = [Result(e.name, e.kind, "float32", n != 2, [1.0 + n], 1.0) for n, e in enumerate(found)]
+    serial = 1 + names.index("lightning serial, 2 threads")
     assert bare(results).name == "bare, 2 threads"
-    assert "| W2 | 4.000 (lightning serial, 2 threads) | 1.25 | missed |" in table.ratios({"W2": results})
+    assert f"| W2 | {serial}.000 (lightning serial, 2 threads) | 1.25 | missed |" in table.ratios({"W2": results})
     assert "**bare, 2 threads**" in table.workload(w, results, 1)
     page = tmp_path / "page.md"
     page.write_text(f"by hand\n\n{table.MARK}\nold")

@@ -35,8 +35,9 @@ class StackedCall:
         buffers: dict[str, Tensor],
         batch: Any,
         batch_idx: int,
-        keys: Tensor | None,
-        steps: Tensor | None,
+        keys: Tensor | None = None,
+        steps: Tensor | None = None,
+        *,
         log: StepLog | None = None,
         twice: bool = False,
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:

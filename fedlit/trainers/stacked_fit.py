@@ -19,7 +19,7 @@ from fedlit.trainers.batch_order import BatchOrder, Cut
 from fedlit.trainers.gradient import BatchStep, Gradient, learning_rates
 from fedlit.trainers.job import Order
 from fedlit.trainers.stacked_optimizer import Rows, Runs, stacked_optimizer, there
-from fedlit.trainers.stacked_pass import StackedPass, TracedPass
+from fedlit.trainers.stacked_pass import PassInputs, StackedPass, TracedPass
 
 if TYPE_CHECKING:
     from fedlit.trainers.vectorized import VectorizedWorker
@@ -170,8 +170,9 @@ class StackedFit:
             self.trainer.steps = self.trainer.batches = None
         self._schedule("step", at, numbers + 1)
 
-    def draws(self, rows: Rows) -> tuple[Tensor | None, Tensor | None]:
-        return (None, None) if self.keys is None else (self.keys[rows], self.behind[rows])
+    def draws(self, rows: Rows) -> tuple[Tensor, Tensor] | tuple[()]:
+        """Keys and steps behind of the rows' draws; none where the step draws nothing."""
+        return () if self.keys is None else (self.keys[rows], self.behind[rows])
 
     def _step(self, rows: Rows, at: np.ndarray, batch: Any, batch_idx: int) -> None:
         self.trainer.batch_idx = batch_idx
@@ -180,7 +181,7 @@ class StackedFit:
         passes = (
             self.full if isinstance(rows, slice) else self.passes
         )  # a trace for each size of last batches: too many
-        passed = passes(weights, buffers, batch, batch_idx, *self.draws(rows))
+        passed = passes(PassInputs(weights, buffers, batch, batch_idx, self.draws(rows)))
         self.total[rows] += passed.loss
         if passed.logged:
             self.log.add(rows, passed.logged, samples_in(batch, axis=1))

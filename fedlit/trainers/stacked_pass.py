@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 
 
 @dataclass
+class PassInputs:
+    """Of n rows."""
+
+    weights: Tensor  # (n, P)
+    buffers: dict[str, Tensor]  # (n, *shape) by name, each contiguous
+    batch: Any  # every tensor (n, B, ...)
+    batch_idx: int
+    draws: tuple[Tensor, ...]  # (n,) keys and (n,) steps behind; none where the step draws nothing
+
+
+@dataclass
 class Passed:
     loss: Tensor  # (n,)
     gradients: list[Tensor | None]  # (n, *shape) by weight; None where the loss does not depend on it
@@ -32,25 +43,12 @@ class StackedPass:
         self.worker, self.step_log = worker, step_log
         self.call = StackedCall(worker.module, worker.layout, worker.habits.keyed, worker.way.mended)
 
-    def __call__(
-        self,
-        weights: Tensor,
-        buffers: dict[str, Tensor],
-        batch: Any,
-        batch_idx: int,
-        keys: Tensor | None,
-        steps: Tensor | None,
-    ) -> Passed:
-        """
-        Args:
-            weights: (n, P).
-            buffers: (n, *shape) by name, each contiguous.
-            batch: every tensor (n, B, ...).
-            keys, steps: (n,) of the draws; None where there are none.
-        """
-        leaves = {n: p.detach().requires_grad_() for n, p in self.worker.layout.pieces(weights).items()}
+    def __call__(self, start: PassInputs) -> Passed:
+        leaves = {n: p.detach().requires_grad_() for n, p in self.worker.layout.pieces(start.weights).items()}
         with torch.enable_grad(), self.worker.trainer.precision_plugin.forward_context():
-            loss, new, logged = self.call("loss", leaves, buffers, batch, batch_idx, keys, steps, log=self.step_log)
+            loss, new, logged = self.call(
+                "loss", leaves, start.buffers, start.batch, start.batch_idx, *start.draws, log=self.step_log
+            )
         loss = loss.flatten()
         gradients = torch.autograd.grad(loss.sum(), list(leaves.values()), allow_unused=True)
         return Passed(loss.detach(), list(gradients), new, logged)
@@ -63,44 +61,29 @@ class TracedPass(StackedPass):
     epoch or the round it therefore finds what cannot be used, and a step that uses it is not traced.
     """
 
-    def __call__(
-        self,
-        weights: Tensor,
-        buffers: dict[str, Tensor],
-        batch: Any,
-        batch_idx: int,
-        keys: Tensor | None,
-        steps: Tensor | None,
-    ) -> Passed:
-        leaves, spec = pytree.tree_flatten(batch)
+    def __call__(self, start: PassInputs) -> Passed:
+        leaves, spec = pytree.tree_flatten(start.batch)
         known = self.worker.traces
         kind = spec, self.worker.module.trainer.max_epochs, *((t.shape[1:], t.dtype) for t in leaves)
+        inputs = [start.weights, *start.buffers.values(), *leaves, *start.draws]
         if kind not in known:
-            known[kind] = self._traced(weights, buffers, leaves, spec, keys, steps)
+            known[kind] = self._traced(list(start.buffers), spec, inputs)
         trace = known[kind]
-        if trace is None:
-            return super().__call__(weights, buffers, batch, batch_idx, keys, steps)
-        return trace(self.step_log, weights, *buffers.values(), *leaves, *_draws(keys, steps))
+        return super().__call__(start) if trace is None else trace(self.step_log, inputs)
 
-    def _traced(
-        self,
-        weights: Tensor,
-        buffers: dict[str, Tensor],
-        leaves: list[Any],
-        spec: pytree.TreeSpec,
-        keys: Tensor | None,
-        steps: Tensor | None,
-    ) -> _Trace | None:
+    def _traced(self, buffers: list[str], spec: pytree.TreeSpec, inputs: list[Tensor]) -> _Trace | None:
+        """
+        Args:
+            inputs: weights, buffers, the leaves of the batch and the draws.
+        """
         found = _Trace()
-        draws = _draws(keys, steps)
 
         def function(weights: Tensor, *others: Tensor) -> list[Tensor]:
-            named = dict(zip(buffers, others, strict=False))
-            rest = list(others[len(buffers) :])
-            batch = pytree.tree_unflatten(rest[: len(leaves)], spec)
-            key, step = rest[len(leaves) :] if draws else (None, None)
+            rest = iter(others)
+            named = {n: next(rest) for n in buffers}
+            batch = pytree.tree_unflatten([next(rest) for _ in range(spec.num_leaves)], spec)
             self.step_log.now.clear()
-            passed = super(TracedPass, self).__call__(weights, named, batch, _UNTOLD, key, step)
+            passed = super(TracedPass, self).__call__(PassInputs(weights, named, batch, _UNTOLD, tuple(rest)))
             return found.flat(passed, self.step_log)
 
         module, trainer = self.worker.module, self.worker.module.trainer
@@ -110,7 +93,6 @@ class TracedPass(StackedPass):
             vars(trainer).update(dict.fromkeys(before, _UNTOLD))
             if self.worker.gives_round:
                 module.round = _UNTOLD
-            inputs = [weights, *buffers.values(), *leaves, *draws]
             found.run = traced_rows(function, inputs).forward
         except Exception as error:
             self.worker.say_once(
@@ -140,10 +122,6 @@ class TracedPass(StackedPass):
             )
 
 
-def _draws(keys: Tensor | None, steps: Tensor | None) -> list[Tensor]:
-    return [] if keys is None or steps is None else [keys, steps]
-
-
 class _Trace:
     """What goes into a trace and comes out of it, in names."""
 
@@ -156,7 +134,7 @@ class _Trace:
         gradients = [g for g in passed.gradients if g is not None]
         return [passed.loss, *gradients, *passed.buffers.values(), *passed.logged.values()]
 
-    def __call__(self, step_log: StepLog, *inputs: Tensor) -> Passed:
+    def __call__(self, step_log: StepLog, inputs: list[Tensor]) -> Passed:
         with torch.no_grad():
             loss, *found = self.run(len(inputs[0]), *inputs)
         rest = iter(found)

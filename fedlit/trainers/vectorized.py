@@ -250,7 +250,7 @@ class StackedClient(ModuleClient):
         buffers = {n: b.contiguous() for n, b in buffers.items()}
 
         def forward(inputs: Tensor) -> Tensor:
-            return call("forward", weights, buffers, inputs, 0, None, None)[0]
+            return call("forward", weights, buffers, inputs, 0)[0]
 
         def prepare(batch: Any, index: Tensor, whose: Tensor) -> Any:
             return worker.ready(batch, index, whose, stage)

@@ -191,7 +191,7 @@ def wait_for_rounds(process: subprocess.Popen[str], run: Path, rounds: int) -> N
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
-@pytest.mark.parametrize("how", ["ctrl-c", "kill"])
+@pytest.mark.parametrize("how", ["ctrl-c", pytest.param("kill", marks=pytest.mark.slow)])
 def test_nothing_is_left_behind(tmp_path: Path, how: str) -> None:
     before = set(os.listdir("/dev/shm"))
     process = start(tmp_path, "engine=processes", "engine.workers=2")

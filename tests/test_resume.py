@@ -108,6 +108,7 @@ def test_killed_and_resumed(tmp_path, reference, aggregator):
     assert {name: steps for name, steps in shown.items() if steps != sorted(set(steps))} == {}
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_by_the_printed_command_with_more_rounds(tmp_path, reference):
     words = [*TINY, "aggregator=fedavg", "seed=1", f"rounds={ROUNDS - 1}", "logger=none", "hydra.run.dir=run"]
     process = start(tmp_path, [*COMMAND, *words])

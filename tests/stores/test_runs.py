@@ -55,7 +55,7 @@ def test_every_checkpoint_has_the_bits_of_the_run_in_memory(tmp_path: Path, in_m
     assert numbers(tmp_path / "run") == numbers(in_memory)
 
 
-@pytest.mark.parametrize("every", ["0", "1000"])
+@pytest.mark.parametrize("every", [pytest.param("0", marks=pytest.mark.slow), "1000"])
 def test_killed_and_resumed(tmp_path: Path, in_memory: Path, every: str) -> None:
     """With a checkpoint a round; and with none since round 2, while the later rounds wrote their states."""
     run = tmp_path / "run"

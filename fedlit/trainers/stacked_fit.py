@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from fedlit.trainers.vectorized import VectorizedWorker
 
 
+_FEW_SIZES = 16  # full batches of at most so many: each size of the smaller, last ones takes most of a second to trace
+
+
 class StackedStep(BatchStep):
     """Of some rows of a stack."""
 
@@ -77,8 +80,12 @@ class StackedFit:
         self.log = StepLog(k, self.weights.device)
         self.trainer = StandIn(epochs, self.log.log)
         self.trainer.attach(worker.module)
-        self.passes = StackedPass(worker, self.log)
-        self.full = self.passes if worker.config.compile is None else TracedPass(worker, self.log)
+        self.passes = self.full = self.last = StackedPass(worker, self.log)
+        mode = worker.config.compile
+        if mode is not None:
+            self.full = TracedPass(worker, self.log, mode)
+            if order.batch_size <= _FEW_SIZES:
+                self.last = TracedPass(worker, self.log)
         self.steps = np.zeros(k, dtype=np.int64)
         self.behind = torch.zeros(k, dtype=torch.int64, device=self.weights.device)  # the same, for the draws
         self.total = torch.zeros(k, dtype=torch.float64, device=self.weights.device)  # of the losses
@@ -178,9 +185,7 @@ class StackedFit:
         self.trainer.batch_idx = batch_idx
         weights = self.weights[rows]
         buffers = {n: b[rows] for n, b in self.buffers.items()}
-        passes = (
-            self.full if isinstance(rows, slice) else self.passes
-        )  # a trace for each size of last batches: too many
+        passes = self.full if isinstance(rows, slice) else self.last
         passed = passes(PassInputs(weights, buffers, batch, batch_idx, self.draws(rows)))
         self.total[rows] += passed.loss
         if passed.logged:

@@ -59,7 +59,14 @@ class TracedPass(StackedPass):
 
     A trace takes what is no tensor for the same in every step. Where the step would find the number of the batch, the
     epoch or the round it therefore finds what cannot be used, and a step that uses it is not traced.
+
+    Args:
+        mode: of torch.compile, which then gets the list; "trace": the list runs as it is.
     """
+
+    def __init__(self, worker: VectorizedWorker, step_log: StepLog, mode: str = "trace"):
+        super().__init__(worker, step_log)
+        self.mode = mode
 
     def __call__(self, start: PassInputs) -> Passed:
         leaves, spec = pytree.tree_flatten(start.batch)
@@ -108,17 +115,16 @@ class TracedPass(StackedPass):
         return found
 
     def _compile(self, trace: _Trace, inputs: list[Tensor]) -> None:
-        mode = self.worker.config.compile
-        if mode == "trace":
+        if self.mode == "trace":
             return
-        compiled = torch.compile(trace.run, dynamic=True, mode=mode)
+        compiled = torch.compile(trace.run, dynamic=True, mode=self.mode)
         try:
             with torch.no_grad():
                 compiled(len(inputs[0]), *(t.clone() for t in inputs))
             trace.run = compiled
         except Exception as error:  # no compiler here, or one that cannot compile this
             self.worker.say_once(
-                "compile", "trainer.compile=%s: the step runs as a trace only: %s", mode, one_line(error)
+                "compile", "trainer.compile=%s: the step runs as a trace only: %s", self.mode, one_line(error)
             )
 
 

@@ -82,7 +82,7 @@ class StackedFit:
         self.trainer.attach(worker.module)
         self.passes = self.full = self.last = StackedPass(worker, self.log)
         mode = worker.config.compile
-        if mode is not None:
+        if mode is not None and not worker.way.asks:
             self.full = TracedPass(worker, self.log, mode)
             if order.batch_size <= _FEW_SIZES:
                 self.last = TracedPass(worker, self.log)

@@ -12,7 +12,7 @@ from benchmarks.workloads import Workload
 
 PEERS = {"Flower": "flower", "pfl": "pfl"}
 
-Kind = Literal["bare", "fedlit", "peer", "floor"]  # the last: what no framework could be faster than
+Kind = Literal["bare", "fedlit", "peer", "floor"]  # the last: how much of a round is no framework's (see `_floors`)
 
 KEPT = ["env", "MALLOC_MMAP_THRESHOLD_=33554432", "MALLOC_TRIM_THRESHOLD_=1073741824"]
 """glibc keeps the memory that a process frees, as fedlit's processes have it (see `fedlit.engines.machine`)."""
@@ -54,24 +54,24 @@ def _bare(w: Workload, file: Path) -> list[Entry]:
 
 
 def _floors(w: Workload, file: Path) -> list[Entry]:
-    found = [
-        Entry(
-            f"a Trainer by hand, {_threads(n)}", "floor", python("-m", "benchmarks.trainer_by_hand", str(file), str(n))
-        )
-        for n in (2, 1)
-    ]
+    """What a round takes where nobody's framework is in between: they explain, and count for no target."""
+
+    def floor(name: str, *words: str, kept: bool = True, precision: str = "float32") -> Entry:
+        module, *rest = words
+        command = python("-m", f"benchmarks.{module}", str(file), *rest)
+        return Entry(name, "floor", KEPT + command if kept else command, precision)
+
+    found = [floor(f"a Trainer by hand, {_threads(n)}", "trainer_by_hand", str(n)) for n in (2, 1)]
     if not _images(w):
-        by_hand = python("-m", "benchmarks.stacked_by_hand", str(file))
-        return found + [Entry(f"stacked by hand, {_threads(n)}", "floor", [*by_hand, str(n)]) for n in (2, 1)]
-    pair = python("-m", "benchmarks.bare_pair", str(file))
-    named = "bare in 2 processes of 1 thread"
+        return found + [floor(f"stacked by hand, {_threads(n)}", "stacked_by_hand", str(n)) for n in (2, 1)]
+    pair = "bare in 2 processes of 1 thread"
     return [
         *found,
-        Entry("bare, 2 threads, memory kept", "floor", [*KEPT, *python("-m", "benchmarks.bare", str(file), "2")]),
-        Entry(named, "floor", pair),
-        Entry(f"{named}, memory kept", "floor", [*KEPT, *pair]),
-        Entry(f"{named}, memory kept, channels_last", "floor", [*KEPT, *pair, "channels_last"]),
-        Entry(f"{named}, memory kept, channels_last, bf16", "floor", [*KEPT, *pair, "channels_last", "bf16"], "bf16"),
+        floor("bare, 2 threads, memory kept", "bare", "2"),
+        floor(pair, "bare_pair", kept=False),
+        floor(f"{pair}, memory kept", "bare_pair"),
+        floor(f"{pair}, memory kept, channels_last", "bare_pair", "channels_last"),
+        floor(f"{pair}, memory kept, channels_last, bf16", "bare_pair", "channels_last", "bf16", precision="bf16"),
     ]
 
 

@@ -56,22 +56,19 @@ def _bare(w: Workload, file: Path) -> list[Entry]:
 def _floors(w: Workload, file: Path) -> list[Entry]:
     """What a round takes where nobody's framework is in between: they explain, and count for no target."""
 
-    def floor(name: str, *words: str, kept: bool = True, precision: str = "float32") -> Entry:
-        module, *rest = words
-        command = python("-m", f"benchmarks.{module}", str(file), *rest)
-        return Entry(name, "floor", KEPT + command if kept else command, precision)
+    def floor(name: str, module: str, *words: str, precision: str = "float32") -> Entry:
+        command = [*KEPT, *python("-m", f"benchmarks.{module}", str(file), *words)]
+        return Entry(name, "floor", command, precision)
 
-    found = [floor(f"a Trainer by hand, {_threads(n)}", "trainer_by_hand", str(n)) for n in (2, 1)]
     if not _images(w):
-        return found + [floor(f"stacked by hand, {_threads(n)}", "stacked_by_hand", str(n)) for n in (2, 1)]
+        hands = [("a Trainer by hand", "trainer_by_hand"), ("stacked by hand", "stacked_by_hand")]
+        return [floor(f"{name}, {_threads(n)}", module, str(n)) for name, module in hands for n in (2, 1)]
     pair = "bare in 2 processes of 1 thread"
     return [
-        *found,
         floor("bare, 2 threads, memory kept", "bare", "2"),
-        floor(pair, "bare_pair", kept=False),
-        floor(f"{pair}, memory kept", "bare_pair"),
-        floor(f"{pair}, memory kept, channels_last", "bare_pair", "channels_last"),
-        floor(f"{pair}, memory kept, channels_last, bf16", "bare_pair", "channels_last", "bf16", precision="bf16"),
+        floor(pair, "bare_pair"),
+        floor(f"{pair}, channels_last", "bare_pair", "channels_last"),
+        floor(f"{pair}, channels_last, bf16", "bare_pair", "channels_last", "bf16", precision="bf16"),
     ]
 
 
@@ -97,9 +94,10 @@ def _fedlit(w: Workload, file: Path, folder: Path) -> list[Entry]:
         ]
     engines = [
         ("serial, 2 threads", ["engine=serial", "threads=2"]),
-        ("serial, 1 thread", ["engine=serial", "threads=1"]),
         ("processes, 2 of 1 thread", ["engine=processes", "engine.workers=2", "threads=1"]),
     ]
+    if not _images(w):  # whose kernels gain by two threads
+        engines.append(("serial, 1 thread", ["engine=serial", "threads=1"]))
     found: list[Entry] = []
     for trainer in ("lightning", "vectorized"):
         for engine, engine_words in engines:

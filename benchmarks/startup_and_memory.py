@@ -17,8 +17,13 @@ SECONDS, MEMORY = 6.0, 1.3  # the targets
 
 
 def measure(workloads: list[Workload]) -> list[dict[str, Any]]:
-    """Start-up and memory of the plain loop and of fedlit with engine=serial: one process after the other."""
-    rows = []
+    """Start-up and memory of the plain loop and of fedlit with engine=serial: one process after the other.
+
+    First what no user of Lightning starts without: the time of its import, with that of torch.
+    """
+    begin = time.monotonic()
+    subprocess.run(python("-c", "import lightning.pytorch"), check=True)
+    rows = [{"workload": "", "name": "`import lightning.pytorch` alone", "start_up": time.monotonic() - begin}]
     for w in workloads:
         with tempfile.TemporaryDirectory() as made:
             folder, file = Path(made), Path(made) / "workload.npz"

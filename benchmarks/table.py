@@ -114,8 +114,10 @@ def start_up(rows: Sequence[dict[str, Any]], limit: float, memory_limit: float) 
     head = ["", "", "start-up", "peak memory above the imports", "ratio to bare", "imports"]
     lines = []
     for row in rows:
-        ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
-        memory = [f"{row['above']:.0f} MB", ratio, f"{row['imports']:.0f} MB"]
+        memory = [""] * 3
+        if "above" in row:
+            ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
+            memory = [f"{row['above']:.0f} MB", ratio, f"{row['imports']:.0f} MB"]
         lines.append([row["workload"], row["name"], f"{row['start_up']:.1f} s", *memory])
     said = (
         f"Targets: under {limit:g} s from the start of the process to the first round, and at most {memory_limit:g} "

@@ -82,6 +82,8 @@ def _draw_size_counts(axes: Axes, sizes: np.ndarray) -> None:
     else:
         edges = np.linspace(low - 0.5, high + 0.5, min(high - low + 2, 41)).tolist()
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))  # there is no half sample
+    if low == high:
+        axes.set_xticks([low])
     axes.hist(np.maximum(sizes, 1) if wide else sizes, bins=edges, color=BLUE, alpha=0.9)
     axes.axvline(np.median(sizes), color=ORANGE, linewidth=1.5, label=f"median {np.median(sizes):,.0f}")
     span = f"{low:,} to {high:,}" if low < high else f"{low:,}"
@@ -96,7 +98,9 @@ def _draw_heatmap(axes: Axes, histogram: np.ndarray, names: Sequence[str] | None
     shown, classes = histogram.shape
     # by share: with unequal clients the largest would leave the others white, and sizes are drawn beside it
     shares = histogram / np.maximum(histogram.sum(axis=1, keepdims=True), 1)
-    image = axes.imshow(shares, cmap="Blues", vmin=0, aspect="auto", interpolation="nearest")
+    edges = (np.arange(n + 1) - 0.5 for n in (classes, shown))
+    image = axes.pcolormesh(*edges, shares, cmap="Blues", vmin=0)  # imshow scales numbers to 20 MB of pixels
+    axes.set_ylim(shown - 0.5, -0.5)
     if shown <= 30 and classes <= 12:
         for client, label in np.ndindex(histogram.shape):
             count = histogram[client, label]

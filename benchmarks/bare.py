@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -23,13 +24,21 @@ Order = Callable[[int, int, int], Tensor]
 
 
 class Bare:
-    def __init__(self, task: Task, order: Order | None = None, memory_format: torch.memory_format | None = None):
+    def __init__(
+        self,
+        task: Task,
+        order: Order | None = None,
+        memory_format: torch.memory_format | None = None,
+        forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ):
         """
         Args:
             order: of a client's samples; None: a new permutation each time, as a researcher would.
             memory_format: for weights and images.
+            forward_context: around each forward pass and its loss.
         """
         self.task, self.order, self.format = task, order or self._shuffled, memory_format
+        self.forward_context = forward_context
         self.network = task.network()
         if memory_format is not None:
             self.network.to(memory_format=memory_format)
@@ -70,7 +79,8 @@ class Bare:
                 x, y = task.x[index], task.y[index]
                 if self.format is not None:
                     x = x.contiguous(memory_format=self.format)
-                loss = F.cross_entropy(self.network(x), y)
+                with self.forward_context():
+                    loss = F.cross_entropy(self.network(x), y)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

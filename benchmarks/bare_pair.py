@@ -11,6 +11,8 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import time
+from contextlib import nullcontext
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -27,18 +29,20 @@ class Half:
     def __init__(self, file: str, words: tuple[str, ...]):
         torch.set_num_threads(1)
         torch.manual_seed(0)
-        self.bare = Bare(load(file), memory_format=torch.channels_last if "channels_last" in words else None)
-        self.bf16 = "bf16" in words
+        self.bare = Bare(
+            load(file),
+            memory_format=torch.channels_last if "channels_last" in words else None,
+            forward_context=partial(torch.autocast, "cpu", torch.bfloat16) if "bf16" in words else nullcontext,
+        )
 
     def part(self, number: int, which: int) -> tuple[list[Tensor], float, int, int]:
         """Of its clients: weights and losses, summed by samples; samples, steps."""
         bare = self.bare
         total = [torch.zeros_like(w) for w in bare.weights]
         losses, examples, steps = 0.0, 0, 0
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
-            for client in bare.task.cohort(number)[which::2]:
-                loss, n, made = bare.client(number, client, total)
-                losses, examples, steps = losses + loss * n, examples + n, steps + made
+        for client in bare.task.cohort(number)[which::2]:
+            loss, n, made = bare.client(number, client, total)
+            losses, examples, steps = losses + loss * n, examples + n, steps + made
         return total, losses, examples, steps
 
 

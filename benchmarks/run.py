@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -29,9 +30,10 @@ def main(arguments: Sequence[str]) -> int:
     absent = [f"{name} is not installed and left out; `make bench-peers` installs it." for name in missing_peers()]
     print(*absent, sep="\n", flush=True)
     command = (
-        "make bench" if list(arguments) == ["--out", "docs"] else "python -m benchmarks.run " + " ".join(arguments)
+        "make bench" if list(arguments) == ["--out", "docs"] else "python -m benchmarks.run " + shlex.join(arguments)
     )
-    report = Report(asked.out, " ".join([table.heading(command, table.cores()), *absent]))
+    report = Report(asked.out, " ".join([table.measured(command, table.cores()), *absent]))
+    failed = False
     for name in asked.parts:
         if name == "startup":
             report.add_start_up(startup_and_memory.measure(list(WORKLOADS.values())))
@@ -41,50 +43,49 @@ def main(arguments: Sequence[str]) -> int:
             w = WORKLOADS[name]
             found = measure(w, asked.warm_ups, asked.rounds or w.rounds, asked.only, not asked.no_peers)
             report.add_workload(w, found, asked.warm_ups)
+            failed = failed or any(r.failed for r in found)
         report.write()  # now already: what comes next may fail
-    print(report.text())
-    if report.measured:
-        print(f"\nFor the README, ratios to the plain loop:\n\n{table.short(report.measured)}")
-    return 1 if any(r.failed for results in report.measured.values() for r in results) else 0
+    print(f"\nFor the README, ratios to the plain loop:\n\n{table.short(report.results)}")
+    return 1 if failed else 0
 
 
 class Report:
-    """What was measured so far, as Markdown and as JSON."""
+    """What was measured, as Markdown and as JSON. Parts that are not measured now stay as the folder has them."""
 
-    def __init__(self, folder: Path, heading: str):
-        self.folder, self.heading = folder, heading
-        self.measured: dict[str, list[Result]] = {}
-        self.sections: list[str] = []
-        self.record: dict[str, Any] = {"heading": heading, "workloads": {}}
+    def __init__(self, folder: Path, told: str):
+        """
+        Args:
+            told: by which command, when and where parts are measured now.
+        """
+        self.folder, self.told = folder, told
+        self.file = folder / "benchmarks.json"
+        self.parts: dict[str, Any] = json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else {}
 
     def add_workload(self, w: Workload, results: list[Result], warm_ups: int) -> None:
-        self.measured[w.name] = results
-        self._add(table.workload(w, results, warm_ups))
-        self.record["workloads"][w.name] = [asdict(r) | {"median": r.median, "ratio": r.ratio} for r in results]
+        self._add(w.name, table.workload(w, results, warm_ups), [asdict(r) for r in results])
 
     def add_start_up(self, rows: list[dict[str, Any]]) -> None:
-        self.record["startup"] = rows
-        self._add(table.start_up(rows, startup_and_memory.SECONDS, startup_and_memory.MEMORY))
+        self._add("startup", table.start_up(rows, startup_and_memory.SECONDS, startup_and_memory.MEMORY), rows)
 
     def add_scaling(self, rows: list[list[str]]) -> None:
-        self.record["scaling"] = [dict(zip(scaling.TITLES, row, strict=True)) for row in rows]
-        self._add(table.scaling(scaling.TITLES, rows))
+        text = table.scaling(scaling.TITLES, rows)
+        self._add("scaling", text, [dict(zip(scaling.TITLES, row, strict=True)) for row in rows])
 
-    def _add(self, section: str) -> None:
-        self.sections.append(section)
-        print(section, flush=True)
+    def _add(self, part: str, text: str, found: list[dict[str, Any]]) -> None:
+        self.parts[part] = {"measured": self.told, "text": f"{text}\n\n{self.told}", "found": found}
+        print(text, flush=True)
 
-    def text(self) -> str:
-        return "\n\n".join(self._parts())
+    @property
+    def results(self) -> dict[str, list[Result]]:
+        """By workload."""
+        return {n: [Result(**r) for r in self.parts[n]["found"]] for n in WORKLOADS if n in self.parts}
 
     def write(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        table.write(self.folder / "benchmarks.md", self._parts())
-        (self.folder / "benchmarks.json").write_text(json.dumps(self.record, indent=1) + "\n", encoding="utf-8")
-
-    def _parts(self) -> list[str]:
-        ratios = [table.ratios(self.measured)] if self.measured else []
-        return [self.heading, *ratios, *self.sections]
+        ratios = [table.ratios(self.results)] if self.results else []
+        sections = [self.parts[n]["text"] for n in PARTS if n in self.parts]
+        table.write(self.folder / "benchmarks.md", ["## Measured", *ratios, *sections])
+        self.file.write_text(json.dumps(self.parts, indent=1) + "\n", encoding="utf-8")
 
 
 def measure(w: Workload, warm_ups: int, rounds: int, only: str = "", peers: bool = True) -> list[Result]:

@@ -33,10 +33,11 @@ def write(file: Path, sections: Sequence[str]) -> None:
     file.write_text(text.partition(MARK)[0] + MARK + "\n\n" + "\n\n".join(sections) + "\n", encoding="utf-8")
 
 
-def heading(command: str, cores: int, packages: Iterable[str] = ("torch", "lightning", "numpy")) -> str:
+def measured(command: str, cores: int, packages: Iterable[str] = ("torch", "lightning", "numpy")) -> str:
+    """By which command, when and where."""
     versions = ", ".join(f"{name} {_version(name)}" for name in packages)
     return (
-        f"## Measured\n\n`{command}`, {date.today().isoformat()}. {_processor()}, {cores} cores, "
+        f"Measured by `{command}`, {date.today().isoformat()}. {_processor()}, {cores} cores, "
         f"{platform.system()}, Python {platform.python_version()}, {versions}."
     )
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import ours, table
+from benchmarks import ours, scaling, table
 from benchmarks.bare import Bare
 from benchmarks.combinations import Entry, entries
 from benchmarks.interleaved import Result, bare, compete, tournament
 from benchmarks.pipe import Contender, python
+from benchmarks.run import Report
 from benchmarks.stacked_by_hand import StackedByHand
 from benchmarks.trainer_by_hand import TrainerByHand
 from benchmarks.workloads import NETWORKS, WORKLOADS, Workload, load, save
@@ -152,3 +153,17 @@ def test_combinations_and_the_table(tmp_path):
     page.write_text(f"by hand\n\n{table.MARK}\nold")
     table.write(page, ["new"])
     assert page.read_text() == f"by hand\n\n{table.MARK}\n\nnew\n"
+
+
+def test_a_part_that_is_not_measured_again_stays_as_it_was(tmp_path):
+    w = WORKLOADS["W3"]
+    for told, seconds in (("Measured first.", 1.0), ("Measured again.", 2.0)):
+        report = Report(tmp_path, told)
+        if told == "Measured first.":
+            report.add_scaling([["1,000", *["1"] * (len(scaling.TITLES) - 1)]])
+        report.add_workload(w, [Result("bare, 1 thread", "bare", "float32", True, [seconds], seconds)], 1)
+        report.write()
+    page = (tmp_path / "benchmarks.md").read_text()
+    assert page.count("Measured first.") == page.count("Measured again.") == 1
+    assert page.index("### W3") < page.index("Measured again.") < page.index("1,000") < page.index("Measured first.")
+    assert "**bare, 1 thread** | 2.00 s" in page and report.results["W3"][0].median == 2

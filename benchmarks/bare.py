@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -50,24 +50,23 @@ class Bare:
         """One round of federated averaging: the mean training loss, weighted by samples, and the optimiser's steps."""
         begin = time.perf_counter()
         cohort = self.task.cohort(number)
-        total = [torch.zeros_like(w) for w in self.weights]
-        losses, examples, steps = 0.0, 0, 0
-        for client in cohort:
-            loss, n, made = self.client(number, client, total)
-            losses, examples, steps = losses + loss * n, examples + n, steps + made
+        total, losses, examples, steps = self.part(number, cohort)
         self.weights = [t / examples for t in total]
         seconds = time.perf_counter() - begin
         return {"seconds": seconds, "loss": losses / examples, "steps": steps}
 
-    def client(self, number: int, client: int, total: list[Tensor]) -> tuple[float, int, int]:
-        """A client from the round's weights on; its own, times its samples, are added to `total`. Its mean loss, its
-        samples, its steps."""
-        with torch.no_grad():
-            torch._foreach_copy_(self.parameters, self.weights)
-        loss, steps = self.train(number, client)
-        n = len(self.task.shard(client))
-        torch._foreach_add_(total, [p.detach() for p in self.parameters], alpha=n)
-        return loss, n, steps
+    def part(self, number: int, clients: Iterable[int]) -> tuple[list[Tensor], float, int, int]:
+        """Of these clients: weights and losses, summed by samples; samples, steps."""
+        total = [torch.zeros_like(w) for w in self.weights]
+        losses, examples, steps = 0.0, 0, 0
+        for client in clients:
+            with torch.no_grad():
+                torch._foreach_copy_(self.parameters, self.weights)
+            loss, made = self.train(number, client)
+            n = len(self.task.shard(client))
+            torch._foreach_add_(total, [p.detach() for p in self.parameters], alpha=n)
+            losses, examples, steps = losses + loss * n, examples + n, steps + made
+        return total, losses, examples, steps
 
     def train(self, number: int, client: int) -> tuple[float, int]:
         """A client's local epochs from what is in the network: its mean loss over the steps, and their number."""

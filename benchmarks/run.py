@@ -72,7 +72,7 @@ class Report:
         self._add("scaling", text, [dict(zip(scaling.TITLES, row, strict=True)) for row in rows])
 
     def _add(self, part: str, text: str, found: list[dict[str, Any]]) -> None:
-        self.parts[part] = {"measured": self.told, "text": f"{text}\n\n{self.told}", "found": found}
+        self.parts[part] = {"measured": self.told, "text": text, "found": found}
         print(text, flush=True)
 
     @property
@@ -83,7 +83,8 @@ class Report:
     def write(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         ratios = [table.ratios(self.results)] if self.results else []
-        sections = [self.parts[n]["text"] for n in PARTS if n in self.parts]
+        known = [self.parts[n] for n in PARTS if n in self.parts]
+        sections = [f"{part['text']}\n\n{part['measured']}" for part in known]
         table.write(self.folder / "benchmarks.md", ["## Measured", *ratios, *sections])
         self.file.write_text(json.dumps(self.parts, indent=1) + "\n", encoding="utf-8")
 

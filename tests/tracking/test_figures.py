@@ -34,6 +34,7 @@ def test_bars_are_the_sizes_and_their_parts_the_classes(tmp_path):
     widths = np.array([[bar.get_width() for bar in label] for label in bars.containers])
     assert widths.T.tolist() == [[3, 4], [0, 9], [5, 0]]
     np.testing.assert_allclose(heatmap.collections[0].get_array(), [[3 / 7, 4 / 7], [0, 1], [1, 0]])
+    assert heatmap.get_ylim() == (2.5, -0.5)  # the first client on top
     assert [text.get_text() for text in heatmap.texts] == ["3", "4", "9", "5"]
 
 

@@ -16,7 +16,8 @@ from fedlit.model_vectors import Layout, Model
 from fedlit.modules.keyed_draws import KeyedDraws
 from fedlit.modules.probe import Habits
 from fedlit.modules.users_step import call_step, loss_of
-from fedlit.trainers.gradient import Gradient, GradientHand, learning_rates, mean_of
+from fedlit.trainers.fit_tally import FitTally
+from fedlit.trainers.gradient import Gradient, GradientHand, learning_rates
 
 
 class FitCallback(pl.Callback):
@@ -37,9 +38,7 @@ class FitCallback(pl.Callback):
         self.module, self.gradient, self.key, self.habits, self.prepare = module, gradient, key, habits, prepare
         self.kept_optimizer, self.after_epoch = kept_optimizer, after_epoch
         self.hand = GradientHand(gradient, module, layout)
-        self.losses: list[Tensor] = []
-        self.rates: list[Tensor] = []
-        self.epoch_begin = 0
+        self.tally = FitTally(self.hand.named)
         self.batches = 0  # seen so far: the number of a batch in the fit keys its draws
         self.logged: dict[str, float] = {}
         self.optimizer_state: dict[str, Any] = {}
@@ -51,7 +50,7 @@ class FitCallback(pl.Callback):
             output = call_step(self.module, self.batch, batch_idx)
         loss = loss_of(output)
         if torch.is_tensor(loss):
-            self.losses.append(loss.detach())
+            self.tally.add_loss(loss)
         return output
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
@@ -89,12 +88,15 @@ class FitCallback(pl.Callback):
             for optimizer in trainer.optimizers:
                 put_state(optimizer, self.hand.named, self.kept_optimizer)
 
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.tally.begin_epoch()
+
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
         interrupts.check()
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: Any) -> None:
         """After unscaling and before clipping; once a step, also under accumulation."""
-        self.rates.append(learning_rates([optimizer], self.hand.named))
+        self.tally.add_step([optimizer])
         self.hand.before_step()
 
     def on_train_batch_end(
@@ -105,8 +107,7 @@ class FitCallback(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self.after_epoch is not None:
-            self.after_epoch(mean_of(self.losses[self.epoch_begin :]))
-            self.epoch_begin = len(self.losses)
+            self.after_epoch(self.tally.epoch_loss)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.logged = {n: float(v) for n, v in trainer.callback_metrics.items() if v.numel() == 1}
@@ -114,19 +115,15 @@ class FitCallback(pl.Callback):
             self.optimizer_state |= get_state(optimizer, self.hand.named)
 
     # --- results --------------------------------------------------------------------------------
-    @property
-    def steps(self) -> int:
-        return len(self.rates)
-
     def fitted(self, model: Model) -> Fitted:
-        return fitted(model, self.rates, self.losses, self.hand)
+        return fitted(model, self.tally, self.hand)
 
 
-def fitted(model: Model, rates: list[Tensor], losses: list[Tensor], hand: GradientHand) -> Fitted:
-    """What a fit of one client gives, from its steps' learning rates and losses."""
+def fitted(model: Model, tally: FitTally, hand: GradientHand) -> Fitted:
+    """What a fit of one client gives."""
     new = model.weights.new_tensor
-    rate = torch.stack(rates).sum(0)[None] if rates else model.weights.new_zeros(1, 1)
-    return Fitted(model, new([[len(rates)]]), rate.to(model.weights), new([[mean_of(losses)]]), hand.beside)
+    rate = tally.rate_sum[None].to(model.weights)
+    return Fitted(model, new([[tally.steps]]), rate, new([[tally.loss]]), hand.beside)
 
 
 def get_state(optimizer: Any, named: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -158,7 +158,3 @@ def learning_rates(optimizers: Sequence[Any], named: Mapping[str, Tensor]) -> Te
         return first.new_full((1,), rates.pop())  # new_tensor would wait for the GPU
     by_id = {id(p): float(g["lr"]) for g in groups for p in g["params"]}
     return torch.cat([first.new_full((p.numel(),), by_id.get(id(p), 0.0)) for p in named.values()])
-
-
-def mean_of(losses: Sequence[Tensor]) -> float:
-    return float(torch.stack(list(losses)).double().mean()) if losses else float("nan")

@@ -15,7 +15,8 @@ from fedlit.modules.row_log import RowLog
 from fedlit.modules.stand_in import StandIn, configured, step_schedulers
 from fedlit.modules.users_step import call_step, loss_of
 from fedlit.trainers.fit_callback import get_state, put_state
-from fedlit.trainers.gradient import Gradient, GradientHand, learning_rates, mean_of
+from fedlit.trainers.fit_tally import FitTally
+from fedlit.trainers.gradient import Gradient, GradientHand, learning_rates
 
 if TYPE_CHECKING:
     from fedlit.trainers.module_worker import ModuleWorker
@@ -52,14 +53,13 @@ class PlainFit:
         if kept_optimizer:
             put_state(self.optimizer, self.hand.named, kept_optimizer)
         self.moved = [p for g in self.optimizer.param_groups for p in g["params"]]
-        self.rates: list[Tensor] = []
-        self.losses: list[Tensor] = []
+        self.tally = FitTally(self.hand.named)
 
     def run(self, epochs: Sequence[Callable[[], Any]]) -> None:
         """`epochs`: for each, what gives its batches."""
         for epoch, batches in enumerate(epochs):
             self.trainer.current_epoch = epoch
-            begin = len(self.losses)
+            self.tally.begin_epoch()
             for batch_idx, batch in enumerate(batches()):
                 interrupts.check()
                 self.trainer.batch_idx = batch_idx
@@ -70,7 +70,7 @@ class PlainFit:
             self.log.end_epoch()
             self._schedule("epoch", epoch + 1, plateau=True)
             if self.after_epoch is not None:
-                self.after_epoch(mean_of(self.losses[begin:]))
+                self.after_epoch(self.tally.epoch_loss)
 
     def _step(self, batch: Any, batch_idx: int) -> None:
         """The optimiser calls back for the gradients, as on a Trainer; once."""
@@ -91,7 +91,7 @@ class PlainFit:
             )
         self.hand.after_step()
         self.log.end_step()
-        self.trainer.steps = len(self.rates)
+        self.trainer.steps = self.tally.steps
 
     def _gradients(self, batch: Any, batch_idx: int) -> Tensor | None:
         context = self.worker.trainer.precision_plugin.forward_context
@@ -99,16 +99,16 @@ class PlainFit:
             loss = loss_of(call_step(self.module, batch, batch_idx))
         self.optimizer.zero_grad()
         if loss is not None:  # the user's way to skip a batch
-            self.losses.append(loss.detach())
+            self.tally.add_loss(loss)
             self._backward(loss, batch, batch_idx, context)
-        self.rates.append(learning_rates([self.optimizer], self.hand.named))
+        self.tally.add_step([self.optimizer])
         self.hand.before_step()
         self._clip()
         return loss
 
     def _draws(self, twice: bool = False) -> KeyedDraws:
         habits = self.worker.habits
-        return KeyedDraws(self.key, len(self.rates), habits.keyed, habits.draws, twice=twice)
+        return KeyedDraws(self.key, self.tally.steps, habits.keyed, habits.draws, twice=twice)
 
     @property
     def optimizer_state(self) -> dict[str, Any]:

@@ -226,7 +226,7 @@ class StackedClient(ModuleClient):
                 self.facts[r]["logged"] = fit.log.numbers()
                 if keeps:
                     self.new_optimizers[r][str(call)] = fit.optimizer_state
-            one = fitted(kept_still(worker.read(), begun, wanted.only), fit.rates, fit.losses, fit.hand)
+            one = fitted(kept_still(worker.read(), begun, wanted.only), fit.tally, fit.hand)
             return one, counters(worker.module)
         finally:
             worker.pristine.restore()

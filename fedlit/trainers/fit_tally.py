@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedlit.trainers.gradient import learning_rates
+from fedlit.trainers.gradient import as_wide, learning_rates
 
 
 class FitTally:
@@ -43,10 +43,8 @@ class FitTally:
         self.steps += 1
         rates = learning_rates(optimizers, self._named)
         self.rate_sum = self.rate_sum.to(rates.device)  # a Trainer has moved the module since
-        if len(rates) > len(self.rate_sum):  # the first step's, or a scheduler has drawn the groups apart
-            self.rate_sum = self.rate_sum + rates
-        else:
-            self.rate_sum += rates
+        self.rate_sum = as_wide(self.rate_sum, rates)
+        self.rate_sum += rates
 
     @property
     def epoch_loss(self) -> float:

@@ -158,3 +158,9 @@ def learning_rates(optimizers: Sequence[Any], named: Mapping[str, Tensor]) -> Te
         return first.new_full((1,), rates.pop())  # new_tensor would wait for the GPU
     by_id = {id(p): float(g["lr"]) for g in groups for p in g["params"]}
     return torch.cat([first.new_full((p.numel(),), by_id.get(id(p), 0.0)) for p in named.values()])
+
+
+def as_wide(rates: Tensor, others: Tensor) -> Tensor:
+    """(..., 1) or (..., P) rates so that others can be added in place: a scheduler may have drawn the groups apart."""
+    width = others.shape[-1]
+    return rates if rates.shape[-1] >= width else rates.expand(*rates.shape[:-1], width).clone()

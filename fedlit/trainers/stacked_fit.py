@@ -16,7 +16,7 @@ from fedlit.modules.stand_in import DiffersByClient, StandIn, configured, step_s
 from fedlit.modules.step_log import StepLog
 from fedlit.modules.users_step import samples_in
 from fedlit.trainers.batch_order import BatchOrder, Cut
-from fedlit.trainers.gradient import BatchStep, Gradient, learning_rates
+from fedlit.trainers.gradient import BatchStep, Gradient, as_wide, learning_rates
 from fedlit.trainers.job import Order
 from fedlit.trainers.stacked_optimizer import Rows, Runs, stacked_optimizer, there
 from fedlit.trainers.stacked_pass import PassInputs, StackedPass, TracedPass
@@ -90,7 +90,7 @@ class StackedFit:
         self.behind = torch.zeros(k, dtype=torch.int64, device=self.weights.device)  # the same, for the draws
         self.total = torch.zeros(k, dtype=torch.float64, device=self.weights.device)  # of the losses
         self._configure(k)
-        self._rates = self.weights.new_zeros(k, self._rate(np.array([0])).shape[-1])  # summed, where they change
+        self._rates = self.weights.new_zeros(k, 1)  # summed, where they change
         self._room = torch.empty_like(self.weights)
         self._moved: tuple[str, ...] | None = None  # the weights that get a gradient
         self._runs: Runs | None = None
@@ -126,7 +126,9 @@ class StackedFit:
         """The rows' learning rates now: (n, 1), or (n, P) where groups differ; (1, ...) where all rows share them."""
         if len(self.optimizers) == 1:  # without a scheduler
             return self._shared_rate
-        return torch.stack([learning_rates([self.optimizers[r]], self.named) for r in at])
+        found = [learning_rates([self.optimizers[r]], self.named) for r in at]
+        widest = max(found, key=len)
+        return torch.stack([as_wide(rates, widest) for rates in found])
 
     # --- the fit --------------------------------------------------------------------------------
     def run(
@@ -205,6 +207,7 @@ class StackedFit:
         if self.keys is not None:
             self.behind[rows] += 1
         if self.schedulers:
+            self._rates = as_wide(self._rates, rate)
             self._rates[rows] += rate
 
     def _gathered(self, gradients: Sequence[Tensor | None]) -> Tensor:

@@ -210,6 +210,12 @@ def one_cycle(self: Any, o: Any) -> Any:
     return [o], [{"scheduler": schedules.OneCycleLR(o, 0.2, total_steps=total), "interval": "step"}]
 
 
+def parting(self: Any, o: Any) -> Any:
+    body, *head = self.parameters()
+    o = sgd([{"params": [body]}, {"params": head}])
+    return [o], [{"scheduler": schedules.LambdaLR(o, [lambda at: 1, lambda at: 1 + at % 3]), "interval": "step"}]
+
+
 def warm_up(o: Any) -> Any:
     first, then = schedules.LinearLR(o, 0.1, total_iters=2), schedules.CosineAnnealingLR(o, 4)
     return schedules.SequentialLR(o, [first, then], [2])
@@ -239,6 +245,7 @@ SCHEDULERS: dict[str, Case] = {
     "list of one": scheduled(lambda self, o: [o]),
     "dict of a scheduler": scheduled(lambda self, o: {"optimizer": o, "lr_scheduler": exponential(o)}),
     "dict of an optimiser": scheduled(lambda self, o: {"optimizer": o}),
+    "groups that part and meet": scheduled(parting),
     "two schedulers": scheduled(
         lambda self, o: ([o], [{"scheduler": exponential(o), "interval": "step"}, schedules.StepLR(o, 1)])
     ),

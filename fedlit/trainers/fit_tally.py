@@ -26,24 +26,24 @@ class FitTally:
     """
 
     def __init__(self, named: Mapping[str, Tensor]) -> None:
-        self._named, self._first = named, next(iter(named.values()))
+        self._named = named
         self._loss_sums: list[Tensor] = []  # of an epoch each, in double precision
         self._losses: list[int] = []
-        self.steps, self.rate_sum = 0, self._first.new_zeros(1)
+        self.steps, self.rate_sum = 0, torch.zeros(1)
 
     def begin_epoch(self) -> None:
-        self._loss_sums.append(torch.zeros((), dtype=torch.float64, device=self._first.device))
+        self._loss_sums.append(torch.zeros((), dtype=torch.float64))
         self._losses.append(0)
 
     def add_loss(self, loss: Tensor) -> None:
-        self._loss_sums[-1] += loss.detach().reshape(())
+        self._loss_sums[-1] = self._loss_sums[-1].to(loss.device)
+        self._loss_sums[-1] += loss.detach().double().mean()  # under manual optimisation it may be several numbers
         self._losses[-1] += 1
 
     def add_step(self, optimizers: Sequence[Any]) -> None:
         self.steps += 1
         rates = learning_rates(optimizers, self._named)
-        self.rate_sum = self.rate_sum.to(rates.device)  # a Trainer has moved the module since
-        self.rate_sum = as_wide(self.rate_sum, rates)
+        self.rate_sum = as_wide(self.rate_sum.to(rates), rates)
         self.rate_sum += rates
 
     @property
@@ -54,4 +54,4 @@ class FitTally:
     @property
     def loss(self) -> float:
         """The mean over all steps; NaN where there were none."""
-        return float(torch.stack(self._loss_sums).sum()) / sum(self._losses) if any(self._losses) else float("nan")
+        return sum(map(float, self._loss_sums)) / sum(self._losses) if any(self._losses) else float("nan")

@@ -43,10 +43,10 @@ class Clients:
     def jobs(self, round: ServerRound | Round) -> list[Job]:
         """What the clients of a round's cohort need."""
         small = round.for_clients() if isinstance(round, ServerRound) else round
-        nothing = np.empty(0, dtype=np.int64)
+        nothing, pooled = np.empty(0, dtype=np.int64), self.pooled
 
         def job(client: int) -> Job:
-            parts = (nothing, nothing) if self.pooled else (self.validation[client], self.test[client])
+            parts = (nothing, nothing) if pooled else (self.validation[client], self.test[client])
             return Job(client, small, self.batch_size, self.local_epochs, self.train[client], *parts)
 
         return [job(c) for c in round.cohort]

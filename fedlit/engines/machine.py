@@ -47,9 +47,14 @@ def gpus(trainer: Trainer) -> list[int]:
     """
     if not uses_gpus(trainer):
         return []
-    named: Any = getattr(trainer, "devices", 1)
     count = torch.cuda.device_count()
-    return list(named) if count and isinstance(named, list | tuple) else list(range(count))
+    return (named_gpus(trainer) or list(range(count))) if count else []
+
+
+def named_gpus(trainer: Trainer) -> list[int]:
+    """Those that `trainer.devices` names."""
+    devices: Any = getattr(trainer, "devices", 1)
+    return list(devices) if isinstance(devices, list | tuple) else []
 
 
 def uses_gpus(trainer: Trainer) -> bool:

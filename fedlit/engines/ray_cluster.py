@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule
 
 from fedlit.engines.base import Engine
 from fedlit.engines.failures import Failures, OnFailure
-from fedlit.engines.machine import cores, gpus, uses_gpus
+from fedlit.engines.machine import cores, gpus, named_gpus, uses_gpus
 from fedlit.engines.module_copy import cannot_be_sent
 from fedlit.engines.parcel import as_arrays
 from fedlit.engines.ray_actors import RayActors
@@ -51,10 +51,15 @@ class Ray(Engine):
         again: Callable[[], LightningModule] | None = None,
     ) -> None:
         self.session = RaySession(self.address, self.workers or cores())
+        gpu = uses_gpus(trainer) and self.session.has("GPU") > 0
+        if gpu and named_gpus(trainer):
+            raise InputError(
+                f"trainer.devices={named_gpus(trainer)}: Ray itself gives each worker a GPU; write trainer.devices=1, and "
+                "CUDA_VISIBLE_DEVICES=... before the command, or before `ray start`, to keep it from others."
+            )
         begin = self._put(Begin.of(trainer, module, again, measure), "the trainer or a metric")
         held = self._put(data, "the data")
         self.here = trainer.worker(module, data, measure)
-        gpu = uses_gpus(trainer) and self.session.has("GPU") > 0
         most = self.workers or max(1, self.session.has("GPU" if gpu else "CPU"))
         self.actors = RayActors(self.session.ray, most, held, begin, gpu, self.here.layout.device)
 

@@ -11,8 +11,10 @@ import pytest
 
 from fedlit.engines import Ray
 from fedlit.engines.failures import ClientFailed
+from fedlit.engines.ray_session import RaySession
 from fedlit.errors import InputError
-from tests.engines.test_processes import Pairs, federated, same
+from fedlit.trainers import LightningTrainer
+from tests.engines.test_processes import Moody, Pairs, federated, same
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'fedlit[ray]'")
 
@@ -58,6 +60,12 @@ def test_a_client_that_kills_its_actor_each_time_is_named():
         with pytest.raises(ClientFailed, match="client 1, round 3: its worker process was gone"):
             run.engine.failures.on_failure = "raise"
             run.round(number=3)
+
+
+def test_a_gpu_cannot_be_named(monkeypatch):
+    monkeypatch.setattr(RaySession, "has", lambda self, what: 4)
+    with Ray(1) as engine, pytest.raises(InputError, match=r"^trainer.devices=\[2\]: Ray itself gives each worker"):
+        engine.start(LightningTrainer(accelerator="gpu", devices=[2]), Moody(), None, None)
 
 
 def test_an_exception_comes_with_client_round_and_the_actors_traceback():

@@ -54,8 +54,8 @@ class Ray(Engine):
         gpu = uses_gpus(trainer) and self.session.has("GPU") > 0
         if gpu and named_gpus(trainer):
             raise InputError(
-                f"trainer.devices={named_gpus(trainer)}: Ray itself gives each worker a GPU; write trainer.devices=1, and "
-                "CUDA_VISIBLE_DEVICES=... before the command, or before `ray start`, to keep it from others."
+                f"trainer.devices={named_gpus(trainer)}: Ray itself gives each worker a GPU; write trainer.devices=1, "
+                "and CUDA_VISIBLE_DEVICES=... before the command, or before `ray start`, to keep it from others."
             )
         begin = self._put(Begin.of(trainer, module, again, measure), "the trainer or a metric")
         held = self._put(data, "the data")

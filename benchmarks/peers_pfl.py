@@ -1,8 +1,7 @@
 """pfl as a contender: `python -m benchmarks.peers_pfl FILE THREADS`, in the environment `.venv-pfl`.
 
 pfl's own loop, simulated backend, model and federated averaging in one process, one client after the other, which is
-its way without Horovod. Its batches are slices of a client's data, which are shuffled here once a round, as the others'
-are once an epoch.
+its way without Horovod. Its own data sets have the same batches in each epoch; here they are shuffled, as the others'.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -52,6 +51,13 @@ class Net(nn.Module):
         return {}
 
 
+class Shuffled(Dataset):
+    def iter(self, batch_size: int | None) -> Iterator[list[Tensor]]:
+        x, y = self.raw_data
+        for index in torch.randperm(len(x)).split(batch_size or len(x)):
+            yield [x[index], y[index]]
+
+
 class AtTheGate(TrainingProcessCallback):
     """Waits at the gate after each round."""
 
@@ -94,8 +100,8 @@ def main(file: str, threads: str) -> None:
 
     def data_of(client: int) -> Dataset:
         shard = task.shard(client)
-        index = shard.start + torch.randperm(len(shard))
-        return Dataset((task.x[index], task.y[index]), user_id=str(client))
+        held = slice(shard.start, shard.stop)
+        return Shuffled((task.x[held], task.y[held]), user_id=str(client))
 
     asked = everyone_asked(task)
     data = FederatedDataset(data_of, lambda: next(asked))

@@ -45,23 +45,24 @@ class Module(pl.LightningModule):
 
 @dataclass
 class Batches:
-    """An iterable that Lightning takes as it is: it would take a list for several loaders."""
+    """Ready for each epoch. Lightning takes them as they are: it would take a list for several loaders."""
 
-    batches: Sequence[tuple[Tensor, Tensor]]
+    module: Module
+    epochs: Sequence[Sequence[tuple[Tensor, Tensor]]]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return iter(self.batches)
+        return iter(self.epochs[self.module.current_epoch])
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return len(self.epochs[0])
 
 
 class TrainerByHand(Bare):
     def train(self, number: int, client: int) -> tuple[float, int]:
         task, w = self.task, self.task.workload
         module = Module(self.network, task)
-        order = self.order(number, client, 0)
-        batches = Batches([(task.x[index], task.y[index]) for index in order.split(w.batch_size)])
+        orders = [self.order(number, client, epoch).split(w.batch_size) for epoch in range(w.epochs)]
+        batches = Batches(module, [[(task.x[index], task.y[index]) for index in order] for order in orders])
         pl.Trainer(max_epochs=w.epochs, accelerator="cpu", barebones=True).fit(module, batches)
         return float(module.total) / module.steps, module.steps
 

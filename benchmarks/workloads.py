@@ -52,8 +52,8 @@ _UNEQUAL = replace(_MASSIVE, name="W3u", title="massive, unequal shards", sample
 WORKLOADS = {
     w.name: w
     for w in (
-        Workload("W1", "cross-silo", 5, 2000, (3, 32, 32), "lecture_cnn", 5, 128, "adam", 1e-4, rounds=3),
-        Workload("W2", "cross-device", 100, 300, (1, 28, 28), "small_cnn", 10, 32, "sgd", 0.1, rounds=7),
+        Workload("W1", "cross-silo", 5, 2000, (3, 32, 32), "lecture_cnn", 5, 128, "adam", 1e-4, rounds=5),
+        Workload("W2", "cross-device", 100, 300, (1, 28, 28), "small_cnn", 10, 32, "sgd", 0.1, rounds=21),
         _MASSIVE,
         _UNEQUAL,
         replace(_UNEQUAL, name="W3a", title="unequal shards, Adam", optimizer="adam", lr=1e-3, epochs=5, rounds=5),

@@ -60,11 +60,7 @@ def test_bare_and_fedlit_make_the_same_steps_and_losses(file, tmp_path):
 def test_what_is_written_by_hand_does_the_same_work(by_hand, optimizer, lr, tmp_path):
     path, w = tmp_path / "workload.npz", replace(SMALL, optimizer=optimizer, lr=lr)
     save(w, path, ours.first_weights(w), ours.cohorts(w, ROUNDS))
-
-    def same_each_epoch(number: int, client: int, epoch: int) -> torch.Tensor:
-        return fedlit_order(number, client, 0)
-
-    plain, other = Bare(load(path), same_each_epoch), by_hand(load(path), same_each_epoch)
+    plain, other = Bare(load(path), fedlit_order), by_hand(load(path), fedlit_order)
     for number in range(1, ROUNDS + 1):
         wanted = plain.round(number)
         with torch.set_grad_enabled(by_hand is TrainerByHand):

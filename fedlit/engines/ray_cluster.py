@@ -55,7 +55,7 @@ class Ray(Engine):
         if gpu and named_gpus(trainer):
             raise InputError(
                 f"trainer.devices={named_gpus(trainer)}: Ray itself gives each worker a GPU; write trainer.devices=1, "
-                "and CUDA_VISIBLE_DEVICES=... before the command, or before `ray start`, to keep it from others."
+                "and CUDA_VISIBLE_DEVICES=... before the command, or before `ray start`, where it shall use no others."
             )
         begin = self._put(Begin.of(trainer, module, again, measure), "the trainer or a metric")
         held = self._put(data, "the data")

@@ -6,24 +6,21 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fedlit.data import DataSource
 from fedlit.engines import Engine
 from fedlit.evaluation import Evaluation, client_rows, global_rows, has_personal_models
+from fedlit.federation import Federation
 from fedlit.modules.measure import Totals
 from fedlit.round import Round
 from fedlit.state import FederationState
 from fedlit.tracking.atomic import write_text
 from fedlit.tracking.headline import best_row, choosing
 from fedlit.tracking.logger import Row
-from fedlit.trainers import Cohort
 from fedlit.work import Personal
-
-if TYPE_CHECKING:
-    from fedlit.federation import Federation
 
 log = logging.getLogger(__name__)
 
@@ -70,12 +67,8 @@ class Assessment:
         self, f: Federation, state: FederationState, engine: Engine, number: int, shown: Sequence[int]
     ) -> Row:
         cohort = f.clients.longest_first(shown)
-        jobs = f.clients.jobs(Round(number, f.seed, cohort, len(f.clients), "evaluate"))
-        fresh = {"algorithm": f.aggregator.client_state(f.start)}
-        states = [kept or fresh for kept in state.clients.get(cohort)]
-        own = [f.aggregator.download(state.server, c) for c in cohort]
-        down = f.aggregator.broadcast(state.server)
-        found = engine.run(Personal(f.aggregator), Cohort(jobs, down, own, states, state.counters))
+        round = Round(number, f.seed, cohort, len(f.clients), "evaluate")
+        found = engine.run(Personal(f.aggregator), f.cohort(round, state))
         facts = [one for back in found for one in back.facts]
         tests = [one["test"] for one in facts]
         if any(len(f.clients.test[c]) for c in cohort):

@@ -9,14 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
-from fedlit.model_vectors import Model, each
-
-if TYPE_CHECKING:
-    from fedlit.round import Round
+from fedlit.model_vectors import Model
+from fedlit.round import Round
 
 Correct = Callable[..., Tensor]  # correct(grad, weights, *using) -> gradient, elementwise on matching pieces
 Rule = Callable[..., Any]  # rule(step, weights, *using, **beside) -> gradient (K, P), or (gradient, new beside)
@@ -104,20 +102,3 @@ class Client(ABC):
     def draw(self, kind: Literal["normal", "uniform"], what: str, like: Tensor) -> Tensor:
         """Random numbers of `like`'s shape (K, ...), from a stream keyed by seed, round, client, `what`, and how often
         it was asked for."""
-
-
-class Alone:
-    """One client without the leading axis: the server's own, over the server's own data."""
-
-    def __init__(self, client: Client):
-        self.client = client
-
-    def fit(self, model: Model, using: Sequence[Tensor] = (), **options: Any) -> Fitted:
-        """As `Client.fit`, with (P,) and (S,) both ways."""
-        found = self.client.fit(each(lambda t: t[None], model), using=[v[None] for v in using], **options)
-        first = each(lambda t: t[0], {"model": found.model, "beside": found.beside})
-        return Fitted(first["model"], found.steps[0], found.lr[0], found.loss[0], first["beside"])
-
-    def loss(self, model: Model) -> Tensor:
-        """As `Client.loss`, (1,)."""
-        return self.client.loss(each(lambda t: t[None], model))[0]

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from fedlit.client import Alone
 from fedlit.data import DataSource
 from fedlit.evaluation import Evaluation
 from fedlit.partitions import Labelled, Partition, Shards
 from fedlit.randomness import generator
-from fedlit.round import Round, ServerRound
+from fedlit.round import Round
+from fedlit.server_round import ServerClient, ServerRound
 from fedlit.trainers import Job, Worker
 
 
@@ -51,13 +51,13 @@ class Clients:
 
         return [job(c) for c in round.cohort]
 
-    def server(self, round: ServerRound, worker: Worker, counters: dict[str, Tensor]) -> Alone | None:
+    def server(self, round: ServerRound, worker: Worker, counters: dict[str, Tensor]) -> ServerClient | None:
         """A client over the server's own data, where there are any."""
         if not len(self.server_samples):
             return None
         alone = replace(round.for_clients(), purpose="server", cohort=[-1])
         job = Job(-1, alone, self.batch_size, self.local_epochs, self.server_samples)
-        return Alone(worker.client([job], counters, [{}]))
+        return ServerClient(worker.client([job], counters, [{}]))
 
 
 def share_out(

@@ -26,13 +26,15 @@ from fedlit.engines.failures import ClientFailed
 from fedlit.engines.machine import set_up_process
 from fedlit.errors import InputError
 from fedlit.evaluation import Evaluation
-from fedlit.federation import Federation, federate
+from fedlit.federation import Federation
 from fedlit.messages import chosen_reduction, run_weighting
+from fedlit.messages.pipeline import Pipeline
 from fedlit.models.optimizer import give_optimizer
 from fedlit.modules.keyed_draws import seed_everything
 from fedlit.modules.pristine import counters
 from fedlit.partitions import Partition, histogram
 from fedlit.randomness import seed_number
+from fedlit.rounds import federate
 from fedlit.settings.classes import build
 from fedlit.settings.saved import saved_files
 from fedlit.settings.words import explicitly_set
@@ -86,9 +88,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         federation = Federation(
             aggregator,
             build(config.sampler, "sampler"),
-            uploads,
-            reduction,
-            run_weighting(aggregator, uploads),
+            Pipeline(aggregator, uploads, reduction, run_weighting(aggregator, uploads)),
             clients,
             start,
             config.seed,

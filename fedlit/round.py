@@ -1,13 +1,11 @@
-"""What everybody, and what the server, may know of a round."""
+"""A round as every client may know it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from fedlit.client import Alone
 from fedlit.randomness import Key, generator, seed_number
 
 
@@ -31,21 +29,3 @@ class Round:
     def stream(self, *key: Key) -> int:
         """A 63-bit number for keyed words (`randomness.keyed_words`) of this round and purpose."""
         return seed_number(self.seed, self.purpose, self.number, *key)
-
-
-@dataclass
-class ServerRound(Round):
-    """What the server knows besides. Never sent to a client."""
-
-    expected: float = 0.0  # size of the cohort that the sampler means
-    down: dict[str, Any] = field(default_factory=dict)  # what was broadcast
-    arrived: list[int] = field(default_factory=list)  # clients whose messages were reduced
-    server: Alone | None = None  # a client over the server's own data, where there are any
-
-    @property
-    def share(self) -> float:
-        """Clients that arrived, as a share of all clients there are."""
-        return len(self.arrived) / self.clients
-
-    def for_clients(self) -> Round:
-        return Round(self.number, self.seed, self.cohort, self.clients, self.purpose)

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 
 from fedlit.aggregators.base import Aggregator
-from fedlit.messages.reductions import Reduction
-from fedlit.messages.uploads import Upload
-from fedlit.messages.wire import Wire, flat
+from fedlit.messages.pipeline import Pipeline, rows
+from fedlit.messages.wire import Wire
 from fedlit.model_vectors import Model, each, stack
 from fedlit.trainers.base import ChunkClient
 from fedlit.trainers.cohort import ClientState
@@ -21,10 +20,7 @@ from fedlit.trainers.cohort import ClientState
 class LocalUpdate:
     """The clients' half of a round: the algorithm, then the uploads in their order, then the reduction's half."""
 
-    aggregator: Aggregator
-    uploads: Sequence[Upload]
-    reduction: Reduction
-    weighting: dict[str, str]
+    pipeline: Pipeline
     watched: frozenset[int] = frozenset()  # clients whose received and trained models are measured
     each_epoch: bool = False  # the trained model after each local epoch, too
 
@@ -38,21 +34,16 @@ class LocalUpdate:
         if watched and self.each_epoch:
             client.watch_epochs(watched)
         before = stack([s["algorithm"] for s in states])
-        message, after = self.aggregator.local_update(client, down, before)
+        message, after = self.pipeline.aggregator.local_update(client, down, before)
         self._note_update(client, message, down)
         if watched and client.last is not None:
             self._note(client, client.last, watched, "trained")
-        wire = flat(self.aggregator.unpack(message) if self.reduction.blind else message)
-        new: list[ClientState] = [{"algorithm": each(lambda t: t[r], after)} for r in range(k)]  # noqa: B023
-        for upload in self.uploads:
-            fresh = upload.state(client, wire)
-            own = [s.get(upload.name) or each(lambda t: t[r], fresh) for r, s in enumerate(states)]  # noqa: B023
-            wire, kept = upload.encode(client, wire, stack(own))
-            for r, row in enumerate(new):
-                row[upload.name] = each(lambda t: t[r], kept)  # noqa: B023
+        wire, new = self.pipeline.send(client, message, states)
+        for state, own in zip(new, rows(after, k), strict=True):
+            state["algorithm"] = own
         for facts, finite in zip(client.facts, _finite(client, wire), strict=True):
             facts["finite"] = finite
-        return self.reduction.encode(client, wire, self.weighting), new
+        return self.pipeline.reduction.encode(client, wire, self.pipeline.weighting), new
 
     @staticmethod
     def _note(client: ChunkClient, model: Model, rows: Sequence[int], name: str) -> None:

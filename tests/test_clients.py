@@ -10,8 +10,8 @@ import pytest
 from fedlit.clients import Clients
 from fedlit.partitions import Shards
 from fedlit.randomness import generator
-from fedlit.round import ServerRound
 from fedlit.samplers import Poisson, Sampler, Uniform
+from fedlit.server_round import ServerRound
 
 
 def clients_of(sizes: np.ndarray) -> Clients:

@@ -14,7 +14,7 @@ import torch
 from fedlit.aggregators.server_step import OptimizerFactory, server_step
 from fedlit.client import Client
 from fedlit.model_vectors import Layout, Model
-from fedlit.round import ServerRound
+from fedlit.server_round import ServerRound
 
 State = dict[str, Any]  # of tensors, Models, and dicts of these
 Message = dict[str, Any]  # of tensors (K, ...) and Models

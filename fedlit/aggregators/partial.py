@@ -10,7 +10,7 @@ from fedlit.aggregators.base import Aggregator, Message, State
 from fedlit.aggregators.server_step import server_step
 from fedlit.client import Client
 from fedlit.model_vectors import Layout, Model, each, join, take
-from fedlit.round import ServerRound
+from fedlit.server_round import ServerRound
 
 
 class Partial(Aggregator):

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from fedlit.evaluation.evaluation import client_rows
-from fedlit.messages.wire import Wire, size
+from fedlit.messages.wire import Wire, flat, size
 from fedlit.tracking.logger import Row
+from fedlit.trainers.base import Returned
+from fedlit.trainers.cohort import Cohort
 
 
 class RoundRecord:
@@ -25,9 +27,18 @@ class RoundRecord:
         self.total: Tensor | None = None
         self.updates = 0
 
-    def sent(self, wire: Wire) -> None:
-        """What arrived over the wire."""
-        self.up += size(wire)
+    @classmethod
+    def of(cls, cohort: Cohort) -> RoundRecord:
+        """Of a round that begins: everything is on its way down."""
+        return cls(len(cohort), size(flat(cohort.down)) * len(cohort) + sum(size(flat(own)) for own in cohort.own))
+
+    def came(self, chunk: Returned, moved: Returned) -> None:
+        """A chunk that came back, and those of it that made a step."""
+        self.failed += len(chunk.failures)
+        self.dropped += len(chunk.clients) - len(moved.clients)
+        self.arrived += len(moved.clients)
+        self.facts += moved.facts
+        self.up += size(moved.wire) if moved.clients else 0
 
     def message(self, wire: Wire, examples: Tensor) -> None:
         """Decoded messages, for the cosine of the updates to their weighted mean."""

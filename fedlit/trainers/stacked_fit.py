@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,12 +18,9 @@ from fedlit.modules.users_step import samples_in
 from fedlit.trainers.batch_order import BatchOrder, Cut
 from fedlit.trainers.gradient import BatchStep, Gradient, as_wide, learning_rates
 from fedlit.trainers.job import Order
+from fedlit.trainers.stack_worker import StackWorker
 from fedlit.trainers.stacked_optimizer import Rows, Runs, stacked_optimizer, there
 from fedlit.trainers.stacked_pass import PassInputs, StackedPass, TracedPass
-
-if TYPE_CHECKING:
-    from fedlit.trainers.vectorized import VectorizedWorker
-
 
 _FEW_SIZES = 16  # full batches of at most so many: each size of the smaller, last ones takes most of a second to trace
 
@@ -57,7 +54,7 @@ class StackedFit:
 
     def __init__(
         self,
-        worker: VectorizedWorker,
+        worker: StackWorker,
         model: Model,
         counters: dict[str, Tensor],
         gradient: Gradient,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,9 +14,7 @@ from fedlit.errors import one_line
 from fedlit.modules.stacked_call import StackedCall
 from fedlit.modules.step_log import StepLog
 from fedlit.modules.traced_rows import traced_rows
-
-if TYPE_CHECKING:
-    from fedlit.trainers.vectorized import VectorizedWorker
+from fedlit.trainers.stack_worker import StackWorker
 
 
 @dataclass
@@ -39,7 +37,7 @@ class Passed:
 
 
 class StackedPass:
-    def __init__(self, worker: VectorizedWorker, step_log: StepLog):
+    def __init__(self, worker: StackWorker, step_log: StepLog):
         self.worker, self.step_log = worker, step_log
         self.call = StackedCall(worker.module, worker.layout, worker.habits.keyed, worker.way.mended)
 
@@ -64,7 +62,7 @@ class TracedPass(StackedPass):
         mode: of torch.compile, which then gets the list; "trace": the list runs as it is.
     """
 
-    def __init__(self, worker: VectorizedWorker, step_log: StepLog, mode: str = "trace"):
+    def __init__(self, worker: StackWorker, step_log: StepLog, mode: str = "trace"):
         super().__init__(worker, step_log)
         self.mode = mode
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -19,7 +18,6 @@ from torch.utils import _pytree as pytree
 from fedlit import interrupts
 from fedlit.client import Fitted
 from fedlit.data import Samples
-from fedlit.data.client_data import ClientData
 from fedlit.errors import InputError, one_line
 from fedlit.model_vectors import Model, each, stack
 from fedlit.modules.keyed_draws import generators, own_generators
@@ -32,72 +30,43 @@ from fedlit.trainers.fit_callback import fitted
 from fedlit.trainers.gradient import Gradient
 from fedlit.trainers.job import Job, Stage, order
 from fedlit.trainers.module_client import ModuleClient
-from fedlit.trainers.module_worker import ModuleTrainer, ModuleWorker, quiet
+from fedlit.trainers.module_worker import quiet
 from fedlit.trainers.plain_fit import PlainFit
+from fedlit.trainers.stack_worker import StackOptions, StackWorker, Way
 from fedlit.trainers.stacked_fit import StackedFit
 from fedlit.trainers.stacked_optimizer import there
-from fedlit.trainers.way import Way, chosen_way, refuse
+from fedlit.trainers.way import chosen_way, refuse
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class VectorizedTrainer(ModuleTrainer):
+class VectorizedTrainer(StackOptions):
     """Clients of a chunk are one stack; where a module cannot be stacked, row by row, with the same numbers."""
-
-    chunk: int | None = None  # clients trained together at most; None: 64, and fewer of a model above a million weights
-    stack: Literal["auto", "always", "never"] = "auto"
-    compile: str | None = None  # of a stack's step: "trace", or a mode of torch.compile (see `stacked_pass`)
 
     def worker(self, module: pl.LightningModule, data: JobData, measure: Measure) -> VectorizedWorker:
         return VectorizedWorker(self, module, data, measure)
 
 
-class VectorizedWorker(ModuleWorker):
+class VectorizedWorker(StackWorker):
     """
     Args:
         way: how clients are trained; None: found by trying (see `way`).
     """
 
-    config: VectorizedTrainer
-
     def __init__(
         self,
-        config: VectorizedTrainer,
+        config: StackOptions,
         module: pl.LightningModule,
         data: JobData,
         measure: Measure,
         way: Way | None = None,
     ):
         refuse(config, module)
-        super().__init__(config, module, data, measure)
-        self.loader = ClientData(self.data.train, self.data.transform)
-        self.traces: dict[Any, Any] = {}  # by shape of a batch (see `stacked_pass.TracedPass`)
-        self.said: set[str] | None = set() if way is None else None  # by `say_once`; None: nothing is said in a trial
-        self.way = chosen_way(self) if way is None else way
+        super().__init__(config, module, data, measure, way or Way(False), quiet=way is not None)
         if way is None:
-            self._say_how()
-
-    def _say_how(self) -> None:
-        way = self.way
-        if way.reason:
-            log.warning("trainer=vectorized trains row by row, with the same numbers: %s", way.reason)
-        if self.config.compile and not way.stacked:
-            log.warning("trainer.compile has no effect: it is for clients that are trained as a stack")
-        if self.config.compile and way.asks:
-            log.warning("trainer.compile has no effect: clients differ in what the step asks its trainer")
-
-    def say_once(self, cause: str, line: str, *values: Any) -> None:
-        if self.said is not None and cause not in self.said:
-            self.said.add(cause)
-            log.warning(line, *values)
-
-    def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
-        """Chunks of nearly equal size; of one client where each trains by itself, for workers to share."""
-        most = self.config.chunk or max(1, min(64, 64_000_000 // self.layout.size))
-        count = -(-len(jobs) // most) if self.way.stacked else len(jobs)
-        edges = [round(i * len(jobs) / count) for i in range(count + 1)] if count else []
-        return (slice(a, b) for a, b in pairwise(edges))
+            self.way = chosen_way(self)
+            self.say_how()
 
     def client(
         self, jobs: Sequence[Job], counters: dict[str, Tensor], optimizers: Sequence[dict[str, Any]]

@@ -12,8 +12,8 @@ import dis
 import logging
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,9 +30,7 @@ from fedlit.randomness import keyed_uniform
 from fedlit.round import Round
 from fedlit.trainers.gradient import Gradient
 from fedlit.trainers.job import Job
-
-if TYPE_CHECKING:
-    from fedlit.trainers.vectorized import VectorizedTrainer, VectorizedWorker
+from fedlit.trainers.stack_worker import StackOptions, StackWorker, Way
 
 log = logging.getLogger(__name__)
 
@@ -65,16 +63,7 @@ _HOOKS = (
 )
 
 
-@dataclass(frozen=True)
-class Way:
-    stacked: bool
-    mended: bool = False  # under what mends vmap's gaps
-    asks: frozenset[str] = frozenset()  # facts of the trainer that the step reads and that differ between clients
-    reads_batch_idx: bool = False
-    reason: str | None = None  # why not stacked, where that is no choice
-
-
-def refuse(config: VectorizedTrainer, module: LightningModule) -> None:
+def refuse(config: StackOptions, module: LightningModule) -> None:
     """What only a Lightning Trainer can do is refused before training."""
     name = type(module).__name__
     hooks = [h for h in _HOOKS if is_overridden(h, module)]
@@ -117,7 +106,7 @@ def _optimizers(made: Any) -> Iterator[Any]:
             yield from _optimizers(one)
 
 
-def chosen_way(worker: VectorizedWorker) -> Way:
+def chosen_way(worker: StackWorker) -> Way:
     """
     Raises:
         InputError: only a Trainer can train the module.
@@ -134,7 +123,7 @@ def chosen_way(worker: VectorizedWorker) -> Way:
     return replace(one_by_one, reason=reason) if alone is None or reason else _tried(worker, reads, *alone)
 
 
-def _plain_reason(worker: VectorizedWorker) -> str:
+def _plain_reason(worker: StackWorker) -> str:
     """Why the module is not even tried as a stack, if there is a reason."""
     habits, parameters = worker.habits, list(worker.module.parameters())
     if worker.config.keep_optimizer_state:
@@ -174,7 +163,7 @@ def _reads_batch_idx(module: LightningModule) -> bool:
     return False
 
 
-def _alone(worker: VectorizedWorker, way: Way) -> tuple[tuple[dict[str, Tensor], str] | None, str]:
+def _alone(worker: StackWorker, way: Way) -> tuple[tuple[dict[str, Tensor], str] | None, str]:
     """What a trial row by row gives, and in which precision it ran; or None, and why there is no trial.
 
     It runs in 64 bits, or as the run does where the module is made for one floating type.
@@ -190,7 +179,7 @@ def _alone(worker: VectorizedWorker, way: Way) -> tuple[tuple[dict[str, Tensor],
     return None, trouble
 
 
-def _tried(worker: VectorizedWorker, reads_batch_idx: bool, wanted: dict[str, Tensor], precision: str) -> Way:
+def _tried(worker: StackWorker, reads_batch_idx: bool, wanted: dict[str, Tensor], precision: str) -> Way:
     trouble = ""
     for mended in (True,) if worker.habits.keyed or worker.habits.pads else (False, True):
         asks: frozenset[str] = frozenset()
@@ -218,9 +207,7 @@ def _tried(worker: VectorizedWorker, reads_batch_idx: bool, wanted: dict[str, Te
 class _Trial:
     """Two clients of eight and five samples, two epochs in batches of three."""
 
-    def __init__(self, worker: VectorizedWorker, way: Way, precision: str):
-        from fedlit.trainers.vectorized import VectorizedWorker
-
+    def __init__(self, worker: StackWorker, way: Way, precision: str):
         compile = worker.config.compile and "trace"  # what a compiler makes of it is the same, and takes a minute
         config = replace(
             worker.config, precision=precision, limit_train_batches=None, gradient_clip_val=None, compile=compile
@@ -228,7 +215,7 @@ class _Trial:
         module = copied(worker.module)
         if precision == "64-true":
             module.double()
-        self.worker = VectorizedWorker(config, module, worker.data, worker.measuring, way)
+        self.worker: Any = type(worker)(config, module, worker.data, worker.measuring, way)  # type: ignore[call-arg]
         samples = np.resize(np.arange(min(len(worker.data.train), 13)), 13)
         round = Round(0, 0, [0, 1], 2, "trial")
         self.jobs = [Job(c, round, 3, 2, part) for c, part in enumerate((samples[:8], samples[8:]))]

@@ -21,14 +21,16 @@ from fedlit.clients import Clients
 from fedlit.data import DataSource, TensorSamples
 from fedlit.engines import Serial
 from fedlit.evaluation import Evaluation
-from fedlit.federation import Federation, federate
+from fedlit.federation import Federation
 from fedlit.messages import chosen_reduction, run_weighting
+from fedlit.messages.pipeline import Pipeline
 from fedlit.messages.uploads import Upload
 from fedlit.models.optimizer import give_optimizer
 from fedlit.modules.pristine import counters
 from fedlit.partitions import Shards
-from fedlit.round import ServerRound
+from fedlit.rounds import federate
 from fedlit.samplers import All, Sampler
+from fedlit.server_round import ServerRound
 from fedlit.state import FederationState
 from fedlit.stores import MemoryStore
 from fedlit.tracking import Logger
@@ -141,7 +143,7 @@ class Running:
         reduction = chosen_reduction(aggregator, uploads, None)
         weighting = run_weighting(aggregator, uploads)
         self.federation = Federation(
-            aggregator, sampler or All(), uploads, reduction, weighting, clients, self.start, 0, 0
+            aggregator, sampler or All(), Pipeline(aggregator, uploads, reduction, weighting), clients, self.start, 0, 0
         )
         server = aggregator.server_state(self.start, torch.Generator().manual_seed(0))
         self.state = FederationState(0, server, MemoryStore(), start_counters)

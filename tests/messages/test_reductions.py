@@ -13,7 +13,7 @@ from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.reductions import All, Mean
 from fedlit.messages.uploads import Upload
 from fedlit.messages.wire import Wire
-from fedlit.round import ServerRound
+from fedlit.server_round import ServerRound
 from tests.aggregators.written import FedAmp
 
 ROUND = ServerRound(1, 0, [4, 2, 7], 9)

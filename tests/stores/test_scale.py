@@ -83,7 +83,7 @@ def test_a_hundred_thousand_heads_flat_memory_killed_and_resumed(tmp_path: Path)
 STREAMING = """
     import resource, sys, torch
     from fedlit.messages.reductions import Mean
-    from fedlit.round import ServerRound
+    from fedlit.server_round import ServerRound
     from fedlit.tracking.round_record import RoundRecord
 
     P, S, clients = 11_173_962, 9_600, int(sys.argv[1])  # ResNet-18 of ten classes

@@ -14,6 +14,7 @@ from fedlit.aggregators import Aggregator, FedAvg
 from fedlit.data import Samples, Transform
 from fedlit.engines import Serial
 from fedlit.messages import chosen_reduction, run_weighting
+from fedlit.messages.pipeline import Pipeline
 from fedlit.modules.measure import Measure
 from fedlit.modules.pristine import counters
 from fedlit.round import Round
@@ -80,7 +81,7 @@ class Federated:
         """The clients' halves, one Returned a client."""
         order = range(len(self.shards)) if order is None else order
         weighting = run_weighting(self.aggregator, [])
-        work = LocalUpdate(self.aggregator, [], self.reduction, weighting, frozenset(watched), each_epoch)
+        work = LocalUpdate(Pipeline(self.aggregator, [], self.reduction, weighting), frozenset(watched), each_epoch)
         fresh = {"algorithm": self.aggregator.client_state(self.start)}
         down = {"model": self.start}
         jobs = self.jobs(order, **job)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fedlit.client import Client
 from fedlit.messages.wire import Wire
-from fedlit.round import ServerRound
+from fedlit.server_round import ServerRound
 
 Self = TypeVar("Self", bound="Reduction")
 

@@ -1,0 +1,129 @@
+"""The round loop: sample, train, update the server, evaluate, record. It names no algorithm and no device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import Tensor
+
+from fedlit import interrupts
+from fedlit.assessment import Assessment
+from fedlit.checkpoint import Checkpoints
+from fedlit.engines import Engine
+from fedlit.federation import Federation
+from fedlit.messages.pipeline import Inbox
+from fedlit.randomness import generator
+from fedlit.round import Round
+from fedlit.server_round import ServerRound
+from fedlit.state import FederationState, keep_largest
+from fedlit.stopwatch import Stopwatch
+from fedlit.tracking import Logger
+from fedlit.tracking.round_record import RoundRecord
+from fedlit.trainers.base import Returned
+from fedlit.trainers.cohort import ClientState
+from fedlit.work import LocalUpdate, Losses
+
+
+def federate(
+    federation: Federation,
+    state: FederationState,
+    engine: Engine,
+    assessment: Assessment,
+    logger: Logger,
+    checkpoints: Checkpoints,
+) -> FederationState:
+    """Run the rounds that remain. `state` is updated in place, after a round's last client has come back: if Ctrl-C
+    (`Interrupted`) ends a round early, `state` is still that of the round before."""
+    while state.round < federation.rounds:
+        interrupts.check()
+        watch = Stopwatch()
+
+        round = open_round(federation, state, engine)
+        arrivals = train_cohort(federation, state, engine, assessment, logger, round)
+        watch.lap("fit")
+
+        update_server(federation, state, round, arrivals)
+        watch.lap("aggregate")
+
+        row, pictures = assessment(federation, state, engine, round.number)
+        watch.lap("evaluate")
+
+        row |= arrivals.record.row() | watch.row()
+        state.seconds += watch.total
+        if assessment.chose(state, row):
+            checkpoints.save_best(state)
+        logger.round(round.number, row, pictures)
+        assessment.write_clients(round.number, arrivals.record.facts)
+        checkpoints.save_if_due(state)
+    return state
+
+
+def open_round(federation: Federation, state: FederationState, engine: Engine) -> ServerRound:
+    """The next round, with the clients that the sampler chose."""
+    number, clients = state.round + 1, federation.clients
+
+    def probe(candidates: Sequence[int]) -> np.ndarray:
+        round = Round(number, federation.seed, list(candidates), len(clients), "probe")
+        found = engine.run(Losses(), federation.cohort(round, state, stateless=True))
+        return np.concatenate([chunk.wire["loss"][:, 0].cpu().numpy() for chunk in found])
+
+    chosen = federation.sampler(number, generator(federation.seed, "cohort", number), len(clients), probe)
+    round = ServerRound(number, federation.seed, clients.longest_first(chosen), len(clients))
+    round.expected = federation.sampler.expected(len(clients))
+    round.down = federation.aggregator.broadcast(state.server)
+    round.server = clients.server(round, engine.here, state.counters)
+    return round
+
+
+def train_cohort(
+    federation: Federation,
+    state: FederationState,
+    engine: Engine,
+    assessment: Assessment,
+    logger: Logger,
+    round: ServerRound,
+) -> Arrivals:
+    """Let every client of the round train; reduce the messages as they arrive."""
+    logger.cohort(round.number, len(round.cohort))
+    cohort = federation.cohort(round, state)
+    arrivals = Arrivals(round, federation.pipeline.inbox(round), RoundRecord.of(cohort), state.counters)
+    work = LocalUpdate(federation.pipeline, *assessment.wanted(round.number, round.cohort))
+    for chunk in engine.run(work, cohort):
+        arrivals.take(chunk)
+        logger.client_done(round.number, len(round.arrived))
+    return arrivals
+
+
+def update_server(federation: Federation, state: FederationState, round: ServerRound, arrivals: Arrivals) -> None:
+    """The server's step; the clients' new states are kept. Where nothing arrived, the server keeps its own."""
+    reduced = arrivals.inbox.reduced()
+    if reduced:
+        state.server = federation.aggregator.server_update(state.server, reduced, round)
+    state.clients.put(round.number, arrivals.states)
+    state.counters, state.round = arrivals.counters, round.number
+    state.failed += arrivals.record.failed
+
+
+@dataclass
+class Arrivals:
+    """What has come back from a round's cohort so far."""
+
+    round: ServerRound
+    inbox: Inbox
+    record: RoundRecord
+    counters: dict[str, Tensor]  # integer buffers, the largest of all clients
+    states: list[tuple[int, ClientState]] = field(default_factory=list)
+
+    def take(self, chunk: Returned) -> None:
+        """Take in a chunk. A client that made no step is left out, as if it had never been asked."""
+        moved = chunk.rows([r for r, moved in enumerate(chunk.moved) if moved])
+        self.record.came(chunk, moved)
+        self.round.arrived += moved.clients
+        self.states += zip(moved.clients, moved.states, strict=True)
+        if moved.clients:
+            self.counters = keep_largest(self.counters, moved.counters)
+            decoded = self.inbox.add(moved.clients, moved.wire, moved.examples)
+            if decoded is not None:
+                self.record.message(decoded, moved.examples)

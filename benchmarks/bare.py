@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.contender_process import serve
 from benchmarks.memory import footprint
-from benchmarks.pipe import serve
 from benchmarks.workloads import Task, load
 
 Order = Callable[[int, int, int], Tensor]

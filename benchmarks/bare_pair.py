@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from benchmarks.bare import Bare
+from benchmarks.contender_process import serve
 from benchmarks.memory import footprint
-from benchmarks.pipe import serve
 from benchmarks.workloads import load
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks import ours
-from benchmarks.pipe import CHECKOUT, python
+from benchmarks.contender_process import CHECKOUT, python
 from benchmarks.workloads import Workload
 
 PEERS = {"Flower": "flower", "pfl": "pfl"}

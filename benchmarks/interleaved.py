@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.combinations import Entry
-from benchmarks.pipe import Contender, Gone
+from benchmarks.contender_process import Contender, Gone
 from benchmarks.workloads import Workload
 
 HEAT = 8  # contenders at a time, beside the plain loops

@@ -21,14 +21,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
+from benchmarks.contender_process import Gate
 from benchmarks.memory import footprint
-from benchmarks.pipe import Gate
 from benchmarks.workloads import CLASSES, NETWORKS, Workload
+from fedlit.evaluation.round_record import RoundRecord
+from fedlit.keyed_random.random_mode import seed_everything
 from fedlit.models import LectureCnn, Mlp
-from fedlit.modules.keyed_draws import seed_everything
 from fedlit.randomness import generator, seed_number
 from fedlit.tracking.logger import Logger, Row
-from fedlit.tracking.round_record import RoundRecord
 
 FOREVER = 10**9
 SEED = 0
@@ -145,10 +145,10 @@ def cohorts(w: Workload, rounds: int) -> np.ndarray:
 
 
 def main(arguments: list[str]) -> int:
-    import fedlit.federation
+    import fedlit.rounds
     from fedlit.run import main as run
 
-    fedlit.federation.RoundRecord = CountedRecord  # type: ignore[misc]
+    fedlit.rounds.RoundRecord = CountedRecord  # type: ignore[misc]
     return run(arguments)
 
 

@@ -22,7 +22,7 @@ from flwr.serverapp.strategy import FedAvg
 from flwr.supercore.task_identity import TaskIdentity
 
 from benchmarks.bare import Bare
-from benchmarks.pipe import serve
+from benchmarks.contender_process import serve
 from benchmarks.workloads import load
 
 

@@ -28,7 +28,7 @@ from pfl.model.pytorch import PyTorchModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.pipe import Gate
+from benchmarks.contender_process import Gate
 from benchmarks.workloads import Task, load
 
 FOREVER = 10**9

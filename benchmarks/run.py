@@ -18,8 +18,8 @@ from typing import Any
 
 from benchmarks import ours, scaling, startup_and_memory, table
 from benchmarks.combinations import entries, missing_peers
+from benchmarks.contender_process import CHECKOUT
 from benchmarks.interleaved import Result, tournament
-from benchmarks.pipe import CHECKOUT
 from benchmarks.workloads import WORKLOADS, Workload, save
 
 PARTS = [*WORKLOADS, "startup", "scaling"]

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks.bare import Bare, Order
+from benchmarks.contender_process import serve
 from benchmarks.memory import footprint
-from benchmarks.pipe import serve
 from benchmarks.workloads import Task, load
 
 Rows = slice | Tensor

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ours
-from benchmarks.pipe import CHECKOUT, Contender, python
+from benchmarks.contender_process import CHECKOUT, Contender, python
 from benchmarks.workloads import Workload, save
 
 ROUNDS = 3

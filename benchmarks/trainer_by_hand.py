@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.bare import Bare
+from benchmarks.contender_process import serve
 from benchmarks.memory import footprint
-from benchmarks.pipe import serve
 from benchmarks.workloads import Task, load
 
 

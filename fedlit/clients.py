@@ -14,7 +14,7 @@ from fedlit.partitions import Labelled, Partition, Shards
 from fedlit.randomness import generator
 from fedlit.round import Round
 from fedlit.server_round import ServerClient, ServerRound
-from fedlit.trainers import Job, Worker
+from fedlit.training import Job, Worker
 
 
 @dataclass

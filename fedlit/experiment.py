@@ -17,7 +17,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from fedlit import interrupts
 from fedlit.aggregators import Aggregator
-from fedlit.assessment import Assessment
 from fedlit.checkpoint import Checkpoints, saved_bits
 from fedlit.clients import Clients, share_out
 from fedlit.data import DataSource, adopt, chain
@@ -26,12 +25,12 @@ from fedlit.engines.failures import ClientFailed
 from fedlit.engines.machine import set_up_process
 from fedlit.errors import InputError
 from fedlit.evaluation import Evaluation
+from fedlit.evaluation.evaluator import Assessment
 from fedlit.federation import Federation
+from fedlit.keyed_random.random_mode import seed_everything
 from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
 from fedlit.models.optimizer import give_optimizer
-from fedlit.modules.keyed_draws import seed_everything
-from fedlit.modules.pristine import counters
 from fedlit.partitions import Partition, histogram
 from fedlit.randomness import seed_number
 from fedlit.rounds import federate
@@ -47,7 +46,8 @@ from fedlit.tracking.metrics_file import NAME, read
 from fedlit.tracking.progress import progress
 from fedlit.tracking.summary import summarise
 from fedlit.tracking.summary import write as write_summary
-from fedlit.trainers import JobData, Trainer
+from fedlit.training import JobData, Trainer
+from fedlit.user_module.module_snapshot import counters
 
 INTERRUPTED = 130
 log = logging.getLogger(__name__)

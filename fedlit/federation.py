@@ -11,7 +11,7 @@ from fedlit.model_vectors import Model
 from fedlit.round import Round
 from fedlit.samplers import Sampler
 from fedlit.state import FederationState
-from fedlit.trainers import Cohort
+from fedlit.training import Cohort
 
 
 @dataclass

@@ -9,9 +9,11 @@ import numpy as np
 from torch import Tensor
 
 from fedlit import interrupts
-from fedlit.assessment import Assessment
 from fedlit.checkpoint import Checkpoints
+from fedlit.client_tasks import LocalUpdate, Losses
 from fedlit.engines import Engine
+from fedlit.evaluation.evaluator import Assessment
+from fedlit.evaluation.round_record import RoundRecord
 from fedlit.federation import Federation
 from fedlit.messages.pipeline import Inbox
 from fedlit.randomness import generator
@@ -20,10 +22,8 @@ from fedlit.server_round import ServerRound
 from fedlit.state import FederationState, keep_largest
 from fedlit.stopwatch import Stopwatch
 from fedlit.tracking import Logger
-from fedlit.tracking.round_record import RoundRecord
-from fedlit.trainers.base import Returned
-from fedlit.trainers.cohort import ClientState
-from fedlit.work import LocalUpdate, Losses
+from fedlit.training.base import Returned
+from fedlit.training.cohort import ClientState
 
 
 def federate(

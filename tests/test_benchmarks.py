@@ -12,14 +12,14 @@ import torch
 from benchmarks import ours, scaling, table
 from benchmarks.bare import Bare
 from benchmarks.combinations import Entry, entries
+from benchmarks.contender_process import Contender, python
 from benchmarks.interleaved import Result, bare, compete, tournament
-from benchmarks.pipe import Contender, python
 from benchmarks.run import Report
 from benchmarks.stacked_by_hand import StackedByHand
 from benchmarks.trainer_by_hand import TrainerByHand
 from benchmarks.workloads import NETWORKS, WORKLOADS, Workload, load, save
 from fedlit.round import Round
-from fedlit.trainers.job import Job, order
+from fedlit.training.job import Job, order
 
 ROUNDS = 3
 SMALL = replace(WORKLOADS["W3a"], name="small", clients=12, samples=9, per_round=5, batch_size=4, epochs=2, lr=0.01)
@@ -83,7 +83,9 @@ def test_two_processes_of_the_plain_loop_do_the_work_of_one(tmp_path):
 
 
 def test_contenders_play_in_turn_and_one_that_ends_is_left_out(file, tmp_path):
-    script = "from benchmarks.pipe import serve; serve(lambda n: dict(seconds=1.0 * n, loss=2.0, steps={}[n]))"
+    script = (
+        "from benchmarks.contender_process import serve; serve(lambda n: dict(seconds=1.0 * n, loss=2.0, steps={}[n]))"
+    )
     steps = {n + 1: SMALL.steps(c) for n, c in enumerate(ours.cohorts(SMALL, ROUNDS))}
     good, ends = (python("-c", script.format(s)) for s in (steps, {1: steps[1]}))
     asked = [Entry("plain", "bare", good), Entry("ends", "fedlit", ends), Entry("not there", "peer", python("-c", ""))]
@@ -96,7 +98,7 @@ def test_contenders_play_in_turn_and_one_that_ends_is_left_out(file, tmp_path):
 def test_heats_compare_each_with_the_plain_loop_of_its_own_heat(file, tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.interleaved.HEAT", 1)
     steps = {n + 1: SMALL.steps(c) for n, c in enumerate(ours.cohorts(SMALL, ROUNDS))}
-    script = "from benchmarks.pipe import serve; serve(lambda n: dict(seconds={}, loss=2.0, steps={}[n]))"
+    script = "from benchmarks.contender_process import serve; serve(lambda n: dict(seconds={}, loss=2.0, steps={}[n]))"
     asked = [
         Entry(name, kind, python("-c", script.format(s, steps)))
         for name, kind, s in (("plain", "bare", 2.0), ("a", "fedlit", 1.0), ("Flower", "peer", 4.0))
@@ -109,7 +111,7 @@ def test_heats_compare_each_with_the_plain_loop_of_its_own_heat(file, tmp_path, 
 
 def test_a_long_and_slow_combination_is_not_measured_after_its_warm_up(file, tmp_path):
     steps = {n + 1: SMALL.steps(c) for n, c in enumerate(ours.cohorts(SMALL, ROUNDS))}
-    script = "from benchmarks.pipe import serve; serve(lambda n: dict(seconds={}, loss=2.0, steps={}[n]))"
+    script = "from benchmarks.contender_process import serve; serve(lambda n: dict(seconds={}, loss=2.0, steps={}[n]))"
     asked = [
         Entry(name, kind, python("-c", script.format(s, steps)))
         for name, kind, s in (("plain", "bare", 4.0), ("slow", "fedlit", 7.0), ("lightning serial", "fedlit", 9.0))
@@ -121,7 +123,8 @@ def test_a_long_and_slow_combination_is_not_measured_after_its_warm_up(file, tmp
 
 def test_another_number_of_steps_is_no_result(tmp_path):
     command = python(
-        "-c", "from benchmarks.pipe import serve; serve(lambda n: {'seconds': 1.0, 'loss': 2.0, 'steps': 1})"
+        "-c",
+        "from benchmarks.contender_process import serve; serve(lambda n: {'seconds': 1.0, 'loss': 2.0, 'steps': 1})",
     )
     with pytest.raises(AssertionError, match="1 steps, not"):
         compete(SMALL, [Entry("lazy", "bare", command)], ours.cohorts(SMALL, 1), 0, 1, tmp_path)

@@ -9,9 +9,9 @@ from types import TracebackType
 from lightning.pytorch import LightningModule
 
 from fedlit.engines.machine import cores
-from fedlit.modules.measure import Measure
-from fedlit.trainers.base import JobData, Returned, Trainer, Work, Worker
-from fedlit.trainers.cohort import Cohort
+from fedlit.evaluation.measure import Measure
+from fedlit.training.base import JobData, Returned, Trainer, Work, Worker
+from fedlit.training.cohort import Cohort
 
 
 class Engine(ABC):

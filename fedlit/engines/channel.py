@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
 from typing import Any
 
-from fedlit.engines.parcel import Parcel, memory_file, pack
+from fedlit.engines.serialization import Parcel, memory_file, pack
 
 _GIVEN, _PUT, _PUT_AGAIN = "given", "put", "put again"  # where a parcel's memory is, if it does not come along
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from fedlit.engines.worker_process import Failed, InWorker
 from fedlit.errors import InputError
-from fedlit.trainers.base import Returned
-from fedlit.trainers.cohort import Cohort
+from fedlit.training.base import Returned
+from fedlit.training.cohort import Cohort
 
 log = logging.getLogger(__name__)
 OnFailure = Literal["raise", "drop"]

@@ -16,14 +16,14 @@ import torch
 
 from fedlit import interrupts
 from fedlit.engines.channel import Channel
-from fedlit.engines.line import Line, Task, in_order
-from fedlit.engines.parcel import Parcel
+from fedlit.engines.ordered_queue import Line, Task, in_order
+from fedlit.engines.serialization import Parcel
 from fedlit.engines.worker_process import Answer, Failed, serve
 from fedlit.errors import InputError
-from fedlit.trainers.base import Returned
-from fedlit.trainers.cohort import Cohort
+from fedlit.training.base import Returned
+from fedlit.training.cohort import Cohort
 
-_PRELOADED = ["torch", "lightning.pytorch", "fedlit.trainers", "fedlit.engines.worker_process"]
+_PRELOADED = ["torch", "lightning.pytorch", "fedlit.training", "fedlit.engines.worker_process"]
 _GRACE = 2.0  # seconds that a worker gets to come to the end of a step
 _FALSE_STARTS = 3  # workers in a row that may be gone before they are ready
 

@@ -14,13 +14,13 @@ from fedlit.engines.base import Engine
 from fedlit.engines.failures import Failures, OnFailure
 from fedlit.engines.machine import cores, gpus
 from fedlit.engines.module_copy import cannot_be_sent
-from fedlit.engines.parcel import Parcel, pack
 from fedlit.engines.pool import Pool, warm_up
+from fedlit.engines.serialization import Parcel, pack
 from fedlit.engines.worker_process import Begin
 from fedlit.errors import InputError
-from fedlit.modules.measure import Measure
-from fedlit.trainers.base import JobData, Returned, Trainer, Work
-from fedlit.trainers.cohort import Cohort
+from fedlit.evaluation.measure import Measure
+from fedlit.training.base import JobData, Returned, Trainer, Work
+from fedlit.training.cohort import Cohort
 
 log = logging.getLogger(__name__)
 

@@ -11,14 +11,14 @@ from fedlit.engines.base import Engine
 from fedlit.engines.failures import Failures, OnFailure
 from fedlit.engines.machine import cores, gpus, named_gpus, uses_gpus
 from fedlit.engines.module_copy import cannot_be_sent
-from fedlit.engines.parcel import as_arrays
 from fedlit.engines.ray_actors import RayActors
 from fedlit.engines.ray_session import RaySession
+from fedlit.engines.serialization import as_arrays
 from fedlit.engines.worker_process import Begin
 from fedlit.errors import InputError
-from fedlit.modules.measure import Measure
-from fedlit.trainers.base import JobData, Returned, Trainer, Work
-from fedlit.trainers.cohort import Cohort
+from fedlit.evaluation.measure import Measure
+from fedlit.training.base import JobData, Returned, Trainer, Work
+from fedlit.training.cohort import Cohort
 
 
 class Ray(Engine):

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from fedlit.engines.machine import set_up_process
-from fedlit.engines.parcel import as_arrays, of_arrays
+from fedlit.engines.serialization import as_arrays, of_arrays
 from fedlit.engines.worker_process import Answer, Failed, Kept, trained
-from fedlit.trainers.base import Returned
+from fedlit.training.base import Returned
 
 Arrays = Sequence[np.ndarray]
 

@@ -10,9 +10,9 @@ from fedlit import interrupts
 from fedlit.engines.base import Engine
 from fedlit.engines.failures import Failures, OnFailure, one_by_one
 from fedlit.errors import InputError
-from fedlit.modules.measure import Measure
-from fedlit.trainers.base import JobData, Returned, Trainer, Work
-from fedlit.trainers.cohort import Cohort
+from fedlit.evaluation.measure import Measure
+from fedlit.training.base import JobData, Returned, Trainer, Work
+from fedlit.training.cohort import Cohort
 
 
 class Serial(Engine):

@@ -19,11 +19,11 @@ from fedlit import interrupts
 from fedlit.engines.channel import Channel
 from fedlit.engines.machine import on_gpu, set_up_process
 from fedlit.engines.module_copy import ModuleCopy
-from fedlit.engines.parcel import Parcel
+from fedlit.engines.serialization import Parcel
 from fedlit.errors import InputError
-from fedlit.modules.measure import Measure
-from fedlit.trainers.base import JobData, Returned, Trainer, Work, Worker
-from fedlit.trainers.cohort import Cohort
+from fedlit.evaluation.measure import Measure
+from fedlit.training.base import JobData, Returned, Trainer, Work, Worker
+from fedlit.training.cohort import Cohort
 
 
 @dataclass

@@ -13,8 +13,8 @@ import numpy as np
 
 from fedlit.aggregators.base import Aggregator
 from fedlit.errors import InputError
+from fedlit.evaluation.measure import Measure, Totals
 from fedlit.evaluation.spread import pooled, spread
-from fedlit.modules.measure import Measure, Totals
 from fedlit.randomness import generator
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fedlit.modules.measure import Totals
+from fedlit.evaluation.measure import Totals
 
 Higher = Mapping[str, bool]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fedlit.aggregators.base import Aggregator
 from fedlit.errors import InputError
 from fedlit.messages.reductions import All, Mean, Reduction
-from fedlit.messages.uploads import Upload
+from fedlit.messages.stages import Upload
 
 
 def chosen_reduction(aggregator: Aggregator, uploads: Sequence[Upload], reduction: Reduction | None) -> Reduction:

@@ -15,7 +15,7 @@ from torch import Tensor
 from fedlit.aggregators.base import Aggregator
 from fedlit.client import Client
 from fedlit.messages.reductions import Reduction
-from fedlit.messages.uploads import Upload
+from fedlit.messages.stages import Upload
 from fedlit.messages.wire import Wire, flat, whole
 from fedlit.model_vectors import each, stack
 from fedlit.server_round import ServerRound

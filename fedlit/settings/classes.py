@@ -22,7 +22,7 @@ _CONTRACTS = {
     "partition": "fedlit.partitions.Partition",
     "aggregator": "fedlit.aggregators.Aggregator",
     "sampler": "fedlit.samplers.Sampler",
-    "trainer": "fedlit.trainers.Trainer",
+    "trainer": "fedlit.training.Trainer",
     "engine": "fedlit.engines.Engine",
     "store": "fedlit.stores.Store",
     "logger": "fedlit.tracking.Logger",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fedlit.tracking.atomic import replacing
+from fedlit.atomic_files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

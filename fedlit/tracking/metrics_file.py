@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedlit.tracking.atomic import write_text
+from fedlit.atomic_files import write_text
 from fedlit.tracking.logger import About, Logger, Row
 
 NAME = "metrics.jsonl"

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fedlit.errors import InputError
-from fedlit.tracking import words
-from fedlit.tracking.headline import headline
+from fedlit.evaluation.headline import headline
+from fedlit.tracking import terminal_text
 from fedlit.tracking.logger import About, Logger, Loggers, Row, Summary
 
 
@@ -48,16 +48,16 @@ class PlainProgress(Logger):
 
     def start(self, about: About) -> None:
         self._about = about
-        print(words.opening(about), flush=True)
+        print(terminal_text.opening(about), flush=True)
 
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
-        self._held = words.round_line(number, self._about.rounds, row)
+        self._held = terminal_text.round_line(number, self._about.rounds, row)
         if self._clock() - self._printed >= self.every or number == self._about.rounds:
             self._print_held()
 
     def finish(self, summary: Summary) -> None:
         self._print_held()
-        print(words.closing(self._about, summary), flush=True)
+        print(terminal_text.closing(self._about, summary), flush=True)
 
     def close(self) -> None:
         self._print_held()  # an error in the next round: this is how far it came
@@ -79,7 +79,7 @@ class RichProgress(Logger):
 
     def start(self, about: About) -> None:
         self._about = about
-        name, _, facts = words.opening(about).partition("\n")
+        name, _, facts = terminal_text.opening(about).partition("\n")
         self._console.print(name, style="bold", markup=False, soft_wrap=True)
         self._console.print(facts, markup=False, soft_wrap=True)
         self._display = Progress(
@@ -116,11 +116,11 @@ class RichProgress(Logger):
             self._display.update(self._rounds, completed=number, count=f"{number}/{self._about.rounds}")
             name = headline(row)
             if name is not None:
-                self._display.update(self._rounds, metric=f"{name} {words.figure(row[name])}")
+                self._display.update(self._rounds, metric=f"{name} {terminal_text.figure(row[name])}")
 
     def finish(self, summary: Summary) -> None:
         self.close()
-        self._console.print(words.closing(self._about, summary), markup=False, soft_wrap=True)
+        self._console.print(terminal_text.closing(self._about, summary), markup=False, soft_wrap=True)
 
     def close(self) -> None:
         """Stops the display and gives the cursor back."""

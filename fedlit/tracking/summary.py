@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fedlit.tracking.atomic import write_text
-from fedlit.tracking.headline import best_row, choosing, on_test
+from fedlit.atomic_files import write_text
+from fedlit.evaluation.headline import best_row, choosing, on_test
 from fedlit.tracking.logger import Row, Summary
 from fedlit.tracking.metrics_file import plain
 

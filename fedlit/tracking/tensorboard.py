@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fedlit.errors import InputError
+from fedlit.evaluation.headline import headline
 from fedlit.tracking import hparams
 from fedlit.tracking.canvas import pixels
 from fedlit.tracking.confusion_figure import confusion_figure
-from fedlit.tracking.headline import headline
 from fedlit.tracking.logger import About, Logger, Row, Summary
 from fedlit.tracking.partition_figure import heatmap_figure
 

@@ -15,18 +15,17 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 
 from fedlit.aggregators import Aggregator
-from fedlit.assessment import Assessment
 from fedlit.checkpoint import Checkpoints
 from fedlit.clients import Clients
 from fedlit.data import DataSource, TensorSamples
 from fedlit.engines import Serial
 from fedlit.evaluation import Evaluation
+from fedlit.evaluation.evaluator import Assessment
 from fedlit.federation import Federation
 from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
-from fedlit.messages.uploads import Upload
+from fedlit.messages.stages import Upload
 from fedlit.models.optimizer import give_optimizer
-from fedlit.modules.pristine import counters
 from fedlit.partitions import Shards
 from fedlit.rounds import federate
 from fedlit.samplers import All, Sampler
@@ -34,8 +33,10 @@ from fedlit.server_round import ServerRound
 from fedlit.state import FederationState
 from fedlit.stores import MemoryStore
 from fedlit.tracking import Logger
-from fedlit.trainers import JobData, LightningTrainer
-from fedlit.trainers.module_worker import ModuleTrainer
+from fedlit.training import JobData
+from fedlit.training.lightning import LightningTrainer
+from fedlit.training.module_worker import ModuleTrainer
+from fedlit.user_module.module_snapshot import counters
 
 SIZES = (13, 4, 9, 6)  # training samples of the clients
 TEST_SIZES = (5, 5, 5, 5)

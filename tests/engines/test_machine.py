@@ -7,7 +7,7 @@ import torch
 
 from fedlit.engines import Processes, Serial, machine, processes
 from fedlit.engines.machine import gpus, on_gpu
-from fedlit.trainers import LightningTrainer
+from fedlit.training.lightning import LightningTrainer
 
 
 @pytest.mark.parametrize(

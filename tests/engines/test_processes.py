@@ -23,11 +23,12 @@ from fedlit.data import TensorSamples
 from fedlit.engines import Processes, Ray, Serial
 from fedlit.engines.failures import ClientFailed
 from fedlit.errors import InputError
-from fedlit.modules.measure import Measure
-from fedlit.trainers import Job, JobData, LightningTrainer
-from fedlit.trainers.base import Returned, Worker
-from fedlit.trainers.lightning import LightningWorker
-from tests.trainers.rounds import Federated, cut, delta, facts, numbers
+from fedlit.evaluation.measure import Measure
+from fedlit.training import Job, JobData
+from fedlit.training.base import Returned, Worker
+from fedlit.training.lightning import LightningTrainer
+from fedlit.training.lightning.trainer import LightningWorker
+from tests.training.rounds import Federated, cut, delta, facts, numbers
 
 SHARDS = cut(8, 8, 8, 4)
 

@@ -13,7 +13,7 @@ from fedlit.engines import Ray
 from fedlit.engines.failures import ClientFailed
 from fedlit.engines.ray_session import RaySession
 from fedlit.errors import InputError
-from fedlit.trainers import LightningTrainer
+from fedlit.training.lightning import LightningTrainer
 from tests.engines.test_processes import Moody, Pairs, federated, same
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'fedlit[ray]'")

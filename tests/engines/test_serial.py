@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from fedlit.data import TensorSamples
 from fedlit.engines.failures import ClientFailed
 from fedlit.errors import InputError
-from tests.trainers.rounds import Federated, cut, delta, facts, numbers
+from tests.training.rounds import Federated, cut, delta, facts, numbers
 
 
 class Fragile(pl.LightningModule):

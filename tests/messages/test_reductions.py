@@ -11,7 +11,7 @@ from fedlit.aggregators import FedAvg, FedProx
 from fedlit.errors import InputError
 from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.reductions import All, Mean
-from fedlit.messages.uploads import Upload
+from fedlit.messages.stages import Upload
 from fedlit.messages.wire import Wire
 from fedlit.server_round import ServerRound
 from tests.aggregators.written import FedAmp

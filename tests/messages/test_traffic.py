@@ -9,7 +9,7 @@ import torch
 
 from fedlit.aggregators import FedAvg
 from fedlit.client import Client
-from fedlit.messages.uploads import Upload
+from fedlit.messages.stages import Upload
 from fedlit.messages.wire import Wire
 from tests.aggregators.federations import Listed, Running
 

@@ -84,7 +84,7 @@ STREAMING = """
     import resource, sys, torch
     from fedlit.messages.reductions import Mean
     from fedlit.server_round import ServerRound
-    from fedlit.tracking.round_record import RoundRecord
+    from fedlit.evaluation.round_record import RoundRecord
 
     P, S, clients = 11_173_962, 9_600, int(sys.argv[1])  # ResNet-18 of ten classes
     torch.set_num_threads(1)

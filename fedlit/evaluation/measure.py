@@ -1,0 +1,288 @@
+"""How good a module is on sets of samples: sums and weights, so that whatever is averaged later is averaged right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch import Tensor
+
+from fedlit.data import Samples
+from fedlit.keyed_random.random_mode import own_generators
+from fedlit.user_module.training_step import call_step, loss_of, samples_in, targets_of
+
+Totals = dict[str, tuple[float, float]]  # metric -> (sum over the samples, number of samples)
+Prepare = Callable[
+    [Any, Tensor, Tensor], Any
+]  # (batch, samples (B,), whose they are (B,)) -> batch as the module gets it
+
+
+@dataclass
+class Measured:
+    totals: list[Totals]  # one for each part; empty for a part without samples
+    confusion: np.ndarray | None = None  # (classes, classes) counts over all parts, true class by row
+
+
+@dataclass
+class Measure:
+    """What is measured, by three ways, the first that fits:
+
+    1. a module with `losses(outputs, targets) -> (N,)` (fedlit's own): sample by sample, any parts in one pass;
+    2. a module with a `test_step` or `validation_step`: what that logs, under its names, part by part on a Trainer, and
+       besides what the third way finds;
+    3. any other: the loss of `training_step` in evaluation mode, batch by batch.
+
+    Accuracy is measured under 1 and 3 where `forward` gives (N, classes) and targets are integers (N,); so are the
+    torchmetrics of `metrics`, which are updated with (outputs, targets). What does not apply is left out.
+    """
+
+    batch_size: int = 512
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # name -> torchmetrics.Metric
+
+    def __call__(
+        self,
+        module: LightningModule,
+        samples: Samples,
+        parts: Sequence[np.ndarray],
+        clients: Sequence[int],
+        prepare: Prepare,
+        tester: Callable[[], Trainer],
+        confusion: int | None = None,
+    ) -> Measured:
+        """
+        Args:
+            module: with the weights to measure in it; left in the modes it had.
+            samples: the set that `parts` point into.
+            parts: index arrays (n,).
+            clients: whose each part is, -1 for nobody's.
+            prepare: what happens to a batch on its way to the module.
+            tester: gives the Trainer for the second way.
+            confusion: number of classes, for a confusion matrix.
+        """
+        with _evaluating(module), own_generators(0):
+            if self.by_sample(module):
+                return self._by_sample(module, samples, parts, clients, prepare, confusion)
+            if _has_step(module):
+                logged = self._by_trainer(module, samples, parts, clients, prepare, tester)
+                found = self._by_batch(module, samples, parts, clients, prepare, confusion)
+                return Measured([a | b for a, b in zip(found.totals, logged, strict=True)], found.confusion)
+            return self._by_batch(module, samples, parts, clients, prepare, confusion)
+
+    @staticmethod
+    def by_sample(module: LightningModule) -> bool:
+        """Whether the first way fits."""
+        return hasattr(module, "losses") and not _has_step(module)
+
+    def of_stack(
+        self,
+        module: LightningModule,
+        forward: Callable[[Tensor], Tensor],
+        samples: Samples,
+        parts: Sequence[np.ndarray],
+        clients: Sequence[int],
+        prepare: Prepare,
+    ) -> list[Totals]:
+        """K models, each on a part of its own, together; for modules that are measured sample by sample.
+
+        Args:
+            forward: inputs (K, B, ...) through the K models.
+        """
+        sizes = np.array([len(p) for p in parts])
+        longest, k = int(sizes.max()), len(parts)
+        index = np.stack([np.concatenate([p, np.zeros(longest - len(p), dtype=np.int64)]) for p in parts])
+        there = np.arange(longest) < sizes[:, None]  # the others fill the rows up and are not counted
+        whose = torch.from_numpy(np.repeat(np.asarray(clients, dtype=np.int64)[:, None], longest, 1))
+        width = max(8 * self.batch_size // k, 1)
+        tally = _Tally(k, self.metrics, None)
+        with _evaluating(module), own_generators(0):
+            for cut in (slice(i, i + width) for i in range(0, longest, width)):
+                batch = prepare(samples.batch(index[:, cut]), torch.from_numpy(index[:, cut]), whose[:, cut])
+                outputs = forward(batch[0]).flatten(0, 1)
+                rows = np.flatnonzero(there[:, cut])
+                at, part_of = torch.from_numpy(rows).to(outputs.device), rows // there[:, cut].shape[1]
+                found, targets = outputs[at], targets_of(batch).flatten(0, 1)[at]
+                tally.add_losses(part_of, module.losses(found, targets))  # type: ignore[operator]
+                tally.add_outputs(part_of, found, targets)
+        return tally.measured().totals
+
+    def _by_sample(
+        self,
+        module: LightningModule,
+        samples: Samples,
+        parts: Sequence[np.ndarray],
+        clients: Sequence[int],
+        prepare: Prepare,
+        confusion: int | None,
+    ) -> Measured:
+        sizes = np.array([len(p) for p in parts], dtype=np.int64)
+        part_of, every = np.repeat(np.arange(len(parts)), sizes), np.concatenate([*parts, np.empty(0, np.int64)])
+        cuts = [slice(i, i + self.batch_size) for i in range(0, len(every), self.batch_size)]
+        tally = _Tally(len(parts), self.metrics, confusion)
+        whose = np.asarray(clients, dtype=np.int64)[part_of]
+        for cut, batch in zip(cuts, samples.batches([every[c] for c in cuts]), strict=True):
+            batch = prepare(batch, torch.from_numpy(every[cut]), torch.from_numpy(whose[cut]))
+            inputs, targets = batch[0], targets_of(batch)
+            outputs = module(inputs)
+            tally.add_losses(part_of[cut], module.losses(outputs, targets))  # type: ignore[operator]
+            tally.add_outputs(part_of[cut], outputs, targets)
+        return tally.measured()
+
+    def _by_batch(
+        self,
+        module: LightningModule,
+        samples: Samples,
+        parts: Sequence[np.ndarray],
+        clients: Sequence[int],
+        prepare: Prepare,
+        confusion: int | None,
+    ) -> Measured:
+        tally = _Tally(len(parts), self.metrics, confusion)
+        for row, (part, client) in enumerate(zip(parts, clients, strict=True)):
+            for batch in self._batches(samples, part, client, prepare):
+                n = samples_in(batch)
+                outputs, loss = _step_and_outputs(module, batch)
+                if loss is not None:
+                    tally.add_losses(np.full(n, row), loss.detach().expand(n))
+                if outputs is not None:
+                    tally.add_outputs(np.full(n, row), outputs, targets_of(batch))
+        return tally.measured()
+
+    def _by_trainer(
+        self,
+        module: LightningModule,
+        samples: Samples,
+        parts: Sequence[np.ndarray],
+        clients: Sequence[int],
+        prepare: Prepare,
+        tester: Callable[[], Trainer],
+    ) -> list[Totals]:
+        trainer, before, found = tester(), module._trainer, []
+        shadow = module.__dict__.pop("log")  # here the Trainer is to hear what is logged
+        run = trainer.test if is_overridden("test_step", module) else trainer.validate
+        for part, client in zip(parts, clients, strict=True):
+            logged: Mapping[str, float] = {}
+            if len(part):
+                (logged,) = run(module, _Loader(lambda: self._batches(samples, part, client, prepare)), verbose=False)  # noqa: B023
+            found.append({name: (float(value) * len(part), float(len(part))) for name, value in logged.items()})
+        module._trainer = before
+        module.log = shadow  # type: ignore[method-assign]
+        return found
+
+    def _batches(self, samples: Samples, part: np.ndarray, client: int, prepare: Prepare) -> Iterator[Any]:
+        cuts = [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
+        for cut, batch in zip(cuts, samples.batches(cuts), strict=True):
+            yield prepare(batch, torch.from_numpy(cut), torch.full((len(cut),), client))
+
+
+class _Loader:
+    """An iterable that a Trainer can go through more than once."""
+
+    def __init__(self, make: Callable[[], Iterator[Any]]):
+        self.make = make
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.make()
+
+
+class _Tally:
+    """Sums by part."""
+
+    def __init__(self, parts: int, metrics: Mapping[str, Any], confusion: int | None):
+        self.sums: dict[str, np.ndarray] = {}
+        self.counts: dict[str, np.ndarray] = {}
+        self.parts = parts
+        self.metrics = [{n: m.clone() for n, m in metrics.items()} for _ in range(parts if metrics else 0)]
+        self.confusion = None if confusion is None else np.zeros((confusion, confusion), dtype=np.int64)
+        self.updated = np.zeros(parts, dtype=np.int64)
+
+    def _add(self, name: str, part_of: np.ndarray, values: Tensor) -> None:
+        numbers = values.detach().double().cpu().numpy()
+        self.sums[name] = self.sums.get(name, 0.0) + np.bincount(part_of, numbers, self.parts)
+        self.counts[name] = self.counts.get(name, 0.0) + np.bincount(part_of, minlength=self.parts)
+
+    def add_losses(self, part_of: np.ndarray, losses: Tensor) -> None:
+        self._add("loss", part_of, losses)
+
+    def add_outputs(self, part_of: np.ndarray, outputs: Tensor, targets: Tensor) -> None:
+        if outputs.dim() != 2 or targets.dim() != 1 or targets.is_floating_point() or len(outputs) != len(targets):
+            return
+        said = outputs.argmax(1)
+        self._add("accuracy", part_of, said == targets)
+        if self.confusion is not None:
+            true, guessed = targets.cpu().numpy(), said.cpu().numpy()
+            known = np.maximum(true, guessed) < len(self.confusion)  # a module may have more outputs than classes
+            np.add.at(self.confusion, (true[known], guessed[known]), 1)
+        if self.metrics:
+            for row in np.unique(part_of):
+                at = torch.from_numpy(np.flatnonzero(part_of == row)).to(outputs.device)
+                self.updated[row] += len(at)
+                for metric in self.metrics[row].values():
+                    metric.to(outputs.device).update(outputs[at], targets[at])
+
+    def measured(self) -> Measured:
+        totals: list[Totals] = [
+            {n: (float(s[row]), float(self.counts[n][row])) for n, s in self.sums.items() if self.counts[n][row]}
+            for row in range(self.parts)
+        ]
+        for row, metrics in enumerate(self.metrics):
+            n = float(self.updated[row])
+            if n:
+                totals[row] |= {name: (float(m.compute()) * n, n) for name, m in metrics.items()}
+        drawn = self.confusion is not None and "accuracy" in self.sums
+        return Measured(totals, self.confusion if drawn else None)
+
+
+def mean_loss(
+    module: LightningModule, samples: Samples, part: np.ndarray, client: int, prepare: Prepare, batch_size: int
+) -> float:
+    """Mean over samples of the training_step's loss in evaluation mode; NaN where there are none."""
+    total = 0.0
+    cuts = [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
+    with _evaluating(module), own_generators(0):
+        for cut, batch in zip(cuts, samples.batches(cuts), strict=True):
+            batch = prepare(batch, torch.from_numpy(cut), torch.full((len(cut),), client))
+            loss = loss_of(call_step(module, batch, 0))
+            total += float("nan") if loss is None else float(loss) * len(cut)
+    return total / len(part) if len(part) else float("nan")
+
+
+def _has_step(module: LightningModule) -> bool:
+    return is_overridden("test_step", module) or is_overridden("validation_step", module)
+
+
+def _step_and_outputs(module: LightningModule, batch: Any) -> tuple[Tensor | None, Tensor | None]:
+    """What `forward` gave within the training_step, or gives for the batch's first part; and the step's loss."""
+    seen: list[Any] = []
+    hook = module.register_forward_hook(lambda m, inputs, output: seen.append(output))
+    try:
+        # under manual optimisation the step would train, and it has no gradients here
+        loss = loss_of(call_step(module, batch, 0)) if module.automatic_optimization else None
+        if not seen and is_overridden("forward", module):
+            try:
+                module(batch[0] if isinstance(batch, list | tuple) else batch)
+            except Exception:  # a forward of another form: no accuracy to be had, which is no error
+                return None, loss
+    finally:
+        hook.remove()
+    return (seen[-1] if seen and torch.is_tensor(seen[-1]) else None), loss
+
+
+@contextmanager
+def _evaluating(module: LightningModule) -> Iterator[None]:
+    """Evaluation mode, no gradients, and nothing logged into a fit that is under way; all put back after it."""
+    modes = [(m, m.training) for m in module.modules()]
+    module.eval()
+    module.log = lambda *args, **options: None  # type: ignore[method-assign]
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        module.__dict__.pop("log", None)
+        for m, mode in modes:
+            m.training = mode

@@ -1,0 +1,123 @@
+"""The dropouts of torch, and its random leaky ReLU, from keyed noise: arguments and results as torch's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fedlit.keyed_random.counter_rng import Noise, Shape
+
+_SELU_FLOOR = 1.7580993408473766  # SELU's value at minus infinity, without the sign
+
+
+def dropout(noise: Noise, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    return _dropped(noise, input, input.shape, p, training, inplace)
+
+
+def _dropped(noise: Noise, input: Tensor, shape: Shape, p: float, training: bool, inplace: bool) -> Tensor:
+    """`shape` broadcasts to the input's: one draw for each of its places."""
+    _check(p)
+    if not training or p == 0:
+        return input
+    kept = input * noise.keep(shape, p, input.device)
+    return _result(input, kept / (1 - p) if p < 1 else kept, inplace)
+
+
+def _alpha(noise: Noise, input: Tensor, shape: Shape, p: float, training: bool, inplace: bool) -> Tensor:
+    """What is dropped takes SELU's floor; then mean and variance are as before (Klambauer et al. 2017)."""
+    _check(p)
+    if not training or p == 0:
+        return input
+    keep = noise.keep(shape, p, input.device)
+    if p == 1:
+        return _result(input, input * keep, inplace)
+    scale = ((1 - p) * (1 + p * _SELU_FLOOR**2)) ** -0.5
+    return _result(input, torch.where(keep, input, -_SELU_FLOOR) * scale + scale * _SELU_FLOOR * p, inplace)
+
+
+def _channels(input: Tensor, lead: int) -> tuple[int, ...]:
+    """One place a channel: the first `lead` axes count channels."""
+    return (*input.shape[:lead], *(1,) * (input.dim() - lead))
+
+
+def _dropout1d(noise: Noise, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    return _dropped(noise, input, _channels(input, input.dim() - 1), p, training, inplace)
+
+
+def _dropout2d(noise: Noise, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    return _dropped(noise, input, _channels(input, 2), p, training, inplace)  # 3 axes are (N, C, L) in torch
+
+
+def _dropout3d(noise: Noise, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    return _dropped(noise, input, _channels(input, input.dim() - 3), p, training, inplace)
+
+
+def _alpha_dropout(
+    noise: Noise, input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
+    return _alpha(noise, input, input.shape, p, training, inplace)
+
+
+def _feature_alpha_dropout(
+    noise: Noise, input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
+    return _alpha(noise, input, _channels(input, 2), p, training, inplace)
+
+
+def _rrelu(
+    noise: Noise,
+    input: Tensor,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    inplace: bool = False,
+    generator: torch.Generator | None = None,
+) -> Any:
+    if not training or generator is not None:
+        return NotImplemented
+    slope = lower + (upper - lower) * noise.uniform(input.shape, input.dtype, input.device)
+    return _result(input, torch.where(input > 0, input, input * slope), inplace)
+
+
+def _in_torch(keyed: Callable[..., Tensor], inplace: bool = False) -> Callable[..., Tensor]:
+    """The function of the same name in `torch` itself, whose third argument is `train`."""
+
+    def call(noise: Noise, input: Tensor, p: float, train: bool) -> Tensor:
+        return keyed(noise, input, p, train, inplace)
+
+    return call
+
+
+def _check(p: float) -> None:
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+
+
+def _result(input: Tensor, value: Tensor, inplace: bool) -> Tensor:
+    return input.copy_(value) if inplace else value
+
+
+DROPOUTS: dict[Any, Callable[..., Any]] = {
+    F.dropout: dropout,
+    F.dropout1d: _dropout1d,
+    F.dropout2d: _dropout2d,
+    F.dropout3d: _dropout3d,
+    F.alpha_dropout: _alpha_dropout,
+    F.feature_alpha_dropout: _feature_alpha_dropout,
+    torch.dropout: _in_torch(dropout),
+    torch.dropout_: _in_torch(dropout, inplace=True),
+    torch.feature_dropout: _in_torch(_dropout2d),
+    torch.feature_dropout_: _in_torch(_dropout2d, inplace=True),
+    torch.alpha_dropout: _in_torch(_alpha_dropout),
+    torch.alpha_dropout_: _in_torch(_alpha_dropout, inplace=True),
+    torch.feature_alpha_dropout: _in_torch(_feature_alpha_dropout),
+    torch.feature_alpha_dropout_: _in_torch(_feature_alpha_dropout, inplace=True),
+    F.rrelu: _rrelu,
+    torch.rrelu: _rrelu,
+    torch.rrelu_: partial(_rrelu, inplace=True),
+}

@@ -1,0 +1,152 @@
+"""LSTM, GRU, RNN and their cells written out step by step, in place of torch's fused functions.
+
+vmap knows no fused recurrent function, cuDNN's have no second derivative, and the dropout between their layers is drawn
+inside them. A layer's own `forward` is left as it is: it ends in `torch.lstm` and the like, and these answer that call.
+Slower than the fused functions, hence used only for one of these three reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._C import _functorch
+from torch.nn import functional as F
+
+from fedlit.keyed_random.counter_rng import Noise
+from fedlit.keyed_random.dropouts import dropout as keyed_dropout
+
+State = tuple[Tensor, ...]  # (h,), or (h, c) of an LSTM: each (B, hidden), with proj_size h is (B, proj)
+Cell = Callable[[Tensor, State, Tensor, "Tensor | None", "Tensor | None"], State]
+
+
+# --- one step: what the input gives (B, gates * hidden), the state before, and the hidden weights --------------------
+def _lstm(given: Tensor, state: State, w_hh: Tensor, b_hh: Tensor | None, w_hr: Tensor | None) -> State:
+    h, c = state
+    enter, forget, new, leave = (given + F.linear(h, w_hh, b_hh)).chunk(4, -1)
+    c = forget.sigmoid() * c + enter.sigmoid() * new.tanh()
+    h = leave.sigmoid() * c.tanh()
+    return (h if w_hr is None else F.linear(h, w_hr)), c
+
+
+def _gru(given: Tensor, state: State, w_hh: Tensor, b_hh: Tensor | None, w_hr: Tensor | None) -> State:
+    (h,) = state
+    (reset, update, new), (h_reset, h_update, h_new) = given.chunk(3, -1), F.linear(h, w_hh, b_hh).chunk(3, -1)
+    update = (update + h_update).sigmoid()
+    new = (new + (reset + h_reset).sigmoid() * h_new).tanh()
+    return (new + update * (h - new),)
+
+
+def _plain(
+    squash: Callable[[Tensor], Tensor],
+    given: Tensor,
+    state: State,
+    w_hh: Tensor,
+    b_hh: Tensor | None,
+    w_hr: Tensor | None,
+) -> State:
+    return (squash(given + F.linear(state[0], w_hh, b_hh)),)
+
+
+_tanh, _relu = partial(_plain, torch.tanh), partial(_plain, torch.relu)
+
+
+# --- layers -----------------------------------------------------------------------------------------------------------
+def _through_time(
+    cell: Cell, x: Tensor, state: State, weights: Sequence[Tensor], biases: bool, backward: bool
+) -> tuple[Tensor, State]:
+    """One layer in one direction: (T, B, features) to (T, B, hidden) and the last state."""
+    w_ih, w_hh, *rest = weights
+    b_ih, b_hh = rest[:2] if biases else (None, None)
+    w_hr = rest[-1] if len(rest) > (2 if biases else 0) else None
+    given = F.linear(x, w_ih, b_ih)
+    hidden = []
+    for t in reversed(range(len(x))) if backward else range(len(x)):
+        state = cell(given[t], state, w_hh, b_hh, w_hr)
+        hidden.append(state[0])
+    return torch.stack(hidden[::-1] if backward else hidden), state
+
+
+def _layers(
+    cell: Cell,
+    noise: Noise,
+    x: Tensor,
+    states: State,
+    weights: Sequence[Tensor],
+    biases: bool,
+    num_layers: int,
+    dropout: float,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+) -> tuple[Tensor, ...]:
+    """As `torch.lstm`: x (T, B, features), states (layers * directions, B, hidden), weights one list a direction."""
+    directions = 2 if bidirectional else 1
+    each = len(weights) // (num_layers * directions)
+    x = x.transpose(0, 1) if batch_first else x
+    last: list[State] = []
+    for layer in range(num_layers):
+        if layer and train and dropout:
+            x = keyed_dropout(noise, x, dropout)
+        outputs = []
+        for direction in range(directions):
+            at = layer * directions + direction
+            mine = weights[at * each : (at + 1) * each]
+            output, state = _through_time(cell, x, tuple(s[at] for s in states), mine, biases, direction == 1)
+            outputs.append(output)
+            last.append(state)
+        x = torch.cat(outputs, -1)
+    return (x.transpose(0, 1) if batch_first else x), *(torch.stack(parts) for parts in zip(*last, strict=True))
+
+
+def _layer_form(cell: Cell, always: bool) -> Callable[..., Any]:
+    def call(noise: Noise, x: Tensor, states: Any, weights: Any, *rest: Any) -> Any:
+        if not isinstance(rest[0], bool):  # (data, batch_sizes, states, weights, ...): a packed sequence
+            if _functorch.is_batchedtensor(x):
+                raise NotImplementedError("a packed sequence has lengths of its own, and rows of a stack share shapes")
+            return NotImplemented
+        _, num_layers, dropout, train, *_ = rest
+        if not always and not (dropout and train and num_layers > 1):
+            return NotImplemented
+        return _layers(
+            cell, noise, x, tuple(states) if isinstance(states, (tuple, list)) else (states,), weights, *rest
+        )
+
+    return call
+
+
+def _cell_form(cell: Cell) -> Callable[..., Any]:
+    def call(
+        noise: Noise,
+        x: Tensor,
+        state: Any,
+        w_ih: Tensor,
+        w_hh: Tensor,
+        b_ih: Tensor | None = None,
+        b_hh: Tensor | None = None,
+    ) -> Any:
+        before = tuple(state) if isinstance(state, (tuple, list)) else (state,)
+        after = cell(F.linear(x, w_ih, b_ih), before, w_hh, b_hh, None)
+        return after if len(after) > 1 else after[0]
+
+    return call
+
+
+_LAYERS: dict[Any, Cell] = {torch.lstm: _lstm, torch.gru: _gru, torch.rnn_tanh: _tanh, torch.rnn_relu: _relu}
+_CELLS: dict[Any, Cell] = {
+    torch.lstm_cell: _lstm,
+    torch.gru_cell: _gru,
+    torch.rnn_tanh_cell: _tanh,
+    torch.rnn_relu_cell: _relu,
+}
+
+KEYED_RECURRENT = {
+    function: _layer_form(cell, always=False) for function, cell in _LAYERS.items()
+}  # with dropout alone
+WRITTEN_OUT = {
+    **{function: _layer_form(cell, always=True) for function, cell in _LAYERS.items()},
+    **{function: _cell_form(cell) for function, cell in _CELLS.items()},
+}

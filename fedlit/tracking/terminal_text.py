@@ -1,0 +1,77 @@
+"""The sentences of a run on the terminal: its facts, a line a round, and the line at its end."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from fedlit.evaluation.headline import headline, on_test
+from fedlit.tracking.logger import About, Summary
+
+
+def opening(about: About) -> str:
+    """The run's name and main facts, one a line."""
+    facts = dict(about.facts)
+    if about.resumed_after:
+        facts["resumed"] = f"after round {about.resumed_after} of {about.rounds}"
+    facts.setdefault("folder", near(about.folder))
+    width = max(map(len, facts))
+    return "\n".join([about.name, *(f"  {name.ljust(width)}  {fact}" for name, fact in facts.items())])
+
+
+def round_line(number: int, rounds: int, row: Mapping[str, float]) -> str:
+    """Such as `round  3/20  global/test/accuracy 0.912  train/loss 0.310  2.1 s`."""
+    parts = [f"round {str(number).rjust(len(str(rounds)))}/{rounds}"]
+    parts += [f"{name} {figure(row[name])}" for name in (headline(row), "train/loss") if name and name in row]
+    if seconds := [value for name, value in row.items() if name.startswith("time/")]:
+        parts.append(duration(sum(seconds)))
+    return "  ".join(parts)
+
+
+def closing(about: About, summary: Summary) -> str:
+    """One line: rounds, last and best metric, time, clients lost, folder, and how to see more."""
+    done, last, best = summary["rounds"], summary["last"], summary["best"]
+    rounds = f"{done} rounds" if done >= about.rounds else f"stopped after round {done} of {about.rounds}"
+    shown = headline(last)
+    metrics = [] if shown is None else [f"{shown} {figure(last[shown])}"]
+    if best is not None:
+        # a round chosen on validation data is reported by what it reached on test data
+        tested = best["test"] is not None
+        name = on_test(best["metric"]) if tested else best["metric"]
+        value = figure(best["test"] if tested else best["value"])
+        what = f"best {value}" if name == shown else f"best {name} {value}"
+        metrics.append(f"{what} in round {best['round']} (chosen by {best['chosen_by']})")
+    folder = near(about.folder)
+    parts = [f"{rounds} in {duration(summary['seconds'])}"]
+    if metrics:
+        parts.append(", ".join(metrics))
+    parts += [f"clients failed {summary['failed']}, dropped {summary['dropped']}", folder]
+    if any(about.folder.glob("events.out.tfevents.*")):
+        parts.append(f"tensorboard --logdir {shlex.quote(folder)}")
+    return " | ".join(parts)
+
+
+def figure(value: float) -> str:
+    """A number to read: three digits after the point where that says something, else three that count."""
+    if value == 0 or 0.001 <= abs(value) < 1000:
+        return f"{value:.3f}"
+    return f"{value:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Such as `2.1 s`, `48 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def near(folder: Path) -> str:
+    """The folder as one would type it: from the current folder where it lies within it."""
+    folder = folder.absolute()
+    return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)

@@ -1,0 +1,5 @@
+"""trainer=vectorized: many clients as one stacked computation."""
+
+from fedlit.training.stacked.trainer import VectorizedTrainer
+
+__all__ = ["VectorizedTrainer"]

@@ -1,0 +1,71 @@
+"""What is said of an evaluation that finds nothing, and which round is the best."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedlit.aggregators import FedAvg
+from fedlit.evaluation import Evaluation
+from fedlit.evaluation.evaluator import Assessment
+from fedlit.evaluation.measure import Measured
+
+
+class Silent:
+    """A module that nothing can be measured of."""
+
+
+class Here(SimpleNamespace):
+    def measure(self, model, samples, parts, clients, confusion=None):
+        return Measured([self.totals] * len(parts))
+
+
+def assessment(folder) -> Assessment:
+    data: Any = SimpleNamespace(test=range(4), classes=2)
+    return Assessment(Evaluation(), data, folder, rounds=3, seed=0)
+
+
+def assess(assessment, totals, number=1):
+    parts = [np.arange(2)] * 3
+    clients = SimpleNamespace(test=parts, validation=parts, pooled=False)
+    federation: Any = SimpleNamespace(aggregator=FedAvg(), clients=clients, seed=0)
+    data = SimpleNamespace(train=range(4), test=range(4))
+    engine: Any = SimpleNamespace(here=Here(module=Silent(), data=data, totals=totals))
+    state: Any = SimpleNamespace(server={"model": object()})
+    return assessment(federation, state, engine, number)
+
+
+def test_a_module_of_which_nothing_can_be_measured_is_named_once(tmp_path, caplog):
+    one = assessment(tmp_path)
+    for number in (1, 2):
+        assert assess(one, {}, number) == ({}, {})
+    [said] = caplog.messages
+    assert said.startswith("Silent: nothing can be measured") and "test_step" in said
+
+
+def test_a_module_that_is_measured_is_not_warned_of(tmp_path, caplog):
+    row, _ = assess(assessment(tmp_path), {"loss": (2.0, 2.0)})
+    assert row["global/test/loss"] == row["global/validation/loss"] == 1.0
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "best"),
+    [
+        ("global/validation/accuracy", [0.5, 0.9, 0.9], 2),
+        ("clients/personal/validation_accuracy/weighted", [0.5, 0.4, 0.6], 3),
+        ("clients/personal/validation_loss/weighted", [math.nan, 1.0, 2.0], 2),
+        ("global/validation/loss", [math.nan, math.nan, math.nan], None),
+        ("global/test/accuracy", [0.5, 0.9, 0.9], None),
+    ],
+)
+def test_the_best_round_by_validation(tmp_path, name, values, best):
+    state: Any = SimpleNamespace(best=None, round=0)
+    for number, value in enumerate(values, 1):
+        state.round = number
+        assessment(tmp_path).chose(state, {name: value})
+    assert (state.best and state.best["round"]) == best

@@ -1,0 +1,160 @@
+"""The three ways of measuring agree where they can."""
+
+from __future__ import annotations
+
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import torch
+import torchmetrics
+from torch import nn
+from torch.nn import functional as F
+
+from fedlit.data import TensorSamples
+from fedlit.evaluation.measure import Measure, mean_loss
+from tests.training.rounds import cut, numbers
+
+
+class ByBatch(pl.LightningModule):
+    """Dropout and batch norm: only in evaluation mode are batches of any size measured alike."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 3))
+
+    def forward(self, x):
+        return self.net(x)
+
+    def training_step(self, batch, batch_idx):
+        loss = F.cross_entropy(self(batch[0]), batch[1])
+        self.log("train_loss", loss)
+        return loss
+
+
+class BySample(ByBatch):
+    def losses(self, outputs, targets):
+        return F.cross_entropy(outputs, targets, reduction="none")
+
+
+class ByTest(ByBatch):
+    def test_step(self, batch, batch_idx):
+        self.log("loss", F.cross_entropy(self(batch[0]), batch[1]), batch_size=len(batch[1]))
+
+
+class ByValidation(ByBatch):
+    def validation_step(self, batch, batch_idx):
+        self.log("loss", F.cross_entropy(self(batch[0]), batch[1]), batch_size=len(batch[1]))
+
+
+PARTS = [*cut(7, 20, 0), np.array([3, 3, 9])]
+
+
+def a_trainer() -> pl.Trainer:
+    return pl.Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def measured(kind: type, parts=PARTS, measure=None, confusion=None):
+    torch.manual_seed(0)
+    module = kind()
+    samples = TensorSamples(*numbers(27))
+    found = (measure or Measure(batch_size=4))(
+        module, samples, parts, [-1] * len(parts), lambda batch, index, whose: batch, a_trainer, confusion
+    )
+    return module, found
+
+
+def by_hand(parts=PARTS):
+    torch.manual_seed(0)
+    module = ByBatch().eval()
+    x, y = numbers(27)
+    with torch.no_grad():
+        outputs = module.net(x)
+    losses, right = F.cross_entropy(outputs, y, reduction="none"), outputs.argmax(1) == y
+    return losses, right, outputs, y
+
+
+@pytest.mark.parametrize("kind", [ByBatch, BySample, ByTest, ByValidation])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_all_ways_agree_on_the_loss(kind):
+    losses, right, _, _ = by_hand()
+    module, found = measured(kind)
+    for part, totals in zip(PARTS, found.totals, strict=True):
+        if not len(part):
+            assert totals == {}
+            continue
+        assert totals["loss"] == pytest.approx((float(losses[part].sum()), len(part)), rel=1e-5)
+        if kind in (ByBatch, BySample):
+            assert totals["accuracy"] == (float(right[part].sum()), len(part))
+    assert all(m.training for m in module.modules())
+    assert "log" not in vars(module)
+
+
+@pytest.mark.parametrize("kind", [ByBatch, BySample])
+def test_confusion_and_torchmetrics(kind):
+    _, _, outputs, y = by_hand()
+    metric = torchmetrics.F1Score(task="multiclass", num_classes=3, average="macro")
+    _, found = measured(kind, cut(7, 20), Measure(4, {"f1": metric}), confusion=3)
+    wanted = np.zeros((3, 3), dtype=int)
+    for true, said in zip(y.tolist(), outputs.argmax(1).tolist(), strict=True):
+        wanted[true, said] += 1
+    assert np.array_equal(found.confusion, wanted)
+    for part, totals in zip(cut(7, 20), found.totals, strict=True):
+        said, true = outputs.argmax(1)[part], y[part]
+        scores = []
+        for c in range(3):
+            hit = int(((said == c) & (true == c)).sum())
+            every = int((said == c).sum() + (true == c).sum())
+            scores += [2 * hit / every] if every else []
+        total, weight = totals["f1"]
+        assert total / weight == pytest.approx(sum(scores) / len(scores))
+        assert weight == len(part)
+    assert metric._update_count == 0  # the configured one is a pattern, not a store
+
+
+def test_targets_that_are_no_classes_have_a_loss_alone():
+    class Regression(ByBatch):
+        def training_step(self, batch, batch_idx):
+            return F.mse_loss(self(batch[0]), batch[1])
+
+    samples = TensorSamples(torch.randn(6, 6), torch.randn(6, 3))
+    found = Measure()(Regression(), samples, cut(6), [0], lambda b, i, w: b, a_trainer, 3)
+    assert set(found.totals[0]) == {"loss"} and found.confusion is None
+
+
+def test_whose_samples_they_are_reaches_the_batch():
+    seen = []
+
+    def prepare(batch, index, whose):
+        seen.extend(zip(index.tolist(), whose.tolist(), strict=True))
+        return batch
+
+    for kind in (ByBatch, BySample):
+        seen.clear()
+        Measure(4)(kind(), TensorSamples(*numbers(6)), cut(4, 2), [5, 9], prepare, a_trainer)
+        assert seen == [(0, 5), (1, 5), (2, 5), (3, 5), (4, 9), (5, 9)]
+
+
+def test_mean_loss_weights_batches_by_their_samples():
+    losses, _, _, _ = by_hand()
+    torch.manual_seed(0)
+    module = ByBatch()
+    args = (0, lambda b, i, w: b, 4)
+    found = mean_loss(module, TensorSamples(*numbers(27)), np.arange(7), *args)
+    assert found == pytest.approx(float(losses[:7].mean()), rel=1e-5)
+    assert np.isnan(mean_loss(module, TensorSamples(*numbers(27)), np.arange(0), *args))
+    assert module.training
+
+
+def test_measuring_draws_nothing_from_the_global_generators():
+    torch.manual_seed(4)
+    measured(ByBatch)
+    after = torch.rand(1)
+    torch.manual_seed(0)  # `measured` itself seeds and makes a module
+    ByBatch()
+    assert torch.equal(after, torch.rand(1))

@@ -1,0 +1,94 @@
+"""Dropout by key."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from fedlit.keyed_random.random_mode import KeyedDraws, generators, own_generators
+
+
+def dropped(layer: nn.Module, x: torch.Tensor, key: int = 7, step: int = 0) -> torch.Tensor:
+    with KeyedDraws(key, step, keyed=True, seed=False):
+        return layer(x)
+
+
+def test_masks_are_a_function_of_key_step_and_place():
+    x, layer = torch.ones(50, 8), nn.Dropout(0.5)
+    first = dropped(layer, x)
+    torch.manual_seed(99)
+    assert torch.equal(first, dropped(layer, x))
+    assert not torch.equal(first, dropped(layer, x, key=8))
+    assert not torch.equal(first, dropped(layer, x, step=1))
+    with KeyedDraws(7, 0, keyed=True, seed=False):
+        one, two = layer(x), layer(x)
+    assert torch.equal(one, first) and not torch.equal(one, two)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
+def test_the_share_and_the_scale_are_torchs(p):
+    out = dropped(nn.Dropout(p), torch.ones(200, 200))
+    assert out.unique().tolist() == pytest.approx([0.0, 1 / (1 - p)])
+    assert abs(float((out == 0).double().mean()) - p) < 5 * (p * (1 - p) / 40_000) ** 0.5
+
+
+def test_edges_and_evaluation_mode():
+    x = torch.ones(4, 4)
+    assert torch.equal(dropped(nn.Dropout(0.0), x), x)
+    assert not dropped(nn.Dropout(1.0), x).any()
+    assert torch.equal(dropped(nn.Dropout(0.5).eval(), x), x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "axes"),
+    [(nn.Dropout1d(0.5), (4, 6, 5), (2,)), (nn.Dropout2d(0.5), (4, 6, 3, 5), (2, 3))],
+)
+def test_channels_are_dropped_whole(layer, shape, axes):
+    out = dropped(layer, torch.ones(shape))
+    assert torch.equal(out.amin(axes), out.amax(axes))
+    assert {0.0, 2.0} == set(out.unique().tolist())
+
+
+def test_gradients_pass_where_values_do():
+    x = torch.ones(20, requires_grad=True)
+    with KeyedDraws(1, 0, keyed=True, seed=False):
+        out = F.dropout(x, 0.5)
+    out.sum().backward()
+    assert torch.equal(x.grad, out.detach())
+
+
+def test_other_draws_are_seeded_by_key_and_step():
+    def drawn(step: int):
+        with own_generators(0), KeyedDraws(3, step, keyed=False, seed=True):
+            return torch.rand(1).item(), np.random.random(), random.random()
+
+    assert drawn(0) == drawn(0) != drawn(1)
+
+
+def test_own_generators_puts_all_three_back_also_after_an_error():
+    torch.manual_seed(1)
+    np.random.seed(1)
+    random.seed(1)
+    wanted = torch.rand(1).item(), np.random.random(), random.random()
+    torch.manual_seed(1)
+    np.random.seed(1)
+    random.seed(1)
+    with pytest.raises(KeyError), own_generators(5):
+        torch.rand(3), np.random.random(3), random.random()
+        raise KeyError
+    assert (torch.rand(1).item(), np.random.random(), random.random()) == wanted
+
+
+def test_a_draw_on_a_gpu_is_seen(monkeypatch):
+    stand = torch.zeros(16, dtype=torch.uint8)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: [stand.clone()])
+    before = generators()
+    assert generators() == before
+    stand += 1
+    assert generators() != before

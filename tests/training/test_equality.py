@@ -1,0 +1,240 @@
+"""trainer=vectorized gives what trainer=lightning gives: algorithm by module, in 64 bits, after three rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fedlit.aggregators import Aggregator, FedAvg, FedPer, FedProx
+from fedlit.model_vectors import Model
+from fedlit.models import Mlp
+from fedlit.training.stacked import VectorizedTrainer
+from fedlit.training.stacked.stackability import Way
+from fedlit.training.stacked.trainer import VectorizedWorker
+from tests.aggregators.federations import SIZES, TEST_SIZES, Listed, Net, Running, numbers
+from tests.aggregators.written import Apfl, BodyOnly, FedAmp, Moon, PerFedAvg, QFedAvg, Scaffold
+
+COHORTS = [[0, 2, 3], [3, 1, 2], [1, 0]]
+N = sum(SIZES) + sum(TEST_SIZES)
+
+
+class Classifier(pl.LightningModule):
+    """`net` gives (B, 3)."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        loss = F.cross_entropy(self(batch[0]), batch[1])
+        self.log("loss", loss, on_epoch=True)
+        return loss
+
+
+class Awkward(nn.Module):
+    """Dropout, tied weights, a frozen layer, and one submodule under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.again, self.back = nn.Linear(6, 8), nn.Linear(8, 8, bias=False), nn.Linear(8, 8, bias=False)
+        self.back.weight = self.again.weight
+        self.frozen = nn.Linear(8, 8).requires_grad_(False)
+        self.drop, self.classifier = nn.Dropout(0.3), nn.Linear(8, 3)
+        self.head = self.classifier
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.drop(torch.tanh(self.first(x)))
+        return self.head(self.drop(torch.tanh(self.back(self.again(x)) + self.frozen(x))))
+
+
+class TwoGroups(Classifier):
+    """Two parameter groups, momentum, weight decay and a scheduler that steps with each batch."""
+
+    def configure_optimizers(self) -> Any:
+        *body, weight, bias = self.parameters()
+        groups = [{"params": body}, {"params": [weight, bias], "lr": 0.05, "momentum": 0.5}]
+        optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9, weight_decay=0.01)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9), "interval": "step"},
+        }
+
+
+class Characters(nn.Module):
+    """An LSTM over letters, which says what kind of text it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.letters, self.lstm = nn.Embedding(8, 5, padding_idx=0), nn.LSTM(5, 6, 2, batch_first=True, dropout=0.2)
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.lstm(self.letters(x))[0][:, -1])
+
+
+class SmallTransformer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.letters = nn.Embedding(8, 8)
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.1, batch_first=True)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.layer(self.letters(x)).mean(1))
+
+
+def cnn() -> nn.Module:
+    pooled = (nn.Conv2d(1, 4, 3, padding=1), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(4, 6, 3), nn.Tanh())
+    return nn.Sequential(*pooled, nn.Flatten(), nn.Linear(6, 3))
+
+
+def images() -> tuple[Tensor, Tensor]:
+    _, y = numbers()
+    return torch.randn(N, 1, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1)), y
+
+
+def text() -> tuple[Tensor, Tensor]:
+    _, y = numbers()
+    return torch.randint(0, 8, (N, 7), generator=torch.Generator().manual_seed(2)), y
+
+
+MODULES: dict[str, tuple[Callable[[], pl.LightningModule], Callable[[], tuple[Tensor, Tensor]]]] = {
+    "mlp": (Net, numbers),
+    "batch_norm": (lambda: Net(norm=True), numbers),
+    "dropout": (lambda: Net(dropout=0.5), numbers),
+    "cnn": (lambda: Classifier(cnn()), images),
+    "awkward": (lambda: Classifier(Awkward()), numbers),
+    "two_groups": (lambda: TwoGroups(Net()), numbers),
+    "lstm": (lambda: Classifier(Characters()), text),
+    "ready": (lambda: Mlp([6], 3, [8], dropout=0.2), numbers),  # measured sample by sample, as a stack too
+    "transformer": (lambda: Classifier(SmallTransformer()), text),
+}
+ALGORITHMS: dict[str, Callable[[], Aggregator]] = {
+    "fedavg": FedAvg,
+    "fedprox": lambda: FedProx(mu=0.1),
+    "fedper": FedPer,
+    "scaffold": Scaffold,
+    "moon": lambda: Moon(1.0),
+    "apfl": Apfl,
+    "body_only": BodyOnly,
+    "q_fedavg": lambda: QFedAvg(1.0),
+    "fedamp": FedAmp,
+    "per_fedavg": lambda: PerFedAvg(second_order=True),
+}
+QUICK = {(a, m) for a in ALGORITHMS for m in MODULES if m == "batch_norm" or a in ("fedavg",)}
+QUICK |= {("moon", "awkward"), ("per_fedavg", "transformer"), ("apfl", "two_groups"), ("body_only", "two_groups")}
+
+
+def pairs() -> list[Any]:
+    found = []
+    for algorithm in ALGORITHMS:
+        for module in MODULES:
+            if (algorithm, module) == ("per_fedavg", "batch_norm"):
+                continue  # half of a small batch is one sample, and batch normalisation cannot train on that
+            marks = [] if (algorithm, module) in QUICK else [pytest.mark.slow]
+            found.append(pytest.param(algorithm, module, marks=marks, id=f"{algorithm}-{module}"))
+    return found
+
+
+def run(folder: Path, algorithm: str, module: str, **trainer: Any) -> Running:
+    make, samples = MODULES[module]
+    torch.manual_seed(0)
+    options = {"net": make(), "samples": samples(), "optimizer": {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}}
+    return Running(folder, ALGORITHMS[algorithm](), Listed(*COHORTS), **options, **trainer).go(3)
+
+
+def tensors(run: Running) -> dict[str, Tensor]:
+    """Everything that a run keeps, and its losses."""
+    found: dict[str, Tensor] = {}
+
+    def gather(name: str, value: Any) -> None:
+        if isinstance(value, Model):
+            gather(f"{name}.weights", value.weights)
+            gather(f"{name}.statistics", value.statistics)
+        elif isinstance(value, dict):
+            for key, one in value.items():
+                gather(f"{name}.{key}", one)
+        else:
+            found[name] = value
+
+    gather("server", run.state.server)
+    gather("counters", run.state.counters)
+    for client in range(4):
+        gather(f"client {client}", run.state.clients.get([client])[0] or {})
+    for number, row in enumerate(run.rows, 1):
+        kept = {k: v for k, v in row.items() if not k.startswith(("time/", "comm/"))}
+        found[f"round {number}"] = torch.tensor([kept[k] for k in sorted(kept)], dtype=torch.float64)
+    return found
+
+
+@pytest.mark.parametrize(("algorithm", "module"), pairs())
+def test_a_stack_gives_what_trainers_give(algorithm: str, module: str, tmp_path: Path) -> None:
+    plain = run(tmp_path, algorithm, module)
+    stacked = run(tmp_path, algorithm, module, kind=VectorizedTrainer, stack="always")
+    assert stacked.engine.here.way.stacked, stacked.engine.here.way.reason
+    left, right = tensors(plain), tensors(stacked)
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        torch.testing.assert_close(
+            right[name], value, rtol=1e-9, atol=1e-9, equal_nan=True, msg=partial("{}: {}".format, name)
+        )
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_row_by_row_gives_the_same_bits_as_trainers(module: str, tmp_path: Path) -> None:
+    plain = run(tmp_path, "fedprox", module)
+    rows = run(tmp_path, "fedprox", module, kind=VectorizedTrainer, stack="never")
+    for name, value in tensors(plain).items():
+        assert torch.equal(tensors(rows)[name].nan_to_num(), value.nan_to_num()), name
+
+
+@pytest.mark.parametrize("chunk", [1, 2])
+def test_the_chunk_does_not_matter(chunk: int, tmp_path: Path) -> None:
+    one = run(tmp_path, "scaffold", "dropout", kind=VectorizedTrainer)
+    other = run(tmp_path, "scaffold", "dropout", kind=VectorizedTrainer, chunk=chunk)
+    torch.testing.assert_close(other.weights, one.weights, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"gradient_clip_val": 0.05},
+        {"gradient_clip_val": 0.01, "gradient_clip_algorithm": "value"},
+        {"limit_train_batches": 2},
+        {"limit_train_batches": 0.5},
+    ],
+    ids=str,
+)
+def test_options_that_mean_the_same_for_every_trainer(options: dict[str, Any], tmp_path: Path) -> None:
+    plain = run(tmp_path, "fedavg", "mlp", **options)
+    stacked = run(tmp_path, "fedavg", "mlp", kind=VectorizedTrainer, **options)
+    rows = run(tmp_path, "fedavg", "mlp", kind=VectorizedTrainer, stack="never", **options)
+    free = run(tmp_path, "fedavg", "mlp")
+    assert stacked.engine.here.way.stacked
+    torch.testing.assert_close(stacked.weights, plain.weights, rtol=0, atol=1e-12)
+    torch.testing.assert_close(rows.weights, plain.weights, rtol=0, atol=1e-12)
+    assert float((free.weights - plain.weights).abs().max()) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("stacked", "weights", "sizes"),
+    [(True, 5_000, [50, 50]), (True, 11_000_000, [5] * 20), (True, 10**9, [1] * 100), (False, 5_000, [1] * 100)],
+)
+def test_chunks_are_even_and_small_for_large_models_and_of_one_row_by_row(
+    stacked: bool, weights: int, sizes: list[int]
+) -> None:
+    worker: Any = SimpleNamespace(config=VectorizedTrainer(), way=Way(stacked), layout=SimpleNamespace(size=weights))
+    jobs: list[Any] = [None] * 100
+    assert [s.stop - s.start for s in VectorizedWorker.chunks(worker, jobs)] == sizes

@@ -1,0 +1,158 @@
+"""Modules of every kind go the way that docs/any_module.md lists, and none is silently different."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fedlit.client import Fitted
+from fedlit.data import Samples
+from fedlit.errors import InputError
+from fedlit.evaluation.measure import Measure
+from fedlit.model_vectors import each
+from fedlit.round import Round
+from fedlit.training import Job, JobData
+from fedlit.training.base import ChunkClient
+from fedlit.training.lightning import LightningTrainer
+from fedlit.training.module_worker import ModuleTrainer, ModuleWorker
+from fedlit.training.stacked import VectorizedTrainer
+from fedlit.user_module.module_snapshot import counters
+from tests.training.forty.batches import BATCHES
+from tests.training.forty.case import Case
+from tests.training.forty.draws import DRAWS
+from tests.training.forty.facts import FACTS
+from tests.training.forty.flow import FLOW
+from tests.training.forty.layers import LAYERS
+from tests.training.forty.logs import LOGS
+from tests.training.forty.only_trainer import ONLY_TRAINER
+from tests.training.forty.optimizers import OPTIMIZERS, SCHEDULERS
+from tests.training.forty.state import STATE
+
+CASES = LAYERS | OPTIMIZERS | SCHEDULERS | BATCHES | FACTS | DRAWS | STATE | FLOW | LOGS | ONLY_TRAINER
+SHARDS = (10, 7, 4)  # three batches, two, and one
+
+
+def jobs(number: int, epochs: int = 2) -> list[Job]:
+    parts = np.split(np.arange(sum(SHARDS)), np.cumsum(SHARDS)[:-1])
+    round = Round(number, 0, [0, 1, 2], len(SHARDS))
+    return [Job(c, round, 4, epochs, part) for c, part in enumerate(parts)]
+
+
+def worker(kind: type[ModuleTrainer], module: pl.LightningModule, samples: Samples, **options: Any) -> Any:
+    trainer = kind(**({"accelerator": "cpu", "precision": "64-true"} | options))
+    return trainer.worker(module, JobData(samples, samples), Measure())
+
+
+class Averaging:
+    """Plain averaging of clients that all take part, and everything that their fits gave."""
+
+    def __init__(self, worker: ModuleWorker):
+        self.worker = worker
+        self.model, self.counters = worker.layout.read(worker.module), counters(worker.module)
+        self.found: dict[str, Tensor] = {}
+
+    def round(self, number: int) -> None:
+        cohort = jobs(number)
+        cuts = [slice(i, i + 1) for i in range(3)] if isinstance(self.worker.config, LightningTrainer) else [slice(3)]
+        clients = [self.worker.client(cohort[cut], self.counters, [{}] * len(cohort[cut])) for cut in cuts]
+        fits = [client.fit(self.model) for client in clients]
+        self._note(number, clients, fits)
+        models = [f.model for f in fits]
+        self.model = each(lambda *t: torch.cat(t).mean(0), *models)
+        for name in self.counters:
+            self.counters[name] = torch.cat([c.counters[name] for c in clients]).amax(0)
+
+    def _note(self, number: int, clients: list[ChunkClient], fits: list[Fitted]) -> None:
+        wide = max(f.lr.shape[1] for f in fits)
+        for what, parts in {
+            "weights": [f.model.weights for f in fits],
+            "statistics": [f.model.statistics for f in fits],
+            "steps": [f.steps for f in fits],
+            "lr": [f.lr.expand(-1, wide) for f in fits],
+            "loss": [f.loss for f in fits],
+            **{n: [c.counters[n] for c in clients] for n in self.counters},
+        }.items():
+            self.found[f"round {number}: {what}"] = torch.cat(parts).double()
+        for facts in (f for c in clients for f in c.facts):
+            plain = {n: v for n, v in facts.items() if isinstance(v, int | float) and n != "seconds"}
+            for name, value in (plain | facts.get("logged", {})).items():
+                self.found[f"round {number}: {name} of {facts['client']}"] = torch.tensor(float(value)).double()
+
+
+def averaged(worker: ModuleWorker, rounds: int = 2) -> dict[str, Tensor]:
+    run = Averaging(worker)
+    for number in range(1, rounds + 1):
+        run.round(number)
+    return run.found
+
+
+def assert_same(found: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: float = 1e-9) -> None:
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        torch.testing.assert_close(
+            found[name], value, rtol=tolerance, atol=tolerance, equal_nan=True, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_module_goes_its_way_with_the_same_numbers(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    case: Case = CASES[name]
+    torch.manual_seed(0)
+    module = case.make()
+    again = _remade(case)
+    if case.way == "refused":
+        with pytest.raises(InputError, match=case.because or ".") as caught:
+            worker(VectorizedTrainer, again, case.samples(), stack="always", **case.options)
+        assert "trainer=lightning" in str(caught.value) and "\n" not in str(caught.value)
+        return
+    mine = worker(VectorizedTrainer, again, case.samples(), stack="always", **case.options)
+    found = averaged(mine)
+    wanted = averaged(worker(LightningTrainer, module, case.samples(), **case.options))
+    assert_same(found, wanted, 1e-9 if not case.options else 1e-4)
+    said = [r.getMessage() for r in caplog.records if "row by row" in r.getMessage()]
+    if case.way == "stacked":
+        assert mine.way.stacked and not said, said
+    else:
+        assert len(said) == 1, said
+
+        assert re.search(case.because, said[0]), said
+    assert all(math.isfinite(float(v.sum())) for n, v in wanted.items() if n.endswith("weights"))
+
+
+# what turns a number into Python's, or does something for each client
+UNTRACED = {"weight norm", "weight norm, older", "a guard that never acts"}
+# what the number of the batch, the epoch or the round goes into
+UNTRACED |= {"batch_idx", "current_epoch", "round", "log_dict", "log at times", "log in dict batches"}
+# what differs by client
+UNTRACED |= {"global_step", "num_training_batches", "is_last_batch"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.way == "stacked"])
+def test_a_trace_of_a_step_gives_the_same_numbers(name: str) -> None:
+    case: Case = CASES[name]
+    mine = worker(VectorizedTrainer, _remade(case), case.samples(), stack="always", compile="trace", **case.options)
+    found = averaged(mine)
+    assert any(mine.traces.values()) is (name not in UNTRACED)
+    wanted = averaged(worker(LightningTrainer, _remade(case), case.samples(), **case.options))
+    assert_same(found, wanted, 1e-9 if not case.options else 1e-4)
+
+
+def test_the_docs_list_every_case() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "any_module.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    listed = [(name, row[1]) for row in rows for name in re.findall("`(.+?)`", row[3])]
+    assert sorted(listed) == sorted((name, case.way) for name, case in CASES.items())
+
+
+def _remade(case: Case) -> pl.LightningModule:
+    torch.manual_seed(0)
+    return case.make()

@@ -1,0 +1,55 @@
+"""trainer.compile: the step without its Python gives the same numbers, and is left alone where it would not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from fedlit.training.stacked import VectorizedTrainer
+from tests.training.forty.facts import FACTS
+from tests.training.test_equality import MODULES, run, tensors
+from tests.training.test_forty_modules import _remade, averaged, worker
+
+QUICK = ("mlp", "batch_norm", "dropout", "awkward", "two_groups")
+
+
+@pytest.mark.parametrize("module", [m if m in QUICK else pytest.param(m, marks=pytest.mark.slow) for m in MODULES])
+def test_a_traced_step_gives_the_same_numbers(module: str, tmp_path: Path) -> None:
+    options = {"kind": VectorizedTrainer, "stack": "always"}
+    plain = run(tmp_path, "fedavg", module, **options)
+    traced = run(tmp_path, "fedavg", module, **options, compile="trace")
+    traces = traced.engine.here.traces
+    sizes = {shapes[0][0][0] for _, _, *shapes in traces}  # of batches: the full ones and the smaller, last ones
+    assert len(sizes) > 1 and all(traces.values())
+    for name, value in tensors(plain).items():
+        torch.testing.assert_close(tensors(traced)[name], value, rtol=0, atol=1e-12, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ["batch_idx", "current_epoch", "round", "global_step", "num_training_batches"])
+def test_a_step_that_uses_what_changes_is_not_traced_and_says_so(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    case = FACTS[name]
+    mine = worker(VectorizedTrainer, _remade(case), case.samples(), compile="trace")
+    found = averaged(mine)
+    assert not any(mine.traces.values())
+    assert len([r for r in caplog.records if r.getMessage().startswith("trainer.compile")]) == 1
+    wanted = averaged(worker(VectorizedTrainer, _remade(case), case.samples()))
+    assert all(torch.equal(found[key], value) for key, value in wanted.items())
+
+
+@pytest.mark.slow
+def test_what_the_compiler_refuses_runs_as_a_trace(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    plain = run(tmp_path, "scaffold", "dropout", kind=VectorizedTrainer)
+    traced = run(tmp_path, "scaffold", "dropout", kind=VectorizedTrainer, compile="default")
+    assert [r for r in caplog.records if "runs as a trace only" in r.getMessage()]
+    torch.testing.assert_close(traced.weights, plain.weights, rtol=0, atol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["mlp", "batch_norm"])
+def test_a_compiled_step_gives_the_same_numbers(module: str, tmp_path: Path) -> None:
+    plain = run(tmp_path, "scaffold", module, kind=VectorizedTrainer)
+    compiled = run(tmp_path, "scaffold", module, kind=VectorizedTrainer, compile="default")
+    assert any(compiled.engine.here.traces.values())
+    torch.testing.assert_close(compiled.weights, plain.weights, rtol=1e-9, atol=1e-9)

@@ -24,7 +24,7 @@ class Gone(RuntimeError):
     """The other end has ended, or does not answer."""
 
 
-class Line:
+class OrderedQueue:
     """One end: sends and receives dicts."""
 
     def __init__(self, end: socket.socket):
@@ -50,7 +50,7 @@ class Gate:
     """A contender's end: it says that it is ready, and waits at the gate before each round."""
 
     def __init__(self) -> None:
-        self.line = Line(socket.socket(fileno=int(os.environ[FILE_DESCRIPTOR])))
+        self.line = OrderedQueue(socket.socket(fileno=int(os.environ[FILE_DESCRIPTOR])))
 
     def wait(self, message: dict[str, Any]) -> bool:
         """Say something; True: another round is wanted, False: the end."""
@@ -81,7 +81,7 @@ class Contender:
         """
         self.name, self.log = name, log
         ours, theirs = socket.socketpair()
-        self.line = Line(ours)
+        self.line = OrderedQueue(ours)
         path = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
         env = {**os.environ, FILE_DESCRIPTOR: str(theirs.fileno()), "PYTHONPATH": path}
         with open(log, "wb") as output:

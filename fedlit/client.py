@@ -16,8 +16,8 @@ from torch import Tensor
 from fedlit.model_vectors import Model
 from fedlit.round import Round
 
-Correct = Callable[..., Tensor]  # correct(grad, weights, *using) -> gradient, elementwise on matching pieces
-Rule = Callable[..., Any]  # rule(step, weights, *using, **beside) -> gradient (K, P), or (gradient, new beside)
+AdjustGradient = Callable[..., Tensor]  # correct(grad, weights, *using) -> gradient, elementwise on matching pieces
+GradientFn = Callable[..., Any]  # rule(step, weights, *using, **beside) -> gradient (K, P), or (gradient, new beside)
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Fitted:
     steps: Tensor  # (K, 1) optimiser steps taken
     lr: Tensor  # (K, 1) sum of the steps' learning rates; (K, P) where parameter groups differ
     loss: Tensor  # (K, 1) mean training loss over the steps
-    beside: dict[str, Tensor] = field(default_factory=dict)  # what moved along with the weights
+    carry: dict[str, Tensor] = field(default_factory=dict)  # what moved along with the weights
 
 
 class Step(ABC):
@@ -72,11 +72,11 @@ class Client(ABC):
         self,
         model: Model,
         epochs: int | None = None,
-        correct: Correct | None = None,
-        using: Sequence[Tensor] = (),
-        only: Model | None = None,
-        rule: Rule | None = None,
-        beside: dict[str, Tensor] | None = None,
+        adjust_gradient: AdjustGradient | None = None,
+        extras: Sequence[Tensor] = (),
+        trainable: Model | None = None,
+        gradient_fn: GradientFn | None = None,
+        carry: dict[str, Tensor] | None = None,
     ) -> Fitted:
         """Train from `model` with the user's training_step and configure_optimizers.
 

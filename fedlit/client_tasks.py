@@ -11,13 +11,13 @@ import torch
 from fedlit.aggregators.base import Aggregator
 from fedlit.messages.pipeline import Pipeline, rows
 from fedlit.messages.wire import Wire
-from fedlit.model_vectors import Model, each, stack
+from fedlit.model_vectors import Model, stack, tree_map
 from fedlit.training.base import ChunkClient
 from fedlit.training.cohort import ClientState
 
 
 @dataclass
-class LocalUpdate:
+class TrainTask:
     """The clients' half of a round: the algorithm, then the uploads in their order, then the reduction's half."""
 
     pipeline: Pipeline
@@ -25,17 +25,17 @@ class LocalUpdate:
     each_epoch: bool = False  # the trained model after each local epoch, too
 
     def __call__(
-        self, client: ChunkClient, down: dict[str, Any], states: list[ClientState]
+        self, client: ChunkClient, broadcast: dict[str, Any], states: list[ClientState]
     ) -> tuple[Wire, list[ClientState]]:
         k = len(states)
         watched = [r for r, job in enumerate(client.jobs) if job.client in self.watched]
-        if watched and isinstance(down.get("model"), Model):
-            self._note(client, down["model"], watched, "received")
+        if watched and isinstance(broadcast.get("model"), Model):
+            self._note(client, broadcast["model"], watched, "received")
         if watched and self.each_epoch:
             client.watch_epochs(watched)
         before = stack([s["algorithm"] for s in states])
-        message, after = self.pipeline.aggregator.local_update(client, down, before)
-        self._note_update(client, message, down)
+        message, after = self.pipeline.aggregator.local_update(client, broadcast, before)
+        self._note_update(client, message, broadcast)
         if watched and client.last is not None:
             self._note(client, client.last, watched, "trained")
         wire, new = self.pipeline.send(client, message, states)
@@ -51,7 +51,7 @@ class LocalUpdate:
             client.facts[r][name] = totals
 
     @staticmethod
-    def _note_update(client: ChunkClient, message: dict[str, Any], down: dict[str, Any]) -> None:
+    def _note_update(client: ChunkClient, message: dict[str, Any], broadcast: dict[str, Any]) -> None:
         delta = message.get("delta")
         if isinstance(delta, Model):
             for facts, norm in zip(client.facts, delta.weights.norm(dim=-1).tolist(), strict=True):
@@ -59,17 +59,17 @@ class LocalUpdate:
 
 
 @dataclass
-class Personal:
+class PersonalEvaluationTask:
     """The clients' own models on their own test and validation data; nothing travels and no state changes."""
 
     aggregator: Aggregator
 
     def __call__(
-        self, client: ChunkClient, down: dict[str, Any], states: list[ClientState]
+        self, client: ChunkClient, broadcast: dict[str, Any], states: list[ClientState]
     ) -> tuple[Wire, list[ClientState]]:
         k = len(states)
-        model = self.aggregator.personal(client, down, stack([s["algorithm"] for s in states]))
-        model = each(lambda t: t.expand(k, -1), model)
+        model = self.aggregator.personal(client, broadcast, stack([s["algorithm"] for s in states]))
+        model = tree_map(lambda t: t.expand(k, -1), model)
         for stage in ("test", "validation"):
             for facts, totals in zip(client.facts, client.measure(model, stage, range(k)), strict=True):
                 facts[stage] = totals
@@ -77,13 +77,13 @@ class Personal:
 
 
 @dataclass
-class Losses:
+class LossTask:
     """The received model's loss on the clients' training data, for samplers that choose by it."""
 
     def __call__(
-        self, client: ChunkClient, down: dict[str, Any], states: list[ClientState]
+        self, client: ChunkClient, broadcast: dict[str, Any], states: list[ClientState]
     ) -> tuple[Wire, list[ClientState]]:
-        return {"loss": client.loss(down["model"])}, [{} for _ in states]
+        return {"loss": client.loss(broadcast["model"])}, [{} for _ in states]
 
 
 def _finite(client: ChunkClient, wire: Wire) -> list[bool]:

@@ -25,7 +25,7 @@ from fedlit.engines.failures import ClientFailed
 from fedlit.engines.machine import set_up_process
 from fedlit.errors import InputError
 from fedlit.evaluation import Evaluation
-from fedlit.evaluation.evaluator import Assessment
+from fedlit.evaluation.evaluator import Evaluator
 from fedlit.federation import Federation
 from fedlit.keyed_random.random_mode import seed_everything
 from fedlit.messages import chosen_reduction, run_weighting
@@ -82,9 +82,9 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         tests = data.test if evaluation.client_test == "same_partition" else data.train
         job_data = JobData(data.train, tests, chain(data.transform, shift))
         engine.start(trainer, module, job_data, evaluation.measure(), make)
-        layout = engine.here.layout
+        layout = engine.local_worker.layout
         aggregator.setup(layout, len(clients))
-        start = layout.read(engine.here.module)
+        start = layout.read(engine.local_worker.module)
         federation = Federation(
             aggregator,
             build(config.sampler, "sampler"),
@@ -103,18 +103,18 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         if state is None:
             server = aggregator.server_state(start, torch.Generator().manual_seed(seed_number(config.seed, "server")))
             state = FederationState(0, server, store, start_counters)
-        assessment = Assessment(evaluation, data, folder, config.rounds, config.seed)
-        assessment.forget_clients(state.round)
+        evaluator = Evaluator(evaluation, data, folder, config.rounds, config.seed)
+        evaluator.forget_clients(state.round)
         loggers = Loggers([MetricsFile(), build(config.logger, "logger"), Figures(), progress(config.progress)])
         about = _about(config, folder, data, clients, module, layout, state.round)
-        return _rounds(federation, state, engine, assessment, loggers, checkpoints, about)
+        return _rounds(federation, state, engine, evaluator, loggers, checkpoints, about)
 
 
 def _rounds(
     federation: Federation,
     state: FederationState,
     engine: Engine,
-    assessment: Assessment,
+    evaluator: Evaluator,
     loggers: Logger,
     checkpoints: Checkpoints,
     about: About,
@@ -124,7 +124,7 @@ def _rounds(
     try:
         loggers.start(about)
         try:
-            federate(federation, state, engine, assessment, loggers, checkpoints)
+            federate(federation, state, engine, evaluator, loggers, checkpoints)
         except interrupts.Interrupted:
             stopped = True
         except (InputError, ClientFailed):

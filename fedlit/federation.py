@@ -32,6 +32,6 @@ class Federation:
         """
         first = {"algorithm": self.aggregator.client_state(self.start)}
         kept = [None] * len(round.cohort) if stateless else state.clients.get(round.cohort)
-        own = [{} if stateless else self.aggregator.download(state.server, client) for client in round.cohort]
-        down = self.aggregator.broadcast(state.server)
-        return Cohort(self.clients.jobs(round), down, own, [one or first for one in kept], state.counters)
+        downloads = [{} if stateless else self.aggregator.download(state.server, client) for client in round.cohort]
+        broadcast = self.aggregator.broadcast(state.server)
+        return Cohort(self.clients.jobs(round), broadcast, downloads, [one or first for one in kept], state.counters)

@@ -24,20 +24,20 @@ class Model:
     statistics: Tensor  # (..., S): the floating buffers, moved by forward passes; averaged, never stepped along
 
     def __add__(self, other: Model) -> Model:
-        return each(torch.add, self, other)
+        return tree_map(torch.add, self, other)
 
     def __sub__(self, other: Model) -> Model:
-        return each(torch.sub, self, other)
+        return tree_map(torch.sub, self, other)
 
 
-def each(f: Callable[..., Tensor], value: Any, *others: Any) -> Any:
+def tree_map(f: Callable[..., Tensor], value: Any, *others: Any) -> Any:
     """A tree map: `f` on every tensor inside a Model, a dict of such, or on the tensor itself."""
     if isinstance(value, Model):
         return Model(
             f(value.weights, *(o.weights for o in others)), f(value.statistics, *(o.statistics for o in others))
         )
     if isinstance(value, Mapping):
-        return {k: each(f, v, *(o[k] for o in others)) for k, v in value.items()}
+        return {k: tree_map(f, v, *(o[k] for o in others)) for k, v in value.items()}
     return f(value, *others)
 
 
@@ -51,12 +51,12 @@ def stack(trees: Sequence[Any]) -> Any:
     return torch.stack(list(trees))
 
 
-def take(model: Model, where: Model) -> Model:
+def select(model: Model, where: Model) -> Model:
     """The numbers at `where` (a Model of bools, (P,) and (S,)): a short model."""
-    return each(lambda t, w: t[..., w], model, where)
+    return tree_map(lambda t, w: t[..., w], model, where)
 
 
-def join(where: Model, part: Model, rest: Model) -> Model:
+def merge(where: Model, part: Model, rest: Model) -> Model:
     """The whole model that has the short model `part` at `where` and the short model `rest` elsewhere."""
 
     def one(w: Tensor, part: Tensor, rest: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def join(where: Model, part: Model, rest: Model) -> Model:
         out[..., w], out[..., ~w] = part, rest
         return out
 
-    return each(one, where, part, rest)
+    return tree_map(one, where, part, rest)
 
 
 class Layout:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from fedlit import interrupts
 from fedlit.checkpoint import Checkpoints
-from fedlit.client_tasks import LocalUpdate, Losses
+from fedlit.client_tasks import LossTask, TrainTask
 from fedlit.engines import Engine
-from fedlit.evaluation.evaluator import Assessment
+from fedlit.evaluation.evaluator import Evaluator
 from fedlit.evaluation.round_record import RoundRecord
 from fedlit.federation import Federation
 from fedlit.messages.pipeline import Inbox
@@ -30,7 +30,7 @@ def federate(
     federation: Federation,
     state: FederationState,
     engine: Engine,
-    assessment: Assessment,
+    evaluator: Evaluator,
     logger: Logger,
     checkpoints: Checkpoints,
 ) -> FederationState:
@@ -41,21 +41,21 @@ def federate(
         watch = Stopwatch()
 
         round = open_round(federation, state, engine)
-        arrivals = train_cohort(federation, state, engine, assessment, logger, round)
+        arrivals = train_cohort(federation, state, engine, evaluator, logger, round)
         watch.lap("fit")
 
         update_server(federation, state, round, arrivals)
         watch.lap("aggregate")
 
-        row, pictures = assessment(federation, state, engine, round.number)
+        row, pictures = evaluator(federation, state, engine, round.number)
         watch.lap("evaluate")
 
         row |= arrivals.record.row() | watch.row()
         state.seconds += watch.total
-        if assessment.chose(state, row):
+        if evaluator.chose(state, row):
             checkpoints.save_best(state)
         logger.round(round.number, row, pictures)
-        assessment.write_clients(round.number, arrivals.record.facts)
+        evaluator.write_clients(round.number, arrivals.record.facts)
         checkpoints.save_if_due(state)
     return state
 
@@ -66,14 +66,14 @@ def open_round(federation: Federation, state: FederationState, engine: Engine) -
 
     def probe(candidates: Sequence[int]) -> np.ndarray:
         round = Round(number, federation.seed, list(candidates), len(clients), "probe")
-        found = engine.run(Losses(), federation.cohort(round, state, stateless=True))
+        found = engine.run(LossTask(), federation.cohort(round, state, stateless=True))
         return np.concatenate([chunk.wire["loss"][:, 0].cpu().numpy() for chunk in found])
 
     chosen = federation.sampler(number, generator(federation.seed, "cohort", number), len(clients), probe)
     round = ServerRound(number, federation.seed, clients.longest_first(chosen), len(clients))
     round.expected = federation.sampler.expected(len(clients))
-    round.down = federation.aggregator.broadcast(state.server)
-    round.server = clients.server(round, engine.here, state.counters)
+    round.broadcast = federation.aggregator.broadcast(state.server)
+    round.server = clients.server(round, engine.local_worker, state.counters)
     return round
 
 
@@ -81,7 +81,7 @@ def train_cohort(
     federation: Federation,
     state: FederationState,
     engine: Engine,
-    assessment: Assessment,
+    evaluator: Evaluator,
     logger: Logger,
     round: ServerRound,
 ) -> Arrivals:
@@ -89,7 +89,7 @@ def train_cohort(
     logger.cohort(round.number, len(round.cohort))
     cohort = federation.cohort(round, state)
     arrivals = Arrivals(round, federation.pipeline.inbox(round), RoundRecord.of(cohort), state.counters)
-    work = LocalUpdate(federation.pipeline, *assessment.wanted(round.number, round.cohort))
+    work = TrainTask(federation.pipeline, *evaluator.wanted(round.number, round.cohort))
     for chunk in engine.run(work, cohort):
         arrivals.take(chunk)
         logger.client_done(round.number, len(round.arrived))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from fedlit.errors import InputError
-from fedlit.model_vectors import Layout, Model, each, join, stack, take
+from fedlit.model_vectors import Layout, Model, merge, select, stack, tree_map
 
 
 class Tangled(nn.Module):
@@ -108,7 +108,7 @@ def test_the_widest_type_holds_all():
     module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double())
     layout = Layout(module)
     assert layout.dtype == layout.read(module).weights.dtype == torch.float64
-    layout.write(module, each(lambda t: t + 1, layout.read(module)))
+    layout.write(module, tree_map(lambda t: t + 1, layout.read(module)))
     assert module[0].weight.dtype == torch.float32
 
 
@@ -132,12 +132,12 @@ def test_what_cannot_be_trained_is_refused():
 def test_take_and_join_are_inverse():
     model = Model(torch.arange(6.0).view(2, 3), torch.arange(4.0).view(2, 2))
     where = Model(torch.tensor([True, False, True]), torch.tensor([False, True]))
-    other = each(torch.logical_not, where)
-    part, rest = take(model, where), take(model, other)
+    other = tree_map(torch.logical_not, where)
+    part, rest = select(model, where), select(model, other)
     assert part.weights.tolist() == [[0, 2], [3, 5]]
-    back = join(where, part, rest)
+    back = merge(where, part, rest)
     assert torch.equal(back.weights, model.weights) and torch.equal(back.statistics, model.statistics)
-    mixed = join(where, part, each(lambda t: t[0], rest))  # (P',) broadcasts over the clients
+    mixed = merge(where, part, tree_map(lambda t: t[0], rest))  # (P',) broadcasts over the clients
     assert mixed.weights.tolist() == [[0, 1, 2], [3, 1, 5]]
 
 
@@ -145,6 +145,6 @@ def test_trees():
     tree = {"a": torch.ones(2), "m": Model(torch.ones(3), torch.zeros(1))}
     two = stack([tree, tree])
     assert two["a"].shape == (2, 2) and two["m"].weights.shape == (2, 3)
-    assert each(torch.add, tree, tree)["m"].weights.tolist() == [2, 2, 2]
+    assert tree_map(torch.add, tree, tree)["m"].weights.tolist() == [2, 2, 2]
     both = tree["m"] + tree["m"] - tree["m"]
     assert both.weights.tolist() == [1, 1, 1]

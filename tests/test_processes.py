@@ -114,7 +114,7 @@ def test_a_worker_that_is_killed_in_mid_client_costs_no_bit(tmp_path: Path) -> N
 def test_clients_that_fail_are_left_out_alike(tmp_path: Path) -> None:
     for engine in ("serial", "processes"):
         rows = run(tmp_path / engine, engine, engine__on_failure="drop", **own(fails=True))
-        assert 0 < rows[1]["cohort/failed"] < rows[1]["cohort/asked"]
+        assert 0 < rows[1]["cohort/lost"] < rows[1]["cohort/asked"]
     assert same(tmp_path / "processes", tmp_path / "serial")
 
 

@@ -59,7 +59,7 @@ def test_an_actor_that_is_killed_in_mid_client_costs_no_bit(tmp_path: Path) -> N
 def test_clients_that_fail_are_left_out_alike(tmp_path: Path) -> None:
     for engine in ("serial", "ray"):
         rows = run(tmp_path / engine, engine, engine__on_failure="drop", threads=1, **own(fails=True))
-        assert 0 < rows[1]["cohort/failed"] < rows[1]["cohort/asked"]
+        assert 0 < rows[1]["cohort/lost"] < rows[1]["cohort/asked"]
     assert same(tmp_path / "ray", tmp_path / "serial")
 
 

@@ -62,7 +62,7 @@ class Aggregator(ABC):
         return {}
 
     @abstractmethod
-    def local_update(self, client: Client, down: State, state: State) -> tuple[Message, State]:
+    def local_update(self, client: Client, received: State, state: State) -> tuple[Message, State]:
         """The paper's client side, in the paper's order: (message, new state)."""
 
     def unpack(self, message: Message) -> Message:
@@ -79,9 +79,9 @@ class Aggregator(ABC):
         )
         return {**server, "model": model} | ({"optimizer": optimizer} if optimizer else {})
 
-    def personal(self, client: Client, down: State, state: State) -> Model:
+    def personal(self, client: Client, received: State, state: State) -> Model:
         """The models the clients would use on their own data; may train (`client.fit`) or choose (`client.loss`)."""
-        return down["model"]
+        return received["model"]
 
     def global_model(self, server: State) -> Model | None:
         """The one model to evaluate and export; None where there is none."""

@@ -15,6 +15,6 @@ from fedlit.client import Client
 class Centralized(Aggregator):
     pooled: ClassVar[bool] = True
 
-    def local_update(self, client: Client, down: State, state: State) -> tuple[Message, State]:
-        x = down["model"]
+    def local_update(self, client: Client, received: State, state: State) -> tuple[Message, State]:
+        x = received["model"]
         return {"delta": client.fit(x).model - x}, state

@@ -21,6 +21,6 @@ class FedAvg(Aggregator):
         self.weighting = {"delta": weighting}
         self.server_optimizer = server_optimizer
 
-    def local_update(self, client: Client, down: State, state: State) -> tuple[Message, State]:
-        x = down["model"]
+    def local_update(self, client: Client, received: State, state: State) -> tuple[Message, State]:
+        x = received["model"]
         return {"delta": client.fit(x).model - x}, state

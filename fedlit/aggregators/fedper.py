@@ -54,5 +54,5 @@ class FedPer(Partial):
             raise InputError(f"aggregator.head={head}: it holds no trained parameter; name a layer that is trained")
         return here
 
-    def local_update(self, client: Client, down: State, state: State) -> tuple[Message, State]:
-        return self.message(client.fit(self.personal(client, down, state)).model, down)
+    def local_update(self, client: Client, received: State, state: State) -> tuple[Message, State]:
+        return self.message(client.fit(self.personal(client, received, state)).model, received)

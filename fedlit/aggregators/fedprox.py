@@ -29,9 +29,9 @@ class FedProx(Aggregator):
         self.weighting = {"delta": weighting}
         self.server_optimizer = server_optimizer
 
-    def local_update(self, client: Client, down: State, state: State) -> tuple[Message, State]:
+    def local_update(self, client: Client, received: State, state: State) -> tuple[Message, State]:
         def proximal(grad: Tensor, w: Tensor, x: Tensor) -> Tensor:
             return grad + self.mu * (w - x)
 
-        x = down["model"]
-        return {"delta": client.fit(x, correct=proximal, using=(x.weights,)).model - x}, state
+        x = received["model"]
+        return {"delta": client.fit(x, adjust_gradient=proximal, extras=(x.weights,)).model - x}, state

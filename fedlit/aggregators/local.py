@@ -17,10 +17,10 @@ class Local(Aggregator):
     def broadcast(self, server: State) -> State:
         return {}
 
-    def local_update(self, client: Client, down: State, state: State) -> tuple[Message, State]:
+    def local_update(self, client: Client, received: State, state: State) -> tuple[Message, State]:
         return {}, {"model": client.fit(state["model"]).model}
 
-    def personal(self, client: Client, down: State, state: State) -> Model:
+    def personal(self, client: Client, received: State, state: State) -> Model:
         return state["model"]
 
     def global_model(self, server: State) -> None:

@@ -9,7 +9,7 @@ import torch
 from fedlit.aggregators.base import Aggregator, Message, State
 from fedlit.aggregators.server_step import server_step
 from fedlit.client import Client
-from fedlit.model_vectors import Layout, Model, each, join, take
+from fedlit.model_vectors import Layout, Model, merge, select, tree_map
 from fedlit.server_round import ServerRound
 
 
@@ -22,23 +22,23 @@ class Partial(Aggregator):
 
     def setup(self, layout: Layout, clients: int) -> None:
         self.here = self.private(layout)
-        self.there = each(torch.logical_not, self.here)
+        self.there = tree_map(torch.logical_not, self.here)
 
     def server_state(self, model: Model, rng: torch.Generator) -> State:
-        return {"shared": take(model, self.there)}
+        return {"shared": select(model, self.there)}
 
     def client_state(self, model: Model) -> State:
-        return {"private": take(model, self.here)}
+        return {"private": select(model, self.here)}
 
     def broadcast(self, server: State) -> State:
         return {"shared": server["shared"]}
 
-    def personal(self, client: Client, down: State, state: State) -> Model:
-        return join(self.here, state["private"], down["shared"])
+    def personal(self, client: Client, received: State, state: State) -> Model:
+        return merge(self.here, state["private"], received["shared"])
 
-    def message(self, trained: Model, down: State) -> tuple[Message, State]:
+    def message(self, trained: Model, received: State) -> tuple[Message, State]:
         """What `local_update` returns after training the whole model."""
-        return {"delta": take(trained, self.there) - down["shared"]}, {"private": take(trained, self.here)}
+        return {"delta": select(trained, self.there) - received["shared"]}, {"private": select(trained, self.here)}
 
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
         shared, optimizer = server_step(

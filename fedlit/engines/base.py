@@ -20,7 +20,7 @@ class Engine(ABC):
     Knows nothing of algorithms. A run stands in `with engine:`, so that its workers are let go of however it ends.
     """
 
-    here: Worker
+    local_worker: Worker
     """The worker of this process: for the pooled test set, and the server's own data."""
 
     @abstractmethod

@@ -26,7 +26,7 @@ class Task:
     size: int = 0  # bytes that came back
 
 
-class Line:
+class OrderedQueue:
     """Whoever is done waits for those before it: results leave in the order in which chunks came."""
 
     def __init__(self, chunks: Iterable[Cohort]):
@@ -34,13 +34,13 @@ class Line:
         self.todo = deque(self.waiting)  # those that no worker has, longest shard first as they came
         self._held = 0
 
-    def next(self) -> Task | None:
+    def next_task(self) -> Task | None:
         """A task for an idle worker; None where there is none, or the memory for its result is wanted first."""
         if not self.todo or (self._held > _HELD and self.todo[0] is not self.waiting[0]):
             return None
         return self.todo.popleft()
 
-    def leave(self) -> Task | None:
+    def pop_ready(self) -> Task | None:
         """The first in line, if it is done."""
         if self.waiting[0].found is None:
             return None
@@ -62,7 +62,7 @@ class Line:
         if task in self.waiting:
             self.todo.appendleft(task)
 
-    def died(self, task: Task | None, how: str) -> None:
+    def worker_lost(self, task: Task | None, how: str) -> None:
         """A worker was gone. Its chunk runs once more as it is, for the same bits; then client by client, each once."""
         if task is None or task not in self.waiting:
             log.warning("a worker process was gone (%s); another takes its place", how)
@@ -87,7 +87,7 @@ class Line:
 
 
 def in_order(
-    line: Line, hand_out: Callable[[], None], listen: Callable[[float], None]
+    line: OrderedQueue, hand_out: Callable[[], None], listen: Callable[[float], None]
 ) -> Iterator[tuple[Cohort, Returned | Failed]]:
     """The chunks of a line with what came of each, in their order.
 
@@ -98,7 +98,7 @@ def in_order(
     while line.waiting:
         interrupts.check()
         hand_out()
-        done = line.leave()
+        done = line.pop_ready()
         listen(0 if done else _GLANCE)
         if done is not None:
             hand_out()  # or a worker would wait while this result is made use of

@@ -16,7 +16,7 @@ import torch
 
 from fedlit import interrupts
 from fedlit.engines.channel import Channel
-from fedlit.engines.ordered_queue import Line, Task, in_order
+from fedlit.engines.ordered_queue import OrderedQueue, Task, in_order
 from fedlit.engines.serialization import Parcel
 from fedlit.engines.worker_process import Answer, Failed, serve
 from fedlit.errors import InputError
@@ -29,7 +29,7 @@ _FALSE_STARTS = 3  # workers in a row that may be gone before they are ready
 
 
 @dataclass(eq=False)
-class Member:
+class WorkerHandle:
     """The main process's end of a worker."""
 
     process: Any
@@ -67,13 +67,13 @@ class Pool:
             gpus,
             device,
         )
-        self.members: list[Member] = []
+        self.members: list[WorkerHandle] = []
         self._false_starts = 0
         atexit.register(self.stop)
 
     def run(self, common: Parcel, chunks: Sequence[Cohort]) -> Iterator[tuple[Cohort, Returned | Failed]]:
         """The chunks with what came of each, in their order; `common` is what all of them are handed."""
-        line = Line(chunks)
+        line = OrderedQueue(chunks)
         while len(self.members) < min(self.most, len(chunks)):
             self.members.append(self._started(len(self.members)))
         return in_order(line, lambda: self._hand_out(line, common), lambda seconds: self._listen(line, seconds))
@@ -91,7 +91,7 @@ class Pool:
         self.data.close()
         self.begin.close()
 
-    def _started(self, number: int) -> Member:
+    def _started(self, number: int) -> WorkerHandle:
         context = _context()
         there, here = context.Pipe()
         gpu = self.gpus[number % len(self.gpus)] if self.gpus else None
@@ -100,26 +100,26 @@ class Pool:
         with _interrupts_later():
             process.start()
         here.close()
-        member = Member(process, Channel(there))
+        member = WorkerHandle(process, Channel(there))
         with suppress(OSError):  # it is gone already, as its sentinel will tell
             member.there.give("data", self.data)
             member.there.give("begin", self.begin)
         return member
 
-    def _hand_out(self, line: Line, common: Parcel) -> None:
+    def _hand_out(self, line: OrderedQueue, common: Parcel) -> None:
         for member in self.members:
             if not member.ready or member.task is not None:
                 continue
-            task = member.task = line.next()
+            task = member.task = line.next_task()
             if task is None:
                 return
             with suppress(OSError):
                 if member.common is not common:
                     member.there.give("common", common)
                     member.common = common
-                member.there.put("chunk", (task.chunk.jobs, task.chunk.own, task.chunk.states))
+                member.there.put("chunk", (task.chunk.jobs, task.chunk.downloads, task.chunk.states))
 
-    def _listen(self, line: Line, timeout: float) -> None:
+    def _listen(self, line: OrderedQueue, timeout: float) -> None:
         """Take in what workers have to tell."""
         sources = [source for member in self.members for source in (member.there.connection, member.process.sentinel)]
         ready = connection.wait(sources, timeout)
@@ -135,7 +135,7 @@ class Pool:
                 continue
             self._take(member, parcel.copied(self.device), parcel.size, line)
 
-    def _take(self, member: Member, answer: Answer, size: int, line: Line) -> None:
+    def _take(self, member: WorkerHandle, answer: Answer, size: int, line: OrderedQueue) -> None:
         answer.log()
         if member.task is not None:
             task, member.task = member.task, None
@@ -146,7 +146,7 @@ class Pool:
         else:
             member.ready, self._false_starts = True, 0
 
-    def _replace(self, number: int, line: Line) -> None:
+    def _replace(self, number: int, line: OrderedQueue) -> None:
         interrupts.check()  # a signal that was sent to main process and workers alike
         member = self.members[number]
         member.process.kill()
@@ -157,10 +157,10 @@ class Pool:
         if self._false_starts == _FALSE_STARTS:
             raise RuntimeError(f"{_FALSE_STARTS} worker processes in a row were gone before they were ready: {how}")
         self.members[number] = self._started(number)
-        line.died(task, how)
+        line.worker_lost(task, how)
 
     @staticmethod
-    def _bury(member: Member) -> None:
+    def _bury(member: WorkerHandle) -> None:
         member.process.kill()
         member.process.join()
         member.there.close()
@@ -181,7 +181,7 @@ def _context() -> Any:
     return multiprocessing.get_context("forkserver")
 
 
-def _tell_to_stop(member: Member) -> None:
+def _tell_to_stop(member: WorkerHandle) -> None:
     if not member.ready:
         member.process.kill()
     elif member.task is not None:

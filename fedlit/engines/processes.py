@@ -65,15 +65,15 @@ class Processes(Engine):
         shared = _packed(data, "the data")
         begin = _packed(Begin.of(trainer, module, again, measure), "the trainer or a metric")
         _hold_once(data, shared)
-        self.here = trainer.worker(module, data, measure)
-        self.pool = Pool(most, shared, begin, threads, gpus(trainer), self.here.layout.device)
+        self.local_worker = trainer.worker(module, data, measure)
+        self.pool = Pool(most, shared, begin, threads, gpus(trainer), self.local_worker.layout.device)
 
     def run(self, work: Work, cohort: Cohort) -> Iterator[Returned]:
         assert self.pool is not None, "the engine has not been started"
-        chunks = [cohort[cut] for cut in self.here.chunks(cohort.jobs)]
-        with _packed((work, cohort.down, cohort.counters), "the algorithm") as common:
+        chunks = [cohort[cut] for cut in self.local_worker.chunks(cohort.jobs)]
+        with _packed((work, cohort.broadcast, cohort.counters), "the algorithm") as common:
             for chunk, found in self.pool.run(common, chunks):
-                yield self.failures.came(chunk, found, self.here.nobody())
+                yield self.failures.came(chunk, found, self.local_worker.nobody())
 
     def stop(self) -> None:
         if self.pool is not None:
@@ -93,5 +93,5 @@ def _hold_once(data: JobData, shared: Parcel) -> None:
     copies = shared.shared()
     for mine, same in ((data.train, copies.train), (data.test, copies.test)):
         if isinstance(mine, TensorSamples):
-            for own, other in zip(mine.tensors, same.tensors, strict=True):
-                own.data = other
+            for downloads, other in zip(mine.tensors, same.tensors, strict=True):
+                downloads.data = other

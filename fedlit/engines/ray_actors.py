@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from fedlit.engines.ordered_queue import Line, Task, in_order
+from fedlit.engines.ordered_queue import OrderedQueue, Task, in_order
 from fedlit.engines.ray_worker import RayWorker
 from fedlit.engines.serialization import as_arrays, of_arrays
 from fedlit.engines.worker_process import Answer, Failed
@@ -59,7 +59,7 @@ class RayActors:
 
     def run(self, common: Any, chunks: Sequence[Cohort]) -> Iterator[tuple[Cohort, Returned | Failed]]:
         """The chunks with what came of each, in their order; `common` is what all of them are handed."""
-        line, number = Line(chunks), next(self._numbers)
+        line, number = OrderedQueue(chunks), next(self._numbers)
         while len(self.all) < min(self.most, len(chunks)):
             self.all.append(_Actor(self._started()))
         self._hint_at = time.monotonic() + _HINT
@@ -84,7 +84,7 @@ class RayActors:
         }
         return self.ray.remote(**options)(RayWorker).remote(threads, self.gpu, os.getcwd())
 
-    def _hand_out(self, line: Line, number: int, common: Any) -> None:
+    def _hand_out(self, line: OrderedQueue, number: int, common: Any) -> None:
         for actor in self.all:
             if actor.asked is not None:
                 continue
@@ -92,12 +92,12 @@ class RayActors:
                 if time.monotonic() >= actor.ask_at:
                     actor.asked = actor.handle.begin.remote(self.begin, self.data)
                 continue
-            task = actor.task = line.next()
+            task = actor.task = line.next_task()
             if task is not None:
-                chunk = as_arrays((task.chunk.jobs, task.chunk.own, task.chunk.states))
+                chunk = as_arrays((task.chunk.jobs, task.chunk.downloads, task.chunk.states))
                 actor.asked = actor.handle.chunk.remote(number, common, chunk)
 
-    def _listen(self, line: Line, seconds: float) -> None:
+    def _listen(self, line: OrderedQueue, seconds: float) -> None:
         """Take in what actors have to tell."""
         self._hint()
         asked = {actor.asked: actor for actor in self.all if actor.asked is not None}
@@ -114,7 +114,7 @@ class RayActors:
             else:
                 self._take(actor, of_arrays(found, self.device), sum(len(part) for part in found), line)
 
-    def _take(self, actor: _Actor, answer: Answer, size: int, line: Line) -> None:
+    def _take(self, actor: _Actor, answer: Answer, size: int, line: OrderedQueue) -> None:
         answer.log()
         task, actor.task = actor.task, None
         if task is not None and answer.found is not None:
@@ -127,7 +127,7 @@ class RayActors:
         else:
             actor.ready, self._failing_since = True, None
 
-    def _gone(self, actor: _Actor, line: Line, error: Exception) -> None:
+    def _gone(self, actor: _Actor, line: OrderedQueue, error: Exception) -> None:
         if "creation task" in str(error):  # it raised, as a process that is killed does not
             raise InputError(
                 f"engine=ray: an actor cannot start ({str(error).strip().splitlines()[-1][:200]}); fedlit and your own "
@@ -141,7 +141,7 @@ class RayActors:
                 raise RuntimeError(f"actors of Ray are gone before they are ready, for {_PATIENCE:.0f} s now: {how}")
         task, actor.task, actor.ready, actor.ask_at = actor.task, None, False, now + _PAUSE
         if task is not None:
-            line.died(task, type(error).__name__)
+            line.worker_lost(task, type(error).__name__)
 
     def _hint(self) -> None:
         """Ray waits without a word where all that a cluster has is taken."""

@@ -59,16 +59,16 @@ class Ray(Engine):
             )
         begin = self._put(Begin.of(trainer, module, again, measure), "the trainer or a metric")
         held = self._put(data, "the data")
-        self.here = trainer.worker(module, data, measure)
+        self.local_worker = trainer.worker(module, data, measure)
         most = self.workers or max(1, self.session.has("GPU" if gpu else "CPU"))
-        self.actors = RayActors(self.session.ray, most, held, begin, gpu, self.here.layout.device)
+        self.actors = RayActors(self.session.ray, most, held, begin, gpu, self.local_worker.layout.device)
 
     def run(self, work: Work, cohort: Cohort) -> Iterator[Returned]:
         assert self.actors is not None, "the engine has not been started"
-        chunks = [cohort[cut] for cut in self.here.chunks(cohort.jobs)]
-        common = self._put((work, cohort.down, cohort.counters), "the algorithm")
+        chunks = [cohort[cut] for cut in self.local_worker.chunks(cohort.jobs)]
+        common = self._put((work, cohort.broadcast, cohort.counters), "the algorithm")
         for chunk, found in self.actors.run(common, chunks):
-            yield self.failures.came(chunk, found, self.here.nobody())
+            yield self.failures.came(chunk, found, self.local_worker.nobody())
 
     def stop(self) -> None:
         if self.actors is not None:

@@ -32,22 +32,22 @@ class Serial(Engine):
         measure: Measure,
         again: Callable[[], LightningModule] | None = None,
     ) -> None:
-        self.here = trainer.worker(module, data, measure)
+        self.local_worker = trainer.worker(module, data, measure)
 
     def run(self, work: Work, cohort: Cohort) -> Iterator[Returned]:
-        for cut in self.here.chunks(cohort.jobs):
+        for cut in self.local_worker.chunks(cohort.jobs):
             yield from self._run(work, cohort[cut])
 
     def _run(self, work: Work, chunk: Cohort) -> Iterator[Returned]:
         interrupts.check()
         try:
-            returned = self.here.run(work, chunk)
+            returned = self.local_worker.run(work, chunk)
         except (InputError, interrupts.Interrupted):
             raise
         except Exception as error:
             what = f"{type(error).__name__}: {error}"
             if len(chunk) == 1:
-                yield self.failures.failed(chunk, what, error, self.here.nobody())
+                yield self.failures.failed(chunk, what, error, self.local_worker.nobody())
                 return
             alone = one_by_one(chunk, what)
         else:

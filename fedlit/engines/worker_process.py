@@ -96,8 +96,8 @@ def trained(worker: Worker, common: tuple[Work, Any, Any], chunk: tuple[Any, Any
         common: work, what was broadcast, counters.
         chunk: jobs, what each client receives besides, states.
     """
-    (work, down, counters), (jobs, own, states) = common, chunk
-    return worker.run(work, Cohort(jobs, down, own, states, counters))
+    (work, broadcast, counters), (jobs, downloads, states) = common, chunk
+    return worker.run(work, Cohort(jobs, broadcast, downloads, states, counters))
 
 
 def serve(here: connection.Connection, threads: int, gpu: int | None) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fedlit.atomic_files import write_text
-from fedlit.client_tasks import Personal
+from fedlit.client_tasks import PersonalEvaluationTask
 from fedlit.data import DataSource
 from fedlit.engines import Engine
 from fedlit.evaluation import Evaluation, client_rows, global_rows, has_personal_models
@@ -25,7 +25,7 @@ from fedlit.tracking.logger import Row
 log = logging.getLogger(__name__)
 
 
-class Assessment:
+class Evaluator:
     def __init__(self, config: Evaluation, data: DataSource, folder: Path, rounds: int, seed: int):
         self.config, self.data, self.folder, self.rounds, self.seed = config, data, folder, rounds, seed
         self.everything = [config.pooled(seed, len(data.test))]
@@ -48,17 +48,17 @@ class Assessment:
         shown = self.config.shown(f.seed, len(f.clients.test))
         model = f.aggregator.global_model(state.server)
         if model is not None:
-            here = engine.here.data  # on the worker's device
+            here = engine.local_worker.data  # on the worker's device
             test = here.test if self.config.client_test == "same_partition" else self.data.test
-            pooled = engine.here.measure(model, test, self.everything, [-1], self.data.classes)
+            pooled = engine.local_worker.measure(model, test, self.everything, [-1], self.data.classes)
             row |= global_rows("test", pooled.totals)
             self._warn_if_nothing(pooled.totals, engine)
             if pooled.confusion is not None:
                 pictures["confusion"] = pooled.confusion
             local = [f.clients.test[c] for c in shown]
-            row |= client_rows("global", engine.here.measure(model, here.test, local, shown).totals)
+            row |= client_rows("global", engine.local_worker.measure(model, here.test, local, shown).totals)
             validation = [f.clients.validation[c] for c in shown]
-            row |= global_rows("validation", engine.here.measure(model, here.train, validation, shown).totals)
+            row |= global_rows("validation", engine.local_worker.measure(model, here.train, validation, shown).totals)
         if has_personal_models(f.aggregator) and not f.clients.pooled:
             row |= self._personal(f, state, engine, number, shown)
         return row, pictures
@@ -68,7 +68,7 @@ class Assessment:
     ) -> Row:
         cohort = f.clients.longest_first(shown)
         round = Round(number, f.seed, cohort, len(f.clients), "evaluate")
-        found = engine.run(Personal(f.aggregator), f.cohort(round, state))
+        found = engine.run(PersonalEvaluationTask(f.aggregator), f.cohort(round, state))
         facts = [one for back in found for one in back.facts]
         tests = [one["test"] for one in facts]
         if any(len(f.clients.test[c]) for c in cohort):
@@ -84,7 +84,7 @@ class Assessment:
         log.warning(
             "%s: nothing can be measured on test data, so this run has no metrics and no best round. Log a number in "
             'its test_step, such as self.log("loss", loss), or let forward(x) give a score a class (N, classes).',
-            type(engine.here.module).__name__,
+            type(engine.local_worker.module).__name__,
         )
 
     def chose(self, state: FederationState, row: Row) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fedlit.evaluation.evaluation import client_rows
-from fedlit.messages.wire import Wire, flat, size
+from fedlit.messages.wire import Wire, flatten_message, num_bytes
 from fedlit.tracking.logger import Row
 from fedlit.training.base import Returned
 from fedlit.training.cohort import Cohort
@@ -20,7 +20,7 @@ class RoundRecord:
     """Streams: a cohort of any size costs one vector (the sum of unit updates, for the mean cosine)."""
 
     def __init__(self, asked: int, down_bytes: int):
-        self.asked, self.down, self.up = asked, down_bytes, 0
+        self.asked, self.broadcast, self.up = asked, down_bytes, 0
         self.failed, self.dropped, self.arrived = 0, 0, 0
         self.facts: list[dict[str, Any]] = []
         self.units: Tensor | None = None
@@ -30,7 +30,11 @@ class RoundRecord:
     @classmethod
     def of(cls, cohort: Cohort) -> RoundRecord:
         """Of a round that begins: everything is on its way down."""
-        return cls(len(cohort), size(flat(cohort.down)) * len(cohort) + sum(size(flat(own)) for own in cohort.own))
+        return cls(
+            len(cohort),
+            num_bytes(flatten_message(cohort.broadcast)) * len(cohort)
+            + sum(num_bytes(flatten_message(downloads)) for downloads in cohort.downloads),
+        )
 
     def came(self, chunk: Returned, moved: Returned) -> None:
         """A chunk that came back, and those of it that made a step."""
@@ -38,7 +42,7 @@ class RoundRecord:
         self.dropped += len(chunk.clients) - len(moved.clients)
         self.arrived += len(moved.clients)
         self.facts += moved.facts
-        self.up += size(moved.wire) if moved.clients else 0
+        self.up += num_bytes(moved.wire) if moved.clients else 0
 
     def message(self, wire: Wire, examples: Tensor) -> None:
         """Decoded messages, for the cosine of the updates to their weighted mean."""
@@ -55,9 +59,9 @@ class RoundRecord:
         found: Row = {
             "cohort/asked": self.asked,
             "cohort/arrived": self.arrived,
-            "cohort/failed": self.failed,
-            "cohort/dropped": self.dropped,
-            "comm/bytes_down": self.down,
+            "cohort/lost": self.failed,
+            "cohort/idle": self.dropped,
+            "comm/bytes_down": self.broadcast,
             "comm/bytes_up": self.up,
         }
         found |= _means(self.facts)

@@ -8,18 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedlit.keyed_random.counter_rng import Noise
+from fedlit.keyed_random.counter_rng import CounterRng
 from fedlit.keyed_random.dropouts import dropout
 
 
-def keyed_attention(noise: Noise, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Any:
+def keyed_attention(noise: CounterRng, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Any:
     """As `torch.nn.functional.scaled_dot_product_attention`: torch's own where nothing is dropped."""
     p = kwargs["dropout_p"] if "dropout_p" in kwargs else args[1] if len(args) > 1 else 0.0
     return by_formula(noise, query, key, value, *args, **kwargs) if p else NotImplemented
 
 
 def by_formula(
-    noise: Noise,
+    noise: CounterRng,
     query: Tensor,
     key: Tensor,
     value: Tensor,

@@ -16,7 +16,7 @@ Device = torch.device | str | None
 _DIGITS = {torch.float64: 32, torch.float32: 24, torch.float16: 11, torch.bfloat16: 8}  # that never round up to 1
 
 
-class Noise:
+class CounterRng:
     """The draws of one step, one after the other: `count` of them so far.
 
     `key` and `step` are ints or 0-dim int64 tensors. Under vmap the tensors hold one value a row; each row then gets

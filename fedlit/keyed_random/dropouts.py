@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fedlit.keyed_random.counter_rng import Noise, Shape
+from fedlit.keyed_random.counter_rng import CounterRng, Shape
 
 _SELU_FLOOR = 1.7580993408473766  # SELU's value at minus infinity, without the sign
 
 
-def dropout(noise: Noise, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout(noise: CounterRng, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     return _dropped(noise, input, input.shape, p, training, inplace)
 
 
-def _dropped(noise: Noise, input: Tensor, shape: Shape, p: float, training: bool, inplace: bool) -> Tensor:
+def _dropped(noise: CounterRng, input: Tensor, shape: Shape, p: float, training: bool, inplace: bool) -> Tensor:
     """`shape` broadcasts to the input's: one draw for each of its places."""
     _check(p)
     if not training or p == 0:
@@ -28,7 +28,7 @@ def _dropped(noise: Noise, input: Tensor, shape: Shape, p: float, training: bool
     return _result(input, kept / (1 - p) if p < 1 else kept, inplace)
 
 
-def _alpha(noise: Noise, input: Tensor, shape: Shape, p: float, training: bool, inplace: bool) -> Tensor:
+def _alpha(noise: CounterRng, input: Tensor, shape: Shape, p: float, training: bool, inplace: bool) -> Tensor:
     """What is dropped takes SELU's floor; then mean and variance are as before (Klambauer et al. 2017)."""
     _check(p)
     if not training or p == 0:
@@ -45,32 +45,38 @@ def _channels(input: Tensor, lead: int) -> tuple[int, ...]:
     return (*input.shape[:lead], *(1,) * (input.dim() - lead))
 
 
-def _dropout1d(noise: Noise, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def _dropout1d(
+    noise: CounterRng, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
     return _dropped(noise, input, _channels(input, input.dim() - 1), p, training, inplace)
 
 
-def _dropout2d(noise: Noise, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def _dropout2d(
+    noise: CounterRng, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
     return _dropped(noise, input, _channels(input, 2), p, training, inplace)  # 3 axes are (N, C, L) in torch
 
 
-def _dropout3d(noise: Noise, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def _dropout3d(
+    noise: CounterRng, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
     return _dropped(noise, input, _channels(input, input.dim() - 3), p, training, inplace)
 
 
 def _alpha_dropout(
-    noise: Noise, input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+    noise: CounterRng, input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
     return _alpha(noise, input, input.shape, p, training, inplace)
 
 
 def _feature_alpha_dropout(
-    noise: Noise, input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+    noise: CounterRng, input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
     return _alpha(noise, input, _channels(input, 2), p, training, inplace)
 
 
 def _rrelu(
-    noise: Noise,
+    noise: CounterRng,
     input: Tensor,
     lower: float = 1 / 8,
     upper: float = 1 / 3,
@@ -87,7 +93,7 @@ def _rrelu(
 def _in_torch(keyed: Callable[..., Tensor], inplace: bool = False) -> Callable[..., Tensor]:
     """The function of the same name in `torch` itself, whose third argument is `train`."""
 
-    def call(noise: Noise, input: Tensor, p: float, train: bool) -> Tensor:
+    def call(noise: CounterRng, input: Tensor, p: float, train: bool) -> Tensor:
         return keyed(noise, input, p, train, inplace)
 
     return call

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from fedlit.keyed_random.counter_rng import Noise
+from fedlit.keyed_random.counter_rng import CounterRng
 from fedlit.keyed_random.random_ops import KEYED
 from fedlit.keyed_random.step_checkpoints import checkpoints_do_nothing, checkpoints_repeat
 from fedlit.keyed_random.unguarded_functions import BODIES
@@ -21,7 +21,7 @@ from fedlit.torch_patches.double_backward import TWICE
 from fedlit.torch_patches.vmap_patches import STACKED, stacking
 
 
-class KeyedDraws(TorchFunctionMode):
+class RandomMode(TorchFunctionMode):
     """Draws from counter-based noise keyed by fit, step and place: the same on every trainer, in every stack.
 
     Entered once a step and again for each repetition of that step by a rule: each entry begins the same draws anew.
@@ -46,7 +46,7 @@ class KeyedDraws(TorchFunctionMode):
         twice: bool = False,
     ):
         super().__init__()
-        self.noise, self.keyed, self.seed, self.stacked, self.twice = Noise(key, step), keyed, seed, stacked, twice
+        self.noise, self.keyed, self.seed, self.stacked, self.twice = CounterRng(key, step), keyed, seed, stacked, twice
         self._answers = _answers(keyed, stacked, twice)
         self._open: list[ExitStack] = []
 
@@ -104,7 +104,7 @@ class KeyedDraws(TorchFunctionMode):
 
         @contextmanager
         def again() -> Iterator[None]:
-            copied = KeyedDraws(self.noise.key, self.noise.step, self.keyed, False, self.stacked, self.twice)
+            copied = RandomMode(self.noise.key, self.noise.step, self.keyed, False, self.stacked, self.twice)
             copied.enter_at(count)
             try:
                 yield

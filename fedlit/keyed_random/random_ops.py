@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fedlit.keyed_random.attention import keyed_attention
-from fedlit.keyed_random.counter_rng import Noise
+from fedlit.keyed_random.counter_rng import CounterRng
 from fedlit.keyed_random.dropouts import DROPOUTS
 from fedlit.keyed_random.recurrent import KEYED_RECURRENT
 
@@ -31,7 +31,7 @@ def _unless_own(keyed: Keyed) -> Keyed:
     """Leaves a draw alone that has a generator of its own, or that writes somewhere."""
 
     @functools.wraps(keyed)
-    def call(noise: Noise, *args: Any, **kwargs: Any) -> Any:
+    def call(noise: CounterRng, *args: Any, **kwargs: Any) -> Any:
         if any(kwargs.get(name) is not None for name in _NOT_HERE) or any(isinstance(a, torch.Generator) for a in args):
             return NotImplemented
         grad = kwargs.pop("requires_grad", False)
@@ -47,19 +47,19 @@ def _shape(size: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 # --- new tensors -----------------------------------------------------------------------------------------------------
-def _rand(noise: Noise, *args: Any, size: Any = None, dtype: Any = None, device: Any = None) -> Any:
+def _rand(noise: CounterRng, *args: Any, size: Any = None, dtype: Any = None, device: Any = None) -> Any:
     return noise.uniform(_shape(args if size is None else (size,)), dtype, device)
 
 
-def _randn(noise: Noise, *args: Any, size: Any = None, dtype: Any = None, device: Any = None) -> Any:
+def _randn(noise: CounterRng, *args: Any, size: Any = None, dtype: Any = None, device: Any = None) -> Any:
     return noise.normal(_shape(args if size is None else (size,)), dtype, device)
 
 
-def _rand_like(noise: Noise, input: Tensor, dtype: Any = None, device: Any = None) -> Tensor:
+def _rand_like(noise: CounterRng, input: Tensor, dtype: Any = None, device: Any = None) -> Tensor:
     return noise.uniform(input.shape, dtype or input.dtype, device or input.device)
 
 
-def _randn_like(noise: Noise, input: Tensor, dtype: Any = None, device: Any = None) -> Tensor:
+def _randn_like(noise: CounterRng, input: Tensor, dtype: Any = None, device: Any = None) -> Tensor:
     return noise.normal(input.shape, dtype or input.dtype, device or input.device)
 
 
@@ -71,7 +71,7 @@ def _bounds(bounds: tuple[Any, ...], low: int | None, high: int | None) -> tuple
 
 
 def _randint(
-    noise: Noise,
+    noise: CounterRng,
     *args: Any,
     low: int | None = None,
     high: int | None = None,
@@ -84,7 +84,7 @@ def _randint(
 
 
 def _randint_like(
-    noise: Noise,
+    noise: CounterRng,
     input: Tensor,
     *bounds: int,
     low: int | None = None,
@@ -95,17 +95,17 @@ def _randint_like(
     return noise.integers(*_bounds(bounds, low, high), input.shape, device or input.device).to(dtype or input.dtype)
 
 
-def _randperm(noise: Noise, n: int, dtype: Any = None, device: Any = None) -> Tensor:
+def _randperm(noise: CounterRng, n: int, dtype: Any = None, device: Any = None) -> Tensor:
     return noise.integers(0, 2**62, (n,), device).argsort().to(dtype or torch.int64)
 
 
-def _bernoulli(noise: Noise, input: Tensor, p: float | None = None) -> Tensor:
+def _bernoulli(noise: CounterRng, input: Tensor, p: float | None = None) -> Tensor:
     chance = input.detach() if p is None else torch.full_like(input, p, dtype=torch.get_default_dtype())
     return noise.happens(chance).to(input.dtype)
 
 
 def _normal(
-    noise: Noise, mean: Any = 0.0, std: Any = 1.0, size: Any = None, dtype: Any = None, device: Any = None
+    noise: CounterRng, mean: Any = 0.0, std: Any = 1.0, size: Any = None, dtype: Any = None, device: Any = None
 ) -> Tensor:
     if size is not None:
         return mean + std * noise.normal(tuple(size), dtype, device)
@@ -115,7 +115,7 @@ def _normal(
     return mean + std * noise.normal(like.shape, like.dtype, like.device)
 
 
-def _multinomial(noise: Noise, input: Tensor, num_samples: int, replacement: bool = False) -> Tensor:
+def _multinomial(noise: CounterRng, input: Tensor, num_samples: int, replacement: bool = False) -> Tensor:
     """(..., C) unnormalised probabilities to (..., num_samples) classes."""
     if not replacement:  # an exponential race: the first to arrive
         return (noise.exponential(input.shape, input.dtype, input.device) / input.detach()).topk(
@@ -127,39 +127,39 @@ def _multinomial(noise: Noise, input: Tensor, num_samples: int, replacement: boo
 
 
 # --- in place --------------------------------------------------------------------------------------------------------
-def _uniform_(noise: Noise, self: Tensor, *ends: float, **named: float) -> Tensor:
+def _uniform_(noise: CounterRng, self: Tensor, *ends: float, **named: float) -> Tensor:
     low, high = named.get("from", ends[0] if ends else 0.0), named.get("to", ends[1] if len(ends) > 1 else 1.0)
     return self.copy_(low + (high - low) * noise.uniform(self.shape, self.dtype, self.device))
 
 
-def _normal_(noise: Noise, self: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+def _normal_(noise: CounterRng, self: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     return self.copy_(mean + std * noise.normal(self.shape, self.dtype, self.device))
 
 
-def _log_normal_(noise: Noise, self: Tensor, mean: float = 1.0, std: float = 2.0) -> Tensor:
+def _log_normal_(noise: CounterRng, self: Tensor, mean: float = 1.0, std: float = 2.0) -> Tensor:
     return self.copy_((mean + std * noise.normal(self.shape, self.dtype, self.device)).exp())
 
 
-def _exponential_(noise: Noise, self: Tensor, lambd: float = 1.0) -> Tensor:
+def _exponential_(noise: CounterRng, self: Tensor, lambd: float = 1.0) -> Tensor:
     return self.copy_(noise.exponential(self.shape, self.dtype, self.device) / lambd)
 
 
-def _cauchy_(noise: Noise, self: Tensor, median: float = 0.0, sigma: float = 1.0) -> Tensor:
+def _cauchy_(noise: CounterRng, self: Tensor, median: float = 0.0, sigma: float = 1.0) -> Tensor:
     return self.copy_(median + sigma * torch.tan(math.pi * (noise.inside(self.shape, self.device) - 0.5)))
 
 
-def _geometric_(noise: Noise, self: Tensor, p: float) -> Tensor:
+def _geometric_(noise: CounterRng, self: Tensor, p: float) -> Tensor:
     return self.copy_((noise.inside(self.shape, self.device).log() / math.log1p(-p)).ceil())
 
 
-def _random_(noise: Noise, self: Tensor, *bounds: int, **named: int) -> Any:
+def _random_(noise: CounterRng, self: Tensor, *bounds: int, **named: int) -> Any:
     low, high = named.get("from"), named.get("to")
     if not bounds and high is None:
         return NotImplemented
     return self.copy_(noise.integers(*_bounds(bounds, low, high), self.shape, self.device))
 
 
-def _bernoulli_(noise: Noise, self: Tensor, p: Any = 0.5) -> Tensor:
+def _bernoulli_(noise: CounterRng, self: Tensor, p: Any = 0.5) -> Tensor:
     p = p.detach().expand(self.shape) if torch.is_tensor(p) else p
     happens = noise.happens(p) if torch.is_tensor(p) else ~noise.keep(self.shape, p, self.device)
     return self.copy_(happens)

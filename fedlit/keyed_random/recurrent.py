@@ -16,7 +16,7 @@ from torch import Tensor
 from torch._C import _functorch
 from torch.nn import functional as F
 
-from fedlit.keyed_random.counter_rng import Noise
+from fedlit.keyed_random.counter_rng import CounterRng
 from fedlit.keyed_random.dropouts import dropout as keyed_dropout
 
 State = tuple[Tensor, ...]  # (h,), or (h, c) of an LSTM: each (B, hidden), with proj_size h is (B, proj)
@@ -72,7 +72,7 @@ def _through_time(
 
 def _layers(
     cell: Cell,
-    noise: Noise,
+    noise: CounterRng,
     x: Tensor,
     states: State,
     weights: Sequence[Tensor],
@@ -103,7 +103,7 @@ def _layers(
 
 
 def _layer_form(cell: Cell, always: bool) -> Callable[..., Any]:
-    def call(noise: Noise, x: Tensor, states: Any, weights: Any, *rest: Any) -> Any:
+    def call(noise: CounterRng, x: Tensor, states: Any, weights: Any, *rest: Any) -> Any:
         if not isinstance(rest[0], bool):  # (data, batch_sizes, states, weights, ...): a packed sequence
             if _functorch.is_batchedtensor(x):
                 raise NotImplementedError("a packed sequence has lengths of its own, and rows of a stack share shapes")
@@ -120,7 +120,7 @@ def _layer_form(cell: Cell, always: bool) -> Callable[..., Any]:
 
 def _cell_form(cell: Cell) -> Callable[..., Any]:
     def call(
-        noise: Noise,
+        noise: CounterRng,
         x: Tensor,
         state: Any,
         w_ih: Tensor,

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from fedlit.aggregators.base import Aggregator
 from fedlit.errors import InputError
 from fedlit.messages.reductions import All, Mean, Reduction
-from fedlit.messages.stages import Upload
+from fedlit.messages.stages import Stage
 
 
-def chosen_reduction(aggregator: Aggregator, uploads: Sequence[Upload], reduction: Reduction | None) -> Reduction:
+def chosen_reduction(aggregator: Aggregator, uploads: Sequence[Stage], reduction: Reduction | None) -> Reduction:
     """The reduction of a run; refuses before any work what cannot go together.
 
     Raises:
@@ -38,6 +38,6 @@ def chosen_reduction(aggregator: Aggregator, uploads: Sequence[Upload], reductio
     return reduction
 
 
-def run_weighting(aggregator: Aggregator, uploads: Sequence[Upload]) -> dict[str, str]:
+def run_weighting(aggregator: Aggregator, uploads: Sequence[Stage]) -> dict[str, str]:
     """How the messages under each key are averaged: the algorithm's word, and that of the stages."""
     return {**aggregator.weighting, **({"delta": "uniform"} if any(u.uniform for u in uploads) else {})}

@@ -15,9 +15,9 @@ from torch import Tensor
 from fedlit.aggregators.base import Aggregator
 from fedlit.client import Client
 from fedlit.messages.reductions import Reduction
-from fedlit.messages.stages import Upload
-from fedlit.messages.wire import Wire, flat, whole
-from fedlit.model_vectors import each, stack
+from fedlit.messages.stages import Stage
+from fedlit.messages.wire import Wire, flatten_message, unflatten_message
+from fedlit.model_vectors import stack, tree_map
 from fedlit.server_round import ServerRound
 
 ClientState = dict[str, Any]
@@ -28,7 +28,7 @@ class Pipeline:
     """The stages of a run. Holds hyperparameters only and is picklable: clients get it as it is."""
 
     aggregator: Aggregator
-    uploads: Sequence[Upload]
+    uploads: Sequence[Stage]
     reduction: Reduction
     weighting: dict[str, str]  # key of a message -> "examples" or "uniform"
 
@@ -36,7 +36,7 @@ class Pipeline:
         self, client: Client, message: dict[str, Any], states: Sequence[ClientState]
     ) -> tuple[Wire, list[ClientState]]:
         """The client half, for K clients: what travels before the reduction's own half, and each upload's new state."""
-        wire = flat(self.aggregator.unpack(message) if self.reduction.blind else message)
+        wire = flatten_message(self.aggregator.unpack(message) if self.reduction.blind else message)
         new: list[ClientState] = [{} for _ in states]
         for upload in self.uploads:
             fresh = rows(upload.state(client, wire), len(states))
@@ -63,7 +63,7 @@ class Inbox:
             wire = upload.decode(wire)
         decoded = None if self.reduction.blind else wire
         if decoded is not None:
-            wire = flat(self.pipeline.aggregator.unpack(whole(decoded)))
+            wire = flatten_message(self.pipeline.aggregator.unpack(unflatten_message(decoded)))
         self.reduction.add(clients, wire, examples)
         return decoded
 
@@ -74,4 +74,4 @@ class Inbox:
 
 def rows(tree: Any, k: int) -> list[Any]:
     """A tree of tensors (K, ...) as K trees."""
-    return [each(lambda t: t[r], tree) for r in range(k)]  # noqa: B023
+    return [tree_map(lambda t: t[r], tree) for r in range(k)]  # noqa: B023

@@ -11,7 +11,7 @@ from fedlit.model_vectors import Model
 Wire = dict[str, Tensor]
 
 
-def flat(message: dict[str, Any]) -> Wire:
+def flatten_message(message: dict[str, Any]) -> Wire:
     """A message as it travels.
 
     A Model under `key` becomes `key.weights` and `key.statistics`, a dict `key.<its keys>`.
@@ -21,13 +21,13 @@ def flat(message: dict[str, Any]) -> Wire:
         if isinstance(value, Model):
             wire |= {f"{key}.weights": value.weights, f"{key}.statistics": value.statistics}
         elif isinstance(value, dict):
-            wire |= {f"{key}.{name}": t for name, t in flat(value).items()}
+            wire |= {f"{key}.{name}": t for name, t in flatten_message(value).items()}
         else:
             wire[key] = value
     return wire
 
 
-def whole(wire: Wire) -> dict[str, Any]:
+def unflatten_message(wire: Wire) -> dict[str, Any]:
     """The message that `flat` made a wire of (dicts within a message stay flat)."""
     models = {k.removesuffix(".statistics") for k in wire if k.endswith(".statistics")}
     parts = {f"{m}.{half}" for m in models for half in ("weights", "statistics")}
@@ -35,6 +35,6 @@ def whole(wire: Wire) -> dict[str, Any]:
     return message | {k: v for k, v in wire.items() if k not in parts}
 
 
-def size(wire: Wire) -> int:
+def num_bytes(wire: Wire) -> int:
     """Bytes of all tensors, whatever axes they have."""
     return sum(t.numel() * t.element_size() for t in wire.values())

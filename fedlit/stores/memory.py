@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fedlit.model_vectors import each
+from fedlit.model_vectors import tree_map
 from fedlit.stores.base import State, Store
 
 
@@ -22,7 +22,7 @@ class MemoryStore(Store):
     def put(self, round: int, states: Sequence[tuple[int, State]]) -> None:
         for client, state in states:
             if any(state.values()):
-                self._states[client] = each(lambda t: t.clone(), state)  # a view would keep a whole stack alive
+                self._states[client] = tree_map(lambda t: t.clone(), state)  # a view would keep a whole stack alive
 
     def save(self) -> dict[int, State]:
         return self._states

@@ -12,17 +12,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fedlit.keyed_random.attention import by_formula
-from fedlit.keyed_random.counter_rng import Noise
+from fedlit.keyed_random.counter_rng import CounterRng
 from fedlit.keyed_random.recurrent import WRITTEN_OUT
 from fedlit.torch_patches.embeddings import embedding_bag_by_parts
 
 
-def _hardsigmoid(noise: Noise, input: Tensor, inplace: bool = False) -> Tensor:
+def _hardsigmoid(noise: CounterRng, input: Tensor, inplace: bool = False) -> Tensor:
     value = (input + 3).clamp(0, 6) / 6
     return input.copy_(value) if inplace else value
 
 
-def _address(noise: Noise, tensor: Tensor) -> int:
+def _address(noise: CounterRng, tensor: Tensor) -> int:
     """All at one: cuDNN's recurrent layers ask, and would move weights that lie apart, under backward's feet."""
     return 0
 

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedlit.keyed_random.counter_rng import Noise
+from fedlit.keyed_random.counter_rng import CounterRng
 
 
 def stacked_embedding(
-    noise: Noise,
+    noise: CounterRng,
     input: Tensor,
     weight: Tensor,
     padding_idx: int | None = None,
@@ -36,7 +36,7 @@ def stacked_embedding(
 
 
 def embedding_bag_by_parts(
-    noise: Noise,
+    noise: CounterRng,
     input: Tensor,
     weight: Tensor,
     offsets: Tensor | None = None,

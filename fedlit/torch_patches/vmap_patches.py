@@ -16,7 +16,7 @@ from torch.distributions import Distribution
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from fedlit.keyed_random.counter_rng import Noise
+from fedlit.keyed_random.counter_rng import CounterRng
 from fedlit.keyed_random.recurrent import WRITTEN_OUT
 from fedlit.torch_patches.embeddings import embedding_bag_by_parts, stacked_embedding
 from fedlit.torch_patches.replaced import replaced
@@ -28,7 +28,7 @@ _functorch: Any = functorch  # mypy does not know all of its names
 def _one_a_row(factory: Callable[..., Any]) -> Callable[..., Any]:
     """One tensor a row: a value that differs from row to row cannot be written into one that all rows share."""
 
-    def call(noise: Noise, *args: Any, **kwargs: Any) -> Any:
+    def call(noise: CounterRng, *args: Any, **kwargs: Any) -> Any:
         made = factory(*args, **kwargs)
         row = noise.row
         if not isinstance(row, Tensor) or _functorch.is_batchedtensor(made):
@@ -39,7 +39,7 @@ def _one_a_row(factory: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _float_tensor(noise: Noise, *args: Any, **kwargs: Any) -> Any:
+def _float_tensor(noise: CounterRng, *args: Any, **kwargs: Any) -> Any:
     """`torch.tensor(0.0)` is a sum that begins; integers are indices and sizes, which the rows share."""
     made = torch.tensor(*args, **kwargs)
     return _one_a_row(lambda: made)(noise) if made.is_floating_point() else made
@@ -54,7 +54,7 @@ _FACTORIES = (
 
 # --- losses and norms -----------------------------------------------------------------------------------------------
 def _cross_entropy(
-    noise: Noise,
+    noise: CounterRng,
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
@@ -81,7 +81,7 @@ def _cross_entropy(
 
 
 def _normalize(
-    noise: Noise, input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None
+    noise: CounterRng, input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None
 ) -> Any:
     return NotImplemented if out is None else out.copy_(F.normalize(input, p, dim, eps))
 
@@ -110,7 +110,7 @@ def _batch_norm(module: _BatchNorm, input: Tensor) -> Tensor:
 
 
 # --- questions about all rows at once --------------------------------------------------------------------------------
-def _truth(noise: Noise, tensor: Tensor) -> Any:
+def _truth(noise: CounterRng, tensor: Tensor) -> Any:
     """`if tensor:` has an answer where all rows agree; where they do not, vmap's own error says so."""
     plain = tensor
     while _functorch.is_functorch_wrapped_tensor(plain):
@@ -119,7 +119,7 @@ def _truth(noise: Noise, tensor: Tensor) -> Any:
     return bool(answers.any()) if bool(answers.all()) == bool(answers.any()) else NotImplemented
 
 
-def _address(noise: Noise, tensor: Tensor) -> int:
+def _address(noise: CounterRng, tensor: Tensor) -> int:
     """A stacked tensor has none: recurrent layers ask, and leave weights alone that lie at one place (cuDNN)."""
     return 0
 

@@ -35,8 +35,8 @@ def summarise(rows: Sequence[Row], folder: Path, seconds: float | None = None) -
         "last": {name: plain(value) for name, value in rows[-1].items()} if rows else {},
         "best": _best(rows),
         "seconds": round(seconds, 3),
-        "failed": int(_total(rows, "cohort/failed")),
-        "dropped": int(_total(rows, "cohort/dropped")),
+        "failed": int(_total(rows, "cohort/lost")),
+        "dropped": int(_total(rows, "cohort/idle")),
         "folder": str(folder),
     }
 

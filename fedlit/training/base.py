@@ -16,9 +16,9 @@ from fedlit.client import Client
 from fedlit.data import Samples, Transform
 from fedlit.evaluation.measure import Measure, Measured, Totals
 from fedlit.messages.wire import Wire
-from fedlit.model_vectors import Layout, Model, each, stack
+from fedlit.model_vectors import Layout, Model, stack, tree_map
 from fedlit.training.cohort import ClientState, Cohort
-from fedlit.training.job import Job, Stage
+from fedlit.training.job import Job, Split
 
 
 @dataclass
@@ -29,8 +29,8 @@ class JobData:
     test: Samples  # local tests of the clients (the training set itself where they are cut from the shards)
     transform: Transform | None = None
 
-    def samples(self, stage: Stage) -> Samples:
-        return self.test if stage == "test" else self.train
+    def samples(self, split: Split) -> Samples:
+        return self.test if split == "test" else self.train
 
 
 @dataclass
@@ -92,16 +92,16 @@ class ChunkClient(Client):
         """Measure these clients' test data after each local epoch of every fit to come, into `facts["epochs"]`."""
 
     @abstractmethod
-    def measure(self, model: Model, stage: Stage, rows: Sequence[int]) -> list[Totals]:
+    def measure(self, model: Model, split: Split, rows: Sequence[int]) -> list[Totals]:
         """The metrics of the models (K, P), (K, S) of these clients of the chunk on their own data of a stage, one a
         row; empty where there are no data."""
 
 
-def kept_still(trained: Model, begun: Model, only: Model | None) -> Model:
+def kept_still(trained: Model, begun: Model, trainable: Model | None) -> Model:
     """A trained model whose statistics outside of `only` are as they were before."""
-    if only is None:
+    if trainable is None:
         return trained
-    return Model(trained.weights, torch.where(only.statistics, trained.statistics, begun.statistics))
+    return Model(trained.weights, torch.where(trainable.statistics, trained.statistics, begun.statistics))
 
 
 Work = Callable[[ChunkClient, dict[str, Any], list[ClientState]], tuple[Wire, list[ClientState]]]
@@ -145,9 +145,9 @@ class Worker(ABC):
         """`work` for one chunk of a cohort."""
         k, jobs = len(cohort), cohort.jobs
         client = self.client(jobs, cohort.counters, [s.get("optimizer", {}) for s in cohort.states])
-        received = each(lambda t: t.expand(k, *t.shape), cohort.down)
-        if cohort.own[0]:
-            received |= stack(cohort.own)
+        received = tree_map(lambda t: t.expand(k, *t.shape), cohort.broadcast)
+        if cohort.downloads[0]:
+            received |= stack(cohort.downloads)
         wire, new = work(client, received, list(cohort.states))
         for name, tensor in wire.items():
             if tensor.shape[:1] != (k,):

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedlit.training.job import Order
+from fedlit.training.job import SampleOrder
 
 
 @dataclass
-class Cut:
+class StackBatch:
     """One batch of some clients at once."""
 
     rows: slice | np.ndarray  # a front of the stack, or which rows
@@ -24,7 +24,7 @@ class Cut:
     batch_idx: int  # the number of this batch in the epoch; of the first of the rows, where they differ
 
 
-class BatchOrder:
+class BatchPlan:
     """
     Args:
         sizes: (K,) samples of the clients, longest first.
@@ -62,14 +62,14 @@ class BatchOrder:
             groups.setdefault((int(self.rest[row]), number), []).append(int(row))
         return [np.array(rows) for _, rows in sorted(groups.items(), reverse=True)]
 
-    def epoch(self, order: Order) -> Iterator[Cut]:
+    def epoch(self, order: SampleOrder) -> Iterator[StackBatch]:
         """`order`: the clients' samples in the epoch's order."""
         for j in range(int(self.full.max(initial=0))):
             front = slice(0, int((self.full > j).sum()))
-            yield Cut(front, order.cut(front, j * self.batch_size, self.batch_size), j)
+            yield StackBatch(front, order.cut(front, j * self.batch_size, self.batch_size), j)
         for rows in self._lasts:
             index = order.cut(rows, self.full[rows] * self.batch_size, int(self.rest[rows[0]]))
-            yield Cut(rows, index, int(self.full[rows[0]]))
+            yield StackBatch(rows, index, int(self.full[rows[0]]))
 
 
 def limited(batches: int, most: int | float | None) -> int:

@@ -16,8 +16,8 @@ ClientState = dict[str, Any]  # by whose it is: "algorithm", an upload's name, "
 @dataclass
 class Cohort:
     jobs: Sequence[Job]  # K, longest shard first
-    down: dict[str, Any]  # what was broadcast, without leading axis
-    own: Sequence[dict[str, Any]]  # K: what each client receives besides
+    broadcast: dict[str, Any]  # what was broadcast, without leading axis
+    downloads: Sequence[dict[str, Any]]  # K: what each client receives besides
     states: Sequence[ClientState]  # K
     counters: dict[str, Tensor]  # the server's integer buffers, by name
 
@@ -25,4 +25,4 @@ class Cohort:
         return len(self.jobs)
 
     def __getitem__(self, cut: slice) -> Cohort:
-        return Cohort(self.jobs[cut], self.down, self.own[cut], self.states[cut], self.counters)
+        return Cohort(self.jobs[cut], self.broadcast, self.downloads[cut], self.states[cut], self.counters)

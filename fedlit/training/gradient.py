@@ -12,25 +12,25 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from fedlit.client import Correct, Rule, Step
-from fedlit.keyed_random.random_mode import KeyedDraws
+from fedlit.client import AdjustGradient, GradientFn, Step
+from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.model_vectors import Layout, Model
-from fedlit.user_module.training_step import StepAt, part_of, targets_of
+from fedlit.user_module.training_step import FunctionalStep, part_of, targets_of
 
 
 @dataclass
 class Gradient:
     """What an algorithm wants of the gradients (see `Client.fit`)."""
 
-    correct: Correct | None
-    using: Sequence[Tensor]
-    only: Model | None
-    rule: Rule | None
-    beside: dict[str, Tensor]
+    adjust_gradient: AdjustGradient | None
+    extras: Sequence[Tensor]
+    trainable: Model | None
+    gradient_fn: GradientFn | None
+    carry: dict[str, Tensor]
 
     @property
     def shaped(self) -> bool:
-        return self.correct is not None or self.only is not None or self.rule is not None
+        return self.adjust_gradient is not None or self.trainable is not None or self.gradient_fn is not None
 
     def row(self, r: int, k: int) -> Gradient:
         """The r-th client's alone, of k; leading axes of one client stay, as a Trainer's client has them."""
@@ -38,9 +38,13 @@ class Gradient:
         def one(t: Tensor) -> Tensor:
             return t[r : r + 1] if t.dim() > 1 and len(t) == k else t
 
-        only = self.only and Model(one(self.only.weights), one(self.only.statistics))
+        trainable = self.trainable and Model(one(self.trainable.weights), one(self.trainable.statistics))
         return Gradient(
-            self.correct, [one(v) for v in self.using], only, self.rule, {n: one(v) for n, v in self.beside.items()}
+            self.adjust_gradient,
+            [one(v) for v in self.extras],
+            trainable,
+            self.gradient_fn,
+            {n: one(v) for n, v in self.carry.items()},
         )
 
 
@@ -75,7 +79,7 @@ class OneStep(BatchStep):
     axis = 0
 
     def __init__(
-        self, at: StepAt, batch: Any, batch_idx: int, draws: KeyedDraws, lr: Tensor, context: Callable[[], Any]
+        self, at: FunctionalStep, batch: Any, batch_idx: int, draws: RandomMode, lr: Tensor, context: Callable[[], Any]
     ):
         super().__init__(batch, batch_idx, lr)
         self.at, self.draws, self.context = at, draws, context
@@ -100,31 +104,33 @@ def _unlogged(module: pl.LightningModule) -> Iterator[None]:
             module.log = before  # type: ignore[method-assign]
 
 
-class GradientHand:
+class GradientEditor:
     """An algorithm's hand on the gradients of one client's module, step by step."""
 
     def __init__(self, wanted: Gradient, module: pl.LightningModule, layout: Layout):
         self.wanted, self.module, self.layout = wanted, module, layout
         self.named = {n: p for n, p in module.named_parameters() if n in layout.weights}
-        one = [v[0] if v.dim() > 1 else v for v in wanted.using]
-        self.pieces = [layout.pieces(v) for v in one] if wanted.correct else []
-        only = None if wanted.only is None else wanted.only.weights
-        self.only = None if only is None else layout.pieces(only[0] if only.dim() > 1 else only)
-        self.beside = dict(wanted.beside)
+        one = [v[0] if v.dim() > 1 else v for v in wanted.extras]
+        self.pieces = [layout.pieces(v) for v in one] if wanted.adjust_gradient else []
+        trainable = None if wanted.trainable is None else wanted.trainable.weights
+        self.trainable = (
+            None if trainable is None else layout.pieces(trainable[0] if trainable.dim() > 1 else trainable)
+        )
+        self.carry = dict(wanted.carry)
         self._before: dict[str, Tensor] = {}
 
     def by_rule(
-        self, batch: Any, batch_idx: int, draws: KeyedDraws, lr: Tensor, context: Callable[[], Any]
+        self, batch: Any, batch_idx: int, draws: RandomMode, lr: Tensor, context: Callable[[], Any]
     ) -> dict[str, Tensor]:
         """The rule's gradient at the module's weights, in pieces."""
-        step = OneStep(StepAt(self.module, self.layout), batch, batch_idx, draws, lr, context)
+        step = OneStep(FunctionalStep(self.module, self.layout), batch, batch_idx, draws, lr, context)
         weights = self.layout.read(self.module).weights[None].requires_grad_()
-        using = [v if v.dim() > 1 else v[None] for v in self.wanted.using]
-        assert self.wanted.rule is not None
-        gradient = self.wanted.rule(step, weights, *using, **self.beside)
-        if self.beside:
+        extras = [v if v.dim() > 1 else v[None] for v in self.wanted.extras]
+        assert self.wanted.gradient_fn is not None
+        gradient = self.wanted.gradient_fn(step, weights, *extras, **self.carry)
+        if self.carry:
             gradient, new = gradient
-            self.beside |= new
+            self.carry |= new
         return self.layout.pieces(gradient.detach()[0])
 
     def before_step(self) -> None:
@@ -132,20 +138,20 @@ class GradientHand:
         for name, p in self.named.items():
             if p.grad is None:
                 continue
-            if self.wanted.correct is not None:
-                p.grad = self.wanted.correct(p.grad, p.detach(), *(piece[name] for piece in self.pieces))
-            if self.only is not None:
-                p.grad = p.grad * self.only[name]
-        if self.only is not None:
+            if self.wanted.adjust_gradient is not None:
+                p.grad = self.wanted.adjust_gradient(p.grad, p.detach(), *(piece[name] for piece in self.pieces))
+            if self.trainable is not None:
+                p.grad = p.grad * self.trainable[name]
+        if self.trainable is not None:
             self._before = {n: p.detach().clone() for n, p in self.named.items()}
 
     @torch.no_grad()
     def after_step(self) -> None:
         """Weight decay moves what has no gradient: put it back."""
-        if self.only is None:
+        if self.trainable is None:
             return
         for name, old in self._before.items():
-            self.named[name].copy_(torch.where(self.only[name], self.named[name], old))
+            self.named[name].copy_(torch.where(self.trainable[name], self.named[name], old))
         self._before = {}
 
 

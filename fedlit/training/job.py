@@ -13,7 +13,7 @@ from torch import Tensor
 from fedlit.randomness import keyed_words
 from fedlit.round import Round
 
-Stage = Literal["train", "validation", "test"]
+Split = Literal["train", "validation", "test"]
 _NONE = np.empty(0, dtype=np.int64)
 
 
@@ -27,8 +27,8 @@ class Job:
     validation: np.ndarray = field(default_factory=lambda: _NONE)  # (v,) its validation samples, in the training set
     test: np.ndarray = field(default_factory=lambda: _NONE)  # (t,) its test samples, in the set of local tests
 
-    def indices(self, stage: Stage) -> np.ndarray:
-        return {"train": self.train, "validation": self.validation, "test": self.test}[stage]
+    def indices(self, split: Split) -> np.ndarray:
+        return {"train": self.train, "validation": self.validation, "test": self.test}[split]
 
     def batches(self, call: int, epoch: int, drop_single: bool) -> list[np.ndarray]:
         """The epoch's batches of the round's `call`-th fit, in a keyed order: the last one may be smaller.
@@ -53,7 +53,7 @@ class Job:
 
 
 @dataclass
-class Order:
+class SampleOrder:
     """The samples of several clients, each client's in the order of an epoch."""
 
     samples: np.ndarray  # (N,) the clients one after the other
@@ -64,7 +64,7 @@ class Order:
         return self.samples[(self.starts[rows] + begin)[:, None] + np.arange(size)]
 
 
-def order(jobs: Sequence[Job], call: int, epoch: int) -> Order:
+def order(jobs: Sequence[Job], call: int, epoch: int) -> SampleOrder:
     """The order in which each client of a round goes through its training samples, in an epoch of its `call`-th fit.
 
     A client's order does not depend on who else is asked for: keyed words are drawn for its samples, which are sorted
@@ -79,4 +79,4 @@ def order(jobs: Sequence[Job], call: int, epoch: int) -> Order:
     words = keyed_words(clients[whose], within.astype(np.uint64))
     # one key for both: the row, then the word's upper bits
     by = np.argsort((whose.astype(np.uint64) << np.uint64(40)) | (words >> np.uint64(24)), kind="stable")
-    return Order(np.concatenate([job.train for job in jobs])[by], starts)
+    return SampleOrder(np.concatenate([job.train for job in jobs])[by], starts)

@@ -10,13 +10,13 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-from fedlit.client import Correct, Fitted, Rule
+from fedlit.client import AdjustGradient, Fitted, GradientFn
 from fedlit.evaluation.measure import Totals
-from fedlit.model_vectors import Model, each
+from fedlit.model_vectors import Model, tree_map
 from fedlit.training.base import ChunkClient
-from fedlit.training.batch_plan import BatchOrder
+from fedlit.training.batch_plan import BatchPlan
 from fedlit.training.gradient import Gradient
-from fedlit.training.job import Job, Stage
+from fedlit.training.job import Job, Split
 from fedlit.training.module_worker import ModuleWorker
 
 
@@ -37,23 +37,25 @@ class ModuleClient(ChunkClient):
         self.worker = worker
         sizes = np.array([len(job.train) for job in jobs])
         most = worker.config.limit_train_batches
-        self.order = BatchOrder(sizes, jobs[0].batch_size, worker.has_batch_norm, most, same_number)
+        self.order = BatchPlan(sizes, jobs[0].batch_size, worker.has_batch_norm, most, same_number)
         self.watched: Sequence[int] = ()  # rows that are measured after each epoch
 
     def fit(
         self,
         model: Model,
         epochs: int | None = None,
-        correct: Correct | None = None,
-        using: Sequence[Tensor] = (),
-        only: Model | None = None,
-        rule: Rule | None = None,
-        beside: dict[str, Tensor] | None = None,
+        adjust_gradient: AdjustGradient | None = None,
+        extras: Sequence[Tensor] = (),
+        trainable: Model | None = None,
+        gradient_fn: GradientFn | None = None,
+        carry: dict[str, Tensor] | None = None,
     ) -> Fitted:
         begin, call = time.perf_counter(), self.calls
         self.calls += 1
         count = self.jobs[0].epochs if epochs is None else epochs
-        found = self._fit(model, Gradient(correct, using, only, rule, dict(beside or {})), call, count)
+        found = self._fit(
+            model, Gradient(adjust_gradient, extras, trainable, gradient_fn, dict(carry or {})), call, count
+        )
         self.moved &= found.steps > 0
         self.last = found.model
         seconds = (time.perf_counter() - begin) / len(self.jobs)
@@ -72,7 +74,7 @@ class ModuleClient(ChunkClient):
 
     def _load(self, r: int, model: Model) -> None:
         """Put the model of one of the clients into the module."""
-        self.worker.load(each(lambda t: t[r] if t.dim() > 1 and len(t) > 1 else t, model), self.start_counters)
+        self.worker.load(tree_map(lambda t: t[r] if t.dim() > 1 and len(t) > 1 else t, model), self.start_counters)
 
     def _begin(self, r: int, call: int, epochs: int) -> tuple[list[list[np.ndarray]], list[int]]:
         """Before one of the clients trains by itself: its batches epoch by epoch, and the keys of their draws."""
@@ -101,17 +103,17 @@ class ModuleClient(ChunkClient):
             found.append(self.worker.mean_loss(job, on))
         return self.examples.new_tensor(found)[:, None]
 
-    def measure(self, model: Model, stage: Stage, rows: Sequence[int]) -> list[Totals]:
-        parts = [self.jobs[r].indices(stage) for r in rows]
+    def measure(self, model: Model, split: Split, rows: Sequence[int]) -> list[Totals]:
+        parts = [self.jobs[r].indices(split) for r in rows]
         clients = [self.jobs[r].client for r in rows]
         if not any(len(part) for part in parts):
             return [{} for _ in rows]
-        samples = self.worker.data.samples(stage)
+        samples = self.worker.data.samples(split)
         alike = model.weights.dim() == 1 or (len(self.jobs) > 1 and model.weights.stride(0) == 0)
         found: list[Totals] = []
         for group in [range(len(parts))] if alike else [range(i, i + 1) for i in range(len(parts))]:
             self._load(rows[group[0]], model)  # one model on many clients' data is one pass
             some = [parts[i] for i in group], [clients[i] for i in group]
-            found += self.worker.measure_loaded(samples, stage, *some).totals
-        self.worker.pristine.restore()
+            found += self.worker.measure_loaded(samples, split, *some).totals
+        self.worker.snapshot.restore()
         return found

@@ -21,11 +21,11 @@ from torch.utils import _pytree as pytree
 from fedlit.data import Samples
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure, Measured, mean_loss
-from fedlit.model_vectors import Layout, Model, each
+from fedlit.model_vectors import Layout, Model, tree_map
 from fedlit.training.base import JobData, Trainer, Worker
-from fedlit.training.job import Job, Stage
-from fedlit.user_module.module_snapshot import Pristine
-from fedlit.user_module.probe import Habits, probe
+from fedlit.training.job import Job, Split
+from fedlit.user_module.module_snapshot import ModuleSnapshot
+from fedlit.user_module.probe import StepTraits, probe
 
 for _name in ("lightning.pytorch", "lightning.fabric"):  # no device lines and no tips, a thousand times over
     logging.getLogger(_name).setLevel(logging.ERROR)
@@ -103,9 +103,9 @@ class ModuleWorker(Worker):
         module.to(self.device, memory_format=self.format)
         self.data = JobData(data.train.to(self.device), data.test.to(self.device), data.transform)
         with plugin.forward_context():  # module and batch in the run's precision, or the step could not be tried
-            self.habits: Habits = probe(module, self._first_batch())
-        self.layout = Layout(module, self.habits.last_layer)
-        self.pristine = Pristine(module)
+            self.traits: StepTraits = probe(module, self._first_batch())
+        self.layout = Layout(module, self.traits.last_layer)
+        self.snapshot = ModuleSnapshot(module)
         self.has_batch_norm = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in module.modules())
 
     def _first_batch(self) -> Any:
@@ -121,14 +121,14 @@ class ModuleWorker(Worker):
 
     def load(self, model: Model, counters: dict[str, Tensor]) -> None:
         """Put a model, (P,) and (S,) or with one leading row, and the integer buffers into the module."""
-        self.layout.write(self.module, each(lambda t: t[0] if t.dim() > 1 else t, model))
+        self.layout.write(self.module, tree_map(lambda t: t[0] if t.dim() > 1 else t, model))
         buffers = dict(self.module.named_buffers())
         for name, value in counters.items():
             buffers[name].copy_(value)
 
     def read(self) -> Model:
         """The module's model, (1, P) and (1, S)."""
-        return each(lambda t: t[None], self.layout.read(self.module))
+        return tree_map(lambda t: t[None], self.layout.read(self.module))
 
     def formatted(self, batch: Any) -> Any:
         """A batch with its images in the run's memory format."""
@@ -148,13 +148,13 @@ class ModuleWorker(Worker):
     ) -> Measured:
         self.layout.write(self.module, model)
         found = self.measure_loaded(samples, "test", parts, clients, confusion)
-        self.pristine.restore()
+        self.snapshot.restore()
         return found
 
     def measure_loaded(
         self,
         samples: Samples,
-        stage: Stage,
+        split: Split,
         parts: Sequence[np.ndarray],
         clients: Sequence[int],
         confusion: int | None = None,
@@ -162,7 +162,7 @@ class ModuleWorker(Worker):
         """Of the model that is in the module."""
 
         def prepare(batch: Any, index: Tensor, whose: Tensor) -> Any:
-            return self.ready(batch, index, whose, stage)
+            return self.ready(batch, index, whose, split)
 
         self.attach()
         with quiet(), self.trainer.precision_plugin.val_step_context():
@@ -183,7 +183,7 @@ class ModuleWorker(Worker):
         size = self.measuring.batch_size
         with quiet(), self.trainer.precision_plugin.val_step_context():
             value = mean_loss(self.module, self.data.train, job.indices(on), job.client, prepare, size)
-        self.pristine.restore()
+        self.snapshot.restore()
         return value
 
     def attach(self) -> None:
@@ -196,12 +196,12 @@ class ModuleWorker(Worker):
                 strategy = self.trainer.strategy
                 strategy.optimizers, strategy.lr_scheduler_configs = _init_optimizers_and_lr_schedulers(self.module)
 
-    def ready(self, batch: Any, index: Tensor, whose: Tensor, stage: Stage) -> Any:
+    def ready(self, batch: Any, index: Tensor, whose: Tensor, split: Split) -> Any:
         """A batch outside of a fit as the module gets it: with the clients' shift, on the device, in the precision."""
         if self.data.transform is not None:
             batch = self.trainer.strategy.batch_to_device(batch, self.device)
             index, whose = index.to(self.device), whose.to(self.device)
-            batch = self.data.transform(batch, index, whose, stage, torch.zeros_like(index))
+            batch = self.data.transform(batch, index, whose, split, torch.zeros_like(index))
         return self.on_device(batch)
 
     def on_device(self, batch: Any, there: bool = False) -> Any:

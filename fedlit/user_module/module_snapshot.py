@@ -32,7 +32,7 @@ _GENERATORS: dict[Any, Any] = {  # kind -> where it stands
 _PLAIN = (int, float, str, bool, bytes, complex, type(None), type, torch.dtype, torch.device, torch.Size)
 
 
-class Pristine:
+class ModuleSnapshot:
     def __init__(self, module: nn.Module):
         self.module = module
         tensors: list[Any] = [*module.parameters(), *module.buffers()]

@@ -15,17 +15,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from fedlit.errors import one_line
-from fedlit.keyed_random.random_mode import KeyedDraws, generators, own_generators
+from fedlit.keyed_random.random_mode import RandomMode, generators, own_generators
 from fedlit.torch_patches.replaced import replaced
 from fedlit.user_module.copies import copied
-from fedlit.user_module.trainer_stub import StandIn, configured
+from fedlit.user_module.trainer_stub import TrainerStub, configured
 from fedlit.user_module.training_step import call_step, watching
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Habits:
+class StepTraits:
     """What one step of a module showed."""
 
     last_layer: str | None = None  # name of the layer with parameters of its own that ran last
@@ -36,7 +36,7 @@ class Habits:
     trouble: str = field(default="", compare=False)  # why its step could not be tried
 
 
-def probe(module: LightningModule, batch: Any) -> Habits:
+def probe(module: LightningModule, batch: Any) -> StepTraits:
     """The habits of `module` on a batch; the cautious answer where its step cannot run outside a Trainer."""
     tried = copied(module).train()
     names = {id(m): n for n, m in tried.named_modules()}
@@ -50,17 +50,17 @@ def probe(module: LightningModule, batch: Any) -> Habits:
                 call_step(tried, batch, 0)
         except Exception as error:
             log.info("%s: its step cannot be tried outside a fit", type(module).__name__, exc_info=error)
-            return Habits(trouble=one_line(error))
+            return StepTraits(trouble=one_line(error))
         drew = before != generators()
     pads = watch.pads or any(getattr(m, "padding_idx", None) is not None for m in tried.modules())
-    return Habits(names[id(seen[-1][0])] if seen else None, watch.count > 0, drew, pads, watch.autocasts)
+    return StepTraits(names[id(seen[-1][0])] if seen else None, watch.count > 0, drew, pads, watch.autocasts)
 
 
 def _give_trainer(module: LightningModule) -> None:
     """A trainer in its first step of one, with the optimiser where it can be made; and the round, as each fit does."""
     if not hasattr(module, "round"):
         module.round = 0  # type: ignore[assignment]
-    trainer = StandIn(1, lambda *args, **options: None)
+    trainer = TrainerStub(1, lambda *args, **options: None)
     trainer.steps, trainer.batches = 0, 1
     trainer.attach(module)
     with suppress(Exception):
@@ -68,7 +68,7 @@ def _give_trainer(module: LightningModule) -> None:
         trainer.with_optimizers([optimizer], schedulers)
 
 
-class _Watch(KeyedDraws):
+class _Watch(RandomMode):
     """Keyed draws that see what else the step does."""
 
     pads = autocasts = False

@@ -18,7 +18,7 @@ class DiffersByClient(Exception):
     """A step in a stack asked for a fact of the trainer that is another one for each client."""
 
 
-class OnlyOnATrainer(InputError):
+class NeedsTrainer(InputError):
     """A step asked its trainer for what a stand-in cannot be asked for.
 
     No AttributeError: `hasattr` would take it for an answer, and the step would go on without what a Trainer has.
@@ -41,10 +41,10 @@ class _Strategy:
 def _missing(what: str, name: str) -> Exception:
     if name.startswith("__"):  # Python's own questions, to which no is an answer
         return AttributeError(name)
-    return OnlyOnATrainer(f"the step reads self.trainer.{what}{name}, which is there on a Trainer only")
+    return NeedsTrainer(f"the step reads self.trainer.{what}{name}, which is there on a Trainer only")
 
 
-class StandIn:
+class TrainerStub:
     """The facts of a fit, as a Trainer has them.
 
     `steps` (optimiser steps behind) and `batches` (batches in an epoch) differ between the clients of a stack. They are
@@ -120,7 +120,7 @@ class StandIn:
 
     @should_stop.setter
     def should_stop(self, value: bool) -> None:
-        raise OnlyOnATrainer("the step sets self.trainer.should_stop, which ends a fit on a Trainer only")
+        raise NeedsTrainer("the step sets self.trainer.should_stop, which ends a fit on a Trainer only")
 
     def __getattr__(self, name: str) -> Any:
         raise _missing("", name)

@@ -12,7 +12,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from fedlit.keyed_random.random_mode import KeyedDraws
+from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.model_vectors import Layout
 
 
@@ -33,7 +33,7 @@ def loss_of(output: Any) -> Tensor | None:
     return output["loss"] if isinstance(output, dict) else output
 
 
-class StepAt:
+class FunctionalStep:
     """The user's step with other tensors in the module's place.
 
     The tensors go straight into the dicts of the modules that hold them, each holder once, so tied weights and modules
@@ -51,7 +51,7 @@ class StepAt:
             if tensor is not None
         ]
 
-    def swapped(self, tensors: dict[str, Tensor], what: str, batch: Any, batch_idx: int, draws: KeyedDraws) -> Any:
+    def swapped(self, tensors: dict[str, Tensor], what: str, batch: Any, batch_idx: int, draws: RandomMode) -> Any:
         """The step's "loss" at these tensors; the "features" or "outputs" of the linear layer that runs last in it; or
         what "forward" gives, where the batch is its inputs.
 

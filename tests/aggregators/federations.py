@@ -20,11 +20,11 @@ from fedlit.clients import Clients
 from fedlit.data import DataSource, TensorSamples
 from fedlit.engines import Serial
 from fedlit.evaluation import Evaluation
-from fedlit.evaluation.evaluator import Assessment
+from fedlit.evaluation.evaluator import Evaluator
 from fedlit.federation import Federation
 from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
-from fedlit.messages.stages import Upload
+from fedlit.messages.stages import Stage
 from fedlit.models.optimizer import give_optimizer
 from fedlit.partitions import Shards
 from fedlit.rounds import federate
@@ -115,7 +115,7 @@ class Running:
         optimizer: dict[str, Any] | None = None,
         batch_size: int = 4,
         epochs: int = 2,
-        uploads: Sequence[Upload] = (),
+        uploads: Sequence[Stage] = (),
         scale: float = 1.0,
         dropout: float = 0.0,
         norm: bool = False,
@@ -138,7 +138,7 @@ class Running:
         options = kind(accelerator="cpu", precision="64-true", **trainer)
         start_counters = counters(module)
         self.engine.start(options, module, JobData(train, test), evaluation.measure())
-        self.layout = self.engine.here.layout
+        self.layout = self.engine.local_worker.layout
         aggregator.setup(self.layout, len(clients))
         self.start = self.layout.read(module)
         reduction = chosen_reduction(aggregator, uploads, None)
@@ -148,14 +148,14 @@ class Running:
         )
         server = aggregator.server_state(self.start, torch.Generator().manual_seed(0))
         self.state = FederationState(0, server, MemoryStore(), start_counters)
-        self.assessment = Assessment(evaluation, data, folder, 1, 0)
+        self.evaluator = Evaluator(evaluation, data, folder, 1, 0)
         self.checkpoints = Checkpoints(folder, {}, inf, 1, {})
         self.logger = Rows()
 
     def go(self, rounds: int = 1) -> Running:
         """So many more rounds."""
         self.federation.rounds = self.state.round + rounds
-        federate(self.federation, self.state, self.engine, self.assessment, self.logger, self.checkpoints)
+        federate(self.federation, self.state, self.engine, self.evaluator, self.logger, self.checkpoints)
         return self
 
     @property

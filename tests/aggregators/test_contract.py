@@ -136,8 +136,8 @@ def test_per_fedavg_of_first_order_is_another(tmp_path: Path) -> None:
 
 def test_training_personal_models_changes_nothing_of_the_federation(tmp_path: Path) -> None:
     class Plain(FedAvg):
-        def personal(self, client, down, state):
-            return client.fit(down["model"], epochs=1).model
+        def personal(self, client, received, state):
+            return client.fit(received["model"], epochs=1).model
 
     options = {"norm": True, "dropout": 0.5}
     one, other = (Running(tmp_path, a, **options).go(2) for a in (Plain(), FedAvg()))

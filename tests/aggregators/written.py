@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fedlit.aggregators import Aggregator, FedAvg
-from fedlit.model_vectors import Model, each
+from fedlit.model_vectors import Model, tree_map
 
 
 class Scaffold(Aggregator):
@@ -26,9 +26,9 @@ class Scaffold(Aggregator):
     def broadcast(self, server):
         return server
 
-    def local_update(self, client, down, state):
-        x, c, c_i = down["model"], down["c"], state["c"]
-        y = client.fit(x, correct=lambda g, w, c, c_i: g + c - c_i, using=(c, c_i))
+    def local_update(self, client, received, state):
+        x, c, c_i = received["model"], received["c"], state["c"]
+        y = client.fit(x, adjust_gradient=lambda g, w, c, c_i: g + c - c_i, extras=(c, c_i))
         c_new = c_i - c + (x.weights - y.model.weights) / y.lr
         return {"delta": y.model - x, "c": c_new - c_i}, {"c": c_new}
 
@@ -45,15 +45,15 @@ class Moon(Aggregator):
     def client_state(self, model):
         return {"previous": model.weights}
 
-    def local_update(self, client, down, state):
-        def rule(step, w, x, previous):
+    def local_update(self, client, received, state):
+        def gradient_fn(step, w, x, previous):
             z = step.features(w)
             near, far = (2 * F.cosine_similarity(z, step.features(u).detach(), -1) for u in (x, previous))
             contrast = (torch.logaddexp(near, far) - near).mean(-1)
             return torch.autograd.grad((step.loss(w) + self.mu * contrast).sum(), w)[0]
 
-        x = down["model"]
-        y = client.fit(x, rule=rule, using=(x.weights, state["previous"])).model
+        x = received["model"]
+        y = client.fit(x, gradient_fn=gradient_fn, extras=(x.weights, state["previous"])).model
         return {"delta": y - x}, {"previous": y.weights}
 
 
@@ -63,8 +63,8 @@ class Apfl(Aggregator):
     def client_state(self, model):
         return {"v": model.weights, "alpha": model.weights.new_full((1,), 0.5)}
 
-    def local_update(self, client, down, state):
-        def rule(step, w, v, alpha):
+    def local_update(self, client, received, state):
+        def gradient_fn(step, w, v, alpha):
             mixed = (alpha * v + (1 - alpha) * w).detach().requires_grad_()
             (g,) = torch.autograd.grad(step.loss(mixed).sum(), mixed)
             (plain,) = torch.autograd.grad(step.loss(w).sum(), w)
@@ -72,12 +72,12 @@ class Apfl(Aggregator):
             rate = step.lr.mean(-1, keepdim=True)  # of alpha, where parameter groups have several
             return plain, {"v": v - step.lr * alpha * g, "alpha": alpha - rate * slope}
 
-        x = down["model"]
-        y = client.fit(x, rule=rule, beside=state)
-        return {"delta": y.model - x}, {"v": y.beside["v"], "alpha": y.beside["alpha"].clamp(0, 1)}
+        x = received["model"]
+        y = client.fit(x, gradient_fn=gradient_fn, carry=state)
+        return {"delta": y.model - x}, {"v": y.carry["v"], "alpha": y.carry["alpha"].clamp(0, 1)}
 
-    def personal(self, client, down, state):
-        x, a = down["model"], state["alpha"]
+    def personal(self, client, received, state):
+        x, a = received["model"], state["alpha"]
         return Model(a * state["v"] + (1 - a) * x.weights, x.statistics)
 
 
@@ -85,11 +85,11 @@ class BodyOnly(FedAvg):
     """Oh et al. 2022 (FedBABU): the head keeps its first weights. The whole change travels, to be looked at."""
 
     def setup(self, layout, clients):
-        self.body = each(torch.logical_not, layout.where(layout.last_layer))
+        self.body = tree_map(torch.logical_not, layout.where(layout.last_layer))
 
-    def local_update(self, client, down, state):
-        x = down["model"]
-        return {"delta": client.fit(x, only=self.body).model - x}, state
+    def local_update(self, client, received, state):
+        x = received["model"]
+        return {"delta": client.fit(x, trainable=self.body).model - x}, state
 
 
 class QFedAvg(Aggregator):
@@ -100,8 +100,8 @@ class QFedAvg(Aggregator):
     def __init__(self, q: float):
         self.q = q
 
-    def local_update(self, client, down, state):
-        x, loss = down["model"], client.loss(down["model"])
+    def local_update(self, client, received, state):
+        x, loss = received["model"], client.loss(received["model"])
         y = client.fit(x)
         lipschitz, moved = y.steps / y.lr, y.model - x
         gap = lipschitz * moved.weights
@@ -122,7 +122,7 @@ class FedAmp(Aggregator):
         self.clients = clients
 
     def server_state(self, model, rng):
-        alike = each(lambda t: t.repeat(self.clients, 1), model)
+        alike = tree_map(lambda t: t.repeat(self.clients, 1), model)
         return {"models": alike, "clouds": alike}
 
     def client_state(self, model):
@@ -132,21 +132,24 @@ class FedAmp(Aggregator):
         return {}
 
     def download(self, server, client):
-        return {"cloud": each(lambda t: t[client], server["clouds"])}
+        return {"cloud": tree_map(lambda t: t[client], server["clouds"])}
 
-    def local_update(self, client, down, state):
-        u = down["cloud"].weights
-        w = client.fit(state["w"], correct=lambda g, w, u: g + 0.5 * (w - u), using=(u,)).model
+    def local_update(self, client, received, state):
+        u = received["cloud"].weights
+        w = client.fit(state["w"], adjust_gradient=lambda g, w, u: g + 0.5 * (w - u), extras=(u,)).model
         return {"model": w}, {"w": w}
 
     def server_update(self, server, messages, round):
         rows = torch.tensor(round.arrived)
-        models = each(lambda t, m: t.index_copy(0, rows, m), server["models"], messages["model"])
+        models = tree_map(lambda t, m: t.index_copy(0, rows, m), server["models"], messages["model"])
         weight = 0.5 * torch.exp(-torch.cdist(models.weights, models.weights).square()) / self.clients
         weight.fill_diagonal_(0)
-        return {"models": models, "clouds": each(lambda t: weight @ t + (1 - weight.sum(1, keepdim=True)) * t, models)}
+        return {
+            "models": models,
+            "clouds": tree_map(lambda t: weight @ t + (1 - weight.sum(1, keepdim=True)) * t, models),
+        }
 
-    def personal(self, client, down, state):
+    def personal(self, client, received, state):
         return state["w"]
 
     def global_model(self, server):
@@ -159,13 +162,13 @@ class PerFedAvg(Aggregator):
     def __init__(self, second_order: bool, alpha: float = 0.1):
         self.second_order, self.alpha = second_order, alpha
 
-    def local_update(self, client, down, state):
-        def rule(step: Any, w: Tensor) -> Tensor:
+    def local_update(self, client, received, state):
+        def gradient_fn(step: Any, w: Tensor) -> Tensor:
             (ahead,) = torch.autograd.grad(step.loss(w, (0, 2)).sum(), w, create_graph=self.second_order)
             return torch.autograd.grad(step.loss(w - self.alpha * ahead, (1, 2)).sum(), w)[0]
 
-        x = down["model"]
-        return {"delta": client.fit(x, rule=rule).model - x}, state
+        x = received["model"]
+        return {"delta": client.fit(x, gradient_fn=gradient_fn).model - x}, state
 
-    def personal(self, client, down, state):
-        return client.fit(down["model"], epochs=1).model
+    def personal(self, client, received, state):
+        return client.fit(received["model"], epochs=1).model

@@ -227,11 +227,11 @@ def test_the_states_of_clients_travel_both_ways():
 def test_data_in_memory_are_there_once():
     with federated(2) as run:
         run.round()
-        tensors = run.engine.here.data.train.tensors
+        tensors = run.engine.local_worker.data.train.tensors
         here = {t.data_ptr() for t in tensors}
         x, y = numbers(28)
         assert torch.equal(tensors[0][10:], x[10:]) and torch.equal(tensors[1], y)
-        assert here == {t.data_ptr() for t in run.engine.here.data.test.tensors}
+        assert here == {t.data_ptr() for t in run.engine.local_worker.data.test.tensors}
 
 
 def test_a_worker_that_is_told_to_stop_by_someone_else_is_replaced(well):

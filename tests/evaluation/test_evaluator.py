@@ -11,7 +11,7 @@ import pytest
 
 from fedlit.aggregators import FedAvg
 from fedlit.evaluation import Evaluation
-from fedlit.evaluation.evaluator import Assessment
+from fedlit.evaluation.evaluator import Evaluator
 from fedlit.evaluation.measure import Measured
 
 
@@ -24,23 +24,23 @@ class Here(SimpleNamespace):
         return Measured([self.totals] * len(parts))
 
 
-def assessment(folder) -> Assessment:
+def evaluator(folder) -> Evaluator:
     data: Any = SimpleNamespace(test=range(4), classes=2)
-    return Assessment(Evaluation(), data, folder, rounds=3, seed=0)
+    return Evaluator(Evaluation(), data, folder, rounds=3, seed=0)
 
 
-def assess(assessment, totals, number=1):
+def assess(evaluator, totals, number=1):
     parts = [np.arange(2)] * 3
     clients = SimpleNamespace(test=parts, validation=parts, pooled=False)
     federation: Any = SimpleNamespace(aggregator=FedAvg(), clients=clients, seed=0)
     data = SimpleNamespace(train=range(4), test=range(4))
     engine: Any = SimpleNamespace(here=Here(module=Silent(), data=data, totals=totals))
     state: Any = SimpleNamespace(server={"model": object()})
-    return assessment(federation, state, engine, number)
+    return evaluator(federation, state, engine, number)
 
 
 def test_a_module_of_which_nothing_can_be_measured_is_named_once(tmp_path, caplog):
-    one = assessment(tmp_path)
+    one = evaluator(tmp_path)
     for number in (1, 2):
         assert assess(one, {}, number) == ({}, {})
     [said] = caplog.messages
@@ -48,7 +48,7 @@ def test_a_module_of_which_nothing_can_be_measured_is_named_once(tmp_path, caplo
 
 
 def test_a_module_that_is_measured_is_not_warned_of(tmp_path, caplog):
-    row, _ = assess(assessment(tmp_path), {"loss": (2.0, 2.0)})
+    row, _ = assess(evaluator(tmp_path), {"loss": (2.0, 2.0)})
     assert row["global/test/loss"] == row["global/validation/loss"] == 1.0
     assert not caplog.messages
 
@@ -67,5 +67,5 @@ def test_the_best_round_by_validation(tmp_path, name, values, best):
     state: Any = SimpleNamespace(best=None, round=0)
     for number, value in enumerate(values, 1):
         state.round = number
-        assessment(tmp_path).chose(state, {name: value})
+        evaluator(tmp_path).chose(state, {name: value})
     assert (state.best and state.best["round"]) == best

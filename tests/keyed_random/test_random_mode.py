@@ -10,11 +10,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fedlit.keyed_random.random_mode import KeyedDraws, generators, own_generators
+from fedlit.keyed_random.random_mode import RandomMode, generators, own_generators
 
 
 def dropped(layer: nn.Module, x: torch.Tensor, key: int = 7, step: int = 0) -> torch.Tensor:
-    with KeyedDraws(key, step, keyed=True, seed=False):
+    with RandomMode(key, step, keyed=True, seed=False):
         return layer(x)
 
 
@@ -25,7 +25,7 @@ def test_masks_are_a_function_of_key_step_and_place():
     assert torch.equal(first, dropped(layer, x))
     assert not torch.equal(first, dropped(layer, x, key=8))
     assert not torch.equal(first, dropped(layer, x, step=1))
-    with KeyedDraws(7, 0, keyed=True, seed=False):
+    with RandomMode(7, 0, keyed=True, seed=False):
         one, two = layer(x), layer(x)
     assert torch.equal(one, first) and not torch.equal(one, two)
 
@@ -56,7 +56,7 @@ def test_channels_are_dropped_whole(layer, shape, axes):
 
 def test_gradients_pass_where_values_do():
     x = torch.ones(20, requires_grad=True)
-    with KeyedDraws(1, 0, keyed=True, seed=False):
+    with RandomMode(1, 0, keyed=True, seed=False):
         out = F.dropout(x, 0.5)
     out.sum().backward()
     assert torch.equal(x.grad, out.detach())
@@ -64,7 +64,7 @@ def test_gradients_pass_where_values_do():
 
 def test_other_draws_are_seeded_by_key_and_step():
     def drawn(step: int):
-        with own_generators(0), KeyedDraws(3, step, keyed=False, seed=True):
+        with own_generators(0), RandomMode(3, step, keyed=False, seed=True):
             return torch.rand(1).item(), np.random.random(), random.random()
 
     assert drawn(0) == drawn(0) != drawn(1)

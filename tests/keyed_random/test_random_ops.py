@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Exponential, Normal
 from torch.nn import functional as F
 
-from fedlit.keyed_random.random_mode import KeyedDraws
+from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.keyed_random.random_ops import KEYED
 from tests.torch_patches.rows import assert_same, one_by_one, stacked
 
@@ -112,7 +112,7 @@ def test_draws_repeat_with_the_key_and_differ_without(name):
     module, x = MODULES[name](), torch.randn(6, 4, 8)
 
     def run(key, step=0):
-        with KeyedDraws(key, step, keyed=True, seed=False):
+        with RandomMode(key, step, keyed=True, seed=False):
             return module(x)
 
     first = run(4)
@@ -122,7 +122,7 @@ def test_draws_repeat_with_the_key_and_differ_without(name):
 
 
 def drawn(function, key=11):
-    with KeyedDraws(key, 2, keyed=True, seed=False):
+    with RandomMode(key, 2, keyed=True, seed=False):
         return function()
 
 
@@ -223,7 +223,7 @@ def test_a_generator_of_the_users_is_left_alone():
         )
 
     assert torch.equal(drawn(mine), mine())
-    with KeyedDraws(1, 0, keyed=True, seed=False) as draws:
+    with RandomMode(1, 0, keyed=True, seed=False) as draws:
         mine()
         assert draws.count == 0
 
@@ -261,7 +261,7 @@ def test_a_transformer_that_drops_nothing_out_is_torchs_also_in_evaluation(doubl
     layer.eval()
     with torch.no_grad():  # torch's fast path would zero the padded places
         for keyed in (True, False):
-            with KeyedDraws(0, 0, keyed=keyed, seed=False):
+            with RandomMode(0, 0, keyed=keyed, seed=False):
                 out = layer(x, src_key_padding_mask=padded)
             torch.testing.assert_close(out, wanted, rtol=0, atol=1e-12)
     assert torch.backends.mha.get_fastpath_enabled()

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
-from fedlit.keyed_random.random_mode import KeyedDraws
+from fedlit.keyed_random.random_mode import RandomMode
 from tests.torch_patches.rows import assert_same, one_by_one, stacked
 
 SHAPE = (3, 2, 5, 4)  # rows, batch, time, features
@@ -94,7 +94,7 @@ def test_cells(kind, bias):
 def test_without_vmap_a_layer_that_drops_nothing_out_stays_fused(monkeypatch):
     monkeypatch.setattr("fedlit.keyed_random.recurrent._layers", None)
     layer, x = nn.LSTM(4, 6, 2), torch.randn(5, 3, 4)
-    with KeyedDraws(1, 0, keyed=True, seed=False):
+    with RandomMode(1, 0, keyed=True, seed=False):
         layer(x)
 
 
@@ -103,7 +103,7 @@ def test_dropout_between_layers_is_keyed(kind):
     layer, x = LAYERS[kind](4, 6, 2, dropout=0.5), torch.randn(5, 3, 4)
 
     def run(key: int) -> torch.Tensor:
-        with KeyedDraws(key, 0, keyed=True, seed=False):
+        with RandomMode(key, 0, keyed=True, seed=False):
             return layer(x)[0]
 
     before = torch.get_rng_state()
@@ -122,7 +122,7 @@ def test_dropout_leaves_the_first_layers_output_out_and_not_the_last_ones():
     with torch.no_grad():
         for name, weight in layer.named_parameters():
             weight.copy_(torch.eye(50) if "ih" in name else torch.zeros(50, 50))
-    with KeyedDraws(3, 0, keyed=True, seed=False):
+    with RandomMode(3, 0, keyed=True, seed=False):
         out, last = layer(torch.ones(40, 10, 50))
     assert torch.allclose(out.unique(), torch.tensor([0.0, 1 / 0.6]))
     assert abs(float((out == 0).double().mean()) - 0.4) < 5 * (0.24 / out.numel()) ** 0.5

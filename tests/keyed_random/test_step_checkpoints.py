@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from fedlit.keyed_random.random_mode import KeyedDraws
+from fedlit.keyed_random.random_mode import RandomMode
 
 
 def step(x: torch.Tensor, weight: torch.Tensor, how: bool | None, calls: list[int]) -> torch.Tensor:
@@ -30,7 +30,7 @@ def gradients(how: bool | None, inside: bool = False, **options) -> tuple[torch.
     calls: list[int] = []
     x = torch.randn(50, dtype=torch.float64, requires_grad=True)
     weight = torch.ones(50, dtype=torch.float64, requires_grad=True)
-    with KeyedDraws(3, 1, keyed=True, seed=False, **options) as draws:
+    with RandomMode(3, 1, keyed=True, seed=False, **options) as draws:
         loss = step(x, weight, how, calls)
         count = draws.count
         if inside:  # as a manual optimisation does
@@ -61,7 +61,7 @@ def test_recurrent_layers_inside_are_repeated_too():
 
     def gradient(checkpointed: bool) -> torch.Tensor:
         layer.zero_grad()
-        with KeyedDraws(3, 1, keyed=True, seed=False):
+        with RandomMode(3, 1, keyed=True, seed=False):
             out = checkpoint(layer, x, use_reentrant=False)[0] if checkpointed else layer(x)[0]
         out.sum().backward()
         return layer.weight_ih_l0.grad.clone()

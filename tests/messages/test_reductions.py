@@ -11,7 +11,7 @@ from fedlit.aggregators import FedAvg, FedProx
 from fedlit.errors import InputError
 from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.reductions import All, Mean
-from fedlit.messages.stages import Upload
+from fedlit.messages.stages import Stage
 from fedlit.messages.wire import Wire
 from fedlit.server_round import ServerRound
 from tests.aggregators.written import FedAmp
@@ -19,11 +19,11 @@ from tests.aggregators.written import FedAmp
 ROUND = ServerRound(1, 0, [4, 2, 7], 9)
 
 
-class Halved(Upload):
+class Halved(Stage):
     decodes: ClassVar[bool] = True
 
 
-class Clipped(Upload):
+class Clipped(Stage):
     uniform: ClassVar[bool] = True
 
 

@@ -9,7 +9,7 @@ import torch
 
 from fedlit.aggregators import FedAvg
 from fedlit.client import Client
-from fedlit.messages.stages import Upload
+from fedlit.messages.stages import Stage
 from fedlit.messages.wire import Wire
 from tests.aggregators.federations import Listed, Running
 
@@ -18,7 +18,7 @@ WEIGHTS = (6 * 5 + 5) + (5 * 3 + 3) + (5 + 5)  # body, head and normalisation
 STATISTICS = 5 + 5
 
 
-class Single(Upload):
+class Single(Stage):
     """The weights in single precision."""
 
     decodes: ClassVar[bool] = True
@@ -30,7 +30,7 @@ class Single(Upload):
         return wire | {"delta.weights": wire["delta.weights"].double()}
 
 
-class Counted(Upload):
+class Counted(Stage):
     """Keeps with each client how often it sent."""
 
     def state(self, client: Client, wire: Wire) -> dict[str, Any]:

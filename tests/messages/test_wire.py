@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from fedlit.messages.wire import flat, size, whole
+from fedlit.messages.wire import flatten_message, num_bytes, unflatten_message
 from fedlit.model_vectors import Model
 
 
@@ -14,7 +14,7 @@ def message() -> dict:
 
 
 def test_flat_names_every_tensor() -> None:
-    wire = flat(message())
+    wire = flatten_message(message())
     assert {n: tuple(t.shape) for n, t in wire.items()} == {
         "delta.weights": (2, 3),
         "delta.statistics": (2, 1),
@@ -27,21 +27,24 @@ def test_flat_names_every_tensor() -> None:
 
 def test_whole_gives_the_models_back_and_leaves_dicts_flat() -> None:
     sent = message()
-    back = whole(flat(sent))
+    back = unflatten_message(flatten_message(sent))
     assert back.keys() == {"delta", "steps", "more.a", "more.model"}
     for key, model in (("delta", sent["delta"]), ("more.model", sent["more"]["model"])):
         assert isinstance(back[key], Model)
         assert torch.equal(back[key].weights, model.weights)
         assert torch.equal(back[key].statistics, model.statistics)
     assert torch.equal(back["steps"], sent["steps"])
-    assert flat(back).keys() == flat(sent).keys()
+    assert flatten_message(back).keys() == flatten_message(sent).keys()
 
 
 def test_a_tensor_that_is_called_weights_is_no_model() -> None:
-    assert whole({"weights": torch.ones(2, 1), "a.weights": torch.ones(2, 1)}).keys() == {"weights", "a.weights"}
+    assert unflatten_message({"weights": torch.ones(2, 1), "a.weights": torch.ones(2, 1)}).keys() == {
+        "weights",
+        "a.weights",
+    }
 
 
 def test_size_counts_the_bytes_of_each_type() -> None:
     wire = {"a": torch.zeros(3, 5), "b": torch.zeros(4, dtype=torch.int8), "c": torch.zeros(2, 2, dtype=torch.float64)}
-    assert size(wire) == 60 + 4 + 32
-    assert size({}) == 0
+    assert num_bytes(wire) == 60 + 4 + 32
+    assert num_bytes({}) == 0

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from fedlit.keyed_random.random_mode import KeyedDraws
+from fedlit.keyed_random.random_mode import RandomMode
 
 KEYS, STEPS = torch.tensor([5, 2**62 + 9, 77]), torch.tensor([0, 1, 4])
 ROWS = len(KEYS)
@@ -48,7 +48,7 @@ def one_by_one(module: nn.Module, inputs: Tensor, keyed: bool = True) -> Result:
         leaves = {n: _leaf(t[row]) for n, t in weights.items()}
         mine, x = {n: b[row].clone() for n, b in buffers.items()}, _leaf(inputs[row])
         if keyed:
-            with KeyedDraws(int(KEYS[row]), int(STEPS[row]), keyed=True, seed=False):
+            with RandomMode(int(KEYS[row]), int(STEPS[row]), keyed=True, seed=False):
                 out = functional_call(module, leaves | mine, (x,))
         else:
             out = functional_call(module, leaves | mine, (x,))
@@ -67,7 +67,7 @@ def stacked(module: nn.Module, inputs: Tensor, keyed: bool = True) -> Result:
     x = _leaf(inputs)
 
     def one(key, step, x, leaves, buffers):
-        with KeyedDraws(key, step, keyed=keyed, seed=False, stacked=True):
+        with RandomMode(key, step, keyed=keyed, seed=False, stacked=True):
             return functional_call(module, leaves | buffers, (x,))
 
     out = vmap(one)(KEYS, STEPS, x, leaves, buffers)

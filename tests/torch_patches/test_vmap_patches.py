@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrizations, spectral_norm, weight_norm
 from torch.utils.checkpoint import checkpoint
 
-from fedlit.keyed_random.random_mode import KeyedDraws
+from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.user_module.derived import derived_attributes
 from tests.torch_patches.rows import ROWS, assert_same, one_by_one, stacked
 
@@ -178,7 +178,7 @@ def test_plain_means_of_a_batch_norm_go_on_from_where_each_row_is():
 
     def step(x, mean, variance, count):
         buffers = {"running_mean": mean, "running_var": variance, "num_batches_tracked": count}
-        with KeyedDraws(0, 0, keyed=False, seed=False, stacked=True):
+        with RandomMode(0, 0, keyed=False, seed=False, stacked=True):
             return torch.func.functional_call(layer, buffers, (x,))
 
     found = means.clone(), variances.clone(), counts.clone()
@@ -203,7 +203,7 @@ def test_a_question_that_rows_answer_differently_is_vmaps_error():
 
 def test_nothing_stays_replaced_also_after_an_error():
     before = _BatchNorm.forward, Distribution._validate_args, torch.utils.checkpoint.CheckpointFunction
-    with pytest.raises(KeyError), KeyedDraws(0, 0, keyed=True, seed=False, stacked=True):
+    with pytest.raises(KeyError), RandomMode(0, 0, keyed=True, seed=False, stacked=True):
         assert _BatchNorm.forward is not before[0]
         raise KeyError
     after = _BatchNorm.forward, Distribution._validate_args, torch.utils.checkpoint.CheckpointFunction

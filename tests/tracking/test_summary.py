@@ -50,7 +50,7 @@ def test_rounds_that_were_not_evaluated_do_not_matter(tmp_path):
 
 
 def test_sums_over_all_rounds(tmp_path):
-    table = rows("time/fit", [1.0, 2.0], **{"time/evaluate": 0.25, "cohort/failed": 1, "cohort/dropped": 2})
+    table = rows("time/fit", [1.0, 2.0], **{"time/evaluate": 0.25, "cohort/lost": 1, "cohort/idle": 2})
     summary = summarise(table, tmp_path)
     assert (summary["seconds"], summary["failed"], summary["dropped"], summary["rounds"]) == (3.5, 2, 4, 2)
     assert summarise(table, tmp_path, seconds=9.0)["seconds"] == 9.0

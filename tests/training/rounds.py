@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fedlit.aggregators import Aggregator, FedAvg
-from fedlit.client_tasks import LocalUpdate
+from fedlit.client_tasks import TrainTask
 from fedlit.data import Samples, Transform
 from fedlit.engines import Serial
 from fedlit.evaluation.measure import Measure
@@ -54,7 +54,7 @@ class Federated:
             JobData(samples, samples if test is None else test, transform),
             Measure(),
         )
-        self.worker: Any = self.engine.here
+        self.worker: Any = self.engine.local_worker
         self.module = self.worker.module
         self.layout = self.worker.layout
         self.aggregator.setup(self.layout, len(shards))
@@ -82,11 +82,13 @@ class Federated:
         """The clients' halves, one Returned a client."""
         order = range(len(self.shards)) if order is None else order
         weighting = run_weighting(self.aggregator, [])
-        work = LocalUpdate(Pipeline(self.aggregator, [], self.reduction, weighting), frozenset(watched), each_epoch)
+        work = TrainTask(Pipeline(self.aggregator, [], self.reduction, weighting), frozenset(watched), each_epoch)
         fresh = {"algorithm": self.aggregator.client_state(self.start)}
-        down = {"model": self.start}
+        broadcast = {"model": self.start}
         jobs = self.jobs(order, **job)
-        return self.engine.run(work, Cohort(jobs, down, [{}] * len(jobs), states or [fresh] * len(jobs), self.counters))
+        return self.engine.run(
+            work, Cohort(jobs, broadcast, [{}] * len(jobs), states or [fresh] * len(jobs), self.counters)
+        )
 
     def trained(self, returned: Returned) -> Tensor:
         """The weights (P,) that one client came back with."""

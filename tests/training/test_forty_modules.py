@@ -17,7 +17,7 @@ from fedlit.client import Fitted
 from fedlit.data import Samples
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
-from fedlit.model_vectors import each
+from fedlit.model_vectors import tree_map
 from fedlit.round import Round
 from fedlit.training import Job, JobData
 from fedlit.training.base import ChunkClient
@@ -66,7 +66,7 @@ class Averaging:
         fits = [client.fit(self.model) for client in clients]
         self._note(number, clients, fits)
         models = [f.model for f in fits]
-        self.model = each(lambda *t: torch.cat(t).mean(0), *models)
+        self.model = tree_map(lambda *t: torch.cat(t).mean(0), *models)
         for name in self.counters:
             self.counters[name] = torch.cat([c.counters[name] for c in clients]).amax(0)
 
@@ -108,7 +108,7 @@ def test_a_module_goes_its_way_with_the_same_numbers(name: str, caplog: pytest.L
     torch.manual_seed(0)
     module = case.make()
     again = _remade(case)
-    if case.way == "refused":
+    if case.plan == "refused":
         with pytest.raises(InputError, match=case.because or ".") as caught:
             worker(VectorizedTrainer, again, case.samples(), stack="always", **case.options)
         assert "trainer=lightning" in str(caught.value) and "\n" not in str(caught.value)
@@ -118,8 +118,8 @@ def test_a_module_goes_its_way_with_the_same_numbers(name: str, caplog: pytest.L
     wanted = averaged(worker(LightningTrainer, module, case.samples(), **case.options))
     assert_same(found, wanted, 1e-9 if not case.options else 1e-4)
     said = [r.getMessage() for r in caplog.records if "row by row" in r.getMessage()]
-    if case.way == "stacked":
-        assert mine.way.stacked and not said, said
+    if case.plan == "stacked":
+        assert mine.plan.stacked and not said, said
     else:
         assert len(said) == 1, said
 
@@ -136,7 +136,7 @@ UNTRACED |= {"global_step", "num_training_batches", "is_last_batch"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.way == "stacked"])
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.plan == "stacked"])
 def test_a_trace_of_a_step_gives_the_same_numbers(name: str) -> None:
     case: Case = CASES[name]
     mine = worker(VectorizedTrainer, _remade(case), case.samples(), stack="always", compile="trace", **case.options)
@@ -150,7 +150,7 @@ def test_the_docs_list_every_case() -> None:
     text = (Path(__file__).parents[2] / "docs" / "any_module.md").read_text()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
     listed = [(name, row[1]) for row in rows for name in re.findall("`(.+?)`", row[3])]
-    assert sorted(listed) == sorted((name, case.way) for name, case in CASES.items())
+    assert sorted(listed) == sorted((name, case.plan) for name, case in CASES.items())
 
 
 def _remade(case: Case) -> pl.LightningModule:

@@ -223,12 +223,12 @@ def test_each_epoch_is_measured_within_the_fit_and_changes_nothing():
 class ByRule(FedAvg):
     """The plain gradient, by way of a rule."""
 
-    def local_update(self, client, down, state):
-        def rule(step, weights):
+    def local_update(self, client, broadcast, state):
+        def gradient_fn(step, weights):
             return torch.autograd.grad(step.loss(weights).sum(), weights)[0]
 
-        x = down["model"]
-        return {"delta": client.fit(x, rule=rule).model - x}, state
+        x = broadcast["model"]
+        return {"delta": client.fit(x, gradient_fn=gradient_fn).model - x}, state
 
 
 @pytest.mark.parametrize("options", [{}, {"accumulate_grad_batches": 2, "gradient_clip_val": 0.05}])

@@ -50,7 +50,7 @@ def made(make: Any) -> Any:
 def test_a_later_round_goes_row_by_row(what: Any, caplog: pytest.LogCaptureFixture) -> None:
     make = late(what)
     mine = worker(VectorizedTrainer, made(make), vectors())
-    assert mine.way.stacked
+    assert mine.plan.stacked
     found = averaged(mine, ROUNDS)
     assert_same(found, averaged(worker(LightningTrainer, made(make), vectors()), ROUNDS))
     said = [r.getMessage() for r in caplog.records if "row by row" in r.getMessage()]

@@ -7,7 +7,7 @@ import threading
 import torch
 from torch import nn
 
-from fedlit.user_module.module_snapshot import Pristine, counters
+from fedlit.user_module.module_snapshot import ModuleSnapshot, counters
 
 
 class Messy(nn.Module):
@@ -22,14 +22,14 @@ class Messy(nn.Module):
 
 def test_attributes_are_put_back_and_new_ones_taken_away():
     module = Messy()
-    pristine = Pristine(module)
+    snapshot = ModuleSnapshot(module)
     for _ in range(2):  # what is put back is a copy each time
         module.steps += 3
         module.history["seen"].append(1)
         module.layer.note = "left"
         module.extra = 5
         module.eval()
-        pristine.restore()
+        snapshot.restore()
         assert module.steps == 0 and module.history == {"seen": []}
         assert not hasattr(module, "extra") and not hasattr(module.layer, "note")
         assert module.training and module.layer.training
@@ -38,9 +38,9 @@ def test_attributes_are_put_back_and_new_ones_taken_away():
 def test_parts_of_the_module_stay_the_same_objects():
     module = Messy()
     layer, weight, lock = module.layer, module.layer.weight, module.lock
-    pristine = Pristine(module)
+    snapshot = ModuleSnapshot(module)
     module.favourite.clear()
-    pristine.restore()
+    snapshot.restore()
     assert module.favourite[0] is module.layer is layer
     assert module.layer.weight is weight and module.lock is lock
 
@@ -48,7 +48,7 @@ def test_parts_of_the_module_stay_the_same_objects():
 def test_frozen_weights_and_flags_are_put_back_and_trained_ones_are_not():
     module = Messy()
     before = module.teacher.weight.clone()
-    pristine = Pristine(module)
+    snapshot = ModuleSnapshot(module)
     for _ in range(2):
         with torch.no_grad():
             module.teacher.weight.mul_(0.5)
@@ -56,7 +56,7 @@ def test_frozen_weights_and_flags_are_put_back_and_trained_ones_are_not():
         module.layer.requires_grad_(False)
         module.teacher.weight.requires_grad_()
         module.layer.weight.grad = torch.ones(2, 2)
-        pristine.restore()
+        snapshot.restore()
         assert torch.equal(module.teacher.weight, before)
         assert module.layer.weight.requires_grad and not module.teacher.weight.requires_grad
         assert module.layer.weight.grad is None
@@ -65,9 +65,9 @@ def test_frozen_weights_and_flags_are_put_back_and_trained_ones_are_not():
 
 def test_hooks_are_taken_off():
     module, calls = Messy(), []
-    pristine = Pristine(module)
+    snapshot = ModuleSnapshot(module)
     module.layer.register_forward_hook(lambda *a: calls.append(1))
-    pristine.restore()
+    snapshot.restore()
     module.layer(torch.ones(1, 2))
     assert calls == []
 

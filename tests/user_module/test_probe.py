@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fedlit.user_module.probe import Habits, probe
+from fedlit.user_module.probe import StepTraits, probe
 from tests.training.rounds import numbers
 
 
@@ -37,15 +37,15 @@ class Recurrent(nn.LSTM):
 
 
 def test_the_last_layer_is_the_one_that_runs_last():
-    assert probe(Net(), numbers(4)) == Habits("head", keyed=False, draws=False)
+    assert probe(Net(), numbers(4)) == StepTraits("head", keyed=False, draws=False)
 
 
 def test_keyed_and_other_draws_are_told_apart():
-    assert probe(Net(nn.Dropout(0.1)), numbers(4)) == Habits("head", keyed=True, draws=False)
-    assert probe(Net(nn.RReLU()), numbers(4)) == Habits("head", keyed=True, draws=False)
-    assert probe(Net(Recurrent(dropout=0.2)), numbers(4)) == Habits("head", keyed=True, draws=False)
-    assert probe(Net(Recurrent()), numbers(4)) == Habits("head", keyed=False, draws=False)
-    assert probe(Net(Poisson()), numbers(4)) == Habits("head", keyed=False, draws=True)
+    assert probe(Net(nn.Dropout(0.1)), numbers(4)) == StepTraits("head", keyed=True, draws=False)
+    assert probe(Net(nn.RReLU()), numbers(4)) == StepTraits("head", keyed=True, draws=False)
+    assert probe(Net(Recurrent(dropout=0.2)), numbers(4)) == StepTraits("head", keyed=True, draws=False)
+    assert probe(Net(Recurrent()), numbers(4)) == StepTraits("head", keyed=False, draws=False)
+    assert probe(Net(Poisson()), numbers(4)) == StepTraits("head", keyed=False, draws=True)
 
 
 def test_draws_of_numpy_are_seen():
@@ -61,7 +61,7 @@ def test_a_step_that_cannot_run_alone_gets_the_cautious_answer():
         def training_step(self, batch):
             return self.trainer.fit_loop
 
-    assert probe(Dependent(), numbers(4)) == Habits(None, True, True)
+    assert probe(Dependent(), numbers(4)) == StepTraits(None, True, True)
 
 
 def test_the_module_and_the_generators_are_left_as_they_were():

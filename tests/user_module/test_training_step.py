@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fedlit.keyed_random.random_mode import KeyedDraws
+from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.model_vectors import Layout
-from fedlit.user_module.training_step import StepAt, call_step, loss_of, part_of, samples_in, targets_of
+from fedlit.user_module.training_step import FunctionalStep, call_step, loss_of, part_of, samples_in, targets_of
 from tests.training.rounds import numbers
 
 
@@ -29,8 +29,8 @@ class Tied(pl.LightningModule):
         return {"loss": F.cross_entropy(self.head(self.alias(torch.tanh(self.block(h)))), batch[1])}
 
 
-def at(step: StepAt, vector: torch.Tensor, what: str, batch) -> torch.Tensor:
-    return step.swapped(step.layout.pieces(vector), what, batch, 0, KeyedDraws(0, 0, keyed=False, seed=False))
+def at(step: FunctionalStep, vector: torch.Tensor, what: str, batch) -> torch.Tensor:
+    return step.swapped(step.layout.pieces(vector), what, batch, 0, RandomMode(0, 0, keyed=False, seed=False))
 
 
 def test_the_loss_at_other_weights_is_that_of_a_module_with_these():
@@ -38,7 +38,7 @@ def test_the_loss_at_other_weights_is_that_of_a_module_with_these():
     module, other, batch = Tied(), Tied(), numbers(5)
     layout = Layout(module)
     here, there = layout.read(module), layout.read(other)
-    step = StepAt(module, layout)
+    step = FunctionalStep(module, layout)
     wanted = other.training_step(batch, 0)["loss"]
     vector = there.weights.requires_grad_()
     loss = at(step, vector, "loss", batch)
@@ -56,7 +56,7 @@ def test_features_and_outputs_are_those_of_the_last_linear_layer():
     torch.manual_seed(0)
     module, batch = Tied(), numbers(5)
     layout = Layout(module)
-    step, vector = StepAt(module, layout), layout.read(module).weights
+    step, vector = FunctionalStep(module, layout), layout.read(module).weights
     features, outputs = at(step, vector, "features", batch), at(step, vector, "outputs", batch)
     assert features.shape == (5, 6)
     assert torch.equal(module.head(features), outputs)

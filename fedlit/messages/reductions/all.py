@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fedlit.messages.reductions.base import Reduction
-from fedlit.messages.wire import Wire, whole
+from fedlit.messages.wire import Wire, unflatten_message
 
 
 class All(Reduction):
@@ -28,4 +28,4 @@ class All(Reduction):
         if not self.wires:
             return {}
         together = {key: torch.cat([w[key] for w in self.wires]) for key in self.wires[0]}
-        return whole(together) | {"examples": torch.cat(self.examples)}
+        return unflatten_message(together) | {"examples": torch.cat(self.examples)}

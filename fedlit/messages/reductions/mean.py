@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fedlit.messages.reductions.base import Reduction, message_weights
-from fedlit.messages.wire import Wire, whole
+from fedlit.messages.wire import Wire, unflatten_message
 
 
 class Mean(Reduction):
@@ -26,4 +26,4 @@ class Mean(Reduction):
             self.weight[key] = self.weight[key] + weight.sum() if key in self.weight else weight.sum()
 
     def finish(self) -> dict[str, Any]:
-        return whole({key: total / self.weight[key].to(total.dtype) for key, total in self.total.items()})
+        return unflatten_message({key: total / self.weight[key].to(total.dtype) for key, total in self.total.items()})

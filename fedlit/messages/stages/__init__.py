@@ -1,5 +1,5 @@
 """Stages that messages pass on their way up."""
 
-from fedlit.messages.stages.base import Upload
+from fedlit.messages.stages.base import Stage
 
-__all__ = ["Upload"]
+__all__ = ["Stage"]

@@ -8,7 +8,7 @@ from fedlit.client import Client
 from fedlit.messages.wire import Wire
 
 
-class Upload:
+class Stage:
     """A stage on the way up, with a state of its own on each client. Stages are an ordered list around any algorithm.
 
     On `self` there are only hyperparameters. `encode` works on K clients' wires (K, ...), `decode` on what arrived.

@@ -12,11 +12,11 @@ from torch import Tensor
 from fedlit import interrupts
 from fedlit.client import Fitted
 from fedlit.errors import InputError
-from fedlit.keyed_random.random_mode import KeyedDraws
+from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.model_vectors import Layout, Model
 from fedlit.training.fit_tally import FitTally
-from fedlit.training.gradient import Gradient, GradientHand, learning_rates
-from fedlit.user_module.probe import Habits
+from fedlit.training.gradient import Gradient, GradientEditor, learning_rates
+from fedlit.user_module.probe import StepTraits
 from fedlit.user_module.training_step import call_step, loss_of
 
 
@@ -28,16 +28,16 @@ class FitCallback(pl.Callback):
         self,
         module: pl.LightningModule,
         layout: Layout,
-        habits: Habits,
+        traits: StepTraits,
         gradient: Gradient,
         key: int,
         prepare: Callable[[Any], Any],
         kept_optimizer: dict[str, Any] | None,
         after_epoch: Callable[[float], None] | None,
     ):
-        self.module, self.gradient, self.key, self.habits, self.prepare = module, gradient, key, habits, prepare
+        self.module, self.gradient, self.key, self.traits, self.prepare = module, gradient, key, traits, prepare
         self.kept_optimizer, self.after_epoch = kept_optimizer, after_epoch
-        self.hand = GradientHand(gradient, module, layout)
+        self.hand = GradientEditor(gradient, module, layout)
         self.tally = FitTally(self.hand.named)
         self.batches = 0  # seen so far: the number of a batch in the fit keys its draws
         self.logged: dict[str, float] = {}
@@ -67,8 +67,8 @@ class FitCallback(pl.Callback):
                 piece = (factor * pieces[name]).to(p.dtype)
                 p.grad = piece if p.grad is None else p.grad + piece
 
-    def _draws(self, twice: bool = False) -> KeyedDraws:
-        return KeyedDraws(self.key, self.batches, self.habits.keyed, self.habits.draws, twice=twice)
+    def _draws(self, twice: bool = False) -> RandomMode:
+        return RandomMode(self.key, self.batches, self.traits.uses_keyed_rng, self.traits.uses_global_rng, twice=twice)
 
     # --- hooks --------------------------------------------------------------------------------
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -79,7 +79,7 @@ class FitCallback(pl.Callback):
                 f"{type(module).__name__} has {how}, and this algorithm works on the gradients of one automatic "
                 "optimiser; write aggregator=fedavg, which needs no gradients, or give the module one optimiser"
             )
-        if self.gradient.rule is not None and type(module).backward is not pl.LightningModule.backward:
+        if self.gradient.gradient_fn is not None and type(module).backward is not pl.LightningModule.backward:
             raise InputError(
                 f"{type(module).__name__} has a backward of its own, and this algorithm puts its gradient there; "
                 "leave it out, or write aggregator=fedavg"
@@ -119,11 +119,11 @@ class FitCallback(pl.Callback):
         return fitted(model, self.tally, self.hand)
 
 
-def fitted(model: Model, tally: FitTally, hand: GradientHand) -> Fitted:
+def fitted(model: Model, tally: FitTally, hand: GradientEditor) -> Fitted:
     """What a fit of one client gives."""
     new = model.weights.new_tensor
     rate = tally.rate_sum[None].to(model.weights)
-    return Fitted(model, new([[tally.steps]]), rate, new([[tally.loss]]), hand.beside)
+    return Fitted(model, new([[tally.steps]]), rate, new([[tally.loss]]), hand.carry)
 
 
 def get_state(optimizer: Any, named: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class LightningWorker(ModuleWorker):
         trainer.callbacks = [*self._callbacks, callback]  # type: ignore[attr-defined]
         trainer.fit_loop = _FitLoop(trainer, max_epochs=len(epochs))
         module.training_step = callback.training_step  # type: ignore[method-assign]
-        if callback.gradient.rule is not None:
+        if callback.gradient.gradient_fn is not None:
             module.backward = callback.backward  # type: ignore[method-assign]
         with quiet():
             trainer.fit(module, datamodule=self.loader)
@@ -112,19 +112,19 @@ class LightningClient(ModuleClient):
         self._load(0, model)
         if not self.order.counts[0]:
             none = self.examples.new_zeros(1, 1)
-            return Fitted(worker.read(), none, none, none, gradient.beside)
+            return Fitted(worker.read(), none, none, none, gradient.carry)
         batches, keys = self._begin(0, call, epochs)
         keeps, key = worker.config.keep_optimizer_state, job.key("step", call)
         kept = self.optimizers[0].get(str(call)) if keeps else None
         watch = partial(self._measured, 0) if self.watched else None
-        callback = FitCallback(module, worker.layout, worker.habits, gradient, key, worker.formatted, kept, watch)
+        callback = FitCallback(module, worker.layout, worker.traits, gradient, key, worker.formatted, kept, watch)
         try:
             with own_generators(key):
                 worker.fit(callback, batches, keys, job.client)
             self.counters = {n: c[None] for n, c in counters(module).items()}
-            done = kept_still(worker.read(), model, gradient.only)
+            done = kept_still(worker.read(), model, gradient.trainable)
         finally:
-            worker.pristine.restore()  # also where it raised: with engine.on_failure=drop the next client gets it
+            worker.snapshot.restore()  # also where it raised: with engine.on_failure=drop the next client gets it
         if keeps:
             self.new_optimizers[0][str(call)] = callback.optimizer_state
         self.facts[0]["logged"] = callback.logged

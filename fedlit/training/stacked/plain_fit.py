@@ -10,12 +10,12 @@ from torch import Tensor
 
 from fedlit import interrupts
 from fedlit.errors import InputError
-from fedlit.keyed_random.random_mode import KeyedDraws
+from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.training.fit_tally import FitTally
-from fedlit.training.gradient import Gradient, GradientHand, learning_rates
+from fedlit.training.gradient import Gradient, GradientEditor, learning_rates
 from fedlit.training.lightning.fit_callback import get_state, put_state
 from fedlit.training.stacked.row_log import RowLog
-from fedlit.user_module.trainer_stub import StandIn, configured, step_schedulers
+from fedlit.user_module.trainer_stub import TrainerStub, configured, step_schedulers
 from fedlit.user_module.training_step import call_step, loss_of
 
 if TYPE_CHECKING:
@@ -44,12 +44,12 @@ class PlainFit:
     ):
         self.worker, self.module, self.key, self.after_epoch = worker, worker.module, key, after_epoch
         self.log = RowLog(worker.device)
-        self.trainer = StandIn(epochs, self.log.log)
+        self.trainer = TrainerStub(epochs, self.log.log)
         self.trainer.batches, self.trainer.steps = batches, 0
         self.trainer.attach(self.module)
         self.optimizer, self.schedulers = configured(self.module)
         self.trainer.with_optimizers([self.optimizer], self.schedulers)
-        self.hand = GradientHand(gradient, self.module, worker.layout)
+        self.hand = GradientEditor(gradient, self.module, worker.layout)
         if kept_optimizer:
             put_state(self.optimizer, self.hand.named, kept_optimizer)
         self.moved = [p for g in self.optimizer.param_groups for p in g["params"]]
@@ -106,9 +106,9 @@ class PlainFit:
         self._clip()
         return loss
 
-    def _draws(self, twice: bool = False) -> KeyedDraws:
-        habits = self.worker.habits
-        return KeyedDraws(self.key, self.tally.steps, habits.keyed, habits.draws, twice=twice)
+    def _draws(self, twice: bool = False) -> RandomMode:
+        traits = self.worker.traits
+        return RandomMode(self.key, self.tally.steps, traits.uses_keyed_rng, traits.uses_global_rng, twice=twice)
 
     @property
     def optimizer_state(self) -> dict[str, Any]:
@@ -116,7 +116,7 @@ class PlainFit:
 
     def _backward(self, loss: Tensor, batch: Any, batch_idx: int, context: Any) -> None:
         named = self.hand.named
-        if self.hand.wanted.rule is None:
+        if self.hand.wanted.gradient_fn is None:
             loss.backward()
             return
         touched = torch.autograd.grad(loss, list(named.values()), allow_unused=True)

@@ -28,7 +28,7 @@ from fedlit.round import Round
 from fedlit.torch_patches.vmap_patches import no_rows_inside
 from fedlit.training.gradient import Gradient
 from fedlit.training.job import Job
-from fedlit.training.stacked.worker import StackOptions, StackWorker, Way
+from fedlit.training.stacked.worker import StackOptions, StackPlan, StackWorker
 from fedlit.user_module.copies import copied
 from fedlit.user_module.trainer_stub import DiffersByClient
 
@@ -106,13 +106,13 @@ def _optimizers(made: Any) -> Iterator[Any]:
             yield from _optimizers(one)
 
 
-def chosen_way(worker: StackWorker) -> Way:
+def choose_plan(worker: StackWorker) -> StackPlan:
     """
     Raises:
         InputError: only a Trainer can train the module.
     """
     reads = _reads_batch_idx(worker.module)
-    one_by_one = Way(False, reads_batch_idx=reads)
+    one_by_one = StackPlan(False, reads_batch_idx=reads)
     alone, trouble = _alone(worker, one_by_one)
     if worker.config.stack == "never":
         return one_by_one
@@ -125,14 +125,14 @@ def chosen_way(worker: StackWorker) -> Way:
 
 def _plain_reason(worker: StackWorker) -> str:
     """Why the module is not even tried as a stack, if there is a reason."""
-    habits, parameters = worker.habits, list(worker.module.parameters())
+    traits, parameters = worker.traits, list(worker.module.parameters())
     if worker.config.keep_optimizer_state:
         return "trainer.keep_optimizer_state=true"
-    if habits.trouble:
-        return f"the step cannot be tried alone: {habits.trouble}"
-    if habits.draws:
+    if traits.failure:
+        return f"the step cannot be tried alone: {traits.failure}"
+    if traits.uses_global_rng:
         return "the step draws from a global random generator"
-    if habits.autocasts:
+    if traits.uses_autocast:
         return "the step has an autocast of its own"
     if any(p._backward_hooks or p._post_accumulate_grad_hooks for p in parameters):
         return "a weight has a hook"
@@ -163,7 +163,7 @@ def _reads_batch_idx(module: LightningModule) -> bool:
     return False
 
 
-def _alone(worker: StackWorker, way: Way) -> tuple[tuple[dict[str, Tensor], str] | None, str]:
+def _alone(worker: StackWorker, plan: StackPlan) -> tuple[tuple[dict[str, Tensor], str] | None, str]:
     """What a trial row by row gives, and in which precision it ran; or None, and why there is no trial.
 
     It runs in 64 bits, or as the run does where the module is made for one floating type.
@@ -171,7 +171,7 @@ def _alone(worker: StackWorker, way: Way) -> tuple[tuple[dict[str, Tensor], str]
     trouble = ""
     for precision in ("64-true", worker.config.precision):
         try:
-            return (_Trial(worker, way, precision).result(), precision), ""
+            return (_Trial(worker, plan, precision).result(), precision), ""
         except InputError:
             raise
         except Exception as error:
@@ -179,35 +179,35 @@ def _alone(worker: StackWorker, way: Way) -> tuple[tuple[dict[str, Tensor], str]
     return None, trouble
 
 
-def _tried(worker: StackWorker, reads_batch_idx: bool, wanted: dict[str, Tensor], precision: str) -> Way:
+def _tried(worker: StackWorker, reads_batch_idx: bool, wanted: dict[str, Tensor], precision: str) -> StackPlan:
     trouble = ""
-    for mended in (True,) if worker.habits.keyed or worker.habits.pads else (False, True):
-        asks: frozenset[str] = frozenset()
+    for patch_vmap in (True,) if worker.traits.uses_keyed_rng or worker.traits.uses_padding else (False, True):
+        per_client_facts: frozenset[str] = frozenset()
         for _ in range(3):
-            way = Way(True, mended, asks, reads_batch_idx)
-            trial = _Trial(worker, way, precision)
+            plan = StackPlan(True, patch_vmap, per_client_facts, reads_batch_idx)
+            trial = _Trial(worker, plan, precision)
             try:
-                with nullcontext() if mended else no_rows_inside():
+                with nullcontext() if patch_vmap else no_rows_inside():
                     found = trial.result()
                 trouble = trial.changed() or _difference(found, wanted, 1e-6 if precision == "64-true" else 1e-2)
                 if not trouble:
-                    return way
+                    return plan
                 break
             except DiffersByClient as error:
                 trouble, more = str(error), frozenset(trial.asked)
-                if not more - asks:
+                if not more - per_client_facts:
                     break
-                asks |= more
+                per_client_facts |= more
             except Exception as error:
                 trouble = one_line(error)
                 break
-    return Way(False, reads_batch_idx=reads_batch_idx, reason=trouble)
+    return StackPlan(False, reads_batch_idx=reads_batch_idx, reason=trouble)
 
 
 class _Trial:
     """Two clients of eight and five samples, two epochs in batches of three."""
 
-    def __init__(self, worker: StackWorker, way: Way, precision: str):
+    def __init__(self, worker: StackWorker, plan: StackPlan, precision: str):
         compile = worker.config.compile and "trace"  # what a compiler makes of it is the same, and takes a minute
         config = replace(
             worker.config, precision=precision, limit_train_batches=None, gradient_clip_val=None, compile=compile
@@ -215,7 +215,7 @@ class _Trial:
         module = copied(worker.module)
         if precision == "64-true":
             module.double()
-        self.worker: Any = type(worker)(config, module, worker.data, worker.measuring, way)  # type: ignore[call-arg]
+        self.worker: Any = type(worker)(config, module, worker.data, worker.measuring, plan)  # type: ignore[call-arg]
         samples = np.resize(np.arange(min(len(worker.data.train), 13)), 13)
         round = Round(0, 0, [0, 1], 2, "trial")
         self.jobs = [Job(c, round, 3, 2, part) for c, part in enumerate((samples[:8], samples[8:]))]
@@ -231,7 +231,7 @@ class _Trial:
         counters = {n: b.clone() for n, b in worker.module.named_buffers() if n in worker.layout.counters}
         client = worker.client(self.jobs, counters, [{}, {}])
         plain = Gradient(None, (), None, None, {})
-        if worker.way.stacked:
+        if worker.plan.stacked:
             try:
                 fitted = client._as_a_stack(begin, plain, 0, 2)
             finally:
@@ -254,7 +254,7 @@ class _Trial:
 
     def changed(self) -> str:
         """An attribute that the stacked step changed on the module."""
-        names = self.worker.pristine.changed()
+        names = self.worker.snapshot.changed()
         return f"the step changes {names[0]} of the module" if names else ""
 
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.func import vmap
 from torch.utils import _pytree as pytree
 
-from fedlit.keyed_random.random_mode import KeyedDraws
+from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.model_vectors import Layout
 from fedlit.training.stacked.step_log import StepLog
-from fedlit.user_module.training_step import StepAt
+from fedlit.user_module.training_step import FunctionalStep
 
 
 class StackedCall:
@@ -25,8 +25,8 @@ class StackedCall:
             need it not.
     """
 
-    def __init__(self, module: LightningModule, layout: Layout, keyed: bool, mended: bool):
-        self.at, self.keyed, self.mended = StepAt(module, layout), keyed, mended
+    def __init__(self, module: LightningModule, layout: Layout, keyed: bool, patch_vmap: bool):
+        self.at, self.keyed, self.patch_vmap = FunctionalStep(module, layout), keyed, patch_vmap
 
     def __call__(
         self,
@@ -58,14 +58,16 @@ class StackedCall:
 
         def one(tensors: Sequence[Tensor], batch: Any, key: Any, step: Any) -> Any:
             named = dict(zip(names, tensors, strict=True))
-            draws = KeyedDraws(key, step, self.keyed, seed=False, stacked=self.mended, twice=twice)
+            draws = RandomMode(key, step, self.keyed, seed=False, stacked=self.patch_vmap, twice=twice)
             value = self.at.swapped(named, what, batch, batch_idx, draws)
             return value, {n: named[n] for n in buffers}, log.taken() if log else {}
 
         tensors = (*weights.values(), *buffers.values())
         key, step = (keys, steps) if keys is not None else (0, 0)
         found: Any
-        if len(tensors[0]) == 1 and not self.mended:  # a stack of one needs no vmap, which costs more than a small step
+        if (
+            len(tensors[0]) == 1 and not self.patch_vmap
+        ):  # a stack of one needs no vmap, which costs more than a small step
             everything = pytree.tree_map(_first, (tensors, batch, key, step))
             found = pytree.tree_map(_stacked, one(*everything))
         else:

@@ -12,14 +12,14 @@ from torch.utils import _pytree as pytree
 
 from fedlit import interrupts
 from fedlit.model_vectors import Model
-from fedlit.training.batch_plan import BatchOrder, Cut
+from fedlit.training.batch_plan import BatchPlan, StackBatch
 from fedlit.training.gradient import BatchStep, Gradient, as_wide, learning_rates
-from fedlit.training.job import Order
+from fedlit.training.job import SampleOrder
 from fedlit.training.stacked.stacked_optimizer import Rows, Runs, stacked_optimizer, there
 from fedlit.training.stacked.stacked_pass import PassInputs, StackedPass, TracedPass
 from fedlit.training.stacked.step_log import StepLog
 from fedlit.training.stacked.worker import StackWorker
-from fedlit.user_module.trainer_stub import DiffersByClient, StandIn, configured, step_schedulers
+from fedlit.user_module.trainer_stub import DiffersByClient, TrainerStub, configured, step_schedulers
 from fedlit.user_module.training_step import samples_in
 
 _FEW_SIZES = 16  # full batches of at most so many: each size of the smaller, last ones takes most of a second to trace
@@ -58,7 +58,7 @@ class StackedFit:
         model: Model,
         counters: dict[str, Tensor],
         gradient: Gradient,
-        order: BatchOrder,
+        order: BatchPlan,
         keys: Tensor | None,
         epochs: int,
     ):
@@ -71,15 +71,15 @@ class StackedFit:
         }
         # contiguous each: vmap's batch norm loses what it writes into a strided view
         self.buffers = {n: b.clone(memory_format=torch.contiguous_format) for n, b in every.items()}
-        self.using = [v.expand(k, *v.shape[v.dim() > 1 :]) for v in gradient.using]
-        self.beside = {n: v.expand(k, *v.shape[v.dim() > 1 :]).clone() for n, v in gradient.beside.items()}
-        self.only = None if gradient.only is None else gradient.only.weights.expand(k, -1)
+        self.extras = [v.expand(k, *v.shape[v.dim() > 1 :]) for v in gradient.extras]
+        self.carry = {n: v.expand(k, *v.shape[v.dim() > 1 :]).clone() for n, v in gradient.carry.items()}
+        self.trainable = None if gradient.trainable is None else gradient.trainable.weights.expand(k, -1)
         self.log = StepLog(k, self.weights.device)
-        self.trainer = StandIn(epochs, self.log.log)
+        self.trainer = TrainerStub(epochs, self.log.log)
         self.trainer.attach(worker.module)
         self.passes = self.full = self.last = StackedPass(worker, self.log)
         mode = worker.config.compile
-        if mode is not None and not worker.way.asks:
+        if mode is not None and not worker.plan.per_client_facts:
             self.full = TracedPass(worker, self.log, mode)
             if order.batch_size <= _FEW_SIZES:
                 self.last = TracedPass(worker, self.log)
@@ -130,8 +130,8 @@ class StackedFit:
     # --- the fit --------------------------------------------------------------------------------
     def run(
         self,
-        order: Callable[[int], Order],
-        batch: Callable[[Cut, int], Any],
+        order: Callable[[int], SampleOrder],
+        batch: Callable[[StackBatch, int], Any],
         after_epoch: Callable[[], None] | None = None,
     ) -> None:
         """
@@ -150,28 +150,28 @@ class StackedFit:
             if after_epoch is not None:
                 after_epoch()
 
-    def _cut(self, cut: Cut, batch: Any) -> None:
+    def _cut(self, cut: StackBatch, batch: Any) -> None:
         """One call for all its rows, or one for those that share what the step asks of its trainer."""
         at = np.arange(len(self.steps))[cut.rows]
         rows: Rows = cut.rows if isinstance(cut.rows, slice) else there(cut.rows, self.weights)
-        asks = self.worker.way.asks
+        per_client_facts = self.worker.plan.per_client_facts
         numbers = self.steps[at] - self.order.counts[at] * self.trainer.current_epoch  # each row's batch_idx
-        if not asks:
+        if not per_client_facts:
             self._step(rows, at, batch, cut.batch_idx)
         else:
             alike: dict[tuple[int, int], list[int]] = {}
             for i, r in enumerate(at):
                 facts = (
-                    int(self.steps[r]) if "steps" in asks else 0,
-                    int(self.order.counts[r]) if "batches" in asks else 0,
+                    int(self.steps[r]) if "steps" in per_client_facts else 0,
+                    int(self.order.counts[r]) if "batches" in per_client_facts else 0,
                 )
                 alike.setdefault(facts, []).append(i)
             for (steps, batches), inside in alike.items():
-                self.trainer.steps = steps if "steps" in asks else None
-                self.trainer.batches = batches if "batches" in asks else None
+                self.trainer.steps = steps if "steps" in per_client_facts else None
+                self.trainer.batches = batches if "batches" in per_client_facts else None
                 index = there(np.array(inside), self.weights)
                 some = pytree.tree_map(lambda t: t[index], batch)  # noqa: B023
-                batch_idx = int(numbers[inside[0]]) if "batches" in asks else cut.batch_idx
+                batch_idx = int(numbers[inside[0]]) if "batches" in per_client_facts else cut.batch_idx
                 self._step(there(at[inside], self.weights), at[inside], some, batch_idx)
             self.trainer.steps = self.trainer.batches = None
         self._schedule("step", at, numbers + 1)
@@ -194,7 +194,7 @@ class StackedFit:
                 buffer[rows] = passed.buffers[name].detach()
         moved = tuple(n for n, g in zip(self.layout.weights, passed.gradients, strict=True) if g is not None)
         rate = self._rate(at)
-        if self.gradient.rule is None:
+        if self.gradient.gradient_fn is None:
             gradient = self._gathered(passed.gradients)
         else:
             gradient = self._by_rule(rows, weights, batch, batch_idx, rate)
@@ -215,27 +215,27 @@ class StackedFit:
         return found
 
     def _by_rule(self, rows: Rows, weights: Tensor, batch: Any, batch_idx: int, rate: Tensor) -> Tensor:
-        assert self.gradient.rule is not None
+        assert self.gradient.gradient_fn is not None
         buffers = {n: b[rows] for n, b in self.buffers.items()}
         at = weights.detach().clone().requires_grad_()
         with self.worker.trainer.precision_plugin.forward_context():
             step = StackedStep(self, rows, batch, batch_idx, buffers, rate.expand(len(at), -1))
-            gradient = self.gradient.rule(
-                step, at, *(v[rows] for v in self.using), **{n: v[rows] for n, v in self.beside.items()}
+            gradient = self.gradient.gradient_fn(
+                step, at, *(v[rows] for v in self.extras), **{n: v[rows] for n, v in self.carry.items()}
             )
-        if self.beside:
+        if self.carry:
             gradient, new = gradient
             for name, value in new.items():
-                self.beside[name][rows] = value.detach()
+                self.carry[name][rows] = value.detach()
         return gradient.detach()
 
     def _move(self, rows: Rows, at: np.ndarray, weights: Tensor, gradient: Tensor, moved: tuple[str, ...]) -> None:
-        if self.gradient.correct is not None:
-            gradient = self.gradient.correct(gradient, weights, *(v[rows] for v in self.using))
+        if self.gradient.adjust_gradient is not None:
+            gradient = self.gradient.adjust_gradient(gradient, weights, *(v[rows] for v in self.extras))
         still = None
-        if self.only is not None:
-            still = ~self.only[rows], weights.clone()
-            gradient = gradient * self.only[rows]
+        if self.trainable is not None:
+            still = ~self.trainable[rows], weights.clone()
+            gradient = gradient * self.trainable[rows]
         if self._runs is None:
             self._moved, self._runs = moved, Runs(self.groups, moved, self.layout.weights)
         if moved != self._moved:  # torch's optimisers count the steps of each tensor

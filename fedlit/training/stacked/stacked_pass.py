@@ -39,7 +39,7 @@ class Passed:
 class StackedPass:
     def __init__(self, worker: StackWorker, step_log: StepLog):
         self.worker, self.step_log = worker, step_log
-        self.call = StackedCall(worker.module, worker.layout, worker.habits.keyed, worker.way.mended)
+        self.call = StackedCall(worker.module, worker.layout, worker.traits.uses_keyed_rng, worker.plan.patch_vmap)
 
     def __call__(self, start: PassInputs) -> Passed:
         leaves = {n: p.detach().requires_grad_() for n, p in self.worker.layout.pieces(start.weights).items()}

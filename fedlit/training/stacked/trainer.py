@@ -21,20 +21,20 @@ from fedlit.data import Samples
 from fedlit.errors import InputError, one_line
 from fedlit.evaluation.measure import Measure, Totals
 from fedlit.keyed_random.random_mode import generators, own_generators
-from fedlit.model_vectors import Model, each, stack
+from fedlit.model_vectors import Model, stack, tree_map
 from fedlit.training.base import JobData, kept_still
-from fedlit.training.batch_plan import Cut
+from fedlit.training.batch_plan import StackBatch
 from fedlit.training.gradient import Gradient
-from fedlit.training.job import Job, Stage, order
+from fedlit.training.job import Job, Split, order
 from fedlit.training.lightning.fit_callback import fitted
 from fedlit.training.module_client import ModuleClient
 from fedlit.training.module_worker import quiet
 from fedlit.training.stacked.plain_fit import PlainFit
-from fedlit.training.stacked.stackability import chosen_way, refuse
+from fedlit.training.stacked.stackability import choose_plan, refuse
 from fedlit.training.stacked.stacked_call import StackedCall
 from fedlit.training.stacked.stacked_fit import StackedFit
 from fedlit.training.stacked.stacked_optimizer import there
-from fedlit.training.stacked.worker import StackOptions, StackWorker, Way
+from fedlit.training.stacked.worker import StackOptions, StackPlan, StackWorker
 from fedlit.user_module.module_snapshot import counters
 
 log = logging.getLogger(__name__)
@@ -60,18 +60,18 @@ class VectorizedWorker(StackWorker):
         module: pl.LightningModule,
         data: JobData,
         measure: Measure,
-        way: Way | None = None,
+        plan: StackPlan | None = None,
     ):
         refuse(config, module)
-        super().__init__(config, module, data, measure, way or Way(False), quiet=way is not None)
-        if way is None:
-            self.way = chosen_way(self)
+        super().__init__(config, module, data, measure, plan or StackPlan(False), quiet=plan is not None)
+        if plan is None:
+            self.plan = choose_plan(self)
             self.say_how()
 
     def client(
         self, jobs: Sequence[Job], counters: dict[str, Tensor], optimizers: Sequence[dict[str, Any]]
     ) -> StackedClient:
-        return StackedClient(self, jobs, counters, optimizers, self.way.reads_batch_idx)
+        return StackedClient(self, jobs, counters, optimizers, self.plan.reads_batch_idx)
 
 
 class StackedClient(ModuleClient):
@@ -80,7 +80,7 @@ class StackedClient(ModuleClient):
     worker: VectorizedWorker
 
     def _fit(self, model: Model, gradient: Gradient, call: int, epochs: int) -> Fitted:
-        found = self._stacked(model, gradient, call, epochs) if self.worker.way.stacked else None
+        found = self._stacked(model, gradient, call, epochs) if self.worker.plan.stacked else None
         return self._row_by_row(model, gradient, call, epochs) if found is None else found
 
     # --- one stack --------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ class StackedClient(ModuleClient):
                 del facts.get("epochs", [])[count:]
             return None
         finally:
-            self.worker.pristine.restore()
+            self.worker.snapshot.restore()
 
     def _say(self, error: Exception) -> None:
         """Once a cause, whatever its numbers."""
@@ -113,7 +113,7 @@ class StackedClient(ModuleClient):
     def _as_a_stack(self, model: Model, gradient: Gradient, call: int, epochs: int) -> Fitted:
         worker = self.worker
         worker.tell_round(self.round.number)
-        keys = self._keys("step", call) if worker.habits.keyed else None
+        keys = self._keys("step", call) if worker.traits.uses_keyed_rng else None
         fit = StackedFit(worker, model, self.start_counters, gradient, self.order, keys, epochs)
         batches = _Batches(self, call)
         stand = generators()
@@ -125,14 +125,14 @@ class StackedClient(ModuleClient):
             for facts, logged in zip(self.facts, fit.log.metrics(), strict=True):
                 facts["logged"] = logged
         steps = torch.from_numpy(fit.steps).to(fit.weights)[:, None]
-        done = kept_still(fit.model(), model, gradient.only)
-        return Fitted(done, steps, fit.lr(), fit.loss().to(fit.weights), fit.beside)
+        done = kept_still(fit.model(), model, gradient.trainable)
+        return Fitted(done, steps, fit.lr(), fit.loss().to(fit.weights), fit.carry)
 
     def _left_nothing(self, stand: Any) -> None:
         """What a few steps before the run did not show: draws and attributes that the rows of a stack would share."""
         if generators() != stand:
             raise TypeError("the step draws from a global random generator")
-        changed = self.worker.pristine.changed()
+        changed = self.worker.snapshot.changed()
         if changed:
             raise TypeError(f"the step changes {changed[0]} of the module")
 
@@ -162,13 +162,13 @@ class StackedClient(ModuleClient):
         self.counters = stack([c for _, c in rows]) if self.layout.counters else {}
         found = [one for one, _ in rows]
         wide = max(f.lr.shape[-1] for f in found)
-        beside = {n: torch.cat([f.beside[n] for f in found]) for n in gradient.beside}
+        carry = {n: torch.cat([f.carry[n] for f in found]) for n in gradient.carry}
         return Fitted(
             Model(torch.cat([f.model.weights for f in found]), torch.cat([f.model.statistics for f in found])),
             torch.cat([f.steps for f in found]),
             torch.cat([f.lr.expand(1, wide) for f in found]),
             torch.cat([f.loss for f in found]),
-            beside,
+            carry,
         )
 
     def _row(
@@ -178,7 +178,7 @@ class StackedClient(ModuleClient):
         self._load(r, model)
         batches, keys = self._begin(r, call, epochs)
         worker.loader.load(batches, job.client, keys)
-        wanted, begun = gradient.row(r, len(self.jobs)), each(lambda t: t[r] if t.dim() > 1 else t, model)
+        wanted, begun = gradient.row(r, len(self.jobs)), tree_map(lambda t: t[r] if t.dim() > 1 else t, model)
         keeps, key = worker.config.keep_optimizer_state, job.key("step", call)
 
         def after_epoch(loss: float) -> None:
@@ -195,26 +195,26 @@ class StackedClient(ModuleClient):
                 self.facts[r]["logged"] = fit.log.numbers()
                 if keeps:
                     self.new_optimizers[r][str(call)] = fit.optimizer_state
-            one = fitted(kept_still(worker.read(), begun, wanted.only), fit.tally, fit.hand)
+            one = fitted(kept_still(worker.read(), begun, wanted.trainable), fit.tally, fit.hand)
             return one, counters(worker.module)
         finally:
-            worker.pristine.restore()
+            worker.snapshot.restore()
 
     # --- measuring --------------------------------------------------------------------------------
-    def measure(self, model: Model, stage: Stage, rows: Sequence[int]) -> list[Totals]:
-        worker, samples = self.worker, self.worker.data.samples(stage)
-        parts = [self.jobs[r].indices(stage) for r in rows]
+    def measure(self, model: Model, split: Split, rows: Sequence[int]) -> list[Totals]:
+        worker, samples = self.worker, self.worker.data.samples(split)
+        parts = [self.jobs[r].indices(split) for r in rows]
         differ = model.weights.dim() > 1 and model.weights.stride(0) > 0 and any(len(part) for part in parts)
-        if differ and worker.way.stacked and samples.in_memory and worker.measuring.by_sample(worker.module):
+        if differ and worker.plan.stacked and samples.in_memory and worker.measuring.by_sample(worker.module):
             clients = [self.jobs[r].client for r in rows]
-            return self._measure_stack(each(lambda t: t[list(rows)], model), samples, stage, parts, clients)
-        return super().measure(model, stage, rows)
+            return self._measure_stack(tree_map(lambda t: t[list(rows)], model), samples, split, parts, clients)
+        return super().measure(model, split, rows)
 
     def _measure_stack(
-        self, model: Model, samples: Samples, stage: Stage, parts: Sequence[np.ndarray], clients: Sequence[int]
+        self, model: Model, samples: Samples, split: Split, parts: Sequence[np.ndarray], clients: Sequence[int]
     ) -> list[Totals]:
         worker, layout = self.worker, self.layout
-        call = StackedCall(worker.module, layout, keyed=False, mended=worker.way.mended)
+        call = StackedCall(worker.module, layout, keyed=False, patch_vmap=worker.plan.patch_vmap)
         weights, buffers = layout.pieces(model.weights), layout.pieces(model.statistics, layout.statistics)
         buffers = {n: b.contiguous() for n, b in buffers.items()}
 
@@ -222,11 +222,11 @@ class StackedClient(ModuleClient):
             return call("forward", weights, buffers, inputs, 0)[0]
 
         def prepare(batch: Any, index: Tensor, whose: Tensor) -> Any:
-            return worker.ready(batch, index, whose, stage)
+            return worker.ready(batch, index, whose, split)
 
         with quiet(), worker.trainer.precision_plugin.val_step_context():
             found = worker.measuring.of_stack(worker.module, forward, samples, parts, clients, prepare)
-        worker.pristine.restore()
+        worker.snapshot.restore()
         return found
 
 
@@ -240,7 +240,7 @@ class _Batches:
         self.numbers = torch.tensor([[job.client] for job in client.jobs], device=device)
         self.draws = self.data.transform is not None or not self.data.train.in_memory
 
-    def __call__(self, cut: Cut, epoch: int) -> Any:
+    def __call__(self, cut: StackBatch, epoch: int) -> Any:
         keys = self._epoch_keys(epoch)[cut.rows] if self.draws else None
         if self.data.train.in_memory:
             batch = self.data.train.batch(cut.index)

@@ -29,10 +29,12 @@ class StackOptions(ModuleTrainer):
 
 
 @dataclass(frozen=True)
-class Way:
+class StackPlan:
     stacked: bool
-    mended: bool = False  # under what mends vmap's gaps
-    asks: frozenset[str] = frozenset()  # facts of the trainer that the step reads and that differ between clients
+    patch_vmap: bool = False  # under what mends vmap's gaps
+    per_client_facts: frozenset[str] = (
+        frozenset()
+    )  # facts of the trainer that the step reads and that differ between clients
     reads_batch_idx: bool = False
     reason: str | None = None  # why not stacked, where that is no choice
 
@@ -47,21 +49,27 @@ class StackWorker(ModuleWorker):
     config: StackOptions
 
     def __init__(
-        self, config: StackOptions, module: pl.LightningModule, data: JobData, measure: Measure, way: Way, quiet: bool
+        self,
+        config: StackOptions,
+        module: pl.LightningModule,
+        data: JobData,
+        measure: Measure,
+        plan: StackPlan,
+        quiet: bool,
     ):
         super().__init__(config, module, data, measure)
         self.loader = ClientData(self.data.train, self.data.transform)
         self.traces: dict[Any, Any] = {}  # by shape of a batch (see `stacked_pass.TracedPass`)
         self.said: set[str] | None = None if quiet else set()  # by `say_once`
-        self.way = way
+        self.plan = plan
 
     def say_how(self) -> None:
-        way = self.way
-        if way.reason:
-            log.warning("trainer=vectorized trains row by row, with the same numbers: %s", way.reason)
-        if self.config.compile and not way.stacked:
+        plan = self.plan
+        if plan.reason:
+            log.warning("trainer=vectorized trains row by row, with the same numbers: %s", plan.reason)
+        if self.config.compile and not plan.stacked:
             log.warning("trainer.compile has no effect: it is for clients that are trained as a stack")
-        if self.config.compile and way.asks:
+        if self.config.compile and plan.per_client_facts:
             log.warning("trainer.compile has no effect: clients differ in what the step asks its trainer")
 
     def say_once(self, cause: str, line: str, *values: Any) -> None:
@@ -72,6 +80,6 @@ class StackWorker(ModuleWorker):
     def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
         """Chunks of nearly equal size; of one client where each trains by itself, for workers to share."""
         most = self.config.chunk or max(1, min(64, 64_000_000 // self.layout.size))
-        count = -(-len(jobs) // most) if self.way.stacked else len(jobs)
+        count = -(-len(jobs) // most) if self.plan.stacked else len(jobs)
         edges = [round(i * len(jobs) / count) for i in range(count + 1)] if count else []
         return (slice(a, b) for a, b in pairwise(edges))

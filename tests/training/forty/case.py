@@ -15,13 +15,13 @@ from torch.nn import functional as F
 
 from fedlit.data import LoadedSamples, Samples, TensorSamples
 
-Way = Literal["stacked", "row by row", "refused"]
+StackPlan = Literal["stacked", "row by row", "refused"]
 N, WIDTH, CLASSES, LETTERS = 21, 6, 3, 8
 
 
 @dataclass
 class Case:
-    way: Way
+    plan: StackPlan
     make: Callable[[], pl.LightningModule]
     samples: Callable[[], Samples]
     because: str = ""  # a regular expression in the reason, where it is not stacked

@@ -25,7 +25,7 @@ from benchmarks.contender_process import Gate
 from benchmarks.memory import footprint
 from benchmarks.workloads import CLASSES, NETWORKS, Workload
 from fedlit.evaluation.round_record import RoundRecord
-from fedlit.keyed_random.random_mode import seed_everything
+from fedlit.global_generators import seed_everything
 from fedlit.models import LectureCnn, Mlp
 from fedlit.randomness import generator, seed_number
 from fedlit.tracking.logger import Logger, Row

@@ -1,8 +1,9 @@
-"""Writing a small file so that a kill leaves the old one or the new one, never half of it."""
+"""Files and folders that are replaced as a whole: a kill leaves the old one or the new one, never half of it."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,15 +11,41 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives the path of a draft to write; it takes the place of `path` when the block ends without an error."""
+    """Gives the path of a draft to write; it replaces `path` when the block ends without an error."""
     draft = path.with_name(path.name + ".tmp")
     yield draft
-    with open(draft, "rb") as file:
-        os.fsync(file.fileno())
+    _flush(draft)
     os.replace(draft, path)
 
 
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Gives a new empty folder to write files into; it replaces `path` when the block ends without an error."""
+    draft = path.with_name(f".writing_{path.name}")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    yield draft
+    for written in [*draft.iterdir(), draft]:
+        _flush(written)
+    old = path.with_name(f".replaced_{path.name}")  # removed after the new folder is in its place
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        os.replace(path, old)
+    os.replace(draft, path)
+    _flush(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def write_text(path: Path, text: str) -> None:
-    """Replace the file at `path` by `text` (UTF-8), all or nothing."""
+    """Replace the file at `path` by `text` (UTF-8)."""
     with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8")
+
+
+def _flush(path: Path) -> None:
+    """Write what the system still holds in memory to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

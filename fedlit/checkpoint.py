@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
 import shutil
 import time
@@ -19,6 +18,7 @@ from typing import Any
 
 import torch
 
+from fedlit.atomic_files import replacing_folder
 from fedlit.errors import InputError
 from fedlit.model_vectors import Model
 from fedlit.state import FederationState
@@ -55,7 +55,7 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         final = self.folder / f"round_{state.round:04d}"
         if state.round != self._newest:  # one that was passed over as damaged is written again
-            _write(final, self._contents(state, state.clients.save()), self.files)
+            self._write(final, self._contents(state, state.clients.save()))
         self._saved_at, self._newest = time.monotonic(), state.round
         found = _rounds(self.folder)
         kept = [number for number, _ in found if number <= state.round][: self.keep]
@@ -68,7 +68,15 @@ class Checkpoints:
         """The server's part alone of the best round by validation, in `checkpoints/best/`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         contents = self._contents(state, {}) | {"only": "the server's state: it cannot be resumed"}
-        _write(self.folder / "best", contents, self.files)
+        self._write(self.folder / "best", contents)
+
+    def _write(self, folder: Path, contents: dict[str, Any]) -> None:
+        with replacing_folder(folder) as draft:
+            torch.save(contents, draft / "state.pt")
+            digest = hashlib.sha256((draft / "state.pt").read_bytes()).hexdigest()
+            (draft / "state.sha256").write_text(digest)
+            for name, text in self.files.items():
+                (draft / name).write_text(text, encoding="utf-8")
 
     def _contents(self, state: FederationState, clients: dict[Any, Any]) -> dict[str, Any]:
         return {
@@ -81,7 +89,7 @@ class Checkpoints:
             "clients": _plain(clients),
             "counters": state.counters,
             "best": state.best,
-            "failed": state.failed,
+            "lost": state.lost,
             "seconds": state.seconds,
         }
 
@@ -112,7 +120,7 @@ class Checkpoints:
                 store,
                 saved["counters"],
                 saved["best"],
-                saved["failed"],
+                saved["lost"],
                 saved["seconds"],
             )
         if problems:
@@ -142,34 +150,6 @@ def saved_bits(folder: Path) -> dict[str, Any]:
 def _rounds(folder: Path) -> list[tuple[int, Path]]:
     """Checkpoints, the newest first."""
     return sorted(((int(m[1]), p) for p in folder.glob("round_*") if (m := _ROUND.fullmatch(p.name))), reverse=True)
-
-
-def _write(final: Path, contents: dict[str, Any], files: Mapping[str, str]) -> None:
-    temporary = final.with_name(f".writing_{final.name}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    torch.save(contents, temporary / "state.pt")
-    digest = hashlib.sha256((temporary / "state.pt").read_bytes()).hexdigest()
-    (temporary / "state.sha256").write_text(digest)
-    for name, text in files.items():
-        (temporary / name).write_text(text, encoding="utf-8")
-    for path in [*temporary.iterdir(), temporary]:
-        _flush(path)
-    replaced = final.with_name(f".replaced_{final.name}")  # the old one goes when the new one is in its place
-    shutil.rmtree(replaced, ignore_errors=True)
-    if final.exists():
-        os.replace(final, replaced)
-    os.replace(temporary, final)
-    _flush(final.parent)
-    shutil.rmtree(replaced, ignore_errors=True)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read(path: Path, device: torch.device | str) -> dict[str, Any]:

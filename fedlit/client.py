@@ -1,73 +1,83 @@
-"""What an algorithm is given for its clients: the same words for one client on a Trainer and for a stack of them.
+"""What an algorithm is given for its clients: the same interface for one client on a Trainer and for a stack of
+clients.
 
-Everything an algorithm gets or gives for clients has the leading axis K, one row a client: (K, P), (K, S), (K, 1). On a
-Lightning Trainer K is 1. The server's own tensors have no such axis and broadcast.
+Every tensor that an algorithm gets or gives for clients has the leading axis K, one row a client: (K, P), (K, S), (K,
+    1). On a Lightning Trainer K is 1. The server's own tensors have no such axis and broadcast.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
 from fedlit.model_vectors import Model
 from fedlit.round import Round
 
-AdjustGradient = Callable[..., Tensor]  # correct(grad, weights, *using) -> gradient, elementwise on matching pieces
-GradientFn = Callable[..., Any]  # rule(step, weights, *using, **beside) -> gradient (K, P), or (gradient, new beside)
+AdjustGradient = Callable[..., Tensor]
+"""`adjust_gradient(grad, weights, *extras) -> gradient`, elementwise on matching pieces."""
+
+GradientFn = Callable[..., Any]
+"""`gradient_fn(step, weights, *extras, **carry) -> gradient` (K, P), or `(gradient, new values of carry)`."""
+
+ClientState = dict[str, Any]
+"""What is kept with one client between rounds, by owner: "algorithm", the name of a stage, "optimizer". No leading
+axis."""
 
 
 @dataclass
 class Fitted:
-    """What one local training gives."""
+    """The result of one local training."""
 
     model: Model  # (K, P), (K, S) after training
     steps: Tensor  # (K, 1) optimiser steps taken
     lr: Tensor  # (K, 1) sum of the steps' learning rates; (K, P) where parameter groups differ
     loss: Tensor  # (K, 1) mean training loss over the steps
-    carry: dict[str, Tensor] = field(default_factory=dict)  # what moved along with the weights
+    carry: dict[str, Tensor] = field(default_factory=dict)  # final values of the tensors in `carry`
 
 
-class Step(ABC):
-    """One optimiser step's batch, as a rule sees it: the user's loss and features at any weights (K, P).
+class Step(Protocol):
+    """The batch of one optimiser step, as a `gradient_fn` sees it: the user's loss and features at any weights (K, P).
 
-    The step's own forward pass has moved the running statistics already: these calls leave them alone, and they repeat
-    that pass's random draws, so the loss at the step's weights is the step's loss.
+    The step's own forward pass has already updated the running statistics. These calls leave the statistics alone, and
+    they repeat the random draws of that pass, so the loss at the step's weights is the step's loss.
     """
 
     lr: Tensor  # (K, 1) the step's learning rate; (K, P) where parameter groups differ
 
-    @abstractmethod
     def loss(self, weights: Tensor, part: tuple[int, int] = (0, 1)) -> Tensor:
-        """The user's loss (K,) on every n-th sample from the i-th on, `part` = (i, n); on all where the batch is
-        shorter than n. Differentiable as often as wished."""
+        """The user's loss (K,) on every n-th sample from the i-th on, `part` = (i, n); on all samples where the batch
+        is shorter than n. It can be differentiated any number of times."""
 
-    @abstractmethod
     def features(self, weights: Tensor) -> Tensor:
-        """What goes into the linear layer that runs last, (K, B, D)."""
+        """The input of the linear layer that runs last, (K, B, D)."""
 
-    @abstractmethod
     def outputs(self, weights: Tensor) -> Tensor:
-        """What comes out of the linear layer that runs last, (K, B, C)."""
+        """The output of the linear layer that runs last, (K, B, C)."""
 
     @property
-    @abstractmethod
     def targets(self) -> Tensor:
         """The batch's targets, its last tensor, (K, B, ...)."""
 
 
-class Client(ABC):
-    """K clients at a time."""
+class Client(Protocol):
+    """K clients at a time.
+
+    Example: FedProx (Li et al. 2020) adds mu (w - x) to each gradient, x the received model:
+
+        def local_update(self, client, received, state):
+            x = received["model"]
+            fitted = client.fit(x, adjust_gradient=lambda grad, w, x: grad + self.mu * (w - x), extras=(x.weights,))
+            return {"delta": fitted.model - x}, state
+    """
 
     round: Round
-    number: Tensor  # (K, 1) which clients these are
+    number: Tensor  # (K, 1) the clients' numbers
     examples: Tensor  # (K, 1) their training samples
-    moved: Tensor  # (K, 1) bool: every fit so far made a step. Who did not move is taken out before the reduction
+    moved: Tensor  # (K, 1) bool: every fit so far made a step. Other clients are removed before the reduction
 
-    @abstractmethod
     def fit(
         self,
         model: Model,
@@ -81,24 +91,24 @@ class Client(ABC):
         """Train from `model` with the user's training_step and configure_optimizers.
 
         Args:
-            model: where to start, (K, P) and (K, S), or (P,) and (S,) for all alike.
+            model: the starting point, (K, P) and (K, S), or (P,) and (S,) where all clients share it.
             epochs: local epochs; None is the configuration's `local_epochs`.
-            correct: `correct(grad, weights, *using)` gives the gradient to step along. It is elementwise and sees
-                matching pieces of its arguments, tensor by tensor or the whole vector.
-            using: what `correct` or `rule` needs besides; what differs from client to client reaches them this way,
-                never by a closure, for they are called for some rows of a stack. Under `correct` of shape (K, P) or
-                (P,); under `rule` any shape after K, or (D,) for all alike.
-            only: a Model of bools: what may move. The rest gets no gradient, no momentum and no weight decay.
-            rule: `rule(step, weights, *using, **beside)` gives the gradient (K, P) in place of the plain one, and,
-                where there is a `beside`, a dict of that one's new values as a second value.
-            beside: tensors (K, ...) that move along with the weights.
+            adjust_gradient: `adjust_gradient(grad, weights, *extras)` returns the gradient to step along. It is
+                elementwise and sees matching pieces of its arguments, tensor by tensor or the whole vector.
+            extras: further arguments of `adjust_gradient` or `gradient_fn`. Tensors that differ between clients are
+                passed here and never by a closure, because the functions may be called for some rows of a stack.
+                Under `adjust_gradient` of shape (K, P) or (P,); under `gradient_fn` of any shape after K, or (D,) where
+                all clients share it.
+            trainable: a Model of bools: the positions that may change. The others get no gradient, no momentum and no
+                weight decay.
+            gradient_fn: `gradient_fn(step, weights, *extras, **carry)` returns the gradient (K, P) that replaces the
+                plain one and, where `carry` is given, a dict of its new values as a second value.
+            carry: tensors (K, ...) that are updated in each step along with the weights.
         """
 
-    @abstractmethod
     def loss(self, model: Model, on: Literal["train", "validation"] = "train") -> Tensor:
         """Mean loss (K, 1) of `model` on the clients' training or validation data, in evaluation mode."""
 
-    @abstractmethod
     def draw(self, kind: Literal["normal", "uniform"], what: str, like: Tensor) -> Tensor:
-        """Random numbers of `like`'s shape (K, ...), from a stream keyed by seed, round, client, `what`, and how often
-        it was asked for."""
+        """Random numbers of `like`'s shape (K, ...), from a stream keyed by seed, round, client, `what` and the number
+        of earlier calls with the same `what`."""

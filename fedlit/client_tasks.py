@@ -1,4 +1,4 @@
-"""What clients are asked to do in a round: small picklable callables that a worker runs on a chunk of clients."""
+"""What clients do in a round: small picklable callables that a worker runs on a chunk of clients."""
 
 from __future__ import annotations
 
@@ -9,70 +9,85 @@ from typing import Any
 import torch
 
 from fedlit.aggregators.base import Aggregator
-from fedlit.messages.pipeline import Pipeline, rows
+from fedlit.client import ClientState
+from fedlit.messages.pipeline import Pipeline
 from fedlit.messages.wire import Wire
-from fedlit.model_vectors import Model, stack, tree_map
-from fedlit.training.base import ChunkClient
-from fedlit.training.cohort import ClientState
+from fedlit.model_vectors import Model, stack, tree_map, unstack
+from fedlit.training.chunk_client import ChunkClient
+from fedlit.training.job import Split
+
+_PERSONAL_SPLITS: tuple[Split, ...] = ("test", "validation")
 
 
 @dataclass
 class TrainTask:
-    """The clients' half of a round: the algorithm, then the uploads in their order, then the reduction's half."""
+    """The clients' half of a round: the algorithm's local update, then the pipeline's client half.
+
+    `facts` of each client get "received" and "trained" (metrics), "update_norm" and "finite".
+    """
 
     pipeline: Pipeline
     watched: frozenset[int] = frozenset()  # clients whose received and trained models are measured
-    each_epoch: bool = False  # the trained model after each local epoch, too
+    each_epoch: bool = False  # measure the model after each local epoch, too
 
     def __call__(
-        self, client: ChunkClient, broadcast: dict[str, Any], states: list[ClientState]
+        self, client: ChunkClient, received: dict[str, Any], states: list[ClientState]
     ) -> tuple[Wire, list[ClientState]]:
-        k = len(states)
         watched = [r for r, job in enumerate(client.jobs) if job.client in self.watched]
-        if watched and isinstance(broadcast.get("model"), Model):
-            self._note(client, broadcast["model"], watched, "received")
+        if watched and isinstance(received.get("model"), Model):
+            _note_metrics(client, received["model"], "test", watched, "received")
         if watched and self.each_epoch:
             client.watch_epochs(watched)
-        before = stack([s["algorithm"] for s in states])
-        message, after = self.pipeline.aggregator.local_update(client, broadcast, before)
-        self._note_update(client, message, broadcast)
+        before = stack([state["algorithm"] for state in states])
+        message, after = self.pipeline.aggregator.local_update(client, received, before)
+        _note_update_norm(client, message)
         if watched and client.last is not None:
-            self._note(client, client.last, watched, "trained")
-        wire, new = self.pipeline.send(client, message, states)
-        for state, own in zip(new, rows(after, k), strict=True):
-            state["algorithm"] = own
+            _note_metrics(client, client.last, "test", watched, "trained")
+        wire, new_states = self.pipeline.send(client, message, states)
+        for state, algorithm_state in zip(new_states, unstack(after, len(states)), strict=True):
+            state["algorithm"] = algorithm_state
         for facts, finite in zip(client.facts, _finite(client, wire), strict=True):
             facts["finite"] = finite
-        return self.pipeline.reduction.encode(client, wire, self.pipeline.weighting), new
+        return self.pipeline.reduction.encode(client, wire, self.pipeline.weighting), new_states
 
-    @staticmethod
-    def _note(client: ChunkClient, model: Model, rows: Sequence[int], name: str) -> None:
-        for r, totals in zip(rows, client.measure(model, "test", rows), strict=True):
-            client.facts[r][name] = totals
 
-    @staticmethod
-    def _note_update(client: ChunkClient, message: dict[str, Any], broadcast: dict[str, Any]) -> None:
-        delta = message.get("delta")
-        if isinstance(delta, Model):
-            for facts, norm in zip(client.facts, delta.weights.norm(dim=-1).tolist(), strict=True):
-                facts["update_norm"] = norm
+def _note_metrics(client: ChunkClient, model: Model, split: Split, rows: Sequence[int], name: str) -> None:
+    for r, totals in zip(rows, client.measure(model, split, rows), strict=True):
+        client.facts[r][name] = totals
+
+
+def _note_update_norm(client: ChunkClient, message: dict[str, Any]) -> None:
+    delta = message.get("delta")
+    if isinstance(delta, Model):
+        for facts, norm in zip(client.facts, delta.weights.norm(dim=-1).tolist(), strict=True):
+            facts["update_norm"] = norm
+
+
+def _finite(client: ChunkClient, wire: Wire) -> list[bool]:
+    """Whether the message and the trained weights of each client of a chunk are finite."""
+    tensors = [v for v in wire.values() if v.is_floating_point()]
+    if client.last is not None:
+        tensors.append(client.last.weights)
+    finite = torch.ones(len(client.facts), dtype=torch.bool, device=client.examples.device)
+    for t in tensors:
+        finite &= torch.isfinite(t.flatten(1).sum(1))  # NaN and infinity stay in a sum, and a sum is cheap
+    return finite.tolist()
 
 
 @dataclass
 class PersonalEvaluationTask:
-    """The clients' own models on their own test and validation data; nothing travels and no state changes."""
+    """Measures the clients' own models on their test and validation data. Nothing travels and no state changes."""
 
     aggregator: Aggregator
 
     def __call__(
-        self, client: ChunkClient, broadcast: dict[str, Any], states: list[ClientState]
+        self, client: ChunkClient, received: dict[str, Any], states: list[ClientState]
     ) -> tuple[Wire, list[ClientState]]:
         k = len(states)
-        model = self.aggregator.personal(client, broadcast, stack([s["algorithm"] for s in states]))
+        model = self.aggregator.personal(client, received, stack([state["algorithm"] for state in states]))
         model = tree_map(lambda t: t.expand(k, -1), model)
-        for stage in ("test", "validation"):
-            for facts, totals in zip(client.facts, client.measure(model, stage, range(k)), strict=True):
-                facts[stage] = totals
+        for split in _PERSONAL_SPLITS:
+            _note_metrics(client, model, split, range(k), split)
         return {}, [{} for _ in states]
 
 
@@ -81,17 +96,6 @@ class LossTask:
     """The received model's loss on the clients' training data, for samplers that choose by it."""
 
     def __call__(
-        self, client: ChunkClient, broadcast: dict[str, Any], states: list[ClientState]
+        self, client: ChunkClient, received: dict[str, Any], states: list[ClientState]
     ) -> tuple[Wire, list[ClientState]]:
-        return {"loss": client.loss(broadcast["model"])}, [{} for _ in states]
-
-
-def _finite(client: ChunkClient, wire: Wire) -> list[bool]:
-    """Which clients of a chunk send and hold finite numbers."""
-    tensors = [v for v in wire.values() if v.is_floating_point()]
-    if client.last is not None:
-        tensors.append(client.last.weights)
-    found = torch.ones(len(client.facts), dtype=torch.bool, device=client.examples.device)
-    for t in tensors:
-        found &= torch.isfinite(t.flatten(1).sum(1))  # what is not finite stays so in a sum, and a sum is cheap
-    return found.tolist()
+        return {"loss": client.loss(received["model"])}, [{} for _ in states]

@@ -51,7 +51,7 @@ class Clients:
 
         return [job(c) for c in round.cohort]
 
-    def server(self, round: ServerRound, worker: Worker, counters: dict[str, Tensor]) -> ServerClient | None:
+    def server_client(self, round: ServerRound, worker: Worker, counters: dict[str, Tensor]) -> ServerClient | None:
         """A client over the server's own data, where there are any."""
         if not len(self.server_samples):
             return None

@@ -27,7 +27,7 @@ from fedlit.errors import InputError
 from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import Evaluator
 from fedlit.federation import Federation
-from fedlit.keyed_random.random_mode import seed_everything
+from fedlit.global_generators import seed_everything
 from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
 from fedlit.models.optimizer import give_optimizer
@@ -40,6 +40,7 @@ from fedlit.settings.words import explicitly_set
 from fedlit.state import FederationState
 from fedlit.stores import Store
 from fedlit.tracking import About, Logger, Loggers, MetricsFile
+from fedlit.tracking.clients_file import ClientsFile
 from fedlit.tracking.figures import Figures
 from fedlit.tracking.logger import SHOWN_CLIENTS
 from fedlit.tracking.metrics_file import NAME, read
@@ -73,39 +74,40 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         clients = _clients(config, data, partition, evaluation, aggregator.pooled)
         make = partial(_module, config, data.input_shape, data.classes, overrides)
         module = make()
-        uploads = [build(one, f"uploads[{i}]") for i, one in enumerate(config.uploads)]
-        chosen = None if config.reduction is None else build(config.reduction, "reduction")
-        reduction = chosen_reduction(aggregator, uploads, chosen)
-        start_counters = counters(module)
+        uplink = {str(name): build(stage, f"uplink.{name}") for name, stage in config.uplink.items()}
+        configured_reduction = None if config.reduction is None else build(config.reduction, "reduction")
+        reduction = chosen_reduction(aggregator, uplink, configured_reduction)
+        initial_counters = counters(module)
 
         shift = partition.transform(seed_number(config.seed, "feature shift"))
         tests = data.test if evaluation.client_test == "same_partition" else data.train
         job_data = JobData(data.train, tests, chain(data.transform, shift))
         engine.start(trainer, module, job_data, evaluation.measure(), make)
-        layout = engine.local_worker.layout
+        layout = engine.local_worker.host.layout
         aggregator.setup(layout, len(clients))
-        start = layout.read(engine.local_worker.module)
+        initial_model = layout.read(engine.local_worker.host.module)
         federation = Federation(
             aggregator,
             build(config.sampler, "sampler"),
-            Pipeline(aggregator, uploads, reduction, run_weighting(aggregator, uploads)),
+            Pipeline(aggregator, uplink, reduction, run_weighting(aggregator, uplink)),
             clients,
-            start,
+            initial_model,
             config.seed,
             config.rounds,
         )
         keep = config.checkpoint
-        files = saved_files(config, overrides)
-        checkpoints = Checkpoints(folder, files, keep.every, keep.keep, {"threads": threads})
+        checkpoints = Checkpoints(folder, saved_files(config, overrides), keep.every, keep.keep, {"threads": threads})
         store: Store = build(config.store, "store")
         store.open(checkpoints.folder, layout.device)
         state = checkpoints.load(store, layout.device)
         if state is None:
-            server = aggregator.server_state(start, torch.Generator().manual_seed(seed_number(config.seed, "server")))
-            state = FederationState(0, server, store, start_counters)
-        evaluator = Evaluator(evaluation, data, folder, config.rounds, config.seed)
-        evaluator.forget_clients(state.round)
-        loggers = Loggers([MetricsFile(), build(config.logger, "logger"), Figures(), progress(config.progress)])
+            server = aggregator.server_state(
+                initial_model, torch.Generator().manual_seed(seed_number(config.seed, "server"))
+            )
+            state = FederationState(0, server, store, initial_counters)
+        evaluator = Evaluator(evaluation, data, config.rounds, config.seed)
+        files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.each_epoch else [])]
+        loggers = Loggers([*files, build(config.logger, "logger"), Figures(), progress(config.progress)])
         about = _about(config, folder, data, clients, module, layout, state.round)
         return _rounds(federation, state, engine, evaluator, loggers, checkpoints, about)
 
@@ -135,7 +137,7 @@ def _rounds(
         checkpoints.save(state)
         rows = read(folder / NAME)
         if rows:
-            summary = summarise(rows, folder, state.seconds) | {"failed": state.failed}
+            summary = summarise(rows, folder, state.seconds) | {"lost": state.lost}
             write_summary(summary, folder)
             loggers.finish(summary)
     finally:

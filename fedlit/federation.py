@@ -1,4 +1,4 @@
-"""What does not change during a run: who takes part, and by which algorithm. Every loop over rounds is given one."""
+"""What does not change during a run: the clients, the algorithm, a message's way. Every loop over rounds gets one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fedlit.model_vectors import Model
 from fedlit.round import Round
 from fedlit.samplers import Sampler
 from fedlit.state import FederationState
-from fedlit.training import Cohort
+from fedlit.training.cohort import Cohort
 
 
 @dataclass
@@ -20,18 +20,19 @@ class Federation:
     sampler: Sampler
     pipeline: Pipeline
     clients: Clients
-    start: Model  # the first weights, from the seed alone
+    initial_model: Model  # follows from the seed alone
     seed: int
     rounds: int
 
     def cohort(self, round: Round, state: FederationState, stateless: bool = False) -> Cohort:
-        """The clients of a round with what each is handed: the broadcast, its own download, and the state it kept.
+        """The clients of a round with what each receives: the broadcast, its own download, and the state it kept.
 
         Args:
-            stateless: hand over the broadcast alone, for work that neither reads nor writes what clients keep.
+            stateless: hand over the broadcast only, for tasks that neither read nor write client states.
         """
-        first = {"algorithm": self.aggregator.client_state(self.start)}
+        initial = {"algorithm": self.aggregator.client_state(self.initial_model)}
         kept = [None] * len(round.cohort) if stateless else state.clients.get(round.cohort)
         downloads = [{} if stateless else self.aggregator.download(state.server, client) for client in round.cohort]
         broadcast = self.aggregator.broadcast(state.server)
-        return Cohort(self.clients.jobs(round), broadcast, downloads, [one or first for one in kept], state.counters)
+        states = [client_state or initial for client_state in kept]
+        return Cohort(self.clients.jobs(round), broadcast, downloads, states, state.counters)

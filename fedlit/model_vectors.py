@@ -29,9 +29,37 @@ class Model:
     def __sub__(self, other: Model) -> Model:
         return tree_map(torch.sub, self, other)
 
+    def __mul__(self, factor: float | Tensor) -> Model:
+        """Weights and statistics times a number, or times (K, 1) for a factor a client."""
+        return tree_map(lambda t: t * factor, self)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float | Tensor) -> Model:
+        return tree_map(lambda t: t / divisor, self)
+
+    def __neg__(self) -> Model:
+        return tree_map(torch.neg, self)
+
+    def zeros_like(self) -> Model:
+        """A Model of the same shapes, all zero."""
+        return tree_map(torch.zeros_like, self)
+
+    def dot(self, other: Model) -> Tensor:
+        """The inner product of the weights, (..., 1). Statistics are no part of it: nothing is optimised over them."""
+        return (self.weights * other.weights).sum(-1, keepdim=True)
+
+    def norm(self) -> Tensor:
+        """The Euclidean norm of the weights, (..., 1)."""
+        return self.weights.norm(dim=-1, keepdim=True)
+
 
 def tree_map(f: Callable[..., Tensor], value: Any, *others: Any) -> Any:
-    """A tree map: `f` on every tensor inside a Model, a dict of such, or on the tensor itself."""
+    """`f` on every tensor of a tree: of a Model, of a dict of trees, or on the tensor itself.
+
+    >>> tree_map(torch.add, {"a": torch.ones(2)}, {"a": torch.ones(2)})
+    {'a': tensor([2., 2.])}
+    """
     if isinstance(value, Model):
         return Model(
             f(value.weights, *(o.weights for o in others)), f(value.statistics, *(o.statistics for o in others))
@@ -42,7 +70,7 @@ def tree_map(f: Callable[..., Tensor], value: Any, *others: Any) -> Any:
 
 
 def stack(trees: Sequence[Any]) -> Any:
-    """Trees of one shape (see `each`) to one tree whose tensors have a new leading axis."""
+    """K trees of one structure as one tree whose tensors have a new leading axis K (see `tree_map`)."""
     first = trees[0]
     if isinstance(first, Model):
         return Model(torch.stack([t.weights for t in trees]), torch.stack([t.statistics for t in trees]))
@@ -51,13 +79,18 @@ def stack(trees: Sequence[Any]) -> Any:
     return torch.stack(list(trees))
 
 
+def unstack(tree: Any, k: int) -> list[Any]:
+    """A tree of tensors (K, ...) as K trees: the reverse of `stack`."""
+    return [tree_map(lambda t: t[r], tree) for r in range(k)]  # noqa: B023
+
+
 def select(model: Model, where: Model) -> Model:
-    """The numbers at `where` (a Model of bools, (P,) and (S,)): a short model."""
+    """The numbers at the positions `where` (a Model of bools, (P,) and (S,)): a short model."""
     return tree_map(lambda t, w: t[..., w], model, where)
 
 
 def merge(where: Model, part: Model, rest: Model) -> Model:
-    """The whole model that has the short model `part` at `where` and the short model `rest` elsewhere."""
+    """The full model with the short model `part` at the positions `where` and the short model `rest` elsewhere."""
 
     def one(w: Tensor, part: Tensor, rest: Tensor) -> Tensor:
         out = part.new_empty(*torch.broadcast_shapes(part.shape[:-1], rest.shape[:-1]), len(w))

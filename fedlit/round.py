@@ -11,15 +11,15 @@ from fedlit.randomness import Key, generator, seed_number
 
 @dataclass
 class Round:
-    """A round as everybody may know it: small, picklable, the same on every machine.
+    """A round as every process may know it: small, picklable, the same on every machine.
 
-    `purpose` keeps streams apart, so that evaluating after a round draws nothing that training draws.
+    `purpose` keeps random streams apart: evaluation after a round makes none of the draws that training makes.
     """
 
     number: int  # from 1
     seed: int
     cohort: list[int]  # clients asked, longest shard first: the order of every sum
-    clients: int  # clients there are
+    clients: int  # number of clients in the federation
     purpose: str = "train"  # or "evaluate", "probe", "server"
 
     def generator(self, *key: Key) -> np.random.Generator:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fedlit import interrupts
 from fedlit.checkpoint import Checkpoints
+from fedlit.client import ClientState
 from fedlit.client_tasks import LossTask, TrainTask
 from fedlit.engines import Engine
 from fedlit.evaluation.evaluator import Evaluator
@@ -22,8 +23,7 @@ from fedlit.server_round import ServerRound
 from fedlit.state import FederationState, keep_largest
 from fedlit.stopwatch import Stopwatch
 from fedlit.tracking import Logger
-from fedlit.training.base import Returned
-from fedlit.training.cohort import ClientState
+from fedlit.training import Returned
 
 
 def federate(
@@ -34,8 +34,11 @@ def federate(
     logger: Logger,
     checkpoints: Checkpoints,
 ) -> FederationState:
-    """Run the rounds that remain. `state` is updated in place, after a round's last client has come back: if Ctrl-C
-    (`Interrupted`) ends a round early, `state` is still that of the round before."""
+    """Run the rounds that remain.
+
+    `state` is updated in place after the last client of a round has returned. If Ctrl-C (`Interrupted`) ends a round
+    early, `state` is still that of the round before.
+    """
     while state.round < federation.rounds:
         interrupts.check()
         watch = Stopwatch()
@@ -52,10 +55,10 @@ def federate(
 
         row |= arrivals.record.row() | watch.row()
         state.seconds += watch.total
-        if evaluator.chose(state, row):
+        if evaluator.is_best(state, row):
             checkpoints.save_best(state)
         logger.round(round.number, row, pictures)
-        evaluator.write_clients(round.number, arrivals.record.facts)
+        logger.clients(round.number, arrivals.record.facts)
         checkpoints.save_if_due(state)
     return state
 
@@ -66,14 +69,14 @@ def open_round(federation: Federation, state: FederationState, engine: Engine) -
 
     def probe(candidates: Sequence[int]) -> np.ndarray:
         round = Round(number, federation.seed, list(candidates), len(clients), "probe")
-        found = engine.run(LossTask(), federation.cohort(round, state, stateless=True))
-        return np.concatenate([chunk.wire["loss"][:, 0].cpu().numpy() for chunk in found])
+        chunks = engine.run(LossTask(), federation.cohort(round, state, stateless=True))
+        return np.concatenate([chunk.wire["loss"][:, 0].cpu().numpy() for chunk in chunks])
 
     chosen = federation.sampler(number, generator(federation.seed, "cohort", number), len(clients), probe)
     round = ServerRound(number, federation.seed, clients.longest_first(chosen), len(clients))
     round.expected = federation.sampler.expected(len(clients))
     round.broadcast = federation.aggregator.broadcast(state.server)
-    round.server = clients.server(round, engine.local_worker, state.counters)
+    round.server_client = clients.server_client(round, engine.local_worker, state.counters)
     return round
 
 
@@ -85,30 +88,30 @@ def train_cohort(
     logger: Logger,
     round: ServerRound,
 ) -> Arrivals:
-    """Let every client of the round train; reduce the messages as they arrive."""
+    """Train every client of the round, and reduce the messages as they arrive."""
     logger.cohort(round.number, len(round.cohort))
     cohort = federation.cohort(round, state)
     arrivals = Arrivals(round, federation.pipeline.inbox(round), RoundRecord.of(cohort), state.counters)
-    work = TrainTask(federation.pipeline, *evaluator.wanted(round.number, round.cohort))
-    for chunk in engine.run(work, cohort):
-        arrivals.take(chunk)
+    task = TrainTask(federation.pipeline, *evaluator.watched(round.number, round.cohort))
+    for chunk in engine.run(task, cohort):
+        arrivals.add(chunk)
         logger.client_done(round.number, len(round.arrived))
     return arrivals
 
 
 def update_server(federation: Federation, state: FederationState, round: ServerRound, arrivals: Arrivals) -> None:
-    """The server's step; the clients' new states are kept. Where nothing arrived, the server keeps its own."""
+    """The server's step, and the clients' new states. Where nothing arrived, the server keeps its state."""
     reduced = arrivals.inbox.reduced()
     if reduced:
         state.server = federation.aggregator.server_update(state.server, reduced, round)
     state.clients.put(round.number, arrivals.states)
     state.counters, state.round = arrivals.counters, round.number
-    state.failed += arrivals.record.failed
+    state.lost += arrivals.record.lost
 
 
 @dataclass
 class Arrivals:
-    """What has come back from a round's cohort so far."""
+    """What a round's cohort has returned so far."""
 
     round: ServerRound
     inbox: Inbox
@@ -116,14 +119,14 @@ class Arrivals:
     counters: dict[str, Tensor]  # integer buffers, the largest of all clients
     states: list[tuple[int, ClientState]] = field(default_factory=list)
 
-    def take(self, chunk: Returned) -> None:
-        """Take in a chunk. A client that made no step is left out, as if it had never been asked."""
-        moved = chunk.rows([r for r, moved in enumerate(chunk.moved) if moved])
-        self.record.came(chunk, moved)
+    def add(self, chunk: Returned) -> None:
+        """Add a chunk. A client that made no step is left out: its state and the server do not change."""
+        moved = chunk.rows([r for r, made_step in enumerate(chunk.moved) if made_step])
+        self.record.add(chunk, moved)
         self.round.arrived += moved.clients
         self.states += zip(moved.clients, moved.states, strict=True)
         if moved.clients:
             self.counters = keep_largest(self.counters, moved.counters)
             decoded = self.inbox.add(moved.clients, moved.wire, moved.examples)
             if decoded is not None:
-                self.record.message(decoded, moved.examples)
+                self.record.add_updates(decoded, moved.examples)

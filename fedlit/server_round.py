@@ -14,35 +14,40 @@ from fedlit.round import Round
 
 
 class ServerClient:
-    """One client without the leading axis: the server's own, over the server's own data."""
+    """One client without the leading axis: the server itself, over its own data."""
 
     def __init__(self, client: Client):
         self.client = client
 
     def fit(self, model: Model, extras: Sequence[Tensor] = (), **options: Any) -> Fitted:
-        """As `Client.fit`, with (P,) and (S,) both ways."""
-        found = self.client.fit(tree_map(lambda t: t[None], model), extras=[v[None] for v in extras], **options)
-        first = tree_map(lambda t: t[0], {"model": found.model, "beside": found.carry})
-        return Fitted(first["model"], found.steps[0], found.lr[0], found.loss[0], first["beside"])
+        """As `Client.fit`, with (P,) and (S,) for the argument and the result."""
+        fitted = self.client.fit(_with_client_axis(model), extras=[v[None] for v in extras], **options)
+        model, carry = tree_map(lambda t: t[0], fitted.model), tree_map(lambda t: t[0], fitted.carry)
+        return Fitted(model, fitted.steps[0], fitted.lr[0], fitted.loss[0], carry)
 
     def loss(self, model: Model) -> Tensor:
         """As `Client.loss`, (1,)."""
-        return self.client.loss(tree_map(lambda t: t[None], model))[0]
+        return self.client.loss(_with_client_axis(model))[0]
+
+
+def _with_client_axis(model: Model) -> Model:
+    return tree_map(lambda t: t[None], model)
 
 
 @dataclass
 class ServerRound(Round):
-    """What the server knows besides. Never sent to a client."""
+    """What the server knows of a round. Never sent to a client."""
 
-    expected: float = 0.0  # size of the cohort that the sampler means
-    broadcast: dict[str, Any] = field(default_factory=dict)  # what was broadcast
+    expected: float = 0.0  # mean size of the sampler's cohorts
+    broadcast: dict[str, Any] = field(default_factory=dict)  # what every client of the cohort received
     arrived: list[int] = field(default_factory=list)  # clients whose messages were reduced
-    server: ServerClient | None = None  # a client over the server's own data, where there are any
+    server_client: ServerClient | None = None  # a client over the server's own data, where there are any
 
     @property
     def share(self) -> float:
-        """Clients that arrived, as a share of all clients there are."""
+        """Clients that arrived, as a share of all clients of the federation."""
         return len(self.arrived) / self.clients
 
     def for_clients(self) -> Round:
+        """The part that clients may know."""
         return Round(self.number, self.seed, self.cohort, self.clients, self.purpose)

@@ -17,14 +17,15 @@ class FederationState:
     clients: Store  # what each client keeps
     counters: dict[str, Tensor] = field(default_factory=dict)  # integer buffers, the largest of all clients
     best: dict[str, Any] | None = None  # round, metric and value of the best round so far
-    failed: int = 0  # clients that raised or returned no finite number, over all rounds
+    lost: int = 0  # clients that raised or whose numbers were not finite, over all rounds
     seconds: float = 0.0  # spent in rounds, over all starts
 
 
 def keep_largest(counters: dict[str, Tensor], returned: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Integer buffers (the steps that batch normalisation has seen) never enter a mean: the largest is kept.
+    """Integer buffers (the step count of batch normalisation) never enter a mean: the largest is kept, on the CPU.
 
-    `returned` has a leading axis of clients. What is kept stays on the CPU.
+    Args:
+        returned: with a leading axis of clients.
     """
     largest = {n: r.amax(0).cpu() for n, r in returned.items()}
-    return counters | {n: one.maximum(counters[n]) if n in counters else one for n, one in largest.items()}
+    return counters | {n: value.maximum(counters[n]) if n in counters else value for n, value in largest.items()}

@@ -1,8 +1,10 @@
-"""Seconds, lap by lap."""
+"""The seconds of a round, lap by lap."""
 
 from __future__ import annotations
 
 import time
+
+from fedlit.metric_names import lap_time
 
 
 class Stopwatch:
@@ -10,7 +12,7 @@ class Stopwatch:
         self._last, self.laps = time.perf_counter(), dict[str, float]()
 
     def lap(self, name: str) -> None:
-        """The time since the lap before, or since the start, is `name`'s."""
+        """The time since the last lap, or since the start, counts as `name`."""
         now = time.perf_counter()
         self.laps[name], self._last = now - self._last, now
 
@@ -20,4 +22,4 @@ class Stopwatch:
 
     def row(self) -> dict[str, float]:
         """`time/<lap>` -> seconds."""
-        return {f"time/{name}": seconds for name, seconds in self.laps.items()}
+        return {lap_time(name): seconds for name, seconds in self.laps.items()}

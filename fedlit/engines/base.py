@@ -10,8 +10,8 @@ from lightning.pytorch import LightningModule
 
 from fedlit.engines.machine import cores
 from fedlit.evaluation.measure import Measure
-from fedlit.training.base import JobData, Returned, Trainer, Work, Worker
-from fedlit.training.cohort import Cohort
+from fedlit.training import Cohort, JobData, Returned, Trainer, Worker
+from fedlit.training.worker import ClientTask
 
 
 class Engine(ABC):
@@ -39,8 +39,8 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def run(self, work: Work, cohort: Cohort) -> Iterator[Returned]:
-        """`work` for a cohort, chunk by chunk in its order."""
+    def run(self, task: ClientTask, cohort: Cohort) -> Iterator[Returned]:
+        """`task` for a cohort, chunk by chunk in its order."""
 
     def stop(self) -> None:  # noqa: B027  (an engine without workers has nothing to let go of)
         """Let go of the workers."""

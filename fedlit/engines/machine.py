@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from fedlit.training.base import Trainer
+from fedlit.training import Trainer
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _KEPT, _LARGE = 1 << 30, 32 << 20  # bytes; the latter is the most that glibc takes

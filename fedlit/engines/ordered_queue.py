@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from fedlit import interrupts
-from fedlit.engines.failures import named, one_by_one
-from fedlit.engines.worker_process import Failed
-from fedlit.training.base import Returned
-from fedlit.training.cohort import Cohort
+from fedlit.engines.failures import Failed, named, one_by_one
+from fedlit.training import Cohort, Returned
 
 log = logging.getLogger(__name__)
 _GLANCE = 0.1  # seconds between two looks whether Ctrl-C was pressed

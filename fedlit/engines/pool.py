@@ -16,12 +16,12 @@ import torch
 
 from fedlit import interrupts
 from fedlit.engines.channel import Channel
+from fedlit.engines.failures import Failed
 from fedlit.engines.ordered_queue import OrderedQueue, Task, in_order
 from fedlit.engines.serialization import Parcel
-from fedlit.engines.worker_process import Answer, Failed, serve
+from fedlit.engines.worker_process import Answer, serve
 from fedlit.errors import InputError
-from fedlit.training.base import Returned
-from fedlit.training.cohort import Cohort
+from fedlit.training import Cohort, Returned
 
 _PRELOADED = ["torch", "lightning.pytorch", "fedlit.training", "fedlit.engines.worker_process"]
 _GRACE = 2.0  # seconds that a worker gets to come to the end of a step

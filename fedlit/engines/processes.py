@@ -19,8 +19,8 @@ from fedlit.engines.serialization import Parcel, pack
 from fedlit.engines.worker_process import Begin
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
-from fedlit.training.base import JobData, Returned, Trainer, Work
-from fedlit.training.cohort import Cohort
+from fedlit.training import Cohort, JobData, Returned, Trainer
+from fedlit.training.worker import ClientTask
 
 log = logging.getLogger(__name__)
 
@@ -66,14 +66,14 @@ class Processes(Engine):
         begin = _packed(Begin.of(trainer, module, again, measure), "the trainer or a metric")
         _hold_once(data, shared)
         self.local_worker = trainer.worker(module, data, measure)
-        self.pool = Pool(most, shared, begin, threads, gpus(trainer), self.local_worker.layout.device)
+        self.pool = Pool(most, shared, begin, threads, gpus(trainer), self.local_worker.host.layout.device)
 
-    def run(self, work: Work, cohort: Cohort) -> Iterator[Returned]:
+    def run(self, task: ClientTask, cohort: Cohort) -> Iterator[Returned]:
         assert self.pool is not None, "the engine has not been started"
         chunks = [cohort[cut] for cut in self.local_worker.chunks(cohort.jobs)]
-        with _packed((work, cohort.broadcast, cohort.counters), "the algorithm") as common:
-            for chunk, found in self.pool.run(common, chunks):
-                yield self.failures.came(chunk, found, self.local_worker.nobody())
+        with _packed((task, cohort.broadcast, cohort.counters), "the algorithm") as common:
+            for chunk, result in self.pool.run(common, chunks):
+                yield self.failures.checked(chunk, result, self.local_worker)
 
     def stop(self) -> None:
         if self.pool is not None:

@@ -14,13 +14,13 @@ from typing import Any
 
 import torch
 
+from fedlit.engines.failures import Failed
 from fedlit.engines.ordered_queue import OrderedQueue, Task, in_order
 from fedlit.engines.ray_worker import RayWorker
 from fedlit.engines.serialization import as_arrays, of_arrays
-from fedlit.engines.worker_process import Answer, Failed
+from fedlit.engines.worker_process import Answer
 from fedlit.errors import InputError, one_line
-from fedlit.training.base import Returned
-from fedlit.training.cohort import Cohort
+from fedlit.training import Cohort, Returned
 
 log = logging.getLogger(__name__)
 _PATIENCE = 60.0  # seconds of actors that are gone before they are ready; Ray takes half as long to miss a machine

@@ -17,8 +17,8 @@ from fedlit.engines.serialization import as_arrays
 from fedlit.engines.worker_process import Begin
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
-from fedlit.training.base import JobData, Returned, Trainer, Work
-from fedlit.training.cohort import Cohort
+from fedlit.training import Cohort, JobData, Returned, Trainer
+from fedlit.training.worker import ClientTask
 
 
 class Ray(Engine):
@@ -61,14 +61,14 @@ class Ray(Engine):
         held = self._put(data, "the data")
         self.local_worker = trainer.worker(module, data, measure)
         most = self.workers or max(1, self.session.has("GPU" if gpu else "CPU"))
-        self.actors = RayActors(self.session.ray, most, held, begin, gpu, self.local_worker.layout.device)
+        self.actors = RayActors(self.session.ray, most, held, begin, gpu, self.local_worker.host.layout.device)
 
-    def run(self, work: Work, cohort: Cohort) -> Iterator[Returned]:
+    def run(self, task: ClientTask, cohort: Cohort) -> Iterator[Returned]:
         assert self.actors is not None, "the engine has not been started"
         chunks = [cohort[cut] for cut in self.local_worker.chunks(cohort.jobs)]
-        common = self._put((work, cohort.broadcast, cohort.counters), "the algorithm")
-        for chunk, found in self.actors.run(common, chunks):
-            yield self.failures.came(chunk, found, self.local_worker.nobody())
+        common = self._put((task, cohort.broadcast, cohort.counters), "the algorithm")
+        for chunk, result in self.actors.run(common, chunks):
+            yield self.failures.checked(chunk, result, self.local_worker)
 
     def stop(self) -> None:
         if self.actors is not None:

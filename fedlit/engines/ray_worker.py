@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from fedlit.engines.failures import Failed
 from fedlit.engines.machine import set_up_process
 from fedlit.engines.serialization import as_arrays, of_arrays
-from fedlit.engines.worker_process import Answer, Failed, Kept, trained
-from fedlit.training.base import Returned
+from fedlit.engines.worker_process import Answer, Kept, trained
+from fedlit.training import Returned
 
 Arrays = Sequence[np.ndarray]
 
@@ -73,7 +74,7 @@ class RayWorker:
     def _chunk(self, round: int, common: Arrays, chunk: Arrays) -> Returned | None:
         if self.worker is None:
             return None
-        device = self.worker.layout.device
+        device = self.worker.host.layout.device
         if round != self.round:
             self.common, self.round = of_arrays(common, device), round
         return trained(self.worker, self.common, of_arrays(chunk, device))

@@ -11,8 +11,8 @@ from fedlit.engines.base import Engine
 from fedlit.engines.failures import Failures, OnFailure, one_by_one
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
-from fedlit.training.base import JobData, Returned, Trainer, Work
-from fedlit.training.cohort import Cohort
+from fedlit.training import Cohort, JobData, Returned, Trainer
+from fedlit.training.worker import ClientTask
 
 
 class Serial(Engine):
@@ -34,24 +34,24 @@ class Serial(Engine):
     ) -> None:
         self.local_worker = trainer.worker(module, data, measure)
 
-    def run(self, work: Work, cohort: Cohort) -> Iterator[Returned]:
+    def run(self, task: ClientTask, cohort: Cohort) -> Iterator[Returned]:
         for cut in self.local_worker.chunks(cohort.jobs):
-            yield from self._run(work, cohort[cut])
+            yield from self._run(task, cohort[cut])
 
-    def _run(self, work: Work, chunk: Cohort) -> Iterator[Returned]:
+    def _run(self, task: ClientTask, chunk: Cohort) -> Iterator[Returned]:
         interrupts.check()
         try:
-            returned = self.local_worker.run(work, chunk)
+            returned = self.local_worker.run(task, chunk)
         except (InputError, interrupts.Interrupted):
             raise
         except Exception as error:
             what = f"{type(error).__name__}: {error}"
             if len(chunk) == 1:
-                yield self.failures.failed(chunk, what, error, self.local_worker.nobody())
+                yield self.failures.lost(chunk, what, error, self.local_worker)
                 return
             alone = one_by_one(chunk, what)
         else:
             yield self.failures.finite(returned, chunk.jobs[0].round.number)
             return
         for client in alone:
-            yield from self._run(work, client)
+            yield from self._run(task, client)

@@ -7,7 +7,6 @@ import logging
 import os
 import shutil
 import threading
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing import connection, parent_process, util
@@ -17,13 +16,13 @@ from lightning.pytorch import LightningModule
 
 from fedlit import interrupts
 from fedlit.engines.channel import Channel
+from fedlit.engines.failures import Failed
 from fedlit.engines.machine import on_gpu, set_up_process
 from fedlit.engines.module_copy import ModuleCopy
 from fedlit.engines.serialization import Parcel
-from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
-from fedlit.training.base import JobData, Returned, Trainer, Work, Worker
-from fedlit.training.cohort import Cohort
+from fedlit.training import Cohort, JobData, Returned, Trainer, Worker
+from fedlit.training.worker import ClientTask
 
 
 @dataclass
@@ -49,35 +48,6 @@ class Begin:
         return on_gpu(self.trainer, gpu).worker(self.module.make(), data, self.measure)
 
 
-class InWorker(Exception):
-    """What was raised in a worker process: its traceback, as text."""
-
-    def __init__(self, trace: str):
-        super().__init__(f"in a worker process:\n{trace}")
-
-
-@dataclass
-class Failed:
-    """An exception as it travels."""
-
-    what: str  # its type and message
-    trace: str
-    sentence: str | None  # of an InputError, which stays one
-
-    @classmethod
-    def of(cls, error: Exception) -> Failed:
-        sentence = str(error) if isinstance(error, InputError) else None
-        return cls(f"{type(error).__name__}: {error}", traceback.format_exc(), sentence)
-
-    def as_error(self, where: str) -> Exception:
-        """The exception for the main process to raise."""
-        if self.sentence is not None:
-            return InputError(self.sentence)
-        error = RuntimeError(f"{where}: {self.what}")
-        error.__cause__ = InWorker(self.trace)
-        return error
-
-
 @dataclass
 class Answer:
     found: Returned | Failed | None  # None: the worker is ready
@@ -89,15 +59,15 @@ class Answer:
             logging.getLogger(name).log(level, "%s", message)
 
 
-def trained(worker: Worker, common: tuple[Work, Any, Any], chunk: tuple[Any, Any, Any]) -> Returned:
+def trained(worker: Worker, common: tuple[ClientTask, Any, Any], chunk: tuple[Any, Any, Any]) -> Returned:
     """What a worker brings back of a chunk.
 
     Args:
         common: work, what was broadcast, counters.
         chunk: jobs, what each client receives besides, states.
     """
-    (work, broadcast, counters), (jobs, downloads, states) = common, chunk
-    return worker.run(work, Cohort(jobs, broadcast, downloads, states, counters))
+    (task, broadcast, counters), (jobs, downloads, states) = common, chunk
+    return worker.run(task, Cohort(jobs, broadcast, downloads, states, counters))
 
 
 def serve(here: connection.Connection, threads: int, gpu: int | None) -> None:
@@ -156,7 +126,7 @@ class _Served:
         self.worker = begin.worker(data.shared(), self.gpu)
 
     def _chunk(self, parcel: Parcel) -> Returned:
-        device = self.worker.layout.device
+        device = self.worker.host.layout.device
         if isinstance(self.common, Parcel):
             with self.common as given:
                 self.common = given.shared(device)

@@ -1,5 +1,5 @@
-"""What is measured, and its names."""
+"""All that measures: a module on samples, a round, a run."""
 
-from fedlit.evaluation.evaluation import Evaluation, client_rows, global_rows, has_personal_models
+from fedlit.evaluation.evaluation import Evaluation
 
-__all__ = ["Evaluation", "client_rows", "global_rows", "has_personal_models"]
+__all__ = ["Evaluation"]

@@ -1,121 +1,112 @@
-"""The evaluation of a round: the global model on pooled data, one model over many clients, personal models."""
+"""The evaluation after a round: the global model on pooled data and on each client's, and personal models."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from fedlit.atomic_files import write_text
+from fedlit.aggregators.base import Aggregator
 from fedlit.client_tasks import PersonalEvaluationTask
 from fedlit.data import DataSource
 from fedlit.engines import Engine
-from fedlit.evaluation import Evaluation, client_rows, global_rows, has_personal_models
-from fedlit.evaluation.headline import best_row, choosing
+from fedlit.evaluation.evaluation import Evaluation, client_rows, global_rows
+from fedlit.evaluation.headline import best_row, choosing_metric
 from fedlit.evaluation.measure import Totals
 from fedlit.federation import Federation
+from fedlit.metric_names import Row
 from fedlit.round import Round
 from fedlit.state import FederationState
-from fedlit.tracking.logger import Row
 
 log = logging.getLogger(__name__)
 
 
 class Evaluator:
-    def __init__(self, config: Evaluation, data: DataSource, folder: Path, rounds: int, seed: int):
-        self.config, self.data, self.folder, self.rounds, self.seed = config, data, folder, rounds, seed
-        self.everything = [config.pooled(seed, len(data.test))]
+    """
+    Args:
+        rounds: the last round's number.
+    """
+
+    def __init__(self, options: Evaluation, data: DataSource, rounds: int, seed: int):
+        self.options, self.data, self.rounds, self.seed = options, data, rounds, seed
+        self._pooled = [options.pooled_samples(seed, len(data.test))]
         self._warned = False
 
-    def wanted(self, number: int, cohort: Sequence[int]) -> tuple[frozenset[int], bool]:
-        """Whose received and trained models are measured in this round, and whether after each local epoch."""
-        if not self.config.due(number, self.rounds):
+    def watched(self, round_number: int, cohort: Sequence[int]) -> tuple[frozenset[int], bool]:
+        """The clients whose received and trained models are measured in this round, and whether after each local
+        epoch."""
+        if not self.options.is_due(round_number, self.rounds):
             return frozenset(), False
-        return self.config.watched(self.seed, number, cohort), self.config.each_epoch
+        return self.options.watched_clients(self.seed, round_number, cohort), self.options.each_epoch
 
     def __call__(
-        self, f: Federation, state: FederationState, engine: Engine, number: int
+        self, federation: Federation, state: FederationState, engine: Engine, round_number: int
     ) -> tuple[Row, dict[str, np.ndarray]]:
-        """A row of metrics and pictures by name; nothing in rounds that are not evaluated."""
-        if not self.config.due(number, self.rounds):
+        """A row of metrics, and pictures by name; both empty in rounds that are not evaluated."""
+        if not self.options.is_due(round_number, self.rounds):
             return {}, {}
         row: Row = {}
         pictures: dict[str, np.ndarray] = {}
-        shown = self.config.shown(f.seed, len(f.clients.test))
-        model = f.aggregator.global_model(state.server)
+        clients = federation.clients
+        evaluated = self.options.evaluated_clients(federation.seed, len(clients.test))
+        model = federation.aggregator.global_model(state.server)
         if model is not None:
-            here = engine.local_worker.data  # on the worker's device
-            test = here.test if self.config.client_test == "same_partition" else self.data.test
-            pooled = engine.local_worker.measure(model, test, self.everything, [-1], self.data.classes)
+            host = engine.local_worker.host
+            pooled_test = host.data.test if self.options.client_test == "same_partition" else self.data.test
+            pooled = host.measure(model, pooled_test, self._pooled, [-1], self.data.classes)
             row |= global_rows("test", pooled.totals)
-            self._warn_if_nothing(pooled.totals, engine)
+            self._warn_if_empty(pooled.totals, engine)
             if pooled.confusion is not None:
                 pictures["confusion"] = pooled.confusion
-            local = [f.clients.test[c] for c in shown]
-            row |= client_rows("global", engine.local_worker.measure(model, here.test, local, shown).totals)
-            validation = [f.clients.validation[c] for c in shown]
-            row |= global_rows("validation", engine.local_worker.measure(model, here.train, validation, shown).totals)
-        if has_personal_models(f.aggregator) and not f.clients.pooled:
-            row |= self._personal(f, state, engine, number, shown)
+            tests = [clients.test[c] for c in evaluated]
+            row |= client_rows("global", host.measure(model, host.data.test, tests, evaluated).totals)
+            validations = [clients.validation[c] for c in evaluated]
+            row |= global_rows("validation", host.measure(model, host.data.train, validations, evaluated).totals)
+        if _has_personal_models(federation.aggregator) and not clients.pooled:
+            row |= self._personal(federation, state, engine, round_number, evaluated)
         return row, pictures
 
     def _personal(
-        self, f: Federation, state: FederationState, engine: Engine, number: int, shown: Sequence[int]
+        self,
+        federation: Federation,
+        state: FederationState,
+        engine: Engine,
+        round_number: int,
+        evaluated: Sequence[int],
     ) -> Row:
-        cohort = f.clients.longest_first(shown)
-        round = Round(number, f.seed, cohort, len(f.clients), "evaluate")
-        found = engine.run(PersonalEvaluationTask(f.aggregator), f.cohort(round, state))
-        facts = [one for back in found for one in back.facts]
-        tests = [one["test"] for one in facts]
-        if any(len(f.clients.test[c]) for c in cohort):
-            self._warn_if_nothing(tests, engine)
+        clients = federation.clients.longest_first(evaluated)
+        round = Round(round_number, federation.seed, clients, len(federation.clients), "evaluate")
+        chunks = engine.run(PersonalEvaluationTask(federation.aggregator), federation.cohort(round, state))
+        facts = [client for chunk in chunks for client in chunk.facts]
+        tests = [client["test"] for client in facts]
+        if any(len(federation.clients.test[c]) for c in clients):
+            self._warn_if_empty(tests, engine)
         row = client_rows("personal", tests)
-        return row | client_rows("personal", [one["validation"] for one in facts], "validation_")
+        return row | client_rows("personal", [client["validation"] for client in facts], "validation_")
 
-    def _warn_if_nothing(self, totals: Sequence[Totals], engine: Engine) -> None:
-        """Once a run: else it would end without metrics and without a word."""
+    def _warn_if_empty(self, totals: Sequence[Totals], engine: Engine) -> None:
+        """Once a run, which would otherwise end without metrics and without a warning."""
         if self._warned or any(totals):
             return
         self._warned = True
         log.warning(
             "%s: nothing can be measured on test data, so this run has no metrics and no best round. Log a number in "
             'its test_step, such as self.log("loss", loss), or let forward(x) give a score a class (N, classes).',
-            type(engine.local_worker.module).__name__,
+            type(engine.local_worker.host.module).__name__,
         )
 
-    def chose(self, state: FederationState, row: Row) -> bool:
-        """Whether this round is the best so far by validation; then it is noted in the state."""
-        choice = choosing([row])
+    def is_best(self, state: FederationState, row: Row) -> bool:
+        """Whether this round is the best so far by validation data. If so, the state records it."""
+        choice = choosing_metric([row])
         if choice is None or choice[1] != "validation":
             return False
-        name, before = choice[0], state.best
-        if before is not None and best_row([before, {"round": state.round, name: row[name]}], name) is before:
+        name, best = choice[0], state.best
+        if best is not None and best_row([best, {"round": state.round, name: row[name]}], name) is best:
             return False
         state.best = {"round": state.round, name: float(row[name])}
         return True
 
-    def write_clients(self, number: int, facts: Sequence[dict[str, Any]]) -> None:
-        """A line a client into clients.jsonl, where `evaluation.each_epoch` asks for it."""
-        if not self.config.each_epoch:
-            return
-        with open(self.folder / "clients.jsonl", "a", encoding="utf-8") as file:
-            for one in facts:
-                file.write(json.dumps({"round": number} | one) + "\n")
 
-    def forget_clients(self, after: int) -> None:
-        """Drop the lines of rounds that come again after a kill."""
-        path = self.folder / "clients.jsonl"
-        if not path.exists():
-            return
-        kept = []
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                if json.loads(line)["round"] <= after:
-                    kept.append(line + "\n")
-            except ValueError:
-                continue  # cut off by the kill
-        write_text(path, "".join(kept))
+def _has_personal_models(aggregator: Aggregator) -> bool:
+    return type(aggregator).personal is not Aggregator.personal

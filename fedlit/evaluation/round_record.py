@@ -1,4 +1,4 @@
-"""One round in numbers, collected while its clients come back."""
+"""The numbers of one round, collected while its clients return."""
 
 from __future__ import annotations
 
@@ -9,81 +9,86 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedlit import metric_names
 from fedlit.evaluation.evaluation import client_rows
 from fedlit.messages.wire import Wire, flatten_message, num_bytes
-from fedlit.tracking.logger import Row
-from fedlit.training.base import Returned
-from fedlit.training.cohort import Cohort
+from fedlit.metric_names import Row
+from fedlit.training.cohort import Cohort, Returned
 
 
 class RoundRecord:
-    """Streams: a cohort of any size costs one vector (the sum of unit updates, for the mean cosine)."""
+    """Streams: a cohort of any size costs one vector, the sum of the updates' unit vectors (for the mean cosine).
 
-    def __init__(self, asked: int, down_bytes: int):
-        self.asked, self.broadcast, self.up = asked, down_bytes, 0
-        self.failed, self.dropped, self.arrived = 0, 0, 0
+    Attributes:
+        facts: a dict of plain numbers for each client that arrived.
+        lost: clients that raised or whose numbers were not finite.
+        idle: clients that made no step.
+    """
+
+    def __init__(self, asked: int, bytes_down: int):
+        self.asked, self.bytes_down, self.bytes_up = asked, bytes_down, 0
+        self.lost, self.idle, self.arrived = 0, 0, 0
         self.facts: list[dict[str, Any]] = []
-        self.units: Tensor | None = None
-        self.total: Tensor | None = None
-        self.updates = 0
+        self._unit_sum: Tensor | None = None
+        self._weighted_sum: Tensor | None = None
+        self._updates = 0
 
     @classmethod
     def of(cls, cohort: Cohort) -> RoundRecord:
-        """Of a round that begins: everything is on its way down."""
-        return cls(
-            len(cohort),
-            num_bytes(flatten_message(cohort.broadcast)) * len(cohort)
-            + sum(num_bytes(flatten_message(downloads)) for downloads in cohort.downloads),
-        )
+        """The record of a round that begins: all downloads count as sent."""
+        broadcast = num_bytes(flatten_message(cohort.broadcast))
+        downloads = sum(num_bytes(flatten_message(download)) for download in cohort.downloads)
+        return cls(len(cohort), broadcast * len(cohort) + downloads)
 
-    def came(self, chunk: Returned, moved: Returned) -> None:
-        """A chunk that came back, and those of it that made a step."""
-        self.failed += len(chunk.failures)
-        self.dropped += len(chunk.clients) - len(moved.clients)
+    def add(self, chunk: Returned, moved: Returned) -> None:
+        """Add a chunk; `moved` are its clients that made a step."""
+        self.lost += len(chunk.failures)
+        self.idle += len(chunk.clients) - len(moved.clients)
         self.arrived += len(moved.clients)
         self.facts += moved.facts
-        self.up += num_bytes(moved.wire) if moved.clients else 0
+        self.bytes_up += num_bytes(moved.wire) if moved.clients else 0
 
-    def message(self, wire: Wire, examples: Tensor) -> None:
-        """Decoded messages, for the cosine of the updates to their weighted mean."""
-        delta = wire.get("delta.weights")
+    def add_updates(self, messages: Wire, examples: Tensor) -> None:
+        """Add decoded messages (K, ...), for the mean cosine between the updates and their weighted mean."""
+        delta = messages.get("delta.weights")
         if delta is None or delta.dim() != 2:
             return
         norms = delta.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(delta.dtype).tiny)
-        units, total = (delta / norms).sum(0), (examples.to(delta.dtype) * delta).sum(0)
-        self.units = units if self.units is None else self.units + units
-        self.total = total if self.total is None else self.total + total
-        self.updates += len(delta)
+        units, weighted = (delta / norms).sum(0), (examples.to(delta.dtype) * delta).sum(0)
+        self._unit_sum = units if self._unit_sum is None else self._unit_sum + units
+        self._weighted_sum = weighted if self._weighted_sum is None else self._weighted_sum + weighted
+        self._updates += len(delta)
 
     def row(self) -> Row:
-        found: Row = {
-            "cohort/asked": self.asked,
-            "cohort/arrived": self.arrived,
-            "cohort/lost": self.failed,
-            "cohort/idle": self.dropped,
-            "comm/bytes_down": self.broadcast,
-            "comm/bytes_up": self.up,
+        row: Row = {
+            metric_names.COHORT_ASKED: self.asked,
+            metric_names.COHORT_ARRIVED: self.arrived,
+            metric_names.COHORT_LOST: self.lost,
+            metric_names.COHORT_IDLE: self.idle,
+            metric_names.BYTES_DOWN: self.bytes_down,
+            metric_names.BYTES_UP: self.bytes_up,
         }
-        found |= _means(self.facts)
-        if self.units is not None and self.total is not None and float(self.total.norm()) > 0:
-            found["update/cosine"] = float(self.units @ self.total / self.total.norm() / self.updates)
+        row |= _means(self.facts)
+        units, weighted = self._unit_sum, self._weighted_sum
+        if units is not None and weighted is not None and float(weighted.norm()) > 0:
+            row[metric_names.UPDATE_COSINE] = float(units @ weighted / weighted.norm() / self._updates)
         for name in ("received", "trained"):
-            found |= client_rows(name, [f[name] for f in self.facts if name in f])
-        return found
+            row |= client_rows(name, [facts[name] for facts in self.facts if name in facts])
+        return row
 
 
 def _means(facts: list[dict[str, Any]]) -> Row:
-    """Training loss and logged values, weighted by examples; the update's norm, plain."""
+    """Training loss and logged values, weighted by examples; the plain mean of the updates' norms."""
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for one in facts:
-        named = {"train/loss": one.get("loss")} | {f"train/log/{n}": v for n, v in one.get("logged", {}).items()}
-        for name, value in named.items():
+    for client in facts:
+        logged = {metric_names.train_log(name): value for name, value in client.get("logged", {}).items()}
+        for name, value in ({metric_names.TRAIN_LOSS: client.get("loss")} | logged).items():
             if value is not None and math.isfinite(value):
-                sums[name][0] += value * one["examples"]
-                sums[name][1] += one["examples"]
-        if "update_norm" in one:
-            sums["update/norm"][0] += one["update_norm"]
-            sums["update/norm"][1] += 1
+                sums[name][0] += value * client["examples"]
+                sums[name][1] += client["examples"]
+        if "update_norm" in client:
+            sums[metric_names.UPDATE_NORM][0] += client["update_norm"]
+            sums[metric_names.UPDATE_NORM][1] += 1
     row: Row = {name: total / weight for name, (total, weight) in sums.items() if weight}
-    skipped = sum(one.get("skipped", 0) for one in facts)
-    return row | ({"train/skipped_samples": skipped} if skipped else {})
+    skipped = sum(client.get("skipped", 0) for client in facts)
+    return row | ({metric_names.SKIPPED_SAMPLES: skipped} if skipped else {})

@@ -1,39 +1,38 @@
-"""One number a client, said in five over all clients."""
+"""One number a client, summarised over clients."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from fedlit.evaluation.measure import Totals
-
-Higher = Mapping[str, bool]
+from fedlit.metric_names import lower_is_better
 
 
 def pooled(totals: Sequence[Totals]) -> dict[str, float]:
-    """The mean over all samples of all parts: sums are added before anything is divided."""
+    """The mean over all samples of all parts: sums are added before the division."""
     sums: dict[str, list[float]] = {}
-    for one in totals:
-        for name, (total, weight) in one.items():
-            both = sums.setdefault(name, [0.0, 0.0])
-            both[0] += total
-            both[1] += weight
+    for part in totals:
+        for name, (total, weight) in part.items():
+            pair = sums.setdefault(name, [0.0, 0.0])
+            pair[0] += total
+            pair[1] += weight
     return {name: total / weight for name, (total, weight) in sums.items() if weight}
 
 
 def spread(totals: Sequence[Totals]) -> dict[str, float]:
     """`<metric>/mean` (each client counts once), `weighted` (by its samples), `std`, `worst`, `worst_decile`.
 
-    The worst client has the largest value of a metric whose name ends in loss or error, the smallest of any other.
-    `worst_decile` is the mean of the worst tenth of the clients, at least of one.
+    The worst client has the largest value where lower is better, else the smallest. `worst_decile` is the mean of the
+    worst tenth of the clients, at least of one.
     """
     row = {f"{name}/weighted": value for name, value in pooled(totals).items()}
-    for name in {n for one in totals for n in one}:
-        values = np.sort([one[name][0] / one[name][1] for one in totals if name in one and one[name][1]])
+    for name in {metric for client in totals for metric in client}:
+        values = np.sort([client[name][0] / client[name][1] for client in totals if name in client and client[name][1]])
         if not len(values):
             continue
-        worst_first = values[::-1] if name.endswith(("loss", "error")) else values
+        worst_first = values[::-1] if lower_is_better(name) else values
         tenth = max(1, len(values) // 10)
         row |= {
             f"{name}/mean": float(values.mean()),

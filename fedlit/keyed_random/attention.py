@@ -12,14 +12,14 @@ from fedlit.keyed_random.counter_rng import CounterRng
 from fedlit.keyed_random.dropouts import dropout
 
 
-def keyed_attention(noise: CounterRng, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Any:
+def keyed_attention(rng: CounterRng, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Any:
     """As `torch.nn.functional.scaled_dot_product_attention`: torch's own where nothing is dropped."""
     p = kwargs["dropout_p"] if "dropout_p" in kwargs else args[1] if len(args) > 1 else 0.0
-    return by_formula(noise, query, key, value, *args, **kwargs) if p else NotImplemented
+    return by_formula(rng, query, key, value, *args, **kwargs) if p else NotImplemented
 
 
 def by_formula(
-    noise: CounterRng,
+    rng: CounterRng,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -37,8 +37,8 @@ def by_formula(
     if is_causal:
         attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=query.device).tril()
     if attn_mask is None:
-        return dropout(noise, scores.softmax(-1), dropout_p) @ value
+        return dropout(rng, scores.softmax(-1), dropout_p) @ value
     scores = scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
     blind = (scores == -math.inf).all(-1, keepdim=True)  # a place that sees nothing gets zeros, as torch's
     shares = scores.masked_fill(blind, 0.0).softmax(-1).masked_fill(blind, 0.0)
-    return dropout(noise, shares, dropout_p) @ value
+    return dropout(rng, shares, dropout_p) @ value

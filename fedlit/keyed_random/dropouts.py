@@ -15,25 +15,25 @@ from fedlit.keyed_random.counter_rng import CounterRng, Shape
 _SELU_FLOOR = 1.7580993408473766  # SELU's value at minus infinity, without the sign
 
 
-def dropout(noise: CounterRng, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    return _dropped(noise, input, input.shape, p, training, inplace)
+def dropout(rng: CounterRng, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    return _dropped(rng, input, input.shape, p, training, inplace)
 
 
-def _dropped(noise: CounterRng, input: Tensor, shape: Shape, p: float, training: bool, inplace: bool) -> Tensor:
+def _dropped(rng: CounterRng, input: Tensor, shape: Shape, p: float, training: bool, inplace: bool) -> Tensor:
     """`shape` broadcasts to the input's: one draw for each of its places."""
     _check(p)
     if not training or p == 0:
         return input
-    kept = input * noise.keep(shape, p, input.device)
+    kept = input * rng.keep(shape, p, input.device)
     return _result(input, kept / (1 - p) if p < 1 else kept, inplace)
 
 
-def _alpha(noise: CounterRng, input: Tensor, shape: Shape, p: float, training: bool, inplace: bool) -> Tensor:
+def _alpha(rng: CounterRng, input: Tensor, shape: Shape, p: float, training: bool, inplace: bool) -> Tensor:
     """What is dropped takes SELU's floor; then mean and variance are as before (Klambauer et al. 2017)."""
     _check(p)
     if not training or p == 0:
         return input
-    keep = noise.keep(shape, p, input.device)
+    keep = rng.keep(shape, p, input.device)
     if p == 1:
         return _result(input, input * keep, inplace)
     scale = ((1 - p) * (1 + p * _SELU_FLOOR**2)) ** -0.5
@@ -45,38 +45,32 @@ def _channels(input: Tensor, lead: int) -> tuple[int, ...]:
     return (*input.shape[:lead], *(1,) * (input.dim() - lead))
 
 
-def _dropout1d(
-    noise: CounterRng, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> Tensor:
-    return _dropped(noise, input, _channels(input, input.dim() - 1), p, training, inplace)
+def _dropout1d(rng: CounterRng, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    return _dropped(rng, input, _channels(input, input.dim() - 1), p, training, inplace)
 
 
-def _dropout2d(
-    noise: CounterRng, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> Tensor:
-    return _dropped(noise, input, _channels(input, 2), p, training, inplace)  # 3 axes are (N, C, L) in torch
+def _dropout2d(rng: CounterRng, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    return _dropped(rng, input, _channels(input, 2), p, training, inplace)  # 3 axes are (N, C, L) in torch
 
 
-def _dropout3d(
-    noise: CounterRng, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> Tensor:
-    return _dropped(noise, input, _channels(input, input.dim() - 3), p, training, inplace)
+def _dropout3d(rng: CounterRng, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    return _dropped(rng, input, _channels(input, input.dim() - 3), p, training, inplace)
 
 
 def _alpha_dropout(
-    noise: CounterRng, input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+    rng: CounterRng, input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    return _alpha(noise, input, input.shape, p, training, inplace)
+    return _alpha(rng, input, input.shape, p, training, inplace)
 
 
 def _feature_alpha_dropout(
-    noise: CounterRng, input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+    rng: CounterRng, input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    return _alpha(noise, input, _channels(input, 2), p, training, inplace)
+    return _alpha(rng, input, _channels(input, 2), p, training, inplace)
 
 
 def _rrelu(
-    noise: CounterRng,
+    rng: CounterRng,
     input: Tensor,
     lower: float = 1 / 8,
     upper: float = 1 / 3,
@@ -86,15 +80,15 @@ def _rrelu(
 ) -> Any:
     if not training or generator is not None:
         return NotImplemented
-    slope = lower + (upper - lower) * noise.uniform(input.shape, input.dtype, input.device)
+    slope = lower + (upper - lower) * rng.uniform(input.shape, input.dtype, input.device)
     return _result(input, torch.where(input > 0, input, input * slope), inplace)
 
 
 def _in_torch(keyed: Callable[..., Tensor], inplace: bool = False) -> Callable[..., Tensor]:
     """The function of the same name in `torch` itself, whose third argument is `train`."""
 
-    def call(noise: CounterRng, input: Tensor, p: float, train: bool) -> Tensor:
-        return keyed(noise, input, p, train, inplace)
+    def call(rng: CounterRng, input: Tensor, p: float, train: bool) -> Tensor:
+        return keyed(rng, input, p, train, inplace)
 
     return call
 

@@ -1,166 +1,137 @@
-"""Random draws inside a user's step, as a function of client, round, fit and step, never of the order of work."""
+"""Random draws inside a user's step are functions of client, round, fit and step, never of the order of work."""
 
 from __future__ import annotations
 
 import functools
-import random
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from fedlit.global_generators import seed_everything
 from fedlit.keyed_random.counter_rng import CounterRng
 from fedlit.keyed_random.random_ops import KEYED
 from fedlit.keyed_random.step_checkpoints import checkpoints_do_nothing, checkpoints_repeat
-from fedlit.keyed_random.unguarded_functions import BODIES
-from fedlit.torch_patches.double_backward import TWICE
-from fedlit.torch_patches.vmap_patches import STACKED, stacking
+from fedlit.keyed_random.unguarded_functions import UNGUARDED
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """Replacements that a step runs under (see `fedlit.torch_patches`).
+
+    Attributes:
+        functions: torch function -> replacement, called with the CounterRng and then torch's arguments. It may return
+            NotImplemented, and torch's own function is called.
+        context: makes a context for replacements that no torch function mode can make.
+    """
+
+    functions: Mapping[Any, Callable[..., Any]]
+    context: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 class RandomMode(TorchFunctionMode):
-    """Draws from counter-based noise keyed by fit, step and place: the same on every trainer, in every stack.
+    """Answers torch's random functions from a counter-based generator keyed by fit and step.
 
-    Entered once a step and again for each repetition of that step by a rule: each entry begins the same draws anew.
-    `key` and `step` are ints, or 0-dim int64 tensors, which vmap may have made one a row.
+    The draws are the same on every trainer and in every stack. The mode is entered once a step, and once more for each
+    repetition of the step by a `gradient_fn`; each entry restarts the draws. A module that draws nothing needs neither
+    `keyed` nor `seed` (see `fedlit.user_module.probe`), and then the mode costs nothing.
 
     Args:
-        keyed: answer the functions in `draws_table` from the noise.
+        key, step: ints, or 0-dim int64 tensors, which hold one value a row under vmap.
+        keyed: answer the functions in `random_ops`.
         seed: seed the global generators of torch, numpy and Python, for any other draw; not under vmap.
-        stacked: inside vmap, one row a client: mend what vmap refuses or gets wrong (see `stackable`).
-        twice: the step will be differentiated twice (see `twice`).
-
-    A module that draws nothing needs neither of the first two (see `probe`), and then this costs nothing.
+        patches: further replacements; a later one goes before an earlier one.
     """
 
-    def __init__(
-        self,
-        key: int | Tensor,
-        step: int | Tensor,
-        keyed: bool,
-        seed: bool,
-        stacked: bool = False,
-        twice: bool = False,
-    ):
+    def __init__(self, key: int | Tensor, step: int | Tensor, keyed: bool, seed: bool, patches: tuple[Patch, ...] = ()):
         super().__init__()
-        self.noise, self.keyed, self.seed, self.stacked, self.twice = CounterRng(key, step), keyed, seed, stacked, twice
-        self._answers = _answers(keyed, stacked, twice)
-        self._open: list[ExitStack] = []
+        self.rng, self.keyed, self.seed, self.patches = CounterRng(key, step), keyed, seed, patches
+        self._functions = _functions(keyed, patches)
+        self._contexts: list[ExitStack] = []
 
     @property
     def count(self) -> int:
-        """Keyed draws since it was entered."""
-        return self.noise.count
+        """Keyed draws since the mode was entered."""
+        return self.rng.count
 
     def __enter__(self) -> Any:
         return self.enter_at(0)
 
     def enter_at(self, count: int) -> Any:
-        """Enter it as if so many draws had been made."""
-        self.noise.count = count
+        """Enter with the draw counter at `count`."""
+        self.rng.count = count
         if self.seed:
-            seed_everything(int(self.noise.key) + int(self.noise.step))
-        opened = ExitStack()
-        opened.enter_context(_no_fast_path())
-        if self.keyed or self.stacked or self.twice:
-            once = self.stacked or self.twice
-            opened.enter_context(checkpoints_do_nothing() if once else checkpoints_repeat(self._resumed))
-            opened.enter_context(self._answering())
-        if self.stacked:
-            opened.enter_context(stacking())
-        self._open.append(opened)
+            seed_everything(int(self.rng.key) + int(self.rng.step))
+        contexts = ExitStack()
+        contexts.enter_context(_no_fast_path())
+        if self.keyed or self.patches:
+            # a step that runs under vmap, or is differentiated twice, cannot run a checkpointed part again
+            checkpoints = checkpoints_do_nothing() if self.patches else checkpoints_repeat(self._continued)
+            contexts.enter_context(checkpoints)
+            contexts.enter_context(self._active())
+        for patch in self.patches:
+            contexts.enter_context(patch.context())
+        self._contexts.append(contexts)
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        self._open.pop().close()
+        self._contexts.pop().close()
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        answer = self._answers.get(function)
-        if answer is not None:
-            out = answer(self.noise, *args, **kwargs)
-            if out is not NotImplemented:
-                return out
-        body = BODIES.get(function)
-        if body is None:
+        replacement = self._functions.get(function)
+        if replacement is not None:
+            output = replacement(self.rng, *args, **kwargs)
+            if output is not NotImplemented:
+                return output
+        unguarded = UNGUARDED.get(function)
+        if unguarded is None:
             return function(*args, **kwargs)
-        with self._answering():
-            return body(*args, **kwargs)
+        with self._active():
+            return unguarded(*args, **kwargs)
 
     @contextmanager
-    def _answering(self) -> Iterator[None]:
+    def _active(self) -> Iterator[None]:
         super().__enter__()
         try:
             yield
         finally:
             super().__exit__(None, None, None)
 
-    def _resumed(self) -> Callable[[], Any]:
-        """Makes contexts in which the draws go on from here, for a part of the step that backward runs again."""
+    def _continued(self) -> Callable[[], Any]:
+        """Makes contexts in which the draws continue from here, for a part of the step that backward runs again."""
         count = self.count
 
         @contextmanager
-        def again() -> Iterator[None]:
-            copied = RandomMode(self.noise.key, self.noise.step, self.keyed, False, self.stacked, self.twice)
-            copied.enter_at(count)
+        def repetition() -> Iterator[None]:
+            mode = RandomMode(self.rng.key, self.rng.step, self.keyed, False, self.patches)
+            mode.enter_at(count)
             try:
                 yield
             finally:
-                copied.__exit__()
+                mode.__exit__()
 
-        return again
+        return repetition
 
 
 @functools.cache
-def _answers(keyed: bool, stacked: bool, twice: bool) -> dict[Any, Callable[..., Any]]:
-    """Torch function -> what answers it; later tables go before earlier ones."""
-    return (KEYED if keyed else {}) | (STACKED if stacked else {}) | (TWICE if twice else {})
+def _functions(keyed: bool, patches: tuple[Patch, ...]) -> dict[Any, Callable[..., Any]]:
+    functions = dict(KEYED) if keyed else {}
+    for patch in patches:
+        functions |= patch.functions
+    return functions
 
 
 @contextmanager
 def _no_fast_path() -> Iterator[None]:
     """Transformer layers in evaluation mode (a frozen teacher) skip their own forward unless a mode watches them."""
-    before = torch.backends.mha.get_fastpath_enabled()
+    enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(before)
-
-
-def seed_everything(seed: int) -> None:
-    """Seed the global generators of torch, numpy and Python."""
-    # not torch.manual_seed: for a CUDA that nobody uses yet it takes down the call stack, a millisecond a time
-    torch.default_generator.manual_seed(seed & (2**63 - 1))
-    if torch.cuda.is_initialized():
-        torch.cuda.manual_seed_all(seed & (2**63 - 1))
-    elif torch.backends.mps.is_available():
-        torch.mps.manual_seed(seed & (2**63 - 1))
-    np.random.seed(seed & (2**32 - 1))
-    random.seed(seed)
-
-
-def generators() -> tuple[Any, ...]:
-    """Where the global generators stand."""
-    _, words, *place = np.random.get_state()
-    torchs = [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else ())]
-    return [state.numpy().tobytes() for state in torchs], np.asarray(words).tobytes(), place, random.getstate()
-
-
-@contextmanager
-def own_generators(seed: int) -> Iterator[None]:
-    """Global generators seeded for what is inside, and put back after it."""
-    before = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
-    seed_everything(seed)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(before[0])
-        np.random.set_state(before[1])
-        random.setstate(before[2])
-        if cuda is not None:
-            torch.cuda.set_rng_state_all(cuda)
+        torch.backends.mha.set_fastpath_enabled(enabled)

@@ -31,11 +31,11 @@ def _unless_own(keyed: Keyed) -> Keyed:
     """Leaves a draw alone that has a generator of its own, or that writes somewhere."""
 
     @functools.wraps(keyed)
-    def call(noise: CounterRng, *args: Any, **kwargs: Any) -> Any:
+    def call(rng: CounterRng, *args: Any, **kwargs: Any) -> Any:
         if any(kwargs.get(name) is not None for name in _NOT_HERE) or any(isinstance(a, torch.Generator) for a in args):
             return NotImplemented
         grad = kwargs.pop("requires_grad", False)
-        out = keyed(noise, *args, **{k: v for k, v in kwargs.items() if k not in _NO_MATTER})
+        out = keyed(rng, *args, **{k: v for k, v in kwargs.items() if k not in _NO_MATTER})
         return out.requires_grad_() if grad else out
 
     return call
@@ -47,20 +47,20 @@ def _shape(size: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 # --- new tensors -----------------------------------------------------------------------------------------------------
-def _rand(noise: CounterRng, *args: Any, size: Any = None, dtype: Any = None, device: Any = None) -> Any:
-    return noise.uniform(_shape(args if size is None else (size,)), dtype, device)
+def _rand(rng: CounterRng, *args: Any, size: Any = None, dtype: Any = None, device: Any = None) -> Any:
+    return rng.uniform(_shape(args if size is None else (size,)), dtype, device)
 
 
-def _randn(noise: CounterRng, *args: Any, size: Any = None, dtype: Any = None, device: Any = None) -> Any:
-    return noise.normal(_shape(args if size is None else (size,)), dtype, device)
+def _randn(rng: CounterRng, *args: Any, size: Any = None, dtype: Any = None, device: Any = None) -> Any:
+    return rng.normal(_shape(args if size is None else (size,)), dtype, device)
 
 
-def _rand_like(noise: CounterRng, input: Tensor, dtype: Any = None, device: Any = None) -> Tensor:
-    return noise.uniform(input.shape, dtype or input.dtype, device or input.device)
+def _rand_like(rng: CounterRng, input: Tensor, dtype: Any = None, device: Any = None) -> Tensor:
+    return rng.uniform(input.shape, dtype or input.dtype, device or input.device)
 
 
-def _randn_like(noise: CounterRng, input: Tensor, dtype: Any = None, device: Any = None) -> Tensor:
-    return noise.normal(input.shape, dtype or input.dtype, device or input.device)
+def _randn_like(rng: CounterRng, input: Tensor, dtype: Any = None, device: Any = None) -> Tensor:
+    return rng.normal(input.shape, dtype or input.dtype, device or input.device)
 
 
 def _bounds(bounds: tuple[Any, ...], low: int | None, high: int | None) -> tuple[int, int]:
@@ -71,7 +71,7 @@ def _bounds(bounds: tuple[Any, ...], low: int | None, high: int | None) -> tuple
 
 
 def _randint(
-    noise: CounterRng,
+    rng: CounterRng,
     *args: Any,
     low: int | None = None,
     high: int | None = None,
@@ -80,11 +80,11 @@ def _randint(
     device: Any = None,
 ) -> Tensor:
     *bounds, shape = args if size is None else (*args, size)
-    return noise.integers(*_bounds(tuple(bounds), low, high), tuple(shape), device).to(dtype or torch.int64)
+    return rng.integers(*_bounds(tuple(bounds), low, high), tuple(shape), device).to(dtype or torch.int64)
 
 
 def _randint_like(
-    noise: CounterRng,
+    rng: CounterRng,
     input: Tensor,
     *bounds: int,
     low: int | None = None,
@@ -92,76 +92,76 @@ def _randint_like(
     dtype: Any = None,
     device: Any = None,
 ) -> Tensor:
-    return noise.integers(*_bounds(bounds, low, high), input.shape, device or input.device).to(dtype or input.dtype)
+    return rng.integers(*_bounds(bounds, low, high), input.shape, device or input.device).to(dtype or input.dtype)
 
 
-def _randperm(noise: CounterRng, n: int, dtype: Any = None, device: Any = None) -> Tensor:
-    return noise.integers(0, 2**62, (n,), device).argsort().to(dtype or torch.int64)
+def _randperm(rng: CounterRng, n: int, dtype: Any = None, device: Any = None) -> Tensor:
+    return rng.integers(0, 2**62, (n,), device).argsort().to(dtype or torch.int64)
 
 
-def _bernoulli(noise: CounterRng, input: Tensor, p: float | None = None) -> Tensor:
+def _bernoulli(rng: CounterRng, input: Tensor, p: float | None = None) -> Tensor:
     chance = input.detach() if p is None else torch.full_like(input, p, dtype=torch.get_default_dtype())
-    return noise.happens(chance).to(input.dtype)
+    return rng.happens(chance).to(input.dtype)
 
 
 def _normal(
-    noise: CounterRng, mean: Any = 0.0, std: Any = 1.0, size: Any = None, dtype: Any = None, device: Any = None
+    rng: CounterRng, mean: Any = 0.0, std: Any = 1.0, size: Any = None, dtype: Any = None, device: Any = None
 ) -> Tensor:
     if size is not None:
-        return mean + std * noise.normal(tuple(size), dtype, device)
+        return mean + std * rng.normal(tuple(size), dtype, device)
     like = torch.as_tensor(mean + std) if torch.is_tensor(mean) or torch.is_tensor(std) else None
     if like is None:
         raise TypeError("torch.normal of two numbers takes a size")
-    return mean + std * noise.normal(like.shape, like.dtype, like.device)
+    return mean + std * rng.normal(like.shape, like.dtype, like.device)
 
 
-def _multinomial(noise: CounterRng, input: Tensor, num_samples: int, replacement: bool = False) -> Tensor:
+def _multinomial(rng: CounterRng, input: Tensor, num_samples: int, replacement: bool = False) -> Tensor:
     """(..., C) unnormalised probabilities to (..., num_samples) classes."""
     if not replacement:  # an exponential race: the first to arrive
-        return (noise.exponential(input.shape, input.dtype, input.device) / input.detach()).topk(
+        return (rng.exponential(input.shape, input.dtype, input.device) / input.detach()).topk(
             num_samples, largest=False
         )[1]
     cumulated = input.detach().double().cumsum(-1)
-    drawn = noise.inside((*input.shape[:-1], num_samples), input.device) * cumulated[..., -1:]
+    drawn = rng.inside((*input.shape[:-1], num_samples), input.device) * cumulated[..., -1:]
     return (drawn.unsqueeze(-1) >= cumulated.unsqueeze(-2)).sum(-1)
 
 
 # --- in place --------------------------------------------------------------------------------------------------------
-def _uniform_(noise: CounterRng, self: Tensor, *ends: float, **named: float) -> Tensor:
+def _uniform_(rng: CounterRng, self: Tensor, *ends: float, **named: float) -> Tensor:
     low, high = named.get("from", ends[0] if ends else 0.0), named.get("to", ends[1] if len(ends) > 1 else 1.0)
-    return self.copy_(low + (high - low) * noise.uniform(self.shape, self.dtype, self.device))
+    return self.copy_(low + (high - low) * rng.uniform(self.shape, self.dtype, self.device))
 
 
-def _normal_(noise: CounterRng, self: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
-    return self.copy_(mean + std * noise.normal(self.shape, self.dtype, self.device))
+def _normal_(rng: CounterRng, self: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    return self.copy_(mean + std * rng.normal(self.shape, self.dtype, self.device))
 
 
-def _log_normal_(noise: CounterRng, self: Tensor, mean: float = 1.0, std: float = 2.0) -> Tensor:
-    return self.copy_((mean + std * noise.normal(self.shape, self.dtype, self.device)).exp())
+def _log_normal_(rng: CounterRng, self: Tensor, mean: float = 1.0, std: float = 2.0) -> Tensor:
+    return self.copy_((mean + std * rng.normal(self.shape, self.dtype, self.device)).exp())
 
 
-def _exponential_(noise: CounterRng, self: Tensor, lambd: float = 1.0) -> Tensor:
-    return self.copy_(noise.exponential(self.shape, self.dtype, self.device) / lambd)
+def _exponential_(rng: CounterRng, self: Tensor, lambd: float = 1.0) -> Tensor:
+    return self.copy_(rng.exponential(self.shape, self.dtype, self.device) / lambd)
 
 
-def _cauchy_(noise: CounterRng, self: Tensor, median: float = 0.0, sigma: float = 1.0) -> Tensor:
-    return self.copy_(median + sigma * torch.tan(math.pi * (noise.inside(self.shape, self.device) - 0.5)))
+def _cauchy_(rng: CounterRng, self: Tensor, median: float = 0.0, sigma: float = 1.0) -> Tensor:
+    return self.copy_(median + sigma * torch.tan(math.pi * (rng.inside(self.shape, self.device) - 0.5)))
 
 
-def _geometric_(noise: CounterRng, self: Tensor, p: float) -> Tensor:
-    return self.copy_((noise.inside(self.shape, self.device).log() / math.log1p(-p)).ceil())
+def _geometric_(rng: CounterRng, self: Tensor, p: float) -> Tensor:
+    return self.copy_((rng.inside(self.shape, self.device).log() / math.log1p(-p)).ceil())
 
 
-def _random_(noise: CounterRng, self: Tensor, *bounds: int, **named: int) -> Any:
+def _random_(rng: CounterRng, self: Tensor, *bounds: int, **named: int) -> Any:
     low, high = named.get("from"), named.get("to")
     if not bounds and high is None:
         return NotImplemented
-    return self.copy_(noise.integers(*_bounds(bounds, low, high), self.shape, self.device))
+    return self.copy_(rng.integers(*_bounds(bounds, low, high), self.shape, self.device))
 
 
-def _bernoulli_(noise: CounterRng, self: Tensor, p: Any = 0.5) -> Tensor:
+def _bernoulli_(rng: CounterRng, self: Tensor, p: Any = 0.5) -> Tensor:
     p = p.detach().expand(self.shape) if torch.is_tensor(p) else p
-    happens = noise.happens(p) if torch.is_tensor(p) else ~noise.keep(self.shape, p, self.device)
+    happens = rng.happens(p) if torch.is_tensor(p) else ~rng.keep(self.shape, p, self.device)
     return self.copy_(happens)
 
 

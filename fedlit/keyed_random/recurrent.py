@@ -1,8 +1,9 @@
-"""LSTM, GRU, RNN and their cells written out step by step, in place of torch's fused functions.
+"""LSTM, GRU and RNN written out step by step, to replace torch's fused functions.
 
-vmap knows no fused recurrent function, cuDNN's have no second derivative, and the dropout between their layers is drawn
-inside them. A layer's own `forward` is left as it is: it ends in `torch.lstm` and the like, and these answer that call.
-Slower than the fused functions, hence used only for one of these three reasons.
+The fused functions draw the dropout between their layers inside, so it cannot be keyed. vmap has no batching rule for
+them, and cuDNN's have no second derivative (`fedlit.torch_patches.recurrent`). A layer's `forward` is left as it is: it
+calls `torch.lstm` and the like, and that call is answered. The written-out form is slower than the fused one and is
+used for these three reasons only.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import _functorch
 from torch.nn import functional as F
 
 from fedlit.keyed_random.counter_rng import CounterRng
 from fedlit.keyed_random.dropouts import dropout as keyed_dropout
+from fedlit.torch_compat import is_batched
 
 State = tuple[Tensor, ...]  # (h,), or (h, c) of an LSTM: each (B, hidden), with proj_size h is (B, proj)
 Cell = Callable[[Tensor, State, Tensor, "Tensor | None", "Tensor | None"], State]
 
 
 # --- one step: what the input gives (B, gates * hidden), the state before, and the hidden weights --------------------
-def _lstm(given: Tensor, state: State, w_hh: Tensor, b_hh: Tensor | None, w_hr: Tensor | None) -> State:
+def lstm(given: Tensor, state: State, w_hh: Tensor, b_hh: Tensor | None, w_hr: Tensor | None) -> State:
     h, c = state
     enter, forget, new, leave = (given + F.linear(h, w_hh, b_hh)).chunk(4, -1)
     c = forget.sigmoid() * c + enter.sigmoid() * new.tanh()
@@ -32,7 +33,7 @@ def _lstm(given: Tensor, state: State, w_hh: Tensor, b_hh: Tensor | None, w_hr: 
     return (h if w_hr is None else F.linear(h, w_hr)), c
 
 
-def _gru(given: Tensor, state: State, w_hh: Tensor, b_hh: Tensor | None, w_hr: Tensor | None) -> State:
+def gru(given: Tensor, state: State, w_hh: Tensor, b_hh: Tensor | None, w_hr: Tensor | None) -> State:
     (h,) = state
     (reset, update, new), (h_reset, h_update, h_new) = given.chunk(3, -1), F.linear(h, w_hh, b_hh).chunk(3, -1)
     update = (update + h_update).sigmoid()
@@ -51,7 +52,7 @@ def _plain(
     return (squash(given + F.linear(state[0], w_hh, b_hh)),)
 
 
-_tanh, _relu = partial(_plain, torch.tanh), partial(_plain, torch.relu)
+tanh_rnn, relu_rnn = partial(_plain, torch.tanh), partial(_plain, torch.relu)
 
 
 # --- layers -----------------------------------------------------------------------------------------------------------
@@ -72,7 +73,7 @@ def _through_time(
 
 def _layers(
     cell: Cell,
-    noise: CounterRng,
+    rng: CounterRng,
     x: Tensor,
     states: State,
     weights: Sequence[Tensor],
@@ -90,7 +91,7 @@ def _layers(
     last: list[State] = []
     for layer in range(num_layers):
         if layer and train and dropout:
-            x = keyed_dropout(noise, x, dropout)
+            x = keyed_dropout(rng, x, dropout)
         outputs = []
         for direction in range(directions):
             at = layer * directions + direction
@@ -102,51 +103,21 @@ def _layers(
     return (x.transpose(0, 1) if batch_first else x), *(torch.stack(parts) for parts in zip(*last, strict=True))
 
 
-def _layer_form(cell: Cell, always: bool) -> Callable[..., Any]:
-    def call(noise: CounterRng, x: Tensor, states: Any, weights: Any, *rest: Any) -> Any:
+def layer_form(cell: Cell, always: bool) -> Callable[..., Any]:
+    def call(rng: CounterRng, x: Tensor, states: Any, weights: Any, *rest: Any) -> Any:
         if not isinstance(rest[0], bool):  # (data, batch_sizes, states, weights, ...): a packed sequence
-            if _functorch.is_batchedtensor(x):
+            if is_batched(x):
                 raise NotImplementedError("a packed sequence has lengths of its own, and rows of a stack share shapes")
             return NotImplemented
         _, num_layers, dropout, train, *_ = rest
         if not always and not (dropout and train and num_layers > 1):
             return NotImplemented
-        return _layers(
-            cell, noise, x, tuple(states) if isinstance(states, (tuple, list)) else (states,), weights, *rest
-        )
+        return _layers(cell, rng, x, tuple(states) if isinstance(states, (tuple, list)) else (states,), weights, *rest)
 
     return call
 
 
-def _cell_form(cell: Cell) -> Callable[..., Any]:
-    def call(
-        noise: CounterRng,
-        x: Tensor,
-        state: Any,
-        w_ih: Tensor,
-        w_hh: Tensor,
-        b_ih: Tensor | None = None,
-        b_hh: Tensor | None = None,
-    ) -> Any:
-        before = tuple(state) if isinstance(state, (tuple, list)) else (state,)
-        after = cell(F.linear(x, w_ih, b_ih), before, w_hh, b_hh, None)
-        return after if len(after) > 1 else after[0]
+LAYERS: dict[Any, Cell] = {torch.lstm: lstm, torch.gru: gru, torch.rnn_tanh: tanh_rnn, torch.rnn_relu: relu_rnn}
 
-    return call
-
-
-_LAYERS: dict[Any, Cell] = {torch.lstm: _lstm, torch.gru: _gru, torch.rnn_tanh: _tanh, torch.rnn_relu: _relu}
-_CELLS: dict[Any, Cell] = {
-    torch.lstm_cell: _lstm,
-    torch.gru_cell: _gru,
-    torch.rnn_tanh_cell: _tanh,
-    torch.rnn_relu_cell: _relu,
-}
-
-KEYED_RECURRENT = {
-    function: _layer_form(cell, always=False) for function, cell in _LAYERS.items()
-}  # with dropout alone
-WRITTEN_OUT = {
-    **{function: _layer_form(cell, always=True) for function, cell in _LAYERS.items()},
-    **{function: _cell_form(cell) for function, cell in _CELLS.items()},
-}
+KEYED_RECURRENT = {function: layer_form(cell, always=False) for function, cell in LAYERS.items()}
+"""The written-out layers where they have dropout; torch's own function elsewhere."""

@@ -1,8 +1,8 @@
 """`torch.utils.checkpoint` inside a step whose draws are keyed.
 
-A checkpointed part runs again in backward, when the step is over: nothing would answer its draws, and a second mask
-would differ from the first without an error. So it is run again with the draws it had. Under vmap, and where the step
-is differentiated twice, it cannot run again at all and is called straight through, at the memory of its activations.
+A checkpointed part runs again in backward, after the step. Nothing would answer its draws then, and a second dropout
+mask would differ from the first without an error. So the part runs again with the draws that it had. Under vmap, and
+where the step is differentiated twice, it cannot run again: it is called straight through, which keeps its activations.
 """
 
 from __future__ import annotations
@@ -10,27 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
+from unittest.mock import patch
 
-from torch.utils import checkpoint as torchs
+from fedlit.torch_compat import CHECKPOINT_GENERATOR, checkpoint_module
 
-from fedlit.torch_patches.replaced import replaced
-
-Resumed = Callable[[], AbstractContextManager[Any]]
-
-_GENERATORS = ("_checkpoint_without_reentrant_generator_impl", "_checkpoint_without_reentrant_generator")
-_GENERATOR = next(name for name in _GENERATORS if hasattr(torchs, name))  # its name changed between torch's versions
+Repetition = Callable[[], AbstractContextManager[Any]]
 
 
 @contextmanager
-def checkpoints_repeat(resume: Callable[[], Resumed]) -> Iterator[None]:
-    """While open, what is checkpointed runs again inside `resume()()`; `resume` is called before it runs first."""
-    generator, reentrant = getattr(torchs, _GENERATOR), torchs.CheckpointFunction
+def checkpoints_repeat(continued: Callable[[], Repetition]) -> Iterator[None]:
+    """While open, a checkpointed part runs again inside `continued()()`; `continued` is called before its first run."""
+    generator, reentrant = getattr(checkpoint_module, CHECKPOINT_GENERATOR), checkpoint_module.CheckpointFunction
 
     def generate(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return generator(_within(resume(), function), *args, **kwargs)  # torch calls this one for the repetition alone
+        return generator(_inside(continued(), function), *args, **kwargs)  # torch calls this for the repetition only
 
     def apply(function: Callable[..., Any], *args: Any) -> Any:
-        return reentrant.apply(_then_within(resume(), function), *args)
+        return reentrant.apply(_inside_from_second_call(continued(), function), *args)
 
     with _replaced(generate, apply):
         yield
@@ -38,7 +34,7 @@ def checkpoints_repeat(resume: Callable[[], Resumed]) -> Iterator[None]:
 
 @contextmanager
 def checkpoints_do_nothing() -> Iterator[None]:
-    """While open, what is checkpointed is called straight through."""
+    """While open, a checkpointed part is called straight through."""
 
     def generate(*args: Any, **kwargs: Any) -> Iterator[None]:
         yield
@@ -52,17 +48,22 @@ def checkpoints_do_nothing() -> Iterator[None]:
 
 @contextmanager
 def _replaced(generate: Callable[..., Any], apply: Callable[..., Any]) -> Iterator[None]:
-    """Torch's two kinds of checkpoints, without and with reentrant backward, replaced while open."""
-    with replaced(torchs, _GENERATOR, generate), replaced(torchs, "CheckpointFunction", _Applied(apply)):
+    """Monkey-patch torch's two kinds of checkpoints: without and with reentrant backward."""
+    with (
+        patch.object(checkpoint_module, CHECKPOINT_GENERATOR, generate),
+        patch.object(checkpoint_module, "CheckpointFunction", _Function(apply)),
+    ):
         yield
 
 
-class _Applied:
+class _Function:
+    """Stands for an autograd.Function: has only `apply`."""
+
     def __init__(self, apply: Callable[..., Any]):
         self.apply = apply
 
 
-def _within(context: Resumed, function: Callable[..., Any]) -> Callable[..., Any]:
+def _inside(context: Repetition, function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         with context():
             return function(*args, **kwargs)
@@ -70,7 +71,6 @@ def _within(context: Resumed, function: Callable[..., Any]) -> Callable[..., Any
     return call
 
 
-def _then_within(context: Resumed, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The first call as it is, every later one within the context."""
+def _inside_from_second_call(context: Repetition, function: Callable[..., Any]) -> Callable[..., Any]:
     calls = iter([function])
-    return lambda *args: next(calls, _within(context, function))(*args)
+    return lambda *args: next(calls, _inside(context, function))(*args)

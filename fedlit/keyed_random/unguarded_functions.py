@@ -1,7 +1,7 @@
-"""Functions of torch.nn.functional that draw inside, or ask `if tensor:`; their bodies, for a mode that is to see it.
+"""Functions of torch.nn.functional that draw inside, or ask `if tensor:`, with bodies that a torch function mode sees.
 
-A `TorchFunctionMode` sees the outermost function alone; it then calls that function with itself taken off. A function
-written in Python begins with a guard that asks whether a mode is on; without the guard its body can run under the mode.
+A `TorchFunctionMode` sees the outermost function only: torch calls that function with the mode switched off. A function
+written in Python begins with a guard that asks whether a mode is on. Without the guard its body runs under the mode.
 """
 
 from __future__ import annotations
@@ -10,32 +10,31 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from torch.nn import functional
+from fedlit.torch_compat import F
 
-F: Any = functional  # mypy does not know its private names
 _GUARDS = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
 
 
-def _body(function: Any) -> Callable[..., Any]:
-    """`function` without its guard; the functions it calls keep theirs."""
-    unguarded = dict.fromkeys(_GUARDS, lambda *tensors: False)
-    body = types.FunctionType(
+def _without_guard(function: Any) -> Callable[..., Any]:
+    """`function` without its guard; the functions that it calls keep theirs."""
+    no_guards = dict.fromkeys(_GUARDS, lambda *tensors: False)
+    unguarded = types.FunctionType(
         function.__code__,
-        {**function.__globals__, **unguarded},
+        {**function.__globals__, **no_guards},
         function.__name__,
         function.__defaults__,
         function.__closure__,
     )
-    body.__kwdefaults__ = function.__kwdefaults__
-    return body
+    unguarded.__kwdefaults__ = function.__kwdefaults__
+    return unguarded
 
 
-BODIES: dict[Any, Callable[..., Any]] = {
-    F.multi_head_attention_forward: _body(F.multi_head_attention_forward),
-    F.gumbel_softmax: _body(F.gumbel_softmax),
-    F.gaussian_nll_loss: _body(F.gaussian_nll_loss),
-    F.fractional_max_pool2d: _body(F._fractional_max_pool2d),
-    F.fractional_max_pool2d_with_indices: _body(F.fractional_max_pool2d_with_indices),
-    F.fractional_max_pool3d: _body(F._fractional_max_pool3d),
-    F.fractional_max_pool3d_with_indices: _body(F.fractional_max_pool3d_with_indices),
+UNGUARDED: dict[Any, Callable[..., Any]] = {
+    F.multi_head_attention_forward: _without_guard(F.multi_head_attention_forward),
+    F.gumbel_softmax: _without_guard(F.gumbel_softmax),
+    F.gaussian_nll_loss: _without_guard(F.gaussian_nll_loss),
+    F.fractional_max_pool2d: _without_guard(F._fractional_max_pool2d),
+    F.fractional_max_pool2d_with_indices: _without_guard(F.fractional_max_pool2d_with_indices),
+    F.fractional_max_pool3d: _without_guard(F._fractional_max_pool3d),
+    F.fractional_max_pool3d_with_indices: _without_guard(F.fractional_max_pool3d_with_indices),
 }

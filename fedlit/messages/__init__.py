@@ -1,8 +1,8 @@
-"""What happens to messages on their way: an ordered list of uploads, then one reduction."""
+"""What happens to messages on their way: an ordered mapping of stages, then one reduction."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from fedlit.aggregators.base import Aggregator
 from fedlit.errors import InputError
@@ -10,26 +10,27 @@ from fedlit.messages.reductions import All, Mean, Reduction
 from fedlit.messages.stages import Stage
 
 
-def chosen_reduction(aggregator: Aggregator, uploads: Sequence[Stage], reduction: Reduction | None) -> Reduction:
-    """The reduction of a run; refuses before any work what cannot go together.
+def chosen_reduction(aggregator: Aggregator, uplink: Mapping[str, Stage], reduction: Reduction | None) -> Reduction:
+    """The reduction of a run. Combinations that cannot work are refused before training.
+
+    Args:
+        uplink: stages by name.
+        reduction: the configured one; None: the mean, or all messages where the algorithm needs them.
 
     Raises:
-        InputError: an upload or a reduction beside an algorithm that needs every message as it is; an upload that needs
-            decoding under a blind reduction; two uploads of one name.
+        InputError: a stage or a reduction with an algorithm that needs every message unchanged; a stage that needs
+            decoding under a blind reduction.
     """
-    names = [u.name for u in uploads]
-    if len(set(names)) < len(names):
-        raise InputError(f"uploads={names}: two stages have one name; give one of them another `name`")
     if aggregator.needs_all:
-        if uploads or not isinstance(reduction, All | None):
-            beside = names or [type(reduction).__name__]
+        if uplink or not isinstance(reduction, All | None):
+            changing = list(uplink) or [type(reduction).__name__]
             raise InputError(
-                f"{aggregator} needs every client's own message as it is, and {', '.join(beside)} would change it; "
-                "write uploads=[] reduction=null"
+                f"{aggregator} needs every client's own message as it is, and {', '.join(changing)} would change it; "
+                "write uplink={} reduction=null"
             )
         return reduction or All()
     reduction = reduction or Mean()
-    decoding = [u.name for u in uploads if u.decodes]
+    decoding = [name for name, stage in uplink.items() if stage.decodes]
     if reduction.blind and decoding:
         raise InputError(
             f"under {type(reduction).__name__} the server sees sums alone and cannot decode what {', '.join(decoding)} "
@@ -38,6 +39,7 @@ def chosen_reduction(aggregator: Aggregator, uploads: Sequence[Stage], reduction
     return reduction
 
 
-def run_weighting(aggregator: Aggregator, uploads: Sequence[Stage]) -> dict[str, str]:
-    """How the messages under each key are averaged: the algorithm's word, and that of the stages."""
-    return {**aggregator.weighting, **({"delta": "uniform"} if any(u.uniform for u in uploads) else {})}
+def run_weighting(aggregator: Aggregator, uplink: Mapping[str, Stage]) -> dict[str, str]:
+    """How the messages under each key are averaged: by the algorithm's `weighting`, unless a stage needs `uniform`."""
+    uniform = any(stage.uniform for stage in uplink.values())
+    return {**aggregator.weighting, **({"delta": "uniform"} if uniform else {})}

@@ -1,4 +1,4 @@
-"""A message as it travels: a flat dict of tensors, a Model under two names. What is on the wire is what is counted."""
+"""A message as it travels: a flat dict of tensors, a Model under two names. The bytes of these tensors are counted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Wire = dict[str, Tensor]
 def flatten_message(message: dict[str, Any]) -> Wire:
     """A message as it travels.
 
-    A Model under `key` becomes `key.weights` and `key.statistics`, a dict `key.<its keys>`.
+    A Model under `key` becomes `key.weights` and `key.statistics`, a dict becomes `key.<its keys>`.
     """
     wire: Wire = {}
     for key, value in message.items():
@@ -28,9 +28,9 @@ def flatten_message(message: dict[str, Any]) -> Wire:
 
 
 def unflatten_message(wire: Wire) -> dict[str, Any]:
-    """The message that `flat` made a wire of (dicts within a message stay flat)."""
+    """The message that `flatten_message` made a wire of (dicts within a message stay flat)."""
     models = {k.removesuffix(".statistics") for k in wire if k.endswith(".statistics")}
-    parts = {f"{m}.{half}" for m in models for half in ("weights", "statistics")}
+    parts = {f"{m}.{part}" for m in models for part in ("weights", "statistics")}
     message: dict[str, Any] = {m: Model(wire[f"{m}.weights"], wire[f"{m}.statistics"]) for m in sorted(models)}
     return message | {k: v for k, v in wire.items() if k not in parts}
 

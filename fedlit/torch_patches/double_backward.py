@@ -1,6 +1,7 @@
-"""Torch functions whose fused form has no second derivative, by their formulas: for rules that differentiate twice.
+"""Torch functions whose fused form has no second derivative, by their formulas.
 
-CTC loss has no other form here: torch's error says so.
+A `gradient_fn` that differentiates the loss twice (a Hessian-vector product, say) runs its step under this patch. CTC
+loss has no such form here, and torch's own error says so.
 """
 
 from __future__ import annotations
@@ -13,24 +14,28 @@ from torch.nn import functional as F
 
 from fedlit.keyed_random.attention import by_formula
 from fedlit.keyed_random.counter_rng import CounterRng
-from fedlit.keyed_random.recurrent import WRITTEN_OUT
+from fedlit.keyed_random.random_mode import Patch
 from fedlit.torch_patches.embeddings import embedding_bag_by_parts
+from fedlit.torch_patches.recurrent import WRITTEN_OUT
 
 
-def _hardsigmoid(noise: CounterRng, input: Tensor, inplace: bool = False) -> Tensor:
+def _hardsigmoid(rng: CounterRng, input: Tensor, inplace: bool = False) -> Tensor:
     value = (input + 3).clamp(0, 6) / 6
     return input.copy_(value) if inplace else value
 
 
-def _address(noise: CounterRng, tensor: Tensor) -> int:
-    """All at one: cuDNN's recurrent layers ask, and would move weights that lie apart, under backward's feet."""
+def same_address(rng: CounterRng, tensor: Tensor) -> int:
+    """Pretend that all tensors share one address. cuDNN's RNNs compare weight pointers and would re-flatten
+    non-contiguous weights in the middle of backward."""
     return 0
 
 
-TWICE: dict[Any, Callable[..., Any]] = {
+_FUNCTIONS: dict[Any, Callable[..., Any]] = {
     **WRITTEN_OUT,
     F.scaled_dot_product_attention: by_formula,
     F.embedding_bag: embedding_bag_by_parts,
     F.hardsigmoid: _hardsigmoid,
-    Tensor.data_ptr: _address,
+    Tensor.data_ptr: same_address,
 }
+
+DOUBLE_BACKWARD = Patch(_FUNCTIONS)

@@ -15,7 +15,7 @@ from fedlit.keyed_random.counter_rng import CounterRng
 
 
 def stacked_embedding(
-    noise: CounterRng,
+    rng: CounterRng,
     input: Tensor,
     weight: Tensor,
     padding_idx: int | None = None,
@@ -36,7 +36,7 @@ def stacked_embedding(
 
 
 def embedding_bag_by_parts(
-    noise: CounterRng,
+    rng: CounterRng,
     input: Tensor,
     weight: Tensor,
     offsets: Tensor | None = None,
@@ -52,7 +52,7 @@ def embedding_bag_by_parts(
     """As `torch.nn.functional.embedding_bag` of bags of one length: indices (B, L), weight (N, D), to (B, D)."""
     if input.dim() != 2 or offsets is not None:
         return NotImplemented  # bags of several lengths
-    out = stacked_embedding(noise, input, weight, None, max_norm, norm_type, scale_grad_by_freq)
+    out = stacked_embedding(rng, input, weight, None, max_norm, norm_type, scale_grad_by_freq)
     counts = input != (padding_idx % len(weight) if padding_idx is not None else -1)  # an index that there is not
     if per_sample_weights is not None:
         out = out * per_sample_weights.unsqueeze(-1)

@@ -1,6 +1,6 @@
-"""What torch.func.vmap refuses in a user's step, or gets wrong without an error, answered by what it can do.
+"""Replacements for operations that vmap rejects or computes wrongly without an error.
 
-`STACKED` is a table as in `draws_table`; `stacking` replaces for the time of a step what no torch function can answer.
+Most replace one torch function. `_replaced_attributes` monkey-patches, during a step, what is no torch function.
 """
 
 from __future__ import annotations
@@ -8,30 +8,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
-from torch._C import _functorch as functorch
 from torch.distributions import Distribution
 from torch.nn import functional as F
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from fedlit.keyed_random.counter_rng import CounterRng
-from fedlit.keyed_random.recurrent import WRITTEN_OUT
+from fedlit.keyed_random.random_mode import Patch
+from fedlit.torch_compat import BatchNorm, is_batched, unwrapped, vmap_fallback, vmap_fallback_warning
+from fedlit.torch_patches.double_backward import same_address
 from fedlit.torch_patches.embeddings import embedding_bag_by_parts, stacked_embedding
-from fedlit.torch_patches.replaced import replaced
-
-_functorch: Any = functorch  # mypy does not know all of its names
+from fedlit.torch_patches.recurrent import WRITTEN_OUT
 
 
 # --- tensors that are made and then written into ---------------------------------------------------------------------
 def _one_a_row(factory: Callable[..., Any]) -> Callable[..., Any]:
     """One tensor a row: a value that differs from row to row cannot be written into one that all rows share."""
 
-    def call(noise: CounterRng, *args: Any, **kwargs: Any) -> Any:
+    def call(rng: CounterRng, *args: Any, **kwargs: Any) -> Any:
         made = factory(*args, **kwargs)
-        row = noise.row
-        if not isinstance(row, Tensor) or _functorch.is_batchedtensor(made):
+        row = rng.row
+        if not isinstance(row, Tensor) or is_batched(made):
             return made
         row = row.to(made.device)
         return made | row.bool() if made.dtype == torch.bool else made + row.to(made.dtype)
@@ -39,10 +38,10 @@ def _one_a_row(factory: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _float_tensor(noise: CounterRng, *args: Any, **kwargs: Any) -> Any:
+def _float_tensor(rng: CounterRng, *args: Any, **kwargs: Any) -> Any:
     """`torch.tensor(0.0)` is a sum that begins; integers are indices and sizes, which the rows share."""
     made = torch.tensor(*args, **kwargs)
-    return _one_a_row(lambda: made)(noise) if made.is_floating_point() else made
+    return _one_a_row(lambda: made)(rng) if made.is_floating_point() else made
 
 
 _FACTORIES = (
@@ -54,7 +53,7 @@ _FACTORIES = (
 
 # --- losses and norms -----------------------------------------------------------------------------------------------
 def _cross_entropy(
-    noise: CounterRng,
+    rng: CounterRng,
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
@@ -81,12 +80,12 @@ def _cross_entropy(
 
 
 def _normalize(
-    noise: CounterRng, input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None
+    rng: CounterRng, input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None
 ) -> Any:
     return NotImplemented if out is None else out.copy_(F.normalize(input, p, dim, eps))
 
 
-def _moving_average(module: _BatchNorm, input: Tensor) -> Tensor:
+def _moving_average(module: BatchNorm, input: Tensor) -> Tensor:
     """Batch normalisation with `momentum=None`: the plain mean of all batches so far, whose number differs by row."""
     module._check_input_dim(input)
     assert module.running_mean is not None and module.running_var is not None
@@ -101,30 +100,22 @@ def _moving_average(module: _BatchNorm, input: Tensor) -> Tensor:
     return out
 
 
-_torchs_batch_norm = _BatchNorm.forward
+_torchs_batch_norm = BatchNorm.forward
 
 
-def _batch_norm(module: _BatchNorm, input: Tensor) -> Tensor:
+def _batch_norm(module: BatchNorm, input: Tensor) -> Tensor:
     mends = module.momentum is None and module.training and module.track_running_stats
     return _moving_average(module, input) if mends else _torchs_batch_norm(module, input)
 
 
 # --- questions about all rows at once --------------------------------------------------------------------------------
-def _truth(noise: CounterRng, tensor: Tensor) -> Any:
+def _truth(rng: CounterRng, tensor: Tensor) -> Any:
     """`if tensor:` has an answer where all rows agree; where they do not, vmap's own error says so."""
-    plain = tensor
-    while _functorch.is_functorch_wrapped_tensor(plain):
-        plain = _functorch.get_unwrapped(plain)
-    answers = plain.bool()
+    answers = unwrapped(tensor).bool()
     return bool(answers.any()) if bool(answers.all()) == bool(answers.any()) else NotImplemented
 
 
-def _address(noise: CounterRng, tensor: Tensor) -> int:
-    """A stacked tensor has none: recurrent layers ask, and leave weights alone that lie at one place (cuDNN)."""
-    return 0
-
-
-STACKED: dict[Any, Callable[..., Any]] = {
+_FUNCTIONS: dict[Any, Callable[..., Any]] = {
     **{factory: _one_a_row(factory) for factory in _FACTORIES},
     **WRITTEN_OUT,
     torch.tensor: _float_tensor,
@@ -133,27 +124,30 @@ STACKED: dict[Any, Callable[..., Any]] = {
     F.cross_entropy: _cross_entropy,
     F.normalize: _normalize,
     Tensor.__bool__: _truth,
-    Tensor.data_ptr: _address,
+    Tensor.data_ptr: same_address,  # a stacked tensor has none
 }
 
 
 @contextmanager
-def no_rows_inside() -> Iterator[None]:
-    """While open, a function without a batching rule raises, where vmap would loop over the rows inside."""
-    _functorch._set_vmap_fallback_enabled(False)
+def no_fallback_loops() -> Iterator[None]:
+    """While open, a function without a batching rule raises. vmap would loop over the rows otherwise."""
+    vmap_fallback(False)
     try:
         yield
     finally:
-        _functorch._set_vmap_fallback_enabled(True)
+        vmap_fallback(True)
 
 
 @contextmanager
-def stacking() -> Iterator[None]:
-    """While open, batch norms keep plain means by row, distributions do not ask whether every value is valid, and torch
-    does not ask for an issue where it goes row by row inside (a function without a batching rule)."""
-    _functorch._set_vmap_fallback_warning_enabled(False)
+def _replaced_attributes() -> Iterator[None]:
+    """While open, batch norms keep plain means by row, distributions do not check whether every value is valid, and
+    vmap does not warn where it loops over the rows (a function without a batching rule)."""
+    vmap_fallback_warning(False)
     try:
-        with replaced(_BatchNorm, "forward", _batch_norm), replaced(Distribution, "_validate_args", False):
+        with patch.object(BatchNorm, "forward", _batch_norm), patch.object(Distribution, "_validate_args", False):
             yield
     finally:
-        _functorch._set_vmap_fallback_warning_enabled(True)
+        vmap_fallback_warning(True)
+
+
+VMAP = Patch(_FUNCTIONS, _replaced_attributes)

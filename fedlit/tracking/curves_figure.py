@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fedlit.metric_names import TRAIN_LOSS, Row, base_metric, global_metric
 from fedlit.tracking.canvas import BLUE, INK, ORANGE, new_figure, tidy
-from fedlit.tracking.logger import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ def curves_figure(rows: Sequence[Row], title: str = "") -> Figure | None:
     None where no round was evaluated. Accuracy comes first, then loss, then others; six panels at most.
     """
     names = {name for row in rows for name in row}
-    metrics = {_metric(name) for name in names if name.startswith(("global/", "clients/"))}
+    metrics = {base_metric(name) for name in names if name.startswith("global/") or name.endswith("/mean")}
     ordered = sorted(filter(None, metrics), key=lambda name: (name != "accuracy", name != "loss", name))[:6]
     if not ordered:
         return None
@@ -45,7 +45,7 @@ def _draw_metric(axes: Axes, rows: Sequence[Row], names: set[str], metric: str) 
     from matplotlib.ticker import MaxNLocator
 
     for part, color in _GLOBAL.items():
-        _draw_line(axes, rows, f"global/{part}/{metric}", f"global, {part}", color, linewidth=2)
+        _draw_line(axes, rows, global_metric(part, metric), f"global, {part}", color, linewidth=2)
     for model, color in _MODELS.items():
         base = f"clients/{model}/{metric}"
         if f"{base}/mean" not in names:
@@ -59,7 +59,7 @@ def _draw_metric(axes: Axes, rows: Sequence[Row], names: set[str], metric: str) 
             axes.fill_between(rounds, mean - std, mean + std, color=color, alpha=0.15, linewidth=0)
         _draw_line(axes, rows, f"{base}/worst", f"clients, {model}: worst", color, linewidth=1, linestyle=":")
     if metric == "loss":
-        _draw_line(axes, rows, "train/loss", "training", INK, linewidth=1, linestyle="--")
+        _draw_line(axes, rows, TRAIN_LOSS, "training", INK, linewidth=1, linestyle="--")
     axes.set(xlabel="round", ylabel=metric)
     if metric == "accuracy":
         low = axes.get_ylim()[0]
@@ -80,12 +80,3 @@ def _series(rows: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
     """Rounds and values (both (n,)) of the rows that have the name; a gap, NaN, stays a gap."""
     found = [(row["round"], row[name]) for row in rows if name in row]
     return np.array([r for r, _ in found]), np.array([value for _, value in found], dtype=float)
-
-
-def _metric(name: str) -> str | None:
-    """The metric in "global/test/accuracy" or "clients/received/accuracy/mean"; None in other names."""
-    first, _, rest = name.partition("/")
-    metric = rest.partition("/")[2]
-    if first == "clients":
-        return metric.removesuffix("/mean") if metric.endswith("/mean") else None
-    return metric or None

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-Row = dict[str, float | int]
-"""The numbers of one round by name, such as `global/test/accuracy`; names may come and go from round to round."""
+from fedlit.metric_names import Row
 
 Summary = dict[str, Any]
 """What `fedlit.tracking.summary.summarise` gives: last and best round, seconds, clients lost."""
@@ -60,8 +59,8 @@ class Logger(ABC):
                 print(number, row["global/test/accuracy"])
 
     A logger never changes the run: it must not alter what it is given, nor draw from a global generator.
-    Calls come in this order: `start`, then for each round `cohort`, `client_done` (often), `round`; `finish` if the
-    run reaches its end or is interrupted between rounds; `close` always.
+    Calls come in this order: `start`, then for each round `cohort`, `client_done` (often), `round`, `clients`; `finish`
+    if the run reaches its end or is interrupted between rounds; `close` always.
     """
 
     def start(self, about: About) -> None:
@@ -83,8 +82,12 @@ class Logger(ABC):
             pictures: arrays by name; "confusion": (classes, classes) counts, a row for each true class.
         """
 
+    def clients(self, number: int, facts: Sequence[Mapping[str, Any]]) -> None:
+        """The plain numbers of each client that arrived in round `number`: its `client`, `examples`, `steps`, `loss`
+        and more."""
+
     def finish(self, summary: Summary) -> None:
-        """No more rounds come; `summary` is what stands in summary.json."""
+        """No more rounds come; `summary` is the content of summary.json."""
 
     def close(self) -> None:
         """Let go of files and of the terminal. Called once, also after an error or Ctrl-C, maybe before `start`."""
@@ -111,6 +114,10 @@ class Loggers(Logger):
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
         for logger in self.loggers:
             logger.round(number, row, pictures)
+
+    def clients(self, number: int, facts: Sequence[Mapping[str, Any]]) -> None:
+        for logger in self.loggers:
+            logger.clients(number, facts)
 
     def finish(self, summary: Summary) -> None:
         for logger in self.loggers:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fedlit.atomic_files import write_text
-from fedlit.evaluation.headline import best_row, choosing, on_test
-from fedlit.tracking.logger import Row, Summary
+from fedlit.evaluation.headline import best_row, choosing_metric, on_test
+from fedlit.metric_names import COHORT_IDLE, COHORT_LOST, Row, is_time
+from fedlit.tracking.logger import Summary
 from fedlit.tracking.metrics_file import plain
 
 NAME = "summary.json"
@@ -26,17 +27,17 @@ def summarise(rows: Sequence[Row], folder: Path, seconds: float | None = None) -
     Returns:
         "rounds" completed; "last", the last row; "best", with "round", "metric", "value", "chosen_by" ("validation" or
         "test") and "test", the same metric on test data in that round (None where no accuracy and no loss was
-        measured); "seconds"; "failed" and "dropped", clients over all rounds; "folder". Valid JSON: null for NaN.
+        measured); "seconds"; "lost" and "idle", clients over all rounds; "folder". Valid JSON: null for NaN.
     """
     if seconds is None:
-        seconds = sum(_total(rows, name) for name in {name for row in rows for name in row if name.startswith("time/")})
+        seconds = sum(_total(rows, name) for name in {name for row in rows for name in row if is_time(name)})
     return {
         "rounds": int(rows[-1]["round"]) if rows else 0,
         "last": {name: plain(value) for name, value in rows[-1].items()} if rows else {},
         "best": _best(rows),
         "seconds": round(seconds, 3),
-        "failed": int(_total(rows, "cohort/lost")),
-        "dropped": int(_total(rows, "cohort/idle")),
+        "lost": int(_total(rows, COHORT_LOST)),
+        "idle": int(_total(rows, COHORT_IDLE)),
         "folder": str(folder),
     }
 
@@ -47,7 +48,7 @@ def write(summary: Summary, folder: Path) -> None:
 
 
 def _best(rows: Sequence[Row]) -> dict[str, Any] | None:
-    choice = choosing(rows)
+    choice = choosing_metric(rows)
     if choice is None:
         return None
     name, chosen_by = choice

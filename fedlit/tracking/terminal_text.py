@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fedlit.evaluation.headline import headline, on_test
+from fedlit.metric_names import TRAIN_LOSS, is_time
 from fedlit.tracking.logger import About, Summary
 
 
@@ -23,8 +24,8 @@ def opening(about: About) -> str:
 def round_line(number: int, rounds: int, row: Mapping[str, float]) -> str:
     """Such as `round  3/20  global/test/accuracy 0.912  train/loss 0.310  2.1 s`."""
     parts = [f"round {str(number).rjust(len(str(rounds)))}/{rounds}"]
-    parts += [f"{name} {figure(row[name])}" for name in (headline(row), "train/loss") if name and name in row]
-    if seconds := [value for name, value in row.items() if name.startswith("time/")]:
+    parts += [f"{name} {figure(row[name])}" for name in (headline(row), TRAIN_LOSS) if name and name in row]
+    if seconds := [value for name, value in row.items() if is_time(name)]:
         parts.append(duration(sum(seconds)))
     return "  ".join(parts)
 
@@ -46,7 +47,7 @@ def closing(about: About, summary: Summary) -> str:
     parts = [f"{rounds} in {duration(summary['seconds'])}"]
     if metrics:
         parts.append(", ".join(metrics))
-    parts += [f"clients failed {summary['failed']}, dropped {summary['dropped']}", folder]
+    parts += [f"clients lost {summary['lost']}, idle {summary['idle']}", folder]
     if any(about.folder.glob("events.out.tfevents.*")):
         parts.append(f"tensorboard --logdir {shlex.quote(folder)}")
     return " | ".join(parts)

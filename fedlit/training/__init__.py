@@ -1,7 +1,8 @@
 """How a chunk of clients is trained: the contract, and what both trainers share."""
 
-from fedlit.training.base import JobData, Trainer, Worker
-from fedlit.training.cohort import Cohort
-from fedlit.training.job import Job
+from fedlit.training.cohort import Cohort, Returned
+from fedlit.training.job import Job, JobData
+from fedlit.training.trainer import Trainer
+from fedlit.training.worker import Worker
 
-__all__ = ["Cohort", "Job", "JobData", "Trainer", "Worker"]
+__all__ = ["Cohort", "Job", "JobData", "Returned", "Trainer", "Worker"]

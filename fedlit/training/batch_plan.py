@@ -1,8 +1,8 @@
-"""In which order a stack of clients goes through its batches.
+"""Which batches clients have in an epoch, and in which order a stack of clients goes through them.
 
-Clients are independent, so only each one's own order counts. They go epoch by epoch: full batches of all who still have
-one, which is a shrinking front of the stack (it is sorted, longest first), then the last, smaller batches, those of one
-size together. Shards of any sizes then take few calls.
+Clients are independent, so only the order within each client matters. A stack goes epoch by epoch: first the full
+batches of all clients that still have one (a shrinking front of the stack, which is sorted longest first), then the
+last, smaller batches, those of one size together. Shards of any sizes then take few calls.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from fedlit.training.job import SampleOrder
 
 @dataclass
 class StackBatch:
-    """One batch of some clients at once."""
+    """One batch of each of some clients."""
 
-    rows: slice | np.ndarray  # a front of the stack, or which rows
+    rows: slice | np.ndarray  # a front of the stack, or row numbers
     index: np.ndarray  # (n, B) their samples
-    batch_idx: int  # the number of this batch in the epoch; of the first of the rows, where they differ
+    batch_idx: int  # the number of this batch in the epoch; that of the first row, where they differ
 
 
 class BatchPlan:
@@ -30,8 +30,14 @@ class BatchPlan:
         sizes: (K,) samples of the clients, longest first.
         batch_size: of a full batch.
         drop_single: leave out last batches of one sample.
-        most: of the batches of an epoch (see `limited`).
+        most: limit of the batches of an epoch (see `limited`).
         same_number: put last batches together only where they have the same number in the epoch.
+
+    Attributes:
+        full: (K,) full batches in an epoch.
+        rest: (K,) samples in the last, smaller batch; 0 where there is none.
+        counts: (K,) batches in an epoch.
+        seen: (K,) samples in an epoch.
     """
 
     def __init__(
@@ -51,11 +57,12 @@ class BatchPlan:
         limits = count if most is None else np.array([limited(int(n), most) for n in count])
         self.rest = np.where(count > limits, 0, rest)
         self.full = np.minimum(full, limits)
-        self.counts = self.full + (self.rest > 0)  # (K,) batches in an epoch
-        self.seen = self.full * batch_size + self.rest  # (K,) samples in an epoch
-        self._lasts = self._group(same_number)
+        self.counts = self.full + (self.rest > 0)
+        self.seen = self.full * batch_size + self.rest
+        self._last_batches = self._grouped(same_number)
 
-    def _group(self, same_number: bool) -> list[np.ndarray]:
+    def _grouped(self, same_number: bool) -> list[np.ndarray]:
+        """Rows whose last batches have one size (and number), largest size first."""
         groups: dict[tuple[int, int], list[int]] = {}
         for row in np.flatnonzero(self.rest):
             number = int(self.full[row]) if same_number else 0
@@ -63,17 +70,18 @@ class BatchPlan:
         return [np.array(rows) for _, rows in sorted(groups.items(), reverse=True)]
 
     def epoch(self, order: SampleOrder) -> Iterator[StackBatch]:
-        """`order`: the clients' samples in the epoch's order."""
+        """The batches of an epoch whose samples come in `order`."""
         for j in range(int(self.full.max(initial=0))):
             front = slice(0, int((self.full > j).sum()))
-            yield StackBatch(front, order.cut(front, j * self.batch_size, self.batch_size), j)
-        for rows in self._lasts:
-            index = order.cut(rows, self.full[rows] * self.batch_size, int(self.rest[rows[0]]))
+            yield StackBatch(front, order.batch(front, j * self.batch_size, self.batch_size), j)
+        for rows in self._last_batches:
+            index = order.batch(rows, self.full[rows] * self.batch_size, int(self.rest[rows[0]]))
             yield StackBatch(rows, index, int(self.full[rows[0]]))
 
 
 def limited(batches: int, most: int | float | None) -> int:
-    """How many of an epoch's batches are taken: at most so many, or this fraction of them, and at least one."""
+    """How many of an epoch's batches are used: at most `most`, or this fraction of them where `most` is a float, and at
+    least one."""
     if most is None or not batches:
         return batches
     return max(int(batches * most), 1) if isinstance(most, float) else min(batches, most)

@@ -1,28 +1,61 @@
-"""The clients of a round with what each is handed: what an engine takes, cuts into chunks and gives to its workers."""
+"""The clients of a round with what each receives: an engine cuts a cohort into chunks and gives these to its
+workers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
+from fedlit.client import ClientState
+from fedlit.messages.wire import Wire
 from fedlit.training.job import Job
-
-ClientState = dict[str, Any]  # by whose it is: "algorithm", an upload's name, "optimizer"; rows without leading axis
 
 
 @dataclass
 class Cohort:
+    """The clients of a round, or a chunk of them, before training."""
+
     jobs: Sequence[Job]  # K, longest shard first
-    broadcast: dict[str, Any]  # what was broadcast, without leading axis
-    downloads: Sequence[dict[str, Any]]  # K: what each client receives besides
+    broadcast: dict[str, Any]  # what all clients receive, without leading axis
+    downloads: Sequence[dict[str, Any]]  # K: what each client alone receives
     states: Sequence[ClientState]  # K
     counters: dict[str, Tensor]  # the server's integer buffers, by name
 
     def __len__(self) -> int:
         return len(self.jobs)
 
-    def __getitem__(self, cut: slice) -> Cohort:
-        return Cohort(self.jobs[cut], self.broadcast, self.downloads[cut], self.states[cut], self.counters)
+    def __getitem__(self, rows: slice) -> Cohort:
+        return Cohort(self.jobs[rows], self.broadcast, self.downloads[rows], self.states[rows], self.counters)
+
+
+@dataclass
+class Returned:
+    """A chunk of clients after their half of a round, in the jobs' order."""
+
+    clients: list[int]
+    wire: Wire  # (K, ...): what travels up
+    states: list[ClientState]  # K new states
+    examples: Tensor  # (K, 1)
+    moved: list[bool]  # the client made a step in each of its fits
+    facts: list[dict[str, Any]]  # K: plain numbers for logs
+    counters: dict[str, Tensor] = field(default_factory=dict)  # (K, ...): the integer buffers of the last fit
+    failures: list[str] = field(default_factory=list)  # a sentence for each client that was lost
+
+    def rows(self, keep: Sequence[int]) -> Returned:
+        """These rows only."""
+        at = list(keep)
+        if at == list(range(len(self.clients))):
+            return self
+        return Returned(
+            [self.clients[r] for r in at],
+            {k: v[at] for k, v in self.wire.items()},
+            [self.states[r] for r in at],
+            self.examples[at],
+            [self.moved[r] for r in at],
+            [self.facts[r] for r in at],
+            {k: v[at] for k, v in self.counters.items()},
+            self.failures,
+        )

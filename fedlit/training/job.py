@@ -1,4 +1,4 @@
-"""What one client needs for one round: small and picklable, with no model, module or server state in it."""
+"""What one client needs for one round: small and picklable, without model, module or server state."""
 
 from __future__ import annotations
 
@@ -10,11 +10,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedlit.data import Samples, Transform
 from fedlit.randomness import keyed_words
 from fedlit.round import Round
 
 Split = Literal["train", "validation", "test"]
 _NONE = np.empty(0, dtype=np.int64)
+
+
+@dataclass
+class JobData:
+    """The samples that the jobs' indices refer to, and the transform of a batch on its way to the module."""
+
+    train: Samples  # training and validation parts of the shards
+    test: Samples  # the clients' local tests (the training set itself where they are cut from the shards)
+    transform: Transform | None = None
+
+    def samples(self, split: Split) -> Samples:
+        return self.test if split == "test" else self.train
 
 
 @dataclass
@@ -31,52 +44,52 @@ class Job:
         return {"train": self.train, "validation": self.validation, "test": self.test}[split]
 
     def batches(self, call: int, epoch: int, drop_single: bool) -> list[np.ndarray]:
-        """The epoch's batches of the round's `call`-th fit, in a keyed order: the last one may be smaller.
+        """The epoch's batches of the round's `call`-th fit, in a keyed order. The last one may be smaller.
 
         Args:
             drop_single: leave out a last batch of one sample (batch normalisation cannot train on one).
         """
-        samples = order([self], call, epoch).samples
-        cut = [samples[i : i + self.batch_size] for i in range(0, len(samples), self.batch_size)]
-        return cut[:-1] if drop_single and cut and len(cut[-1]) == 1 < self.batch_size else cut
+        samples = sample_order([self], call, epoch).samples
+        batches = [samples[i : i + self.batch_size] for i in range(0, len(samples), self.batch_size)]
+        return batches[:-1] if drop_single and batches and len(batches[-1]) == 1 < self.batch_size else batches
 
     def key(self, *what: str | int) -> int:
-        """A 62-bit number for the draws of this client in this round, as `what`."""
+        """A 62-bit number that keys the draws of this client in this round, as `what`."""
         return int(self.round.generator(*what, self.client).integers(2**62))
 
     def draw(self, kind: Literal["normal", "uniform"], what: str, call: int, like: Tensor) -> Tensor:
         """Random numbers of `like`'s shape without its first axis."""
         rng = self.round.generator("draw", what, self.client, call)
         shape = like.shape[1:]
-        found = rng.standard_normal(shape) if kind == "normal" else rng.random(shape)
-        return torch.as_tensor(found, dtype=like.dtype, device=like.device)
+        numbers = rng.standard_normal(shape) if kind == "normal" else rng.random(shape)
+        return torch.as_tensor(numbers, dtype=like.dtype, device=like.device)
 
 
 @dataclass
 class SampleOrder:
     """The samples of several clients, each client's in the order of an epoch."""
 
-    samples: np.ndarray  # (N,) the clients one after the other
-    starts: np.ndarray  # (K,) where each client's begin
+    samples: np.ndarray  # (N,) the clients' samples, one client after the other
+    starts: np.ndarray  # (K,) the position of each client's first sample
 
-    def cut(self, rows: slice | np.ndarray, begin: int | np.ndarray, size: int) -> np.ndarray:
-        """(n, size) samples of some clients, from their `begin`-th on."""
+    def batch(self, rows: slice | np.ndarray, begin: int | np.ndarray, size: int) -> np.ndarray:
+        """(n, size) samples of some clients, from their `begin`-th sample on."""
         return self.samples[(self.starts[rows] + begin)[:, None] + np.arange(size)]
 
 
-def order(jobs: Sequence[Job], call: int, epoch: int) -> SampleOrder:
-    """The order in which each client of a round goes through its training samples, in an epoch of its `call`-th fit.
+def sample_order(jobs: Sequence[Job], call: int, epoch: int) -> SampleOrder:
+    """The order in which each client goes through its training samples, in an epoch of the round's `call`-th fit.
 
-    A client's order does not depend on who else is asked for: keyed words are drawn for its samples, which are sorted
-    by them. All at once, for a generator a client costs more than a small client's training step.
+    A client's order does not depend on the other clients in `jobs`: its samples are sorted by keyed random words. All
+    clients are drawn at once, because a generator a client costs more than the training step of a small client.
     """
     sizes = np.array([len(job.train) for job in jobs])
     stream = np.uint64(jobs[0].round.stream("batches", call, epoch))
-    clients = keyed_words(stream, np.array([job.client for job in jobs], dtype=np.int64).astype(np.uint64))
+    client_keys = keyed_words(stream, np.array([job.client for job in jobs], dtype=np.int64).astype(np.uint64))
     starts = np.cumsum(sizes) - sizes
-    whose = np.repeat(np.arange(len(jobs)), sizes)
-    within = np.arange(len(whose)) - np.repeat(starts, sizes)
-    words = keyed_words(clients[whose], within.astype(np.uint64))
-    # one key for both: the row, then the word's upper bits
-    by = np.argsort((whose.astype(np.uint64) << np.uint64(40)) | (words >> np.uint64(24)), kind="stable")
+    row_of = np.repeat(np.arange(len(jobs)), sizes)
+    within = np.arange(len(row_of)) - np.repeat(starts, sizes)
+    words = keyed_words(client_keys[row_of], within.astype(np.uint64))
+    # one sort key for both: the row, then the word's upper bits
+    by = np.argsort((row_of.astype(np.uint64) << np.uint64(40)) | (words >> np.uint64(24)), kind="stable")
     return SampleOrder(np.concatenate([job.train for job in jobs])[by], starts)

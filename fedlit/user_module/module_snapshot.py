@@ -1,8 +1,8 @@
-"""A module as it was before any client: what one client's training leaves on it must not reach the next.
+"""A module as it was before any client trained: the traces of one client's training must not reach the next client.
 
-One module object serves all clients of a worker. Weights, statistics and counters are written anew for each; this puts
-back the rest: Python attributes (a step counter, a torchmetric, hooks, hyperparameters), frozen parameters that a step
-changed in place (the teacher of a self-supervised method), which parameters require a gradient, and the modes.
+One module object serves all clients of a worker. Weights, statistics and counters are loaded for each client. The
+snapshot restores the rest: Python attributes (a step counter, a torchmetric, hooks, hyperparameters), frozen parameters
+that a step changed in place (the teacher of a self-supervised method), `requires_grad`, and training modes.
 """
 
 from __future__ import annotations
@@ -10,20 +10,24 @@ from __future__ import annotations
 import copy
 import random
 from collections import OrderedDict, deque
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch._C._functorch import is_batchedtensor
-from torch.nn.modules.module import _WrappedHook
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
-from fedlit.user_module.derived import derived_attributes
+from fedlit.torch_compat import WrappedHook, is_batched
 
-_TENSORS = ("_parameters", "_buffers", "_modules")  # never exchanged: optimisers and layouts point at these objects
-_OWN = ("_trainer", "log", "round")  # what a fit sets on it
-_NONE = object()  # no such attribute
-_GENERATORS: dict[Any, Any] = {  # kind -> where it stands
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+
+_TENSOR_DICTS = ("_parameters", "_buffers", "_modules")  # never replaced: optimisers and layouts hold their contents
+_SET_BY_FITS = ("_trainer", "log", "round")
+_RECOMPUTED_BY_RNNS = ("_flat_weights", "_flat_weight_refs")
+_MISSING = object()
+_GENERATOR_STATES: dict[Any, Any] = {  # kind of generator -> its state
     random.Random: lambda g: g.getstate(),
     np.random.Generator: lambda g: g.bit_generator.state,
     np.random.RandomState: lambda g: g.get_state(legacy=False)["state"]["pos"],
@@ -36,102 +40,128 @@ class ModuleSnapshot:
     def __init__(self, module: nn.Module):
         self.module = module
         tensors: list[Any] = [*module.parameters(), *module.buffers()]
-        # a deep copy of an attribute keeps pointing at the module's own parts
-        self._own = {id(t): t for t in [*tensors, *module.modules()]}
-        self._attributes = [(m, self._copied(self._rest(m))) for m in module.modules()]
+        # memo of deep copies: a copied attribute keeps pointing at the module's own tensors and submodules
+        self._shared = {id(part): part for part in [*tensors, *module.modules()]}
+        self._attributes = [(m, self._copied(_plain_attributes(m))) for m in module.modules()]
         self._requires_grad = [(p, p.requires_grad) for p in module.parameters()]
         self._frozen = [(p, p.detach().clone()) for p in module.parameters() if not p.requires_grad]
-        self._empty = [(m, n) for m in module.modules() for n, b in m._buffers.items() if b is None]
-
-    @staticmethod
-    def _rest(module: nn.Module) -> dict[str, Any]:
-        return {k: v for k, v in vars(module).items() if k not in _TENSORS}
+        self._empty_buffers = [(m, n) for m in module.modules() for n, b in m._buffers.items() if b is None]
 
     def _copied(self, attributes: dict[str, Any]) -> dict[str, Any]:
-        memo = dict(self._own)
+        memo = dict(self._shared)
 
-        def one(value: Any) -> Any:
+        def copy_of(value: Any) -> Any:
             if isinstance(value, _PLAIN):
                 return value
-            if type(value) in (dict, OrderedDict) and not value:  # most of what a module has: no hooks
+            if type(value) in (dict, OrderedDict) and not value:  # most attributes of a module are empty hook dicts
                 return type(value)()
             try:
                 return copy.deepcopy(value, memo)
-            except Exception:  # a thing that cannot be copied (a lock, an open file) is shared by the clients
+            except Exception:  # an object that cannot be copied (a lock, an open file) is shared by the clients
                 return value
 
-        return {k: one(v) for k, v in attributes.items()}
+        return {name: copy_of(value) for name, value in attributes.items()}
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Put everything back but weights, statistics and counters."""
+        """Restore everything except weights, statistics and counters."""
         for module, attributes in self._attributes:
-            now = vars(module)
-            for name in [k for k in now if k not in attributes and k not in _TENSORS]:
-                del now[name]
-            now.update(self._copied(attributes))
+            current = vars(module)
+            for name in [n for n in current if n not in attributes and n not in _TENSOR_DICTS]:
+                del current[name]
+            current.update(self._copied(attributes))
         for parameter, flag in self._requires_grad:
             parameter.requires_grad_(flag)
             parameter.grad = None
         for parameter, value in self._frozen:
-            parameter.copy_(value)  # whether or not it changed: writing through `.data` leaves no trace to ask for
-        for module, name in self._empty:
+            parameter.copy_(value)  # always: a write through `.data` cannot be detected
+        for module, name in self._empty_buffers:
             module._buffers[name] = None
 
     def changed(self) -> list[str]:
-        """What is not as it was, by name, of all that `restore` puts back and as far as values can be compared."""
+        """Names of what differs from the snapshot, of all that `restore` restores, as far as values can be compared."""
         names = {id(m): n for n, m in self.module.named_modules()}
-        derived = derived_attributes(self.module)
-        found = [
+        recomputed = recomputed_attributes(self.module)
+        changed = [
             f"{type(module).__name__}.{name}"
             for module, attributes in self._attributes
-            for name in {**attributes, **self._rest(module)}
-            if name not in _OWN and (names[id(module)], name) not in derived
-            if differ(attributes.get(name, _NONE), vars(module).get(name, _NONE))
+            for name in {**attributes, **_plain_attributes(module)}
+            if name not in _SET_BY_FITS and (names[id(module)], name) not in recomputed
+            if differ(attributes.get(name, _MISSING), vars(module).get(name, _MISSING))
         ]
-        found += [f"{type(m).__name__}.{n}" for m, n in self._empty if m._buffers[n] is not None]
+        changed += [f"{type(m).__name__}.{n}" for m, n in self._empty_buffers if m._buffers[n] is not None]
         parameters = {id(p): n for n, p in self.module.named_parameters()}
-        found += [parameters[id(p)] for p, value in self._frozen if not torch.equal(p, value)]
-        return found + [f"requires_grad of {parameters[id(p)]}" for p, f in self._requires_grad if p.requires_grad != f]
+        changed += [parameters[id(p)] for p, value in self._frozen if not torch.equal(p, value)]
+        return changed + [
+            f"requires_grad of {parameters[id(p)]}" for p, flag in self._requires_grad if p.requires_grad != flag
+        ]
 
 
-def differ(before: Any, now: Any, deep: int = 4) -> bool:
-    """Cautious: what cannot be compared is as it was, unless it is another kind of thing."""
-    if type(before) is not type(now):
+def _plain_attributes(module: nn.Module) -> dict[str, Any]:
+    """The attributes of a module, without its dicts of tensors and submodules."""
+    return {name: value for name, value in vars(module).items() if name not in _TENSOR_DICTS}
+
+
+def recomputed_attributes(module: nn.Module) -> set[tuple[str, str]]:
+    """(submodule's name, attribute) that some of torch's layers compute in each forward pass: they carry nothing from
+    step to step.
+
+    A recurrent layer lists its weights whenever they are not those of the last call. The older spectral_norm and
+    weight_norm, and pruning, store the computed weight on the layer.
+    """
+    attributes = set()
+    for name, part in module.named_modules():
+        if isinstance(part, nn.RNNBase):
+            attributes |= {(name, attribute) for attribute in _RECOMPUTED_BY_RNNS}
+        hooks = part._forward_pre_hooks.values()
+        attributes |= {(name, hook.name) for hook in hooks if isinstance(hook, (SpectralNorm, WeightNorm))}
+        attributes |= {(name, hook._tensor_name) for hook in hooks if isinstance(hook, BasePruningMethod)}
+    return attributes
+
+
+def differ(before: Any, after: Any, depth: int = 4) -> bool:
+    """Whether two values differ. Values of one type that cannot be compared count as equal."""
+    if type(before) is not type(after):
         return True
-    if isinstance(now, Tensor):
-        return before.shape != now.shape or is_batchedtensor(now) or not torch.equal(before, now)
-    if isinstance(now, _WrappedHook):  # a copy of one has fewer attributes
-        return differ(before.hook, now.hook, deep)
-    if isinstance(now, dict):
-        return before.keys() != now.keys() or any(differ(before[k], v, deep) for k, v in now.items())
-    if isinstance(now, list | tuple | deque):
-        return len(before) != len(now) or any(differ(a, b, deep) for a, b in zip(before, now, strict=True))
-    if isinstance(now, np.ndarray):
-        return not np.array_equal(before, now)
-    if isinstance(now, (*_PLAIN, set, frozenset)):
-        return bool(before != now) and bool(before == before or now == now)  # nan stays nan
-    for kind, state in _GENERATORS.items():
-        if isinstance(now, kind):
-            return repr(state(before)) != repr(state(now))
-    if isinstance(now, nn.Module):  # a part of the module is itself; another one may be hidden in a list
-        return before is not now and differ(dict(before.state_dict()), dict(now.state_dict()))
-    if not deep or before is now:
+    if isinstance(after, Tensor):
+        return before.shape != after.shape or is_batched(after) or not torch.equal(before, after)
+    if isinstance(after, WrappedHook):  # a copy of one has fewer attributes
+        return differ(before.hook, after.hook, depth)
+    if isinstance(after, dict):
+        return before.keys() != after.keys() or any(differ(before[k], v, depth) for k, v in after.items())
+    if isinstance(after, list | tuple | deque):
+        return len(before) != len(after) or any(differ(a, b, depth) for a, b in zip(before, after, strict=True))
+    if isinstance(after, np.ndarray):
+        return not np.array_equal(before, after)
+    if isinstance(after, (*_PLAIN, set, frozenset)):
+        return bool(before != after) and bool(before == before or after == after)  # NaN equals NaN here
+    for kind, state in _GENERATOR_STATES.items():
+        if isinstance(after, kind):
+            return repr(state(before)) != repr(state(after))
+    if isinstance(after, nn.Module):  # a submodule is itself; a module may also be hidden in a list
+        return before is not after and differ(dict(before.state_dict()), dict(after.state_dict()))
+    if not depth or before is after:
         return False
-    if isinstance(getattr(now, "__dict__", None), dict):
-        return differ(vars(before), vars(now), deep - 1)
-    return differ(_contents(before), _contents(now), deep - 1)
+    if isinstance(getattr(after, "__dict__", None), dict):
+        return differ(vars(before), vars(after), depth - 1)
+    return differ(_contents(before), _contents(after), depth - 1)
 
 
 def _contents(value: Any) -> Any:
-    """What a thing without attributes in a dict (an iterator, one with slots) would be pickled as."""
+    """What pickle would save of an object without a `__dict__` (an iterator, a class with slots)."""
     try:
-        found = value.__reduce_ex__(4)
+        reduced = value.__reduce_ex__(4)
     except Exception:
         return None
-    return found if isinstance(found, str) else list(found[1:])
+    return reduced if isinstance(reduced, str) else list(reduced[1:])
 
 
 def counters(module: nn.Module) -> dict[str, Tensor]:
     """Copies of the module's integer and bool buffers, by name."""
     return {n: b.detach().clone() for n, b in module.named_buffers() if not b.is_floating_point()}
+
+
+def copied(module: AnyModule) -> AnyModule:
+    """A deep copy. The older weight_norm stores a computed weight on its layer, which torch refuses to copy."""
+    computed = [v for m in module.modules() for v in vars(m).values() if torch.is_tensor(v) and not v.is_leaf]
+    return copy.deepcopy(module, {id(t): t.detach().clone() for t in computed})

@@ -1,4 +1,4 @@
-"""What a module does in one training step: tried once on a copy, before the run, and not looked up in its types."""
+"""What a module does in one training step: a copy of it runs one step before the run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from lightning.pytorch import LightningModule
@@ -15,49 +16,50 @@ from torch import nn
 from torch.nn import functional as F
 
 from fedlit.errors import one_line
-from fedlit.keyed_random.random_mode import RandomMode, generators, own_generators
-from fedlit.torch_patches.replaced import replaced
-from fedlit.user_module.copies import copied
+from fedlit.global_generators import generator_states, isolated_generators
+from fedlit.keyed_random.random_mode import RandomMode
+from fedlit.user_module.module_snapshot import copied
 from fedlit.user_module.trainer_stub import TrainerStub, configured
-from fedlit.user_module.training_step import call_step, watching
+from fedlit.user_module.training_step import call_step, recorded_calls
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class StepTraits:
-    """What one step of a module showed."""
+    """What one step of a module showed. The defaults are the cautious answers."""
 
     last_layer: str | None = None  # name of the layer with parameters of its own that ran last
-    keyed: bool = True  # it makes draws that `draws_table` keys, such as dropout
-    draws: bool = True  # it draws from a global generator of torch, numpy or Python besides
-    pads: bool = False  # it looks up embeddings of which one is padding, or might in a later step
-    autocasts: bool = False  # it enters an autocast of its own
-    trouble: str = field(default="", compare=False)  # why its step could not be tried
+    uses_keyed_rng: bool = True  # it makes draws that `random_ops` keys, such as dropout
+    uses_global_rng: bool = True  # it draws from a global generator of torch, numpy or Python in another way
+    uses_padding: bool = False  # it looks up embeddings of which one is padding, or may do so in a later step
+    uses_autocast: bool = False  # it enters an autocast of its own
+    failure: str = field(default="", compare=False)  # why the step could not run
 
 
 def probe(module: LightningModule, batch: Any) -> StepTraits:
-    """The habits of `module` on a batch; the cautious answer where its step cannot run outside a Trainer."""
-    tried = copied(module).train()
-    names = {id(m): n for n, m in tried.named_modules()}
+    """The traits of `module` on a batch; the cautious answers where its step cannot run outside a Trainer."""
+    trial = copied(module).train()
+    names = {id(m): n for n, m in trial.named_modules()}
     watch = _Watch(0, 0, keyed=True, seed=False)
-    with warnings.catch_warnings(), own_generators(0):
+    with warnings.catch_warnings(), isolated_generators(0):
         warnings.simplefilter("ignore")
-        before = generators()
+        states_before = generator_states()
         try:
-            _give_trainer(tried)
-            with torch.enable_grad(), watch, watch.autocast(), watching(tried, nn.Module, _has_weights) as seen:
-                call_step(tried, batch, 0)
+            _attach_stub(trial)
+            with torch.enable_grad(), watch, watch.autocast(), recorded_calls(trial, nn.Module, _has_weights) as calls:
+                call_step(trial, batch, 0)
         except Exception as error:
             log.info("%s: its step cannot be tried outside a fit", type(module).__name__, exc_info=error)
-            return StepTraits(trouble=one_line(error))
-        drew = before != generators()
-    pads = watch.pads or any(getattr(m, "padding_idx", None) is not None for m in tried.modules())
-    return StepTraits(names[id(seen[-1][0])] if seen else None, watch.count > 0, drew, pads, watch.autocasts)
+            return StepTraits(failure=one_line(error))
+        uses_global_rng = states_before != generator_states()
+    uses_padding = watch.uses_padding or any(getattr(m, "padding_idx", None) is not None for m in trial.modules())
+    last_layer = names[id(calls[-1][0])] if calls else None
+    return StepTraits(last_layer, watch.count > 0, uses_global_rng, uses_padding, watch.uses_autocast)
 
 
-def _give_trainer(module: LightningModule) -> None:
-    """A trainer in its first step of one, with the optimiser where it can be made; and the round, as each fit does."""
+def _attach_stub(module: LightningModule) -> None:
+    """A trainer in its only step, with the optimiser where it can be made; and the round, as each fit sets it."""
     if not hasattr(module, "round"):
         module.round = 0  # type: ignore[assignment]
     trainer = TrainerStub(1, lambda *args, **options: None)
@@ -69,24 +71,24 @@ def _give_trainer(module: LightningModule) -> None:
 
 
 class _Watch(RandomMode):
-    """Keyed draws that see what else the step does."""
+    """Keyed draws that record what else the step does."""
 
-    pads = autocasts = False
+    uses_padding = uses_autocast = False
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function is F.embedding and (args[2:3] or ((kwargs or {}).get("padding_idx"),)) != (None,):
-            self.pads = True
+            self.uses_padding = True
         return super().__torch_function__(function, types, args, kwargs)
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
-        torchs = torch.autocast.__enter__
+        original = torch.autocast.__enter__
 
         def enter(context: Any) -> Any:
-            self.autocasts = True
-            return torchs(context)
+            self.uses_autocast = True
+            return original(context)
 
-        with replaced(torch.autocast, "__enter__", enter):
+        with patch.object(torch.autocast, "__enter__", enter):
             yield
 
 

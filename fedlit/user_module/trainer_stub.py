@@ -6,12 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import LightningModule
-from lightning.pytorch.core.optimizer import (
-    _configure_optimizers,
-    _configure_schedulers_automatic_opt,
-)
 
 from fedlit.errors import InputError
+from fedlit.lightning_compat import configure_optimizers, configure_schedulers
 
 
 class DiffersByClient(Exception):
@@ -60,7 +57,7 @@ class TrainerStub:
         self.max_epochs, self.current_epoch, self.batch_idx = max_epochs, 0, 0
         self.steps: int | None = None
         self.batches: int | None = None
-        self.asked: set[str] = set()  # which facts that differ by client were asked for
+        self.facts_read: set[str] = set()  # which facts that differ by client were asked for
         self.loggers: list[Any] = []
         self.callbacks: list[Any] = []
         self._log = log
@@ -76,7 +73,7 @@ class TrainerStub:
         self._optimizers, self._schedulers = optimizers, schedulers
 
     def _fact(self, name: str) -> int:
-        self.asked.add(name)
+        self.facts_read.add(name)
         value = getattr(self, name)
         if value is None:
             raise DiffersByClient(f"the step reads the trainer's {name}")
@@ -128,9 +125,9 @@ class TrainerStub:
 
 def configured(module: LightningModule) -> tuple[Any, list[Any]]:
     """The module's one optimiser and its schedulers, as Lightning reads `configure_optimizers`."""
-    optimizers, schedulers, monitor = _configure_optimizers(module.configure_optimizers())  # type: ignore[arg-type]
+    optimizers, schedulers, monitor = configure_optimizers(module.configure_optimizers())  # type: ignore[arg-type]
     (optimizer,) = optimizers
-    return optimizer, _configure_schedulers_automatic_opt(schedulers, monitor)
+    return optimizer, configure_schedulers(schedulers, monitor)
 
 
 def step_schedulers(schedulers: list[Any], interval: str, done: int, plateau: bool, metrics: dict[str, Any]) -> None:

@@ -52,8 +52,8 @@ def test_integers_are_even(low, high):
 
 def test_draws_keys_and_steps_are_independent():
     def draws(key, step):
-        noise = CounterRng(key, step)
-        return [noise.normal(MANY).ravel() for _ in range(2)]
+        rng = CounterRng(key, step)
+        return [rng.normal(MANY).ravel() for _ in range(2)]
 
     columns = [*draws(0, 0), *draws(0, 1), *draws(1, 0), *draws(2**62, 0)]
     correlation = torch.corrcoef(torch.stack(columns)) - torch.eye(len(columns))

@@ -22,9 +22,9 @@ class Result(NamedTuple):
 
 def _tensors(module: nn.Module, seed: int = 0) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Weights and buffers of each row, (ROWS, ...): weights differ from row to row."""
-    noise = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     weights = {
-        n: torch.stack([p.detach() * (1 + torch.rand(p.shape, generator=noise)) for _ in range(ROWS)])
+        n: torch.stack([p.detach() * (1 + torch.rand(p.shape, generator=rng)) for _ in range(ROWS)])
         for n, p in module.named_parameters()
     }
     return weights, {n: torch.stack([b.clone()] * ROWS) for n, b in module.named_buffers()}

@@ -1,4 +1,4 @@
-"""How a round's messages become one."""
+"""How the messages of a round become one."""
 
 from fedlit.messages.reductions.all import All
 from fedlit.messages.reductions.base import Reduction

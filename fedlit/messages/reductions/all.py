@@ -12,20 +12,18 @@ from fedlit.messages.wire import Wire, unflatten_message
 
 
 class All(Reduction):
-    """Every message, (K, ...) a key in cohort order, and `examples` (K, 1). Costs the cohort's memory."""
+    """Every message, key -> (K, ...) in cohort order, and `examples` (K, 1). Costs the memory of a cohort."""
 
     def begin(self) -> None:
-        self.wires: list[Wire] = []
-        self.examples: list[Tensor] = []
-        self.clients: list[int] = []
+        self._wires: list[Wire] = []
+        self._examples: list[Tensor] = []
 
     def add(self, clients: list[int], wire: Wire, examples: Tensor) -> None:
-        self.wires.append(wire)
-        self.examples.append(examples)
-        self.clients.extend(clients)
+        self._wires.append(wire)
+        self._examples.append(examples)
 
     def finish(self) -> dict[str, Any]:
-        if not self.wires:
+        if not self._wires:
             return {}
-        together = {key: torch.cat([w[key] for w in self.wires]) for key in self.wires[0]}
-        return unflatten_message(together) | {"examples": torch.cat(self.examples)}
+        messages = {key: torch.cat([wire[key] for wire in self._wires]) for key in self._wires[0]}
+        return unflatten_message(messages) | {"examples": torch.cat(self._examples)}

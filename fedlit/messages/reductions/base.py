@@ -1,4 +1,4 @@
-"""How a round's messages become one."""
+"""How the messages of a round become one."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ Self = TypeVar("Self", bound="Reduction")
 
 
 class Reduction(ABC):
-    """What is configured holds hyperparameters; `start` gives a copy that collects one round, in cohort order."""
+    """Holds hyperparameters; `start` makes a copy that collects the messages of one round, in cohort order."""
 
     blind: ClassVar[bool] = False
-    """The server sees sums alone: the algorithm's `unpack` happens on the clients, and no upload may need decoding."""
+    """The server sees sums only: the algorithm's `unpack` runs on the clients, and no stage may need decoding."""
 
     weighting: dict[str, str]
     round: ServerRound
 
     def encode(self, client: Client, wire: Wire, weighting: dict[str, str]) -> Wire:
-        """Its half on the clients, last before sending."""
+        """The client half, the last step before sending."""
         return wire
 
     def start(self: Self, weighting: dict[str, str], round: ServerRound) -> Self:
-        """A copy that collects this round's messages."""
-        new = copy.copy(self)
-        new.weighting, new.round = weighting, round
-        new.begin()
-        return new
+        """A copy that collects the messages of this round."""
+        collector = copy.copy(self)
+        collector.weighting, collector.round = weighting, round
+        collector.begin()
+        return collector
 
     @abstractmethod
-    def begin(self) -> None: ...
+    def begin(self) -> None:
+        """Start with no messages."""
 
     @abstractmethod
     def add(self, clients: list[int], wire: Wire, examples: Tensor) -> None:
@@ -45,10 +46,10 @@ class Reduction(ABC):
 
     @abstractmethod
     def finish(self) -> dict[str, Any]:
-        """The reduced message; empty where there was nothing: then the server keeps its state."""
+        """The reduced message; empty where no message was added, and the server then keeps its state."""
 
 
 def message_weights(weighting: dict[str, str], key: str, examples: Tensor) -> Tensor:
-    """What a message under `key` counts in a mean, (K, 1)."""
-    by = weighting.get(key.split(".")[0], "examples")
-    return examples if by == "examples" else torch.ones_like(examples)
+    """The weights of the clients' messages under `key` in a mean, (K, 1)."""
+    weighted_by = weighting.get(key.split(".")[0], "examples")
+    return examples if weighted_by == "examples" else torch.ones_like(examples)

@@ -12,18 +12,18 @@ from fedlit.messages.wire import Wire, unflatten_message
 
 
 class Mean(Reduction):
-    """Weighted mean of messages, streaming: a cohort of any size costs one vector a key."""
+    """The weighted mean, sum_k w_k m_k / sum_k w_k, of each key. Streams: a cohort costs one vector a key."""
 
     def begin(self) -> None:
-        self.total: dict[str, Tensor] = {}
-        self.weight: dict[str, Tensor] = {}
+        self._total: dict[str, Tensor] = {}
+        self._weight: dict[str, Tensor] = {}
 
     def add(self, clients: list[int], wire: Wire, examples: Tensor) -> None:
         for key, value in wire.items():
             weight = message_weights(self.weighting, key, examples)
-            part = torch.tensordot(weight[:, 0].to(value.dtype), value, 1)
-            self.total[key] = self.total[key] + part if key in self.total else part
-            self.weight[key] = self.weight[key] + weight.sum() if key in self.weight else weight.sum()
+            chunk_total = torch.tensordot(weight[:, 0].to(value.dtype), value, 1)
+            self._total[key] = self._total[key] + chunk_total if key in self._total else chunk_total
+            self._weight[key] = self._weight[key] + weight.sum() if key in self._weight else weight.sum()
 
     def finish(self) -> dict[str, Any]:
-        return unflatten_message({key: total / self.weight[key].to(total.dtype) for key, total in self.total.items()})
+        return unflatten_message({key: total / self._weight[key].to(total.dtype) for key, total in self._total.items()})

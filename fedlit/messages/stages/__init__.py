@@ -1,4 +1,4 @@
-"""Stages that messages pass on their way up."""
+"""Stages that messages pass on their way."""
 
 from fedlit.messages.stages.base import Stage
 

@@ -1,4 +1,4 @@
-"""A stage that messages pass on their way up: compression, clipping, noise, malicious clients."""
+"""A stage that messages pass on their way: compression, clipping, noise, malicious clients."""
 
 from __future__ import annotations
 
@@ -9,24 +9,29 @@ from fedlit.messages.wire import Wire
 
 
 class Stage:
-    """A stage on the way up, with a state of its own on each client. Stages are an ordered list around any algorithm.
+    """A stage around any algorithm, with a state of its own on each client. A run has an ordered mapping of stages.
 
-    On `self` there are only hyperparameters. `encode` works on K clients' wires (K, ...), `decode` on what arrived.
+    On `self` there are only hyperparameters. `encode` works on the wires of K clients (K, ...), `decode` on the wires
+    that arrived. Example, a stage that sends half precision:
+
+        class Half(Stage):                      # in mine.py, chosen by uplink.half._target_=mine.Half
+            decodes = True
+
+            def encode(self, client, wire, state):
+                return {key: value.half() for key, value in wire.items()}, state
+
+            def decode(self, wire):
+                return {key: value.float() for key, value in wire.items()}
     """
 
     uniform: ClassVar[bool] = False
     """It needs `delta` averaged with uniform weights."""
 
     decodes: ClassVar[bool] = False
-    """The server has to decode each message: not under a blind reduction."""
-
-    @property
-    def name(self) -> str:
-        """Key of its client state; two stages of one class need two names."""
-        return type(self).__name__
+    """The server has to decode each message, which a blind reduction rules out."""
 
     def state(self, client: Client, wire: Wire) -> dict[str, Any]:
-        """What a client keeps from round to round, at the start, (K, ...)."""
+        """The initial state of each client, (K, ...), kept from round to round."""
         return {}
 
     def encode(self, client: Client, wire: Wire, state: dict[str, Any]) -> tuple[Wire, dict[str, Any]]:
@@ -34,5 +39,5 @@ class Stage:
         return wire, state
 
     def decode(self, wire: Wire) -> Wire:
-        """On the server: the wire as it was before `encode`, as nearly as may be."""
+        """On the server: the wire as it was before `encode`, as nearly as possible."""
         return wire

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from lightning.pytorch.trainer.connectors.logger_connector.result import _ResultCollection
 from torch import Tensor
+
+from fedlit.lightning_compat import ResultCollection
 
 
 class RowLog:
@@ -19,7 +20,7 @@ class RowLog:
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.device = device
         self.values: dict[str, Tensor] = {}
-        self._results = _ResultCollection(training=True)
+        self._results = ResultCollection(training=True)
 
     def log(
         self,

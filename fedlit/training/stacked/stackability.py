@@ -1,132 +1,68 @@
-"""How a module's clients are trained under trainer=vectorized: as a stack or row by row. Tried, not looked up.
+"""Whether the clients of a module can be trained as a stack: found by a trial, not by a list of known modules.
 
-Before training, two small clients with different weights are trained as a stack and row by row, on a copy in 64 bits.
-What differs, raises, draws from a global generator or changes an attribute of the module goes row by row. What a few
-steps cannot show is looked at besides: hooks on weights, which a copy loses; autocast, which does nothing in 64 bits;
-padding, which vmap gets wrong where it occurs. And each later fit is watched for what it leaves (`vectorized`).
+Before training, two small clients with different weights are trained as a stack and one by one, on a copy of the module
+in 64 bits. A module whose stacked result differs, or that raises, draws from a global generator, or changes an
+attribute of itself, is trained one client at a time. Some causes do not show in a few steps and are checked separately:
+hooks on weights, which a copy loses; autocast, which does nothing in 64 bits; padding, which vmap gets wrong where it
+occurs. Each later fit is checked for the traces that it leaves (`StackedClient`).
 """
 
 from __future__ import annotations
 
 import dis
 import logging
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 
 from fedlit.errors import InputError, one_line
 from fedlit.model_vectors import Model
 from fedlit.randomness import keyed_uniform
 from fedlit.round import Round
-from fedlit.torch_patches.vmap_patches import no_rows_inside
-from fedlit.training.gradient import Gradient
+from fedlit.torch_compat import Convolution
+from fedlit.torch_patches.vmap_patches import no_fallback_loops
+from fedlit.training.gradient import GradientOptions
 from fedlit.training.job import Job
-from fedlit.training.stacked.worker import StackOptions, StackPlan, StackWorker
-from fedlit.user_module.copies import copied
+from fedlit.training.module_host import ModuleHost
+from fedlit.training.stacked.setup import StackPlan
+from fedlit.training.stacked.worker import StackedWorker
+from fedlit.training.trainer import Trainer
+from fedlit.user_module.module_snapshot import copied
 from fedlit.user_module.trainer_stub import DiffersByClient
 
 log = logging.getLogger(__name__)
 
-# hooks that a Trainer calls within a fit: a run without them would silently differ
-_HOOKS = (
-    "backward",
-    "clip_gradients",
-    "configure_gradient_clipping",
-    "lr_scheduler_step",
-    "on_after_backward",
-    "on_after_batch_transfer",
-    "on_before_backward",
-    "on_before_batch_transfer",
-    "on_before_optimizer_step",
-    "on_before_zero_grad",
-    "on_fit_end",
-    "on_fit_start",
-    "on_train_batch_end",
-    "on_train_batch_start",
-    "on_train_end",
-    "on_train_epoch_end",
-    "on_train_epoch_start",
-    "on_train_start",
-    "optimizer_step",
-    "optimizer_zero_grad",
-    "prepare_data",
-    "setup",
-    "teardown",
-    "transfer_batch_to_device",
-)
 
-
-def refuse(config: StackOptions, module: LightningModule) -> None:
-    """What only a Lightning Trainer can do is refused before training."""
-    name = type(module).__name__
-    hooks = [h for h in _HOOKS if is_overridden(h, module)]
-    way_out = "; write trainer=lightning."
-    if not module.automatic_optimization:
-        raise InputError(f"trainer=vectorized: {name} has manual optimisation{way_out}")
-    if hooks:
-        raise InputError(
-            f"trainer=vectorized: {name} has a hook of its own, {hooks[0]}, which a Trainer calls{way_out}"
-        )
-    if is_overridden("log", module):
-        raise InputError(f"trainer=vectorized: {name} has a log of its own, which needs a Trainer's{way_out}")
-    if is_overridden("configure_callbacks", module) and module.configure_callbacks():
-        raise InputError(f"trainer=vectorized: {name} brings callbacks, which a Trainer calls{way_out}")
-    if config.precision.startswith("16"):
-        raise InputError(
-            f"trainer.precision={config.precision}: trainer=vectorized does not scale losses; write "
-            "trainer.precision=bf16-mixed, or trainer=lightning."
-        )
-    made: Any = None
-    try:
-        made = copied(module).configure_optimizers()
-    except Exception:  # it needs a trainer, which it gets later
-        return
-    optimizers = list(_optimizers(made))
-    if len(optimizers) != 1:
-        raise InputError(f"trainer=vectorized: {name} has {len(optimizers)} optimisers, not one{way_out}")
-    if isinstance(optimizers[0], torch.optim.LBFGS):
-        raise InputError(f"trainer=vectorized: LBFGS runs the step several times a batch{way_out}")
-
-
-def _optimizers(made: Any) -> Iterator[Any]:
-    """The optimisers in what `configure_optimizers` returned."""
-    if isinstance(made, torch.optim.Optimizer):
-        yield made
-    elif isinstance(made, dict):
-        yield from _optimizers(made.get("optimizer"))
-    elif isinstance(made, list | tuple):
-        for one in made:
-            yield from _optimizers(one)
-
-
-def choose_plan(worker: StackWorker) -> StackPlan:
+def choose_plan(trainer: Trainer, host: ModuleHost, stack: str, compile: str | None) -> StackPlan:
     """
+    Args:
+        stack, compile: the options of `VectorizedTrainer`.
+
     Raises:
-        InputError: only a Trainer can train the module.
+        InputError: only a Lightning Trainer can train the module.
     """
-    reads = _reads_batch_idx(worker.module)
-    one_by_one = StackPlan(False, reads_batch_idx=reads)
-    alone, trouble = _alone(worker, one_by_one)
-    if worker.config.stack == "never":
+    one_by_one = StackPlan(False, reads_batch_idx=_reads_batch_idx(host.module))
+    trials = _Trials(trainer, host, compile)
+    expected, failure = trials.one_by_one(one_by_one)
+    if stack == "never":
         return one_by_one
-    if worker.config.stack == "auto" and worker.device.type == "cpu" and _convolves(worker.module):
-        log.info("trainer=vectorized trains row by row: a stack of convolutions is no faster on the CPU")
+    if stack == "auto" and host.device.type == "cpu" and _has_convolutions(host.module):
+        log.info("trainer=vectorized trains one client at a time: a stack of convolutions is no faster on the CPU")
         return one_by_one
-    reason = _plain_reason(worker) or trouble
-    return replace(one_by_one, reason=reason) if alone is None or reason else _tried(worker, reads, *alone)
+    reason = _reason_without_trial(host) or failure
+    if expected is None or reason:
+        return replace(one_by_one, reason=reason)
+    return trials.stacked(one_by_one.reads_batch_idx, expected)
 
 
-def _plain_reason(worker: StackWorker) -> str:
-    """Why the module is not even tried as a stack, if there is a reason."""
-    traits, parameters = worker.traits, list(worker.module.parameters())
-    if worker.config.keep_optimizer_state:
+def _reason_without_trial(host: ModuleHost) -> str:
+    """Why the module is not tried as a stack; empty where nothing speaks against it."""
+    traits, parameters = host.traits, list(host.module.parameters())
+    if host.options.keep_optimizer_state:
         return "trainer.keep_optimizer_state=true"
     if traits.failure:
         return f"the step cannot be tried alone: {traits.failure}"
@@ -136,19 +72,19 @@ def _plain_reason(worker: StackWorker) -> str:
         return "the step has an autocast of its own"
     if any(p._backward_hooks or p._post_accumulate_grad_hooks for p in parameters):
         return "a weight has a hook"
-    if getattr(worker.data.train, "loader", {}).get("num_workers"):
+    if getattr(host.data.train, "loader", {}).get("num_workers"):
         return "worker processes load the data"
     if len({p.dtype for p in parameters if p.requires_grad}) > 1:
         return "the weights are of several floating types"
     return ""
 
 
-def _convolves(module: nn.Module) -> bool:
-    return any(isinstance(m, nn.modules.conv._ConvNd) for m in module.modules())
+def _has_convolutions(module: nn.Module) -> bool:
+    return any(isinstance(m, Convolution) for m in module.modules())
 
 
 def _reads_batch_idx(module: LightningModule) -> bool:
-    """Whether the code of the step touches its `batch_idx`, as far as can be read."""
+    """Whether the code of the step reads its `batch_idx`; True where that cannot be seen."""
     step = type(module).training_step
     code = getattr(step, "__code__", None)
     if code is None or code.co_flags & 0x0C:  # *args, **kwargs
@@ -156,118 +92,134 @@ def _reads_batch_idx(module: LightningModule) -> bool:
     if code.co_argcount < 3:
         return False
     name = code.co_varnames[2]
-    for one in dis.get_instructions(code):
-        value = one.argval if isinstance(one.argval, tuple) else (one.argval,)
-        if one.opname.startswith(("LOAD_FAST", "LOAD_CLOSURE", "LOAD_DEREF")) and name in value:
+    for instruction in dis.get_instructions(code):
+        names = instruction.argval if isinstance(instruction.argval, tuple) else (instruction.argval,)
+        if instruction.opname.startswith(("LOAD_FAST", "LOAD_CLOSURE", "LOAD_DEREF")) and name in names:
             return True
     return False
 
 
-def _alone(worker: StackWorker, plan: StackPlan) -> tuple[tuple[dict[str, Tensor], str] | None, str]:
-    """What a trial row by row gives, and in which precision it ran; or None, and why there is no trial.
+class _Trials:
+    """The trials of one module, which all begin at the same weights and see the same samples."""
 
-    It runs in 64 bits, or as the run does where the module is made for one floating type.
-    """
-    trouble = ""
-    for precision in ("64-true", worker.config.precision):
-        try:
-            return (_Trial(worker, plan, precision).result(), precision), ""
-        except InputError:
-            raise
-        except Exception as error:
-            trouble = f"a copy of it cannot be trained: {one_line(error)}"
-    return None, trouble
+    def __init__(self, trainer: Trainer, host: ModuleHost, compile: str | None):
+        self.trainer, self.host = trainer, host
+        self.compile = compile and "trace"  # a compiler gives the same numbers, and takes a minute
+        self.precision = "64-true"
 
+    def one_by_one(self, plan: StackPlan) -> tuple[dict[str, Tensor] | None, str]:
+        """The result of training one by one; or None and the reason why the module cannot be tried.
 
-def _tried(worker: StackWorker, reads_batch_idx: bool, wanted: dict[str, Tensor], precision: str) -> StackPlan:
-    trouble = ""
-    for patch_vmap in (True,) if worker.traits.uses_keyed_rng or worker.traits.uses_padding else (False, True):
-        per_client_facts: frozenset[str] = frozenset()
-        for _ in range(3):
-            plan = StackPlan(True, patch_vmap, per_client_facts, reads_batch_idx)
-            trial = _Trial(worker, plan, precision)
+        It runs in 64 bits, or in the run's precision where the module works in one floating type only. Later trials run
+        in the same precision.
+        """
+        failure = ""
+        for precision in ("64-true", self.trainer.precision):
+            self.precision = precision
             try:
-                with nullcontext() if patch_vmap else no_rows_inside():
-                    found = trial.result()
-                trouble = trial.changed() or _difference(found, wanted, 1e-6 if precision == "64-true" else 1e-2)
-                if not trouble:
-                    return plan
-                break
-            except DiffersByClient as error:
-                trouble, more = str(error), frozenset(trial.asked)
-                if not more - per_client_facts:
-                    break
-                per_client_facts |= more
+                return self._trial(plan).result(), ""
+            except InputError:
+                raise
             except Exception as error:
-                trouble = one_line(error)
-                break
-    return StackPlan(False, reads_batch_idx=reads_batch_idx, reason=trouble)
+                failure = f"a copy of it cannot be trained: {one_line(error)}"
+        return None, failure
+
+    def stacked(self, reads_batch_idx: bool, expected: dict[str, Tensor]) -> StackPlan:
+        """The plan under which a stack gives the expected result; a plan without a stack where there is none."""
+        traits, failure = self.host.traits, ""
+        for patch_vmap in (True,) if traits.uses_keyed_rng or traits.uses_padding else (False, True):
+            per_client_facts: frozenset[str] = frozenset()
+            for _ in range(3):
+                plan = StackPlan(True, patch_vmap, per_client_facts, reads_batch_idx)
+                trial = self._trial(plan)
+                try:
+                    with nullcontext() if patch_vmap else no_fallback_loops():
+                        result = trial.result()
+                    failure = trial.changed() or _difference(result, expected, self.tolerance)
+                    if not failure:
+                        return plan
+                    break
+                except DiffersByClient as error:
+                    failure, facts = str(error), frozenset(trial.facts_read)
+                    if not facts - per_client_facts:
+                        break
+                    per_client_facts |= facts
+                except Exception as error:
+                    failure = one_line(error)
+                    break
+        return StackPlan(False, reads_batch_idx=reads_batch_idx, reason=failure)
+
+    @property
+    def tolerance(self) -> float:
+        return 1e-6 if self.precision == "64-true" else 1e-2
+
+    def _trial(self, plan: StackPlan) -> _Trial:
+        options = replace(self.trainer, precision=self.precision, limit_train_batches=None, gradient_clip_val=None)
+        module = copied(self.host.module)
+        if self.precision == "64-true":
+            module.double()
+        host = ModuleHost(options, module, self.host.data, self.host.measuring)
+        return _Trial(StackedWorker(host, plan, None, self.compile, silent=True))
 
 
 class _Trial:
     """Two clients of eight and five samples, two epochs in batches of three."""
 
-    def __init__(self, worker: StackWorker, plan: StackPlan, precision: str):
-        compile = worker.config.compile and "trace"  # what a compiler makes of it is the same, and takes a minute
-        config = replace(
-            worker.config, precision=precision, limit_train_batches=None, gradient_clip_val=None, compile=compile
-        )
-        module = copied(worker.module)
-        if precision == "64-true":
-            module.double()
-        self.worker: Any = type(worker)(config, module, worker.data, worker.measuring, plan)  # type: ignore[call-arg]
-        samples = np.resize(np.arange(min(len(worker.data.train), 13)), 13)
+    def __init__(self, worker: StackedWorker):
+        self.worker, self.host = worker, worker.host
+        samples = np.resize(np.arange(min(len(self.host.data.train), 13)), 13)
         round = Round(0, 0, [0, 1], 2, "trial")
         self.jobs = [Job(c, round, 3, 2, part) for c, part in enumerate((samples[:8], samples[8:]))]
-        self.asked: set[str] = set()
+        self.facts_read: set[str] = set()  # facts of the trainer that differ by client
 
     def result(self) -> dict[str, Tensor]:
-        """Weights, statistics, counters, losses and rates, and what was logged."""
-        worker = self.worker
-        start = worker.layout.read(worker.module)
-        place = torch.arange(2 * len(start.weights), device=worker.layout.device).view(2, -1)
-        noise = keyed_uniform(0, place, start.weights.dtype) - 0.5
-        begin = Model(start.weights + 0.01 * noise, start.statistics.expand(2, -1))
-        counters = {n: b.clone() for n, b in worker.module.named_buffers() if n in worker.layout.counters}
-        client = worker.client(self.jobs, counters, [{}, {}])
-        plain = Gradient(None, (), None, None, {})
-        if worker.plan.stacked:
+        """Weights, statistics, counters, losses and rates, and the logged values."""
+        host, layout = self.host, self.host.layout
+        start = layout.read(host.module)
+        index = torch.arange(2 * len(start.weights), device=layout.device).view(2, -1)
+        noise = keyed_uniform(0, index, start.weights.dtype) - 0.5
+        initial = Model(start.weights + 0.01 * noise, start.statistics.expand(2, -1))
+        counters = {n: b.clone() for n, b in host.module.named_buffers() if n in layout.counters}
+        client = self.worker.client(self.jobs, counters, [{}, {}])
+        plain = GradientOptions(None, (), None, None, {})
+        if self.worker.setup.plan.stacked:
             try:
-                fitted = client._as_a_stack(begin, plain, 0, 2)
+                fitted = client.fit_stack(initial, plain, 0, 2)
             finally:
-                self.asked |= getattr(worker.module._trainer, "asked", set())
+                self.facts_read |= getattr(host.module._trainer, "facts_read", set())
         else:
-            fitted = client._row_by_row(begin, plain, 0, 2)
+            fitted = client.fit_rows(initial, plain, 0, 2)
         logged = {
             f"{name} logged by {facts['client']}": torch.tensor(value, dtype=torch.float64)
             for facts in client.facts
             for name, value in facts.get("logged", {}).items()
         }
-        found = {
-            "moves": fitted.model.weights - begin.weights,
+        result = {
+            "moves": fitted.model.weights - initial.weights,
             "weights": fitted.model.weights,
             "statistics": fitted.model.statistics,
             "loss": fitted.loss,
             "lr": fitted.lr,
         }
-        return found | client.counters | logged
+        return result | client.counters | logged
 
     def changed(self) -> str:
-        """An attribute that the stacked step changed on the module."""
-        names = self.worker.snapshot.changed()
+        """An attribute of the module that the stacked step changed; empty where there is none."""
+        names = self.host.snapshot.changed()
         return f"the step changes {names[0]} of the module" if names else ""
 
 
-def _difference(found: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: float) -> str:
-    """What differs; the weights' moves by their own size, which a small learning rate makes small."""
-    if found.keys() != wanted.keys():
+def _difference(result: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float) -> str:
+    """What differs. The moves of the weights are compared relative to their own size: a small learning rate makes them
+    small."""
+    if result.keys() != expected.keys():
         return "as a stack it logs other names"
-    rounding = 100 * torch.finfo(wanted["weights"].dtype).eps * float(wanted["weights"].abs().max())
-    for name, right in wanted.items():
-        left = found[name].to(right.device).double()
+    rounding = 100 * torch.finfo(expected["weights"].dtype).eps * float(expected["weights"].abs().max())
+    for name, right in expected.items():
+        left = result[name].to(right.device).double()
         if left.numel() != right.numel():
             return f"as a stack its {name} differ"
-        about = tolerance * float(right.abs().max()) + rounding if name == "moves" else tolerance
-        if not torch.allclose(left.reshape(right.shape), right.double(), rtol=tolerance, atol=about, equal_nan=True):
+        absolute = tolerance * float(right.abs().max()) + rounding if name == "moves" else tolerance
+        if not torch.allclose(left.reshape(right.shape), right.double(), rtol=tolerance, atol=absolute, equal_nan=True):
             return f"as a stack its {'weights' if name == 'moves' else name} differ"
     return ""

@@ -9,10 +9,12 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.func import vmap
-from torch.utils import _pytree as pytree
 
-from fedlit.keyed_random.random_mode import RandomMode
+from fedlit.keyed_random.random_mode import Patch, RandomMode
 from fedlit.model_vectors import Layout
+from fedlit.torch_compat import pytree
+from fedlit.torch_patches.double_backward import DOUBLE_BACKWARD
+from fedlit.torch_patches.vmap_patches import VMAP
 from fedlit.training.stacked.step_log import StepLog
 from fedlit.user_module.training_step import FunctionalStep
 
@@ -21,12 +23,12 @@ class StackedCall:
     """
     Args:
         keyed: the step makes draws, which are keyed by client and step.
-        mended: run the step under what mends vmap's gaps; it costs a look at every torch function, and most modules
-            need it not.
+        patch_vmap: run the step under `VMAP`. It costs a check of every torch function, and most modules do not need
+            it.
     """
 
     def __init__(self, module: LightningModule, layout: Layout, keyed: bool, patch_vmap: bool):
-        self.at, self.keyed, self.patch_vmap = FunctionalStep(module, layout), keyed, patch_vmap
+        self.step, self.keyed, self.patch_vmap = FunctionalStep(module, layout), keyed, patch_vmap
 
     def __call__(
         self,
@@ -39,46 +41,43 @@ class StackedCall:
         steps: Tensor | None = None,
         *,
         log: StepLog | None = None,
-        twice: bool = False,
+        differentiated_twice: bool = False,
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """
         Args:
-            what: as in `StepAt.swapped`.
+            what: as in `FunctionalStep.evaluate`.
             weights: (n, *shape) by name.
             buffers: (n, *shape) by name, each contiguous; written in place by the step.
             batch: every tensor (n, B, ...).
             keys, steps: (n,) int64, of the draws; None where there are none.
-            twice: the result is differentiated twice.
 
         Returns:
-            The value (n, ...), the buffers after the step, and what was logged, (n,) a name.
+            The value (n, ...), the buffers after the step, and the logged values, name -> (n,).
         """
-
         names = [*weights, *buffers]
+        patches: tuple[Patch, ...] = (VMAP,) if self.patch_vmap else ()
+        patches += (DOUBLE_BACKWARD,) if differentiated_twice else ()
 
-        def one(tensors: Sequence[Tensor], batch: Any, key: Any, step: Any) -> Any:
+        def one_client(tensors: Sequence[Tensor], batch: Any, key: Any, step: Any) -> Any:
             named = dict(zip(names, tensors, strict=True))
-            draws = RandomMode(key, step, self.keyed, seed=False, stacked=self.patch_vmap, twice=twice)
-            value = self.at.swapped(named, what, batch, batch_idx, draws)
-            return value, {n: named[n] for n in buffers}, log.taken() if log else {}
+            draws = RandomMode(key, step, self.keyed, seed=False, patches=patches)
+            value = self.step.evaluate(named, what, batch, batch_idx, draws)
+            return value, {n: named[n] for n in buffers}, log.current_values() if log else {}
 
         tensors = (*weights.values(), *buffers.values())
         key, step = (keys, steps) if keys is not None else (0, 0)
-        found: Any
-        if (
-            len(tensors[0]) == 1 and not self.patch_vmap
-        ):  # a stack of one needs no vmap, which costs more than a small step
-            everything = pytree.tree_map(_first, (tensors, batch, key, step))
-            found = pytree.tree_map(_stacked, one(*everything))
+        outputs: Any
+        if len(tensors[0]) == 1 and not self.patch_vmap:  # for one client vmap costs more than a small step
+            outputs = pytree.tree_map(_unsqueezed, one_client(*pytree.tree_map(_squeezed, (tensors, batch, key, step))))
         else:
             axes = (0, 0, 0, 0) if keys is not None else (0, 0, None, None)
-            found = vmap(one, in_dims=axes)(tensors, batch, key, step)
-        return found
+            outputs = vmap(one_client, in_dims=axes)(tensors, batch, key, step)
+        return outputs
 
 
-def _first(value: Any) -> Any:
+def _squeezed(value: Any) -> Any:
     return value.squeeze(0) if torch.is_tensor(value) else value
 
 
-def _stacked(value: Any) -> Any:
+def _unsqueezed(value: Any) -> Any:
     return value.unsqueeze(0) if torch.is_tensor(value) else value

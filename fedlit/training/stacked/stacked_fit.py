@@ -1,4 +1,4 @@
-"""The fit of a stack of clients: their steps go through the user's step together, a batch of some rows at a time."""
+"""The fit of a stack of clients: a batch of each of some clients goes through the user's step in one call."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from fedlit import interrupts
 from fedlit.model_vectors import Model
+from fedlit.torch_compat import pytree
 from fedlit.training.batch_plan import BatchPlan, StackBatch
-from fedlit.training.gradient import BatchStep, Gradient, as_wide, learning_rates
+from fedlit.training.batch_step import BatchStep
+from fedlit.training.fit_tally import learning_rates, widened
+from fedlit.training.gradient import GradientOptions
 from fedlit.training.job import SampleOrder
-from fedlit.training.stacked.stacked_optimizer import Rows, Runs, stacked_optimizer, there
+from fedlit.training.stacked.setup import StackSetup
+from fedlit.training.stacked.stacked_optimizer import Rows, Runs, stacked_optimizer, to_device_of
 from fedlit.training.stacked.stacked_pass import PassInputs, StackedPass, TracedPass
 from fedlit.training.stacked.step_log import StepLog
-from fedlit.training.stacked.worker import StackWorker
 from fedlit.user_module.trainer_stub import DiffersByClient, TrainerStub, configured, step_schedulers
 from fedlit.user_module.training_step import samples_in
 
-_FEW_SIZES = 16  # full batches of at most so many: each size of the smaller, last ones takes most of a second to trace
+_FEW_SIZES = 16  # largest full batch for which last batches are traced: each of their sizes takes most of a second
 
 
 class StackedStep(BatchStep):
-    """Of some rows of a stack."""
+    """The step of some rows of a stack."""
 
     axis = 1
 
@@ -34,238 +36,258 @@ class StackedStep(BatchStep):
         super().__init__(batch, batch_idx, lr)
         self.fit, self.rows, self.buffers = fit, rows, buffers
 
-    def _at(self, what: str, weights: Tensor, batch: Any) -> Tensor:
+    def _evaluate(self, what: str, weights: Tensor, batch: Any) -> Tensor:
         fit = self.fit
-        spare = {n: b.clone() for n, b in self.buffers.items()}
-        pieces = fit.layout.pieces(weights)
-        value, _, _ = fit.passes.call(what, pieces, spare, batch, self.batch_idx, *fit.draws(self.rows), twice=True)
-        fit.log.now.clear()
+        buffers = {n: b.clone() for n, b in self.buffers.items()}
+        pieces, draws = fit.layout.pieces(weights), fit.draws(self.rows)
+        value, _, _ = fit.plain_pass.call(
+            what, pieces, buffers, batch, self.batch_idx, *draws, differentiated_twice=True
+        )
+        fit.log.current.clear()
         return value
 
 
 class StackedFit:
-    """K clients from `model` on, (K, P) and (K, S), longest shard first.
+    """Trains K clients, longest shard first, from `model`, (K, P) and (K, S).
 
     Args:
-        order: their batches.
-        keys: (K,) of the draws in the step; None where it draws nothing.
+        counters: the server's integer buffers, by name.
+        batch_plan: the clients' batches.
+        keys: (K,) of the draws in the step; None where it makes none.
         epochs: local epochs.
+
+    Attributes:
+        weights: (K, P), the current ones.
+        buffers: (K, *shape) by name.
+        carry: current values of the tensors that are updated along with the weights.
+        steps: (K,) optimiser steps so far.
+        total: (K,) sum of the losses.
     """
 
     def __init__(
         self,
-        worker: StackWorker,
+        setup: StackSetup,
         model: Model,
         counters: dict[str, Tensor],
-        gradient: Gradient,
-        order: BatchPlan,
+        gradient: GradientOptions,
+        batch_plan: BatchPlan,
         keys: Tensor | None,
         epochs: int,
     ):
-        k = len(order.counts)
-        self.worker, self.layout, self.gradient, self.order, self.keys = worker, worker.layout, gradient, order, keys
+        k, host = len(batch_plan.counts), setup.host
+        self.setup, self.host, self.layout = setup, host, host.layout
+        self.gradient, self.batch_plan, self.keys = gradient, batch_plan, keys
         self.weights = model.weights.expand(k, -1).clone()
         statistics = self.layout.pieces(model.statistics.expand(k, -1), self.layout.statistics)
-        every = statistics | {
+        buffers = statistics | {
             n: counters[n].to(self.weights.device).expand(k, *counters[n].shape) for n in self.layout.counters
         }
-        # contiguous each: vmap's batch norm loses what it writes into a strided view
-        self.buffers = {n: b.clone(memory_format=torch.contiguous_format) for n, b in every.items()}
-        self.extras = [v.expand(k, *v.shape[v.dim() > 1 :]) for v in gradient.extras]
+        # each contiguous: vmap's batch norm loses what it writes into a strided view
+        self.buffers = {n: b.clone(memory_format=torch.contiguous_format) for n, b in buffers.items()}
+        self._extras = [v.expand(k, *v.shape[v.dim() > 1 :]) for v in gradient.extras]
         self.carry = {n: v.expand(k, *v.shape[v.dim() > 1 :]).clone() for n, v in gradient.carry.items()}
-        self.trainable = None if gradient.trainable is None else gradient.trainable.weights.expand(k, -1)
+        self._trainable = None if gradient.trainable is None else gradient.trainable.weights.expand(k, -1)
         self.log = StepLog(k, self.weights.device)
         self.trainer = TrainerStub(epochs, self.log.log)
-        self.trainer.attach(worker.module)
-        self.passes = self.full = self.last = StackedPass(worker, self.log)
-        mode = worker.config.compile
-        if mode is not None and not worker.plan.per_client_facts:
-            self.full = TracedPass(worker, self.log, mode)
-            if order.batch_size <= _FEW_SIZES:
-                self.last = TracedPass(worker, self.log)
+        self.trainer.attach(host.module)
+        self.plain_pass = self._full_pass = self._last_pass = StackedPass(setup, self.log)
+        if setup.compile is not None and not setup.plan.per_client_facts:
+            self._full_pass = TracedPass(setup, self.log, setup.compile)
+            if batch_plan.batch_size <= _FEW_SIZES:
+                self._last_pass = TracedPass(setup, self.log)
         self.steps = np.zeros(k, dtype=np.int64)
-        self.behind = torch.zeros(k, dtype=torch.int64, device=self.weights.device)  # the same, for the draws
-        self.total = torch.zeros(k, dtype=torch.float64, device=self.weights.device)  # of the losses
-        self._configure(k)
-        self._rates = self.weights.new_zeros(k, 1)  # summed, where they change
-        self._room = torch.empty_like(self.weights)
-        self._moved: tuple[str, ...] | None = None  # the weights that get a gradient
+        self._steps_on_device = torch.zeros(k, dtype=torch.int64, device=self.weights.device)  # the same, for the draws
+        self.total = torch.zeros(k, dtype=torch.float64, device=self.weights.device)
+        self._configure_optimizers(k)
+        self._rate_sum = self.weights.new_zeros(k, 1)  # used with schedulers
+        self._gradient_buffer = torch.empty_like(self.weights)
+        self._with_gradient: tuple[str, ...] | None = None  # names of the weights that get a gradient
         self._runs: Runs | None = None
 
     # --- the optimiser --------------------------------------------------------------------------------
-    def _configure(self, k: int) -> None:
-        """One optimiser for all, or one a client where schedulers or the number of its batches make them differ."""
-        module = self.worker.module
+    def _configure_optimizers(self, k: int) -> None:
+        """One optimiser for all clients, or one a client where schedulers or the number of batches make them differ."""
+        module = self.host.module
         try:
-            made = [configured(module)]
+            configurations = [configured(module)]
         except DiffersByClient:
-            made = []
-        if not made or made[0][1]:
-            made = []
-            for count in self.order.counts:
+            configurations = []
+        if not configurations or configurations[0][1]:
+            configurations = []
+            for count in self.batch_plan.counts:
                 self.trainer.batches, self.trainer.steps = int(count), 0
-                made.append(configured(module))
+                configurations.append(configured(module))
             self.trainer.batches = self.trainer.steps = None
-        self.trainer.asked.clear()
-        self.schedulers = [schedulers for _, schedulers in made] if made[0][1] else []
-        if any(c.reduce_on_plateau and c.interval == "step" for c in made[0][1]):
+        self.trainer.facts_read.clear()
+        first_schedulers = configurations[0][1]
+        self._schedulers = [schedulers for _, schedulers in configurations] if first_schedulers else []
+        if any(c.reduce_on_plateau and c.interval == "step" for c in first_schedulers):
             raise TypeError("a scheduler follows a metric step by step")
-        self.optimizers = [optimizer for optimizer, _ in made]
-        for optimizer in self.optimizers:
+        self._optimizers = [optimizer for optimizer, _ in configurations]
+        for optimizer in self._optimizers:
             optimizer._opt_called = True  # schedulers warn of an optimiser whose own step was never called
-        self.optimizer = stacked_optimizer(self.optimizers, k)
+        self._optimizer = stacked_optimizer(self._optimizers, k)
         names = {id(p): n for n, p in module.named_parameters()}
-        self.groups = [[names[id(p)] for p in g["params"]] for g in self.optimizers[0].param_groups]
-        self.named = {n: p for n, p in module.named_parameters() if n in self.layout.weights}
-        self._shared_rate = learning_rates(self.optimizers[:1], self.named)[None]
+        self._groups = [[names[id(p)] for p in g["params"]] for g in self._optimizers[0].param_groups]
+        self._parameters = {n: p for n, p in module.named_parameters() if n in self.layout.weights}
+        self._shared_rate = learning_rates(self._optimizers[:1], self._parameters)[None]
 
-    def _rate(self, at: np.ndarray) -> Tensor:
-        """The rows' learning rates now: (n, 1), or (n, P) where groups differ; (1, ...) where all rows share them."""
-        if len(self.optimizers) == 1:  # without a scheduler
+    def _rate(self, row_numbers: np.ndarray) -> Tensor:
+        """The rows' current learning rates: (n, 1), or (n, P) where groups differ; (1, ...) where all rows share
+        them."""
+        if len(self._optimizers) == 1:  # without a scheduler
             return self._shared_rate
-        found = [learning_rates([self.optimizers[r]], self.named) for r in at]
-        widest = max(found, key=len)
-        return torch.stack([as_wide(rates, widest) for rates in found])
+        rates = [learning_rates([self._optimizers[r]], self._parameters) for r in row_numbers]
+        widest = max(rates, key=len)
+        return torch.stack([widened(row_rates, widest) for row_rates in rates])
 
     # --- the fit --------------------------------------------------------------------------------
     def run(
         self,
         order: Callable[[int], SampleOrder],
-        batch: Callable[[StackBatch, int], Any],
+        load: Callable[[StackBatch, int], Any],
         after_epoch: Callable[[], None] | None = None,
     ) -> None:
         """
         Args:
-            order: the clients' samples in an epoch's order.
-            batch: the batch of a cut in an epoch, every tensor (n, B, ...).
+            order: gives the order of the clients' samples in an epoch.
+            load: gives the batch of a part of the plan in an epoch, every tensor (n, B, ...).
             after_epoch: called after each epoch.
         """
         for epoch in range(self.trainer.max_epochs):
             self.trainer.current_epoch = epoch
-            for cut in self.order.epoch(order(epoch)):
+            for part in self.batch_plan.epoch(order(epoch)):
                 interrupts.check()
-                self._cut(cut, batch(cut, epoch))
+                self._train_part(part, load(part, epoch))
             self.log.end_epoch()
             self._schedule("epoch", range(len(self.steps)), [epoch + 1] * len(self.steps))
             if after_epoch is not None:
                 after_epoch()
 
-    def _cut(self, cut: StackBatch, batch: Any) -> None:
-        """One call for all its rows, or one for those that share what the step asks of its trainer."""
-        at = np.arange(len(self.steps))[cut.rows]
-        rows: Rows = cut.rows if isinstance(cut.rows, slice) else there(cut.rows, self.weights)
-        per_client_facts = self.worker.plan.per_client_facts
-        numbers = self.steps[at] - self.order.counts[at] * self.trainer.current_epoch  # each row's batch_idx
-        if not per_client_facts:
-            self._step(rows, at, batch, cut.batch_idx)
+    def _train_part(self, part: StackBatch, batch: Any) -> None:
+        """One call for all its rows, or one for each group of rows that share the facts that the step reads."""
+        row_numbers = np.arange(len(self.steps))[part.rows]
+        rows: Rows = part.rows if isinstance(part.rows, slice) else to_device_of(self.weights, part.rows)
+        facts_read = self.setup.plan.per_client_facts
+        batch_numbers = self.steps[row_numbers] - self.batch_plan.counts[row_numbers] * self.trainer.current_epoch
+        if not facts_read:
+            self._step(rows, row_numbers, batch, part.batch_idx)
         else:
-            alike: dict[tuple[int, int], list[int]] = {}
-            for i, r in enumerate(at):
+            groups: dict[tuple[int, int], list[int]] = {}
+            for i, r in enumerate(row_numbers):
                 facts = (
-                    int(self.steps[r]) if "steps" in per_client_facts else 0,
-                    int(self.order.counts[r]) if "batches" in per_client_facts else 0,
+                    int(self.steps[r]) if "steps" in facts_read else 0,
+                    int(self.batch_plan.counts[r]) if "batches" in facts_read else 0,
                 )
-                alike.setdefault(facts, []).append(i)
-            for (steps, batches), inside in alike.items():
-                self.trainer.steps = steps if "steps" in per_client_facts else None
-                self.trainer.batches = batches if "batches" in per_client_facts else None
-                index = there(np.array(inside), self.weights)
-                some = pytree.tree_map(lambda t: t[index], batch)  # noqa: B023
-                batch_idx = int(numbers[inside[0]]) if "batches" in per_client_facts else cut.batch_idx
-                self._step(there(at[inside], self.weights), at[inside], some, batch_idx)
+                groups.setdefault(facts, []).append(i)
+            for (steps, batches), positions in groups.items():
+                self.trainer.steps = steps if "steps" in facts_read else None
+                self.trainer.batches = batches if "batches" in facts_read else None
+                index = to_device_of(self.weights, np.array(positions))
+                group_batch = pytree.tree_map(lambda t: t[index], batch)  # noqa: B023
+                batch_idx = int(batch_numbers[positions[0]]) if "batches" in facts_read else part.batch_idx
+                group_rows = row_numbers[positions]
+                self._step(to_device_of(self.weights, group_rows), group_rows, group_batch, batch_idx)
             self.trainer.steps = self.trainer.batches = None
-        self._schedule("step", at, numbers + 1)
+        self._schedule("step", row_numbers, batch_numbers + 1)
 
     def draws(self, rows: Rows) -> tuple[Tensor, Tensor] | tuple[()]:
-        """Keys and steps behind of the rows' draws; none where the step draws nothing."""
-        return () if self.keys is None else (self.keys[rows], self.behind[rows])
+        """Keys and step numbers of the rows' draws; empty where the step makes none."""
+        return () if self.keys is None else (self.keys[rows], self._steps_on_device[rows])
 
-    def _step(self, rows: Rows, at: np.ndarray, batch: Any, batch_idx: int) -> None:
+    def _step(self, rows: Rows, row_numbers: np.ndarray, batch: Any, batch_idx: int) -> None:
         self.trainer.batch_idx = batch_idx
         weights = self.weights[rows]
         buffers = {n: b[rows] for n, b in self.buffers.items()}
-        passes = self.full if isinstance(rows, slice) else self.last
-        passed = passes(PassInputs(weights, buffers, batch, batch_idx, self.draws(rows)))
-        self.total[rows] += passed.loss
-        if passed.logged:
-            self.log.add(rows, passed.logged, samples_in(batch, axis=1))
+        forward_backward = self._full_pass if isinstance(rows, slice) else self._last_pass
+        result = forward_backward(PassInputs(weights, buffers, batch, batch_idx, self.draws(rows)))
+        self.total[rows] += result.loss
+        if result.logged:
+            self.log.add(rows, result.logged, samples_in(batch, axis=1))
         for name, buffer in self.buffers.items():
-            if not isinstance(rows, slice) or passed.buffers[name].data_ptr() != buffers[name].data_ptr():
-                buffer[rows] = passed.buffers[name].detach()
-        moved = tuple(n for n, g in zip(self.layout.weights, passed.gradients, strict=True) if g is not None)
-        rate = self._rate(at)
+            if not isinstance(rows, slice) or result.buffers[name].data_ptr() != buffers[name].data_ptr():
+                buffer[rows] = result.buffers[name].detach()
+        with_gradient = tuple(n for n, g in zip(self.layout.weights, result.gradients, strict=True) if g is not None)
+        rate = self._rate(row_numbers)
         if self.gradient.gradient_fn is None:
-            gradient = self._gathered(passed.gradients)
+            gradient = self._gathered(result.gradients)
         else:
-            gradient = self._by_rule(rows, weights, batch, batch_idx, rate)
+            gradient = self._from_gradient_fn(rows, weights, batch, batch_idx, rate)
         with torch.no_grad():
-            self._move(rows, at, weights, gradient, moved)
-        self.steps[at] += 1
+            self._update(rows, row_numbers, weights, gradient, with_gradient)
+        self.steps[row_numbers] += 1
         if self.keys is not None:
-            self.behind[rows] += 1
-        if self.schedulers:
-            self._rates = as_wide(self._rates, rate)
-            self._rates[rows] += rate
+            self._steps_on_device[rows] += 1
+        if self._schedulers:
+            self._rate_sum = widened(self._rate_sum, rate)
+            self._rate_sum[rows] += rate
 
     def _gathered(self, gradients: Sequence[Tensor | None]) -> Tensor:
-        """As one (n, P), in memory that is kept: asking for it anew in each step would cost more than filling it."""
-        found = self._room[: next(len(g) for g in gradients if g is not None)]
-        for piece, gradient in zip(self.layout.pieces(found).values(), gradients, strict=True):
+        """As one tensor (n, P), in a buffer that is used again: allocating it in each step costs more than filling
+        it."""
+        gathered = self._gradient_buffer[: next(len(g) for g in gradients if g is not None)]
+        for piece, gradient in zip(self.layout.pieces(gathered).values(), gradients, strict=True):
             piece.zero_() if gradient is None else piece.copy_(gradient)
-        return found
+        return gathered
 
-    def _by_rule(self, rows: Rows, weights: Tensor, batch: Any, batch_idx: int, rate: Tensor) -> Tensor:
+    def _from_gradient_fn(self, rows: Rows, weights: Tensor, batch: Any, batch_idx: int, rate: Tensor) -> Tensor:
         assert self.gradient.gradient_fn is not None
         buffers = {n: b[rows] for n, b in self.buffers.items()}
-        at = weights.detach().clone().requires_grad_()
-        with self.worker.trainer.precision_plugin.forward_context():
-            step = StackedStep(self, rows, batch, batch_idx, buffers, rate.expand(len(at), -1))
+        leaf = weights.detach().clone().requires_grad_()
+        with self.host.trainer.precision_plugin.forward_context():
+            step = StackedStep(self, rows, batch, batch_idx, buffers, rate.expand(len(leaf), -1))
             gradient = self.gradient.gradient_fn(
-                step, at, *(v[rows] for v in self.extras), **{n: v[rows] for n, v in self.carry.items()}
+                step, leaf, *(v[rows] for v in self._extras), **{n: v[rows] for n, v in self.carry.items()}
             )
         if self.carry:
-            gradient, new = gradient
-            for name, value in new.items():
+            gradient, new_carry = gradient
+            for name, value in new_carry.items():
                 self.carry[name][rows] = value.detach()
         return gradient.detach()
 
-    def _move(self, rows: Rows, at: np.ndarray, weights: Tensor, gradient: Tensor, moved: tuple[str, ...]) -> None:
+    def _update(
+        self, rows: Rows, row_numbers: np.ndarray, weights: Tensor, gradient: Tensor, with_gradient: tuple[str, ...]
+    ) -> None:
+        """The optimiser's step."""
         if self.gradient.adjust_gradient is not None:
-            gradient = self.gradient.adjust_gradient(gradient, weights, *(v[rows] for v in self.extras))
-        still = None
-        if self.trainable is not None:
-            still = ~self.trainable[rows], weights.clone()
-            gradient = gradient * self.trainable[rows]
+            gradient = self.gradient.adjust_gradient(gradient, weights, *(v[rows] for v in self._extras))
+        frozen = None
+        if self._trainable is not None:
+            frozen = ~self._trainable[rows], weights.clone()
+            gradient = gradient * self._trainable[rows]
         if self._runs is None:
-            self._moved, self._runs = moved, Runs(self.groups, moved, self.layout.weights)
-        if moved != self._moved:  # torch's optimisers count the steps of each tensor
+            self._with_gradient, self._runs = with_gradient, Runs(self._groups, with_gradient, self.layout.weights)
+        if with_gradient != self._with_gradient:  # torch's optimisers count the steps of each tensor
             raise TypeError("the step gives some weights a gradient at times only")
-        runs = self._runs
-        gradient = self._clipped(gradient, runs)
-        self.optimizer.step(rows, at, self.steps[at], weights, gradient, runs)
-        if still is not None:  # weight decay moves what has no gradient: put it back
-            weights = torch.where(still[0], still[1], weights)
-        if still is not None or not isinstance(rows, slice):
+        gradient = self._clipped(gradient, self._runs)
+        self._optimizer.step(rows, row_numbers, self.steps[row_numbers], weights, gradient, self._runs)
+        if frozen is not None:  # weight decay changes them even without a gradient
+            weights = torch.where(frozen[0], frozen[1], weights)
+        if frozen is not None or not isinstance(rows, slice):
             self.weights[rows] = weights
 
     def _clipped(self, gradient: Tensor, runs: Runs) -> Tensor:
-        """Each client's gradient clipped by its own norm, or by value; of what the optimiser moves."""
-        most = self.worker.config.gradient_clip_val
-        if not most:
+        """Each client's gradient clipped by its own norm, or by value, over the weights that the optimiser steps."""
+        limit = self.host.options.gradient_clip_val
+        if not limit:
             return gradient
-        if self.worker.config.gradient_clip_algorithm == "value":
-            return gradient.clamp(-most, most)
+        if self.host.options.gradient_clip_algorithm == "value":
+            return gradient.clamp(-limit, limit)
         squares = sum(gradient[:, run].square().sum(1, keepdim=True) for _, run in runs.cuts)
-        return gradient * (most / (torch.as_tensor(squares).sqrt() + 1e-6)).clamp_max(1)
+        return gradient * (limit / (torch.as_tensor(squares).sqrt() + 1e-6)).clamp_max(1)
 
-    def _schedule(self, interval: str, at: Sequence[int] | np.ndarray, done: Sequence[int] | np.ndarray) -> None:
-        if not self.schedulers:
+    def _schedule(
+        self, interval: str, row_numbers: Sequence[int] | np.ndarray, counts: Sequence[int] | np.ndarray
+    ) -> None:
+        """Step the schedulers of these rows; `counts`: batches of the epoch, or epochs, that each has completed."""
+        if not self._schedulers:
             return
         for plateau in (False, True):
-            follows = plateau and interval == "epoch" and any(c.reduce_on_plateau for c in self.schedulers[0])
-            metrics = self.log.metrics() if follows else None  # a look at the device, which waits for it
-            for row, number in zip(at, done, strict=True):
-                step_schedulers(self.schedulers[row], interval, int(number), plateau, metrics[row] if metrics else {})
+            reads_metrics = plateau and interval == "epoch" and any(c.reduce_on_plateau for c in self._schedulers[0])
+            metrics = self.log.metrics() if reads_metrics else None  # waits for the device
+            for row, count in zip(row_numbers, counts, strict=True):
+                row_metrics = metrics[row] if metrics else {}
+                step_schedulers(self._schedulers[row], interval, int(count), plateau, row_metrics)
 
     # --- results --------------------------------------------------------------------------------
     def model(self) -> Model:
@@ -274,12 +296,12 @@ class StackedFit:
         return Model(self.weights, statistics.to(self.weights.dtype))
 
     def lr(self) -> Tensor:
-        """(K, 1) or (K, P): the learning rates of the steps, summed."""
-        if self.schedulers:
-            return self._rates
-        return torch.from_numpy(self.steps).to(self._rates)[:, None] * self._shared_rate[0]
+        """(K, 1) or (K, P): the sum of the steps' learning rates."""
+        if self._schedulers:
+            return self._rate_sum
+        return torch.from_numpy(self.steps).to(self._rate_sum)[:, None] * self._shared_rate[0]
 
     def loss(self) -> Tensor:
-        """(K, 1) mean over the steps."""
+        """(K, 1): the mean over the steps."""
         steps = torch.from_numpy(self.steps).to(self.total)
         return (self.total / steps)[:, None]

@@ -25,8 +25,8 @@ Rows = slice | Tensor
 _FREE = ("params", "lr", "initial_lr", "max_lr", "min_lr", "foreach", "fused", "capturable", "differentiable")
 
 
-def there(numbers: np.ndarray, like: Tensor) -> Tensor:
-    """Numbers on another tensor's device, without waiting for it."""
+def to_device_of(like: Tensor, numbers: np.ndarray) -> Tensor:
+    """Numbers on a tensor's device, without waiting for the device."""
     return torch.from_numpy(numbers).to(like.device, non_blocking=True)
 
 
@@ -61,7 +61,7 @@ class RowRates:
         if len(self.made) == 1:
             return float(self.made[0].param_groups[group]["lr"])
         rates = [float(self.made[r].param_groups[group]["lr"]) for r in at]
-        return rates[0] if len(set(rates)) == 1 else there(np.array(rates), like).to(like.dtype)[:, None]
+        return rates[0] if len(set(rates)) == 1 else to_device_of(like, np.array(rates)).to(like.dtype)[:, None]
 
     def alike(self, at: np.ndarray, counts: np.ndarray, with_lr: bool) -> list[tuple[np.ndarray, int]]:
         """Positions in `at` of rows with equal counts and hyperparameters, and their count."""
@@ -174,9 +174,9 @@ class _WrittenOut(StackedOptimizer):
             parts = self.rates.alike(at, np.zeros(len(at)), with_lr=False)
             if len(parts) > 1:  # a scheduler that moves momentum or betas, too
                 for inside, _ in parts:
-                    index = there(inside, weights)
+                    index = to_device_of(weights, inside)
                     moved = weights[index]
-                    which = there(at[inside], weights)
+                    which = to_device_of(weights, at[inside])
                     self._group(which, at[inside], counts[inside], moved, gradient[index], runs)
                     weights[index] = moved
                 return
@@ -222,7 +222,7 @@ class _Sgd(_WrittenOut):
                 before = moved
                 moved = before * options["momentum"] + g * (1 - options["dampening"])
                 if first.any():
-                    begins = there(first, w)[:, None]
+                    begins = to_device_of(w, first)[:, None]
                     moved = torch.where(begins, g, moved)
             kept[rows] = moved
             g = g.add(moved, alpha=options["momentum"]) if options["nesterov"] else moved
@@ -260,7 +260,7 @@ class _Adam(_WrittenOut):
         if (counts == counts[0]).all() and not torch.is_tensor(lr):
             w.addcdiv_(m, top.sqrt().div_(float(right[0])).add_(options["eps"]), value=-lr / float(left[0]))
             return
-        scale, root = (there(n, w).to(w.dtype)[:, None] for n in (1 / left, 1 / right))
+        scale, root = (to_device_of(w, n).to(w.dtype)[:, None] for n in (1 / left, 1 / right))
         w.sub_(m.div(top.sqrt().mul_(root).add_(options["eps"])).mul_(scale * lr))
 
 
@@ -284,9 +284,9 @@ class _AsItIs(StackedOptimizer):
             if len(inside) == len(at) and isinstance(rows, slice):
                 self._some(rows, at, count, weights, gradient, runs)
                 continue
-            index = there(inside, weights)
+            index = to_device_of(weights, inside)
             moved = weights[index]
-            which = there(at[inside], weights)
+            which = to_device_of(weights, at[inside])
             self._some(which, at[inside], count, moved, gradient[index], runs)
             weights[index] = moved
 

@@ -34,7 +34,7 @@ class StepLog:
     clients: int
     device: torch.device | str = "cpu"
     entries: dict[str, _Entry] = field(default_factory=dict)
-    now: dict[str, tuple[Any, bool, bool, int | None]] = field(default_factory=dict)  # of the step that runs
+    current: dict[str, tuple[Any, bool, bool, int | None]] = field(default_factory=dict)  # of the step that runs
 
     def log(
         self,
@@ -54,22 +54,22 @@ class StepLog:
             raise TypeError(f"the step logs a torchmetric, {name}")
         if on_epoch and reduce_fx not in ("mean", "avg", torch.mean):
             raise TypeError(f"the step logs {name} with a reduce_fx")
-        if name in self.now:
+        if name in self.current:
             raise TypeError(f"the step logs {name} twice")
         value = value.detach() if torch.is_tensor(value) else torch.full((), float(value), device=self.device)
         if value.dtype not in (torch.float32, torch.float64):
             value = value.to(torch.get_default_dtype())
-        self.now[name] = (value, on_step is not False, bool(on_epoch), batch_size)
+        self.current[name] = (value, on_step is not False, bool(on_epoch), batch_size)
 
-    def taken(self) -> dict[str, Tensor]:
+    def current_values(self) -> dict[str, Tensor]:
         """The step's values, to be carried out of vmap."""
-        return {name: entry[0].reshape(()) for name, entry in self.now.items()}
+        return {name: entry[0].reshape(()) for name, entry in self.current.items()}
 
     def add(self, rows: slice | Tensor, values: dict[str, Tensor], batch_size: int) -> None:
         """A step of these clients: `values` (n,)."""
         for name, value in values.items():
             value = value.to(self.device)
-            _, on_step, on_epoch, own_size = self.now[name]
+            _, on_step, on_epoch, own_size = self.current[name]
             if name not in self.entries:
                 self.entries[name] = _Entry.of(self.clients, value, on_step, on_epoch)
             entry, weight = self.entries[name], own_size or batch_size
@@ -78,7 +78,7 @@ class StepLog:
             if on_epoch:
                 entry.total[rows] += value * weight
                 entry.weight[rows] += weight
-        self.now.clear()
+        self.current.clear()
 
     def end_epoch(self) -> None:
         for entry in self.entries.values():

@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch._ops import OpOverload
 from torch.fx.experimental.proxy_tensor import make_fx
+
+from fedlit.torch_compat import OpOverload
 
 _SIZES = (11, 13, 17)  # primes that no layer is likely to have as a size; a coincidence at two shows at the third
 aten = torch.ops.aten

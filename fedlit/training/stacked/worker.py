@@ -1,85 +1,232 @@
-"""A worker that trains chunks of clients as a stack: what its fit, its passes and the trial before a run share."""
+"""K clients as one stack, or one after the other in a plain loop where the module cannot be stacked."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
-import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
 
+from fedlit import interrupts
+from fedlit.client import Fitted
+from fedlit.data import Samples
 from fedlit.data.client_data import ClientData
-from fedlit.evaluation.measure import Measure
-from fedlit.training.base import JobData
-from fedlit.training.job import Job
-from fedlit.training.module_worker import ModuleTrainer, ModuleWorker
-
-log = logging.getLogger(__name__)
-
-
-@dataclass
-class StackOptions(ModuleTrainer):
-    """Clients of a chunk are one stack; where a module cannot be stacked, row by row, with the same numbers."""
-
-    chunk: int | None = None  # clients trained together at most; None: 64, and fewer of a model above a million weights
-    stack: Literal["auto", "always", "never"] = "auto"
-    compile: str | None = None  # of a stack's step: "trace", or a mode of torch.compile (see `stacked_pass`)
-
-
-@dataclass(frozen=True)
-class StackPlan:
-    stacked: bool
-    patch_vmap: bool = False  # under what mends vmap's gaps
-    per_client_facts: frozenset[str] = (
-        frozenset()
-    )  # facts of the trainer that the step reads and that differ between clients
-    reads_batch_idx: bool = False
-    reason: str | None = None  # why not stacked, where that is no choice
+from fedlit.errors import InputError, one_line
+from fedlit.evaluation.measure import Totals
+from fedlit.global_generators import generator_states, isolated_generators
+from fedlit.model_vectors import Model, stack, tree_map
+from fedlit.training.chunk_client import ChunkClient
+from fedlit.training.gradient import GradientOptions, with_frozen_statistics
+from fedlit.training.job import Job, Split, sample_order
+from fedlit.training.module_host import ModuleHost
+from fedlit.training.quiet import quiet
+from fedlit.training.stacked.plain_fit import PlainFit
+from fedlit.training.stacked.setup import Notices, StackPlan, StackSetup
+from fedlit.training.stacked.stack_batches import StackBatches
+from fedlit.training.stacked.stacked_call import StackedCall
+from fedlit.training.stacked.stacked_fit import StackedFit
+from fedlit.training.worker import Worker
+from fedlit.user_module.module_snapshot import counters
 
 
-class StackWorker(ModuleWorker):
+class StackedWorker(Worker):
     """
     Args:
-        way: how clients are trained.
-        quiet: nothing is said, in a trial.
+        chunk, compile: the options of `VectorizedTrainer`.
+        silent: give no warnings, in a trial.
     """
 
-    config: StackOptions
+    def __init__(self, host: ModuleHost, plan: StackPlan, chunk: int | None, compile: str | None, silent: bool = False):
+        super().__init__(host)
+        self.setup, self.chunk = StackSetup(host, plan, compile, Notices(silent)), chunk
+        self.loader = ClientData(host.data.train, host.data.transform)
+
+    def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
+        """Chunks of nearly equal size; of one client where clients are trained one by one, so that workers share them
+        out."""
+        most = self.chunk or max(1, min(64, 64_000_000 // self.host.layout.size))
+        count = -(-len(jobs) // most) if self.setup.plan.stacked else len(jobs)
+        edges = [round(i * len(jobs) / count) for i in range(count + 1)] if count else []
+        return (slice(a, b) for a, b in pairwise(edges))
+
+    def client(
+        self, jobs: Sequence[Job], counters: dict[str, Tensor], optimizers: Sequence[dict[str, Any]]
+    ) -> StackedClient:
+        return StackedClient(self, jobs, counters, optimizers)
+
+
+class StackedClient(ChunkClient):
+    """K clients, longest shard first."""
 
     def __init__(
         self,
-        config: StackOptions,
-        module: pl.LightningModule,
-        data: JobData,
-        measure: Measure,
-        plan: StackPlan,
-        quiet: bool,
+        worker: StackedWorker,
+        jobs: Sequence[Job],
+        counters: dict[str, Tensor],
+        optimizers: Sequence[dict[str, Any]],
     ):
-        super().__init__(config, module, data, measure)
-        self.loader = ClientData(self.data.train, self.data.transform)
-        self.traces: dict[Any, Any] = {}  # by shape of a batch (see `stacked_pass.TracedPass`)
-        self.said: set[str] | None = None if quiet else set()  # by `say_once`
-        self.plan = plan
+        super().__init__(worker.host, jobs, counters, optimizers, worker.setup.plan.reads_batch_idx)
+        self.setup, self.loader = worker.setup, worker.loader
 
-    def say_how(self) -> None:
-        plan = self.plan
-        if plan.reason:
-            log.warning("trainer=vectorized trains row by row, with the same numbers: %s", plan.reason)
-        if self.config.compile and not plan.stacked:
-            log.warning("trainer.compile has no effect: it is for clients that are trained as a stack")
-        if self.config.compile and plan.per_client_facts:
-            log.warning("trainer.compile has no effect: clients differ in what the step asks its trainer")
+    def _fit(self, model: Model, gradient: GradientOptions, call: int, epochs: int) -> Fitted:
+        fitted = self._try_stack(model, gradient, call, epochs) if self.setup.plan.stacked else None
+        return self.fit_rows(model, gradient, call, epochs) if fitted is None else fitted
 
-    def say_once(self, cause: str, line: str, *values: Any) -> None:
-        if self.said is not None and cause not in self.said:
-            self.said.add(cause)
-            log.warning(line, *values)
+    # --- one stack --------------------------------------------------------------------------------
+    def _try_stack(self, model: Model, gradient: GradientOptions, call: int, epochs: int) -> Fitted | None:
+        """None where the step does something that a stack cannot do; then nothing has changed."""
+        epochs_noted = [len(facts.get("epochs", ())) for facts in self.facts]
+        try:
+            return self.fit_stack(model, gradient, call, epochs)
+        except (InputError, interrupts.Interrupted):
+            raise
+        except Exception as error:
+            self._warn(error)
+            for facts, count in zip(self.facts, epochs_noted, strict=True):
+                del facts.get("epochs", [])[count:]
+            return None
+        finally:
+            self.host.snapshot.restore()
 
-    def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
-        """Chunks of nearly equal size; of one client where each trains by itself, for workers to share."""
-        most = self.config.chunk or max(1, min(64, 64_000_000 // self.layout.size))
-        count = -(-len(jobs) // most) if self.plan.stacked else len(jobs)
-        edges = [round(i * len(jobs) / count) for i in range(count + 1)] if count else []
-        return (slice(a, b) for a, b in pairwise(edges))
+    def _warn(self, error: Exception) -> None:
+        """Once a cause, whatever its numbers."""
+        reason = one_line(error)
+        self.setup.notices.once(
+            re.sub(r"\d+", "#", reason),
+            "round %d: clients %s were trained one by one, with the same numbers, and so are all later clients to which "
+            "this applies: %s",
+            self.round.number,
+            ", ".join(str(job.client) for job in self.jobs[:8]) + (", ..." if len(self.jobs) > 8 else ""),
+            reason,
+        )
+
+    def fit_stack(self, model: Model, gradient: GradientOptions, call: int, epochs: int) -> Fitted:
+        """Train all clients together.
+
+        Raises:
+            Exception: the step does something that a stack cannot do.
+        """
+        self.host.begin_fit(self.round.number)
+        keys = self._keys("step", call) if self.host.traits.uses_keyed_rng else None
+        fit = StackedFit(self.setup, model, self.start_counters, gradient, self.batch_plan, keys, epochs)
+        batches = StackBatches(self.host, self.jobs, call)
+        states_before = generator_states()
+        with quiet():
+            fit.run(lambda epoch: sample_order(self.jobs, call, epoch), batches, self._after_epoch(fit))
+        self._check_no_traces(states_before)
+        self.counters = {n: fit.buffers[n] for n in self.layout.counters}
+        if fit.log.entries:
+            for facts, logged in zip(self.facts, fit.log.metrics(), strict=True):
+                facts["logged"] = logged
+        steps = torch.from_numpy(fit.steps).to(fit.weights)[:, None]
+        trained = with_frozen_statistics(fit.model(), model, gradient.trainable)
+        return Fitted(trained, steps, fit.lr(), fit.loss().to(fit.weights), fit.carry)
+
+    def _check_no_traces(self, states_before: Any) -> None:
+        """The trial before the run has only a few steps: later ones may draw from global generators or change
+        attributes, which the rows of a stack would share."""
+        if generator_states() != states_before:
+            raise TypeError("the step draws from a global random generator")
+        changed = self.host.snapshot.changed()
+        if changed:
+            raise TypeError(f"the step changes {changed[0]} of the module")
+
+    def _keys(self, *what: str | int) -> Tensor:
+        return torch.tensor([job.key(*what) for job in self.jobs], device=self.layout.device)
+
+    def _after_epoch(self, fit: StackedFit) -> Callable[[], None] | None:
+        if not self.watched:
+            return None
+        total_before, steps_before = fit.total.clone(), fit.steps.copy()
+        states_before = generator_states()
+
+        def measure() -> None:
+            nonlocal total_before, steps_before
+            self._check_no_traces(states_before)  # measuring restores the module
+            steps = fit.steps - steps_before
+            losses = (fit.total - total_before).cpu().numpy() / np.maximum(steps, 1)
+            total_before, steps_before = fit.total.clone(), fit.steps.copy()
+            for r, totals in zip(self.watched, self.measure(fit.model(), "test", self.watched), strict=True):
+                self._note_epoch(r, float(losses[r]), totals)
+            fit.trainer.attach(self.host.module)
+
+        return measure
+
+    # --- one client at a time ------------------------------------------------------------------------
+    def fit_rows(self, model: Model, gradient: GradientOptions, call: int, epochs: int) -> Fitted:
+        """Train the clients one after the other."""
+        rows = [self._fit_row(r, model, gradient, call, epochs) for r in range(len(self.jobs))]
+        self.counters = stack([row_counters for _, row_counters in rows]) if self.layout.counters else {}
+        fits = [fitted for fitted, _ in rows]
+        rate_width = max(f.lr.shape[-1] for f in fits)
+        carry = {n: torch.cat([f.carry[n] for f in fits]) for n in gradient.carry}
+        return Fitted(
+            Model(torch.cat([f.model.weights for f in fits]), torch.cat([f.model.statistics for f in fits])),
+            torch.cat([f.steps for f in fits]),
+            torch.cat([f.lr.expand(1, rate_width) for f in fits]),
+            torch.cat([f.loss for f in fits]),
+            carry,
+        )
+
+    def _fit_row(
+        self, r: int, model: Model, gradient: GradientOptions, call: int, epochs: int
+    ) -> tuple[Fitted, dict[str, Tensor]]:
+        host, job = self.host, self.jobs[r]
+        self._load(r, model)
+        batches, keys = self._begin(r, call, epochs)
+        self.loader.load(batches, job.client, keys)
+        options, initial = gradient.row(r, len(self.jobs)), tree_map(lambda t: t[r] if t.dim() > 1 else t, model)
+        keeps, key = host.options.keep_optimizer_state, job.key("step", call)
+
+        def after_epoch(loss: float) -> None:
+            self._measure_epoch(r, loss)
+            fit.trainer.attach(host.module)
+
+        try:
+            kept_optimizer = self.optimizers[r].get(str(call)) if keeps else None
+            watch = after_epoch if r in self.watched else None
+            fit = PlainFit(host, options, key, epochs, int(self.batch_plan.counts[r]), kept_optimizer, watch)
+            if self.batch_plan.counts[r]:
+                with quiet(), isolated_generators(key):
+                    fit.run([partial(self.loader.batches, e) for e in range(epochs)])
+                self.facts[r]["logged"] = fit.log.numbers()
+                if keeps:
+                    self.new_optimizers[r][str(call)] = fit.optimizer_state
+            trained = with_frozen_statistics(host.read(), initial, options.trainable)
+            return fit.tally.fitted(trained, fit.editor.carry), counters(host.module)
+        finally:
+            host.snapshot.restore()
+
+    # --- measuring --------------------------------------------------------------------------------
+    def measure(self, model: Model, split: Split, rows: Sequence[int]) -> list[Totals]:
+        host, samples = self.host, self.host.data.samples(split)
+        parts = [self.jobs[r].indices(split) for r in rows]
+        models_differ = model.weights.dim() > 1 and model.weights.stride(0) > 0 and any(len(part) for part in parts)
+        if models_differ and self.setup.plan.stacked and samples.in_memory and host.measuring.by_sample(host.module):
+            clients = [self.jobs[r].client for r in rows]
+            return self._measure_stack(tree_map(lambda t: t[list(rows)], model), samples, split, parts, clients)
+        return super().measure(model, split, rows)
+
+    def _measure_stack(
+        self, model: Model, samples: Samples, split: Split, parts: Sequence[np.ndarray], clients: Sequence[int]
+    ) -> list[Totals]:
+        host, layout = self.host, self.layout
+        call = StackedCall(host.module, layout, keyed=False, patch_vmap=self.setup.plan.patch_vmap)
+        weights, buffers = layout.pieces(model.weights), layout.pieces(model.statistics, layout.statistics)
+        buffers = {n: b.contiguous() for n, b in buffers.items()}
+
+        def forward(inputs: Tensor) -> Tensor:
+            return call("forward", weights, buffers, inputs, 0)[0]
+
+        def prepare(batch: Any, index: Tensor, clients_of: Tensor) -> Any:
+            return host.prepared(batch, index, clients_of, split)
+
+        with quiet(), host.trainer.precision_plugin.val_step_context():
+            totals = host.measuring.of_stack(host.module, forward, samples, parts, clients, prepare)
+        host.snapshot.restore()
+        return totals

@@ -1,0 +1,25 @@
+"""Private names of Lightning that fedlit uses, each with the reason. No other file imports one.
+
+Lightning promises nothing about these names: where a new version moves one, this file is edited.
+"""
+
+from __future__ import annotations
+
+from lightning.pytorch.core.optimizer import _configure_optimizers as configure_optimizers
+from lightning.pytorch.core.optimizer import _configure_schedulers_automatic_opt as configure_schedulers
+from lightning.pytorch.core.optimizer import _init_optimizers_and_lr_schedulers as init_optimizers_and_schedulers
+from lightning.pytorch.loops.fit_loop import _FitLoop as FitLoop
+from lightning.pytorch.trainer.connectors.logger_connector.result import _ResultCollection as ResultCollection
+
+__all__ = [
+    "FitLoop",
+    "ResultCollection",
+    "configure_optimizers",
+    "configure_schedulers",
+    "init_optimizers_and_schedulers",
+]
+
+# FitLoop: a new loop in a Trainer that is used again, because making a Trainer costs more than training a small client.
+# ResultCollection: keeps what `self.log` is given, with every form of reduction, where no Trainer runs.
+# configure_optimizers, configure_schedulers: the reading of a module's `configure_optimizers`, in all forms it may
+# have. init_optimizers_and_schedulers: the same as a Trainer does at the start of a fit.

@@ -1,0 +1,44 @@
+"""clients.jsonl: a line a client and round, with each of its local epochs (`evaluation.each_epoch=true`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedlit.atomic_files import write_text
+from fedlit.metric_names import Row
+from fedlit.tracking.logger import About, Logger
+
+NAME = "clients.jsonl"
+
+
+class ClientsFile(Logger):
+    def __init__(self) -> None:
+        self._path: Path | None = None
+
+    def start(self, about: About) -> None:
+        """Drops the lines of rounds that run again after a kill, and a line cut off by it."""
+        self._path = about.folder / NAME
+        if not self._path.exists():
+            return
+        kept = []
+        for line in self._path.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["round"] <= about.resumed_after:
+                    kept.append(line + "\n")
+            except ValueError:
+                continue
+        write_text(self._path, "".join(kept))
+
+    def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
+        pass
+
+    def clients(self, number: int, facts: Sequence[Mapping[str, Any]]) -> None:
+        assert self._path is not None, "start() comes first"
+        with open(self._path, "a", encoding="utf-8") as file:
+            for client in facts:
+                file.write(json.dumps({"round": number, **client}) + "\n")

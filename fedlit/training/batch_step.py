@@ -1,0 +1,76 @@
+"""The batch of one optimiser step, as an algorithm's `gradient_fn` sees it (the contract is `fedlit.client.Step`)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import lightning.pytorch as pl
+from torch import Tensor
+
+from fedlit.keyed_random.random_mode import RandomMode
+from fedlit.user_module.training_step import FunctionalStep, part_of, targets_of
+
+
+class BatchStep(ABC):
+    """A `Step` over a batch whose samples lie along `axis`: 0 for one client, 1 for a stack."""
+
+    axis: int
+
+    def __init__(self, batch: Any, batch_idx: int, lr: Tensor):
+        self.batch, self.batch_idx, self.lr = batch, batch_idx, lr
+
+    @abstractmethod
+    def _evaluate(self, what: str, weights: Tensor, batch: Any) -> Tensor:
+        """The result of `FunctionalStep.evaluate` for clients (K, P)."""
+
+    def loss(self, weights: Tensor, part: tuple[int, int] = (0, 1)) -> Tensor:
+        return self._evaluate("loss", weights, part_of(self.batch, part, self.axis))
+
+    def features(self, weights: Tensor) -> Tensor:
+        return self._evaluate("features", weights, self.batch)
+
+    def outputs(self, weights: Tensor) -> Tensor:
+        return self._evaluate("outputs", weights, self.batch)
+
+    @property
+    def targets(self) -> Tensor:
+        targets = targets_of(self.batch)
+        return targets if self.axis else targets[None]
+
+
+class OneClientStep(BatchStep):
+    axis = 0
+
+    def __init__(
+        self,
+        step: FunctionalStep,
+        batch: Any,
+        batch_idx: int,
+        draws: RandomMode,
+        lr: Tensor,
+        context: Callable[[], Any],
+    ):
+        super().__init__(batch, batch_idx, lr)
+        self.step, self.draws, self.context = step, draws, context
+
+    def _evaluate(self, what: str, weights: Tensor, batch: Any) -> Tensor:
+        buffers = {n: b.clone() for n, b in self.step.module.named_buffers()}
+        with self.context(), _muted(self.step.module):
+            tensors = self.step.layout.pieces(weights[0]) | buffers
+            return self.step.evaluate(tensors, what, batch, self.batch_idx, self.draws)[None]
+
+
+@contextmanager
+def _muted(module: pl.LightningModule) -> Iterator[None]:
+    """Drop what the step logs: these evaluations are the algorithm's, not the user's."""
+    log_before = vars(module).get("log")
+    module.log = lambda *args, **options: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del module.__dict__["log"]
+        if log_before is not None:
+            module.log = log_before  # type: ignore[method-assign]

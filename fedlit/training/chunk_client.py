@@ -1,0 +1,154 @@
+"""A chunk of clients as an algorithm sees it (`fedlit.client.Client`): what both trainers do around a fit."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedlit.client import AdjustGradient, Fitted, GradientFn
+from fedlit.evaluation.measure import Totals
+from fedlit.model_vectors import Model, tree_map
+from fedlit.training.batch_plan import BatchPlan
+from fedlit.training.gradient import GradientOptions
+from fedlit.training.job import Job, Split
+from fedlit.training.module_host import ModuleHost
+
+
+class ChunkClient(ABC):
+    """K clients, longest shard first, over the module of a host.
+
+    Args:
+        counters: the server's integer buffers, by name.
+        optimizers: K, fit by fit: the optimisers' states from the clients' last round.
+        same_number: see `BatchPlan`.
+
+    Attributes:
+        facts: K dicts of plain numbers for logs.
+        last: (K, P), (K, S): the model after the last fit.
+        counters: (K, ...) integer buffers after the last fit, by name.
+        new_optimizers: K, fit by fit: the optimisers' states after this round.
+    """
+
+    def __init__(
+        self,
+        host: ModuleHost,
+        jobs: Sequence[Job],
+        counters: dict[str, Tensor],
+        optimizers: Sequence[dict[str, Any]],
+        same_number: bool = False,
+    ):
+        self.host, self.layout, self.jobs, self.round = host, host.layout, jobs, jobs[0].round
+        self.calls = 0  # fits so far in this round
+        self._draw_counts: dict[str, int] = {}
+        device = host.layout.device
+        sizes = np.array([len(job.train) for job in jobs])
+        self.number = torch.tensor([[job.client] for job in jobs], device=device)
+        self.examples = torch.tensor(sizes[:, None], dtype=host.layout.dtype, device=device)
+        self.moved = torch.ones(len(jobs), 1, dtype=torch.bool, device=device)
+        self.facts: list[dict[str, Any]] = [{"client": job.client, "examples": len(job.train)} for job in jobs]
+        self.optimizers = optimizers
+        self.new_optimizers: list[dict[str, Any]] = [{} for _ in jobs]
+        self.start_counters = counters
+        self.counters: dict[str, Tensor] = {}
+        self.last: Model | None = None
+        most = host.options.limit_train_batches
+        self.batch_plan = BatchPlan(sizes, jobs[0].batch_size, host.has_batch_norm, most, same_number)
+        self.watched: Sequence[int] = ()  # rows that are measured after each epoch
+
+    # --- the algorithm's interface ----------------------------------------------------------------
+    def fit(
+        self,
+        model: Model,
+        epochs: int | None = None,
+        adjust_gradient: AdjustGradient | None = None,
+        extras: Sequence[Tensor] = (),
+        trainable: Model | None = None,
+        gradient_fn: GradientFn | None = None,
+        carry: dict[str, Tensor] | None = None,
+    ) -> Fitted:
+        """See `Client.fit`."""
+        begin, call = time.perf_counter(), self.calls
+        self.calls += 1
+        epochs = self.jobs[0].epochs if epochs is None else epochs
+        gradient = GradientOptions(adjust_gradient, extras, trainable, gradient_fn, dict(carry or {}))
+        fitted = self._fit(model, gradient, call, epochs)
+        self.moved &= fitted.steps > 0
+        self.last = fitted.model
+        self._note_fit(fitted, epochs, (time.perf_counter() - begin) / len(self.jobs))
+        return fitted
+
+    def loss(self, model: Model, on: Literal["train", "validation"] = "train") -> Tensor:
+        """See `Client.loss`."""
+        losses = []
+        for r, job in enumerate(self.jobs):
+            self._load(r, model)
+            losses.append(self.host.mean_loss(job, on))
+        return self.examples.new_tensor(losses)[:, None]
+
+    def draw(self, kind: Literal["normal", "uniform"], what: str, like: Tensor) -> Tensor:
+        """See `Client.draw`."""
+        call = self._draw_counts[what] = self._draw_counts.get(what, -1) + 1
+        return torch.stack([job.draw(kind, what, call, like) for job in self.jobs])
+
+    # --- what a client task measures --------------------------------------------------------------
+    def watch_epochs(self, rows: Sequence[int]) -> None:
+        """Measure these clients' test data after each local epoch of every later fit, into `facts["epochs"]`."""
+        self.watched = rows
+
+    def measure(self, model: Model, split: Split, rows: Sequence[int]) -> list[Totals]:
+        """The metrics of the models (K, P), (K, S) of these clients on their own data, one a row; empty where a client
+        has no data."""
+        parts = [self.jobs[r].indices(split) for r in rows]
+        clients = [self.jobs[r].client for r in rows]
+        if not any(len(part) for part in parts):
+            return [{} for _ in rows]
+        samples = self.host.data.samples(split)
+        same_model = model.weights.dim() == 1 or (len(self.jobs) > 1 and model.weights.stride(0) == 0)
+        totals: list[Totals] = []
+        for group in [range(len(parts))] if same_model else [range(i, i + 1) for i in range(len(parts))]:
+            self._load(rows[group[0]], model)  # one model on many clients' data is one pass
+            group_parts, group_clients = [parts[i] for i in group], [clients[i] for i in group]
+            totals += self.host.measure_loaded(samples, split, group_parts, group_clients).totals
+        self.host.snapshot.restore()
+        return totals
+
+    # --- for the trainers ---------------------------------------------------------------------------
+    @abstractmethod
+    def _fit(self, model: Model, gradient: GradientOptions, call: int, epochs: int) -> Fitted:
+        """The `call`-th fit of the round. The module is restored after it."""
+
+    def _load(self, r: int, model: Model) -> None:
+        """Load the model of one of the clients into the module."""
+        self.host.load(tree_map(lambda t: t[r] if t.dim() > 1 and len(t) > 1 else t, model), self.start_counters)
+
+    def _begin(self, r: int, call: int, epochs: int) -> tuple[list[list[np.ndarray]], list[int]]:
+        """Before one client trains by itself: its batches epoch by epoch, and the keys of their draws."""
+        job = self.jobs[r]
+        self.host.begin_fit(job.round.number)
+        batches = [job.batches(call, e, self.host.has_batch_norm)[: self.batch_plan.counts[r]] for e in range(epochs)]
+        return batches, [job.key("batch", call, e) for e in range(epochs)]
+
+    def _measure_epoch(self, r: int, loss: float) -> None:
+        """After an epoch of one client, with its model loaded."""
+        job = self.jobs[r]
+        totals = self.host.measure_loaded(self.host.data.test, "test", [job.test], [job.client]).totals[0]
+        self._note_epoch(r, loss, totals)
+
+    def _note_epoch(self, r: int, loss: float, totals: Totals) -> None:
+        line = {"train/loss": loss} | {f"test/{n}": total / weight for n, (total, weight) in totals.items()}
+        self.facts[r].setdefault("epochs", []).append(line)
+
+    def _note_fit(self, fitted: Fitted, epochs: int, seconds: float) -> None:
+        skipped = epochs * (np.array([len(job.train) for job in self.jobs]) - self.batch_plan.seen)
+        steps, losses = fitted.steps[:, 0].tolist(), fitted.loss[:, 0].tolist()
+        for facts, client_steps, loss, left_out in zip(self.facts, steps, losses, skipped.tolist(), strict=True):
+            facts["steps"] = facts.get("steps", 0) + int(client_steps)
+            facts["skipped"] = facts.get("skipped", 0) + left_out
+            facts["loss"] = loss
+            facts["seconds"] = facts.get("seconds", 0.0) + seconds

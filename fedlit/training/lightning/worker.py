@@ -1,0 +1,97 @@
+"""One client at a time, through a Lightning Trainer that all clients of the worker share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from fedlit.client import Fitted
+from fedlit.data.client_data import ClientData
+from fedlit.global_generators import isolated_generators
+from fedlit.lightning_compat import FitLoop
+from fedlit.model_vectors import Model
+from fedlit.training.chunk_client import ChunkClient
+from fedlit.training.gradient import GradientOptions, with_frozen_statistics
+from fedlit.training.job import Job
+from fedlit.training.lightning.fit_callback import FitCallback
+from fedlit.training.module_host import ModuleHost
+from fedlit.training.quiet import quiet
+from fedlit.training.worker import Worker
+from fedlit.user_module.module_snapshot import counters
+
+
+class LightningWorker(Worker):
+    def __init__(self, host: ModuleHost):
+        super().__init__(host)
+        self._callbacks = list(host.trainer.callbacks)  # type: ignore[attr-defined]
+        self._loader = ClientData(host.data.train, host.data.transform)
+
+    def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
+        return (slice(i, i + 1) for i in range(len(jobs)))
+
+    def client(
+        self, jobs: Sequence[Job], counters: dict[str, Tensor], optimizers: Sequence[dict[str, Any]]
+    ) -> LightningClient:
+        return LightningClient(self, jobs, counters, optimizers)
+
+    def fit(self, callback: FitCallback, batches: list[list[np.ndarray]], keys: list[int], client: int) -> None:
+        """One `Trainer.fit` of the loaded model.
+
+        The Trainer gets a new fit loop, because making a Trainer costs more than training a small client.
+
+        Args:
+            batches: the samples of each batch, epoch by epoch.
+            keys: of the draws in an epoch's batches.
+        """
+        trainer, module = self.host.trainer, self.host.module
+        self._loader.load(batches, client, keys)
+        trainer.callbacks = [*self._callbacks, callback]  # type: ignore[attr-defined]
+        trainer.fit_loop = FitLoop(trainer, max_epochs=len(batches))
+        module.training_step = callback.training_step  # type: ignore[method-assign]
+        if callback.options.gradient_fn is not None:
+            module.backward = callback.backward  # type: ignore[method-assign]
+        with quiet():
+            trainer.fit(module, datamodule=self._loader)
+
+
+class LightningClient(ChunkClient):
+    """One client: K is 1."""
+
+    def __init__(
+        self,
+        worker: LightningWorker,
+        jobs: Sequence[Job],
+        counters: dict[str, Tensor],
+        optimizers: Sequence[dict[str, Any]],
+    ):
+        super().__init__(worker.host, jobs, counters, optimizers)
+        self.worker = worker
+
+    def _fit(self, model: Model, gradient: GradientOptions, call: int, epochs: int) -> Fitted:
+        host, module, (job,) = self.host, self.host.module, self.jobs
+        self._load(0, model)
+        if not self.batch_plan.counts[0]:
+            zero = self.examples.new_zeros(1, 1)
+            return Fitted(host.read(), zero, zero, zero, gradient.carry)
+        batches, keys = self._begin(0, call, epochs)
+        keeps, key = host.options.keep_optimizer_state, job.key("step", call)
+        kept_optimizer = self.optimizers[0].get(str(call)) if keeps else None
+        after_epoch = partial(self._measure_epoch, 0) if self.watched else None
+        callback = FitCallback(
+            module, host.layout, host.traits, gradient, key, host.formatted, kept_optimizer, after_epoch
+        )
+        try:
+            with isolated_generators(key):
+                self.worker.fit(callback, batches, keys, job.client)
+            self.counters = {n: c[None] for n, c in counters(module).items()}
+            trained = with_frozen_statistics(host.read(), model, gradient.trainable)
+        finally:
+            host.snapshot.restore()  # also after an error: with engine.on_failure=drop the next client uses the module
+        if keeps:
+            self.new_optimizers[0][str(call)] = callback.optimizer_state
+        self.facts[0]["logged"] = callback.logged
+        return callback.tally.fitted(trained, callback.editor.carry)

@@ -1,0 +1,207 @@
+"""The one module object of a worker: models are loaded into it, trained in it by a trainer, read from it, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Literal, Protocol
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedlit.data import Samples
+from fedlit.errors import InputError
+from fedlit.evaluation.measure import Measure, Measured, mean_loss
+from fedlit.lightning_compat import init_optimizers_and_schedulers
+from fedlit.model_vectors import Layout, Model, tree_map
+from fedlit.torch_compat import BatchNorm, pytree
+from fedlit.training.job import Job, JobData, Split
+from fedlit.training.quiet import quiet
+from fedlit.user_module.module_snapshot import ModuleSnapshot
+from fedlit.user_module.probe import StepTraits, probe
+
+
+class HostOptions(Protocol):
+    """The options of a trainer that its host reads (see `fedlit.training.trainer.Trainer`)."""
+
+    memory_format: str
+    gradient_clip_val: float | None
+    gradient_clip_algorithm: str | None
+    limit_train_batches: float | int | None
+    keep_optimizer_state: bool
+
+    def lightning_trainer(self, **more: Any) -> pl.Trainer:
+        """A Lightning Trainer that prints nothing and writes nothing."""
+
+
+class ModuleHost:
+    """Serves all clients of a worker with one module.
+
+    A Lightning Trainer knows the device and the precision. Weights, statistics and counters are loaded for each client;
+    `snapshot` restores everything else.
+
+    Attributes:
+        trainer: the Lightning Trainer.
+        module: the module, on the device.
+        data: samples, on the device where they are kept in memory.
+        traits: what one trial of the training step showed.
+        layout: positions of the module's tensors in a Model.
+        sets_round: `module.round` is the round's number during a fit; False where the module has a `round` of its own.
+    """
+
+    def __init__(self, options: HostOptions, module: pl.LightningModule, data: JobData, measure: Measure):
+        self.options, self.measuring = options, measure
+        self.trainer = options.lightning_trainer()
+        keep_on_device(self.trainer)
+        self._evaluation_trainer: pl.Trainer | None = None
+        self.device = self.trainer.strategy.root_device
+        self.module = module
+        with quiet():
+            module.configure_model()
+        self.sets_round = not hasattr(module, "round")
+        if self.sets_round:
+            module.round = 0  # type: ignore[assignment]
+        plugin = self.trainer.precision_plugin
+        plugin.convert_module(module)
+        self.format = torch.channels_last if options.memory_format == "channels_last" else torch.contiguous_format
+        accelerator = self.trainer.strategy.accelerator
+        assert accelerator is not None
+        accelerator.setup_device(self.device)  # "cuda" in a step is this GPU, as in a Trainer's fit
+        module.to(self.device, memory_format=self.format)
+        self.data = JobData(data.train.to(self.device), data.test.to(self.device), data.transform)
+        with plugin.forward_context():  # the probe runs in the run's precision
+            self.traits: StepTraits = probe(module, self._first_batch())
+        self.layout = Layout(module, self.traits.last_layer)
+        self.snapshot = ModuleSnapshot(module)
+        self.has_batch_norm = any(isinstance(m, BatchNorm) for m in module.modules())
+
+    def _first_batch(self) -> Any:
+        """A small batch as the module gets it, for the probe."""
+        index = np.arange(min(4, len(self.data.train)))
+        samples = torch.from_numpy(index)
+        return self.prepared(next(iter(self.data.train.batches([index]))), samples, torch.zeros_like(samples), "train")
+
+    def begin_fit(self, round_number: int) -> None:
+        """Called before each fit."""
+        if self.sets_round:
+            self.module.round = round_number  # type: ignore[assignment]
+
+    # --- models in and out ----------------------------------------------------------------------
+    def load(self, model: Model, counters: dict[str, Tensor]) -> None:
+        """Write a model, (P,) and (S,) or with a leading axis of one, and the integer buffers into the module."""
+        self.layout.write(self.module, tree_map(lambda t: t[0] if t.dim() > 1 else t, model))
+        buffers = dict(self.module.named_buffers())
+        for name, value in counters.items():
+            buffers[name].copy_(value)
+
+    def read(self) -> Model:
+        """The module's model, (1, P) and (1, S)."""
+        return tree_map(lambda t: t[None], self.layout.read(self.module))
+
+    # --- batches ---------------------------------------------------------------------------------
+    def formatted(self, batch: Any) -> Any:
+        """A batch with its images in the run's memory format."""
+        if self.format is torch.contiguous_format:
+            return batch
+        return pytree.tree_map(
+            lambda t: t.contiguous(memory_format=self.format) if torch.is_tensor(t) and t.dim() == 4 else t, batch
+        )
+
+    def prepared(self, batch: Any, index: Tensor, clients: Tensor, split: Split) -> Any:
+        """A batch outside of a fit as the module gets it: with the clients' shift, on the device, in the precision.
+
+        Args:
+            index: (B,) the samples.
+            clients: (B,) the clients that they belong to.
+        """
+        if self.data.transform is not None:
+            batch = self.trainer.strategy.batch_to_device(batch, self.device)
+            index, clients = index.to(self.device), clients.to(self.device)
+            batch = self.data.transform(batch, index, clients, split, torch.zeros_like(index))
+        return self.on_device(batch)
+
+    def on_device(self, batch: Any, already: bool = False) -> Any:
+        """A batch on the device, in the run's precision and memory format; `already`: it is on the device."""
+        if not already:
+            batch = self.trainer.strategy.batch_to_device(batch, self.device)
+        return self.formatted(self.trainer.precision_plugin.convert_input(batch))
+
+    # --- measuring -------------------------------------------------------------------------------
+    def measure(
+        self,
+        model: Model,
+        samples: Samples,
+        parts: Sequence[np.ndarray],
+        clients: Sequence[int],
+        confusion: int | None = None,
+    ) -> Measured:
+        """One model (P,), (S,) on several parts of a sample set in one pass.
+
+        Args:
+            clients: the client of each part; -1 for a part that belongs to no client.
+            confusion: number of classes, for a confusion matrix.
+        """
+        self.layout.write(self.module, model)
+        measured = self.measure_loaded(samples, "test", parts, clients, confusion)
+        self.snapshot.restore()
+        return measured
+
+    def measure_loaded(
+        self,
+        samples: Samples,
+        split: Split,
+        parts: Sequence[np.ndarray],
+        clients: Sequence[int],
+        confusion: int | None = None,
+    ) -> Measured:
+        """As `measure`, for the model that is loaded."""
+
+        def prepare(batch: Any, index: Tensor, clients_of: Tensor) -> Any:
+            return self.prepared(batch, index, clients_of, split)
+
+        self.attach_trainer()
+        with quiet(), self.trainer.precision_plugin.val_step_context():
+            return self.measuring(self.module, samples, parts, clients, prepare, self.evaluation_trainer, confusion)
+
+    def mean_loss(self, job: Job, on: Literal["train", "validation"]) -> float:
+        """The mean loss of the loaded model on a client's data, in evaluation mode. The module is restored."""
+        if not self.module.automatic_optimization:
+            raise InputError(
+                f"{type(self.module).__name__} has manual optimisation: its step trains and cannot be asked for a "
+                "loss, which this algorithm or sampler needs; write aggregator=fedavg sampler=uniform."
+            )
+
+        def prepare(batch: Any, index: Tensor, clients: Tensor) -> Any:
+            return self.prepared(batch, index, clients, "validation")  # without the augmentation of training
+
+        self.attach_trainer()
+        size = self.measuring.batch_size
+        with quiet(), self.trainer.precision_plugin.val_step_context():
+            value = mean_loss(self.module, self.data.train, job.indices(on), job.client, prepare, size)
+        self.snapshot.restore()
+        return value
+
+    def attach_trainer(self) -> None:
+        """A training_step may read `self.trainer` before the first fit, too. The snapshot removes it again."""
+        if self.module._trainer is not None:
+            return
+        self.module.trainer = self.trainer
+        if not self.trainer.optimizers:  # for `self.optimizers()`
+            with suppress(Exception), quiet():  # a configure_optimizers that needs a fit: the step may fail later
+                strategy = self.trainer.strategy
+                strategy.optimizers, strategy.lr_scheduler_configs = init_optimizers_and_schedulers(self.module)
+
+    def evaluation_trainer(self) -> pl.Trainer:
+        """The Trainer that runs the user's test_step or validation_step."""
+        if self._evaluation_trainer is None:
+            self._evaluation_trainer = self.options.lightning_trainer(limit_val_batches=1.0)
+            keep_on_device(self._evaluation_trainer)
+        return self._evaluation_trainer
+
+
+def keep_on_device(trainer: pl.Trainer) -> None:
+    """Lightning moves the module to the CPU after each fit; the next client needs it on the device."""
+    if trainer.strategy.root_device.type != "cpu":
+        trainer.strategy.teardown = trainer.strategy.precision_plugin.teardown  # type: ignore[method-assign]

@@ -1,0 +1,90 @@
+"""Modules that only a Lightning Trainer can train are refused before training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.model_helpers import is_overridden
+
+from fedlit.errors import InputError
+from fedlit.user_module.module_snapshot import copied
+
+# hooks that a Trainer calls within a fit: a run without them would silently differ
+_HOOKS = (
+    "backward",
+    "clip_gradients",
+    "configure_gradient_clipping",
+    "lr_scheduler_step",
+    "on_after_backward",
+    "on_after_batch_transfer",
+    "on_before_backward",
+    "on_before_batch_transfer",
+    "on_before_optimizer_step",
+    "on_before_zero_grad",
+    "on_fit_end",
+    "on_fit_start",
+    "on_train_batch_end",
+    "on_train_batch_start",
+    "on_train_end",
+    "on_train_epoch_end",
+    "on_train_epoch_start",
+    "on_train_start",
+    "optimizer_step",
+    "optimizer_zero_grad",
+    "prepare_data",
+    "setup",
+    "teardown",
+    "transfer_batch_to_device",
+)
+_WAY_OUT = "; write trainer=lightning."
+
+
+def refuse(precision: str, module: LightningModule) -> None:
+    """
+    Raises:
+        InputError: only a Lightning Trainer can train the module, or train in this precision.
+    """
+    name = type(module).__name__
+    hooks = [hook for hook in _HOOKS if is_overridden(hook, module)]
+    if not module.automatic_optimization:
+        raise InputError(f"trainer=vectorized: {name} has manual optimisation{_WAY_OUT}")
+    if hooks:
+        raise InputError(
+            f"trainer=vectorized: {name} has a hook of its own, {hooks[0]}, which a Trainer calls{_WAY_OUT}"
+        )
+    if is_overridden("log", module):
+        raise InputError(f"trainer=vectorized: {name} has a log of its own, which needs a Trainer's{_WAY_OUT}")
+    if is_overridden("configure_callbacks", module) and module.configure_callbacks():
+        raise InputError(f"trainer=vectorized: {name} brings callbacks, which a Trainer calls{_WAY_OUT}")
+    if precision.startswith("16"):
+        raise InputError(
+            f"trainer.precision={precision}: trainer=vectorized does not scale losses; write "
+            "trainer.precision=bf16-mixed, or trainer=lightning."
+        )
+    _refuse_optimizers(name, module)
+
+
+def _refuse_optimizers(name: str, module: LightningModule) -> None:
+    try:
+        configuration: Any = copied(module).configure_optimizers()
+    except Exception:  # it needs a trainer, which it gets later
+        return
+    optimizers = list(_optimizers(configuration))
+    if len(optimizers) != 1:
+        raise InputError(f"trainer=vectorized: {name} has {len(optimizers)} optimisers, not one{_WAY_OUT}")
+    if isinstance(optimizers[0], torch.optim.LBFGS):
+        raise InputError(f"trainer=vectorized: LBFGS runs the step several times a batch{_WAY_OUT}")
+
+
+def _optimizers(configuration: Any) -> Iterator[Any]:
+    """The optimisers in the return value of `configure_optimizers`."""
+    if isinstance(configuration, torch.optim.Optimizer):
+        yield configuration
+    elif isinstance(configuration, dict):
+        yield from _optimizers(configuration.get("optimizer"))
+    elif isinstance(configuration, list | tuple):
+        for part in configuration:
+            yield from _optimizers(part)

@@ -1,0 +1,69 @@
+"""The contract of `trainer=`: the options that every trainer has, and the worker that it makes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from fedlit.errors import InputError
+from fedlit.evaluation.measure import Measure
+from fedlit.training.job import JobData
+from fedlit.training.quiet import quiet
+from fedlit.training.worker import Worker
+
+
+@dataclass
+class Trainer(ABC):
+    """Hyperparameters only, picklable. The options have the meaning that they have in `lightning.pytorch.Trainer`."""
+
+    accelerator: str = "auto"
+    devices: Any = 1
+    precision: str = "32-true"
+    memory_format: str = "contiguous"  # or "channels_last", for weights and images
+    gradient_clip_val: float | None = None
+    gradient_clip_algorithm: str | None = None
+    limit_train_batches: float | int | None = None  # of an epoch; of any fraction at least one
+    keep_optimizer_state: bool = False  # with the client, from round to round; else each round has a new optimiser
+
+    @abstractmethod
+    def worker(self, module: pl.LightningModule, data: JobData, measure: Measure) -> Worker:
+        """A worker that trains with this module, which is its own from then on."""
+
+    def lightning_trainer(self, **more: Any) -> pl.Trainer:
+        """A Lightning Trainer that prints nothing and writes nothing."""
+        arguments: dict[str, Any] = dict(  # noqa: C408  (keywords, as Lightning's own)
+            accelerator=self.accelerator,
+            devices=self.devices,
+            precision=self.precision,
+            gradient_clip_val=self.gradient_clip_val,
+            gradient_clip_algorithm=self.gradient_clip_algorithm,
+            limit_val_batches=0,
+            num_sanity_val_steps=0,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_autolog_hparams=False,
+            plugins=[LightningEnvironment()],  # a client is one process, also under SLURM
+            max_epochs=1,
+        )
+        with quiet():
+            try:
+                trainer = pl.Trainer(**(arguments | more))
+            except MisconfigurationException as error:
+                if self.accelerator in ("auto", "cpu"):
+                    raise
+                raise InputError(
+                    f"trainer.accelerator={self.accelerator}: torch finds no such device here; write device=cpu or "
+                    f"device=auto ({' '.join(str(error).split())})"
+                ) from error
+        if trainer.num_devices != 1 or trainer.num_nodes != 1:
+            raise InputError(
+                f"trainer.devices={self.devices}: a client is trained on one device; write 1, or [2] for the third GPU"
+            )
+        return trainer

@@ -1,0 +1,60 @@
+"""A worker trains chunks of clients, one after the other, with the module of its host."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fedlit.client import ClientState
+from fedlit.messages.wire import Wire
+from fedlit.model_vectors import stack, tree_map
+from fedlit.training.chunk_client import ChunkClient
+from fedlit.training.cohort import Cohort, Returned
+from fedlit.training.job import Job
+from fedlit.training.module_host import ModuleHost
+
+ClientTask = Callable[[ChunkClient, dict[str, Any], list[ClientState]], tuple[Wire, list[ClientState]]]
+"""What clients do: `task(client, received, states)` returns the message on the wire and the K new states. Picklable."""
+
+
+class Worker(ABC):
+    def __init__(self, host: ModuleHost):
+        self.host = host
+
+    @abstractmethod
+    def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
+        """How a cohort's jobs, longest shard first, are cut: from configuration, model and cohort alone."""
+
+    @abstractmethod
+    def client(
+        self, jobs: Sequence[Job], counters: dict[str, Tensor], optimizers: Sequence[dict[str, Any]]
+    ) -> ChunkClient:
+        """A chunk of clients, longest shard first (arguments as in `ChunkClient`)."""
+
+    def run(self, task: ClientTask, cohort: Cohort) -> Returned:
+        """`task` for one chunk of a cohort."""
+        k, jobs = len(cohort), cohort.jobs
+        client = self.client(jobs, cohort.counters, [state.get("optimizer", {}) for state in cohort.states])
+        received = tree_map(lambda t: t.expand(k, *t.shape), cohort.broadcast)
+        if cohort.downloads[0]:
+            received |= stack(cohort.downloads)
+        wire, new_states = task(client, received, list(cohort.states))
+        for name, tensor in wire.items():
+            if tensor.shape[:1] != (k,):
+                raise ValueError(
+                    f"{name} of the message has shape {tuple(tensor.shape)}: its first axis is {k} clients"
+                )
+        for state, optimizer in zip(new_states, client.new_optimizers, strict=True):
+            if optimizer:
+                state["optimizer"] = optimizer
+        numbers, moved = [job.client for job in jobs], client.moved[:, 0].tolist()
+        return Returned(numbers, wire, new_states, client.examples, moved, client.facts, client.counters)
+
+    def no_clients(self, failures: list[str]) -> Returned:
+        """The result of a chunk whose clients were all lost."""
+        layout = self.host.layout
+        return Returned([], {}, [], torch.zeros(0, 1, dtype=layout.dtype, device=layout.device), [], [], {}, failures)

@@ -19,7 +19,7 @@ from benchmarks.stacked_by_hand import StackedByHand
 from benchmarks.trainer_by_hand import TrainerByHand
 from benchmarks.workloads import NETWORKS, WORKLOADS, Workload, load, save
 from fedlit.round import Round
-from fedlit.training.job import Job, order
+from fedlit.training.job import Job, sample_order
 
 ROUNDS = 3
 SMALL = replace(WORKLOADS["W3a"], name="small", clients=12, samples=9, per_round=5, batch_size=4, epochs=2, lr=0.01)
@@ -36,7 +36,7 @@ def fedlit_order(number: int, client: int, epoch: int) -> torch.Tensor:
     """The order in which fedlit goes through a client's samples."""
     ends = np.cumsum(SMALL.sizes())
     shard = np.arange(ends[client] - SMALL.sizes()[client], ends[client])
-    return torch.from_numpy(order([Job(client, Round(number, ours.SEED, [], 0), 4, 2, shard)], 0, epoch).samples)
+    return torch.from_numpy(sample_order([Job(client, Round(number, ours.SEED, [], 0), 4, 2, shard)], 0, epoch).samples)
 
 
 def test_bare_and_fedlit_make_the_same_steps_and_losses(file, tmp_path):

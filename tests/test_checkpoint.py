@@ -56,7 +56,7 @@ def test_all_of_the_state_comes_back(tmp_path):
     store = MemoryStore()
     back = checkpoints(tmp_path).load(store)
     assert back.clients is store
-    assert (back.round, back.failed, back.seconds) == (7, 8, 7.5)
+    assert (back.round, back.lost, back.seconds) == (7, 8, 7.5)
     assert back.best == {"round": 7, "metric": "accuracy", "value": 0.5}
     assert isinstance(back.server["model"], Model) and back.server["step"] == 7
     assert back.server["model"].weights.tolist() == [7.0] * 5

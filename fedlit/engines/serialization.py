@@ -128,7 +128,9 @@ class _Pickler(pickle.Pickler):
         """Plain tensors as what they hold and no more: a row of a stack does not bring the stack along."""
         if type(value) is not Tensor or value.layout != torch.strided or value.is_quantized or value.is_complex():
             return NotImplemented
-        held = value.detach().cpu().contiguous().view(-1).view(torch.uint8)
+        contiguous = value.detach().cpu().contiguous()
+        # a tensor of one number counts as contiguous with any stride, and a view as bytes needs stride 1
+        held = contiguous.as_strided((contiguous.numel(),), (1,)).view(torch.uint8)
         return _tensor, (pickle.PickleBuffer(held.numpy().data), value.dtype, value.shape, value.device.type != "cpu")
 
 

@@ -63,7 +63,7 @@ class Evaluator:
             row |= client_rows("global", host.measure(model, host.data.test, tests, evaluated).totals)
             validations = [clients.validation[c] for c in evaluated]
             row |= global_rows("validation", host.measure(model, host.data.train, validations, evaluated).totals)
-        if _has_personal_models(federation.aggregator) and not clients.pooled:
+        if has_personal_models(federation.aggregator) and not clients.pooled:
             row |= self._personal(federation, state, engine, round_number, evaluated)
         return row, pictures
 
@@ -108,5 +108,5 @@ class Evaluator:
         return True
 
 
-def _has_personal_models(aggregator: Aggregator) -> bool:
+def has_personal_models(aggregator: Aggregator) -> bool:
     return type(aggregator).personal is not Aggregator.personal

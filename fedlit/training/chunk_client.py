@@ -49,7 +49,7 @@ class ChunkClient(ABC):
         device = host.layout.device
         sizes = np.array([len(job.train) for job in jobs])
         self.number = torch.tensor([[job.client] for job in jobs], device=device)
-        self.examples = torch.tensor(sizes[:, None], dtype=host.layout.dtype, device=device)
+        self.examples = torch.tensor([[len(job.train)] for job in jobs], dtype=host.layout.dtype, device=device)
         self.moved = torch.ones(len(jobs), 1, dtype=torch.bool, device=device)
         self.facts: list[dict[str, Any]] = [{"client": job.client, "examples": len(job.train)} for job in jobs]
         self.optimizers = optimizers

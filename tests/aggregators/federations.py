@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from math import inf
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import lightning.pytorch as pl
@@ -33,9 +34,8 @@ from fedlit.server_round import ServerRound
 from fedlit.state import FederationState
 from fedlit.stores import MemoryStore
 from fedlit.tracking import Logger
-from fedlit.training import JobData
+from fedlit.training import JobData, Trainer
 from fedlit.training.lightning import LightningTrainer
-from fedlit.training.module_worker import ModuleTrainer
 from fedlit.user_module.module_snapshot import counters
 
 SIZES = (13, 4, 9, 6)  # training samples of the clients
@@ -115,11 +115,11 @@ class Running:
         optimizer: dict[str, Any] | None = None,
         batch_size: int = 4,
         epochs: int = 2,
-        uploads: Sequence[Stage] = (),
+        uplink: Mapping[str, Stage] = MappingProxyType({}),
         scale: float = 1.0,
         dropout: float = 0.0,
         norm: bool = False,
-        kind: type[ModuleTrainer] = LightningTrainer,
+        kind: type[Trainer] = LightningTrainer,
         samples: tuple[Tensor, Tensor] | None = None,
         **trainer: Any,
     ):
@@ -138,17 +138,17 @@ class Running:
         options = kind(accelerator="cpu", precision="64-true", **trainer)
         start_counters = counters(module)
         self.engine.start(options, module, JobData(train, test), evaluation.measure())
-        self.layout = self.engine.local_worker.layout
+        self.layout = self.engine.local_worker.host.layout
         aggregator.setup(self.layout, len(clients))
         self.start = self.layout.read(module)
-        reduction = chosen_reduction(aggregator, uploads, None)
-        weighting = run_weighting(aggregator, uploads)
+        reduction = chosen_reduction(aggregator, uplink, None)
+        weighting = run_weighting(aggregator, uplink)
         self.federation = Federation(
-            aggregator, sampler or All(), Pipeline(aggregator, uploads, reduction, weighting), clients, self.start, 0, 0
+            aggregator, sampler or All(), Pipeline(aggregator, uplink, reduction, weighting), clients, self.start, 0, 0
         )
         server = aggregator.server_state(self.start, torch.Generator().manual_seed(0))
         self.state = FederationState(0, server, MemoryStore(), start_counters)
-        self.evaluator = Evaluator(evaluation, data, folder, 1, 0)
+        self.evaluator = Evaluator(evaluation, data, 1, 0)
         self.checkpoints = Checkpoints(folder, {}, inf, 1, {})
         self.logger = Rows()
 

@@ -88,9 +88,9 @@ def test_a_sentence_for_the_user_is_not_tried_again():
     assert line.pop_ready() is chunk
 
 
-@pytest.mark.parametrize("back", ["done", "died"])
+@pytest.mark.parametrize("back", ["done", "worker lost"])
 def test_what_comes_of_a_run_that_was_given_up_is_left(back):
     old, line = OrderedQueue(chunks(1)), OrderedQueue(chunks(1))
-    task = old.next()
+    task = old.next_task()
     line.done(task, "result", 5) if back == "done" else line.worker_lost(task, "killed")
     assert len(line.waiting) == len(line.todo) == 1 and line.pop_ready() is None

@@ -24,8 +24,7 @@ from fedlit.engines import Processes, Ray, Serial
 from fedlit.engines.failures import ClientFailed
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
-from fedlit.training import Job, JobData
-from fedlit.training.base import Returned, Worker
+from fedlit.training import Job, JobData, Returned, Worker
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.lightning.trainer import LightningWorker
 from tests.training.rounds import Federated, cut, delta, facts, numbers
@@ -227,11 +226,11 @@ def test_the_states_of_clients_travel_both_ways():
 def test_data_in_memory_are_there_once():
     with federated(2) as run:
         run.round()
-        tensors = run.engine.local_worker.data.train.tensors
+        tensors = run.engine.local_worker.host.data.train.tensors
         here = {t.data_ptr() for t in tensors}
         x, y = numbers(28)
         assert torch.equal(tensors[0][10:], x[10:]) and torch.equal(tensors[1], y)
-        assert here == {t.data_ptr() for t in run.engine.local_worker.data.test.tensors}
+        assert here == {t.data_ptr() for t in run.engine.local_worker.host.data.test.tensors}
 
 
 def test_a_worker_that_is_told_to_stop_by_someone_else_is_replaced(well):
@@ -278,7 +277,7 @@ def test_a_worker_that_cannot_start_says_why():
     with federated(2) as run, Processes(1) as engine:
         module = Moody()
         module.held = lambda: None
-        engine.start(LightningTrainer(accelerator="cpu"), module, run.worker.data, Measure(), cannot)
+        engine.start(LightningTrainer(accelerator="cpu"), module, run.worker.host.data, Measure(), cannot)
         run.engine = engine
         with pytest.raises(RuntimeError, match="a worker process cannot start: OSError: no such thing"):
             run.round()

@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 from fedlit.aggregators import FedAvg, FedPer
-from fedlit.evaluation import Evaluation, has_personal_models
+from fedlit.evaluation import Evaluation
+from fedlit.evaluation.evaluator import has_personal_models
 
 
 def test_the_last_round_is_always_evaluated():
-    assert [n for n in range(1, 9) if Evaluation(every=3).due(n, 8)] == [3, 6, 8]
+    assert [n for n in range(1, 9) if Evaluation(every=3).is_due(n, 8)] == [3, 6, 8]
 
 
 def test_the_same_clients_are_shown_all_through_a_run():
     few = Evaluation(clients=5)
-    shown = few.shown(0, 50)
-    assert len(set(shown)) == 5 and shown == sorted(shown) == few.shown(0, 50)
-    assert shown != few.shown(1, 50)
-    assert few.shown(0, 4) == [0, 1, 2, 3]
+    shown = few.evaluated_clients(0, 50)
+    assert len(set(shown)) == 5 and shown == sorted(shown) == few.evaluated_clients(0, 50)
+    assert shown != few.evaluated_clients(1, 50)
+    assert few.evaluated_clients(0, 4) == [0, 1, 2, 3]
 
 
 def test_the_same_test_samples_all_through_a_run_and_no_more_than_asked_for():
     few = Evaluation(test_samples=50)
-    first = few.pooled(3, 10_000)
+    first = few.pooled_samples(3, 10_000)
     assert len(set(first.tolist())) == 50 and sorted(first.tolist()) == first.tolist()
-    assert first.tolist() == few.pooled(3, 10_000).tolist() != few.pooled(4, 10_000).tolist()
-    for everything in (few.pooled(3, 50), Evaluation().pooled(3, 50)):
+    assert first.tolist() == few.pooled_samples(3, 10_000).tolist() != few.pooled_samples(4, 10_000).tolist()
+    for everything in (few.pooled_samples(3, 50), Evaluation().pooled_samples(3, 50)):
         assert everything.tolist() == list(range(50))
 
 
 def test_watched_clients_are_of_the_cohort():
     cohort = list(range(10, 40))
-    watched = Evaluation(clients=5).watched(0, 1, cohort)
+    watched = Evaluation(clients=5).watched_clients(0, 1, cohort)
     assert len(watched) == 5 and watched <= set(cohort)
-    assert watched != Evaluation(clients=5).watched(0, 2, cohort)
-    assert Evaluation(clients=30).watched(0, 1, cohort) == set(cohort)
+    assert watched != Evaluation(clients=5).watched_clients(0, 2, cohort)
+    assert Evaluation(clients=30).watched_clients(0, 1, cohort) == set(cohort)
 
 
 def test_an_algorithm_that_keeps_parts_has_personal_models():

@@ -19,36 +19,36 @@ class Silent:
     """A module that nothing can be measured of."""
 
 
-class Here(SimpleNamespace):
+class Host(SimpleNamespace):
     def measure(self, model, samples, parts, clients, confusion=None):
         return Measured([self.totals] * len(parts))
 
 
-def evaluator(folder) -> Evaluator:
+def new_evaluator() -> Evaluator:
     data: Any = SimpleNamespace(test=range(4), classes=2)
-    return Evaluator(Evaluation(), data, folder, rounds=3, seed=0)
+    return Evaluator(Evaluation(), data, rounds=3, seed=0)
 
 
-def assess(evaluator, totals, number=1):
+def evaluate(evaluator, totals, number=1):
     parts = [np.arange(2)] * 3
     clients = SimpleNamespace(test=parts, validation=parts, pooled=False)
     federation: Any = SimpleNamespace(aggregator=FedAvg(), clients=clients, seed=0)
     data = SimpleNamespace(train=range(4), test=range(4))
-    engine: Any = SimpleNamespace(here=Here(module=Silent(), data=data, totals=totals))
+    engine: Any = SimpleNamespace(local_worker=SimpleNamespace(host=Host(module=Silent(), data=data, totals=totals)))
     state: Any = SimpleNamespace(server={"model": object()})
     return evaluator(federation, state, engine, number)
 
 
-def test_a_module_of_which_nothing_can_be_measured_is_named_once(tmp_path, caplog):
-    one = evaluator(tmp_path)
+def test_a_module_of_which_nothing_can_be_measured_is_named_once(caplog):
+    evaluator = new_evaluator()
     for number in (1, 2):
-        assert assess(one, {}, number) == ({}, {})
+        assert evaluate(evaluator, {}, number) == ({}, {})
     [said] = caplog.messages
     assert said.startswith("Silent: nothing can be measured") and "test_step" in said
 
 
-def test_a_module_that_is_measured_is_not_warned_of(tmp_path, caplog):
-    row, _ = assess(evaluator(tmp_path), {"loss": (2.0, 2.0)})
+def test_a_module_that_is_measured_is_not_warned_of(caplog):
+    row, _ = evaluate(new_evaluator(), {"loss": (2.0, 2.0)})
     assert row["global/test/loss"] == row["global/validation/loss"] == 1.0
     assert not caplog.messages
 
@@ -63,9 +63,9 @@ def test_a_module_that_is_measured_is_not_warned_of(tmp_path, caplog):
         ("global/test/accuracy", [0.5, 0.9, 0.9], None),
     ],
 )
-def test_the_best_round_by_validation(tmp_path, name, values, best):
+def test_the_best_round_by_validation(name, values, best):
     state: Any = SimpleNamespace(best=None, round=0)
     for number, value in enumerate(values, 1):
         state.round = number
-        evaluator(tmp_path).chose(state, {name: value})
+        new_evaluator().is_best(state, {name: value})
     assert (state.best and state.best["round"]) == best

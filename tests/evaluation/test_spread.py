@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fedlit.evaluation import client_rows, global_rows
+from fedlit.evaluation.evaluation import client_rows, global_rows
 from fedlit.evaluation.spread import pooled, spread
 
 

@@ -70,34 +70,37 @@ def test_all_keeps_every_message_in_order() -> None:
     for chunk in chunks():
         every.add(*chunk)
     found = every.finish()
-    assert every.clients == [4, 2, 7]
     assert found["c"].tolist() == [[1.0], [2.0], [4.0]]
     assert found["delta"].weights.shape == (3, 2)
     assert found["examples"].tolist() == [[1.0], [2.0], [5.0]]
 
 
 def test_the_reduction_follows_the_algorithm() -> None:
-    assert type(chosen_reduction(FedAvg(), [], None)) is Mean
-    assert type(chosen_reduction(FedAmp(), [], None)) is All
+    assert type(chosen_reduction(FedAvg(), {}, None)) is Mean
+    assert type(chosen_reduction(FedAmp(), {}, None)) is All
     blind, every = Blind(), All()
-    assert chosen_reduction(FedAvg(), [Clipped()], blind) is blind
-    assert chosen_reduction(FedAmp(), [], every) is every
+    assert chosen_reduction(FedAvg(), {"clip": Clipped()}, blind) is blind
+    assert chosen_reduction(FedAmp(), {}, every) is every
 
 
 @pytest.mark.parametrize(
-    ("aggregator", "uploads", "reduction", "said"),
+    ("aggregator", "uplink", "reduction", "sentence"),
     [
-        (FedAvg(), [Clipped(), Clipped()], None, "two stages have one name"),
-        (FedAmp(), [Clipped()], None, "FedAmp needs every client's own message as it is, and Clipped would change it"),
-        (FedAmp(), [], Mean(), "FedAmp needs every client's own message as it is, and Mean would change it"),
-        (FedAvg(), [Halved()], Blind(), "under Blind the server sees sums alone and cannot decode what Halved"),
+        (
+            FedAmp(),
+            {"clip": Clipped()},
+            None,
+            "FedAmp needs every client's own message as it is, and clip would change",
+        ),
+        (FedAmp(), {}, Mean(), "FedAmp needs every client's own message as it is, and Mean would change it"),
+        (FedAvg(), {"half": Halved()}, Blind(), "under Blind the server sees sums alone and cannot decode what half"),
     ],
 )
-def test_what_cannot_go_together_is_refused(aggregator, uploads, reduction, said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        chosen_reduction(aggregator, uploads, reduction)
+def test_stages_and_reductions_that_cannot_work_together_are_refused(aggregator, uplink, reduction, sentence) -> None:
+    with pytest.raises(InputError, match=sentence):
+        chosen_reduction(aggregator, uplink, reduction)
 
 
 def test_a_stage_may_ask_for_uniform_weights() -> None:
-    assert run_weighting(FedProx(), [Halved()]) == {"delta": "examples"}
-    assert run_weighting(FedProx(), [Halved(), Clipped()]) == {"delta": "uniform"}
+    assert run_weighting(FedProx(), {"half": Halved()}) == {"delta": "examples"}
+    assert run_weighting(FedProx(), {"half": Halved(), "clip": Clipped()}) == {"delta": "uniform"}

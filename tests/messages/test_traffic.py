@@ -48,7 +48,7 @@ def test_bytes_are_those_of_the_tensors_that_travel(tmp_path: Path) -> None:
 
 
 def test_a_stage_that_sends_less_is_counted_less_and_decoded(tmp_path: Path) -> None:
-    run = Running(tmp_path, FedAvg(), Listed(*COHORTS), norm=True, uploads=[Single()]).go(2)
+    run = Running(tmp_path, FedAvg(), Listed(*COHORTS), norm=True, uplink={"single": Single()}).go(2)
     each = 4 * WEIGHTS + 8 * STATISTICS
     assert [r["comm/bytes_up"] for r in run.rows] == [2 * each, 3 * each]
     plain = Running(tmp_path, FedAvg(), Listed(*COHORTS), norm=True).go(2)
@@ -57,6 +57,6 @@ def test_a_stage_that_sends_less_is_counted_less_and_decoded(tmp_path: Path) -> 
 
 
 def test_a_stage_keeps_its_state_with_each_client(tmp_path: Path) -> None:
-    run = Running(tmp_path, FedAvg(), Listed(*COHORTS), uploads=[Counted()], epochs=1).go(2)
+    run = Running(tmp_path, FedAvg(), Listed(*COHORTS), uplink={"counted": Counted()}, epochs=1).go(2)
     kept = dict(enumerate(run.state.clients.get(range(4))))
-    assert {c: float(s["Counted"]["sent"]) for c, s in kept.items() if s} == {0: 1, 1: 1, 2: 2, 3: 1}
+    assert {c: float(s["counted"]["sent"]) for c, s in kept.items() if s} == {0: 1, 1: 1, 2: 2, 3: 1}

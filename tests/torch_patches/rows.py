@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from fedlit.keyed_random.random_mode import RandomMode
+from fedlit.torch_patches.vmap_patches import VMAP
 
 KEYS, STEPS = torch.tensor([5, 2**62 + 9, 77]), torch.tensor([0, 1, 4])
 ROWS = len(KEYS)
@@ -67,7 +68,7 @@ def stacked(module: nn.Module, inputs: Tensor, keyed: bool = True) -> Result:
     x = _leaf(inputs)
 
     def one(key, step, x, leaves, buffers):
-        with RandomMode(key, step, keyed=keyed, seed=False, stacked=True):
+        with RandomMode(key, step, keyed=keyed, seed=False, patches=(VMAP,)):
             return functional_call(module, leaves | buffers, (x,))
 
     out = vmap(one)(KEYS, STEPS, x, leaves, buffers)

@@ -9,6 +9,8 @@ from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
 from fedlit.keyed_random.random_mode import RandomMode
+from fedlit.torch_patches.double_backward import DOUBLE_BACKWARD
+from fedlit.torch_patches.vmap_patches import VMAP
 
 MASK = torch.ones(4, 4, dtype=torch.bool).tril()
 
@@ -37,7 +39,7 @@ STEPS = {
 
 
 def value(name: str, x: torch.Tensor, twice: bool) -> torch.Tensor:
-    with RandomMode(0, 0, keyed=False, seed=False, twice=twice):
+    with RandomMode(0, 0, keyed=False, seed=False, patches=(DOUBLE_BACKWARD,) if twice else ()):
         out = STEPS[name](x)
     return out[0] if isinstance(out, tuple) else out
 
@@ -64,7 +66,7 @@ def test_second_derivatives_are_those_of_finite_differences(name, x):
 
 def test_with_draws_each_repetition_is_the_same_function(x):
     def loss(t):
-        with RandomMode(3, 0, keyed=True, seed=False, twice=True):
+        with RandomMode(3, 0, keyed=True, seed=False, patches=(DOUBLE_BACKWARD,)):
             return F.scaled_dot_product_attention(t, t, t, dropout_p=0.3)
 
     torch.manual_seed(0)
@@ -98,11 +100,11 @@ def test_a_stack_too_is_differentiated_twice(name):
     buffers = {n: torch.stack([b] * 2) for n, b in module.named_buffers()}
 
     def alone(row):
-        with RandomMode(int(keys[row]), 0, keyed=True, seed=False, twice=True):
+        with RandomMode(int(keys[row]), 0, keyed=True, seed=False, patches=(DOUBLE_BACKWARD,)):
             return functional_call(module, {n: b[row].clone() for n, b in buffers.items()}, (x[row],))
 
     def one(key, x, buffers):
-        with RandomMode(key, 0, keyed=True, seed=False, stacked=True, twice=True):
+        with RandomMode(key, 0, keyed=True, seed=False, patches=(VMAP, DOUBLE_BACKWARD)):
             return functional_call(module, buffers, (x,))
 
     def together():

@@ -14,7 +14,8 @@ from torch.nn.utils import parametrizations, spectral_norm, weight_norm
 from torch.utils.checkpoint import checkpoint
 
 from fedlit.keyed_random.random_mode import RandomMode
-from fedlit.user_module.derived import derived_attributes
+from fedlit.torch_patches.vmap_patches import VMAP
+from fedlit.user_module.module_snapshot import recomputed_attributes
 from tests.torch_patches.rows import ROWS, assert_same, one_by_one, stacked
 
 
@@ -178,7 +179,7 @@ def test_plain_means_of_a_batch_norm_go_on_from_where_each_row_is():
 
     def step(x, mean, variance, count):
         buffers = {"running_mean": mean, "running_var": variance, "num_batches_tracked": count}
-        with RandomMode(0, 0, keyed=False, seed=False, stacked=True):
+        with RandomMode(0, 0, keyed=False, seed=False, patches=(VMAP,)):
             return torch.func.functional_call(layer, buffers, (x,))
 
     found = means.clone(), variances.clone(), counts.clone()
@@ -203,7 +204,7 @@ def test_a_question_that_rows_answer_differently_is_vmaps_error():
 
 def test_nothing_stays_replaced_also_after_an_error():
     before = _BatchNorm.forward, Distribution._validate_args, torch.utils.checkpoint.CheckpointFunction
-    with pytest.raises(KeyError), RandomMode(0, 0, keyed=True, seed=False, stacked=True):
+    with pytest.raises(KeyError), RandomMode(0, 0, keyed=True, seed=False, patches=(VMAP,)):
         assert _BatchNorm.forward is not before[0]
         raise KeyError
     after = _BatchNorm.forward, Distribution._validate_args, torch.utils.checkpoint.CheckpointFunction
@@ -222,4 +223,4 @@ def test_derived_attributes_are_all_that_a_forward_leaves(make):
     before = {(n, k): v for n, m in module.named_modules() for k, v in vars(m).items()}
     stacked(module, torch.randn(ROWS, 6, 4, 8), keyed=False)
     after = {(n, k): v for n, m in module.named_modules() for k, v in vars(m).items()}
-    assert {key for key in after if after[key] is not before.get(key)} <= derived_attributes(module)
+    assert {key for key in after if after[key] is not before.get(key)} <= recomputed_attributes(module)

@@ -66,7 +66,7 @@ def test_the_end_is_one_line_with_the_folder_from_here_and_the_command(in_folder
     logger.finish(summary)
     assert capsys.readouterr().out == (
         "5 rounds in 1 h 2 min | global/test/accuracy 0.625, best 0.625 in round 5 (chosen by test) | "
-        "clients failed 5, dropped 0 | outputs/a b | tensorboard --logdir 'outputs/a b'\n"
+        "clients lost 5, idle 0 | outputs/a b | tensorboard --logdir 'outputs/a b'\n"
     )
 
 

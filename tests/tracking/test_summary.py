@@ -52,7 +52,7 @@ def test_rounds_that_were_not_evaluated_do_not_matter(tmp_path):
 def test_sums_over_all_rounds(tmp_path):
     table = rows("time/fit", [1.0, 2.0], **{"time/evaluate": 0.25, "cohort/lost": 1, "cohort/idle": 2})
     summary = summarise(table, tmp_path)
-    assert (summary["seconds"], summary["failed"], summary["dropped"], summary["rounds"]) == (3.5, 2, 4, 2)
+    assert (summary["seconds"], summary["lost"], summary["idle"], summary["rounds"]) == (3.5, 2, 4, 2)
     assert summarise(table, tmp_path, seconds=9.0)["seconds"] == 9.0
 
 
@@ -61,7 +61,7 @@ def test_the_file_is_json_and_replaced_whole(tmp_path):
     write(summarise(rows("train/loss", [math.inf]), tmp_path), tmp_path)
     again = json.loads((tmp_path / "summary.json").read_text())
     assert again["last"] == {"round": 1, "train/loss": None}
-    assert set(again) == {"rounds", "last", "best", "seconds", "failed", "dropped", "folder"}
+    assert set(again) == {"rounds", "last", "best", "seconds", "lost", "idle", "folder"}
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
 
 

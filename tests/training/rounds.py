@@ -18,8 +18,7 @@ from fedlit.evaluation.measure import Measure
 from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
 from fedlit.round import Round
-from fedlit.training import Cohort, Job, JobData
-from fedlit.training.base import Returned
+from fedlit.training import Cohort, Job, JobData, Returned
 from fedlit.training.lightning import LightningTrainer
 from fedlit.user_module.module_snapshot import counters
 
@@ -55,11 +54,11 @@ class Federated:
             Measure(),
         )
         self.worker: Any = self.engine.local_worker
-        self.module = self.worker.module
-        self.layout = self.worker.layout
+        self.module = self.worker.host.module
+        self.layout = self.worker.host.layout
         self.aggregator.setup(self.layout, len(shards))
         self.start = self.layout.read(self.module)
-        self.reduction = chosen_reduction(self.aggregator, [], None)
+        self.reduction = chosen_reduction(self.aggregator, {}, None)
 
     def jobs(self, order: Sequence[int], number: int = 1, batch_size: int = 4, epochs: int = 1) -> list[Job]:
         round = Round(number, 0, list(order), len(self.shards))
@@ -81,8 +80,8 @@ class Federated:
     ) -> Iterator[Returned]:
         """The clients' halves, one Returned a client."""
         order = range(len(self.shards)) if order is None else order
-        weighting = run_weighting(self.aggregator, [])
-        work = TrainTask(Pipeline(self.aggregator, [], self.reduction, weighting), frozenset(watched), each_epoch)
+        weighting = run_weighting(self.aggregator, {})
+        work = TrainTask(Pipeline(self.aggregator, {}, self.reduction, weighting), frozenset(watched), each_epoch)
         fresh = {"algorithm": self.aggregator.client_state(self.start)}
         broadcast = {"model": self.start}
         jobs = self.jobs(order, **job)

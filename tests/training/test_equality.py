@@ -18,8 +18,8 @@ from fedlit.aggregators import Aggregator, FedAvg, FedPer, FedProx
 from fedlit.model_vectors import Model
 from fedlit.models import Mlp
 from fedlit.training.stacked import VectorizedTrainer
-from fedlit.training.stacked.stackability import StackPlan
-from fedlit.training.stacked.trainer import VectorizedWorker
+from fedlit.training.stacked.setup import StackPlan
+from fedlit.training.stacked.worker import StackedWorker
 from tests.aggregators.federations import SIZES, TEST_SIZES, Listed, Net, Running, numbers
 from tests.aggregators.written import Apfl, BodyOnly, FedAmp, Moon, PerFedAvg, QFedAvg, Scaffold
 
@@ -183,7 +183,7 @@ def tensors(run: Running) -> dict[str, Tensor]:
 def test_a_stack_gives_what_trainers_give(algorithm: str, module: str, tmp_path: Path) -> None:
     plain = run(tmp_path, algorithm, module)
     stacked = run(tmp_path, algorithm, module, kind=VectorizedTrainer, stack="always")
-    assert stacked.engine.local_worker.plan.stacked, stacked.engine.local_worker.plan.reason
+    assert stacked.engine.local_worker.setup.plan.stacked, stacked.engine.local_worker.setup.plan.reason
     left, right = tensors(plain), tensors(stacked)
     assert left.keys() == right.keys()
     for name, value in left.items():
@@ -222,7 +222,7 @@ def test_options_that_mean_the_same_for_every_trainer(options: dict[str, Any], t
     stacked = run(tmp_path, "fedavg", "mlp", kind=VectorizedTrainer, **options)
     rows = run(tmp_path, "fedavg", "mlp", kind=VectorizedTrainer, stack="never", **options)
     free = run(tmp_path, "fedavg", "mlp")
-    assert stacked.engine.local_worker.plan.stacked
+    assert stacked.engine.local_worker.setup.plan.stacked
     torch.testing.assert_close(stacked.weights, plain.weights, rtol=0, atol=1e-12)
     torch.testing.assert_close(rows.weights, plain.weights, rtol=0, atol=1e-12)
     assert float((free.weights - plain.weights).abs().max()) > 1e-4
@@ -235,8 +235,7 @@ def test_options_that_mean_the_same_for_every_trainer(options: dict[str, Any], t
 def test_chunks_are_even_and_small_for_large_models_and_of_one_row_by_row(
     stacked: bool, weights: int, sizes: list[int]
 ) -> None:
-    worker: Any = SimpleNamespace(
-        config=VectorizedTrainer(), plan=StackPlan(stacked), layout=SimpleNamespace(size=weights)
-    )
+    host = SimpleNamespace(layout=SimpleNamespace(size=weights))
+    worker: Any = SimpleNamespace(chunk=None, setup=SimpleNamespace(plan=StackPlan(stacked)), host=host)
     jobs: list[Any] = [None] * 100
-    assert [s.stop - s.start for s in VectorizedWorker.chunks(worker, jobs)] == sizes
+    assert [s.stop - s.start for s in StackedWorker.chunks(worker, jobs)] == sizes

@@ -19,10 +19,10 @@ from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
 from fedlit.model_vectors import tree_map
 from fedlit.round import Round
-from fedlit.training import Job, JobData
-from fedlit.training.base import ChunkClient
+from fedlit.training import Job, JobData, Trainer, Worker
+from fedlit.training.chunk_client import ChunkClient
 from fedlit.training.lightning import LightningTrainer
-from fedlit.training.module_worker import ModuleTrainer, ModuleWorker
+from fedlit.training.lightning.worker import LightningWorker
 from fedlit.training.stacked import VectorizedTrainer
 from fedlit.user_module.module_snapshot import counters
 from tests.training.forty.batches import BATCHES
@@ -46,7 +46,7 @@ def jobs(number: int, epochs: int = 2) -> list[Job]:
     return [Job(c, round, 4, epochs, part) for c, part in enumerate(parts)]
 
 
-def worker(kind: type[ModuleTrainer], module: pl.LightningModule, samples: Samples, **options: Any) -> Any:
+def worker(kind: type[Trainer], module: pl.LightningModule, samples: Samples, **options: Any) -> Any:
     trainer = kind(**({"accelerator": "cpu", "precision": "64-true"} | options))
     return trainer.worker(module, JobData(samples, samples), Measure())
 
@@ -54,14 +54,14 @@ def worker(kind: type[ModuleTrainer], module: pl.LightningModule, samples: Sampl
 class Averaging:
     """Plain averaging of clients that all take part, and everything that their fits gave."""
 
-    def __init__(self, worker: ModuleWorker):
+    def __init__(self, worker: Worker):
         self.worker = worker
-        self.model, self.counters = worker.layout.read(worker.module), counters(worker.module)
+        self.model, self.counters = worker.host.layout.read(worker.host.module), counters(worker.host.module)
         self.found: dict[str, Tensor] = {}
 
     def round(self, number: int) -> None:
         cohort = jobs(number)
-        cuts = [slice(i, i + 1) for i in range(3)] if isinstance(self.worker.config, LightningTrainer) else [slice(3)]
+        cuts = [slice(i, i + 1) for i in range(3)] if isinstance(self.worker, LightningWorker) else [slice(3)]
         clients = [self.worker.client(cohort[cut], self.counters, [{}] * len(cohort[cut])) for cut in cuts]
         fits = [client.fit(self.model) for client in clients]
         self._note(number, clients, fits)
@@ -87,7 +87,7 @@ class Averaging:
                 self.found[f"round {number}: {name} of {facts['client']}"] = torch.tensor(float(value)).double()
 
 
-def averaged(worker: ModuleWorker, rounds: int = 2) -> dict[str, Tensor]:
+def averaged(worker: Worker, rounds: int = 2) -> dict[str, Tensor]:
     run = Averaging(worker)
     for number in range(1, rounds + 1):
         run.round(number)

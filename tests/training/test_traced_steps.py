@@ -20,7 +20,7 @@ def test_a_traced_step_gives_the_same_numbers(module: str, tmp_path: Path) -> No
     options = {"kind": VectorizedTrainer, "stack": "always"}
     plain = run(tmp_path, "fedavg", module, **options)
     traced = run(tmp_path, "fedavg", module, **options, compile="trace")
-    traces = traced.engine.local_worker.traces
+    traces = traced.engine.local_worker.setup.traces
     sizes = {shapes[0][0][0] for _, _, *shapes in traces}  # of batches: the full ones and the smaller, last ones
     assert len(sizes) > 1 and all(traces.values())
     for name, value in tensors(plain).items():
@@ -51,5 +51,5 @@ def test_what_the_compiler_refuses_runs_as_a_trace(tmp_path: Path, caplog: pytes
 def test_a_compiled_step_gives_the_same_numbers(module: str, tmp_path: Path) -> None:
     plain = run(tmp_path, "scaffold", module, kind=VectorizedTrainer)
     compiled = run(tmp_path, "scaffold", module, kind=VectorizedTrainer, compile="default")
-    assert any(compiled.engine.local_worker.traces.values())
+    assert any(compiled.engine.local_worker.setup.traces.values())
     torch.testing.assert_close(compiled.weights, plain.weights, rtol=1e-9, atol=1e-9)

@@ -37,15 +37,17 @@ class Recurrent(nn.LSTM):
 
 
 def test_the_last_layer_is_the_one_that_runs_last():
-    assert probe(Net(), numbers(4)) == StepTraits("head", keyed=False, draws=False)
+    assert probe(Net(), numbers(4)) == StepTraits("head", uses_keyed_rng=False, uses_global_rng=False)
 
 
 def test_keyed_and_other_draws_are_told_apart():
-    assert probe(Net(nn.Dropout(0.1)), numbers(4)) == StepTraits("head", keyed=True, draws=False)
-    assert probe(Net(nn.RReLU()), numbers(4)) == StepTraits("head", keyed=True, draws=False)
-    assert probe(Net(Recurrent(dropout=0.2)), numbers(4)) == StepTraits("head", keyed=True, draws=False)
-    assert probe(Net(Recurrent()), numbers(4)) == StepTraits("head", keyed=False, draws=False)
-    assert probe(Net(Poisson()), numbers(4)) == StepTraits("head", keyed=False, draws=True)
+    assert probe(Net(nn.Dropout(0.1)), numbers(4)) == StepTraits("head", uses_keyed_rng=True, uses_global_rng=False)
+    assert probe(Net(nn.RReLU()), numbers(4)) == StepTraits("head", uses_keyed_rng=True, uses_global_rng=False)
+    assert probe(Net(Recurrent(dropout=0.2)), numbers(4)) == StepTraits(
+        "head", uses_keyed_rng=True, uses_global_rng=False
+    )
+    assert probe(Net(Recurrent()), numbers(4)) == StepTraits("head", uses_keyed_rng=False, uses_global_rng=False)
+    assert probe(Net(Poisson()), numbers(4)) == StepTraits("head", uses_keyed_rng=False, uses_global_rng=True)
 
 
 def test_draws_of_numpy_are_seen():
@@ -53,7 +55,7 @@ def test_draws_of_numpy_are_seen():
         def training_step(self, batch):
             return super().training_step(batch) * np.random.random()
 
-    assert probe(Noisy(), numbers(4)).draws
+    assert probe(Noisy(), numbers(4)).uses_global_rng
 
 
 def test_a_step_that_cannot_run_alone_gets_the_cautious_answer():

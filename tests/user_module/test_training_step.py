@@ -30,7 +30,7 @@ class Tied(pl.LightningModule):
 
 
 def at(step: FunctionalStep, vector: torch.Tensor, what: str, batch) -> torch.Tensor:
-    return step.swapped(step.layout.pieces(vector), what, batch, 0, RandomMode(0, 0, keyed=False, seed=False))
+    return step.evaluate(step.layout.pieces(vector), what, batch, 0, RandomMode(0, 0, keyed=False, seed=False))
 
 
 def test_the_loss_at_other_weights_is_that_of_a_module_with_these():

@@ -98,7 +98,7 @@ class StackedClient(ChunkClient):
         reason = one_line(error)
         self.setup.notices.once(
             re.sub(r"\d+", "#", reason),
-            "round %d: clients %s were trained one by one, with the same numbers, and so are all later clients to which "
+            "round %d: clients %s were trained one by one, with the same numbers, and so are later clients to which "
             "this applies: %s",
             self.round.number,
             ", ".join(str(job.client) for job in self.jobs[:8]) + (", ..." if len(self.jobs) > 8 else ""),

@@ -1,4 +1,4 @@
-"""What vmap refuses or gets wrong, against torch's own functions row by row with nothing of fedlit's around."""
+"""What vmap refuses or gets wrong, against torch's own functions one by one with nothing of fedlit's around."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Counts(Plain):
 def test_nothing_is_kept_of_a_step(kind, options):
     made = worker(kind, Counts(), TensorSamples(torch.randn(40, WIDTH), torch.arange(40) % CLASSES), **options)
     job = Job(0, Round(1, 0, [0], 1), 4, 1, np.arange(40))
-    client = made.client([job], counters(made.module), [{}])
+    client = made.client([job], counters(made.host.module), [{}])
     FOUND.clear()
-    client.fit(made.layout.read(made.module))
+    client.fit(made.host.layout.read(made.host.module))
     assert len(FOUND) == 10 and len(set(FOUND[2:])) == 1, FOUND

@@ -117,9 +117,9 @@ def test_a_module_goes_its_way_with_the_same_numbers(name: str, caplog: pytest.L
     found = averaged(mine)
     wanted = averaged(worker(LightningTrainer, module, case.samples(), **case.options))
     assert_same(found, wanted, 1e-9 if not case.options else 1e-4)
-    said = [r.getMessage() for r in caplog.records if "row by row" in r.getMessage()]
+    said = [r.getMessage() for r in caplog.records if "one by one" in r.getMessage()]
     if case.plan == "stacked":
-        assert mine.plan.stacked and not said, said
+        assert mine.setup.plan.stacked and not said, said
     else:
         assert len(said) == 1, said
 
@@ -141,7 +141,7 @@ def test_a_trace_of_a_step_gives_the_same_numbers(name: str) -> None:
     case: Case = CASES[name]
     mine = worker(VectorizedTrainer, _remade(case), case.samples(), stack="always", compile="trace", **case.options)
     found = averaged(mine)
-    assert any(mine.traces.values()) is (name not in UNTRACED)
+    assert any(mine.setup.traces.values()) is (name not in UNTRACED)
     wanted = averaged(worker(LightningTrainer, _remade(case), case.samples(), **case.options))
     assert_same(found, wanted, 1e-9 if not case.options else 1e-4)
 

@@ -247,4 +247,4 @@ def test_a_rule_that_gives_the_plain_gradient_changes_nothing(options):
 
 def test_more_than_one_device_is_refused():
     with pytest.raises(InputError, match=r"trainer\.devices=2"):
-        LightningTrainer(accelerator="cpu", devices=2).make()
+        LightningTrainer(accelerator="cpu", devices=2).lightning_trainer()

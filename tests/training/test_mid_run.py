@@ -1,4 +1,4 @@
-"""A stack that cannot go on in a later round: its clients go row by row, with the same numbers, said once a cause."""
+"""A stack that cannot go on in a later round: its clients go one by one, with the same numbers, said once a cause."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def made(make: Any) -> Any:
 def test_a_later_round_goes_row_by_row(what: Any, caplog: pytest.LogCaptureFixture) -> None:
     make = late(what)
     mine = worker(VectorizedTrainer, made(make), vectors())
-    assert mine.plan.stacked
+    assert mine.setup.plan.stacked
     found = averaged(mine, ROUNDS)
     assert_same(found, averaged(worker(LightningTrainer, made(make), vectors()), ROUNDS))
-    said = [r.getMessage() for r in caplog.records if "row by row" in r.getMessage()]
+    said = [r.getMessage() for r in caplog.records if "one by one" in r.getMessage()]
     assert len(said) == 1 and said[0].startswith("round 3: clients 0, 1, 2 "), said
 
 

@@ -32,7 +32,7 @@ def test_a_step_that_uses_what_changes_is_not_traced_and_says_so(name: str, capl
     case = FACTS[name]
     mine = worker(VectorizedTrainer, _remade(case), case.samples(), compile="trace")
     found = averaged(mine)
-    assert not any(mine.traces.values())
+    assert not any(mine.setup.traces.values())
     assert len([r for r in caplog.records if r.getMessage().startswith("trainer.compile")]) == 1
     wanted = averaged(worker(VectorizedTrainer, _remade(case), case.samples()))
     assert all(torch.equal(found[key], value) for key, value in wanted.items())

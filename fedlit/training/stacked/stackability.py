@@ -2,7 +2,7 @@
 
 Before training, two small clients with different weights are trained as a stack and one by one, on a copy of the module
 in 64 bits. A module whose stacked result differs, or that raises, draws from a global generator, or changes an
-attribute of itself, is trained one client at a time. Some causes do not show in a few steps and are checked separately:
+attribute of itself, is trained one by one. Some causes do not show in a few steps and are checked separately:
 hooks on weights, which a copy loses; autocast, which does nothing in 64 bits; padding, which vmap gets wrong where it
 occurs. Each later fit is checked for the traces that it leaves (`StackedClient`).
 """
@@ -51,7 +51,7 @@ def choose_plan(trainer: Trainer, host: ModuleHost, stack: str, compile: str | N
     if stack == "never":
         return one_by_one
     if stack == "auto" and host.device.type == "cpu" and _has_convolutions(host.module):
-        log.info("trainer=vectorized trains one client at a time: a stack of convolutions is no faster on the CPU")
+        log.info("trainer=vectorized trains clients one by one: a stack of convolutions is no faster on the CPU")
         return one_by_one
     reason = _reason_without_trial(host) or failure
     if expected is None or reason:

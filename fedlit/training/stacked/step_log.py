@@ -1,7 +1,7 @@
 """What a module's `self.log` gives in the fit of a stack of K clients: (K,) numbers a name.
 
 The plain forms alone: a number once a step, by step, by epoch or both. Any other form is said to be too much here, and
-the clients are trained row by row (see `row_log`).
+the clients are trained one by one (see `row_log`).
 """
 
 from __future__ import annotations

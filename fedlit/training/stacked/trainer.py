@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class VectorizedTrainer(Trainer):
-    """The clients of a chunk are one stack. A module that cannot be stacked is trained one client at a time, with the
+    """The clients of a chunk are one stack. A module that cannot be stacked is trained one by one, with the
     same numbers."""
 
     chunk: int | None = None  # clients trained together at most; None: 64, and fewer of a model above a million weights
@@ -33,7 +33,7 @@ class VectorizedTrainer(Trainer):
         host = ModuleHost(self, module, data, measure)
         plan = choose_plan(self, host, self.stack, self.compile)
         if plan.reason:
-            log.warning("trainer=vectorized trains one client at a time, with the same numbers: %s", plan.reason)
+            log.warning("trainer=vectorized trains clients one by one, with the same numbers: %s", plan.reason)
         if self.compile and not plan.stacked:
             log.warning("trainer.compile has no effect: it is for clients that are trained as a stack")
         if self.compile and plan.per_client_facts:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from fedlit.data import LoadedSamples, Samples, TensorSamples
 
-StackPlan = Literal["stacked", "row by row", "refused"]
+StackPlan = Literal["stacked", "one by one", "refused"]
 N, WIDTH, CLASSES, LETTERS = 21, 6, 3, 8
 
 
@@ -103,7 +103,7 @@ def layer(make: Callable[[], nn.Module], samples: Callable[[], Samples] = vector
 
 
 def looped(case: Case, because: str = "") -> Case:
-    return Case("row by row", case.make, case.samples, because, case.options)
+    return Case("one by one", case.make, case.samples, because, case.options)
 
 
 def optimizer(make: Callable[[list[nn.Parameter]], Any], net: Callable[[], nn.Module] = mlp) -> Case:

@@ -258,7 +258,7 @@ LAYERS: dict[str, Case] = {
     "part in evaluation mode": layer(part_in_evaluation),
     "buffers assigned anew": layer(lambda: mlp(Momentum(), nn.Tanh())),
     "several floating types": Case(
-        "row by row", lambda: Plain(mixed_types()), vectors, "several floating types", {"precision": "32-true"}
+        "one by one", lambda: Plain(mixed_types()), vectors, "several floating types", {"precision": "32-true"}
     ),
     "hook on a weight": looped(layer(hooked_weight), "hook"),
     "backward hook": looped(layer(hooked_backward)),

@@ -24,8 +24,8 @@ from torch.utils.data import TensorDataset
 from benchmarks.memory import footprint
 from benchmarks.pipe import Gate
 from benchmarks.workloads import CLASSES, NETWORKS, Workload
+from fedlit.global_generators import seed_everything
 from fedlit.models import LectureCnn, Mlp
-from fedlit.modules.keyed_draws import seed_everything
 from fedlit.randomness import generator, seed_number
 from fedlit.tracking.logger import Logger, Row
 from fedlit.tracking.round_record import RoundRecord

@@ -27,9 +27,9 @@ from fedlit.engines.machine import set_up_process
 from fedlit.errors import InputError
 from fedlit.evaluation import Evaluation
 from fedlit.federation import Federation, federate
+from fedlit.global_generators import seed_everything
 from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.models.optimizer import give_optimizer
-from fedlit.modules.keyed_draws import seed_everything
 from fedlit.modules.pristine import counters
 from fedlit.partitions import Partition, histogram
 from fedlit.randomness import seed_number

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 from fedlit.data.labels import known_labels, read_labels
 from fedlit.data.samples import Samples
 from fedlit.data.transform import Batch
+from fedlit.global_generators import preserved_cpu_generators, seed_cpu
 from fedlit.randomness import seed_number
 
 _KEPT = ("num_workers", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context", "prefetch_factor")
@@ -53,7 +52,7 @@ class LoadedSamples(Samples):
         return self._labels
 
     def batch(self, index: np.ndarray, key: int = 0) -> Batch:
-        with _generators_put_back():
+        with preserved_cpu_generators():
             return self.collate_fn(_Keyed(self.dataset).__getitems__([(key, int(i)) for i in index]))
 
     def batches(self, parts: Sequence[np.ndarray], key: int = 0) -> Iterator[Batch]:
@@ -72,7 +71,7 @@ class LoadedSamples(Samples):
             return
         batches = iter(loader)
         for _ in parts:
-            with _generators_put_back():
+            with preserved_cpu_generators():
                 batch = next(batches)
             yield batch
 
@@ -85,11 +84,11 @@ class _Keyed(Dataset[Any]):
 
     def __getitems__(self, pairs: list[tuple[int, int]]) -> list[Any]:
         if _reads_batches(self.dataset) and pairs:
-            _seed(*pairs[0])
+            seed_cpu(seed_number("sample", *pairs[0]))
             return self.dataset.__getitems__([index for _, index in pairs])  # type: ignore[attr-defined]
         samples = []
         for key, index in pairs:
-            _seed(key, index)
+            seed_cpu(seed_number("sample", key, index))
             samples.append(self.dataset[index])
         return samples  # collate_fn runs next and goes on with the last sample's generators: keyed as well
 
@@ -99,21 +98,3 @@ def _reads_batches(dataset: Dataset[Any]) -> bool:
     if type(dataset) is Subset:
         return _reads_batches(dataset.dataset)
     return callable(getattr(dataset, "__getitems__", None))
-
-
-def _seed(key: int, index: int) -> None:
-    number = seed_number("sample", key, index)
-    torch.default_generator.manual_seed(number)  # not torch.manual_seed: that starts CUDA's in a worker
-    np.random.seed(number & 0xFFFFFFFF)
-    random.seed(number)
-
-
-@contextmanager
-def _generators_put_back() -> Iterator[None]:
-    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    try:
-        yield
-    finally:
-        torch.set_rng_state(states[0])
-        np.random.set_state(states[1])
-        random.setstate(states[2])

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
-import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from fedlit.global_generators import seed_everything
 from fedlit.modules.draws_table import KEYED
 from fedlit.modules.noise import Noise
 from fedlit.modules.stackable import STACKED, stacking
@@ -129,38 +128,3 @@ def _no_fast_path() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
-
-
-def seed_everything(seed: int) -> None:
-    """Seed the global generators of torch, numpy and Python."""
-    # not torch.manual_seed: for a CUDA that nobody uses yet it takes down the call stack, a millisecond a time
-    torch.default_generator.manual_seed(seed & (2**63 - 1))
-    if torch.cuda.is_initialized():
-        torch.cuda.manual_seed_all(seed & (2**63 - 1))
-    elif torch.backends.mps.is_available():
-        torch.mps.manual_seed(seed & (2**63 - 1))
-    np.random.seed(seed & (2**32 - 1))
-    random.seed(seed)
-
-
-def generators() -> tuple[Any, ...]:
-    """Where the global generators stand."""
-    _, words, *place = np.random.get_state()
-    torchs = [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else ())]
-    return [state.numpy().tobytes() for state in torchs], np.asarray(words).tobytes(), place, random.getstate()
-
-
-@contextmanager
-def own_generators(seed: int) -> Iterator[None]:
-    """Global generators seeded for what is inside, and put back after it."""
-    before = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
-    seed_everything(seed)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(before[0])
-        np.random.set_state(before[1])
-        random.setstate(before[2])
-        if cuda is not None:
-            torch.cuda.set_rng_state_all(cuda)

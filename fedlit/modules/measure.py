@@ -14,7 +14,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 from fedlit.data import Samples
-from fedlit.modules.keyed_draws import own_generators
+from fedlit.global_generators import isolated_generators
 from fedlit.modules.users_step import call_step, loss_of, samples_in, targets_of
 
 Totals = dict[str, tuple[float, float]]  # metric -> (sum over the samples, number of samples)
@@ -65,7 +65,7 @@ class Measure:
             tester: gives the Trainer for the second way.
             confusion: number of classes, for a confusion matrix.
         """
-        with _evaluating(module), own_generators(0):
+        with _evaluating(module), isolated_generators(0):
             if self.by_sample(module):
                 return self._by_sample(module, samples, parts, clients, prepare, confusion)
             if _has_step(module):
@@ -100,7 +100,7 @@ class Measure:
         whose = torch.from_numpy(np.repeat(np.asarray(clients, dtype=np.int64)[:, None], longest, 1))
         width = max(8 * self.batch_size // k, 1)
         tally = _Tally(k, self.metrics, None)
-        with _evaluating(module), own_generators(0):
+        with _evaluating(module), isolated_generators(0):
             for cut in (slice(i, i + width) for i in range(0, longest, width)):
                 batch = prepare(samples.batch(index[:, cut]), torch.from_numpy(index[:, cut]), whose[:, cut])
                 outputs = forward(batch[0]).flatten(0, 1)
@@ -244,7 +244,7 @@ def mean_loss(
     """Mean over samples of the training_step's loss in evaluation mode; NaN where there are none."""
     total = 0.0
     cuts = [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
-    with _evaluating(module), own_generators(0):
+    with _evaluating(module), isolated_generators(0):
         for cut, batch in zip(cuts, samples.batches(cuts), strict=True):
             batch = prepare(batch, torch.from_numpy(cut), torch.full((len(cut),), client))
             loss = loss_of(call_step(module, batch, 0))

@@ -15,8 +15,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from fedlit.errors import one_line
+from fedlit.global_generators import generator_states, isolated_generators
 from fedlit.modules.copies import copied
-from fedlit.modules.keyed_draws import KeyedDraws, generators, own_generators
+from fedlit.modules.keyed_draws import KeyedDraws
 from fedlit.modules.replaced import replaced
 from fedlit.modules.stand_in import StandIn, configured
 from fedlit.modules.users_step import call_step, watching
@@ -41,9 +42,9 @@ def probe(module: LightningModule, batch: Any) -> Habits:
     tried = copied(module).train()
     names = {id(m): n for n, m in tried.named_modules()}
     watch = _Watch(0, 0, keyed=True, seed=False)
-    with warnings.catch_warnings(), own_generators(0):
+    with warnings.catch_warnings(), isolated_generators(0):
         warnings.simplefilter("ignore")
-        before = generators()
+        before = generator_states()
         try:
             _give_trainer(tried)
             with torch.enable_grad(), watch, watch.autocast(), watching(tried, nn.Module, _has_weights) as seen:
@@ -51,7 +52,7 @@ def probe(module: LightningModule, batch: Any) -> Habits:
         except Exception as error:
             log.info("%s: its step cannot be tried outside a fit", type(module).__name__, exc_info=error)
             return Habits(trouble=one_line(error))
-        drew = before != generators()
+        drew = before != generator_states()
     pads = watch.pads or any(getattr(m, "padding_idx", None) is not None for m in tried.modules())
     return Habits(names[id(seen[-1][0])] if seen else None, watch.count > 0, drew, pads, watch.autocasts)
 

@@ -17,8 +17,8 @@ from torch import Tensor
 from fedlit.client import Fitted
 from fedlit.data.client_data import ClientData
 from fedlit.errors import InputError
+from fedlit.global_generators import isolated_generators
 from fedlit.model_vectors import Model
-from fedlit.modules.keyed_draws import own_generators
 from fedlit.modules.measure import Measure
 from fedlit.modules.pristine import counters
 from fedlit.trainers.base import JobData, kept_still
@@ -119,7 +119,7 @@ class LightningClient(ModuleClient):
         watch = partial(self._measured, 0) if self.watched else None
         callback = FitCallback(module, worker.layout, worker.habits, gradient, key, worker.formatted, kept, watch)
         try:
-            with own_generators(key):
+            with isolated_generators(key):
                 worker.fit(callback, batches, keys, job.client)
             self.counters = {n: c[None] for n, c in counters(module).items()}
             done = kept_still(worker.read(), model, gradient.only)

@@ -21,8 +21,8 @@ from fedlit.client import Fitted
 from fedlit.data import Samples
 from fedlit.data.client_data import ClientData
 from fedlit.errors import InputError, one_line
+from fedlit.global_generators import generator_states, isolated_generators
 from fedlit.model_vectors import Model, each, stack
-from fedlit.modules.keyed_draws import generators, own_generators
 from fedlit.modules.measure import Measure, Totals
 from fedlit.modules.pristine import counters
 from fedlit.modules.stacked_call import StackedCall
@@ -147,7 +147,7 @@ class StackedClient(ModuleClient):
         keys = self._keys("step", call) if worker.habits.keyed else None
         fit = StackedFit(worker, model, self.start_counters, gradient, self.order, keys, epochs)
         batches = _Batches(self, call)
-        stand = generators()
+        stand = generator_states()
         with quiet():
             fit.run(lambda e: order(self.jobs, call, e), batches, self._after_epoch(fit))
         self._left_nothing(stand)
@@ -161,7 +161,7 @@ class StackedClient(ModuleClient):
 
     def _left_nothing(self, stand: Any) -> None:
         """What a few steps before the run did not show: draws and attributes that the rows of a stack would share."""
-        if generators() != stand:
+        if generator_states() != stand:
             raise TypeError("the step draws from a global random generator")
         changed = self.worker.pristine.changed()
         if changed:
@@ -174,7 +174,7 @@ class StackedClient(ModuleClient):
         if not self.watched:
             return None
         before = [fit.total.clone(), fit.steps.copy()]
-        stand = generators()
+        stand = generator_states()
 
         def measure() -> None:
             self._left_nothing(stand)  # measuring puts the module back
@@ -221,7 +221,7 @@ class StackedClient(ModuleClient):
             watch = after_epoch if r in self.watched else None
             fit = PlainFit(worker, wanted, key, epochs, int(self.order.counts[r]), kept, watch)
             if self.order.counts[r]:
-                with quiet(), own_generators(key):
+                with quiet(), isolated_generators(key):
                     fit.run([partial(worker.loader.batches, e) for e in range(epochs)])
                 self.facts[r]["logged"] = fit.log.numbers()
                 if keeps:

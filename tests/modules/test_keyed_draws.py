@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fedlit.modules.keyed_draws import KeyedDraws, generators, own_generators
+from fedlit.global_generators import isolated_generators
+from fedlit.modules.keyed_draws import KeyedDraws
 
 
 def dropped(layer: nn.Module, x: torch.Tensor, key: int = 7, step: int = 0) -> torch.Tensor:
@@ -64,31 +65,7 @@ def test_gradients_pass_where_values_do():
 
 def test_other_draws_are_seeded_by_key_and_step():
     def drawn(step: int):
-        with own_generators(0), KeyedDraws(3, step, keyed=False, seed=True):
+        with isolated_generators(0), KeyedDraws(3, step, keyed=False, seed=True):
             return torch.rand(1).item(), np.random.random(), random.random()
 
     assert drawn(0) == drawn(0) != drawn(1)
-
-
-def test_own_generators_puts_all_three_back_also_after_an_error():
-    torch.manual_seed(1)
-    np.random.seed(1)
-    random.seed(1)
-    wanted = torch.rand(1).item(), np.random.random(), random.random()
-    torch.manual_seed(1)
-    np.random.seed(1)
-    random.seed(1)
-    with pytest.raises(KeyError), own_generators(5):
-        torch.rand(3), np.random.random(3), random.random()
-        raise KeyError
-    assert (torch.rand(1).item(), np.random.random(), random.random()) == wanted
-
-
-def test_a_draw_on_a_gpu_is_seen(monkeypatch):
-    stand = torch.zeros(16, dtype=torch.uint8)
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: [stand.clone()])
-    before = generators()
-    assert generators() == before
-    stand += 1
-    assert generators() != before

@@ -44,7 +44,7 @@ def npz(path: str | Path | None, normalize: Any = "training", augment: Mapping[s
         raise InputError(f"{path}: {problem}") from None
     source.transform = augmentation(augment, x_train.shape[1:])
     if "sites_train" in arrays:
-        source.train_sites, source.test_sites, source.site_names = numbered(arrays["sites_train"], arrays["sites_test"])
+        source.train_sites, source.test_sites = numbered(arrays["sites_train"], arrays["sites_test"])
     return source
 
 

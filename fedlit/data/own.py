@@ -184,4 +184,4 @@ def _take_sites(source: DataSource, own: Any, name: str) -> None:
     sizes = len(source.train), len(source.test)
     if sites[1] is None or (len(sites[0]), len(sites[1])) != sizes:
         raise InputError(f"data: {name} needs train_sites and test_sites, {sizes[0]} and {sizes[1]} (one a sample).")
-    source.train_sites, source.test_sites, source.site_names = numbered(np.asarray(sites[0]), np.asarray(sites[1]))
+    source.train_sites, source.test_sites = numbered(np.asarray(sites[0]), np.asarray(sites[1]))

@@ -23,15 +23,14 @@ class DataSource:
     test_sites: np.ndarray | None = None  # (M,) int64; -1 for a site that has no training samples
     label_names: list[str] | None = None
     transform: Transform | None = None  # train-time augmentation
-    site_names: list[str] | None = None  # S names
 
 
-def numbered(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Sites of any kind (numbers, words), (N,) and (M,), as numbers 0 to S - 1 in sorted order, and their S names.
+def numbered(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sites of any kind (numbers, words), (N,) and (M,), as numbers 0 to S - 1 in sorted order.
 
-    Sites that only the test samples have become -1.
+    Sites that only test samples have become -1.
     """
-    known, first = np.unique(train, return_inverse=True)
-    at = np.searchsorted(known, test).clip(max=len(known) - 1)
-    second = np.where(known[at] == test, at, -1)
-    return first.reshape(-1).astype(np.int64), second.astype(np.int64), [str(k) for k in known]
+    sites, train_numbers = np.unique(train, return_inverse=True)
+    position = np.searchsorted(sites, test).clip(max=len(sites) - 1)
+    test_numbers = np.where(sites[position] == test, position, -1)
+    return train_numbers.reshape(-1).astype(np.int64), test_numbers.astype(np.int64)

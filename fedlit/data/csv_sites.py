@@ -40,24 +40,28 @@ def csv_sites(
     download_from: str | None = None,
     name: str = "csv_sites",
 ) -> DataSource:
-    """One site a file; features are standardised, and their missing values filled, by the training rows of all sites.
+    """Tables with one file a site, standardised by the training rows of all sites together.
+
+    A feature x becomes `(x - mean) / deviation`; a missing value becomes 0, the mean.
 
     Args:
-        path: the files, such as `hospitals/*.csv`; what the `*` stands for is the site's name.
-        target: the column to predict, by number (from 0, -1 is the last) or by name. Whole numbers and words are
+        path: the files, such as `hospitals/*.csv`; the part of a file's name at the `*` is the site's name.
+        target: the column to predict, by number (from 0; -1 is the last) or by name. Whole numbers and words are
             classes, in sorted order; other numbers are a regression.
-        target_above: makes two classes of a number: 1 above this, else 0.
+        target_above: turns a numeric target into two classes: 1 above this number, else 0.
         header: the first line holds the columns' names.
-        missing: marks of a missing value, besides an empty cell. A row without a target is left out, and logged.
+        separator: one character between two cells.
+        missing: marks of a missing value; an empty cell is one too. Rows without a target are left out and logged.
         drop: columns that are not used, by number or name.
-        indicators: append, for each feature that training rows lack, one that is 1 where it is missing.
-        test_fraction: of each site's rows, and of each class of it; always the same rows.
-        sites: names for the `*`, all of which must be there; None: all files that match.
-        root: the folder from which a relative `path` starts.
-        download_from: an address with a `*` for the site's name, for the message when a file is not there.
+        indicators: for each feature that is missing in a training row, append a feature that is 1 where it is missing.
+        test_fraction: share of each class at each site that is the test set; the rows are the same in every run.
+        sites: names for the `*`, all of which must exist; None: all files that match.
+        root: folder of a relative `path`.
+        download_from: an address with a `*` for the site's name, for the message about a missing file.
+        name: of the data set, for messages.
 
     Raises:
-        InputError: no such files, or files that do not go together.
+        InputError: a file is missing or is no such table, or the files differ in their columns.
     """
     if path is None:
         raise InputError("data=csv_sites needs the files to read, one a site; write data.path='<folder>/*.csv'.")

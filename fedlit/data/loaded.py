@@ -1,4 +1,4 @@
-"""Samples that do not lie in memory as tensors: any map-style Dataset, through a DataLoader."""
+"""Samples of any map-style Dataset, through a DataLoader."""
 
 from __future__ import annotations
 
@@ -19,17 +19,22 @@ _KEPT = ("num_workers", "pin_memory", "timeout", "worker_init_fn", "multiprocess
 
 
 class LoadedSamples(Samples):
-    """The samples of a map-style Dataset; batch size and order are ours, the rest of a loader's settings its own.
+    """The samples of a map-style Dataset; fedlit sets batch size and order and keeps a loader's other settings.
 
-    Random transforms of the Dataset (torchvision's, say) draw from the global generators of torch, numpy and Python.
-    These are seeded for each sample by key and index, and put back afterwards in this process: a sample is the same
-    whatever the number of workers and whichever of them loads it, and no draw elsewhere is changed by loading.
+    Random transforms of the Dataset (torchvision's, for example) draw from the global generators of torch, numpy and
+    Python. These are seeded for each sample by key and index, and restored afterwards in this process. A sample is then
+    the same for any number of workers, and loading changes no draw elsewhere.
     """
 
     def __init__(
         self, dataset: Dataset[Any], collate_fn: Callable[[list[Any]], Batch] = default_collate, **loader: Any
     ):
-        """`loader`: further arguments of a DataLoader (workers, pinning, ...)."""
+        """
+        Args:
+            dataset: with `__len__` and `__getitem__`.
+            collate_fn: turns a list of samples into a batch.
+            loader: further arguments of a DataLoader, such as `num_workers`.
+        """
         self.dataset, self.collate_fn, self.loader = dataset, collate_fn, loader
         self._labels: np.ndarray | None = None
         self._labels_known = False
@@ -44,10 +49,10 @@ class LoadedSamples(Samples):
         return len(self.dataset)  # type: ignore[arg-type]
 
     def labels(self) -> np.ndarray | None:
-        """(N,) class labels; the first call may read all samples, with a progress bar."""
+        """(N,) int64 class labels or None; the first call may read all samples, with a progress bar."""
         if not self._labels_known:
-            found = known_labels(self.dataset)
-            self._labels = read_labels(self) if found is None else found.classes
+            known = known_labels(self.dataset)
+            self._labels = read_labels(self) if known is None else known.classes
             self._labels_known = True
         return self._labels
 
@@ -58,12 +63,12 @@ class LoadedSamples(Samples):
     def batches(self, parts: Sequence[np.ndarray], key: int = 0) -> Iterator[Batch]:
         settings = dict(self.loader)
         if settings.get("pin_memory") and not torch.cuda.is_available():
-            settings["pin_memory"] = False  # torch warns of it where there is nothing to pin for
+            settings["pin_memory"] = False  # torch warns about pinning without an accelerator
         loader = DataLoader(
             _Keyed(self.dataset),
             batch_sampler=[[(key, int(i)) for i in part] for part in parts],
             collate_fn=self.collate_fn,
-            generator=torch.Generator().manual_seed(0),  # else the loader draws a seed from the global generator
+            generator=torch.Generator().manual_seed(0),  # otherwise the loader draws a seed from the global one
             **settings,
         )
         if self.loader.get("num_workers"):
@@ -77,7 +82,7 @@ class LoadedSamples(Samples):
 
 
 class _Keyed(Dataset[Any]):
-    """A Dataset whose samples are asked for by (key, index), each with the global generators seeded by both."""
+    """A Dataset indexed by (key, index), with the global generators seeded by both for each sample."""
 
     def __init__(self, dataset: Dataset[Any]):
         self.dataset = dataset
@@ -90,11 +95,11 @@ class _Keyed(Dataset[Any]):
         for key, index in pairs:
             seed_cpu(seed_number("sample", key, index))
             samples.append(self.dataset[index])
-        return samples  # collate_fn runs next and goes on with the last sample's generators: keyed as well
+        return samples  # collate_fn runs next with the generators of the last sample, so its draws are keyed too
 
 
 def _reads_batches(dataset: Dataset[Any]) -> bool:
-    """Whether a Dataset reads several samples at once; a Subset has that method whatever it is a subset of."""
+    """Whether a Dataset reads several samples in one call. Every Subset has `__getitems__`, so its Dataset decides."""
     if type(dataset) is Subset:
         return _reads_batches(dataset.dataset)
     return callable(getattr(dataset, "__getitems__", None))

@@ -42,7 +42,7 @@ def test_the_configured_mean_and_deviation_are_the_training_images(
     assert x.mean((0, 2, 3)).abs().max() < 0.01 and (x.std((0, 2, 3)) - 1).abs().max() < 0.01
 
 
-def test_batches_of_cifar10_are_cut_quickly(data_root: Path) -> None:
+def test_an_epoch_of_cifar10_batches_takes_less_than_two_seconds(data_root: Path) -> None:
     (file,) = wanted(data_root, "cifar10.npz")
     source = npz(file, normalize=[0.5, 0.5])
     parts = np.random.default_rng(0).integers(0, 50_000, (100, 128))
@@ -62,7 +62,7 @@ def test_writers_of_mnist_are_natural_clients(data_root: Path, tmp_path: Path) -
     assert np.array_equal(np.unique(sites["sites_train"])[source.train_sites], sites["sites_train"])
 
 
-def test_heart_disease_in_four_hospitals(data_root: Path) -> None:
+def test_heart_disease_has_the_published_counts_of_four_hospitals(data_root: Path) -> None:
     names = ["cleveland", "hungarian", "switzerland", "va"]
     wanted(data_root, *(f"processed.{name}.data" for name in names))
     config = OmegaConf.load(FOLDER / "heart_disease_4_hospitals.yaml")

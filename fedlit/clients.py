@@ -36,9 +36,9 @@ class Clients:
         """Whether one client trains on all shards; the other clients are only evaluated."""
         return len(self.train) != len(self.test)
 
-    def longest_first(self, asked: Iterable[int]) -> list[int]:
+    def longest_first(self, clients: Iterable[int]) -> list[int]:
         """A cohort in the order in which sums run: longest shard first, then by number."""
-        numbers = np.fromiter((int(c) for c in asked), dtype=np.int64)
+        numbers = np.fromiter((int(client) for client in clients), dtype=np.int64)
         sizes = self.train.offsets[numbers + 1] - self.train.offsets[numbers]  # without the sizes of all clients
         return numbers[np.lexsort((numbers, -sizes))].tolist()
 
@@ -57,8 +57,8 @@ class Clients:
         """A client over the server's samples; None if the server has none."""
         if not len(self.server_samples):
             return None
-        alone = replace(round.for_clients(), purpose="server", cohort=[-1])
-        job = Job(-1, alone, self.batch_size, self.local_epochs, self.server_samples)
+        server_round = replace(round.for_clients(), purpose="server", cohort=[-1])
+        job = Job(-1, server_round, self.batch_size, self.local_epochs, self.server_samples)
         return Alone(worker.client([job], counters, [{}]))
 
 

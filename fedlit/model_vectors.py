@@ -94,12 +94,12 @@ class Layout:
             raise InputError(f"{type(module).__name__} has no parameter that requires a gradient: nothing to train")
         self.names: dict[str, list[str]] = {}
         self._kinds: dict[str, type[nn.Module]] = {}  # name -> type of the module that holds it
-        first = {id(t): name for name, t in [*parameters.items(), *buffers.items()]}
+        first_names = {id(t): name for name, t in [*parameters.items(), *buffers.items()]}
         for prefix, holder in module.named_modules(remove_duplicate=False):
             for n, t in [*holder.named_parameters(recurse=False), *holder.named_buffers(recurse=False)]:
                 name = f"{prefix}.{n}" if prefix else n
-                self.names.setdefault(first[id(t)], []).append(name)
-                self._kinds.setdefault(first[id(t)], type(holder))
+                self.names.setdefault(first_names[id(t)], []).append(name)
+                self._kinds.setdefault(first_names[id(t)], type(holder))
         trained = [t for n, t in [*parameters.items(), *buffers.items()] if n in self.weights or n in self.statistics]
         self.dtype = max((t.dtype for t in trained), key=lambda d: torch.finfo(d).bits)
         self.device = trained[0].device
@@ -177,10 +177,10 @@ class Layout:
 
 
 def _fits(pattern: str, name: str) -> bool:
-    wanted, segments = pattern.split("."), name.split(".")
-    starts = range(len(segments) - len(wanted) + 1)
-    return any(all(fnmatchcase(s, w) for s, w in zip(segments[i:], wanted, strict=False)) for i in starts)
+    parts, segments = pattern.split("."), name.split(".")
+    starts = range(len(segments) - len(parts) + 1)
+    return any(all(fnmatchcase(s, w) for s, w in zip(segments[i:], parts, strict=False)) for i in starts)
 
 
-def _listed(names: Sequence[str], most: int = 12) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _listed(names: Sequence[str], limit: int = 12) -> str:
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -104,7 +104,7 @@ def _site_files(pattern: str, sites: Sequence[str] | None, download_from: str | 
     before, star, after = file_name.partition("*")
     if not star or "*" in after or any(mark in pattern for mark in "?[") or "*" in folder:
         raise InputError(
-            f"data.path={pattern} needs one * in the file's name, which stands for the name of the site; "
+            f"data.path={pattern} needs one * in the file's name, in place of the site's name; "
             "write data.path='<folder>/*.csv'."
         )
     if sites is None:
@@ -121,7 +121,7 @@ def _site_files(pattern: str, sites: Sequence[str] | None, download_from: str | 
         listed = ", ".join(str(files[site]) for site in absent)
         remedy = "remove them from data.sites, or set data.root to the folder that has them."
         if download_from is not None:
-            target = Path(folder, f"{before}#1{after}")  # curl replaces #1 by what stands in the braces
+            target = Path(folder, f"{before}#1{after}")  # curl replaces #1 by the name from the braces
             address = download_from.replace("*", "{" + ",".join(absent) + "}")
             remedy = f"get them by: curl --create-dirs -o '{target}' '{address}'"
         raise InputError(f"{'These files do' if len(absent) > 1 else 'This file does'} not exist: {listed}; {remedy}")

@@ -36,8 +36,8 @@ class Mlp(Classifier):
         super().__init__(input_shape, classes)
         widths = [prod(input_shape), *hidden]
         layers: list[nn.Module] = [nn.Flatten()]
-        for narrow, wide in pairwise(widths):
-            layers += [nn.Linear(narrow, wide), nn.ReLU()]
+        for inputs, outputs in pairwise(widths):
+            layers += [nn.Linear(inputs, outputs), nn.ReLU()]
             if dropout:
                 layers.append(nn.Dropout(dropout))
         self.net = nn.Sequential(*layers, nn.Linear(widths[-1], classes))

@@ -1,4 +1,4 @@
-"""Crop and flip: the right pictures, drawn per sample."""
+"""Crop and flip: the expected images, drawn for each sample."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from fedlit.data.client_data import ClientData
 
 
 class Seen(LightningModule):
-    """Notes each batch's targets, by epoch."""
+    """Records the targets of each batch, by epoch."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The options of data=, as they stand in conf/."""
+"""The options of data= in conf/."""
 
 from __future__ import annotations
 

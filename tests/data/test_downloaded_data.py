@@ -1,4 +1,4 @@
-"""The data sets themselves, where FEDLIT_DATA names a folder that has them."""
+"""Downloaded data sets, if FEDLIT_DATA names their folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the class labels of a Dataset come from."""
+"""Class labels of a Dataset come from its attributes or from its samples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LABELS = [2, 0, 1, 1, 0, 2, 1]
 
 
 class Counting(Dataset[Any]):
-    """Counts how often samples are read; `form` makes a sample."""
+    """Counts how often samples are read; `form` returns a sample."""
 
     def __init__(self, form: Callable[[int], Any], **attributes: Any):
         self.form, self.read = form, 0

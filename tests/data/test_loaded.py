@@ -1,4 +1,4 @@
-"""Samples through a DataLoader: the loader's settings kept, and random transforms keyed."""
+"""Samples through a DataLoader keep its settings, and their random transforms are keyed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Noisy(Dataset[Any]):
 
 
 class Where(Dataset[Any]):
-    """Each sample tells the worker that read it."""
+    """Each sample holds the number of the worker that read it."""
 
     def __len__(self) -> int:
         return 6
@@ -36,7 +36,7 @@ class Where(Dataset[Any]):
 
 
 class Together(Noisy):
-    """Reads a batch at once."""
+    """Reads the samples of a batch in one call."""
 
     def __getitems__(self, indices: list[int]) -> list[Any]:
         return [(torch.tensor([i, torch.rand(()).item()]), len(indices)) for i in indices]

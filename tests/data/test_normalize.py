@@ -1,4 +1,4 @@
-"""Normalisation: statistics by channel, and numbers that are given."""
+"""Normalisation by computed and by given statistics."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_beta_is_the_standard_deviation_of_the_centres(beta: float) -> None:
 
 
 def test_each_site_has_one_linear_rule() -> None:
-    """A linear classifier fitted to one site is right there and wrong elsewhere; with `iid` it is right everywhere."""
+    """A linear classifier fitted to one site fails on another site, except with `iid`."""
 
     def right(iid: bool) -> tuple[float, float]:
         sites = [

@@ -1,4 +1,4 @@
-"""torchvision's data sets, from files in their real formats that are written here."""
+"""torchvision's data sets, from files that the tests write in the original formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transforms one after the other, and on batches of several forms."""
+"""Transforms in sequence, and on batches of several types."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def padded(rows: list[tuple[list[int], int]]) -> dict[str, torch.Tensor]:
 
 
 class Module(LightningDataModule):
-    """Notes what is called; its loaders are given."""
+    """Records its calls; the test gives its loaders."""
 
     def __init__(self, train: Any, test: Any):
         super().__init__()

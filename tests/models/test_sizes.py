@@ -1,4 +1,4 @@
-"""The ready models: parameters as published, any input they are for, and clear refusals."""
+"""The ready models: published numbers of parameters, valid inputs, clear errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dirichlet label skew: its distribution, its extremes, and that it always ends."""
+"""Dirichlet label skew: its distribution, its extremes, and its termination."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_every_client_has_min_size_samples(alpha: float, min_size: int):
 
 def test_proportions_are_drawn_again_before_the_repair():
     def short(draws: int, seed: int) -> int:
-        """Clients that stand at the least size exactly: repaired."""
+        """The number of clients with exactly min_size samples, which a repair gives."""
         return int((counts(Dirichlet(0.5, 400, draws), 10, seed).sum(axis=1) == 400).sum())
 
     assert sum(short(1, seed) for seed in range(60)) > 10 * sum(short(50, seed) for seed in range(60))

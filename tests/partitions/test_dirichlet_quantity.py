@@ -1,4 +1,4 @@
-"""Label skew and unequal sizes at once."""
+"""Label skew together with unequal sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Feature shift: a client's own look, the same in every epoch, stage and batch."""
+"""Feature shift: a client sees a sample the same way in every epoch, stage and batch."""
 
 from __future__ import annotations
 
@@ -90,10 +90,10 @@ def test_noise_is_normal_and_its_strength_uniform():
 
 
 def test_colour_is_a_factor_and_an_offset_a_channel():
-    zero, one = torch.zeros(300, 3, 2, 2), torch.ones(300, 3, 2, 2)
+    zeros, ones = torch.zeros(300, 3, 2, 2), torch.ones(300, 3, 2, 2)
     client = torch.arange(300)
-    offset = shifted(Feature(0, 0, 0.4), zero, client, client)
-    factor = shifted(Feature(0, 0, 0.4), one, client, client) - offset
+    offset = shifted(Feature(0, 0, 0.4), zeros, client, client)
+    factor = shifted(Feature(0, 0, 0.4), ones, client, client) - offset
     for actual, middle in ((offset, 0.0), (factor, 1.0)):
         assert torch.allclose(actual, actual[:, :, :1, :1].expand_as(actual), atol=1e-6)
         assert (actual - middle).abs().max() <= 0.4 + 1e-6

@@ -1,4 +1,4 @@
-"""Equal sizes, and every sample anywhere."""
+"""Equal sizes and random samples."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from fedlit.randomness import generator
 
 
 def lowered_one_by_one(sizes: list[int], min_size: int) -> list[int]:
-    """The sizes after one sample at a time moved from a largest to a smallest shard, sorted."""
+    """Sorted sizes after moving single samples from a largest to a smallest shard."""
     sizes = list(sizes)
     while min(sizes) < min_size:
         sizes[sizes.index(max(sizes))] -= 1

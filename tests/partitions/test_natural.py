@@ -42,7 +42,7 @@ def test_the_number_of_clients_is_the_number_of_sites():
 def test_test_samples_go_to_the_client_that_trains_on_their_site(clients: int):
     shards = Natural().train(DATA, clients, generator(0))
     client_of = {int(SITES[i]): k for k in range(clients) for i in shards[k]}
-    test = Labelled(6, np.zeros(6, int), 2, np.array([8, 5, 4, 0, 8, 3]))  # nobody trains on site 4
+    test = Labelled(6, np.zeros(6, int), 2, np.array([8, 5, 4, 0, 8, 3]))  # no client trains on site 4
     split = Natural().test(test, DATA, shards, generator(1))
     actual = {int(i): k for k in range(clients) for i in split[k]}
     assert actual == {i: client_of[int(s)] for i, s in enumerate(test.sites) if s != 4}
@@ -62,7 +62,7 @@ def test_data_without_sites_are_refused():
 
 
 def test_small_and_large_site_numbers_give_the_same_clients() -> None:
-    """Small numbers are counted and others sorted."""
+    """Small numbers are counted, large ones are sorted."""
     sites = np.array([5, 0, 5, 2, 0, 7])
     small, large = (Natural()._sites(Labelled(6, sites=s)) for s in (sites, sites * 10**12 - 10))
     assert small[0].tolist() == [0, 2, 5, 7] and small[1].tolist() == large[1].tolist() == [2, 0, 2, 1, 0, 3]

@@ -1,4 +1,4 @@
-"""Dividing samples in whole numbers."""
+"""Division of samples in whole numbers."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def test_shares_are_rounded_up_or_down(total: int, weights: list[int], seed: int
 @given(st.integers(0, 1000), WEIGHTS, st.integers(0, 100))
 def test_largest_remainder_goes_to_the_largest(total: int, weights: list[int], seed: int):
     shares = [divmod(total * w, sum(weights)) for w in weights]
-    more = largest_remainder(total, np.array(weights), generator(seed)) - [whole for whole, _ in shares]
-    up = [rest for (_, rest), m in zip(shares, more, strict=True) if m]
-    down = [rest for (_, rest), m in zip(shares, more, strict=True) if not m]
-    assert min(up, default=np.inf) >= max(down, default=-1)
+    more = largest_remainder(total, np.array(weights), generator(seed)) - [floor for floor, _ in shares]
+    rounded_up = [remainder for (_, remainder), m in zip(shares, more, strict=True) if m]
+    rounded_down = [remainder for (_, remainder), m in zip(shares, more, strict=True) if not m]
+    assert min(rounded_up, default=np.inf) >= max(rounded_down, default=-1)
 
 
 def test_proportional_is_unbiased():

@@ -13,7 +13,7 @@ from fedlit.tracking.logger import Row
 
 
 class Resident(Logger):
-    """resident.json in the run folder: MiB after each round of this start."""
+    """resident.json in the run folder: MiB after each round since this start."""
 
     def start(self, about: About) -> None:
         self.file, self.mebibytes = about.folder / "resident.json", list[float]()

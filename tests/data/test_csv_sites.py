@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -112,7 +113,9 @@ def test_rows_without_a_target_are_left_out_with_a_warning(tmp_path: Path, caplo
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        ("x,y\n1,0\n2\n", {}, "cannot be read as a table"),
+        ("x,y\n1,0\n2\n", {}, "cannot be read as a table with data.separator=',': row 3 has fewer cells"),
+        ("x,y\n1,0,5\n", {}, "cannot be read as a table"),
+        ("x,y\n1,0\n", {"separator": ";;"}, "a separator is one character"),
         ("", {}, "0 rows"),
         ("x,y\n", {}, "0 rows"),
         ("x;y\n1;0\n", {}, "1 columns"),
@@ -130,6 +133,24 @@ def test_wrong_files_and_options_are_refused(tmp_path: Path, content: str, optio
     (tmp_path / "a.csv").write_text(content)
     with pytest.raises(InputError, match=message):
         csv_sites(f"{tmp_path}/*.csv", **options)
+
+
+def test_quotes_blank_lines_and_repeated_names_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('x,x,y\n"1",8," a"\n\n3,6,"a,""b"""\n 5 ,4,a\n7,2,"a,""b"""\n')
+    source = csv_sites(f"{tmp_path}/*.csv", test_fraction=0.5)
+    assert source.label_names == ["a", 'a,"b"'] and source.input_shape == (2,)
+    x = np.concatenate([source.train.tensors[0], source.test.tensors[0]])
+    np.testing.assert_allclose(x[:, 0], -x[:, 1], atol=1e-6)
+
+
+def test_a_feature_that_is_constant_or_missing_in_training_becomes_0(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("".join(f"0.1,?,{i},{i % 2}\n" for i in range(20)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        source = csv_sites(f"{tmp_path}/*.csv", header=False, indicators=True)
+    for samples in (source.train, source.test):
+        x = samples.tensors[0].numpy()
+        assert np.abs(x[:, :2]).max() < 1e-12 and (x[:, 2] != 0).any() and (x[:, 3] == 1).all()
 
 
 def test_sites_with_other_columns_are_refused(wards: Path) -> None:

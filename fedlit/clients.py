@@ -1,4 +1,4 @@
-"""The clients of a federation: which samples are whose. No object for a client that is not in the cohort."""
+"""The clients of a federation and their samples, as flat arrays; only clients of a cohort become objects."""
 
 from __future__ import annotations
 
@@ -19,44 +19,46 @@ from fedlit.training import Job, Worker
 
 @dataclass
 class Clients:
-    train: Shards  # of the training set, a shard a client that trains
-    validation: Shards  # of the training set, a part for each client there is
-    test: Shards  # of the local tests, a part for each client there is
+    """The samples of all clients and of the server, and how clients train."""
+
+    train: Shards  # of the training set, one shard for each client that trains
+    validation: Shards  # of the training set, one part for each client
+    test: Shards  # of the local tests, one part for each client
     batch_size: int
     local_epochs: int
-    server_samples: np.ndarray  # the server's own, in the training set
+    server_samples: np.ndarray  # (n,) indices of the server's samples in the training set
 
     def __len__(self) -> int:
         return len(self.train)
 
     @property
     def pooled(self) -> bool:
-        """One client trains on all shards: the others are there to be measured on."""
+        """Whether one client trains on all shards; the other clients are only evaluated."""
         return len(self.train) != len(self.test)
 
-    def longest_first(self, asked: Iterable[int]) -> list[int]:
-        """A cohort in the order of every sum."""
-        numbers = np.fromiter((int(c) for c in asked), dtype=np.int64)
-        sizes = self.train.offsets[numbers + 1] - self.train.offsets[numbers]  # of these alone
+    def longest_first(self, clients: Iterable[int]) -> list[int]:
+        """A cohort in the order in which sums run: longest shard first, then by number."""
+        numbers = np.fromiter((int(client) for client in clients), dtype=np.int64)
+        sizes = self.train.offsets[numbers + 1] - self.train.offsets[numbers]  # without the sizes of all clients
         return numbers[np.lexsort((numbers, -sizes))].tolist()
 
     def jobs(self, round: ServerRound | Round) -> list[Job]:
-        """What the clients of a round's cohort need."""
-        small = round.for_clients() if isinstance(round, ServerRound) else round
+        """The jobs of a round's cohort, in its order."""
+        client_round = round.for_clients() if isinstance(round, ServerRound) else round
         nothing, pooled = np.empty(0, dtype=np.int64), self.pooled
 
         def job(client: int) -> Job:
-            parts = (nothing, nothing) if pooled else (self.validation[client], self.test[client])
-            return Job(client, small, self.batch_size, self.local_epochs, self.train[client], *parts)
+            held_out = (nothing, nothing) if pooled else (self.validation[client], self.test[client])
+            return Job(client, client_round, self.batch_size, self.local_epochs, self.train[client], *held_out)
 
         return [job(c) for c in round.cohort]
 
     def server_client(self, round: ServerRound, worker: Worker, counters: dict[str, Tensor]) -> ServerClient | None:
-        """A client over the server's own data, where there are any."""
+        """A client over the server's samples; None if the server has none."""
         if not len(self.server_samples):
             return None
-        alone = replace(round.for_clients(), purpose="server", cohort=[-1])
-        job = Job(-1, alone, self.batch_size, self.local_epochs, self.server_samples)
+        server_round = replace(round.for_clients(), purpose="server", cohort=[-1])
+        job = Job(-1, server_round, self.batch_size, self.local_epochs, self.server_samples)
         return ServerClient(worker.client([job], counters, [{}]))
 
 
@@ -71,46 +73,58 @@ def share_out(
     server_samples: int = 0,
     pooled: bool = False,
 ) -> Clients:
-    """Cut a data set into clients, each with its training, validation and test part."""
+    """Divide a data set among clients, each with a training, a validation and a test part.
+
+    Args:
+        data: training and test set.
+        partition: assigns samples to clients.
+        clients: number of clients.
+        seed: the run's seed.
+        evaluation: says where local tests come from and the share of local validation.
+        batch_size: samples in a batch.
+        local_epochs: passes over a client's shard in a round.
+        server_samples: number of training samples that only the server holds.
+        pooled: one client trains on all shards.
+    """
     labelled = Labelled(len(data.train), data.train.labels(), data.classes, data.train_sites)
-    own = np.sort(generator(seed, "server data").permutation(labelled.size)[:server_samples])
-    rest = np.setdiff1d(np.arange(labelled.size), own) if len(own) else None
-    seen = labelled if rest is None else _subset(labelled, rest)
-    shards = partition.train(seen, clients, generator(seed, "partition"))
+    server_index = np.sort(generator(seed, "server data").permutation(labelled.size)[:server_samples])
+    client_index = np.setdiff1d(np.arange(labelled.size), server_index) if len(server_index) else None
+    divided = labelled if client_index is None else _subset(labelled, client_index)
+    shards = partition.train(divided, clients, generator(seed, "partition"))
     if evaluation.client_test == "same_partition":
         test_labels = Labelled(len(data.test), data.test.labels(), data.classes, data.test_sites)
-        test = partition.test(test_labels, seen, shards, generator(seed, "test partition"))
-    if rest is not None:
-        shards = Shards(rest[shards.indices], shards.offsets)
+        test = partition.test(test_labels, divided, shards, generator(seed, "test partition"))
+    if client_index is not None:
+        shards = Shards(client_index[shards.indices], shards.offsets)
     if evaluation.client_test != "same_partition":
         test, shards = _cut(shards, float(evaluation.client_test), generator(seed, "local test"))
     validation, shards = _cut(shards, evaluation.client_validation, generator(seed, "local validation"))
     if pooled:
         shards = Shards(np.sort(shards.indices), np.array([0, len(shards.indices)]))
-    return Clients(shards, validation, test, batch_size, local_epochs, own)
+    return Clients(shards, validation, test, batch_size, local_epochs, server_index)
 
 
-def _subset(data: Labelled, at: np.ndarray) -> Labelled:
+def _subset(data: Labelled, index: np.ndarray) -> Labelled:
     return Labelled(
-        len(at),
-        None if data.labels is None else data.labels[at],
+        len(index),
+        None if data.labels is None else data.labels[index],
         data.classes,
-        None if data.sites is None else data.sites[at],
+        None if data.sites is None else data.sites[index],
     )
 
 
 def _cut(shards: Shards, share: float, rng: np.random.Generator) -> tuple[Shards, Shards]:
-    """A random share of each shard (rounded, and never all of it), and what is left."""
+    """Cut a random share off each shard, rounded and never all of it; returns the cut parts and the remainder."""
     sizes = shards.sizes
     if not share:
         return Shards(np.empty(0, np.int64), np.zeros(len(sizes) + 1, np.int64)), shards
     owners = np.repeat(np.arange(len(sizes)), sizes)
-    mixed = shards.indices[np.lexsort((rng.random(len(owners)), owners))]
-    cut = np.minimum(np.round(share * sizes), np.maximum(sizes - 1, 0)).astype(np.int64)
-    first = np.arange(len(owners)) - np.repeat(shards.offsets[:-1], sizes) < np.repeat(cut, sizes)
+    shuffled = shards.indices[np.lexsort((rng.random(len(owners)), owners))]
+    counts = np.minimum(np.round(share * sizes), np.maximum(sizes - 1, 0)).astype(np.int64)
+    is_cut = np.arange(len(owners)) - np.repeat(shards.offsets[:-1], sizes) < np.repeat(counts, sizes)
 
-    def part(keep: np.ndarray, counts: np.ndarray) -> Shards:
-        taken, whose = mixed[keep], owners[keep]
-        return Shards(taken[np.lexsort((taken, whose))], np.concatenate([[0], np.cumsum(counts)]))
+    def part(mask: np.ndarray, part_sizes: np.ndarray) -> Shards:
+        indices = shuffled[mask]
+        return Shards(indices[np.lexsort((indices, owners[mask]))], np.concatenate([[0], np.cumsum(part_sizes)]))
 
-    return part(first, cut), part(~first, sizes - cut)
+    return part(is_cut, counts), part(~is_cut, sizes - counts)

@@ -1,6 +1,6 @@
-"""Ctrl-C sets a flag, looked at between clients and between steps; the unfinished round is dropped.
+"""Ctrl-C sets a flag that is checked between clients and between steps; the unfinished round is dropped.
 
-Lightning swallows a KeyboardInterrupt, ignores every later one and ends the process with 1: hence a handler of our own.
+Lightning catches the first KeyboardInterrupt, ignores later ones and exits with 1. Hence fedlit has its own handler.
 """
 
 from __future__ import annotations
@@ -11,43 +11,45 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_asked = threading.Event()
+_requested = threading.Event()
 
 
 class Interrupted(Exception):
-    """Ctrl-C was pressed: the run stops at a place where nothing is lost."""
+    """Ctrl-C was pressed; the run stops where nothing is lost."""
 
 
 def check() -> None:
-    """Raise Interrupted if Ctrl-C was pressed since `heeded` began."""
-    if _asked.is_set():
+    """Raise Interrupted if Ctrl-C was pressed since `heeded` was entered."""
+    if _requested.is_set():
         raise Interrupted
 
 
 def left_to_main() -> None:
-    """In a worker process: Ctrl-C is for the main process, which tells its workers by SIGTERM; `check` heeds that."""
+    """In a worker process: ignore Ctrl-C, which the main process handles, and let `check` raise after SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, frame: _asked.set())
+    signal.signal(signal.SIGTERM, lambda number, frame: _requested.set())
 
 
 @contextmanager
 def heeded() -> Iterator[None]:
-    """While open, Ctrl-C (and SIGTERM, what schedulers send before they kill) ends the run by `check`; a second Ctrl-C
-    ends it at once."""
+    """In the block, Ctrl-C and SIGTERM (from schedulers) make `check` raise; a second Ctrl-C raises KeyboardInterrupt.
+
+    Signal handlers belong to the main thread, so that the block has no effect in other threads.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def ask(number: int, frame: Any) -> None:
-        if _asked.is_set() and number == signal.SIGINT:
+    def request(number: int, frame: Any) -> None:
+        if _requested.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
-        _asked.set()
+        _requested.set()
 
-    _asked.clear()
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    _requested.clear()
+    handlers = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
-        _asked.clear()
+        _requested.clear()

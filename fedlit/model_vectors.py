@@ -1,4 +1,4 @@
-"""A model is two vectors, and a Layout says where each named tensor of a module lies in them."""
+"""A model as two vectors, and the layout of a module's tensors in them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from fedlit.errors import InputError
 
 @dataclass(frozen=True)
 class Model:
-    """What training changes in a module, as vectors of the module's widest floating type.
+    """The trained numbers of a module, as vectors of the module's widest floating-point type.
 
-    Frozen parameters are in neither part: they never travel. Integer buffers are in neither: they cannot be averaged.
+    Frozen parameters are in neither vector and are never sent. Integer buffers are in neither, because they cannot be
+    averaged.
     """
 
-    weights: Tensor  # (..., P): the trained parameters, moved by an optimiser
-    statistics: Tensor  # (..., S): the floating buffers, moved by forward passes; averaged, never stepped along
+    weights: Tensor  # (..., P): the trained parameters, changed by an optimiser
+    statistics: Tensor  # (..., S): floating-point buffers, changed by forward passes; averaged, never optimised
 
     def __add__(self, other: Model) -> Model:
         return tree_map(torch.add, self, other)
@@ -92,32 +93,32 @@ def select(model: Model, where: Model) -> Model:
 def merge(where: Model, part: Model, rest: Model) -> Model:
     """The full model with the short model `part` at the positions `where` and the short model `rest` elsewhere."""
 
-    def one(w: Tensor, part: Tensor, rest: Tensor) -> Tensor:
-        out = part.new_empty(*torch.broadcast_shapes(part.shape[:-1], rest.shape[:-1]), len(w))
-        out[..., w], out[..., ~w] = part, rest
-        return out
+    def merged(mask: Tensor, part: Tensor, rest: Tensor) -> Tensor:
+        vector = part.new_empty(*torch.broadcast_shapes(part.shape[:-1], rest.shape[:-1]), len(mask))
+        vector[..., mask], vector[..., ~mask] = part, rest
+        return vector
 
-    return tree_map(one, where, part, rest)
+    return tree_map(merged, where, part, rest)
 
 
 class Layout:
-    """Where each trained parameter and each floating buffer of a module lies in a Model.
+    """The positions of a module's trained parameters and floating-point buffers in a Model.
 
     Attributes:
         weights: name -> shape of the trained parameters, in the order of the vector.
-        statistics: name -> shape of the floating buffers, in the order of the vector.
+        statistics: name -> shape of the floating-point buffers, in the order of the vector.
         counters: names of the other buffers (integers and bools).
-        names: name -> every name of that tensor, one for each module that holds it (tied weights, a submodule that is
-            registered twice); the key is the first of them.
-        last_layer: name of the layer with parameters that runs last, where the run found it (see `modules.probe`).
+        names: name -> all names of that tensor, one for each module that holds it (tied weights, a submodule that is
+            registered twice); the key is the first name.
+        last_layer: name of the layer with parameters that runs last, if known (see `modules.probe`).
     """
 
     def __init__(self, module: nn.Module, last_layer: str | None = None):
         parameters = dict(module.named_parameters())
         buffers = dict(module.named_buffers())
-        strange = [n for n, t in [*parameters.items(), *buffers.items()] if t.is_complex()]
-        if strange:
-            raise InputError(f"{type(module).__name__}: {strange[0]} is complex; write it as two real tensors")
+        complex_names = [n for n, t in [*parameters.items(), *buffers.items()] if t.is_complex()]
+        if complex_names:
+            raise InputError(f"{type(module).__name__}: {complex_names[0]} is complex; write it as two real tensors")
         self.weights = {n: p.shape for n, p in parameters.items() if p.requires_grad}
         self.statistics = {n: b.shape for n, b in buffers.items() if b.is_floating_point()}
         self.counters = [n for n, b in buffers.items() if not b.is_floating_point()]
@@ -126,20 +127,20 @@ class Layout:
             raise InputError(f"{type(module).__name__} has no parameter that requires a gradient: nothing to train")
         self.names: dict[str, list[str]] = {}
         self._kinds: dict[str, type[nn.Module]] = {}  # name -> type of the module that holds it
-        first = {id(t): name for name, t in [*parameters.items(), *buffers.items()]}
+        first_names = {id(t): name for name, t in [*parameters.items(), *buffers.items()]}
         for prefix, holder in module.named_modules(remove_duplicate=False):
             for n, t in [*holder.named_parameters(recurse=False), *holder.named_buffers(recurse=False)]:
                 name = f"{prefix}.{n}" if prefix else n
-                self.names.setdefault(first[id(t)], []).append(name)
-                self._kinds.setdefault(first[id(t)], type(holder))
-        moved = [t for n, t in [*parameters.items(), *buffers.items()] if n in self.weights or n in self.statistics]
-        self.dtype = max((t.dtype for t in moved), key=lambda d: torch.finfo(d).bits)
-        self.device = moved[0].device
+                self.names.setdefault(first_names[id(t)], []).append(name)
+                self._kinds.setdefault(first_names[id(t)], type(holder))
+        trained = [t for n, t in [*parameters.items(), *buffers.items()] if n in self.weights or n in self.statistics]
+        self.dtype = max((t.dtype for t in trained), key=lambda d: torch.finfo(d).bits)
+        self.device = trained[0].device
         self._weight_sizes = [shape.numel() for shape in self.weights.values()]
 
     @property
     def size(self) -> int:
-        """P, how many numbers are trained."""
+        """P, the number of trained numbers."""
         return sum(self._weight_sizes)
 
     def read(self, module: nn.Module) -> Model:
@@ -153,7 +154,7 @@ class Layout:
 
     @torch.no_grad()
     def write(self, module: nn.Module, model: Model) -> None:
-        """Put (P,) and (S,) into the module's own tensors."""
+        """Copy (P,) and (S,) into the module's tensors."""
         parameters, buffers = dict(module.named_parameters()), dict(module.named_buffers())
         for name, value in self.pieces(model.weights).items():
             parameters[name].copy_(value)
@@ -161,9 +162,9 @@ class Layout:
             buffers[name].copy_(value)
 
     def pieces(self, vector: Tensor, shapes: Mapping[str, torch.Size] | None = None) -> dict[str, Tensor]:
-        """Named views (..., *shape) of a vector (..., P); of the statistics if `shapes` is `layout.statistics`.
+        """Named views (..., *shape) of a vector (..., P), or (..., S) with `shapes=layout.statistics`.
 
-        A last axis of one stands for one number at all positions.
+        A last axis of length 1 is one number for all positions, and gives views of shape (..., 1, ..., 1).
         """
         shapes = self.weights if shapes is None else shapes
         lead = vector.shape[:-1]
@@ -178,19 +179,22 @@ class Layout:
         return self.pieces(model.weights) | self.pieces(model.statistics, self.statistics)
 
     def where(self, patterns: str | Sequence[str] = (), kinds: tuple[type[nn.Module], ...] = ()) -> Model:
-        """A Model of bools, (P,) and (S,): the positions whose name fits a pattern or whose module is one of `kinds`.
+        """A Model of bools, (P,) and (S,): True if a name of the tensor fits a pattern or its module is one of `kinds`.
 
-        A pattern is a run of whole segments of a name, `*` and `?` as in file names: `net.1` fits `net.1.weight` and
-        not `net.10.weight`; `layer4.*.conv?` fits `layer4.0.conv1.weight`. Every name of a tensor counts.
+        A pattern is a sequence of whole segments of a name, with `*` and `?` as in file names: `net.1` fits
+        `net.1.weight` but not `net.10.weight`; `layer4.*.conv?` fits `layer4.0.conv1.weight`. All names of a tied
+        tensor are tried.
 
         Raises:
-            InputError: a pattern that fits nothing.
+            InputError: a pattern fits no name.
         """
         patterns = [patterns] if isinstance(patterns, str) else list(patterns)
-        every = [n for names in self.names.values() for n in names]
+        all_names = [n for names in self.names.values() for n in names]
         for pattern in patterns:
-            if not any(_fits(pattern, n) for n in every):
-                raise InputError(f"the pattern {pattern!r} fits no name in the model; its names are {_listed(every)}")
+            if not any(_fits(pattern, n) for n in all_names):
+                raise InputError(
+                    f"the pattern {pattern!r} fits no name in the model; its names are {_listed(all_names)}"
+                )
 
         def mask(shapes: Mapping[str, torch.Size]) -> Tensor:
             flags = [
@@ -206,10 +210,10 @@ class Layout:
 
 
 def _fits(pattern: str, name: str) -> bool:
-    wanted, segments = pattern.split("."), name.split(".")
-    starts = range(len(segments) - len(wanted) + 1)
-    return any(all(fnmatchcase(s, w) for s, w in zip(segments[i:], wanted, strict=False)) for i in starts)
+    parts, segments = pattern.split("."), name.split(".")
+    starts = range(len(segments) - len(parts) + 1)
+    return any(all(fnmatchcase(s, w) for s, w in zip(segments[i:], parts, strict=False)) for i in starts)
 
 
-def _listed(names: Sequence[str], most: int = 12) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _listed(names: Sequence[str], limit: int = 12) -> str:
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

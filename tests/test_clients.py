@@ -1,4 +1,4 @@
-"""Which samples are whose, and what asking for a cohort costs."""
+"""The order and the cost of a cohort."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def clients_of(sizes: np.ndarray) -> Clients:
     return Clients(shards, none, none, 4, 1, np.empty(0, np.int64))
 
 
-def test_longest_first_then_by_number() -> None:
+def test_cohorts_are_sorted_by_shard_size_then_by_number() -> None:
     clients = clients_of(np.array([3, 5, 1, 5, 3, 9]))
     assert clients.longest_first([4, 0, 1, 2, 3]) == [1, 3, 0, 4, 2]
     assert clients.longest_first(iter([])) == []
 
 
 @pytest.mark.parametrize("sampler", [Uniform(number=100), Poisson(1e-4)], ids=["uniform", "poisson"])
-def test_a_cohort_of_a_million_clients_costs_what_the_cohort_costs(sampler: Sampler) -> None:
-    """In bytes: one number a client would be eight million."""
+def test_the_memory_of_a_cohort_does_not_grow_with_the_clients(sampler: Sampler) -> None:
+    """One number for each client would be eight million bytes."""
     clients = clients_of(np.full(1_000_000, 3))
     rng = generator(0, "cohort", 1)
     tracemalloc.start()
     try:
-        asked = sampler(1, rng, len(clients), lambda some: np.zeros(len(some)))
+        asked = sampler(1, rng, len(clients), lambda numbers: np.zeros(len(numbers)))
         cohort = clients.longest_first(asked)
         jobs = clients.jobs(ServerRound(1, 0, cohort, len(clients)))
         _, peak = tracemalloc.get_traced_memory()

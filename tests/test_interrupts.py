@@ -1,4 +1,4 @@
-"""Ctrl-C is heeded at the places that ask for it, and handed back afterwards."""
+"""Ctrl-C takes effect at checks, and its handler is restored afterwards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fedlit import interrupts
 
 
 @pytest.fixture(autouse=True)
-def handlers_are_handed_back():
+def handlers_are_restored():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     yield
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
@@ -22,20 +22,20 @@ def test_a_signal_waits_for_the_next_check(number):
     with interrupts.heeded():
         interrupts.check()
         signal.raise_signal(number)
-        for _ in range(2):  # it stays asked
+        for _ in range(2):  # the request remains
             with pytest.raises(interrupts.Interrupted):
                 interrupts.check()
-    interrupts.check()  # and not for the next run of this process
+    interrupts.check()  # the next run of this process is not interrupted
 
 
-def test_a_second_ctrl_c_ends_at_once():
+def test_a_second_ctrl_c_raises_at_once():
     with interrupts.heeded():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
 
 
-def test_a_second_sigterm_does_not():
+def test_a_second_sigterm_waits_for_a_check():
     with interrupts.heeded():
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
@@ -43,14 +43,14 @@ def test_a_second_sigterm_does_not():
             interrupts.check()
 
 
-def test_handed_back_after_an_error_too():
+def test_handlers_are_restored_after_an_error():
     with pytest.raises(ZeroDivisionError), interrupts.heeded():
         signal.raise_signal(signal.SIGINT)
         raise ZeroDivisionError
     interrupts.check()
 
 
-def test_in_another_thread_signals_are_left_alone():
+def test_other_threads_keep_their_handlers():
     seen = []
 
     def work():

@@ -28,8 +28,9 @@ PHRASES = {  # pattern: what to write instead
     r"\b(is|are|was|were) (told|said)\b": "who writes what: `the log names`, `the run warns`",
     r"\b(let|lets|letting) go of\b": "close, release, stop",
     r"\b[Ww]hoever\b": "the client that, the user who",
-    r"\b(what|who) (raises|differs|fails|trains|moves|moved|did not move|is done|is written|is counted|is sent|came|comes)\b": "a noun first: `the clients that`",
-    r",? for (it|they|he|she|we|to get|that (is|was|would)|what|nothing|there|two|making|asking|rounds come)\b": "because",
+    r"\b(what|who) (raises|differs|fails|trains|moves|moved|did not move|came|comes)\b": "a noun first",
+    r"\b(what|who) is (done|written|counted|sent)\b": "a noun first: `the clients that`",
+    r",? for (it|they|he|she|we|to get|that (is|was|would)|what|nothing|there)\b": "because",
     r"\b(whence|thereby|hence|thus|meanwhile)\b": "so, while",
     r"\bmade true\b": "checked",
     r"\bborn deaf\b": "inherit the signal mask",
@@ -46,8 +47,13 @@ PHRASES = {  # pattern: what to write instead
     r"\bcohort/(failed|dropped)\b": "cohort/lost, cohort/idle",
 }  # fmt: skip
 
-NAMES = {"found", "there", "here", "one", "own", "made", "said", "told", "whole", "mine", "theirs", "every", "flat", "way", "habits", "pristine", "mended", "asks", "uploads", "upload"}  # fmt: skip
-CLASSES = {"Upload", "Alone", "Habits", "Pristine", "StandIn", "Way", "Line", "Member", "Parcel", "Noise", "KeyedDraws", "StepAt", "Assessment", "LocalUpdate", "Personal", "Losses"}  # fmt: skip
+NAMES = set(
+    "found there here one own made said told whole mine theirs every flat way habits pristine mended asks uploads".split()
+)
+CLASSES = set(
+    "Upload Alone Habits Pristine StandIn Way Line Member Parcel Noise KeyedDraws StepAt Assessment LocalUpdate "
+    "Personal Losses".split()
+)
 
 
 def _id(path: Path) -> str:

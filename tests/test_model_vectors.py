@@ -40,7 +40,7 @@ def test_each_tensor_is_counted_once_and_frozen_ones_not_at_all():
     assert layout.names["block.0.bias"] == ["block.0.bias", "alias.0.bias"]
 
 
-def test_read_and_write_go_round():
+def test_read_returns_what_write_wrote():
     module = Tangled()
     layout = Layout(module)
     frozen = module.frozen.weight.clone()
@@ -57,7 +57,7 @@ def test_read_and_write_go_round():
     assert module.decode.bias.tolist() == [20, 21, 22, 23, 24]  # read gives a copy
 
 
-def test_pieces_of_a_stack():
+def test_pieces_keep_leading_axes():
     layout = Layout(Tangled())
     rows = torch.arange(2.0 * 53).view(2, 53)
     pieces = layout.pieces(rows)
@@ -78,11 +78,11 @@ def test_pieces_of_a_stack():
         ("block.?.bias", {"block.0.bias", "block.1.bias"}),
     ],
 )
-def test_patterns(pattern, fits):
+def test_patterns_select_tensors_by_any_of_their_names(pattern, fits):
     layout = Layout(Tangled())
     where = layout.where(pattern)
-    found = {n for n, piece in layout.named(where).items() if piece.all()}
-    assert found == fits
+    selected = {n for n, piece in layout.named(where).items() if piece.all()}
+    assert selected == fits
     size = sum({**layout.weights, **layout.statistics}[n].numel() for n in fits)
     assert int(where.weights.sum() + where.statistics.sum()) == size
 
@@ -93,18 +93,18 @@ def test_a_pattern_fits_whole_segments():
     assert int(layout.where("1*").weights.sum()) == 4  # 1 and 10
 
 
-def test_a_pattern_that_fits_nothing_is_an_error_that_shows_names():
+def test_a_pattern_that_fits_no_name_is_refused_with_the_names():
     with pytest.raises(InputError, match=r"'dekode' fits no name.*encode\.weight"):
         Layout(Tangled()).where("dekode")
 
 
-def test_places_of_a_kind_of_layer():
+def test_where_selects_layers_by_class():
     layout = Layout(Tangled())
     where = layout.where(kinds=(nn.modules.batchnorm._BatchNorm,))
     assert int(where.weights.sum()) == 8 and bool(where.statistics.all())
 
 
-def test_the_widest_type_holds_all():
+def test_vectors_have_the_widest_type_of_the_module():
     module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double())
     layout = Layout(module)
     assert layout.dtype == layout.read(module).weights.dtype == torch.float64
@@ -112,7 +112,7 @@ def test_the_widest_type_holds_all():
     assert module[0].weight.dtype == torch.float32
 
 
-def test_no_floating_buffers_gives_an_empty_vector():
+def test_without_floating_buffers_statistics_are_empty():
     module = nn.Linear(2, 2).double()
     assert Layout(module).read(module).statistics.shape == (0,)
     assert Layout(module).read(module).statistics.dtype == torch.float64
@@ -120,7 +120,7 @@ def test_no_floating_buffers_gives_an_empty_vector():
     assert Layout(elsewhere).read(elsewhere).statistics.device.type == "meta"
 
 
-def test_what_cannot_be_trained_is_refused():
+def test_modules_without_trainable_real_parameters_are_refused():
     with pytest.raises(InputError, match="nothing to train"):
         Layout(nn.Linear(2, 2).requires_grad_(False))
     module = nn.Linear(2, 2)
@@ -141,7 +141,7 @@ def test_take_and_join_are_inverse():
     assert mixed.weights.tolist() == [[0, 1, 2], [3, 1, 5]]
 
 
-def test_trees():
+def test_tree_functions_keep_the_structure():
     tree = {"a": torch.ones(2), "m": Model(torch.ones(3), torch.zeros(1))}
     two = stack([tree, tree])
     assert two["a"].shape == (2, 2) and two["m"].weights.shape == (2, 3)

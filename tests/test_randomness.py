@@ -1,4 +1,4 @@
-"""Keyed random numbers: the same for ever, and random."""
+"""Keyed random numbers are reproducible and random."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fedlit.randomness import generator, keyed_bits, keyed_uniform, seed_number
 
 
 def splitmix64(state: int) -> int:
-    """The published mixer, in Python's own integers; `state` is the state after it has been advanced."""
+    """The published mixer, in Python's integers; `state` is the advanced state."""
     z = state % 2**64
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
     z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
@@ -26,7 +26,7 @@ def test_keyed_bits_are_the_upper_half_of_splitmix64():
         assert keyed_bits(key, index).tolist() == wanted
 
 
-def test_first_number_of_splitmix64_with_seed_zero():
+def test_the_first_number_of_splitmix64_with_seed_zero_is_the_published_one():
     assert keyed_bits(0, torch.tensor([1])).item() == 0xE220A8397B1DCDAF >> 32  # published first output of seed 0
 
 
@@ -64,7 +64,7 @@ def test_uniform_numbers_lie_in_the_half_open_interval():
     assert abs(float(u.double().mean()) - 0.5) < 5 / (12 * 100_000) ** 0.5
 
 
-def test_a_stream_is_its_key_and_nothing_else():
+def test_a_stream_depends_on_its_key_alone():
     assert generator(0, "a", 1).random(4).tolist() == generator(0, "a", 1).random(4).tolist()
     assert generator(0, "a", np.int64(1)).random() == generator(0, "a", 1).random()
     firsts = {generator(*key).random() for key in [(0, "a", 1), (0, "a", 2), (1, "a", 1), (0, "b", 1), (0, "a1")]}
@@ -72,21 +72,21 @@ def test_a_stream_is_its_key_and_nothing_else():
     assert generator("1").random() != generator(1).random()
 
 
-def test_golden_values():
-    """Runs of other versions and machines are repeated only while these hold."""
+def test_streams_have_the_recorded_values():
+    """A change of these values changes the results of every run."""
     assert generator(0, "cohort", 1).integers(0, 1000, 6).tolist() == GOLDEN_INTEGERS
     assert seed_number(0, "first weights") == GOLDEN_SEED
 
 
 def test_another_process_has_the_same_streams():
-    said = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-c", "from fedlit.randomness import seed_number; print(seed_number(0, 'first weights'))"],
         capture_output=True,
         text=True,
         check=True,
         env={"PYTHONHASHSEED": "7", "PYTHONPATH": ":".join(p for p in sys.path if p)},
     )
-    assert int(said.stdout) == GOLDEN_SEED
+    assert int(printed.stdout) == GOLDEN_SEED
 
 
 GOLDEN_INTEGERS = [523, 214, 831, 262, 676, 384]

@@ -13,14 +13,15 @@ from fedlit.data.transform import Batch, on_inputs
 from fedlit.errors import InputError
 from fedlit.randomness import keyed_bits, seed_number
 
-_ROW, _COLUMN, _FLIP = (seed_number("augment", what) for what in ("row", "column", "flip"))
+_ROW, _COLUMN, _FLIP = (seed_number("augment", purpose) for purpose in ("row", "column", "flip"))
 
 
 class Augment:
-    """Crops and flips training images (..., C, H, W), each sample by draws of its own.
+    """Crops and flips training images (..., C, H, W); every sample has its own draws.
 
-    A crop shifts the image by up to `crop` pixels each way; what comes in from outside is 0, which after normalisation
-    is the mean. He et al. 2016 (section 4.2) train CIFAR-10 with `crop=4, flip=True`.
+    A crop shifts the image by up to `crop` pixels in each direction and fills the border with 0, the mean of normalised
+    images. A flip mirrors left to right with probability 1/2. He et al. 2016 (arXiv:1512.03385, section 4.2) train
+    CIFAR-10 with `crop=4, flip=True`.
     """
 
     def __init__(self, crop: int = 0, flip: bool = False):
@@ -32,7 +33,7 @@ class Augment:
         return on_inputs(batch, lambda images: self.images(images, index, key))
 
     def images(self, images: Tensor, index: Tensor, key: Tensor) -> Tensor:
-        """The images (..., B, C, H, W), shifted and mirrored by draws from `key` (..., 1) and `index` (..., B)."""
+        """Images (..., B, C, H, W), shifted and mirrored by draws keyed by `key` (..., 1) and `index` (..., B)."""
         height, width = images.shape[-2:]
         flat = images.reshape(-1, *images.shape[-3:])
         rows = torch.arange(height, device=images.device).expand(len(flat), height)
@@ -44,27 +45,27 @@ class Augment:
             flat = F.pad(flat, [self.crop] * 4)
             rows = rows + self._shift(key + _ROW, index)
             columns = columns + self._shift(key + _COLUMN, index)
-        picked = torch.arange(len(flat), device=images.device)[:, None, None]
-        # the channel axis stays where it is: (n, H, W) positions beside a slice would move it last
-        cut = flat.movedim(1, -1)[picked, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
-        return cut.contiguous().view(images.shape)
+        sample = torch.arange(len(flat), device=images.device)[:, None, None]
+        # Channels go last while indexing: a slice between index arrays would move its axis to the end.
+        cropped = flat.movedim(1, -1)[sample, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
+        return cropped.contiguous().view(images.shape)
 
     def _shift(self, key: Tensor, index: Tensor) -> Tensor:
         return (keyed_bits(key, index) % (2 * self.crop + 1)).flatten()[:, None]
 
 
 def augmentation(option: Mapping[str, Any] | None, input_shape: tuple[int, ...]) -> Augment | None:
-    """The augmentation that the option `augment` (`crop`, `flip`) asks for; None where it asks for none.
+    """The augmentation of the option `augment` (`crop`, `flip`); None if both are off.
 
     Raises:
-        InputError: augmentation of samples that are no images (C, H, W).
+        InputError: the samples are not images (C, H, W).
     """
     augment = Augment(**(option or {}))
     if not (augment.crop or augment.flip):
         return None
     if len(input_shape) != 3:
         raise InputError(
-            f"augment works on images (channels, height, width), and a sample here has the shape {input_shape}; "
+            f"augment needs images (channels, height, width), but a sample of this data set has shape {input_shape}; "
             "write data.augment.crop=0 data.augment.flip=false."
         )
     return augment

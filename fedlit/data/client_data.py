@@ -1,4 +1,4 @@
-"""A client's shard as Lightning's Trainer reads it."""
+"""A client's shard as a LightningDataModule."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from fedlit.data.transform import Batch, Transform
 
 
 class ClientData(LightningDataModule):
-    """Made once a worker around all samples, and loaded with one client's batches before each fit.
+    """Holds all samples of a worker; `load` sets the batches of one client before each fit.
 
     Args:
-        samples: what the batches' indices point into.
+        samples: the samples that the batches' indices number.
         transform: applied to each training batch.
-        device: where batches are made; None: where the samples are.
+        device: device of the batches; None: the device of the samples.
     """
 
     def __init__(self, samples: Samples, transform: Transform | None = None, device: torch.device | str | None = None):
@@ -33,13 +33,16 @@ class ClientData(LightningDataModule):
         """Set the batches of the next fit.
 
         Args:
-            epochs: for each epoch its batches, as arrays of sample indices; as many in each epoch.
-            client: whose they are.
+            epochs: the batches of each epoch, as arrays of sample indices; every epoch has the same number of batches.
+            client: number of the client that trains.
             keys: for each epoch the key of its draws (`seed_number`, or any int64).
+
+        Raises:
+            ValueError: the epochs differ in their number of batches, or do not have one key each.
         """
         if len(keys) != len(epochs) or len({len(epoch) for epoch in epochs}) > 1:
             raise ValueError(
-                f"{[len(e) for e in epochs]} batches in the epochs and {len(keys)} keys do not go together"
+                f"{[len(e) for e in epochs]} batches in the epochs do not match each other or {len(keys)} keys"
             )
         self._epochs, self._client, self._keys = epochs, client, list(keys)
 
@@ -47,7 +50,7 @@ class ClientData(LightningDataModule):
         return EpochBatches(self)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """The transformed training batches of an epoch."""
+        """The transformed training batches of an epoch, on `device`."""
         parts, key = self._epochs[epoch], self._keys[epoch]
         for part, batch in zip(parts, self.samples.batches(parts, key), strict=True):
             if not self.samples.in_memory and self.device is not None:
@@ -55,7 +58,7 @@ class ClientData(LightningDataModule):
             yield batch if self.transform is None else self._transformed(batch, part, key)
 
     def count(self) -> int:
-        """Batches in an epoch."""
+        """The number of batches in an epoch."""
         return len(self._epochs[0]) if self._epochs else 0
 
     def _transformed(self, batch: Batch, part: np.ndarray, key: int) -> Batch:
@@ -64,12 +67,12 @@ class ClientData(LightningDataModule):
         if device is None and isinstance(batch, tuple | list) and batch and isinstance(batch[0], torch.Tensor):
             device = batch[0].device
         index = torch.tensor(np.asarray(part), device=device)
-        client, key_ = torch.tensor([self._client], device=device), torch.tensor([key], device=device)
-        return self.transform(batch, index, client, "train", key_)
+        client, epoch_key = torch.tensor([self._client], device=device), torch.tensor([key], device=device)
+        return self.transform(batch, index, client, "train", epoch_key)
 
 
 class EpochBatches:
-    """What a Trainer iterates: each time the next epoch's batches."""
+    """The loader that a Trainer iterates; each iteration yields the batches of the next epoch."""
 
     def __init__(self, data: ClientData):
         self._data = data
@@ -79,6 +82,6 @@ class EpochBatches:
         return self._data.count()
 
     def __iter__(self) -> Iterator[Batch]:
-        # counted when the first batch is asked for: Lightning makes iterators that it does not use
+        # A generator counts the epoch at its first batch, because Lightning creates iterators that it never uses.
         epoch, self._epoch = self._epoch, self._epoch + 1
         yield from self._data.batches(epoch)

@@ -19,21 +19,21 @@ from fedlit.randomness import generator
 def digits(normalize: Any = "training", augment: Mapping[str, Any] | None = None) -> DataSource:
     """Optical recognition of handwritten digits (Alpaydin, Kaynak 1998; UCI), as scikit-learn embeds it.
 
-    Images (1, 8, 8) with 17 grey values, ten classes; a fifth of each class is the test set, the same in every run.
+    Images (1, 8, 8) with 17 grey values, ten classes. A fifth of each class is the test set, the same in every run.
 
     Args:
         normalize: "training", "none" (0 to 1) or `[mean, std]`: see `fedlit.data.normalize.normalizer`.
         augment: `crop` and `flip`: see `fedlit.data.augment.Augment`.
     """
-    from sklearn.datasets import load_digits  # only here: it takes a second
+    from sklearn.datasets import load_digits  # slow to import, so not at the top
 
-    found = load_digits()
-    x, y = found.images.astype(np.uint8)[:, None], found.target.astype(np.int64)
+    data = load_digits()
+    x, y = data.images.astype(np.uint8)[:, None], data.target.astype(np.int64)
     train, test = stratified(y, 0.2, generator("digits", "test"))
     prepare = normalizer(normalize, x[train], scale=1 / 16)
-    first, second = (
+    train_samples, test_samples = (
         TensorSamples(torch.from_numpy(x[part]), torch.from_numpy(y[part]), prepare=prepare) for part in (train, test)
     )
-    names = [str(name) for name in found.target_names]
+    names = [str(name) for name in data.target_names]
     transform = augmentation(augment, (1, 8, 8))
-    return DataSource("digits", first, second, 10, (1, 8, 8), label_names=names, transform=transform)
+    return DataSource("digits", train_samples, test_samples, 10, (1, 8, 8), label_names=names, transform=transform)

@@ -1,4 +1,4 @@
-"""Class labels of any Dataset: from what it offers, else from one pass over its samples."""
+"""Class labels of any Dataset, from its attributes or else from one pass over its samples."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 
 from fedlit.data.samples import Samples
 
-_NAMES = ("targets", "labels", "target", "label", "y")  # of attributes, and of keys where a sample is a dict
-_AT_ONCE = 256  # samples in a batch of the pass
+_NAMES = ("targets", "labels", "target", "label", "y")  # keys of the target in a sample that is a dict
+_BATCH_SIZE = 256  # of the pass over all samples
 
 
 class Labels(NamedTuple):
-    """What is known of a Dataset's targets."""
+    """The known targets of a Dataset."""
 
-    classes: np.ndarray | None  # (N,) int64; None: targets are not one class a sample
+    classes: np.ndarray | None  # (N,) int64; None: a target is not one class
 
 
 def known_labels(dataset: Dataset[Any]) -> Labels | None:
-    """The labels that a Dataset offers without reading its samples; None where it offers none.
+    """The labels that a Dataset offers without reading its samples; None if it offers none.
 
-    They come from `targets` or `labels`, from a TensorDataset's last tensor, or from these of what a Subset or a
-    ConcatDataset is made of.
+    They come from an attribute `targets` or `labels`, or from the last tensor of a TensorDataset. A Subset or a
+    ConcatDataset has the labels of its parts.
     """
     if isinstance(dataset, Subset):
-        whole = known_labels(dataset.dataset)
-        if whole is None or whole.classes is None:
-            return whole
-        return Labels(whole.classes[np.asarray(dataset.indices, dtype=np.int64)])
+        labels = known_labels(dataset.dataset)
+        if labels is None or labels.classes is None:
+            return labels
+        return Labels(labels.classes[np.asarray(dataset.indices, dtype=np.int64)])
     if isinstance(dataset, ConcatDataset):
         parts = [known_labels(part) for part in dataset.datasets]
         if any(part is None for part in parts):
@@ -42,37 +42,37 @@ def known_labels(dataset: Dataset[Any]) -> Labels | None:
     if isinstance(dataset, TensorDataset):
         return Labels(as_classes(dataset.tensors[-1]) if len(dataset.tensors) > 1 else None)
     for name in ("targets", "labels"):
-        found = getattr(dataset, name, None)
-        if found is not None and not callable(found) and len(found) == len(dataset):  # type: ignore[arg-type]
-            return Labels(as_classes(found))
+        targets = getattr(dataset, name, None)
+        if targets is not None and not callable(targets) and len(targets) == len(dataset):  # type: ignore[arg-type]
+            return Labels(as_classes(targets))
     return None
 
 
 def as_classes(targets: Any) -> np.ndarray | None:
-    """(N,) int64 where `targets` are one integer (or truth value) a sample; else None."""
+    """`targets` as (N,) int64 if they are one integer or bool a sample, else None."""
     try:
-        found = np.asarray(targets.cpu() if isinstance(targets, Tensor) else targets)
+        array = np.asarray(targets.cpu() if isinstance(targets, Tensor) else targets)
     except ValueError:  # ragged: boxes, sequences
         return None
-    return found.astype(np.int64) if found.ndim == 1 and found.dtype.kind in "iub" else None
+    return array.astype(np.int64) if array.ndim == 1 and array.dtype.kind in "iub" else None
 
 
 def read_labels(samples: Samples) -> np.ndarray | None:
-    """The labels by one pass over all samples, in batches; a progress bar is shown on a terminal only."""
+    """The labels (N,) by one pass over all samples, in batches, with a progress bar on a terminal."""
     first = _targets(samples.batch(np.zeros(1, dtype=np.int64)))
     if first is None or as_classes(first) is None:
-        return None  # no need to read on: text, numbers, masks
-    parts = [np.arange(i, min(i + _AT_ONCE, len(samples))) for i in range(0, len(samples), _AT_ONCE)]
+        return None  # text, numbers, masks: no need to read the other samples
+    parts = [np.arange(i, min(i + _BATCH_SIZE, len(samples))) for i in range(0, len(samples), _BATCH_SIZE)]
     terminal = Console(stderr=True)
-    shown = track(
+    batches = track(
         samples.batches(parts),
-        "Reading labels (a `targets` attribute of the data set spares this)",
+        "Reading labels (give the data set an attribute `targets` to avoid this)",
         total=len(parts),
         console=terminal,
         transient=True,
         disable=not terminal.is_terminal,
     )
-    read = [as_classes(_targets(batch)) for batch in shown]
+    read = [as_classes(_targets(batch)) for batch in batches]
     return np.concatenate([part for part in read if part is not None])
 
 

@@ -1,10 +1,8 @@
-"""Samples that do not lie in memory as tensors: any map-style Dataset, through a DataLoader."""
+"""Samples of any map-style Dataset, through a DataLoader."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,23 +12,29 @@ from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 from fedlit.data.labels import known_labels, read_labels
 from fedlit.data.samples import Samples
 from fedlit.data.transform import Batch
+from fedlit.global_generators import preserved_cpu_generators, seed_cpu
 from fedlit.randomness import seed_number
 
 _KEPT = ("num_workers", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context", "prefetch_factor")
 
 
 class LoadedSamples(Samples):
-    """The samples of a map-style Dataset; batch size and order are ours, the rest of a loader's settings its own.
+    """The samples of a map-style Dataset; fedlit sets batch size and order and keeps a loader's other settings.
 
-    Random transforms of the Dataset (torchvision's, say) draw from the global generators of torch, numpy and Python.
-    These are seeded for each sample by key and index, and put back afterwards in this process: a sample is the same
-    whatever the number of workers and whichever of them loads it, and no draw elsewhere is changed by loading.
+    Random transforms of the Dataset (torchvision's, for example) draw from the global generators of torch, numpy and
+    Python. These are seeded for each sample by key and index, and restored afterwards in this process. A sample is then
+    the same for any number of workers, and loading changes no draw elsewhere.
     """
 
     def __init__(
         self, dataset: Dataset[Any], collate_fn: Callable[[list[Any]], Batch] = default_collate, **loader: Any
     ):
-        """`loader`: further arguments of a DataLoader (workers, pinning, ...)."""
+        """
+        Args:
+            dataset: with `__len__` and `__getitem__`.
+            collate_fn: turns a list of samples into a batch.
+            loader: further arguments of a DataLoader, such as `num_workers`.
+        """
         self.dataset, self.collate_fn, self.loader = dataset, collate_fn, loader
         self._labels: np.ndarray | None = None
         self._labels_known = False
@@ -45,26 +49,26 @@ class LoadedSamples(Samples):
         return len(self.dataset)  # type: ignore[arg-type]
 
     def labels(self) -> np.ndarray | None:
-        """(N,) class labels; the first call may read all samples, with a progress bar."""
+        """(N,) int64 class labels or None; the first call may read all samples, with a progress bar."""
         if not self._labels_known:
-            found = known_labels(self.dataset)
-            self._labels = read_labels(self) if found is None else found.classes
+            known = known_labels(self.dataset)
+            self._labels = read_labels(self) if known is None else known.classes
             self._labels_known = True
         return self._labels
 
     def batch(self, index: np.ndarray, key: int = 0) -> Batch:
-        with _generators_put_back():
+        with preserved_cpu_generators():
             return self.collate_fn(_Keyed(self.dataset).__getitems__([(key, int(i)) for i in index]))
 
     def batches(self, parts: Sequence[np.ndarray], key: int = 0) -> Iterator[Batch]:
         settings = dict(self.loader)
         if settings.get("pin_memory") and not torch.cuda.is_available():
-            settings["pin_memory"] = False  # torch warns of it where there is nothing to pin for
+            settings["pin_memory"] = False  # torch warns about pinning without an accelerator
         loader = DataLoader(
             _Keyed(self.dataset),
             batch_sampler=[[(key, int(i)) for i in part] for part in parts],
             collate_fn=self.collate_fn,
-            generator=torch.Generator().manual_seed(0),  # else the loader draws a seed from the global generator
+            generator=torch.Generator().manual_seed(0),  # otherwise the loader draws a seed from the global one
             **settings,
         )
         if self.loader.get("num_workers"):
@@ -72,48 +76,30 @@ class LoadedSamples(Samples):
             return
         batches = iter(loader)
         for _ in parts:
-            with _generators_put_back():
+            with preserved_cpu_generators():
                 batch = next(batches)
             yield batch
 
 
 class _Keyed(Dataset[Any]):
-    """A Dataset whose samples are asked for by (key, index), each with the global generators seeded by both."""
+    """A Dataset indexed by (key, index), with the global generators seeded by both for each sample."""
 
     def __init__(self, dataset: Dataset[Any]):
         self.dataset = dataset
 
     def __getitems__(self, pairs: list[tuple[int, int]]) -> list[Any]:
         if _reads_batches(self.dataset) and pairs:
-            _seed(*pairs[0])
+            seed_cpu(seed_number("sample", *pairs[0]))
             return self.dataset.__getitems__([index for _, index in pairs])  # type: ignore[attr-defined]
         samples = []
         for key, index in pairs:
-            _seed(key, index)
+            seed_cpu(seed_number("sample", key, index))
             samples.append(self.dataset[index])
-        return samples  # collate_fn runs next and goes on with the last sample's generators: keyed as well
+        return samples  # collate_fn runs next with the generators of the last sample, so its draws are keyed too
 
 
 def _reads_batches(dataset: Dataset[Any]) -> bool:
-    """Whether a Dataset reads several samples at once; a Subset has that method whatever it is a subset of."""
+    """Whether a Dataset reads several samples in one call. Every Subset has `__getitems__`, so its Dataset decides."""
     if type(dataset) is Subset:
         return _reads_batches(dataset.dataset)
     return callable(getattr(dataset, "__getitems__", None))
-
-
-def _seed(key: int, index: int) -> None:
-    number = seed_number("sample", key, index)
-    torch.default_generator.manual_seed(number)  # not torch.manual_seed: that starts CUDA's in a worker
-    np.random.seed(number & 0xFFFFFFFF)
-    random.seed(number)
-
-
-@contextmanager
-def _generators_put_back() -> Iterator[None]:
-    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    try:
-        yield
-    finally:
-        torch.set_rng_state(states[0])
-        np.random.set_state(states[1])
-        random.setstate(states[2])

@@ -1,4 +1,4 @@
-"""A data set in one NumPy file of the user's."""
+"""A user's data set in one NumPy file."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ _NEEDED = ("x_train", "y_train", "x_test", "y_test")
 def npz(path: str | Path | None, normalize: Any = "training", augment: Mapping[str, Any] | None = None) -> DataSource:
     """The arrays `x_train`, `y_train`, `x_test`, `y_test` of a file that `numpy.savez` wrote.
 
-    Inputs: bytes are images (N, height, width, channels) or (N, height, width); floats are features (N, channels, ...);
-    other integers, such as tokens, are taken as they are. Targets: integers from 0 on are classes, floats a regression.
-    Optional `sites_train`, `sites_test`, numbers or words: the natural client of each sample (`partition=natural`).
+    Inputs: bytes are images (N, height, width, channels) or (N, height, width). Floats are features (N, channels, ...).
+    Other integers, such as tokens, do not change. Targets: integers from 0 are classes, floats a regression.
+    `sites_train` and `sites_test` are optional: the natural client of each sample (`partition=natural`), as numbers or
+    words.
 
     Args:
-        path: the file.
+        path: the file; required.
         normalize: "training", "none" or `[mean, std]`: see `fedlit.data.normalize.normalizer`.
         augment: `crop` and `flip`: see `fedlit.data.augment.Augment`.
 
     Raises:
-        InputError: no file, or not such a file.
+        InputError: there is no file, or it does not hold these arrays.
     """
     if path is None:
         raise InputError("data=npz needs the file to read; write data.path=<file>.npz.")
@@ -44,20 +45,20 @@ def npz(path: str | Path | None, normalize: Any = "training", augment: Mapping[s
         raise InputError(f"{path}: {problem}") from None
     source.transform = augmentation(augment, x_train.shape[1:])
     if "sites_train" in arrays:
-        source.train_sites, source.test_sites, source.site_names = numbered(arrays["sites_train"], arrays["sites_test"])
+        source.train_sites, source.test_sites = numbered(arrays["sites_train"], arrays["sites_test"])
     return source
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise InputError(
-            f"There is no file {path}; data.path is a file of numpy.savez with the arrays {', '.join(_NEEDED)}."
+            f"There is no file {path}; data.path must be a file of numpy.savez with the arrays {', '.join(_NEEDED)}."
         )
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files if name in (*_NEEDED, "sites_train", "sites_test")}
     except (OSError, ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile):
-        raise InputError(  # NumPy's own words advise to load pickles
+        raise InputError(  # NumPy's message advises to load pickles
             f"{path} cannot be read as an .npz file of plain arrays, numbers or words; write it with numpy.savez."
         ) from None
     missing = [name for name in _NEEDED if name not in arrays]
@@ -68,6 +69,6 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     for part in ("train", "test"):
         sizes = {name: len(a) if a.ndim else 0 for name, a in arrays.items() if name.endswith(f"_{part}")}
         if len(set(sizes.values())) > 1 or 0 in sizes.values():
-            said = ", ".join(f"{name} has {size}" for name, size in sizes.items())
-            raise InputError(f"{path}: the arrays of the {part} set need one length, above 0; {said}.")
+            listed = ", ".join(f"{name} has {size}" for name, size in sizes.items())
+            raise InputError(f"{path}: the arrays of the {part} set must have the same length, above 0; {listed}.")
     return arrays

@@ -1,4 +1,4 @@
-"""A set of samples from which batches are cut by index, and the kind of it that is held in memory."""
+"""Samples that give batches by index, and their implementation in memory."""
 
 from __future__ import annotations
 
@@ -13,46 +13,61 @@ from fedlit.data.transform import Batch
 
 
 class Samples(ABC):
-    """N samples, numbered 0 to N - 1."""
+    """N samples, numbered 0 to N - 1. A subclass needs `__len__`, `labels` and `batch`.
 
-    in_memory: bool = False
+    >>> class Squares(Samples):
+    ...     def __len__(self):
+    ...         return 5
+    ...
+    ...     def labels(self):
+    ...         return None  # a regression
+    ...
+    ...     def batch(self, index, key=0):
+    ...         x = torch.from_numpy(index).float()
+    ...         return x, x**2
+    >>> Squares().batch(np.array([1, 3]))
+    (tensor([1., 3.]), tensor([1., 9.]))
+    """
+
+    in_memory: bool = False  # `batch` accepts an index with leading axes, for a stack of clients
 
     @abstractmethod
     def __len__(self) -> int: ...
 
     @abstractmethod
     def labels(self) -> np.ndarray | None:
-        """(N,) int64 class labels; None where the targets are not one class a sample."""
+        """(N,) int64 class labels; None if a target is not one class."""
 
     @abstractmethod
     def batch(self, index: np.ndarray, key: int = 0) -> Batch:
-        """The samples of `index`, (B,), as one batch; in memory (..., B), and the leading axes are the batch's too.
+        """One batch of samples.
 
         Args:
-            key: of the stream for draws that a data set makes itself (random transforms); unused in memory.
+            index: (B,) sample numbers; with `in_memory` also (..., B), whose leading axes the batch gets too.
+            key: keys the draws of the data set itself, such as random transforms; unused in memory.
         """
 
     def batches(self, parts: Sequence[np.ndarray], key: int = 0) -> Iterator[Batch]:
-        """One batch for each of `parts`, index arrays, in their order."""
+        """One batch for each index array of `parts`, in their order."""
         return (self.batch(part, key) for part in parts)
 
     def to(self, device: torch.device | str) -> Samples:
-        """These samples with their tensors on a device; themselves where they are not held in memory."""
+        """These samples with their tensors on a device; unchanged if they are not in memory."""
         return self
 
 
 class TensorSamples(Samples):
-    """Samples held as tensors whose first axis is the sample; a batch is a tuple of one tensor each.
+    """Samples in tensors (N, ...); a batch is a tuple with one tensor for each of them.
 
-    The first tensor holds the inputs, the last the targets: class labels where it is (N,) of integers. Images are
-    contiguous NCHW and stay uint8; `prepare` (picklable, such as `Normalize`) makes floats of a batch's inputs.
+    The first tensor holds the inputs, the last one the targets; integers (N,) are class labels. Images are contiguous
+    NCHW and stay uint8. `prepare` (picklable, such as `Normalize`) turns the inputs of a batch into floats.
     """
 
     in_memory = True
 
     def __init__(self, *tensors: Tensor, prepare: Callable[[Tensor], Tensor] | None = None):
         if not tensors or any(len(t) != len(tensors[0]) for t in tensors):
-            raise ValueError(f"tensors of one length are needed, not of {[len(t) for t in tensors]}")
+            raise ValueError(f"tensors must have one length, not {[len(t) for t in tensors]}")
         self.tensors = tuple(t.contiguous() for t in tensors)
         self.prepare = prepare
         self._labels: np.ndarray | None = None
@@ -69,15 +84,15 @@ class TensorSamples(Samples):
         return self._labels
 
     def batch(self, index: np.ndarray, key: int = 0) -> tuple[Tensor, ...]:
-        # a copy: torch warns of arrays that are not writable, and the caller may write into its own
-        at = torch.from_numpy(np.array(index, dtype=np.int64)).to(self.tensors[0].device, non_blocking=True)
-        cut = [t.index_select(0, at.flatten()).view(*at.shape, *t.shape[1:]) for t in self.tensors]
+        # np.array copies: torch warns about read-only arrays, and the caller may change its array.
+        rows = torch.from_numpy(np.array(index, dtype=np.int64)).to(self.tensors[0].device, non_blocking=True)
+        batch = [t.index_select(0, rows.flatten()).view(*rows.shape, *t.shape[1:]) for t in self.tensors]
         if self.prepare is not None:
-            cut[0] = self.prepare(cut[0])
-        return tuple(cut)
+            batch[0] = self.prepare(batch[0])
+        return tuple(batch)
 
     def to(self, device: torch.device | str) -> TensorSamples:
         moved = [t.to(device) for t in self.tensors]
-        if all(a is b for a, b in zip(moved, self.tensors, strict=True)):
+        if all(new is old for new, old in zip(moved, self.tensors, strict=True)):
             return self
         return TensorSamples(*moved, prepare=self.prepare)

@@ -1,4 +1,4 @@
-"""A federation's data: training and test samples, and what is known about them."""
+"""The data of a federation: training and test samples, and facts about them."""
 
 from __future__ import annotations
 
@@ -12,26 +12,33 @@ from fedlit.data.transform import Transform
 
 @dataclass
 class DataSource:
-    """Training and test samples, before any partition."""
+    """Training and test samples, before any partition.
+
+    >>> import torch
+    >>> from fedlit.data import TensorSamples
+    >>> train = TensorSamples(torch.randn(8, 3), torch.tensor([0, 1] * 4))
+    >>> test = TensorSamples(torch.randn(2, 3), torch.tensor([0, 1]))
+    >>> DataSource("mine", train, test, classes=2, input_shape=(3,)).train.labels()
+    array([0, 1, 0, 1, 0, 1, 0, 1])
+    """
 
     name: str
     train: Samples
     test: Samples
     classes: int | None = None  # None: not a classification
     input_shape: tuple[int, ...] | None = None  # of one sample, such as (1, 8, 8)
-    train_sites: np.ndarray | None = None  # (N,) int64, natural client of each sample: 0 to S - 1
-    test_sites: np.ndarray | None = None  # (M,) int64; -1 for a site that has no training samples
+    train_sites: np.ndarray | None = None  # (N,) int64, the natural client of each sample, 0 to S - 1
+    test_sites: np.ndarray | None = None  # (M,) int64; -1: a site without training samples
     label_names: list[str] | None = None
-    transform: Transform | None = None  # train-time augmentation
-    site_names: list[str] | None = None  # S names
+    transform: Transform | None = None  # augmentation of training batches
 
 
-def numbered(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Sites of any kind (numbers, words), (N,) and (M,), as numbers 0 to S - 1 in sorted order, and their S names.
+def numbered(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sites of any kind (numbers, words), (N,) and (M,), as numbers 0 to S - 1 in sorted order.
 
-    Sites that only the test samples have become -1.
+    Sites that only test samples have become -1.
     """
-    known, first = np.unique(train, return_inverse=True)
-    at = np.searchsorted(known, test).clip(max=len(known) - 1)
-    second = np.where(known[at] == test, at, -1)
-    return first.reshape(-1).astype(np.int64), second.astype(np.int64), [str(k) for k in known]
+    sites, train_numbers = np.unique(train, return_inverse=True)
+    position = np.searchsorted(sites, test).clip(max=len(sites) - 1)
+    test_numbers = np.where(sites[position] == test, position, -1)
+    return train_numbers.reshape(-1).astype(np.int64), test_numbers.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Synthetic(alpha, beta): a classification whose rule and whose inputs differ from site to site."""
+"""Synthetic(alpha, beta): a classification in which rules and inputs differ between sites."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fedlit.data.source import DataSource
 from fedlit.randomness import generator
 
 FEATURES, CLASSES = 60, 10
-_NUMBERS = 2_000_000  # inputs are made for so many sites together that they hold about so many numbers
+_BLOCK_NUMBERS = 2_000_000  # inputs, or entries of rules, that are generated at a time
 
 
 def synthetic(
@@ -27,73 +27,79 @@ def synthetic(
     test_fraction: float = 0.1,
     seed: int = 0,
 ) -> DataSource:
-    """The data of Li et al. 2020, "Federated optimization in heterogeneous networks", section 5.1.
+    """The data of Li et al. 2020, "Federated optimization in heterogeneous networks" (arXiv:1812.06127), section 5.1.
 
-    Site k labels its inputs by `argmax(W_k x + b_k)` with entries `W_k, b_k ~ N(u_k, 1)`, `u_k ~ N(0, alpha)`, and
-    draws `x ~ N(v_k, Sigma)` with `Sigma_jj = j^-1.2`, entries `v_k ~ N(B_k, 1)`, `B_k ~ N(0, beta)`. As in the
-    authors' code, alpha and beta are standard deviations, and `min_size` is added to each site's log-normal size.
+    Site k labels its inputs by
 
-    Sites are made many at a time, from streams that go through the sites in order: a million are made in seconds, and a
-    site is the same whatever the number of sites.
+        y = argmax(W_k x + b_k),  entries of W_k and b_k ~ N(u_k, 1),  u_k ~ N(0, alpha),
+        x ~ N(v_k, Sigma),  Sigma_jj = j^-1.2,  entries of v_k ~ N(B_k, 1),  B_k ~ N(0, beta).
+
+    As in the authors' code, alpha and beta are standard deviations, and `min_size` is added to the log-normal size.
+
+    Blocks of sites are generated together, from streams that pass through the sites in order. A million sites take
+    seconds, and a site is the same for any number of sites.
 
     Args:
-        alpha: how much the sites' rules differ.
-        beta: how much the sites' inputs differ.
-        sites: S, the natural clients.
+        alpha: standard deviation of u_k: how much the sites' rules differ.
+        beta: standard deviation of B_k: how much the sites' inputs differ.
+        sites: S, the number of natural clients.
         iid: one rule for all sites, `W, b ~ N(0, 1)`, and `v_k = 0`; alpha and beta are not used.
-        size_log_mean, size_log_std: of the logarithm of a site's size, in samples.
-        test_fraction: of each site's samples.
-        seed: of the data set itself; the run's seed does not change it.
+        size_log_mean: mean of the logarithm of a site's size in samples.
+        size_log_std: standard deviation of that logarithm.
+        min_size: samples added to each site's size.
+        test_fraction: share of each site's samples that is its test set.
+        seed: seed of the data set; the run's seed does not change it.
     """
     sizes = (
         generator("synthetic", seed, "sizes").lognormal(size_log_mean, size_log_std, sites).astype(np.int64) + min_size
     )
     tests = np.clip(np.round(test_fraction * sizes), 1, sizes - 1).astype(np.int64) if test_fraction else 0 * sizes
     counts = {"train": sizes - tests, "test": tests}
-    made = {
+    arrays = {
         part: (np.empty((n.sum(), FEATURES), np.float32), np.empty(n.sum(), np.int64)) for part, n in counts.items()
     }
     ends = {part: np.concatenate([[0], np.cumsum(n)]) for part, n in counts.items()}
     draws = {part: generator("synthetic", seed, "inputs", part) for part in counts}
     rules = _Rules(seed, None if iid else (alpha, beta))
-    for some in _blocks(sizes):
-        rule = rules.next(some.stop - some.start)
+    for block in _blocks(sizes):
+        rule = rules.next(block.stop - block.start)
         for part, n in counts.items():
-            x, y = (t[ends[part][some.start] : ends[part][some.stop]] for t in made[part])
+            x, y = (array[ends[part][block.start] : ends[part][block.stop]] for array in arrays[part])
             draws[part].standard_normal(out=x, dtype=np.float32)
-            y[:] = rule.label(x, n[some])
-    train, test = (TensorSamples(*map(torch.from_numpy, made[part])) for part in counts)
+            y[:] = rule.label(x, n[block])
+    train, test = (TensorSamples(*map(torch.from_numpy, arrays[part])) for part in counts)
     owners = {part: np.repeat(np.arange(sites), n) for part, n in counts.items()}
     return DataSource("synthetic", train, test, CLASSES, (FEATURES,), owners["train"], owners["test"])
 
 
 @dataclass
 class _Rule:
-    """How some sites, one after the other, move their inputs and label them; S is 1 where all have one rule."""
+    """Rules and input means of S consecutive sites; S is 1 if all sites share one rule."""
 
     weight: np.ndarray  # (S, FEATURES, CLASSES)
     bias: np.ndarray  # (S, CLASSES)
     centre: np.ndarray  # (S, FEATURES)
 
     def label(self, x: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-        """Make inputs of standard normal numbers (n, FEATURES), in place; their classes (n,).
+        """Turn standard normal numbers into inputs, in place, and return their classes (n,).
 
         Args:
-            sizes: how many of them each site has, one after the other.
+            x: (n, FEATURES), site after site.
+            sizes: (S,) number of rows of each site.
         """
         x *= np.sqrt(np.arange(1, FEATURES + 1) ** -1.2).astype(np.float32)
         if len(self.weight) == 1:
             sizes = np.array([len(x)])
         if self.centre.any():
             x += np.repeat(self.centre, sizes, axis=0)
-        return (_each_by_its_own(x, self.weight, sizes) + np.repeat(self.bias, sizes, axis=0)).argmax(1)
+        return (_products(x, self.weight, sizes) + np.repeat(self.bias, sizes, axis=0)).argmax(1)
 
 
 class _Rules:
-    """The rules of the sites in their order, some at a time."""
+    """Draws the rules of the sites in order, block by block."""
 
     def __init__(self, seed: int, skew: tuple[float, float] | None):
-        """`skew`: (alpha, beta); None gives all sites one rule."""
+        """`skew`: (alpha, beta); None: all sites share one rule."""
         self.skew = skew
         self.means, self.entries = generator("synthetic", seed, "means"), generator("synthetic", seed, "rules")
         self.shared = self._rules(generator("synthetic", seed, "rule"), 1)
@@ -102,11 +108,11 @@ class _Rules:
         if self.skew is None:
             return _Rule(self.shared.weight, self.shared.bias, np.zeros_like(self.shared.centre))
         u, shift = (self.means.standard_normal((sites, 2)) * self.skew).astype(np.float32).T
-        own = self._rules(self.entries, sites)
-        own.weight += u[:, None, None]
-        own.bias += u[:, None]
-        own.centre += shift[:, None]
-        return own
+        rule = self._rules(self.entries, sites)
+        rule.weight += u[:, None, None]
+        rule.bias += u[:, None]
+        rule.centre += shift[:, None]
+        return rule
 
     @staticmethod
     def _rules(rng: np.random.Generator, sites: int) -> _Rule:
@@ -115,10 +121,10 @@ class _Rules:
         return _Rule(weight.reshape(-1, FEATURES, CLASSES), bias, centre)
 
 
-def _each_by_its_own(x: np.ndarray, weight: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Scores (n, CLASSES) of inputs (n, FEATURES) whose site is multiplied by its own (S, FEATURES, CLASSES).
+def _products(x: np.ndarray, weight: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Scores (n, CLASSES): the inputs (n, FEATURES) of each site times the site's weight (S, FEATURES, CLASSES).
 
-    Sites of one size go together: as many products as there are sizes, not as there are sites.
+    Sites of equal size are multiplied together, so there is one product for each size.
     """
     if len(sizes) == 1:
         return x @ weight[0]
@@ -132,11 +138,11 @@ def _each_by_its_own(x: np.ndarray, weight: np.ndarray, sizes: np.ndarray) -> np
 
 
 def _blocks(sizes: np.ndarray) -> Iterator[slice]:
-    """Sites in order, cut so that the inputs or the rules of a block hold about `_NUMBERS` numbers."""
+    """Consecutive sites whose inputs and rules together hold about `_BLOCK_NUMBERS` numbers."""
     cost = np.cumsum(sizes * FEATURES + FEATURES * CLASSES)
     begin = 0
     while begin < len(sizes):
-        done = cost[begin - 1] if begin else 0
-        end = max(begin + 1, int(np.searchsorted(cost, done + _NUMBERS)))
+        previous = cost[begin - 1] if begin else 0
+        end = max(begin + 1, int(np.searchsorted(cost, previous + _BLOCK_NUMBERS)))
         yield slice(begin, end)
         begin = end

@@ -1,92 +1,97 @@
-"""A table in a text file, as cells of text."""
+"""A table from a text file, as a pandas DataFrame of text."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from fedlit.errors import InputError
 
 
-@dataclass
-class Table:
-    """Cells of text, and which of them are missing."""
+def read_table(path: Path, header: bool, separator: str, missing: Sequence[str]) -> pd.DataFrame:
+    """Read a text file of rows; cells are text without surrounding spaces, NaN where a value is missing.
 
-    path: Path
-    names: list[str]  # of the D columns; their numbers where the file has no header
-    cells: np.ndarray  # (N, D) text
-    missing: np.ndarray  # (N, D) bool
-
-    def position(self, column: int | str, option: str) -> int:
-        """The number of a column that an option names.
-
-        Raises:
-            InputError: there is no such column.
-        """
-        if isinstance(column, str) and column in self.names:
-            return self.names.index(column)
-        if isinstance(column, int) and -len(self.names) <= column < len(self.names):
-            return column % len(self.names)
-        raise InputError(
-            f"data.{option}={column} is no column of {self.path}; write a number from 0 to {len(self.names) - 1} "
-            f"or one of {', '.join(self.names)}."
-        )
-
-    def numbers(self, columns: Sequence[int]) -> np.ndarray:
-        """(N, len(columns)) float64, NaN where a cell is missing.
-
-        Raises:
-            InputError: a cell holds neither a number nor a mark of a missing value.
-        """
-        missing = self.missing[:, columns]
-        text = np.where(missing, "nan", self.cells[:, columns])
-        try:
-            found = text.astype(np.float64)
-        except ValueError:
-            found = None
-        if found is None or np.isinf(found).any():
-            row, column = next((r, c) for r, c in np.ndindex(*text.shape) if not _is_number(str(text[r, c])))
-            raise InputError(
-                f"{self.path}: row {row + 1} has {str(text[row, column])!r} in column {self.names[columns[column]]}, "
-                "which is no number; add it to data.missing, or the column to data.drop."
-            )
-        return found
-
-
-def read_table(path: Path, header: bool, separator: str, missing: Sequence[str]) -> Table:
-    """Read a text file of rows.
+    Columns are named by the first line, or numbered ("0", "1", ...) without a header. Rows are numbered from 1.
 
     Args:
         header: the first line holds the columns' names.
-        missing: what a cell holds where its value is missing.
+        separator: one character between two cells.
+        missing: marks of a missing value; an empty cell and `nan` are marks too.
 
     Raises:
-        InputError: the file is empty, or its rows are not of one length.
+        InputError: the file is no table, has rows of unequal length, fewer than 2 columns or no row.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of an empty file, which is said below
-            cells = np.loadtxt(path, str, delimiter=separator, comments=None, quotechar='"', ndmin=2, encoding="utf-8")
-    except (ValueError, TypeError) as problem:
-        raise InputError(f"{path} cannot be read as a table with data.separator={separator!r}: {problem}") from None
-    cells = np.char.strip(cells)
-    names = [str(name) for name in cells[0]] if header and len(cells) else [str(i) for i in range(cells.shape[1])]
-    cells = cells[1:] if header else cells
-    if not len(cells) or cells.shape[1] < 2:
+        cells = _cells(path, separator)
+    except ValueError as error:  # pandas' parser errors are ValueErrors
+        raise InputError(f"{path} cannot be read as a table with data.separator={separator!r}: {error}") from None
+    names = [str(name) for name in (cells.iloc[0] if header and len(cells) else cells.columns)]
+    rows = cells.iloc[1:] if header else cells
+    if not len(rows) or len(names) < 2:
         raise InputError(
-            f"{path} has {cells.shape[1]} columns and {len(cells)} rows with data.separator={separator!r}; "
+            f"{path} has {len(names)} columns and {len(rows)} rows with data.separator={separator!r}; "
             "at least 2 columns and 1 row are needed."
         )
-    absent = np.isin(cells, np.array(missing, dtype=str)) | (np.char.lower(cells) == "nan")
-    return Table(path, names, cells, absent)
+    marks = ["", *missing]
+    rows = rows.mask(rows.isin(marks) | rows.apply(lambda column: column.str.lower() == "nan"))
+    return rows.set_axis(names, axis=1).set_axis(range(1, len(rows) + 1))
 
 
-def _is_number(text: str) -> bool:
+def column_position(names: Sequence[str], column: int | str, option: str, path: Path) -> int:
+    """The position of a column that the option `data.<option>` names.
+
+    Raises:
+        InputError: there is no such column.
+    """
+    if isinstance(column, str) and column in names:
+        return list(names).index(column)
+    if isinstance(column, int) and -len(names) <= column < len(names):
+        return column % len(names)
+    raise InputError(
+        f"data.{option}={column} is no column of {path}; write a number from 0 to {len(names) - 1} "
+        f"or one of {', '.join(names)}."
+    )
+
+
+def numbers(table: pd.DataFrame, path: Path) -> np.ndarray:
+    """The cells (N, D) as float64, NaN where a value is missing.
+
+    Raises:
+        InputError: a cell holds neither a finite number nor a mark of a missing value.
+    """
+    text = table.to_numpy(dtype=object)
+    try:
+        values = text.astype(np.float64)
+    except ValueError:
+        values = None
+    if values is None or np.isinf(values).any():
+        row, column = next(cell for cell in np.ndindex(*text.shape) if not _is_number(text[cell]))
+        raise InputError(
+            f"{path}: row {table.index[row]} has {text[row, column]!r} in column {table.columns[column]}, "
+            "which is no number; add it to data.missing, or the column to data.drop."
+        )
+    return values
+
+
+def _cells(path: Path, separator: str) -> pd.DataFrame:
+    if len(separator) != 1:
+        raise ValueError("a separator is one character")
+    try:
+        # The C parser fills short rows with empty cells; the Python parser marks them by NaN.
+        cells = pd.read_csv(path, sep=separator, header=None, dtype=str, keep_default_na=False, engine="python")
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    short = cells.isna().any(axis=1)
+    if short.any():
+        raise ValueError(f"row {int(short.argmax()) + 1} has fewer cells than the first")
+    return cells.apply(lambda column: column.str.strip())
+
+
+def _is_number(text: str | float) -> bool:
     try:
         return not math.isinf(float(text))
     except ValueError:

@@ -1,4 +1,4 @@
-"""MNIST, Fashion-MNIST, EMNIST, CIFAR-10 and CIFAR-100 as torchvision stores them, held in memory as bytes."""
+"""MNIST, Fashion-MNIST, EMNIST, CIFAR-10 and CIFAR-100 from torchvision's files, in memory as bytes."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def mnist(
     """MNIST (LeCun et al. 1998): 60,000 and 10,000 images (1, 28, 28) of ten digits.
 
     Args:
-        root: the folder in which torchvision keeps its data sets.
-        download: get it first, where it is not there.
-        path: the same data as an .npz file (see `fedlit.data.npz.npz`), instead of torchvision's files.
+        root: the folder of torchvision's data sets.
+        download: download the files if they do not exist.
+        path: the same data in an .npz file (see `fedlit.data.npz.npz`), in place of torchvision's files.
         normalize: "training", "none" or `[mean, std]`: see `fedlit.data.normalize.normalizer`.
         augment: `crop` and `flip`: see `fedlit.data.augment.Augment`.
 
     Raises:
-        InputError: the files are not there, or torchvision is not.
+        InputError: the files do not exist, or torchvision is not installed.
     """
     return _source("mnist", "MNIST", root, download, path, normalize, augment)
 
@@ -60,8 +60,11 @@ def emnist(
 ) -> DataSource:
     """EMNIST (Cohen et al. 2017): letters and digits, images (1, 28, 28); see `mnist`.
 
-    torchvision's files hold no writers, so there is no natural partition. Images are transposed, as they are there;
-    the classes of `split=letters` are numbered from 0.
+    torchvision's files do not name the writers, so there is no natural partition. Images are transposed, as in these
+    files. The classes of `split=letters` are numbered from 0.
+
+    Args:
+        split: "byclass" (62 classes), "bymerge" (47), "balanced" (47), "letters" (26), "digits" (10) or "mnist" (10).
     """
     return _source("emnist", "EMNIST", root, download, path, normalize, augment, split=split)
 
@@ -112,25 +115,25 @@ def _source(
 
 
 def _read(name: str, kind: str, root: Path, train: bool, download: bool, options: dict[str, Any]) -> Any:
-    make = getattr(import_datasets(name), kind)
+    data_set = getattr(import_datasets(name), kind)
     try:
-        return make(str(root), train=train, download=download, **options)
+        return data_set(str(root), train=train, download=download, **options)
     except (RuntimeError, OSError, EOFError) as problem:
         if download:
             raise InputError(f"data={name} could not be downloaded to {root} ({problem}).") from None
         chosen = "".join(f" data.{option}={value}" for option, value in options.items())
         command = f"python -m fedlit.run data={name} data.download=true{chosen} data.root={shlex.quote(str(root))}"
         raise InputError(
-            f"There is no {kind} of torchvision's in {root.absolute()}; get it by: {command} "
+            f"There is no {kind} of torchvision in {root.absolute()}; get it by: {command} "
             "(or set data.root to the folder that has it, or data.path to an .npz file of it)"
         ) from None
 
 
 def import_datasets(name: str) -> Any:
-    """`torchvision.datasets`, imported only where one of them is asked for.
+    """`torchvision.datasets`, imported on the first use because it is slow.
 
     Raises:
-        InputError: it is not installed, or was built for another torch.
+        InputError: torchvision is not installed, or was built for another torch.
     """
     try:
         from torchvision import datasets

@@ -1,7 +1,7 @@
-"""What is done to a batch on its way to the model: augmentation, a partition's feature shift, later poisoning.
+"""Changes of a batch on its way to the model: augmentation, the feature shift of a partition.
 
-A transform draws per sample, from keys alone (`fedlit.randomness.keyed_uniform(key, index)`), never from a global
-generator: the same sample gets the same draw in a batch of its client alone and in a stack of many clients.
+A transform draws by key and sample (`fedlit.randomness.keyed_uniform(key, index)`), never from a global generator. A
+sample then gets the same draw in the batch of one client and in a stack of many clients.
 """
 
 from __future__ import annotations
@@ -13,27 +13,40 @@ from torch import Tensor
 
 from fedlit.errors import InputError
 
-Batch = Any  # what a collate function gives: tensors in tuples, lists or dicts; `(inputs, targets)` from data in memory
+Batch = Any  # output of a collate function: tensors in tuples, lists or dicts; `(inputs, targets)` from data in memory
 
 
 class Transform(Protocol):
-    """Changes a batch; a plain function or a picklable object."""
+    """Changes a batch; a function or a picklable object.
+
+    >>> import torch
+    >>> from fedlit.randomness import keyed_uniform
+    >>> def brighten(batch, index, client, stage, key):
+    ...     if stage != "train":
+    ...         return batch
+    ...     change = keyed_uniform(key, index)[..., None]  # (..., B, 1): one draw a sample
+    ...     return on_inputs(batch, lambda x: x + change)
+    >>> batch = torch.zeros(2, 3), torch.tensor([0, 1])
+    >>> changed, targets = brighten(batch, torch.tensor([7, 9]), torch.tensor([0]), "train", torch.tensor([5]))
+    >>> changed.shape, bool(changed[0, 0] == changed[0, 1]), bool(changed[0, 0] == changed[1, 0])
+    (torch.Size([2, 3]), True, False)
+    """
 
     def __call__(self, batch: Batch, index: Tensor, client: Tensor, stage: str, key: Tensor) -> Batch:
-        """The changed batch; the given one is left as it is.
+        """Return the changed batch and leave the given one unchanged.
 
         Args:
-            batch: inputs of shape (..., B, *sample); the leading axes, if any, are clients of a stack.
-            index: (..., B) int64, which samples these are.
-            client: (..., 1) int64, whose they are; -1: nobody's.
+            batch: inputs of shape (..., B, *sample); leading axes are the clients of a stack.
+            index: (..., B) int64, the samples' numbers.
+            client: (..., 1) int64, the number of the client that holds the samples; -1: no client.
             stage: "train", "validation" or "test".
-            key: (..., 1) int64, of the stream that draws are taken from; another one in each epoch.
+            key: (..., 1) int64, key of the draws; it differs in each epoch.
         """
         ...
 
 
 class Chain:
-    """Transforms one after the other."""
+    """Applies transforms in sequence."""
 
     def __init__(self, transforms: Sequence[Transform]):
         self.transforms = tuple(transforms)
@@ -45,19 +58,23 @@ class Chain:
 
 
 def chain(*transforms: Transform | None) -> Transform | None:
-    """The given transforms one after the other; None where there is none."""
-    found = [t for t in transforms if t is not None]
-    return Chain(found) if len(found) > 1 else found[0] if found else None
+    """The transforms in sequence, without those that are None; None if none is left."""
+    given = [transform for transform in transforms if transform is not None]
+    return Chain(given) if len(given) > 1 else given[0] if given else None
 
 
 def on_inputs(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
-    """The batch with its inputs changed: the batch itself, or the first element of a tuple or list."""
+    """Apply `change` to the inputs of a batch: to a tensor itself, or to the first element of a tuple or list.
+
+    Raises:
+        InputError: the batch is neither.
+    """
     if isinstance(batch, Tensor):
         return change(batch)
     if isinstance(batch, tuple | list) and batch and isinstance(batch[0], Tensor):
-        rest = [change(batch[0]), *batch[1:]]
-        return type(batch)(*rest) if hasattr(batch, "_fields") else type(batch)(rest)
+        elements = [change(batch[0]), *batch[1:]]
+        return type(batch)(*elements) if hasattr(batch, "_fields") else type(batch)(elements)
     raise InputError(
-        "partition=feature and data.augment change the inputs of batches (inputs, targets), and a batch of this data "
-        f"set is a {type(batch).__name__}; give such batches, or write another partition and no augmentation."
+        "partition=feature and data.augment need batches (inputs, targets), but a batch of this data set is a "
+        f"{type(batch).__name__}; give such batches, or choose another partition and no augmentation."
     )

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import io
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 
 from fedlit.errors import InputError
+from fedlit.global_generators import CpuStates, cpu_states, restore_cpu
 
 
 @dataclass
 class ModuleCopy:
     saved: np.ndarray | None  # bytes of torch.save, which keeps what tensors share; None: it cannot be pickled
     again: Callable[[], LightningModule] | None
-    generators: tuple[Any, Any, Any]  # of torch, numpy and Python: a `configure_model` may draw frozen weights
+    generators: CpuStates  # a `configure_model` may draw frozen weights
 
     @classmethod
     def of(cls, module: LightningModule, again: Callable[[], LightningModule] | None) -> ModuleCopy:
-        generators = torch.get_rng_state(), np.random.get_state(), random.getstate()
+        generators = cpu_states()
         stream = io.BytesIO()
         try:
             torch.save(module, stream)
@@ -36,10 +35,7 @@ class ModuleCopy:
     def make(self) -> LightningModule:
         """The module, in the process of a worker."""
         module = self._made()
-        states = self.generators
-        torch.set_rng_state(states[0])
-        np.random.set_state(states[1])
-        random.setstate(states[2])
+        restore_cpu(self.generators)
         return module
 
     def _made(self) -> LightningModule:

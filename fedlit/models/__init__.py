@@ -1,4 +1,4 @@
-"""Ready LightningModules, and the optimiser that a module gets which names none."""
+"""Ready LightningModules, and the optimiser of modules that configure none."""
 
 from fedlit.models.classifier import Classifier
 from fedlit.models.convolutional import Cnn, LectureCnn

@@ -12,8 +12,8 @@ from fedlit.models.classifier import Classifier, image_shape
 class Cnn(Classifier):
     """The CNN of McMahan et al. 2017 (arXiv:1602.05629): 1,663,370 parameters on MNIST.
 
-    Two 5 x 5 convolutions of 32 and 64 channels that keep the size, each followed by 2 x 2 max pooling, then a dense
-    layer of 512 with ReLU. ReLU after the convolutions as well, as is usual; the paper does not say.
+    Two 5 x 5 convolutions to 32 and 64 channels with padding, each with 2 x 2 max pooling, then a dense layer of 512
+    units with ReLU. ReLU also follows the convolutions; the paper does not mention it.
     """
 
     def __init__(self, input_shape: Sequence[int], classes: int):
@@ -37,8 +37,10 @@ class Cnn(Classifier):
 
 
 class LectureCnn(Classifier):
-    """The lecture's CNN: 3 x 3 convolutions to 16 and to 128 channels with a pooling between, the mean over all places,
-    a dense layer of 64."""
+    """The lecture's CNN: 3 x 3 convolutions to 16 and 128 channels, global average pooling, a dense layer of 64 units.
+
+    2 x 2 max pooling stands between the convolutions.
+    """
 
     def __init__(self, input_shape: Sequence[int], classes: int):
         super().__init__(input_shape, classes)

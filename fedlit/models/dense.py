@@ -26,18 +26,18 @@ class Mlp(Classifier):
     """Hidden layers with ReLU on the flattened input, then a linear layer.
 
     Args:
-        input_shape: of one sample.
-        classes: how many.
+        input_shape: shape of one sample.
+        classes: number of classes.
         hidden: widths of the hidden layers.
-        dropout: share of each hidden layer's outputs that training leaves out.
+        dropout: probability with which training zeroes an output of a hidden layer.
     """
 
     def __init__(self, input_shape: Sequence[int], classes: int, hidden: Sequence[int] = (200,), dropout: float = 0.0):
         super().__init__(input_shape, classes)
         widths = [prod(input_shape), *hidden]
         layers: list[nn.Module] = [nn.Flatten()]
-        for narrow, wide in pairwise(widths):
-            layers += [nn.Linear(narrow, wide), nn.ReLU()]
+        for inputs, outputs in pairwise(widths):
+            layers += [nn.Linear(inputs, outputs), nn.ReLU()]
             if dropout:
                 layers.append(nn.Dropout(dropout))
         self.net = nn.Sequential(*layers, nn.Linear(widths[-1], classes))

@@ -1,4 +1,4 @@
-"""An optimiser for a module that names none: the configuration's `optimizer` group."""
+"""The optimiser of the `optimizer` group, for modules that configure none."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from fedlit.errors import InputError
 
 
 def has_optimizer(module: LightningModule) -> bool:
-    """Whether the module has a `configure_optimizers`: its own, or one that `give_optimizer` gave it."""
+    """Whether the module has a `configure_optimizers`, of its class or from `give_optimizer`."""
     return is_overridden("configure_optimizers", module)
 
 
 def give_optimizer(module: LightningModule, factory: Callable[..., Optimizer]) -> None:
-    """Give the module a `configure_optimizers` that calls `factory(parameters)` on what requires a gradient.
+    """Give the module a `configure_optimizers` that calls `factory` with the parameters that require a gradient.
 
-    A copy or a pickle of the module gets an optimiser of its own parameters: the partial's module is copied with it.
+    A copy or a pickle of the module optimises its own parameters, because the partial's module is copied with it.
     """
     module.configure_optimizers = partial(make_optimizer, module, factory)  # type: ignore[method-assign]
 
 
 def make_optimizer(module: LightningModule, factory: Callable[..., Optimizer]) -> Optimizer:
-    """`factory` on the module's parameters that require a gradient.
+    """`factory` with the module's parameters that require a gradient.
 
     Raises:
-        InputError: the optimiser refuses its settings (Nesterov momentum without momentum, for instance).
+        InputError: the optimiser refuses its settings, such as Nesterov momentum without momentum.
     """
-    # A module-level function, for Lightning looks through a partial for a function with code of its own.
+    # A module-level function, because Lightning unwraps a partial and inspects the function's code.
     parameters = [p for p in module.parameters() if p.requires_grad]
     try:
         return factory(parameters)

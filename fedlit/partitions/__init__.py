@@ -1,4 +1,4 @@
-"""Partitions: from the labels of a data set to the samples of each client, one file an idea."""
+"""Partitions: from the labels of a data set to the samples of each client, one partition a file."""
 
 from fedlit.partitions.base import Labelled, Partition
 from fedlit.partitions.classes import Classes

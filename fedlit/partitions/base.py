@@ -1,4 +1,4 @@
-"""What a partition is: from the labels of a data set to the client of each sample."""
+"""The contract of a partition: from the labels of a data set to the client of each sample."""
 
 from __future__ import annotations
 
@@ -17,37 +17,45 @@ from fedlit.partitions.sharing import largest_remainder
 
 @dataclass(frozen=True)
 class Labelled:
-    """What a partition sees of a data set: never the inputs."""
+    """The part of a data set that a partition sees: its size, labels and sites, never the inputs."""
 
-    size: int  # samples, N
-    labels: np.ndarray | None = None  # (N,) int64 classes; None where the targets are not classes
-    classes: int | None = None  # how many classes; None: as many as the labels say
+    size: int  # N, the number of samples
+    labels: np.ndarray | None = None  # (N,) int64 classes; None: the targets are not classes
+    classes: int | None = None  # number of classes; None: the largest label plus one
     sites: np.ndarray | None = None  # (N,) int64: the site, writer or subject of each sample
 
 
 class Partition(ABC):
-    """Which client each sample goes to. On `self` there are hyperparameters only.
+    """Assigns each sample to a client. Attributes of `self` are hyperparameters only.
 
-    A partition of your own needs `owners`; `test` and `transform` have defaults.
+    A subclass needs `owners`; the other methods have defaults.
+
+    >>> from fedlit.randomness import generator
+    >>> class RoundRobin(Partition):
+    ...     def owners(self, data, clients, rng):
+    ...         return np.arange(data.size) % clients
+    >>> shards = RoundRobin().train(Labelled(5), clients=2, rng=generator(0))
+    >>> shards[0], shards[1]
+    (array([0, 2, 4]), array([1, 3]))
     """
 
-    by_label: ClassVar[bool] = False  # needs class labels
+    by_label: ClassVar[bool] = False  # True: class labels are required
 
     @abstractmethod
     def owners(self, data: Labelled, clients: int, rng: np.random.Generator) -> np.ndarray:
         """The client of each training sample, (N,) ints from 0 to clients - 1.
 
         Args:
-            data: the training set; at least as many samples as clients, and with labels where `by_label` says so.
-            clients: how many clients.
-            rng: the only source of random numbers, so that the same seed gives the same shards.
+            data: the training set. It has at least as many samples as clients, and labels if `by_label`.
+            clients: number of clients.
+            rng: the only source of random numbers, so that one seed always gives the same shards.
         """
 
     def train(self, data: Labelled, clients: int, rng: np.random.Generator) -> Shards:
-        """The training shards: each sample goes to exactly one client.
+        """The training shards; each sample goes to exactly one client.
 
         Raises:
-            InputError: more clients than samples, or no labels for a partition by label.
+            InputError: there are more clients than samples, or no labels for a partition by label.
         """
         if not data.size:
             raise InputError("the server keeps all training samples and the clients get none; lower server_samples.")
@@ -59,11 +67,17 @@ class Partition(ABC):
         return Shards.from_owner(self.owners(data, clients, rng), clients)
 
     def test(self, test: Labelled, train: Labelled, shards: Shards, rng: np.random.Generator) -> Shards:
-        """The test set split by the same partition, so that a client is tested on what it trains on.
+        """The test shards; each test sample goes to exactly one client.
 
-        Each class of the test set is shared out in proportion to the clients' training counts of that class, by the
-        largest remainder, ties at random; a class that nobody trains on, and targets that are no classes, in proportion
-        to the clients' sizes. Each test sample goes to exactly one client; where there are few, many clients get none.
+        The test samples of class c are divided in proportion to the clients' training counts of c, by the largest
+        remainder with ties at random. A class that no client trains on is divided in proportion to the clients' sizes,
+        and so are targets that are not classes. With few test samples, many clients get none.
+
+        Args:
+            test: the test set.
+            train: the training set.
+            shards: the training shards that `train` returned.
+            rng: the only source of random numbers.
         """
         owner = np.empty(test.size, np.int64)
         numbers = np.arange(len(shards))
@@ -73,31 +87,33 @@ class Partition(ABC):
         return Shards.from_owner(owner, len(shards))
 
     def transform(self, seed: int) -> Transform | None:
-        """What this partition does to the inputs, a transform of each batch; most do nothing."""
+        """A transform of each batch, for partitions that change inputs; None for the others."""
         return None
 
     def clients(self, data: Labelled) -> int | None:
-        """How many clients the data themselves ask for, where they do."""
+        """The number of clients that the data define, or None."""
         return None
 
     def check_labels(self, data: Labelled) -> None:
-        """Raises InputError where this partition goes by labels and the data have none."""
+        """Raise InputError if this partition needs labels and the data have none."""
         if self.by_label and data.labels is None:
             raise InputError(
-                f"the partition {type(self).__name__} goes by class labels and the targets of this data set are no "
+                f"the partition {type(self).__name__} needs class labels, but the targets of this data set are not "
                 "classes; write partition=iid, contiguous, quantity, natural or feature."
             )
 
 
 def class_count(*sets: Labelled) -> int:
-    """How many classes labelled sets have between them."""
-    found = [int(s.labels.max()) + 1 for s in sets if s.labels is not None and len(s.labels)]
-    return max([s.classes or 0 for s in sets] + found)
+    """The number of classes in labelled sets together."""
+    by_labels = [int(s.labels.max()) + 1 for s in sets if s.labels is not None and len(s.labels)]
+    return max([s.classes or 0 for s in sets] + by_labels)
 
 
 def _classes(test: Labelled, train: Labelled, shards: Shards) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each class: its test samples and the clients' training counts (clients,). Class by class, for a table of
-    clients and classes would not fit where both are many."""
+    """For each class, its test samples and the clients' training counts (clients,).
+
+    A generator, because a table (clients, classes) may not fit into memory.
+    """
     if test.labels is None or train.labels is None:
         yield np.arange(test.size), shards.sizes
         return

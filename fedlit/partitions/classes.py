@@ -16,10 +16,10 @@ from fedlit.partitions.sharing import equal
 
 @dataclass(frozen=True)
 class Classes(Partition):
-    """Each client holds `classes_per_client` classes; the samples of a class are shared equally among its holders.
+    """Each client holds `classes_per_client` classes; the samples of a class are divided equally among its holders.
 
-    Every class has holders, as many as any other or one more. A class with fewer samples than holders leaves some of
-    these without it.
+    The numbers of holders of two classes differ by at most one. If a class has fewer samples than holders, some holders
+    get none of it.
     """
 
     classes_per_client: int = 2
@@ -29,15 +29,16 @@ class Classes(Partition):
     def owners(self, data: Labelled, clients: int, rng: np.random.Generator) -> np.ndarray:
         assert data.labels is not None
         counts = np.bincount(data.labels)
-        there = np.flatnonzero(counts)  # classes that occur
-        self._check(clients, len(there))
-        held = deal_classes(clients, self.classes_per_client, len(there), rng)
-        holders = Shards.from_owner(held.ravel(), len(there))  # entries client * classes_per_client + ...
+        occurring = np.flatnonzero(counts)  # classes with samples
+        self._check(clients, len(occurring))
+        dealt = deal_classes(clients, self.classes_per_client, len(occurring), rng)
+        entries = Shards.from_owner(dealt.ravel(), len(occurring))  # entry // classes_per_client is the client
         samples = Shards.from_owner(data.labels, len(counts))
         owner = np.empty(data.size, np.int64)
-        for number, c in enumerate(there.tolist()):
-            its = rng.permutation(holders[number] // self.classes_per_client)  # who gets one more is drawn
-            owner[rng.permutation(samples[c])] = np.repeat(its, equal(len(samples[c]), len(its)))
+        for number, c in enumerate(occurring.tolist()):
+            # permuted, because the first holders get one sample more
+            holders = rng.permutation(entries[number] // self.classes_per_client)
+            owner[rng.permutation(samples[c])] = np.repeat(holders, equal(len(samples[c]), len(holders)))
         return owner
 
     def _check(self, clients: int, classes: int) -> None:
@@ -49,17 +50,19 @@ class Classes(Partition):
         if clients * self.classes_per_client < classes:
             raise InputError(
                 f"clients={clients} with partition.classes_per_client={self.classes_per_client} leave some of the "
-                f"{classes} classes to nobody; write partition.classes_per_client={-(-classes // clients)} or more."
+                f"{classes} classes without a client; write partition.classes_per_client={-(-classes // clients)} or "
+                "more."
             )
 
 
 def deal_classes(clients: int, each: int, classes: int, rng: np.random.Generator) -> np.ndarray:
-    """Which classes each client holds, (clients, each) ints, different ones within a row.
+    """The classes of each client, (clients, each) ints without repetition in a row.
 
-    The classes in a random order are dealt round and round, `each` in a row to a client, until the round is complete;
-    the next clients get a new order. So holders of two classes differ by one at most.
+    The classes are dealt cyclically in a random order, `each` to a client. After classes / gcd(classes, each) clients,
+    when every class was dealt equally often, a new order is drawn. The numbers of holders of two classes then differ by
+    at most one.
     """
-    block = classes // gcd(classes, each)  # clients after which every class was dealt equally often
+    block = classes // gcd(classes, each)  # clients that share one order
     blocks = -(-clients // block)
     orders = rng.permuted(np.tile(np.arange(classes), (blocks, 1)), axis=1)
     places = np.arange(block * each).reshape(block, each) % classes

@@ -15,7 +15,7 @@ from fedlit.partitions.sharing import equal
 class Contiguous(Partition):
     """Client k holds the k-th block of the training set, and is tested on the k-th block of the test set.
 
-    Sizes differ by at most one. Where a file is sorted by label, so are the clients.
+    Sizes differ by at most one. A file that is sorted by label gives clients of few classes.
     """
 
     def owners(self, data: Labelled, clients: int, rng: np.random.Generator) -> np.ndarray:

@@ -13,15 +13,16 @@ from fedlit.partitions.label_skew import spread_classes
 
 @dataclass(frozen=True)
 class Dirichlet(Partition):
-    """Each class is spread over the clients in proportions drawn from Dirichlet(alpha, ..., alpha).
+    """The samples of class c go to the clients in proportions p_c ~ Dirichlet(alpha, ..., alpha).
 
-    A small alpha gives a class to few clients, a large one shares it evenly. Sizes follow from the draws; where a
-    client is short of `min_size` after `draws` draws, random samples of the largest shards go to it.
+    A small alpha gives a class to few clients, a large alpha divides it evenly. The proportions are drawn again, at
+    most `draws` times, until every client has `min_size` samples. After that, random samples move from the largest
+    shards to clients with too few.
     """
 
-    alpha: float = 0.5  # concentration, positive
-    min_size: int = 10  # least number of samples a client gets
-    draws: int = 10  # most draws before the repair
+    alpha: float = 0.5  # concentration, above 0
+    min_size: int = 10  # least number of samples of a client
+    draws: int = 10  # largest number of draws
 
     by_label: ClassVar[bool] = True
 

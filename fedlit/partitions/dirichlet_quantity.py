@@ -1,4 +1,4 @@
-"""Label skew and unequal sizes at once."""
+"""Label skew together with unequal sizes."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from fedlit.partitions.size_law import Law, weights_by_law
 
 @dataclass(frozen=True)
 class DirichletQuantity(Partition):
-    """Each class is spread by a Dirichlet draw whose proportions are multiplied with the clients' sizes under a law.
+    """The samples of class c go to the clients in proportions p_ck w_k, with p_c ~ Dirichlet(alpha, ..., alpha).
 
-    Large clients are as skewed in their labels as small ones. Sizes follow the law on average and scatter about it with
-    the draws, the more the smaller alpha is.
+    The weights w_k follow a law of sizes (see `Quantity`). Large clients are as skewed in their labels as small ones.
+    Sizes follow the law on average; a smaller alpha scatters them more.
     """
 
-    alpha: float = 0.5  # concentration, positive; see Dirichlet
+    alpha: float = 0.5  # concentration, above 0; see Dirichlet
     law: Law = "lognormal"
-    skew: float = 1.0  # of the sizes; see Quantity
-    min_size: int = 10  # least number of samples a client gets
-    draws: int = 10  # most draws before the repair
+    skew: float = 1.0  # skew of the sizes; see Quantity
+    min_size: int = 10  # least number of samples of a client
+    draws: int = 10  # largest number of draws
 
     by_label: ClassVar[bool] = True
 

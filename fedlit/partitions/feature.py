@@ -1,4 +1,4 @@
-"""Clients whose inputs look different (feature shift), over any other partition of the samples."""
+"""Feature shift: clients whose inputs look different, on top of any other partition."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from fedlit.randomness import seed_number
 
 @dataclass(frozen=True)
 class Feature(Partition):
-    """Samples go to clients by `inner`; then each client sees them rotated, noisy or in other colours.
+    """Samples go to clients by `inner`; each client then sees them rotated, noisy or in other colours.
 
-    How much is drawn once for each client. The shift is part of the client's data: a sample looks the same in every
-    epoch, and test samples of a client are shifted as its training samples are. After Li et al. 2022 (NIID-Bench,
-    arXiv:2102.02079, noise) and Ghosh et al. 2020 (arXiv:2006.04088, rotation). Strengths of 0 leave a part out.
+    The strength is drawn once for each client. The shift is part of the client's data: a sample looks the same in every
+    epoch, and a client's test samples get the shift of its training samples. Noise follows Li et al. 2022 (NIID-Bench,
+    arXiv:2102.02079), rotation Ghosh et al. 2020 (arXiv:2006.04088). A strength of 0 turns a part off.
     """
 
-    rotation: float = 45.0  # a client's angle is uniform in +- this, degrees
-    noise: float = 0.0  # a client's Gaussian noise has a standard deviation uniform in 0 to this, of prepared inputs
-    colour: float = 0.0  # a client's factor and offset of each channel are uniform in 1 +- this and +- this
+    rotation: float = 45.0  # a client's angle ~ U(-rotation, rotation), degrees
+    noise: float = 0.0  # standard deviation of a client's noise ~ U(0, noise), in units of the prepared inputs
+    colour: float = 0.0  # each channel: factor ~ U(1 - colour, 1 + colour), offset ~ U(-colour, colour)
     inner: Partition = field(default_factory=Iid)
 
     def owners(self, data: Labelled, clients: int, rng: np.random.Generator) -> np.ndarray:

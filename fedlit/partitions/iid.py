@@ -12,7 +12,7 @@ from fedlit.partitions.sharing import equal, hand_out
 
 @dataclass(frozen=True)
 class Iid(Partition):
-    """Each client draws its samples from the whole set at random; sizes differ by at most one."""
+    """The samples are divided at random; sizes differ by at most one."""
 
     def owners(self, data: Labelled, clients: int, rng: np.random.Generator) -> np.ndarray:
         return hand_out(equal(data.size, clients), rng)

@@ -1,4 +1,4 @@
-"""Spreading each class over the clients by a Dirichlet draw."""
+"""The samples of each class divided by a Dirichlet draw."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def spread_classes(
     draws: int,
     weights: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The owner (N,) of each sample, every class cut in the proportions of its own Dirichlet draw.
+    """The owner (N,) of each sample; each class is divided by its own Dirichlet draw.
 
-    At most `draws` draws are made, until every client has `min_size` samples; then the draw that was short of the
-    fewest is repaired (`raise_to_least_size`), so this always ends.
+    At most `draws` draws are made, until every client has `min_size` samples. Otherwise the draw with the fewest
+    missing samples is repaired by `raise_to_least_size`, so that the loop always ends.
 
     Args:
         data: the training set, with labels.
-        clients: how many clients.
+        clients: number of clients.
         rng: random numbers.
-        alpha: concentration of the Dirichlet distribution, positive.
-        min_size: the least number of samples a client gets.
-        draws: the most draws before the repair.
-        weights: (clients,) how large a client is against the others; None: all alike.
+        alpha: concentration of the Dirichlet distribution, above 0.
+        min_size: least number of samples of a client.
+        draws: largest number of draws.
+        weights: (clients,) relative sizes of the clients; None: equal.
     """
     assert data.labels is not None
     check_least_size(data.size, clients, min_size)
@@ -44,7 +44,7 @@ def spread_classes(
         missing = np.maximum(min_size - np.bincount(drawn, minlength=clients), 0)
         if missing.sum() < fewest:
             best, fewest = drawn, int(missing.sum())
-        # With m clients short, a further draw has all of them right with a chance of about exp(-m).
+        # With m clients below min_size, the next draw succeeds with a probability of about exp(-m).
         if fewest == 0 or np.count_nonzero(missing) > draws:
             break
     owner = np.empty_like(best)
@@ -53,8 +53,10 @@ def spread_classes(
 
 
 def _draw(sizes: np.ndarray, clients: int, rng: np.random.Generator, alpha: float, tilt: np.ndarray) -> np.ndarray:
-    """One draw: the owners (N,) of the samples, class after class. Class by class, and in owners and not in a table of
-    clients and classes, which would not fit where both are many."""
+    """One draw: the owners (N,) of the samples, sorted by class.
+
+    Class by class, because a table (clients, classes) may not fit into memory.
+    """
     numbers = np.arange(clients)
     return np.concatenate(
         [np.repeat(numbers, proportional(int(n), dirichlet(clients, alpha, rng, tilt), rng)) for n in sizes if n]
@@ -62,10 +64,10 @@ def _draw(sizes: np.ndarray, clients: int, rng: np.random.Generator, alpha: floa
 
 
 def dirichlet(size: int, alpha: float, rng: np.random.Generator, tilt: np.ndarray | float = 0.0) -> np.ndarray:
-    """Proportions (size,) from a symmetric Dirichlet distribution, multiplied by exp(tilt), up to a factor.
+    """Weights (size,) proportional to p exp(tilt), with p ~ Dirichlet(alpha, ..., alpha).
 
-    In logarithms, for Gamma draws of a small alpha are all zero in floating point, and their proportions NaN:
-    G(alpha) = G(alpha + 1) * U ** (1 / alpha) (Marsaglia and Tsang 2000, section 6).
+    Computed in logarithms, because Gamma draws of a small alpha all underflow to zero:
+    log G(alpha) = log G(alpha + 1) + log(U) / alpha (Marsaglia and Tsang 2000, section 6).
     """
     logs = np.log(rng.standard_gamma(alpha + 1, size)) + np.log1p(-rng.random(size)) / alpha + tilt
     return np.exp(logs - logs.max())

@@ -1,4 +1,4 @@
-"""Clients as the data have them: by site, writer or subject."""
+"""Natural clients: the sites, writers or subjects of the data."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from fedlit.partitions.sharing import equal
 class Natural(Partition):
     """One client for each site, writer or subject that has training samples, in the order of their numbers.
 
-    With fewer clients than sites, whole sites are put together at random, equally many to a client or one more, so that
-    each sample still goes to exactly one client. More clients than sites are refused.
+    With fewer clients than sites, each client gets several whole sites at random; the numbers of sites of two clients
+    differ by at most one. More clients than sites are refused.
 
-    In the test set a site's samples go to the client that trains on it, and samples of a site that nobody trains on go
-    to nobody; where no test sample has a known site, each class is shared out as by any other partition.
+    Test samples go to the client that trains on their site. Test samples of a site without training samples go to no
+    client. If no test sample has a known site, each class is divided as in any other partition.
     """
 
     def owners(self, data: Labelled, clients: int, rng: np.random.Generator) -> np.ndarray:
@@ -51,14 +51,14 @@ class Natural(Partition):
         return len(self._sites(data)[0])
 
     def _sites(self, data: Labelled) -> tuple[np.ndarray, np.ndarray]:
-        """The sites that occur, ascending, and the place among them of each sample's site (N,)."""
+        """The sites with samples, ascending, and the position of each sample's site among them (N,)."""
         if data.sites is None:
             raise InputError(
-                "the partition Natural goes by site, writer or subject and this data set names none; "
+                "the partition Natural needs sites, writers or subjects, but this data set names none; "
                 "write partition=iid or partition=dirichlet, or data=csv_sites."
             )
-        if data.size and data.sites.min() >= 0 and data.sites.max() < 2 * data.size:  # counting, in place of a sort
+        if data.size and data.sites.min() >= 0 and data.sites.max() < 2 * data.size:  # counting is faster than a sort
             occurs = np.bincount(data.sites) > 0
             return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[data.sites]
-        sites, place = np.unique(data.sites, return_inverse=True)
-        return sites, place
+        sites, position = np.unique(data.sites, return_inverse=True)
+        return sites, position

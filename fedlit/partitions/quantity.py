@@ -1,4 +1,4 @@
-"""Clients of unequal size, alike in everything else."""
+"""Clients of unequal size and equal distribution."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from fedlit.partitions.size_law import Law, sizes_by_weight, weights_by_law
 
 @dataclass(frozen=True)
 class Quantity(Partition):
-    """Sizes follow a log-normal law or a power law (Li et al. 2020, arXiv:1812.06127); samples are drawn at random."""
+    """Sizes n_k follow a law; samples are drawn at random. Log-normal sizes are of Li et al. 2020 (arXiv:1812.06127).
+
+    `lognormal`: n_k proportional to exp(skew z_k), z_k ~ N(0, 1). `power`: n_k proportional to r_k^-skew for the
+    client's rank r_k.
+    """
 
     law: Law = "lognormal"
-    skew: float = 1.0  # lognormal: standard deviation of a size's logarithm; power: exponent over the rank. 0 is equal
-    min_size: int = 10  # least number of samples a client gets
+    skew: float = 1.0  # 0 gives equal sizes
+    min_size: int = 10  # least number of samples of a client
 
     def owners(self, data: Labelled, clients: int, rng: np.random.Generator) -> np.ndarray:
         check_least_size(data.size, clients, self.min_size)

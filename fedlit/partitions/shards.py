@@ -1,4 +1,4 @@
-"""Which samples each client holds: one flat index array and offsets, never a list of lists."""
+"""The samples of each client, as one flat index array and offsets."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Shards:
-    """Samples grouped by client, as in a compressed sparse row matrix: a million clients cost two arrays.
+    """Samples grouped by client in compressed sparse rows, so that a million clients are two arrays.
 
-    `Shards.from_owner` makes each shard's indices ascend.
+    The indices of a shard ascend if `Shards.from_owner` formed it.
+
+    >>> shards = Shards.from_owner(np.array([1, 0, 1, -1]), clients=2)
+    >>> shards[1], shards.sizes
+    (array([0, 2]), array([1, 2]))
     """
 
     indices: np.ndarray  # (N,) int64: the samples, client after client
@@ -22,14 +26,14 @@ class Shards:
         return len(self.offsets) - 1
 
     def __getitem__(self, client: int) -> np.ndarray:
-        """The indices of one client's samples (n,), a view."""
+        """A view of the sample indices of one client, (n,)."""
         if not 0 <= client < len(self):
             raise IndexError(f"client {client} of {len(self)}")
         return self.indices[self.offsets[client] : self.offsets[client + 1]]
 
     @property
     def sizes(self) -> np.ndarray:
-        """Samples of each client, (clients,) int64."""
+        """The number of samples of each client, (clients,) int64."""
         return np.diff(self.offsets)
 
     @property
@@ -42,21 +46,24 @@ class Shards:
         """Group samples by their client.
 
         Args:
-            owner: (N,) ints: the client of each sample, 0 to clients - 1; -1 where it belongs to nobody.
-            clients: how many clients there are, those without samples too.
+            owner: (N,) ints, the client of each sample, 0 to clients - 1; -1: no client.
+            clients: number of clients, including those without samples.
+
+        Raises:
+            ValueError: an owner is not from -1 to clients - 1.
         """
         owner = np.asarray(owner)
         if len(owner) and (owner.min() < -1 or owner.max() >= clients):
-            raise ValueError(f"owners must be -1 to {clients - 1}, and are {owner.min()} to {owner.max()}")
+            raise ValueError(f"owners must be -1 to {clients - 1}, but are {owner.min()} to {owner.max()}")
         sizes = np.bincount(owner[owner >= 0] if (owner < 0).any() else owner, minlength=clients)
         order = _grouped(owner + 1, clients + 1)
         return cls(order[len(owner) - sizes.sum() :], np.concatenate([[0], np.cumsum(sizes)]))
 
 
 def _grouped(group: np.ndarray, groups: int) -> np.ndarray:
-    """Positions sorted by group, those of a group in order: a stable argsort, digit by digit.
+    """A stable argsort of group numbers, one 16-bit digit at a time.
 
-    numpy sorts 16-bit integers by radix: for millions of groups two such passes take a third of one comparing sort.
+    NumPy sorts 16-bit integers by radix; two such passes take a third of the time of one comparison sort.
     """
     order = np.argsort((group & 0xFFFF).astype(np.uint16), kind="stable")
     shift = 16
@@ -68,13 +75,16 @@ def _grouped(group: np.ndarray, groups: int) -> np.ndarray:
 
 
 def histogram(shards: Shards, labels: np.ndarray, classes: int, clients: slice = slice(None)) -> np.ndarray:
-    """Samples per client and class, (clients in the slice, classes) int64.
+    """The number of samples of each client and class, (clients in the slice, classes) int64.
 
     Args:
-        shards: whose samples are counted.
+        shards: the samples of each client.
         labels: (N,) class of every sample of the set that the shards index.
-        classes: how many classes there are.
-        clients: which clients, a run of numbers without steps: `slice(100)` is the first hundred.
+        classes: number of classes.
+        clients: a slice of clients without a step: `slice(100)` is the first hundred.
+
+    Raises:
+        ValueError: the slice has a step.
     """
     start, stop, step = clients.indices(len(shards))
     if step != 1:

@@ -1,4 +1,4 @@
-"""Unequal sizes by a law: log-normal or power law."""
+"""Unequal sizes by a log-normal law or a power law."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ Law = Literal["lognormal", "power"]
 
 
 def weights_by_law(law: Law, skew: float, clients: int, rng: np.random.Generator) -> np.ndarray:
-    """How large each client is against the largest, (clients,) floats from 0 to 1, in random order.
+    """Sizes relative to the largest, (clients,) floats from 0 to 1, in random order.
 
     Args:
-        law: `lognormal`: the logarithm of a size is normal with standard deviation `skew`; `power`: the r-th largest
-            size goes as r ** -skew.
-        skew: 0 is equal sizes.
-        clients: how many.
+        law: `lognormal`: log(size) ~ N(mu, skew^2); `power`: the r-th largest size is proportional to r^-skew.
+        skew: 0 gives equal sizes.
+        clients: number of clients.
         rng: random numbers.
     """
     if law == "lognormal":
@@ -30,16 +29,16 @@ def weights_by_law(law: Law, skew: float, clients: int, rng: np.random.Generator
 
 
 def sizes_by_weight(total: int, weights: np.ndarray, min_size: int, rng: np.random.Generator) -> np.ndarray:
-    """Whole sizes (clients,) that sum to `total`, in proportion to the weights except that none is below `min_size`.
+    """Integer sizes (clients,) that sum to `total`, proportional to the weights but at least `min_size`.
 
-    The one factor f with sum(max(min_size, f * weight)) = total is found by sorting. `total` must be at least
+    Size k is max(min_size, f w_k), rounded; f solves sum_k max(min_size, f w_k) = total. `total` must be at least
     clients * min_size.
     """
     ascending = np.sort(weights)
     clients = len(weights)
-    above = np.cumsum(ascending[::-1])[::-1]  # sum of the weights from the j-th smallest on
-    factors = (total - min_size * np.arange(clients)) / above  # where the j smallest stand at min_size
-    fits = factors * ascending >= min_size  # then the j-th smallest is above it, or at it
+    above = np.cumsum(ascending[::-1])[::-1]  # sum of the weights except the j smallest
+    factors = (total - min_size * np.arange(clients)) / above  # f if the j smallest sizes are min_size
+    fits = factors * ascending >= min_size  # the next size is then at least min_size
     factor = factors[np.argmax(fits)] if fits.any() else 0.0
     beyond = np.maximum(factor * weights - min_size, 0)
     spare = total - clients * min_size

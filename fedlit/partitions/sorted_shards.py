@@ -1,4 +1,4 @@
-"""Sorted shards, the first label skew of federated learning (McMahan et al. 2017, arXiv:1602.05629, section 3)."""
+"""Label skew by sorted shards (McMahan et al. 2017, arXiv:1602.05629, section 3)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fedlit.partitions.sharing import equal
 
 @dataclass(frozen=True)
 class SortedShards(Partition):
-    """The samples sorted by label are cut into clients * shards_per_client equal pieces, which are dealt at random.
+    """The samples, sorted by label, are cut into clients * shards_per_client equal pieces, which are dealt at random.
 
-    Samples of one class stay in data order. With two pieces most clients see two classes.
+    Samples of one class keep their order in the data. With two pieces, most clients hold two classes.
     """
 
     shards_per_client: int = 2
@@ -28,7 +28,7 @@ class SortedShards(Partition):
         pieces = clients * self.shards_per_client
         if pieces > data.size:
             raise InputError(
-                f"clients={clients} with partition.shards_per_client={self.shards_per_client} asks for {pieces} pieces "
+                f"clients={clients} with partition.shards_per_client={self.shards_per_client} needs {pieces} pieces "
                 f"of {data.size} training samples; write partition.shards_per_client={data.size // clients} or less."
             )
         dealt = rng.permutation(np.repeat(np.arange(clients), self.shards_per_client))  # the client of each piece

@@ -1,4 +1,4 @@
-"""Who is asked in a round."""
+"""Samplers: which clients a round asks."""
 
 from fedlit.samplers.all import All
 from fedlit.samplers.base import Probe, Sampler

@@ -1,4 +1,4 @@
-"""Who is asked in a round."""
+"""The contract of a sampler: which clients a round asks."""
 
 from __future__ import annotations
 
@@ -8,19 +8,33 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 Probe = Callable[[Sequence[int]], np.ndarray]
-"""Losses (K,) of the clients' received model on their training data, for samplers that choose by them."""
+"""From K clients to the losses (K,) of the models they would receive, on their training data."""
 
 
 class Sampler(ABC):
-    """Keeps nothing but hyperparameters.
+    """Chooses the clients of a round. Attributes of `self` are hyperparameters only.
 
-    The stream it is given depends on seed and round alone, so every algorithm sees the same cohorts.
+    >>> class EveryOther(Sampler):
+    ...     def __call__(self, round, rng, clients, probe):
+    ...         return range(round % 2, clients, 2)
+    ...
+    ...     def expected(self, clients):
+    ...         return clients / 2
+    >>> list(EveryOther()(1, np.random.default_rng(0), clients=5, probe=lambda clients: np.zeros(len(clients))))
+    [1, 3]
     """
 
     @abstractmethod
     def __call__(self, round: int, rng: np.random.Generator, clients: int, probe: Probe) -> Sequence[int]:
-        """The clients to ask, in any order; may be empty."""
+        """The clients to ask, in any order; may be empty.
+
+        Args:
+            round: number of the round, from 1.
+            rng: depends on seed and round alone, so that every algorithm gets the same cohorts.
+            clients: number of clients; they are numbered 0 to clients - 1.
+            probe: measures losses of clients, for samplers that choose by loss.
+        """
 
     @abstractmethod
     def expected(self, clients: int) -> float:
-        """How many clients it asks in the mean."""
+        """The expected number of clients in a round."""

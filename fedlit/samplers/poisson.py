@@ -1,4 +1,4 @@
-"""Each client by a coin of its own: the sampling that differential privacy's accounting assumes."""
+"""Poisson sampling, which privacy accounting assumes: each client takes part independently."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from fedlit.samplers.base import Probe, Sampler
 
 
 class Poisson(Sampler):
-    """A cohort of varying size, sometimes empty: then the server keeps its state for the round."""
+    """Asks each client independently with probability `participation`; the server keeps its state in an empty round."""
 
     def __init__(self, participation: float = 1.0):
         """
         Args:
-            participation: each client's chance to be asked, above 0 and at most 1.
+            participation: probability of each client, above 0 and at most 1.
         """
         self.participation = participation
 
     def __call__(self, round: int, rng: np.random.Generator, clients: int, probe: Probe) -> Sequence[int]:
-        # the number first, then who: the same law as a coin a client, and the cost is the cohort's
+        # Binomial size, then a uniform subset: the same distribution as independent draws, at the cost of the cohort.
         return rng.choice(clients, rng.binomial(clients, self.participation), replace=False).tolist()
 
     def expected(self, clients: int) -> float:

@@ -11,11 +11,13 @@ from fedlit.samplers.base import Probe, Sampler
 
 
 class Uniform(Sampler):
+    """A uniform subset of fixed size, drawn without replacement."""
+
     def __init__(self, participation: float = 1.0, number: int | None = None):
         """
         Args:
-            participation: share of clients a round, above 0 and at most 1; at least one client is asked.
-            number: clients a round, in place of a share.
+            participation: fraction of the clients in a round, above 0 and at most 1; at least one client is asked.
+            number: number of clients in a round, in place of a fraction.
         """
         self.participation, self.number = participation, number
 
@@ -23,7 +25,10 @@ class Uniform(Sampler):
         if self.number is None:
             return max(1, round(self.participation * clients))
         if self.number > clients:
-            raise InputError(f"sampler.number={self.number}: there are {clients} clients; write at most that many")
+            raise InputError(
+                f"sampler.number={self.number} is more than the {clients} clients; write sampler.number={clients} or "
+                "less."
+            )
         return self.number
 
     def __call__(self, round: int, rng: np.random.Generator, clients: int, probe: Probe) -> Sequence[int]:

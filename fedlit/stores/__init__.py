@@ -1,4 +1,4 @@
-"""Where the states of clients lie between rounds."""
+"""Stores: where client states are kept between rounds."""
 
 from fedlit.stores.base import State, Store
 from fedlit.stores.disk import DiskStore

@@ -1,6 +1,6 @@
-"""What a store of client states is."""
+"""The contract of a store of client states."""
 
-# ruff: noqa: B027  (empty methods that are not abstract: a store in memory has no use for them)
+# ruff: noqa: B027  (empty methods that are not abstract, because a store in memory does not need them)
 
 from __future__ import annotations
 
@@ -11,58 +11,80 @@ from typing import Any
 
 import torch
 
-State = dict[str, Any]  # one client's: by whose it is ("algorithm", an upload's name, "optimizer"), no leading axis
+State = dict[str, Any]  # of one client, by owner ("algorithm", a stage's name, "optimizer"), without a client axis
 
 
 class Store(ABC):
-    """Keeps what each client had after the last round that it was part of.
+    """Keeps the state of each client after its last round. Clients that never took part have no state.
 
-    A client that was never part of one has no state here, and the states of an algorithm that keeps none cost nothing.
+    Order of calls: `open` and `load`; in each round `get` (for the cohort, then for evaluated clients) and `put`; at a
+    checkpoint `save`, and `keep` after the checkpoint is written; `close` at the end.
 
-    Calls come in this order: `open`, `load`, then for each round `get` (once for the cohort, once for who is evaluated)
-    and `put`. At a checkpoint: `save`, then, when it lies on the disk whole, `keep`. `close` at the end.
+    >>> class DictStore(Store):
+    ...     def load(self, round, saved):
+    ...         self.states = dict(saved)
+    ...
+    ...     def get(self, clients):
+    ...         return [self.states.get(client) for client in clients]
+    ...
+    ...     def put(self, round, states):
+    ...         self.states.update(states)
+    ...
+    ...     def save(self):
+    ...         return self.states
+    ...
+    ...     def items(self):
+    ...         return iter(sorted(self.states.items()))
+    >>> store = DictStore()
+    >>> store.load(0, {})
+    >>> store.put(1, [(7, {"algorithm": {"head": torch.ones(2)}})])
+    >>> store.get([3, 7])
+    [None, {'algorithm': {'head': tensor([1., 1.])}}]
     """
 
     def open(self, folder: Path, device: torch.device) -> None:
-        """Before all else.
+        """Called once, before `load`.
 
         Args:
-            folder: where the run keeps its checkpoints.
-            device: where tensors are wanted that were not on the CPU when they were put.
+            folder: the folder of the run's checkpoints.
+            device: device of returned tensors that were not on the CPU when they were put.
         """
 
     @abstractmethod
     def load(self, round: int, saved: dict[Any, Any]) -> None:
-        """Be as at the end of that round: what came after it is dropped.
+        """Restore the states at the end of a round and drop later ones.
 
         Args:
-            round: rounds completed, 0 at the start of a run.
-            saved: what `save` returned at that round; empty at the start.
+            round: number of completed rounds, 0 at the start of a run.
+            saved: the return value of `save` at that round; empty at the start.
 
         Raises:
-            InputError: the states of that round are not to be had.
+            InputError: the states of that round cannot be restored.
         """
 
     @abstractmethod
     def get(self, clients: Sequence[int]) -> list[State | None]:
-        """The states of these clients, in their order; None for one that has none."""
+        """The states of these clients, in order; None for a client without a state."""
 
     @abstractmethod
     def put(self, round: int, states: Sequence[tuple[int, State]]) -> None:
-        """The new states of the clients that were part of a round: all of them, or none if the run is killed."""
+        """Write the new states of a round's clients: all of them, or none if the process is killed."""
 
     @abstractmethod
     def save(self) -> dict[Any, Any]:
-        """What a checkpoint has to hold of the clients; what it does not hold lies safely on the disk when this
-        returns."""
+        """The part of a checkpoint that concerns clients. On return, everything else is safely on disk."""
 
     def keep(self, oldest: int, newest: int) -> None:
-        """There are checkpoints of these two rounds and maybe of some between; the states of no other round before
-        `newest` will be asked for."""
+        """Drop states that no checkpoint needs.
+
+        Args:
+            oldest: round of the oldest checkpoint that is kept.
+            newest: round of the newest checkpoint; there may be others between.
+        """
 
     @abstractmethod
     def items(self) -> Iterator[tuple[int, State]]:
-        """Every client that has a state, by number."""
+        """The clients that have a state, with their states, by number."""
 
     def close(self) -> None:
-        """Let go of files."""
+        """Close files."""

@@ -1,8 +1,8 @@
-"""store=disk: client states in an SQLite file, a row a client and round, so that a checkpoint costs what cohorts cost.
+"""store=disk: client states in an SQLite file, one row for each client and round; a checkpoint writes only new rows.
 
-The newest row of a client is its state. The older ones are there for checkpoints: a run that was killed goes on from a
-round before the last, so the rows past that round are dropped and each client is again as it was. Of each client there
-is at most one row after the newest checkpoint, and one for each checkpoint that is kept.
+A client's state is its newest row. Older rows serve checkpoints: a killed run resumes from an earlier round, and the
+rows after that round are dropped. A client has at most one row after the newest checkpoint, and one row for each
+checkpoint that is kept.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from fedlit.stores.base import State, Store
 from fedlit.stores.state_bytes import from_bytes, to_bytes
 
 NAME = "clients.sqlite"
-_AT_ONCE = 500  # clients asked for in one query; SQLite takes 999 values, newer ones more
+_QUERY_SIZE = 500  # clients in one query; SQLite accepts at least 999 values
 
-# In the log mode (WAL) a transaction is appended to a log beside the file, so a kill leaves it whole or not there.
-# `synchronous=NORMAL` does not flush each transaction to the disk. A killed process loses nothing by that, for the
-# system has what was written. A power cut may take the newest rounds, never half of one; those before a checkpoint were
-# flushed by `save` before it was written, and those past it are dropped in any case.
-# The run holds its folder alone: with `locking_mode=EXCLUSIVE` the log needs no shared memory, which file systems of
-# clusters lack. Deleted rows are not written over with zeros, as some builds of SQLite would.
+# With write-ahead logging (WAL), a transaction is appended to a log, so that a kill leaves all of it or nothing.
+# `synchronous=NORMAL` does not flush each transaction to the disk. A killed process loses nothing, because the system
+# has the written data. A power cut may lose the newest rounds, but never half of one. Rounds before a checkpoint were
+# flushed by `save`; rounds after it are dropped on resume.
+# `locking_mode=EXCLUSIVE` needs no shared memory, which cluster file systems lack; no other process opens the file.
+# `secure_delete=OFF` saves overwriting deleted rows with zeros, the default of some builds.
 _SETTINGS = """
 PRAGMA page_size = 8192;
 PRAGMA locking_mode = EXCLUSIVE;
@@ -52,59 +52,63 @@ DELETE FROM states WHERE rowid IN (
 
 
 class DiskStore(Store):
-    """One file for a run, `checkpoints/clients.sqlite`; the checkpoints beside it say only that they belong to it."""
+    """One file for a run, `checkpoints/clients.sqlite`; checkpoints hold only its identifier."""
 
     def open(self, folder: Path, device: torch.device) -> None:
         self.path, self.device = folder / NAME, device
         self._file: sqlite3.Connection | None = None
-        self._newest = 0  # round of the newest checkpoint: later rows of a client may be written over
-        self._swept = 0  # round up to which only the newest row of each client is left
+        self._newest = 0  # round of the newest checkpoint; later rows of a client may be replaced
+        self._swept = 0  # up to this round, only the newest row of each client is left
 
     def load(self, round: int, saved: dict[Any, Any]) -> None:
         if saved and not self.path.exists():
-            raise InputError(f"{self.path} is not there, and with it the clients' states; put it back, or start anew.")
+            raise InputError(f"{self.path} with the clients' states is missing; restore it, or start a new run.")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = sqlite3.connect(self.path, isolation_level=None)  # transactions are begun in words
+        self._file = sqlite3.connect(self.path, isolation_level=None)  # autocommit: BEGIN is explicit
         try:
             self._file.executescript(_SETTINGS + _TABLES)
-        except sqlite3.DatabaseError as error:  # damaged, no such file at all, or open in another program
-            raise InputError(f"{self.path} cannot be used ({error}); put the run's own there, and close it.") from None
+        except sqlite3.DatabaseError as error:  # damaged, no database, or open in another program
+            raise InputError(
+                f"{self.path} cannot be used ({error}); restore the file of this run, and close programs that use it."
+            ) from None
         if saved and self._id() != saved["id"]:
-            raise InputError(f"{self.path} holds the clients' states of another run; put this run's own there.")
-        with self._transaction() as do:
-            do.execute("DELETE FROM states WHERE round > ?", (round,))
+            raise InputError(f"{self.path} holds the clients' states of another run; restore the file of this run.")
+        with self._transaction() as cursor:
+            cursor.execute("DELETE FROM states WHERE round > ?", (round,))
             if not saved:
-                do.execute("DELETE FROM run")
-                do.execute("INSERT INTO run VALUES (?)", (secrets.token_hex(8),))
+                cursor.execute("DELETE FROM run")
+                cursor.execute("INSERT INTO run VALUES (?)", (secrets.token_hex(8),))
         self._newest = round
 
     def get(self, clients: Sequence[int]) -> list[State | None]:
-        found: dict[int, State] = {}
-        for i in range(0, len(clients), _AT_ONCE):
-            some = list(clients[i : i + _AT_ONCE])
-            marks = ",".join("?" * len(some))
-            # beside MAX(round), SQLite gives the other columns of the row that has it
+        states: dict[int, State] = {}
+        for i in range(0, len(clients), _QUERY_SIZE):
+            chunk = list(clients[i : i + _QUERY_SIZE])
+            marks = ",".join("?" * len(chunk))
+            # With MAX(round), SQLite returns the other columns of the row that has the maximum.
             query = f"SELECT client, MAX(round), state FROM states WHERE client IN ({marks}) GROUP BY client"
-            for client, _, state in self._open().execute(query, some):
-                found[client] = from_bytes(state, self.device)
-        return [found.get(client) for client in clients]
+            for client, _, state in self._open().execute(query, chunk):
+                states[client] = from_bytes(state, self.device)
+        return [states.get(client) for client in clients]
 
     def put(self, round: int, states: Sequence[tuple[int, State]]) -> None:
-        held = sorted((client, state) for client, state in states if any(state.values()))
-        if not held:
+        kept = sorted((client, state) for client, state in states if any(state.values()))
+        if not kept:
             return
-        with self._transaction() as do:  # one a round: all clients of it, or none
-            do.executemany("DELETE FROM states WHERE client = ? AND round > ?", ((c, self._newest) for c, _ in held))
-            do.executemany("INSERT INTO states VALUES (?, ?, ?)", ((c, round, to_bytes(s)) for c, s in held))
+        with self._transaction() as cursor:  # one transaction for all clients of the round
+            cursor.executemany(
+                "DELETE FROM states WHERE client = ? AND round > ?", ((c, self._newest) for c, _ in kept)
+            )
+            cursor.executemany("INSERT INTO states VALUES (?, ?, ?)", ((c, round, to_bytes(s)) for c, s in kept))
 
     def save(self) -> dict[str, str]:
-        self._open().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # flushes the log, then the file
+        self._open().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # flushes the log and the file
         return {"file": NAME, "id": self._id()}
 
     def keep(self, oldest: int, newest: int) -> None:
-        """Costs what was put since the last call, not what there is."""
-        with self._transaction() as do:
-            do.execute(_SUPERSEDED, (self._swept, oldest))
+        """The cost is proportional to the rows since the last call."""
+        with self._transaction() as cursor:
+            cursor.execute(_SUPERSEDED, (self._swept, oldest))
         self._swept, self._newest = oldest, newest
 
     def items(self) -> Iterator[tuple[int, State]]:
@@ -131,7 +135,7 @@ class DiskStore(Store):
             try:
                 yield cursor
             except BaseException:
-                if self._open().in_transaction:  # a full disk has ended it already
+                if self._open().in_transaction:  # a full disk has already ended it
                     cursor.execute("ROLLBACK")
                 raise
             cursor.execute("COMMIT")

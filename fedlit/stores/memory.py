@@ -1,4 +1,4 @@
-"""store=memory: client states in this process, saved whole with each checkpoint."""
+"""store=memory: client states in this process, all saved with each checkpoint."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from fedlit.stores.base import State, Store
 
 
 class MemoryStore(Store):
+    """A dict in memory; every checkpoint holds all of it."""
+
     def __init__(self) -> None:
         self._states: dict[int, State] = {}
 
@@ -22,7 +24,7 @@ class MemoryStore(Store):
     def put(self, round: int, states: Sequence[tuple[int, State]]) -> None:
         for client, state in states:
             if any(state.values()):
-                self._states[client] = tree_map(lambda t: t.clone(), state)  # a view would keep a whole stack alive
+                self._states[client] = tree_map(lambda t: t.clone(), state)  # a view would keep the stack in memory
 
     def save(self) -> dict[int, State]:
         return self._states

@@ -1,7 +1,7 @@
-"""A client's state as bytes, and back: what is written is what is read, and reading it runs no code.
+"""A client's state as bytes and back, bit for bit; reading runs no code.
 
-A head of JSON says how the state is built (dicts, Models, lists, plain values) and where each tensor stands, then come
-the tensors' own bytes. `torch.save` does the same at ten times the cost, for a small state.
+A JSON header describes the state (dicts, Models, lists, tuples, plain values, tensors); the bytes of the tensors follow
+in its order. For the state of one head, `safetensors` takes 3.6 times as long to write, and `torch.save` ten times.
 """
 
 from __future__ import annotations
@@ -14,63 +14,71 @@ from torch import Tensor
 
 from fedlit.model_vectors import Model
 
-_LENGTH = 4  # bytes that tell the length of the head
+_LENGTH_BYTES = 4  # before the header, its length
 
 
 def to_bytes(state: Any) -> bytes:
-    """Raises TypeError for what is neither a tensor, a Model, a dict, a list nor a plain value."""
-    parts: list[bytes] = []
-    head = json.dumps(_described(state, parts), separators=(",", ":")).encode()
-    return b"".join([len(head).to_bytes(_LENGTH, "little"), head, *parts])
+    """Serialise a state.
+
+    Raises:
+        TypeError: the state holds an object that is no tensor, Model, dict, list, tuple or plain value.
+    """
+    tensors: list[bytes] = []
+    header = json.dumps(_described(state, tensors), separators=(",", ":")).encode()
+    return b"".join([len(header).to_bytes(_LENGTH_BYTES, "little"), header, *tensors])
 
 
 def from_bytes(written: bytes, device: torch.device | str = "cpu") -> Any:
-    """`device`: for tensors that were not on the CPU."""
-    contents = bytearray(written)  # torch warns of bytes that cannot be written to
-    start = _LENGTH + int.from_bytes(contents[:_LENGTH], "little")
-    return _Reader(contents, start, device).value(json.loads(contents[_LENGTH:start]))
+    """Deserialise a state; tensors that were not on the CPU go to `device`."""
+    contents = bytearray(written)  # torch warns about read-only memory
+    start = _LENGTH_BYTES + int.from_bytes(contents[:_LENGTH_BYTES], "little")
+    return _Reader(contents, start, device).value(json.loads(contents[_LENGTH_BYTES:start]))
 
 
-def _described(value: Any, parts: list[bytes]) -> Any:
-    """The head's words for a value, one letter each; the bytes of its tensors go to `parts`."""
+def _described(value: Any, tensors: list[bytes]) -> Any:
+    """The header of a value, `{kind: content}`; the bytes of its tensors are appended to `tensors`."""
     if torch.is_tensor(value):
-        there = value.detach().cpu().contiguous()
-        parts.append(there.reshape(-1).view(torch.uint8).numpy().tobytes())
+        on_cpu = value.detach().cpu().contiguous()
+        tensors.append(on_cpu.reshape(-1).view(torch.uint8).numpy().tobytes())
         return {"t": [str(value.dtype).removeprefix("torch."), list(value.shape), value.device.type == "cpu"]}
     if isinstance(value, Model):
-        return {"m": [_described(value.weights, parts), _described(value.statistics, parts)]}
+        return {"m": [_described(value.weights, tensors), _described(value.statistics, tensors)]}
     if isinstance(value, dict):
-        return {"d": [[key, _described(inner, parts)] for key, inner in value.items()]}  # a key may be a number
+        return {
+            "d": [[key, _described(inner, tensors)] for key, inner in value.items()]
+        }  # pairs, because keys may be numbers
     if isinstance(value, list | tuple):
-        return {"l" if isinstance(value, list) else "u": [_described(inner, parts) for inner in value]}
+        return {"l" if isinstance(value, list) else "u": [_described(inner, tensors) for inner in value]}
     if value is None or isinstance(value, bool | int | float | str):
         return {"v": value}
-    raise TypeError(f"a client's state holds a {type(value).__name__}; keep tensors, Models, dicts and plain values")
+    raise TypeError(
+        f"a client's state holds a {type(value).__name__}; keep tensors, Models, dicts, lists and plain values"
+    )
 
 
 class _Reader:
-    """Takes the tensors from `contents` one after the other, as they were written."""
+    """Rebuilds values; their tensors follow each other in `contents` from `offset`."""
 
-    def __init__(self, contents: bytearray, at: int, device: torch.device | str):
-        self.contents, self.at, self.device = contents, at, device
+    def __init__(self, contents: bytearray, offset: int, device: torch.device | str):
+        self.contents, self.offset, self.device = contents, offset, device
 
     def value(self, described: dict[str, Any]) -> Any:
-        ((kind, inner),) = described.items()
+        ((kind, content),) = described.items()
         if kind == "t":
-            return self._tensor(*inner)
+            return self._tensor(*content)
         if kind == "m":
-            return Model(*map(self.value, inner))
+            return Model(*map(self.value, content))
         if kind == "d":
-            return {key: self.value(one) for key, one in inner}
+            return {key: self.value(inner) for key, inner in content}
         if kind in "lu":
-            return (list if kind == "l" else tuple)(map(self.value, inner))
-        return inner
+            return (list if kind == "l" else tuple)(map(self.value, content))
+        return content
 
-    def _tensor(self, name: str, shape: list[int], on_cpu: bool) -> Tensor:
-        dtype = getattr(torch, name)
+    def _tensor(self, dtype_name: str, shape: list[int], on_cpu: bool) -> Tensor:
+        dtype = getattr(torch, dtype_name)
         tensor = torch.empty(shape, dtype=dtype)
         if tensor.numel():
-            flat = torch.frombuffer(self.contents, dtype=dtype, count=tensor.numel(), offset=self.at)
+            flat = torch.frombuffer(self.contents, dtype=dtype, count=tensor.numel(), offset=self.offset)
             tensor.copy_(flat.view(shape))
-        self.at += tensor.numel() * tensor.element_size()
+        self.offset += tensor.numel() * tensor.element_size()
         return tensor if on_cpu else tensor.to(self.device)

@@ -1,4 +1,4 @@
-"""Crop and flip: the right pictures, drawn per sample."""
+"""Crop and flip: the expected images, drawn for each sample."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def every_view(image: np.ndarray, crop: int, flip: bool) -> list[np.ndarray]:
     return shown + ([view[:, :, ::-1] for view in shown] if flip else [])
 
 
-def test_every_view_occurs_and_no_other_and_all_alike() -> None:
+def test_every_crop_and_flip_occurs_equally_often_and_nothing_else() -> None:
     image = np.random.default_rng(0).normal(size=(2, 5, 6)).astype(np.float32)
     n = 9000
     out = call(Augment(1, True), torch.from_numpy(image).expand(n, 2, 5, 6), torch.arange(n)).numpy()
@@ -39,7 +39,7 @@ def test_every_view_occurs_and_no_other_and_all_alike() -> None:
     assert ((counts - expected) ** 2 / expected).sum() < 41  # chi-square of 17 degrees: 0.001
 
 
-def test_flip_alone_mirrors_half() -> None:
+def test_flip_without_crop_mirrors_half_of_the_images() -> None:
     image = torch.arange(12.0).reshape(1, 3, 4)
     out = call(Augment(flip=True), image.expand(2000, 1, 3, 4), torch.arange(2000))
     mirrored = (out == image.flip(-1)).all(-1).all(-1).all(-1)
@@ -51,10 +51,10 @@ def test_a_sample_gets_the_same_draw_in_any_batch_and_stack() -> None:
     augment = Augment(2, True)
     images = torch.randn(12, 3, 6, 6)
     index = torch.randperm(100)[:12]
-    whole = call(augment, images, index)
+    batched = call(augment, images, index)
     single = torch.cat([call(augment, images[i : i + 1], index[i : i + 1]) for i in range(12)])
     stacked = call(augment, images.view(3, 4, 3, 6, 6), index.view(3, 4))
-    assert torch.equal(whole, single) and torch.equal(whole, stacked.view(12, 3, 6, 6))
+    assert torch.equal(batched, single) and torch.equal(batched, stacked.view(12, 3, 6, 6))
 
 
 def test_each_client_of_a_stack_has_its_own_key() -> None:
@@ -67,14 +67,14 @@ def test_each_client_of_a_stack_has_its_own_key() -> None:
     assert not torch.equal(out[0], out[1])
 
 
-def test_row_and_column_are_drawn_apart() -> None:
+def test_row_and_column_shifts_are_independent() -> None:
     image = torch.arange(81.0).reshape(1, 9, 9)
     out = call(Augment(1), image.expand(300, 1, 9, 9), torch.arange(300))
     middle = out[:, 0, 4, 4]
     assert set(middle.tolist()) == {40.0 + 9 * i + j for i in (-1, 0, 1) for j in (-1, 0, 1)}
 
 
-def test_only_training_batches_are_changed_and_nothing_global_is_drawn() -> None:
+def test_only_training_batches_change_and_global_generators_do_not() -> None:
     images, index = torch.randn(4, 1, 5, 5), torch.arange(4)
     state = torch.get_rng_state()
     augment = Augment(2, True)

@@ -16,7 +16,7 @@ from fedlit.data.client_data import ClientData
 
 
 class Seen(LightningModule):
-    """Notes each batch's targets, by epoch."""
+    """Records the targets of each batch, by epoch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ def test_each_epoch_has_its_own_batches_and_each_fit_its_own_client(samples: Any
     assert again.seen == AS_LISTS[:1]
 
 
-def test_the_transform_gets_index_client_stage_and_the_epochs_key() -> None:
+def test_the_transform_gets_index_client_stage_and_key_of_the_epoch() -> None:
     calls = []
 
     def note(batch: Any, index: torch.Tensor, client: torch.Tensor, stage: str, key: torch.Tensor) -> Any:
@@ -98,7 +98,7 @@ def test_the_transform_gets_index_client_stage_and_the_epochs_key() -> None:
     assert module.seen == [[[101, 102], [103]], [[103, 101], [102]]]
 
 
-def test_random_transforms_of_the_data_set_follow_the_epochs_key() -> None:
+def test_random_transforms_of_the_data_set_are_keyed_by_the_epoch() -> None:
     data = ClientData(LoadedSamples(Pairs()))
     data.load([EPOCHS[0]] * 3, 0, [7, 8, 7])
     loader = data.train_dataloader()
@@ -106,7 +106,7 @@ def test_random_transforms_of_the_data_set_follow_the_epochs_key() -> None:
     assert torch.equal(first, third) and not torch.equal(first, second)
 
 
-def test_an_iterator_that_is_not_used_counts_as_no_epoch() -> None:
+def test_an_unused_iterator_does_not_count_as_an_epoch() -> None:
     data = ClientData(TensorSamples(torch.randn(10, 2), torch.arange(10)))
     data.load(EPOCHS, 0, [0, 0, 0])
     loader = data.train_dataloader()
@@ -115,7 +115,7 @@ def test_an_iterator_that_is_not_used_counts_as_no_epoch() -> None:
     assert [[y.tolist() for _, y in loader] for _ in range(3)] == AS_LISTS
 
 
-def test_epochs_and_keys_that_do_not_go_together() -> None:
+def test_epochs_and_keys_of_different_number_are_refused() -> None:
     data = ClientData(TensorSamples(torch.randn(10, 2), torch.arange(10)))
     with pytest.raises(ValueError, match="2 keys"):
         data.load(EPOCHS, 0, [0, 0])
@@ -125,7 +125,7 @@ def test_epochs_and_keys_that_do_not_go_together() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("samples", [TensorSamples(torch.randn(10, 2), torch.arange(10)), LoadedSamples(Pairs())])
-def test_batches_and_what_the_transform_gets_are_on_the_device(samples: Any) -> None:
+def test_batches_and_the_arguments_of_the_transform_are_on_the_device(samples: Any) -> None:
     def check(batch: Any, index: torch.Tensor, client: torch.Tensor, stage: str, key: torch.Tensor) -> Any:
         assert all(t.is_cuda for t in (*batch, index, client, key))
         return batch

@@ -1,4 +1,4 @@
-"""The options of data=, as they stand in conf/."""
+"""The options of data= in conf/."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def option(name: str) -> DictConfig:
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.yaml")))
-def test_keys_are_arguments_of_the_function_and_all_of_them_are_there(name: str) -> None:
+def test_the_keys_of_an_option_are_the_arguments_of_its_function(name: str) -> None:
     config = option(name)
     arguments = inspect.signature(get_method(config._target_)).parameters
     left_out = {"name", "download_from"} if name == "csv_sites" else set()
@@ -30,7 +30,7 @@ def test_keys_are_arguments_of_the_function_and_all_of_them_are_there(name: str)
 
 
 @pytest.mark.parametrize("name", ["digits", "synthetic"])
-def test_data_without_files_is_made_as_it_stands(name: str) -> None:
+def test_options_without_files_give_a_data_source(name: str) -> None:
     source = instantiate(option(name))
     assert isinstance(source, DataSource) and source.name == name
     x, y = source.train.batch(np.arange(5))
@@ -41,7 +41,7 @@ def test_synthetic_has_a_site_for_each_client() -> None:
     assert set(instantiate(option("synthetic")).train_sites) == {0, 1, 2, 3}
 
 
-def test_lists_and_mappings_of_the_configuration_are_understood(tmp_path: Path) -> None:
+def test_lists_and_mappings_of_the_configuration_are_accepted(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 256, (8, 6, 6, 3), dtype=np.uint8)
     y = np.arange(8) % 2
     np.savez(tmp_path / "a.npz", x_train=x, y_train=y, x_test=x, y_test=y)

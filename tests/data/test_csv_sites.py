@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -29,20 +30,20 @@ def wards(tmp_path: Path) -> Path:
 
 def by_hand(folder: Path) -> dict[str, list[dict[str, str]]]:
     """The rows by the csv module."""
-    found = {}
+    rows = {}
     for name in ("north", "south"):
         with (folder / f"ward_{name}.csv").open() as file:
-            found[name] = list(csv.DictReader(file, skipinitialspace=True))
-    return found
+            rows[name] = list(csv.DictReader(file, skipinitialspace=True))
+    return rows
 
 
 def load(folder: Path, **options: object):
     return csv_sites(**{"path": f"{folder}/ward_*.csv", "target": "ill", "drop": ["id"], **options})
 
 
-def test_sites_and_classes_and_the_share_of_tests(wards: Path) -> None:
+def test_the_test_set_has_its_share_of_each_class_at_each_site(wards: Path) -> None:
     source = load(wards)
-    assert source.site_names == ["north", "south"] and source.label_names == ["no", "yes"] and source.classes == 2
+    assert source.label_names == ["no", "yes"] and source.classes == 2
     assert source.input_shape == (2,)
     for site, (no, yes) in enumerate(((30, 10), (15, 5))):
         test = source.test.labels()[source.test_sites == site]
@@ -51,7 +52,7 @@ def test_sites_and_classes_and_the_share_of_tests(wards: Path) -> None:
         assert np.bincount(train).tolist() == [no - round(no * 0.2), yes - round(yes * 0.2)]
 
 
-def test_statistics_are_those_of_the_training_rows_of_all_sites_and_missing_is_the_mean(wards: Path) -> None:
+def test_features_are_standardised_by_the_training_rows_and_missing_values_are_the_mean(wards: Path) -> None:
     source = load(wards)
     train, test = source.train.tensors[0].numpy().astype(float), source.test.tensors[0].numpy().astype(float)
     rows = [row for ward in by_hand(wards).values() for row in ward]
@@ -68,7 +69,7 @@ def test_statistics_are_those_of_the_training_rows_of_all_sites_and_missing_is_t
     np.testing.assert_allclose([present.mean(), present.std()], [0, 1], atol=1e-5)
 
 
-def test_indicators_mark_what_is_missing(wards: Path) -> None:
+def test_indicators_mark_missing_values(wards: Path) -> None:
     source = load(wards, indicators=True)
     assert source.input_shape == (3,)  # age has no missing value
     for samples in (source.train, source.test):
@@ -76,7 +77,7 @@ def test_indicators_mark_what_is_missing(wards: Path) -> None:
         assert ((x[:, 1] == 0) == (x[:, 2] == 1)).all() and set(x[:, 2].tolist()) == {0, 1}
 
 
-def test_the_same_rows_are_tested_each_time_and_whatever_other_sites_there_are(wards: Path) -> None:
+def test_the_test_rows_of_a_site_are_the_same_in_every_call_and_for_any_other_sites(wards: Path) -> None:
     both, again, south = load(wards), load(wards), load(wards, sites=["south"])
     assert np.array_equal(both.test.tensors[0], again.test.tensors[0])
     alone, among = south.test.tensors[0][:, 0].numpy(), both.test.tensors[0][both.test_sites == 1][:, 0].numpy()
@@ -92,17 +93,17 @@ def test_the_same_rows_are_tested_each_time_and_whatever_other_sites_there_are(w
         ("0.5 1 2 0.5", {}, [0.5, 1, 2, 0.5], None, None),
     ],
 )
-def test_targets(
+def test_targets_are_classes_or_numbers(
     tmp_path: Path, cells: str, options: dict, targets: list[float], classes: int | None, names: list[str] | None
 ) -> None:
     (tmp_path / "a.txt").write_text("".join(f"{i};{cell}\n" for i, cell in enumerate(cells.split())))
     source = csv_sites(f"{tmp_path}/*.txt", header=False, separator=";", test_fraction=0.5, **options)
     order = np.concatenate([source.train.tensors[0][:, 0], source.test.tensors[0][:, 0]]).argsort()
-    found = np.concatenate([source.train.tensors[1], source.test.tensors[1]])[order]
-    assert found.tolist() == targets and source.classes == classes and source.label_names == names
+    actual = np.concatenate([source.train.tensors[1], source.test.tensors[1]])[order]
+    assert actual.tolist() == targets and source.classes == classes and source.label_names == names
 
 
-def test_rows_without_a_target_are_left_out_and_that_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_rows_without_a_target_are_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "a.csv").write_text("x,y\n" + "1,0\n2,?\n3,1\n4,NaN\n5,0\n6,1\n")
     with caplog.at_level(logging.WARNING):
         source = csv_sites(f"{tmp_path}/*.csv", test_fraction=0.5)
@@ -110,9 +111,11 @@ def test_rows_without_a_target_are_left_out_and_that_is_said(tmp_path: Path, cap
 
 
 @pytest.mark.parametrize(
-    ("content", "options", "said"),
+    ("content", "options", "message"),
     [
-        ("x,y\n1,0\n2\n", {}, "cannot be read as a table"),
+        ("x,y\n1,0\n2\n", {}, "cannot be read as a table with data.separator=',': row 3 has fewer cells"),
+        ("x,y\n1,0,5\n", {}, "cannot be read as a table"),
+        ("x,y\n1,0\n", {"separator": ";;"}, "a separator is one character"),
         ("", {}, "0 rows"),
         ("x,y\n", {}, "0 rows"),
         ("x;y\n1;0\n", {}, "1 columns"),
@@ -126,10 +129,28 @@ def test_rows_without_a_target_are_left_out_and_that_is_said(tmp_path: Path, cap
         ("x,y\n1,?\n", {}, "no row with a target"),
     ],
 )
-def test_files_and_options_that_do_not_fit_are_refused(tmp_path: Path, content: str, options: dict, said: str) -> None:
+def test_wrong_files_and_options_are_refused(tmp_path: Path, content: str, options: dict, message: str) -> None:
     (tmp_path / "a.csv").write_text(content)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         csv_sites(f"{tmp_path}/*.csv", **options)
+
+
+def test_quotes_blank_lines_and_repeated_names_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('x,x,y\n"1",8," a"\n\n3,6,"a,""b"""\n 5 ,4,a\n7,2,"a,""b"""\n')
+    source = csv_sites(f"{tmp_path}/*.csv", test_fraction=0.5)
+    assert source.label_names == ["a", 'a,"b"'] and source.input_shape == (2,)
+    x = np.concatenate([source.train.tensors[0], source.test.tensors[0]])
+    np.testing.assert_allclose(x[:, 0], -x[:, 1], atol=1e-6)
+
+
+def test_a_feature_that_is_constant_or_missing_in_training_becomes_0(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("".join(f"0.1,?,{i},{i % 2}\n" for i in range(20)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        source = csv_sites(f"{tmp_path}/*.csv", header=False, indicators=True)
+    for samples in (source.train, source.test):
+        x = samples.tensors[0].numpy()
+        assert np.abs(x[:, :2]).max() < 1e-12 and (x[:, 2] != 0).any() and (x[:, 3] == 1).all()
 
 
 def test_sites_with_other_columns_are_refused(wards: Path) -> None:
@@ -138,23 +159,25 @@ def test_sites_with_other_columns_are_refused(wards: Path) -> None:
         load(wards)
 
 
-def test_missing_files_are_named_with_the_command_that_gets_them(tmp_path: Path) -> None:
+def test_missing_files_are_named_with_the_command_that_downloads_them(tmp_path: Path) -> None:
     (tmp_path / "ward_a.csv").write_text("x,y\n1,0\n")
     with pytest.raises(InputError) as raised:
         csv_sites(
             "ward_*.csv", sites=["a", "b", "c"], root=tmp_path, download_from="https://example.org/wards/ward_*.csv"
         )
-    said = str(raised.value)
-    assert f"{tmp_path}/ward_b.csv, {tmp_path}/ward_c.csv" in said and "ward_a" not in said
-    assert said.endswith(f"curl --create-dirs -o '{tmp_path}/ward_#1.csv' 'https://example.org/wards/ward_{{b,c}}.csv'")
+    message = str(raised.value)
+    assert f"{tmp_path}/ward_b.csv, {tmp_path}/ward_c.csv" in message and "ward_a" not in message
+    assert message.endswith(
+        f"curl --create-dirs -o '{tmp_path}/ward_#1.csv' 'https://example.org/wards/ward_{{b,c}}.csv'"
+    )
 
 
 @pytest.mark.parametrize("path", [None, "wards/a.csv", "*/a.csv", "wards/*_*.csv"])
-def test_a_path_without_a_place_for_the_site_is_refused(path: str | None) -> None:
+def test_a_path_without_a_star_in_the_file_name_is_refused(path: str | None) -> None:
     with pytest.raises(InputError, match="data.path='<folder>/\\*.csv'"):
         csv_sites(path)
 
 
-def test_no_file_at_all(tmp_path: Path) -> None:
+def test_a_pattern_that_matches_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="There is no file"):
         csv_sites("*.csv", root=tmp_path)

@@ -17,25 +17,27 @@ def rows(samples: TensorSamples) -> set[tuple[int, ...]]:
 
 def test_a_fifth_of_each_class_is_the_test_set_and_no_image_is_lost() -> None:
     source = digits()
-    found = load_digits()
+    digits_data = load_digits()
     train, test = source.train.labels(), source.test.labels()
     assert train is not None and test is not None
-    whole = np.bincount(found.target)
-    np.testing.assert_array_equal(np.bincount(test), np.rint(whole * 0.2))
-    np.testing.assert_array_equal(np.bincount(train) + np.bincount(test), whole)
+    counts = np.bincount(digits_data.target)
+    np.testing.assert_array_equal(np.bincount(test), np.rint(counts * 0.2))
+    np.testing.assert_array_equal(np.bincount(train) + np.bincount(test), counts)
     together = np.concatenate([source.train.tensors[0].numpy(), source.test.tensors[0].numpy()]).reshape(1797, 64)
-    assert sorted(map(tuple, together.tolist())) == sorted(map(tuple, found.data.astype(int).tolist()))
+    assert sorted(map(tuple, together.tolist())) == sorted(map(tuple, digits_data.data.astype(int).tolist()))
 
 
 def test_images_keep_their_labels() -> None:
-    found = load_digits()
-    known = {tuple(row): label for row, label in zip(found.data.astype(int).tolist(), found.target, strict=True)}
+    digits_data = load_digits()
+    known = {
+        tuple(row): label for row, label in zip(digits_data.data.astype(int).tolist(), digits_data.target, strict=True)
+    }
     source = digits()
     images = source.test.tensors[0].flatten(1).tolist()
     assert [known[tuple(row)] for row in images] == source.test.labels().tolist()
 
 
-def test_shape_classes_and_normalisation() -> None:
+def test_digits_are_normalised_images_of_ten_classes() -> None:
     source = digits()
     x, y = source.train.batch(np.arange(len(source.train)))
     assert source.input_shape == x.shape[1:] == (1, 8, 8) and source.classes == 10 and len(source.label_names) == 10
@@ -45,10 +47,10 @@ def test_shape_classes_and_normalisation() -> None:
     assert source.train.tensors[0].dtype == torch.uint8
 
 
-def test_without_normalisation_the_range_is_0_to_1() -> None:
+def test_digits_without_normalisation_lie_between_0_and_1() -> None:
     x, _ = digits(normalize="none").train.batch(np.arange(1000))
     assert x.min() == 0 and x.max() == 1
 
 
-def test_the_split_is_the_same_each_time() -> None:
+def test_the_split_is_the_same_in_every_call() -> None:
     assert torch.equal(digits().test.tensors[0], digits().test.tensors[0])

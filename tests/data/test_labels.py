@@ -1,4 +1,4 @@
-"""Where the class labels of a Dataset come from."""
+"""Class labels of a Dataset come from its attributes or from its samples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LABELS = [2, 0, 1, 1, 0, 2, 1]
 
 
 class Counting(Dataset[Any]):
-    """Counts how often samples are read; `form` makes a sample."""
+    """Counts how often samples are read; `form` returns a sample."""
 
     def __init__(self, form: Callable[[int], Any], **attributes: Any):
         self.form, self.read = form, 0
@@ -36,29 +36,29 @@ def pair(i: int) -> Any:
 
 @pytest.mark.parametrize("name", ["targets", "labels"])
 @pytest.mark.parametrize("kind", [list, np.array, torch.tensor, lambda x: [torch.tensor(i) for i in x]])
-def test_attributes_are_taken_without_reading_a_sample(name: str, kind: Callable[[list[int]], Any]) -> None:
+def test_labels_come_from_attributes_without_reading_a_sample(name: str, kind: Callable[[list[int]], Any]) -> None:
     dataset = Counting(pair, **{name: kind(LABELS)})
     assert LoadedSamples(dataset).labels().tolist() == LABELS
     assert dataset.read == 0
 
 
-def test_float_attributes_are_no_labels() -> None:
+def test_float_attributes_are_not_labels() -> None:
     dataset = Counting(pair, targets=[0.5] * 7)
     assert LoadedSamples(dataset).labels() is None and dataset.read == 0
 
 
-def test_an_attribute_of_another_length_is_something_else() -> None:
+def test_an_attribute_of_another_length_is_ignored() -> None:
     assert LoadedSamples(Counting(pair, labels=["cat", "dog", "cow"])).labels().tolist() == LABELS
 
 
-def test_the_last_tensor_of_a_tensor_dataset() -> None:
+def test_labels_of_a_tensor_dataset_are_its_last_tensor() -> None:
     x, y = torch.zeros(7, 2), torch.tensor(LABELS)
     assert LoadedSamples(TensorDataset(x, y + 5, y)).labels().tolist() == LABELS
     assert LoadedSamples(TensorDataset(x, y.float())).labels() is None
     assert LoadedSamples(TensorDataset(y)).labels() is None
 
 
-def test_subsets_and_concatenations_of_these() -> None:
+def test_subsets_and_concatenations_have_the_labels_of_their_parts() -> None:
     dataset = Counting(pair, targets=LABELS)
     inner = Subset(dataset, [6, 0, 2])
     assert LoadedSamples(Subset(inner, [2, 0])).labels().tolist() == [1, 1]
@@ -77,7 +77,7 @@ def test_subsets_and_concatenations_of_these() -> None:
         lambda i: {"x": torch.zeros(1), "target": np.int32(LABELS[i])},
     ],
 )
-def test_else_all_samples_are_read_once(form: Callable[[int], Any]) -> None:
+def test_without_attributes_every_sample_is_read_once(form: Callable[[int], Any]) -> None:
     dataset = Counting(form)
     samples = LoadedSamples(dataset)
     assert samples.labels().tolist() == LABELS
@@ -94,13 +94,13 @@ def test_else_all_samples_are_read_once(form: Callable[[int], Any]) -> None:
         lambda i: {"tokens": torch.zeros(4)},
     ],
 )
-def test_what_is_no_class_a_sample_is_seen_at_the_first_one(form: Callable[[int], Any]) -> None:
+def test_targets_that_are_not_classes_are_recognised_at_the_first_sample(form: Callable[[int], Any]) -> None:
     dataset = Counting(form)
     samples = LoadedSamples(dataset)
     assert samples.labels() is None and samples.labels() is None and dataset.read == 1
 
 
-def test_many_samples_in_several_batches() -> None:
+def test_labels_are_read_in_several_batches() -> None:
     class Long(Dataset[Any]):
         def __len__(self) -> int:
             return 1000

@@ -1,4 +1,4 @@
-"""Samples through a DataLoader: the loader's settings kept, and random transforms keyed."""
+"""Samples through a DataLoader keep its settings, and their random transforms are keyed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Noisy(Dataset[Any]):
 
 
 class Where(Dataset[Any]):
-    """Each sample tells the worker that read it."""
+    """Each sample holds the number of the worker that read it."""
 
     def __len__(self) -> int:
         return 6
@@ -36,7 +36,7 @@ class Where(Dataset[Any]):
 
 
 class Together(Noisy):
-    """Reads a batch at once."""
+    """Reads the samples of a batch in one call."""
 
     def __getitems__(self, indices: list[int]) -> list[Any]:
         return [(torch.tensor([i, torch.rand(()).item()]), len(indices)) for i in indices]
@@ -46,13 +46,13 @@ PARTS = [np.array([3, 1]), np.array([4]), np.array([19, 0, 2])]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_batches_are_those_of_the_parts_in_their_order(workers: int) -> None:
+def test_batches_come_in_the_order_of_the_parts(workers: int) -> None:
     batches = list(LoadedSamples(Noisy(), num_workers=workers).batches(PARTS))
     assert [x[:, 0].tolist() for x, _ in batches] == [[3, 1], [4], [19, 0, 2]]
     assert [y.tolist() for _, y in batches] == [[0, 1], [1], [1, 0, 2]]
 
 
-def test_a_sample_is_the_same_whatever_batch_and_worker() -> None:
+def test_a_sample_is_the_same_in_any_batch_and_worker() -> None:
     def drawn(samples: LoadedSamples, parts: list[np.ndarray], key: int) -> dict[int, list[float]]:
         rows = torch.cat([x for x, _ in samples.batches(parts, key)])
         return {int(row[0]): row.tolist() for row in rows}
@@ -70,7 +70,7 @@ def test_a_sample_is_the_same_whatever_batch_and_worker() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_no_draw_elsewhere_is_changed_by_loading(workers: int) -> None:
+def test_loading_does_not_change_draws_elsewhere(workers: int) -> None:
     def draws(load: bool) -> list[float]:
         torch.manual_seed(0), np.random.seed(0), random.seed(0)
         for _ in LoadedSamples(Noisy(), num_workers=workers).batches(PARTS if load else []):
@@ -87,7 +87,7 @@ def test_draws_between_two_batches_are_not_reset() -> None:
     assert len(set(seen)) == len(PARTS)
 
 
-def test_a_dataset_that_reads_a_batch_at_once_does() -> None:
+def test_getitems_of_a_dataset_is_called_once_a_batch() -> None:
     for dataset in (Together(), Subset(Together(), range(20))):
         samples = LoadedSamples(dataset)
         (x, size), *_ = samples.batches(PARTS, 1)
@@ -95,7 +95,7 @@ def test_a_dataset_that_reads_a_batch_at_once_does() -> None:
         assert torch.equal(samples.batch(PARTS[0], 1)[0], x)
 
 
-def test_the_loaders_settings_are_kept() -> None:
+def test_the_settings_of_a_loader_are_kept() -> None:
     def collate(rows: list[Any]) -> dict[str, Any]:
         return {"number": [row[0] for row in rows], "worker": {row[1] for row in rows}}
 
@@ -112,7 +112,7 @@ def test_the_loaders_settings_are_kept() -> None:
     assert samples.loader["worker_init_fn"] is number_worker and samples.loader["prefetch_factor"] == 2
 
 
-def test_pinning_without_an_accelerator_is_silent() -> None:
+def test_pinning_without_an_accelerator_does_not_warn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(list(LoadedSamples(Noisy(), pin_memory=True).batches(PARTS))) == 3

@@ -1,4 +1,4 @@
-"""Normalisation: statistics by channel, and numbers that are given."""
+"""Normalisation by computed and by given statistics."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ def test_a_constant_channel_becomes_0() -> None:
     assert prepare is not None and prepare(torch.from_numpy(x)).abs().max() == 0
 
 
-def test_given_numbers_are_in_units_of_0_to_1() -> None:
+def test_given_statistics_are_in_units_of_the_scaled_inputs() -> None:
     x = np.array([[[[0, 255]]], [[[51, 204]]]], dtype=np.uint8)
     half = normalizer([0.5, 0.5], x, 1 / 255)
     assert half is not None
     np.testing.assert_allclose(half(torch.from_numpy(x)).flatten().numpy(), [-1, 1, -0.6, 0.6], atol=1e-6)
 
 
-def test_a_number_for_each_channel() -> None:
+def test_statistics_may_be_given_for_each_channel() -> None:
     x = np.ones((2, 2, 1, 1), dtype=np.float32)
     prepare = normalizer([[1.0, 0.0], [1.0, 0.5]], x)
     assert prepare is not None and prepare(torch.from_numpy(x)).flatten().tolist() == [0, 2, 0, 2]
 
 
-def test_none_leaves_floats_alone_and_scales_bytes() -> None:
+def test_none_keeps_floats_and_scales_bytes() -> None:
     assert normalizer("none", np.ones((2, 3), dtype=np.float32)) is None
     prepare = normalizer("none", np.ones((2, 1, 2, 2), dtype=np.uint8), 1 / 255)
     assert prepare is not None and prepare(torch.tensor([[[[255]]]], dtype=torch.uint8)).item() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("option", ["standard", [0.5], [0.5, 0], [[1, 2], 1], [0.5, 0.5, 0.5], ["a", 1], 0.5])
-def test_other_options_are_refused_in_a_sentence(option: object) -> None:
+def test_other_values_of_normalize_are_refused(option: object) -> None:
     with pytest.raises(InputError, match="write training, none, or \\[mean,std\\]"):
         normalizer(option, np.ones((2, 3, 1, 1), dtype=np.float32))
 

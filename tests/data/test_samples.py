@@ -30,7 +30,7 @@ def test_a_batch_holds_the_samples_of_the_index_in_its_order(images: TensorSampl
 
 
 @pytest.mark.parametrize("shape", [(4,), (2, 3), (2, 1, 3), (0,)])
-def test_leading_axes_of_the_index_become_the_batchs(images: TensorSamples, shape: tuple[int, ...]) -> None:
+def test_a_batch_has_the_leading_axes_of_the_index(images: TensorSamples, shape: tuple[int, ...]) -> None:
     index = np.random.default_rng(0).integers(0, 7, shape)
     x, y = images.batch(index)
     assert x.shape == (*shape, 2, 3, 3) and y.shape == shape
@@ -43,13 +43,13 @@ def test_images_stay_bytes_in_memory(images: TensorSamples) -> None:
     assert images.tensors[0].dtype == torch.uint8 and images.tensors[0].is_contiguous()
 
 
-def test_writing_into_a_batch_leaves_the_samples_alone() -> None:
+def test_writing_into_a_batch_does_not_change_the_samples() -> None:
     samples = TensorSamples(torch.zeros(3, 2), torch.zeros(3))
     samples.batch(np.arange(3))[0].add_(1)
     assert samples.tensors[0].sum() == 0
 
 
-def test_read_only_and_narrow_index_arrays_are_taken_without_a_warning(images: TensorSamples) -> None:
+def test_read_only_and_narrow_index_arrays_do_not_warn(images: TensorSamples) -> None:
     index = np.array([1, 2], dtype=np.int32)
     index.flags.writeable = False
     with warnings.catch_warnings():
@@ -80,7 +80,7 @@ def test_labels_are_one_integer_a_sample(tensors: tuple[torch.Tensor, ...], expe
         assert labels is not None and labels.dtype == np.int64 and labels.tolist() == expected
 
 
-def test_batches_are_those_of_the_parts(images: TensorSamples) -> None:
+def test_there_is_one_batch_for_each_part(images: TensorSamples) -> None:
     parts = [np.array([1, 2]), np.array([3])]
     assert [y.tolist() for _, y in images.batches(parts)] == [[1, 2], [0]]
 
@@ -90,7 +90,7 @@ def test_tensors_of_unequal_length_are_refused() -> None:
         TensorSamples(torch.zeros(3), torch.zeros(2))
 
 
-def test_samples_can_be_sent_to_a_process(images: TensorSamples) -> None:
+def test_samples_can_be_pickled(images: TensorSamples) -> None:
     again = pickle.loads(pickle.dumps(images))
     assert torch.equal(again.batch(np.arange(7))[0], images.batch(np.arange(7))[0])
 

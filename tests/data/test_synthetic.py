@@ -15,7 +15,7 @@ def per_site(sites: int, **options: float) -> list[tuple[np.ndarray, np.ndarray]
     return [(x[source.train_sites == k], y[source.train_sites == k]) for k in range(sites)]
 
 
-def test_shapes_sites_and_the_share_of_tests() -> None:
+def test_each_site_has_its_share_of_test_samples() -> None:
     source = synthetic(sites=12)
     assert source.input_shape == (60,) and source.classes == 10
     assert source.train.tensors[0].dtype == torch.float32 and source.train.tensors[1].dtype == torch.int64
@@ -24,7 +24,7 @@ def test_shapes_sites_and_the_share_of_tests() -> None:
     assert len(source.train) == train.sum() and len(source.test) == test.sum()
 
 
-def test_sizes_are_log_normal_above_the_smallest() -> None:
+def test_sizes_are_log_normal_above_min_size() -> None:
     source = synthetic(sites=600, size_log_mean=3.0, size_log_std=0.5, min_size=5, alpha=0, beta=0)
     sizes = np.bincount(source.train_sites) + np.bincount(source.test_sites) - 5
     logs = np.log(sizes + 0.5)  # sizes are rounded down
@@ -33,22 +33,22 @@ def test_sizes_are_log_normal_above_the_smallest() -> None:
     assert len(set(np.bincount(equal.train_sites))) == 1
 
 
-def test_inputs_have_the_papers_variances_around_the_sites_centre() -> None:
+def test_inputs_have_the_variances_of_the_paper_around_the_centre_of_the_site() -> None:
     sites = per_site(3, size_log_mean=9.0, size_log_std=0.0)
     for x, _ in sites:
         np.testing.assert_allclose(x.var(0), np.arange(1, 61) ** -1.2, rtol=0.1)
 
 
 @pytest.mark.parametrize("beta", [0.0, 2.0])
-def test_beta_is_the_deviation_of_the_sites_centres(beta: float) -> None:
+def test_beta_is_the_standard_deviation_of_the_centres(beta: float) -> None:
     centres = np.stack([x.mean(0) for x, _ in per_site(300, beta=beta, size_log_std=0.0)])
     of_sites = centres.mean(1)  # B_k and the mean of 60 numbers of deviation 1
     assert of_sites.std() == pytest.approx(np.hypot(beta, 60**-0.5), rel=0.12)
     assert (centres - of_sites[:, None]).std() == pytest.approx(1, rel=0.1)
 
 
-def test_a_site_follows_one_linear_rule_of_its_own() -> None:
-    """A linear classifier fitted to one site is right there and wrong elsewhere; with `iid` it is right everywhere."""
+def test_each_site_has_one_linear_rule() -> None:
+    """A linear classifier fitted to one site fails on another site, except with `iid`."""
 
     def right(iid: bool) -> tuple[float, float]:
         sites = [
@@ -64,17 +64,17 @@ def test_a_site_follows_one_linear_rule_of_its_own() -> None:
         shares = [((x @ weight).argmax(1) == y).float().mean().item() for x, y in sites]
         return shares[0], sum(shares[1:]) / 5
 
-    own, elsewhere = right(iid=False)
-    assert own > 0.95 and elsewhere < 0.6
-    own, elsewhere = right(iid=True)
-    assert own > 0.95 and elsewhere > 0.85
+    own_rule, elsewhere = right(iid=False)
+    assert own_rule > 0.95 and elsewhere < 0.6
+    own_rule, elsewhere = right(iid=True)
+    assert own_rule > 0.95 and elsewhere > 0.85
 
 
-def test_a_site_does_not_depend_on_how_many_there_are() -> None:
+def test_a_site_does_not_depend_on_the_number_of_sites() -> None:
     few, many = per_site(2), per_site(5)
     assert all(np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1]) for a, b in zip(few, many[:2], strict=True))
 
 
-def test_the_seed_is_the_data_sets_own() -> None:
+def test_the_seed_changes_the_data_set() -> None:
     a, b, c = (synthetic(sites=2, seed=seed).train.tensors[0] for seed in (0, 0, 1))
     assert torch.equal(a, b) and a[:40].ne(c[:40]).any()

@@ -1,4 +1,4 @@
-"""torchvision's data sets, from files in their real formats that are written here."""
+"""torchvision's data sets, from files that the tests write in the original formats."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")])
-def test_mnist_and_fashion_mnist(tmp_path: Path, name: str, folder: str) -> None:
+def test_mnist_files_are_read(tmp_path: Path, name: str, folder: str) -> None:
     images, labels = RNG.integers(0, 256, (30, 28, 28), dtype=np.uint8), RNG.integers(0, 10, 30, dtype=np.uint8)
     write_mnist(tmp_path / folder / "raw", images, labels)
     source = getattr(torchvision_sets, name)(tmp_path, normalize=[0.5, 0.5])
@@ -59,7 +59,9 @@ def test_mnist_and_fashion_mnist(tmp_path: Path, name: str, folder: str) -> None
 
 
 @pytest.mark.parametrize(("split", "shift", "classes"), [("balanced", 0, 47), ("letters", 1, 26)])
-def test_emnist_and_its_letters_from_0(tmp_path: Path, split: str, shift: int, classes: int) -> None:
+def test_emnist_files_are_read_and_letters_are_numbered_from_0(
+    tmp_path: Path, split: str, shift: int, classes: int
+) -> None:
     images, labels = RNG.integers(0, 256, (6, 28, 28), dtype=np.uint8), np.arange(6, dtype=np.uint8) + shift
     write_mnist(tmp_path / "EMNIST" / "raw", images, labels, f"emnist-{split}-", ("train", "test"))
     source = torchvision_sets.emnist(split, tmp_path)
@@ -71,9 +73,9 @@ def test_emnist_and_its_letters_from_0(tmp_path: Path, split: str, shift: int, c
 @pytest.mark.parametrize(
     ("name", "kind", "key"), [("cifar10", "CIFAR10", "labels"), ("cifar100", "CIFAR100", "fine_labels")]
 )
-def test_cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: str, key: str) -> None:
-    made = getattr(datasets, kind)
-    folder = tmp_path / made.base_folder
+def test_cifar_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: str, key: str) -> None:
+    data_set = getattr(datasets, kind)
+    folder = tmp_path / data_set.base_folder
     folder.mkdir()
 
     def write(file: str, content: dict) -> list[str]:
@@ -84,15 +86,15 @@ def test_cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind:
     images, labels, listed = [], [], {}
     for which in ("train_list", "test_list"):
         listed[which] = []
-        for file, _ in getattr(made, which):
+        for file, _ in getattr(data_set, which):
             data, target = RNG.integers(0, 256, (4, 3072), dtype=np.uint8), RNG.integers(0, 10, 4).tolist()
             listed[which].append(write(file, {"data": data, key: target}))
             images.append(data)
             labels += target
-        monkeypatch.setattr(made, which, listed[which])
+        monkeypatch.setattr(data_set, which, listed[which])
     classes = 10 if kind == "CIFAR10" else 100
-    meta = write(made.meta["filename"], {made.meta["key"]: [f"c{i}" for i in range(classes)]})
-    monkeypatch.setattr(made, "meta", made.meta | {"md5": meta[1]})
+    meta = write(data_set.meta["filename"], {data_set.meta["key"]: [f"c{i}" for i in range(classes)]})
+    monkeypatch.setattr(data_set, "meta", data_set.meta | {"md5": meta[1]})
 
     source = getattr(torchvision_sets, name)(tmp_path, normalize="none", augment={"crop": 4, "flip": True})
     n = len(source.train)
@@ -105,15 +107,15 @@ def test_cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind:
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "emnist", "cifar10", "cifar100"])
-def test_missing_files_are_named_with_the_command_that_gets_them(tmp_path: Path, name: str) -> None:
+def test_missing_files_are_named_with_the_command_that_downloads_them(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError) as raised:
         getattr(torchvision_sets, name)(root=tmp_path / "my data")
-    said = str(raised.value)
-    assert f"python -m fedlit.run data={name} data.download=true" in said and "\n" not in said
-    assert f"data.root='{tmp_path}/my data'" in said
+    message = str(raised.value)
+    assert f"python -m fedlit.run data={name} data.download=true" in message and "\n" not in message
+    assert f"data.root='{tmp_path}/my data'" in message
 
 
-def test_cut_off_files_are_told_like_missing_ones(tmp_path: Path) -> None:
+def test_truncated_files_are_refused_like_missing_ones(tmp_path: Path) -> None:
     images, labels = RNG.integers(0, 256, (30, 28, 28), dtype=np.uint8), np.zeros(30, dtype=np.uint8)
     write_mnist(tmp_path / "MNIST" / "raw", images, labels)
     file = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
@@ -122,13 +124,13 @@ def test_cut_off_files_are_told_like_missing_ones(tmp_path: Path) -> None:
         torchvision_sets.mnist(tmp_path)
 
 
-def test_a_download_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_is_refused_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
     with pytest.raises(InputError, match="data=mnist could not be downloaded"):
         torchvision_sets.mnist(tmp_path, download=True)
 
 
-def test_a_download_unpacks_what_it_gets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images, labels = RNG.integers(0, 256, (3, 28, 28), dtype=np.uint8), np.arange(3, dtype=np.uint8)
     write_mnist(tmp_path / "server", images, labels)
     served = []
@@ -146,7 +148,7 @@ def test_a_download_unpacks_what_it_gets(tmp_path: Path, monkeypatch: pytest.Mon
     assert np.array_equal(source.train.tensors[0][:, 0].numpy(), images)
 
 
-def test_an_npz_file_stands_in_for_torchvisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_npz_file_replaces_the_files_of_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchvision", None)  # not asked for
     x, y = RNG.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8), np.array([0, 9, 1, 2])
     np.savez(tmp_path / "c.npz", x_train=x, y_train=y, x_test=x, y_test=y)
@@ -154,13 +156,15 @@ def test_an_npz_file_stands_in_for_torchvisions(tmp_path: Path, monkeypatch: pyt
     assert source.name == "cifar10" and source.input_shape == (3, 32, 32) and source.classes == 10
 
 
-def test_without_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_torchvision_is_refused_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchvision", None)
     with pytest.raises(InputError, match="data=mnist needs torchvision"):
         torchvision_sets.mnist(tmp_path)
 
 
-def test_a_torchvision_that_does_not_fit_torch_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_torchvision_for_another_torch_is_refused_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Broken(ModuleType):
         def __getattr__(self, name: str) -> object:
             raise RuntimeError("operator torchvision::nms does not exist")

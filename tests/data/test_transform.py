@@ -1,4 +1,4 @@
-"""Transforms one after the other, and on batches of several forms."""
+"""Transforms in sequence, and on batches of several types."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class Pair(NamedTuple):
 @pytest.mark.parametrize(
     "batch", [(torch.ones(2), torch.ones(2)), [torch.ones(2), torch.ones(2)], Pair(torch.ones(2), torch.ones(2))]
 )
-def test_the_first_tensor_is_changed_and_the_form_is_kept(batch: object) -> None:
+def test_on_inputs_changes_the_first_tensor_and_keeps_the_container(batch: object) -> None:
     out = on_inputs(batch, lambda x: x * 2)
     assert type(out) is type(batch) and out[0].tolist() == [2, 2] and out[1].tolist() == [1, 1]
     assert batch[0].tolist() == [1, 1]
 
 
-def test_a_batch_may_be_a_tensor_but_not_anything() -> None:
+def test_on_inputs_accepts_a_tensor_and_refuses_a_dict() -> None:
     assert on_inputs(torch.ones(1), lambda x: x + 1).item() == 2
     with pytest.raises(InputError, match="a batch of this data set is a dict; give such batches, or"):
         on_inputs({"x": torch.ones(1)}, lambda x: x)
 
 
-def test_a_chain_goes_in_order_and_leaves_out_what_is_not_there() -> None:
+def test_a_chain_applies_transforms_in_order_without_none() -> None:
     def double(batch, index, client, stage, key):
         return batch * 2
 

@@ -26,7 +26,8 @@ from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
 from fedlit.training import Job, JobData, Returned, Worker
 from fedlit.training.lightning import LightningTrainer
-from fedlit.training.lightning.trainer import LightningWorker
+from fedlit.training.lightning.worker import LightningWorker
+from fedlit.training.module_host import ModuleHost
 from tests.training.rounds import Federated, cut, delta, facts, numbers
 
 SHARDS = cut(8, 8, 8, 4)
@@ -68,7 +69,7 @@ class Pairs(LightningTrainer):
     """Two clients a chunk, which live and die together."""
 
     def worker(self, module, data, measure) -> Worker:
-        return PairWorker(self, module, data, measure)
+        return PairWorker(ModuleHost(self, module, data, measure))
 
 
 class PairWorker(LightningWorker):

@@ -9,6 +9,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from fedlit.keyed_random.random_mode import RandomMode
+from fedlit.torch_patches.double_backward import DOUBLE_BACKWARD
+from fedlit.torch_patches.vmap_patches import VMAP
 
 
 def step(x: torch.Tensor, weight: torch.Tensor, how: bool | None, calls: list[int]) -> torch.Tensor:
@@ -50,7 +52,7 @@ def test_a_part_that_runs_again_draws_what_it_drew(how, inside):
 
 
 @pytest.mark.parametrize("how", [True, False])
-@pytest.mark.parametrize("options", [{"stacked": True}, {"twice": True}], ids=str)
+@pytest.mark.parametrize("options", [{"patches": (VMAP,)}, {"patches": (DOUBLE_BACKWARD,)}], ids=str)
 def test_stacked_or_twice_nothing_runs_again(how, options):
     found, calls = gradients(how, **options)
     assert torch.equal(found, gradients(None)[0]) and calls == 2

@@ -15,7 +15,7 @@ from fedlit.randomness import generator
 
 
 @pytest.mark.parametrize("model", [Mlp, Logistic])
-def test_twenty_rounds_of_ten_skewed_clients(model: type):
+def test_twenty_rounds_on_ten_skewed_clients_reach_the_accuracy(model: type):
     x, y = load_digits(return_X_y=True)
     x = torch.as_tensor((x - x.mean()) / x.std(), dtype=torch.float32).reshape(-1, 1, 8, 8)
     y = torch.as_tensor(y)

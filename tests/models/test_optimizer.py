@@ -1,4 +1,4 @@
-"""A module without an optimiser is given one, which goes along with copies and pickles."""
+"""A module without an optimiser gets one, which copies and pickles keep."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def expected(lr: float = 0.5, frozen: str = "") -> torch.Tensor:
     return weights(module)
 
 
-def test_none_is_named_by_ready_models():
+def test_ready_models_have_no_optimizer():
     assert not has_optimizer(model())
     assert has_optimizer(WithItsOwn())
 
 
-def test_given():
+def test_a_given_optimizer_trains():
     module = model()
     give_optimizer(module, SGD)
     assert has_optimizer(module)
@@ -84,7 +84,7 @@ def test_given():
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["deepcopy", "pickle"])
 @pytest.mark.parametrize("before", ["fresh", "after a fit"])
-def test_a_copy_trains_itself(copied, before: str):
+def test_a_copy_trains_its_own_parameters(copied, before: str):
     module = model()
     give_optimizer(module, SGD)
     if before == "after a fit":
@@ -94,11 +94,11 @@ def test_a_copy_trains_itself(copied, before: str):
     other = copied(module)
     assert has_optimizer(other)
     fit(other)
-    assert torch.equal(weights(module), start), "the original stays as it was"
+    assert torch.equal(weights(module), start), "the original does not change"
     assert torch.allclose(weights(other), expected(), atol=1e-6)
 
 
-def test_frozen_parameters_are_left_out():
+def test_frozen_parameters_are_not_trained():
     module = model()
     name, parameter = next(iter(module.named_parameters()))
     parameter.requires_grad = False
@@ -109,7 +109,7 @@ def test_frozen_parameters_are_left_out():
     assert torch.allclose(weights(module), expected(frozen=name), atol=1e-6)
 
 
-def test_given_again():
+def test_a_second_optimizer_replaces_the_first():
     module = model()
     give_optimizer(module, partial(torch.optim.SGD, lr=9.0))
     give_optimizer(module, SGD)
@@ -118,7 +118,7 @@ def test_given_again():
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
-def test_configured(name: str):
+def test_each_option_gives_its_optimizer(name: str):
     config = OmegaConf.load(CONF / f"{name}.yaml")
     module = model()
     give_optimizer(module, build(config, "optimizer"))
@@ -134,7 +134,7 @@ def test_configured(name: str):
     assert not torch.equal(weights(module), start)
 
 
-def test_settings_that_do_not_go_together():
+def test_conflicting_settings_are_refused():
     config = OmegaConf.load(CONF / "sgd.yaml")
     config.nesterov = True
     module = model()

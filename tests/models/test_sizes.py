@@ -1,4 +1,4 @@
-"""The ready models: parameters as published, any input they are for, and clear refusals."""
+"""The ready models: published numbers of parameters, valid inputs, clear errors."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def parameters(module: torch.nn.Module) -> int:
     ],
     ids=lambda v: type(v).__name__,
 )
-def test_parameters(model: torch.nn.Module, count: int):
+def test_models_have_the_published_number_of_parameters(model: torch.nn.Module, count: int):
     assert parameters(model) == count
 
 
 @pytest.mark.parametrize("name", OPTIONS)
 @pytest.mark.parametrize("input_shape", [DIGITS, MNIST, CIFAR, (2, 5, 9)])
-def test_configured_on_images(name: str, input_shape: tuple[int, ...]):
+def test_each_option_gives_logits_and_gradients_on_images(name: str, input_shape: tuple[int, ...]):
     model = build(OmegaConf.load(CONF / f"{name}.yaml"), "model", input_shape=input_shape, classes=7)
     x, y = torch.randn(4, *input_shape), torch.tensor([0, 6, 3, 3])
     logits = model(x)
@@ -63,21 +63,21 @@ def test_dense_models_take_any_shape(name: str, input_shape: tuple[int, ...]):
 
 @pytest.mark.parametrize(("model", "name"), [(Cnn, "cnn"), (LectureCnn, "lecture_cnn"), (ResNet18, "resnet18")])
 @pytest.mark.parametrize("input_shape", [(13,), (3, 1, 32)])
-def test_convolutions_need_images(model: type, name: str, input_shape: tuple[int, ...]):
+def test_convolutional_models_refuse_other_inputs(model: type, name: str, input_shape: tuple[int, ...]):
     with pytest.raises(InputError, match=rf"model={name} needs images .* shape \({input_shape[0]},.*write model=mlp"):
         model(input_shape, 10)
 
 
 @pytest.mark.parametrize("name", OPTIONS)
 @pytest.mark.parametrize(
-    ("known", "said"),
+    ("known", "message"),
     [
-        ({"input_shape": MNIST, "classes": None}, "this data set's targets are no classes; write a model of"),
-        ({"input_shape": None, "classes": 2}, "this data set's inputs are no tensors; write a model of your own"),
+        ({"input_shape": MNIST, "classes": None}, "this data set's targets are not classes; write your own"),
+        ({"input_shape": None, "classes": 2}, "this data set's inputs are not tensors; write your own model"),
     ],
 )
-def test_no_classes_or_no_tensors(name: str, known: dict, said: str):
-    with pytest.raises(InputError, match=said):
+def test_data_without_classes_or_tensors_are_refused(name: str, known: dict, message: str):
+    with pytest.raises(InputError, match=message):
         build(OmegaConf.load(CONF / f"{name}.yaml"), "model", **known)
 
 
@@ -89,12 +89,12 @@ def test_dropout_acts_in_training_only():
 
 
 @pytest.mark.parametrize("norm", ["group", "batch"])
-def test_norm(norm: str):
+def test_group_norm_keeps_no_statistics_and_batch_norm_does(norm: str):
     model = ResNet18(CIFAR, 10, norm=norm)
     statistics = [name for name, b in model.named_buffers() if b.is_floating_point()]
     assert len(statistics) == (40 if norm == "batch" else 0)
     assert parameters(model) == 11_173_962
-    # the stem keeps the size: 32 x 32 until the first stage, 4 x 4 after the last
+    # the stem keeps the resolution: 32 x 32 before the first stage, 4 x 4 after the last
     seen = []
     model.net.layer1.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
     model.net.layer4.register_forward_hook(lambda _, __, output: seen.append(output.shape))

@@ -1,4 +1,4 @@
-"""What holds for every partition of conf/: each sample to one client, the same seed the same shards, clear refusals."""
+"""Properties of every partition: each sample goes to one client, one seed gives one result, errors are clear."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ LARGE = {  # a million clients over ten million samples: ten a client
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Labelled, int, int]:
-    """A data set of 3 classes at least, with sites; clients; a seed."""
+    """A data set with at least 3 classes and with sites, a number of clients, a seed."""
     classes = draw(st.integers(3, 12))
     size = draw(st.integers(20, 300))
     rng = generator(draw(st.integers(0, 1000)), "case")
@@ -100,7 +100,7 @@ def test_each_test_sample_goes_to_exactly_one_client(partition: Partition, case:
 
 
 @pytest.mark.parametrize("partition", PARTITIONS.values(), ids=PARTITIONS.keys())
-def test_same_seed_same_shards(partition: Partition):
+def test_one_seed_always_gives_the_same_shards(partition: Partition):
     data = random_data(1000)
     first, again, other = (partition.train(data, 15, generator(seed)) for seed in (3, 3, 4))
     assert (first.indices == again.indices).all() and (first.offsets == again.offsets).all()
@@ -112,9 +112,9 @@ def test_same_seed_same_shards(partition: Partition):
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in CONF.glob("*.yaml")))
-def test_configured(name: str):
+def test_each_option_gives_a_partition_with_the_defaults_of_its_class(name: str):
     config = OmegaConf.load(CONF / f"{name}.yaml")
-    if "defaults" in config:  # Hydra's own, composed by the command
+    if "defaults" in config:  # a list for Hydra's composition
         config = {**config, "inner": {"_target_": "fedlit.partitions.Iid"}}
         del config["defaults"]
     partition = instantiate(config)
@@ -124,20 +124,20 @@ def test_configured(name: str):
 
 
 @pytest.mark.parametrize("partition", PARTITIONS.values(), ids=PARTITIONS.keys())
-def test_more_clients_than_samples(partition: Partition):
+def test_more_clients_than_samples_are_refused(partition: Partition):
     with pytest.raises(InputError, match="clients=31 is more than the 30 training samples; write clients=30 or fewer."):
         partition.train(random_data(30), 31, generator(0))
 
 
 @pytest.mark.parametrize("name", BY_LABEL)
-def test_no_labels(name: str):
+def test_a_partition_by_label_refuses_data_without_labels(name: str):
     data = Labelled(100, sites=np.arange(100) % 20)
     with pytest.raises(InputError, match="write partition=iid, contiguous, quantity, natural or feature"):
         PARTITIONS[name].train(data, 10, generator(0))
 
 
 @pytest.mark.parametrize("name", [n for n in PARTITIONS if n.split(",")[0] not in BY_LABEL])
-def test_the_others_need_no_labels(name: str):
+def test_other_partitions_need_no_labels(name: str):
     data, test = Labelled(100, sites=np.arange(100) % 20), Labelled(50, sites=np.arange(50) % 20)
     shards = PARTITIONS[name].train(data, 10, generator(0))
     split = PARTITIONS[name].test(test, data, shards, generator(1))
@@ -145,13 +145,13 @@ def test_the_others_need_no_labels(name: str):
 
 
 @pytest.mark.parametrize("partition", LARGE.values(), ids=LARGE.keys())
-def test_a_hundred_thousand_clients(partition: Partition):
+def test_a_hundred_thousand_clients_hold_each_sample_once(partition: Partition):
     split_many(partition, 100_000)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("partition", LARGE.values(), ids=LARGE.keys())
-def test_a_million_clients(partition: Partition):
+def test_a_million_clients_take_less_than_half_a_minute_and_a_gibibyte(partition: Partition):
     seconds, mebibytes = measured(partition, 1_000_000)
     assert seconds < 30
     assert mebibytes < 1024
@@ -169,7 +169,7 @@ def split_many(partition: Partition, clients: int):
 
 
 def measured(partition: Partition, clients: int) -> tuple[float, float]:
-    """Seconds and the peak of memory beside the data, MiB, of both splits (tracemalloc counts numpy's arrays)."""
+    """Seconds and peak memory in MiB of both splits, without the data (tracemalloc counts NumPy's arrays)."""
     data, test = random_data(10 * clients, sites=clients), random_data(clients // 10, sites=clients)
     tracemalloc.start()
     start = time.perf_counter()
@@ -181,6 +181,6 @@ def measured(partition: Partition, clients: int) -> tuple[float, float]:
 
 
 def random_data(size: int, sites: int = 20) -> Labelled:
-    """Ten classes, and sites that all occur where the size allows."""
+    """Ten classes, and sites that all have samples if the size allows."""
     rng = np.random.default_rng(size)
     return Labelled(size, rng.integers(0, 10, size), 10, rng.permutation(np.arange(size) % sites))

@@ -1,4 +1,4 @@
-"""Dirichlet label skew: its distribution, its extremes, and that it always ends."""
+"""Dirichlet label skew: its distribution, its extremes, and its termination."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def test_proportions_are_dirichlet(alpha: float):
 
 
 def test_tiny_alpha_gives_each_class_to_one_client():
-    found = counts(Dirichlet(alpha=1e-6, min_size=0), 30)
-    assert ((found > 0).sum(axis=0) == 1).all()
+    actual = counts(Dirichlet(alpha=1e-6, min_size=0), 30)
+    assert ((actual > 0).sum(axis=0) == 1).all()
     holders = {int(k) for seed in range(60) for k in counts(Dirichlet(1e-6, min_size=0), 30, seed).argmax(axis=0)}
     assert holders == set(range(30))
 
@@ -43,34 +43,34 @@ def test_huge_alpha_shares_each_class_equally():
 
 
 def test_huge_alpha_with_more_clients_than_samples_of_a_class_mixes_the_classes():
-    found = counts(Dirichlet(alpha=1e6, min_size=0), 2000)  # half a sample of each class
-    assert found.max() == 1
-    assert len(np.unique(found @ (2 ** np.arange(10)))) > 30  # not always the same clients
-    assert found.sum(axis=1).var() == pytest.approx(2.5, rel=0.2)  # ten independent halves
+    actual = counts(Dirichlet(alpha=1e6, min_size=0), 2000)  # half a sample of each class
+    assert actual.max() == 1
+    assert len(np.unique(actual @ (2 ** np.arange(10)))) > 30  # not always the same clients
+    assert actual.sum(axis=1).var() == pytest.approx(2.5, rel=0.2)  # ten independent halves
 
 
 @pytest.mark.parametrize("alpha", [1e-6, 1e-3, 0.1, 1e6])
 @pytest.mark.parametrize("min_size", [0, 1, 10, 100])
-def test_least_size(alpha: float, min_size: int):
-    found = counts(Dirichlet(alpha, min_size), 100)
-    assert found.sum(axis=1).min() >= min_size
-    assert (found.sum(axis=0) == 1000).all()
+def test_every_client_has_min_size_samples(alpha: float, min_size: int):
+    actual = counts(Dirichlet(alpha, min_size), 100)
+    assert actual.sum(axis=1).min() >= min_size
+    assert (actual.sum(axis=0) == 1000).all()
 
 
-def test_draws_again_before_the_repair():
+def test_proportions_are_drawn_again_before_the_repair():
     def short(draws: int, seed: int) -> int:
-        """Clients that stand at the least size exactly: repaired."""
+        """The number of clients with exactly min_size samples, which a repair gives."""
         return int((counts(Dirichlet(0.5, 400, draws), 10, seed).sum(axis=1) == 400).sum())
 
     assert sum(short(1, seed) for seed in range(60)) > 10 * sum(short(50, seed) for seed in range(60))
 
 
-def test_too_large_a_least_size():
+def test_too_large_a_min_size_is_refused():
     with pytest.raises(InputError, match="write partition.min_size=100 or less"):
         Dirichlet(min_size=101).train(DATA, 100, generator(0))
 
 
-def test_missing_classes_and_a_missing_count():
+def test_classes_without_samples_and_a_missing_count_are_accepted():
     labels = np.array([0, 4, 4, 9] * 50)
     shards = Dirichlet(min_size=1).train(Labelled(200, labels), 5, generator(0))
     assert histogram(shards, labels, 10).sum(axis=0).tolist() == [50, 0, 0, 0, 100, 0, 0, 0, 0, 50]

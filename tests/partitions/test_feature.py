@@ -1,4 +1,4 @@
-"""Feature shift: a client's own look, the same in every epoch, stage and batch."""
+"""Feature shift: a client sees a sample the same way in every epoch, stage and batch."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def test_a_stack_of_clients_sees_what_each_sees_alone(partition: Feature, dtype:
 
 @pytest.mark.parametrize("stage", ["train", "validation", "test"])
 @pytest.mark.parametrize("key", [0, 5])
-def test_the_same_in_every_epoch_and_stage(stage: str, key: int):
+def test_the_shift_is_the_same_in_every_epoch_and_stage(stage: str, key: int):
     x, index = images(4), [3, 1, 8, 9]
     assert torch.equal(shifted(ALL, x, index, [2], stage, key=key), shifted(ALL, x, index, [2]))
 
 
-def test_draws_differ_by_seed_client_and_for_noise_by_sample():
+def test_draws_differ_by_seed_and_client_and_noise_also_by_sample():
     x = images(1).expand(2, -1, -1, -1)
     a = shifted(ALL, x, [0, 1], [2])
     assert not torch.equal(a, shifted(ALL, x, [0, 1], [3]))
@@ -63,13 +63,13 @@ def test_draws_differ_by_seed_client_and_for_noise_by_sample():
     assert torch.equal(quiet[0], quiet[1])
 
 
-def test_nobodys_samples_and_strengths_of_zero_stay():
+def test_samples_without_a_client_and_strengths_of_zero_change_nothing():
     x = images(2)
     assert torch.equal(shifted(ALL, x, [0, 1], [-1]), x)
     assert torch.equal(shifted(Feature(0, 0, 0), x, [0, 1], [5]), x)
 
 
-def test_given_batch_is_left_alone():
+def test_the_given_batch_does_not_change():
     x = images(2)
     before = x.clone()
     shifted(ALL, x, [0, 1], [0])
@@ -90,15 +90,15 @@ def test_noise_is_normal_and_its_strength_uniform():
 
 
 def test_colour_is_a_factor_and_an_offset_a_channel():
-    zero, one = torch.zeros(300, 3, 2, 2), torch.ones(300, 3, 2, 2)
+    zeros, ones = torch.zeros(300, 3, 2, 2), torch.ones(300, 3, 2, 2)
     client = torch.arange(300)
-    offset = shifted(Feature(0, 0, 0.4), zero, client, client)
-    factor = shifted(Feature(0, 0, 0.4), one, client, client) - offset
-    for found, middle in ((offset, 0.0), (factor, 1.0)):
-        assert torch.allclose(found, found[:, :, :1, :1].expand_as(found), atol=1e-6)
-        assert (found - middle).abs().max() <= 0.4 + 1e-6
-        assert float(found.mean()) == pytest.approx(middle, abs=0.05)
-        assert float(found[:, :, 0, 0].std()) == pytest.approx(0.4 / 3**0.5, rel=0.1)
+    offset = shifted(Feature(0, 0, 0.4), zeros, client, client)
+    factor = shifted(Feature(0, 0, 0.4), ones, client, client) - offset
+    for actual, middle in ((offset, 0.0), (factor, 1.0)):
+        assert torch.allclose(actual, actual[:, :, :1, :1].expand_as(actual), atol=1e-6)
+        assert (actual - middle).abs().max() <= 0.4 + 1e-6
+        assert float(actual.mean()) == pytest.approx(middle, abs=0.05)
+        assert float(actual[:, :, 0, 0].std()) == pytest.approx(0.4 / 3**0.5, rel=0.1)
 
 
 def test_angles_are_uniform():
@@ -112,27 +112,27 @@ def test_angles_are_uniform():
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
-def test_rotation_by_right_angles(turns: int):
+def test_rotation_by_right_angles_equals_rot90(turns: int):
     x = images(2, height=7, width=7)
-    found = rotate(x, torch.full((2,), 90.0 * turns))
-    assert torch.allclose(found, torch.rot90(x, turns, (-2, -1)), atol=1e-5)
+    actual = rotate(x, torch.full((2,), 90.0 * turns))
+    assert torch.allclose(actual, torch.rot90(x, turns, (-2, -1)), atol=1e-5)
 
 
-def test_rotation_keeps_shapes_where_the_image_is_not_square():
+def test_rotation_does_not_distort_rectangles():
     x = torch.zeros(1, 1, 9, 21)
     x[0, 0, 4, 10:14] = 1  # a bar of four from the middle to the right
-    found = rotate(x, torch.tensor([90.0]))[0, 0]
-    assert torch.allclose(found[1:5, 10], torch.ones(4), atol=1e-5)  # four places up
-    assert float(found.sum()) == pytest.approx(4, abs=1e-4)
+    actual = rotate(x, torch.tensor([90.0]))[0, 0]
+    assert torch.allclose(actual[1:5, 10], torch.ones(4), atol=1e-5)  # four places up
+    assert float(actual.sum()) == pytest.approx(4, abs=1e-4)
 
 
-def test_the_edge_is_repeated():
+def test_rotation_repeats_the_edge():
     assert torch.allclose(rotate(torch.full((1, 1, 8, 8), -0.42), torch.tensor([45.0])), torch.tensor(-0.42))
 
 
 @pytest.mark.parametrize("partition", [Feature(rotation=10), Feature(0, colour=0.1)])
-def test_no_image(partition: Feature):
-    with pytest.raises(InputError, match=r"has the shape \(64,\); write partition"):
+def test_inputs_that_are_not_images_are_refused(partition: Feature):
+    with pytest.raises(InputError, match=r"has shape \(64,\); write partition"):
         shifted(partition, torch.zeros(5, 64), torch.arange(5), [0])
 
 
@@ -141,7 +141,7 @@ def test_bytes_are_refused():
         shifted(ALL, torch.zeros(5, 1, 8, 8, dtype=torch.uint8), torch.arange(5), [0])
 
 
-def test_samples_go_by_the_inner_partition():
+def test_the_inner_partition_assigns_the_samples():
     labels = np.arange(500) % 10
     data, test = Labelled(500, labels, 10), Labelled(100, labels[:100], 10)
     inner = Dirichlet(0.1)
@@ -153,14 +153,14 @@ def test_samples_go_by_the_inner_partition():
     assert Feature(inner=Iid()).clients(data) is None
 
 
-def test_shifts_add_up():
+def test_nested_shifts_are_applied_in_sequence():
     x, index = images(3), torch.arange(3)
     both = Feature(rotation=0, noise=0.5, inner=Feature(rotation=20))
     first = shifted(Feature(rotation=20), x, index, [1])
     assert torch.equal(shifted(both, x, index, [1]), shifted(Feature(0, 0.5), first, index, [1]))
 
 
-def test_it_travels_to_workers():
+def test_a_feature_shift_can_be_pickled():
     x, index, client = images(3), torch.arange(3), torch.tensor([1])
     transform = ALL.transform(0)
     expected = transform((x, index), index, client, "train", client)[0]

@@ -13,7 +13,7 @@ SITES = np.array([3, 0, 3, 5, 5, 5, 0, 8, 3])
 DATA = Labelled(9, np.array([0, 1, 0, 1, 0, 1, 0, 1, 0]), 2, SITES)
 
 
-def test_a_client_is_a_site():
+def test_each_client_is_a_site():
     shards = Natural().train(DATA, 4, generator(0))
     assert [shards[k].tolist() for k in range(4)] == [[1, 6], [0, 2, 8], [3, 4, 5], [7]]
 
@@ -29,40 +29,40 @@ def test_fewer_clients_hold_whole_sites():
     assert (other.indices != shards.indices).any()
 
 
-def test_more_clients_than_sites():
+def test_more_clients_than_sites_are_refused():
     with pytest.raises(InputError, match="clients=5 is more than the 4 sites of the training set; write clients=4 or"):
         Natural().train(DATA, 5, generator(0))
 
 
-def test_the_number_of_sites_is_known():
+def test_the_number_of_clients_is_the_number_of_sites():
     assert Natural().clients(DATA) == 4
 
 
 @pytest.mark.parametrize("clients", [2, 4])
-def test_a_sites_test_samples_go_to_its_client(clients: int):
+def test_test_samples_go_to_the_client_that_trains_on_their_site(clients: int):
     shards = Natural().train(DATA, clients, generator(0))
     client_of = {int(SITES[i]): k for k in range(clients) for i in shards[k]}
-    test = Labelled(6, np.zeros(6, int), 2, np.array([8, 5, 4, 0, 8, 3]))  # nobody trains on site 4
+    test = Labelled(6, np.zeros(6, int), 2, np.array([8, 5, 4, 0, 8, 3]))  # no client trains on site 4
     split = Natural().test(test, DATA, shards, generator(1))
-    found = {int(i): k for k in range(clients) for i in split[k]}
-    assert found == {i: client_of[int(s)] for i, s in enumerate(test.sites) if s != 4}
+    actual = {int(i): k for k in range(clients) for i in split[k]}
+    assert actual == {i: client_of[int(s)] for i, s in enumerate(test.sites) if s != 4}
 
 
 @pytest.mark.parametrize("sites", [None, np.full(4, 99)])
-def test_other_sites_in_the_test_set(sites: np.ndarray | None):
+def test_unknown_test_sites_are_divided_by_class(sites: np.ndarray | None):
     shards = Natural().train(DATA, 4, generator(0))
     split = Natural().test(Labelled(4, np.array([0, 0, 0, 0]), 2, sites), DATA, shards, generator(0))
     assert split.sizes.tolist()[1] >= 2  # three of the five training samples of class 0 are client 1's
     assert split.sizes.sum() == 4 and split.sizes[3] == 0
 
 
-def test_no_sites():
+def test_data_without_sites_are_refused():
     with pytest.raises(InputError, match="names none; write partition=iid"):
         Natural().train(Labelled(9), 3, generator(0))
 
 
-def test_sites_of_any_numbers_are_found_alike() -> None:
-    """Small numbers are counted and others sorted."""
+def test_small_and_large_site_numbers_give_the_same_clients() -> None:
+    """Small numbers are counted, large ones are sorted."""
     sites = np.array([5, 0, 5, 2, 0, 7])
     small, large = (Natural()._sites(Labelled(6, sites=s)) for s in (sites, sites * 10**12 - 10))
     assert small[0].tolist() == [0, 2, 5, 7] and small[1].tolist() == large[1].tolist() == [2, 0, 2, 1, 0, 3]

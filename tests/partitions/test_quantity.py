@@ -17,20 +17,20 @@ def sizes(partition: Quantity, size: int, clients: int, seed: int = 0) -> np.nda
     return partition.train(Labelled(size), clients, generator(seed)).sizes
 
 
-def test_log_normal():
+def test_log_normal_sizes_have_the_given_deviation():
     logs = np.log(sizes(Quantity(skew=0.7, min_size=0), 20_000_00, 1000))
     assert logs.std() == pytest.approx(0.7, rel=0.1)
     assert np.mean(((logs - logs.mean()) / logs.std()) ** 3) == pytest.approx(0, abs=0.3)  # no skewness
 
 
-def test_power_law():
-    found = np.sort(sizes(Quantity(law="power", skew=1.5, min_size=0), 1_000_000, 50))[::-1]
-    assert found[0] / found[9] == pytest.approx(10**1.5, rel=1e-2)
-    assert found[0] / found[49] == pytest.approx(50**1.5, rel=1e-2)
+def test_power_law_sizes_have_the_given_exponent():
+    actual = np.sort(sizes(Quantity(law="power", skew=1.5, min_size=0), 1_000_000, 50))[::-1]
+    assert actual[0] / actual[9] == pytest.approx(10**1.5, rel=1e-2)
+    assert actual[0] / actual[49] == pytest.approx(50**1.5, rel=1e-2)
 
 
 @pytest.mark.parametrize("law", ["lognormal", "power"])
-def test_no_skew_is_equal(law: str):
+def test_without_skew_sizes_are_equal(law: str):
     assert np.ptp(sizes(Quantity(law=law, skew=0.0), 1003, 10)) <= 1
 
 
@@ -41,9 +41,9 @@ def test_any_client_may_be_the_largest(law: str):
 
 @pytest.mark.parametrize("law", ["lognormal", "power"])
 @pytest.mark.parametrize("skew", [1e3, 1e9])
-def test_extreme_skew(law: str, skew: float):
-    found = sizes(Quantity(law=law, skew=skew), 1000, 10)
-    assert sorted(found.tolist()) == [10] * 9 + [910]
+def test_extreme_skew_gives_one_client_everything_above_min_size(law: str, skew: float):
+    actual = sizes(Quantity(law=law, skew=skew), 1000, 10)
+    assert sorted(actual.tolist()) == [10] * 9 + [910]
 
 
 @given(
@@ -52,25 +52,25 @@ def test_extreme_skew(law: str, skew: float):
     st.integers(0, 500),
     st.integers(0, 100),
 )
-def test_the_law_holds_above_the_least_size(weights: list[float], min_size: int, beyond: int, seed: int):
+def test_sizes_follow_the_law_above_min_size(weights: list[float], min_size: int, beyond: int, seed: int):
     weights = np.array([*weights, 1.0])
     total = min_size * len(weights) + beyond
-    found = sizes_by_weight(total, weights, min_size, generator(seed))
-    assert found.sum() == total and found.min() >= min_size
+    actual = sizes_by_weight(total, weights, min_size, generator(seed))
+    assert actual.sum() == total and actual.min() >= min_size
     low, high = 0.0, float(total) + 1  # the factor by bisection
     for _ in range(200):
         middle = (low + high) / 2
         low, high = (middle, high) if np.maximum(min_size, middle * weights).sum() < total else (low, middle)
-    assert (np.abs(found - np.maximum(min_size, low * weights)) < 1 + 1e-6).all()
+    assert (np.abs(actual - np.maximum(min_size, low * weights)) < 1 + 1e-6).all()
 
 
-def test_samples_are_drawn_at_random():
+def test_the_samples_of_a_client_are_drawn_at_random():
     labels = np.repeat(np.arange(4), 1000)
     shards = Quantity(skew=0.5).train(Labelled(4000, labels), 5, generator(0))
     shares = histogram(shards, labels, 4) / shards.sizes[:, None]
     assert np.abs(shares - 0.25).max() < 0.15
 
 
-def test_too_few_samples():
+def test_too_few_samples_for_min_size_are_refused():
     with pytest.raises(InputError, match="write partition.min_size=9 or less"):
         sizes(Quantity(), 99, 10)

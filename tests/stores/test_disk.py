@@ -1,4 +1,4 @@
-"""store=disk: rows, and what a kill leaves of them."""
+"""store=disk: rows, checkpoints and kills."""
 
 from __future__ import annotations
 
@@ -37,31 +37,31 @@ def put(store: DiskStore, round: int, *clients: int) -> None:
     store.put(round, [(client, head(100 * round + client)) for client in clients])
 
 
-def test_between_checkpoints_a_client_has_one_row(tmp_path: Path) -> None:
+def test_a_client_has_one_row_between_checkpoints(tmp_path: Path) -> None:
     store = opened(tmp_path)
     for round in (1, 2, 3):
         put(store, round, 1, round + 10)
     assert rows(store) == [(1, 3), (11, 1), (12, 2), (13, 3)]
 
 
-def test_what_a_checkpoint_needs_stays_and_the_rest_goes(tmp_path: Path) -> None:
+def test_keep_deletes_rows_that_no_checkpoint_needs(tmp_path: Path) -> None:
     store = opened(tmp_path)
     put(store, 1, 1, 2)
     put(store, 2, 1)
     store.keep(2, 2)
     put(store, 3, 1, 3)
     put(store, 4, 1)
-    assert rows(store) == [(1, 2), (1, 4), (2, 1), (3, 3)]  # of client 1: the checkpoint's and the newest
+    assert rows(store) == [(1, 2), (1, 4), (2, 1), (3, 3)]  # client 1: the row of the checkpoint and the newest
     store.keep(2, 4)
     put(store, 5, 1)
     assert rows(store) == [(1, 2), (1, 4), (1, 5), (2, 1), (3, 3)]
-    store.keep(4, 5)  # the checkpoint of round 2 is gone
+    store.keep(4, 5)  # the checkpoint of round 2 was deleted
     assert rows(store) == [(1, 4), (1, 5), (2, 1), (3, 3)]
     store.keep(5, 5)
     assert rows(store) == [(1, 5), (2, 1), (3, 3)]
 
 
-def test_rows_past_the_checkpoint_are_dropped(tmp_path: Path) -> None:
+def test_load_drops_rows_after_the_checkpoint(tmp_path: Path) -> None:
     store = opened(tmp_path)
     for round in range(1, 7):
         put(store, round, 1, round % 3 + 10)
@@ -80,33 +80,35 @@ def test_rows_past_the_checkpoint_are_dropped(tmp_path: Path) -> None:
         store.close()
 
 
-def test_a_run_that_begins_again_has_no_states(tmp_path: Path) -> None:
+def test_a_new_run_has_no_states(tmp_path: Path) -> None:
     store = opened(tmp_path)
     put(store, 1, 1)
     store.close()
     assert rows(opened(tmp_path)) == []
 
 
-def test_states_of_another_run_or_none_are_refused(tmp_path: Path) -> None:
-    one, other = opened(tmp_path / "one"), opened(tmp_path / "other")
-    saved = one.save()
+def test_missing_states_and_those_of_another_run_are_refused(tmp_path: Path) -> None:
+    first, other = opened(tmp_path / "first"), opened(tmp_path / "other")
+    saved = first.save()
     assert saved != other.save()
-    one.close()
+    first.close()
     other.close()
-    with pytest.raises(InputError, match=r"other.clients.sqlite holds the clients' states of another run; put .*\."):
+    with pytest.raises(
+        InputError, match=r"other.clients.sqlite holds the clients' states of another run; restore .*\."
+    ):
         opened(tmp_path / "other", 0, saved)
-    with pytest.raises(InputError, match=r"third.clients.sqlite is not there, and with it the clients' states; put .*"):
+    with pytest.raises(InputError, match=r"third.clients.sqlite with the clients' states is missing; restore .*"):
         opened(tmp_path / "third", 0, saved)
 
 
-def test_a_file_that_is_none_or_open_elsewhere_is_said(tmp_path: Path) -> None:
-    (tmp_path / NAME).write_text("no database, and long enough to be asked for one " * 100)
-    with pytest.raises(InputError, match=r"clients.sqlite cannot be used \(file is not a database\); put .*\."):
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_text("not a database, but as long as one " * 100)
+    with pytest.raises(InputError, match=r"clients.sqlite cannot be used \(file is not a database\); restore .*\."):
         opened(tmp_path)
 
 
-def test_a_checkpoint_costs_what_was_put_since_the_last(tmp_path: Path) -> None:
-    """Counted in steps of SQLite's machine, which do not depend on the clock."""
+def test_the_cost_of_a_checkpoint_does_not_grow_with_the_clients(tmp_path: Path) -> None:
+    """Counted in instructions of SQLite's virtual machine, which do not depend on the clock."""
 
     def steps(clients: int) -> int:
         store = opened(tmp_path / str(clients))
@@ -147,8 +149,8 @@ WRITER = """
 
 
 @pytest.mark.parametrize("at", [1, 2, 5, 9])
-def test_a_kill_leaves_a_round_whole_or_not_there(tmp_path: Path, at: int) -> None:
-    """Four megabytes a round: the kill meets a transaction half-way, or nearly always."""
+def test_a_kill_leaves_all_of_a_round_or_nothing(tmp_path: Path, at: int) -> None:
+    """With four megabytes a round, the kill nearly always falls into a transaction."""
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path)],
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
@@ -161,7 +163,7 @@ def test_a_kill_leaves_a_round_whole_or_not_there(tmp_path: Path, at: int) -> No
             break
     process.send_signal(signal.SIGKILL)
     printed, _ = process.communicate()
-    said = max([at, *map(int, printed.split())])
+    last_printed = max([at, *map(int, printed.split())])
 
     with sqlite3.connect(tmp_path / NAME) as file:
         assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -169,12 +171,12 @@ def test_a_kill_leaves_a_round_whole_or_not_there(tmp_path: Path, at: int) -> No
     file.close()
     store = opened(tmp_path, 1_000_000, {"id": saved})
     states = dict(store.items())
-    found = {s["algorithm"]["head"].unique().item() for s in states.values()}
-    assert len(states) == 200 and len(found) == 1
-    assert found <= {float(said), said + 1.0}  # what was said to be written is there
+    values = {s["algorithm"]["head"].unique().item() for s in states.values()}
+    assert len(states) == 200 and len(values) == 1
+    assert values <= {float(last_printed), last_printed + 1.0}  # a printed round is not lost
 
 
-def test_a_put_that_fails_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failed_put_writes_nothing(tmp_path: Path) -> None:
     store = opened(tmp_path)
     put(store, 1, 1, 2)
     with pytest.raises(TypeError):
@@ -184,11 +186,11 @@ def test_a_put_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert [number(s) for s in store.get([1, 2])] == [201, 102]
 
 
-def test_half_precision_and_optimizer_states_survive(tmp_path: Path) -> None:
+def test_half_precision_and_optimizer_states_are_restored(tmp_path: Path) -> None:
     store = opened(tmp_path)
     state = {"optimizer": {"0": {"w": {"step": torch.tensor(3.0), "exp_avg": torch.ones(2, dtype=torch.bfloat16)}}}}
     store.put(1, [(1, state)])
-    (back,) = store.get([1])
-    assert back is not None
-    back = back["optimizer"]["0"]["w"]
-    assert back["step"].item() == 3 and back["exp_avg"].dtype == torch.bfloat16
+    (restored,) = store.get([1])
+    assert restored is not None
+    parameter = restored["optimizer"]["0"]["w"]
+    assert parameter["step"].item() == 3 and parameter["exp_avg"].dtype == torch.bfloat16

@@ -1,4 +1,4 @@
-"""Whole runs whose clients keep a head each: store=disk comes to the bits of store=memory, whatever ends it."""
+"""Runs in which each client keeps a head: store=disk gives the bits of store=memory, also after a kill."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def in_memory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_until_killed(run: Path, words: list[str], round: int) -> None:
-    """A process of its own, killed once `round` stands in its metrics."""
+    """Start a process and kill it when `round` is in its metrics."""
     process = subprocess.Popen(
         [sys.executable, "-m", "fedlit.run", *words],
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
@@ -40,7 +40,7 @@ def run_until_killed(run: Path, words: list[str], round: int) -> None:
     while not (run / "metrics.jsonl").exists() or len((run / "metrics.jsonl").read_bytes().splitlines()) < round:
         if process.poll() is not None or time.monotonic() > until:
             process.kill()
-            pytest.fail(f"the run did not come to round {round}: {process.communicate()[1]}")
+            pytest.fail(f"the run did not reach round {round}: {process.communicate()[1]}")
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -56,8 +56,8 @@ def test_every_checkpoint_has_the_bits_of_the_run_in_memory(tmp_path: Path, in_m
 
 
 @pytest.mark.parametrize("every", [pytest.param("0", marks=pytest.mark.slow), "1000"])
-def test_killed_and_resumed(tmp_path: Path, in_memory: Path, every: str) -> None:
-    """With a checkpoint a round; and with none since round 2, while the later rounds wrote their states."""
+def test_a_killed_and_resumed_run_has_the_same_bits(tmp_path: Path, in_memory: Path, every: str) -> None:
+    """With a checkpoint in each round, and with none after round 2 although later rounds wrote states."""
     run = tmp_path / "run"
     words = [*WORDS, *KEPT, "store=disk", f"checkpoint.every={every}", f"hydra.run.dir={run}"]
     if every == "1000":
@@ -72,7 +72,7 @@ def test_killed_and_resumed(tmp_path: Path, in_memory: Path, every: str) -> None
     assert numbers(run) == numbers(in_memory)
 
 
-def test_a_damaged_checkpoint_costs_its_round_alone(tmp_path: Path, in_memory: Path) -> None:
+def test_a_damaged_checkpoint_loses_only_its_round(tmp_path: Path, in_memory: Path) -> None:
     run = tmp_path / "run"
     words = [*WORDS, *KEPT, "store=disk", "checkpoint.keep=2"]
     assert command(*words, "rounds=5", f"hydra.run.dir={run}") == 0
@@ -83,7 +83,7 @@ def test_a_damaged_checkpoint_costs_its_round_alone(tmp_path: Path, in_memory: P
         assert same_bits(saved(run, round), saved(in_memory, round))
 
 
-def test_a_checkpoint_and_the_best_round_hold_no_client(tmp_path: Path) -> None:
+def test_checkpoints_and_the_best_round_hold_no_client_states(tmp_path: Path) -> None:
     run = tmp_path / "run"
     words = [*WORDS, *KEPT, "store=disk", "rounds=2", "evaluation.client_validation=0.2"]
     assert command(*words, f"hydra.run.dir={run}") == 0
@@ -92,9 +92,9 @@ def test_a_checkpoint_and_the_best_round_hold_no_client(tmp_path: Path) -> None:
         assert set(state["clients"]) == clients
 
 
-def test_states_that_are_gone_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_states_end_the_run_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     assert command(*WORDS, *KEPT, "store=disk", "rounds=1", f"hydra.run.dir={run}") == 0
     (run / "checkpoints" / "clients.sqlite").unlink()
     assert command(f"resume={run}", "rounds=2") == 2
-    assert "clients.sqlite is not there" in capsys.readouterr().err
+    assert "clients.sqlite with the clients' states is missing" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Many clients: memory goes with the cohort, and a kill costs none of a hundred thousand heads."""
+"""Many clients: memory grows with the cohort, and a kill loses none of a hundred thousand heads."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def finish(words: list[str]) -> None:
     assert process.returncode == 0, errors
 
 
-def test_a_hundred_thousand_heads_flat_memory_killed_and_resumed(tmp_path: Path) -> None:
+def test_a_hundred_thousand_heads_need_constant_memory_and_survive_a_kill(tmp_path: Path) -> None:
     alone, run = tmp_path / "alone", tmp_path / "run"
     finish([*HEADS, f"hydra.run.dir={alone}"])
     resident = json.loads((alone / "resident.json").read_text())  # MiB after each round
@@ -97,14 +97,14 @@ STREAMING = """
         record.sent(wire)
         record.message(wire, examples)
         mean.add([client], wire, examples)
-    found = mean.finish()["delta"].weights
+    average = mean.finish()["delta"].weights
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert found.min() == found.max()
-    print(float(found[0]), (peak - before) * 1024 / (4 * P))
+    assert average.min() == average.max()
+    print(float(average[0]), (peak - before) * 1024 / (4 * P))
 """
 
 
-def test_two_hundred_updates_of_a_resnet18_are_averaged_in_the_room_of_a_few() -> None:
+def test_two_hundred_updates_of_a_resnet18_are_averaged_in_the_memory_of_a_few() -> None:
     printed = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(STREAMING), "200"],
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
@@ -114,4 +114,4 @@ def test_two_hundred_updates_of_a_resnet18_are_averaged_in_the_room_of_a_few() -
     )
     mean, vectors = map(float, printed.stdout.split())
     assert mean == 99.5
-    assert vectors < 10  # the sums of mean and record, the update, and what a step makes of it
+    assert vectors < 10  # the sums of mean and record, the update, and temporary tensors

@@ -1,4 +1,4 @@
-"""A client's state as bytes."""
+"""A client's state as bytes and back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("shape", [(), (0,), (5,), (2, 0, 3), (2, 3)])
-def test_a_tensor_comes_back_to_the_bit(dtype: torch.dtype, shape: tuple[int, ...]) -> None:
+def test_a_tensor_is_restored_bit_for_bit(dtype: torch.dtype, shape: tuple[int, ...]) -> None:
     tensor = (torch.randn(shape) * 100).to(dtype)
     back = from_bytes(to_bytes({"a": torch.ones(3, dtype=torch.uint8), "b": tensor}))["b"]
     assert back.dtype == dtype and back.shape == shape
@@ -30,26 +30,29 @@ def test_nan_infinity_and_minus_zero_keep_their_bits() -> None:
     assert from_bytes(to_bytes(numbers)).view(torch.int32).tolist() == numbers.view(torch.int32).tolist()
 
 
-def test_what_holds_the_tensors_comes_back() -> None:
+def test_containers_and_plain_values_are_restored() -> None:
     state = {
         "algorithm": {"private": Model(torch.randn(4), torch.empty(0)), "rounds": 3, "rate": 0.1},
         "optimizer": {"0": {"head.weight": {"step": torch.tensor(2.0), "betas": (0.9, 0.999)}}},
-        "quantize": {7: [None, True, "ä"]},
+        "quantize": {7: [None, True, "ä"], "levels": [torch.tensor([True, False]), (torch.tensor(3), ())]},
     }
     back = from_bytes(to_bytes(state))
-    private, was = back["algorithm"].pop("private"), state["algorithm"].pop("private")
-    assert isinstance(private, Model) and torch.equal(private.weights, was.weights)
+    private, written = back["algorithm"].pop("private"), state["algorithm"].pop("private")
+    assert isinstance(private, Model) and torch.equal(private.weights, written.weights)
     assert private.statistics.shape == (0,)
+    mask, (count, empty) = back["quantize"].pop("levels")
+    assert mask.tolist() == [True, False] and mask.dtype == torch.bool and count.item() == 3 and empty == ()
+    state["quantize"].pop("levels")
     assert back == state
 
 
-def test_a_view_is_written_without_its_stack() -> None:
+def test_a_view_is_written_without_its_base() -> None:
     rows = torch.zeros(1000, 10)
     assert len(to_bytes(rows[3])) < 200 and len(to_bytes(rows[:, 3])) < 5000
     assert torch.equal(from_bytes(to_bytes(torch.arange(6).view(2, 3).T)), torch.arange(6).view(2, 3).T)
 
 
-def test_what_comes_back_may_be_written_to() -> None:
+def test_restored_tensors_are_writable() -> None:
     written = to_bytes(torch.zeros(3))
     from_bytes(written).add_(1)
     assert from_bytes(written).tolist() == [0, 0, 0]
@@ -63,7 +66,7 @@ class Trap:
         return open, (str(self.path), "w")
 
 
-def test_nothing_that_runs_code_is_written_or_read(tmp_path: Path) -> None:
+def test_pickles_are_neither_written_nor_read(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="holds a Trap; keep tensors"):
         to_bytes({"a": Trap(tmp_path / "ran")})
     with pytest.raises(ValueError):

@@ -1,4 +1,4 @@
-"""What every store of client states does."""
+"""Properties of every store of client states."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def number(state: State | None) -> float | None:
 
 @pytest.fixture(params=[MemoryStore, DiskStore])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    made = request.param()
-    made.open(tmp_path / "checkpoints", CPU)
-    made.load(0, {})
-    return made
+    store = request.param()
+    store.open(tmp_path / "checkpoints", CPU)
+    store.load(0, {})
+    return store
 
 
-def test_states_come_in_the_order_they_are_asked_for(store: Store) -> None:
+def test_get_returns_states_in_the_order_of_the_clients(store: Store) -> None:
     store.put(1, [(7, head(7)), (2, head(2)), (1_000_000, head(3))])
     assert [number(s) for s in store.get([2, 5, 1_000_000, 7, 2])] == [2, None, 3, 7, 2]
     assert store.get([]) == []
 
 
-def test_the_newest_state_counts(store: Store) -> None:
+def test_get_returns_the_newest_state(store: Store) -> None:
     store.put(1, [(1, head(1)), (2, head(1))])
     store.put(2, [(2, head(2))])
     store.keep(2, 2)
@@ -43,26 +43,26 @@ def test_the_newest_state_counts(store: Store) -> None:
     assert [(client, number(s)) for client, s in store.items()] == [(1, 1), (2, 3)]
 
 
-def test_a_cohort_of_thousands(store: Store) -> None:
+def test_a_cohort_may_have_thousands_of_clients(store: Store) -> None:
     clients = torch.randperm(2500).tolist()
     store.put(1, [(c, head(c)) for c in clients])
     assert [number(s) for s in store.get(clients[::-1])] == clients[::-1]
 
 
-def test_a_stateless_algorithm_costs_nothing(store: Store) -> None:
+def test_empty_states_are_not_stored(store: Store) -> None:
     store.put(1, [(1, {"algorithm": {}}), (2, {"algorithm": {}, "quantize": {}})])
     store.put(2, [])
     assert store.get([1, 2]) == [None, None] and list(store.items()) == []
 
 
-def test_a_row_of_a_stack_does_not_keep_the_stack(store: Store) -> None:
+def test_a_stored_row_is_a_copy(store: Store) -> None:
     rows = torch.zeros(2, 3)
     store.put(1, [(0, {"algorithm": {"head": rows[0]}})])
     rows += 1
     assert number(store.get([0])[0]) == 0
 
 
-def test_what_was_saved_is_loaded(store: Store, tmp_path: Path) -> None:
+def test_load_restores_the_saved_states(store: Store, tmp_path: Path) -> None:
     store.put(1, [(1, head(1)), (2, head(1))])
     saved = dict(store.save())
     store.keep(1, 1)

@@ -1,4 +1,4 @@
-"""A data set of the user's own."""
+"""From a user's data to a DataSource."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def padded(rows: list[tuple[list[int], int]]) -> dict[str, torch.Tensor]:
 
 
 class Module(LightningDataModule):
-    """Notes what is called; its loaders are given."""
+    """Records its calls; the test gives its loaders."""
 
     def __init__(self, train: Any, test: Any):
         super().__init__()
@@ -69,7 +69,7 @@ def loader(n: int = 9, **settings: Any) -> DataLoader[Any]:
     return DataLoader(TensorDataset(X[:n], Y[:n]), batch_size=4, **settings)
 
 
-def test_a_source_is_taken_as_it_is() -> None:
+def test_a_data_source_does_not_change() -> None:
     source = DataSource("mine", TensorSamples(X, Y), TensorSamples(X, Y))
     assert adopt(source) is source
 
@@ -84,7 +84,7 @@ def test_a_lightning_data_module_is_called_in_lightnings_order() -> None:
     assert torch.equal(x, X[[8, 1]]) and y.tolist() == [0, 1]
 
 
-def test_own_collate_function_and_workers_are_kept_and_batches_are_ours() -> None:
+def test_collate_function_and_workers_of_a_loader_are_kept() -> None:
     lines = DataLoader(Lines(), batch_size=2, collate_fn=padded, num_workers=1)
     source = adopt(Module(lines, DataLoader(Lines(), collate_fn=padded)))
     assert isinstance(source.train, LoadedSamples) and source.train.loader["num_workers"] == 1
@@ -94,7 +94,7 @@ def test_own_collate_function_and_workers_are_kept_and_batches_are_ours() -> Non
     assert source.classes == 2 and source.input_shape is None
 
 
-def test_an_own_collate_function_over_tensors_is_kept_too() -> None:
+def test_a_collate_function_over_tensors_is_kept() -> None:
     def doubled(rows: list[Any]) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.stack([x for x, _ in rows]) * 2, torch.stack([y for _, y in rows])
 
@@ -102,7 +102,7 @@ def test_an_own_collate_function_over_tensors_is_kept_too() -> None:
     assert torch.equal(source.train.batch(np.array([2]))[0], X[[2]] * 2)
 
 
-def test_the_validation_loader_where_there_is_no_test_loader() -> None:
+def test_the_validation_loader_replaces_a_missing_test_loader() -> None:
     class Validated(LightningDataModule):
         def setup(self, stage: str) -> None:
             if stage == "fit":
@@ -117,7 +117,7 @@ def test_the_validation_loader_where_there_is_no_test_loader() -> None:
     assert len(adopt(Validated()).test) == 4
 
 
-def test_a_module_made_of_datasets() -> None:
+def test_a_module_from_datasets_is_accepted() -> None:
     parts = TensorDataset(X, Y), TensorDataset(X[:2], Y[:2])
     source = adopt(LightningDataModule.from_datasets(parts[0], test_dataset=parts[1], batch_size=4))
     assert (len(source.train), len(source.test)) == (9, 2)
@@ -125,10 +125,10 @@ def test_a_module_made_of_datasets() -> None:
         adopt(LightningDataModule.from_datasets(parts[0]))
 
 
-def test_one_loader_in_a_list_will_do_but_not_several() -> None:
+def test_one_loader_in_a_list_is_accepted_and_several_are_refused() -> None:
     assert len(adopt(Module([loader()], {"a": loader(2)})).test) == 2
     for several in ([loader(), loader()], {"a": loader(), "b": loader()}):
-        with pytest.raises(InputError, match="Module.train_dataloader gives several loaders"):
+        with pytest.raises(InputError, match="Module.train_dataloader returns several loaders"):
             adopt(Module(several, loader()))
 
 
@@ -138,25 +138,25 @@ class Stream(IterableDataset[Any]):
 
 
 @pytest.mark.parametrize(
-    ("train", "said"),
+    ("train", "message"),
     [
         (DataLoader(Stream()), "IterableDataset, which cannot be cut into shards"),
         (DataLoader(TensorDataset(X, Y), batch_size=None), "batch_size=None"),
-        (iter([(X, Y)]), "gives a list_iterator"),
+        (iter([(X, Y)]), "returns a list_iterator"),
         (DataLoader(Subset(TensorDataset(X, Y), [])), "the training set of Module is empty"),
     ],
 )
-def test_loaders_that_cannot_be_cut_are_refused(train: Any, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_loaders_that_cannot_be_cut_are_refused(train: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         adopt(Module(train, loader()))
 
 
-def test_a_sampler_that_chooses_samples_is_kept_as_a_subset() -> None:
+def test_a_subset_sampler_becomes_a_subset() -> None:
     source = adopt(Module(loader(sampler=SubsetRandomSampler([7, 2])), loader()))
     assert torch.equal(source.train.batch(np.arange(2))[0], X[[7, 2]])
 
 
-def test_a_sampler_that_weights_is_not_used_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_weighted_sampler_is_ignored_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         source = adopt(Module(loader(sampler=WeightedRandomSampler([1.0] * 9, 3)), loader()))
     assert len(source.train) == 9 and "WeightedRandomSampler is not used" in caplog.text
@@ -172,7 +172,7 @@ def test_a_hook_on_batches_is_refused() -> None:
 
 
 class Two:
-    """An object with two data sets, and what it likes to say of them."""
+    """An object with two data sets and further attributes."""
 
     def __init__(self, train: Any, test: Any, **more: Any):
         self.train, self.test = train, test
@@ -181,24 +181,24 @@ class Two:
 
 def test_an_object_with_two_datasets_as_attributes_or_methods() -> None:
     tensors = TensorDataset(X, Y)
-    for own in (Two(tensors, Subset(tensors, [3, 1])), Two(lambda: tensors, lambda: Subset(tensors, [3, 1]))):
-        source = adopt(own)
+    for data in (Two(tensors, Subset(tensors, [3, 1])), Two(lambda: tensors, lambda: Subset(tensors, [3, 1]))):
+        source = adopt(data)
         assert isinstance(source.test, TensorSamples) and torch.equal(source.test.batch(np.arange(2))[0], X[[3, 1]])
         assert source.classes == 4 and source.name == "Two"
 
 
-def test_what_the_object_says_of_its_data_is_used() -> None:
+def test_attributes_of_the_object_are_used() -> None:
     sites = {"train_sites": list("abcabcabc"), "test_sites": list("ab")}
-    own = Two(TensorDataset(X, Y), TensorDataset(X[:2], Y[:2]), classes=list("pqrstu"), input_shape=[12], **sites)
-    source = adopt(own)
+    data = Two(TensorDataset(X, Y), TensorDataset(X[:2], Y[:2]), classes=list("pqrstu"), input_shape=[12], **sites)
+    source = adopt(data)
     assert source.classes == 6 and source.label_names == list("pqrstu") and source.input_shape == (12,)
     assert source.train_sites.tolist() == [0, 1, 2] * 3 and source.test_sites.tolist() == [0, 1]
-    own.test_sites = ["a"]
-    with pytest.raises(InputError, match="9 and 2"):
-        adopt(own)
+    data.test_sites = ["a"]
+    with pytest.raises(InputError, match="9 train_sites and 2 test_sites"):
+        adopt(data)
 
 
-def test_a_class_that_only_the_test_set_has_counts() -> None:
+def test_a_class_that_only_the_test_set_has_is_counted() -> None:
     assert adopt(Two(TensorDataset(X, Y), TensorDataset(X[:1], torch.tensor([6])))).classes == 7
 
 
@@ -207,7 +207,7 @@ def test_a_regression_has_no_classes() -> None:
     assert source.classes is None and source.input_shape == (3, 4)
 
 
-def test_given_classes_spare_the_reading_of_labels() -> None:
+def test_given_classes_avoid_reading_the_labels() -> None:
     class Costly(Lines):
         read = 0
 
@@ -220,7 +220,7 @@ def test_given_classes_spare_the_reading_of_labels() -> None:
     assert source.train.labels().tolist() == [0, 1, 0, 1, 0]
 
 
-def test_random_transforms_do_not_disturb_the_global_generator() -> None:
+def test_random_transforms_do_not_change_the_global_generator() -> None:
     class Random(Lines):
         def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
             return torch.rand(2), i % 2
@@ -230,13 +230,13 @@ def test_random_transforms_do_not_disturb_the_global_generator() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("own", [object(), Two(3, 4), Two(TensorDataset(X, Y), Stream())])
-def test_anything_else_is_refused_in_a_sentence(own: Any) -> None:
+@pytest.mark.parametrize("data", [object(), Two(3, 4), Two(TensorDataset(X, Y), Stream())])
+def test_other_objects_are_refused(data: Any) -> None:
     with pytest.raises(InputError, match="data: "):
-        adopt(own)
+        adopt(data)
 
 
-def test_the_part_that_lacks_is_named() -> None:
-    own = type("Half", (), {"train": TensorDataset(X, Y)})()
-    with pytest.raises(InputError, match="data: Half has no test; it has to be a LightningDataModule, or have two"):
-        adopt(own)
+def test_a_missing_part_is_named() -> None:
+    data = type("Half", (), {"train": TensorDataset(X, Y)})()
+    with pytest.raises(InputError, match="data: Half has no test; it must be a LightningDataModule, or have two"):
+        adopt(data)

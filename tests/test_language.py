@@ -47,13 +47,14 @@ PHRASES = {  # pattern: what to write instead
     r"\bcohort/(failed|dropped)\b": "cohort/lost, cohort/idle",
 }  # fmt: skip
 
-NAMES = set(
-    "found there here one own made said told whole mine theirs every flat way habits pristine mended asks uploads".split()
-)
-CLASSES = set(
-    "Upload Alone Habits Pristine StandIn Way Line Member Parcel Noise KeyedDraws StepAt Assessment LocalUpdate "
-    "Personal Losses".split()
-)
+NAMES = {
+    *("found", "there", "here", "one", "own", "made", "said", "told", "whole", "mine", "theirs", "every", "flat"),
+    *("way", "habits", "pristine", "mended", "asks", "uploads"),
+}
+CLASSES = {
+    *("Upload", "Alone", "Habits", "Pristine", "StandIn", "Way", "Line", "Member", "Parcel", "Noise", "KeyedDraws"),
+    *("StepAt", "Assessment", "LocalUpdate", "Personal", "Losses"),
+}
 
 
 def _id(path: Path) -> str:

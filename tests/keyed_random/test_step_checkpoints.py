@@ -53,7 +53,7 @@ def test_a_part_that_runs_again_draws_what_it_drew(how, inside):
 
 @pytest.mark.parametrize("how", [True, False])
 @pytest.mark.parametrize("options", [{"patches": (VMAP,)}, {"patches": (DOUBLE_BACKWARD,)}], ids=str)
-def test_stacked_or_twice_nothing_runs_again(how, options):
+def test_under_vmap_or_double_backward_no_part_runs_again(how, options):
     found, calls = gradients(how, **options)
     assert torch.equal(found, gradients(None)[0]) and calls == 2
 

@@ -15,8 +15,8 @@ class Sampler(ABC):
     """Chooses the clients of a round. Attributes of `self` are hyperparameters only.
 
     >>> class EveryOther(Sampler):
-    ...     def __call__(self, round, rng, clients, probe):
-    ...         return range(round % 2, clients, 2)
+    ...     def __call__(self, round_number, rng, clients, probe):
+    ...         return range(round_number % 2, clients, 2)
     ...
     ...     def expected(self, clients):
     ...         return clients / 2
@@ -25,11 +25,11 @@ class Sampler(ABC):
     """
 
     @abstractmethod
-    def __call__(self, round: int, rng: np.random.Generator, clients: int, probe: Probe) -> Sequence[int]:
+    def __call__(self, round_number: int, rng: np.random.Generator, clients: int, probe: Probe) -> Sequence[int]:
         """The clients to ask, in any order; may be empty.
 
         Args:
-            round: number of the round, from 1.
+            round_number: from 1.
             rng: depends on seed and round alone, so that every algorithm gets the same cohorts.
             clients: number of clients; they are numbered 0 to clients - 1.
             probe: measures losses of clients, for samplers that choose by loss.

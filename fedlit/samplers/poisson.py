@@ -19,7 +19,7 @@ class Poisson(Sampler):
         """
         self.participation = participation
 
-    def __call__(self, round: int, rng: np.random.Generator, clients: int, probe: Probe) -> Sequence[int]:
+    def __call__(self, round_number: int, rng: np.random.Generator, clients: int, probe: Probe) -> Sequence[int]:
         # Binomial size, then a uniform subset: the same distribution as independent draws, at the cost of the cohort.
         return rng.choice(clients, rng.binomial(clients, self.participation), replace=False).tolist()
 

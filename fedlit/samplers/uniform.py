@@ -31,7 +31,7 @@ class Uniform(Sampler):
             )
         return self.number
 
-    def __call__(self, round: int, rng: np.random.Generator, clients: int, probe: Probe) -> Sequence[int]:
+    def __call__(self, round_number: int, rng: np.random.Generator, clients: int, probe: Probe) -> Sequence[int]:
         return rng.choice(clients, self._size(clients), replace=False).tolist()
 
     def expected(self, clients: int) -> float:

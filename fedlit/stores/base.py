@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-State = dict[str, Any]  # of one client, by owner ("algorithm", a stage's name, "optimizer"), without a client axis
+from fedlit.client import ClientState
 
 
 class Store(ABC):
@@ -21,13 +21,13 @@ class Store(ABC):
     checkpoint `save`, and `keep` after the checkpoint is written; `close` at the end.
 
     >>> class DictStore(Store):
-    ...     def load(self, round, saved):
+    ...     def load(self, round_number, saved):
     ...         self.states = dict(saved)
     ...
     ...     def get(self, clients):
     ...         return [self.states.get(client) for client in clients]
     ...
-    ...     def put(self, round, states):
+    ...     def put(self, round_number, states):
     ...         self.states.update(states)
     ...
     ...     def save(self):
@@ -51,11 +51,11 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def load(self, round: int, saved: dict[Any, Any]) -> None:
+    def load(self, round_number: int, saved: dict[Any, Any]) -> None:
         """Restore the states at the end of a round and drop later ones.
 
         Args:
-            round: number of completed rounds, 0 at the start of a run.
+            round_number: completed rounds, 0 at the start of a run.
             saved: the return value of `save` at that round; empty at the start.
 
         Raises:
@@ -63,11 +63,11 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def get(self, clients: Sequence[int]) -> list[State | None]:
+    def get(self, clients: Sequence[int]) -> list[ClientState | None]:
         """The states of these clients, in order; None for a client without a state."""
 
     @abstractmethod
-    def put(self, round: int, states: Sequence[tuple[int, State]]) -> None:
+    def put(self, round_number: int, states: Sequence[tuple[int, ClientState]]) -> None:
         """Write the new states of a round's clients: all of them, or none if the process is killed."""
 
     @abstractmethod
@@ -83,7 +83,7 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def items(self) -> Iterator[tuple[int, State]]:
+    def items(self) -> Iterator[tuple[int, ClientState]]:
         """The clients that have a state, with their states, by number."""
 
     def close(self) -> None:

@@ -16,8 +16,9 @@ from typing import Any
 
 import torch
 
+from fedlit.client import ClientState
 from fedlit.errors import InputError
-from fedlit.stores.base import State, Store
+from fedlit.stores.base import Store
 from fedlit.stores.state_bytes import from_bytes, to_bytes
 
 NAME = "clients.sqlite"
@@ -60,7 +61,7 @@ class DiskStore(Store):
         self._newest = 0  # round of the newest checkpoint; later rows of a client may be replaced
         self._swept = 0  # up to this round, only the newest row of each client is left
 
-    def load(self, round: int, saved: dict[Any, Any]) -> None:
+    def load(self, round_number: int, saved: dict[Any, Any]) -> None:
         if saved and not self.path.exists():
             raise InputError(f"{self.path} with the clients' states is missing; restore it, or start a new run.")
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,14 +75,14 @@ class DiskStore(Store):
         if saved and self._id() != saved["id"]:
             raise InputError(f"{self.path} holds the clients' states of another run; restore the file of this run.")
         with self._transaction() as cursor:
-            cursor.execute("DELETE FROM states WHERE round > ?", (round,))
+            cursor.execute("DELETE FROM states WHERE round > ?", (round_number,))
             if not saved:
                 cursor.execute("DELETE FROM run")
                 cursor.execute("INSERT INTO run VALUES (?)", (secrets.token_hex(8),))
-        self._newest = round
+        self._newest = round_number
 
-    def get(self, clients: Sequence[int]) -> list[State | None]:
-        states: dict[int, State] = {}
+    def get(self, clients: Sequence[int]) -> list[ClientState | None]:
+        states: dict[int, ClientState] = {}
         for i in range(0, len(clients), _QUERY_SIZE):
             chunk = list(clients[i : i + _QUERY_SIZE])
             marks = ",".join("?" * len(chunk))
@@ -91,7 +92,7 @@ class DiskStore(Store):
                 states[client] = from_bytes(state, self.device)
         return [states.get(client) for client in clients]
 
-    def put(self, round: int, states: Sequence[tuple[int, State]]) -> None:
+    def put(self, round_number: int, states: Sequence[tuple[int, ClientState]]) -> None:
         kept = sorted((client, state) for client, state in states if any(state.values()))
         if not kept:
             return
@@ -99,7 +100,7 @@ class DiskStore(Store):
             cursor.executemany(
                 "DELETE FROM states WHERE client = ? AND round > ?", ((c, self._newest) for c, _ in kept)
             )
-            cursor.executemany("INSERT INTO states VALUES (?, ?, ?)", ((c, round, to_bytes(s)) for c, s in kept))
+            cursor.executemany("INSERT INTO states VALUES (?, ?, ?)", ((c, round_number, to_bytes(s)) for c, s in kept))
 
     def save(self) -> dict[str, str]:
         self._open().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # flushes the log and the file
@@ -111,7 +112,7 @@ class DiskStore(Store):
             cursor.execute(_SUPERSEDED, (self._swept, oldest))
         self._swept, self._newest = oldest, newest
 
-    def items(self) -> Iterator[tuple[int, State]]:
+    def items(self) -> Iterator[tuple[int, ClientState]]:
         query = "SELECT client, MAX(round), state FROM states GROUP BY client ORDER BY client"
         return ((client, from_bytes(state, self.device)) for client, _, state in self._open().execute(query))
 

@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from fedlit.stores import DiskStore, MemoryStore, State, Store
+from fedlit.client import ClientState
+from fedlit.stores import DiskStore, MemoryStore, Store
 
 CPU = torch.device("cpu")
 
 
-def head(number: float) -> State:
+def head(number: float) -> ClientState:
     return {"algorithm": {"head": torch.full((3,), float(number))}}
 
 
-def number(state: State | None) -> float | None:
+def number(state: ClientState | None) -> float | None:
     return None if state is None else state["algorithm"]["head"][0].item()
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C is heeded at the places that ask for it, and handed back afterwards."""
+"""Ctrl-C takes effect at the next check, and the previous signal handlers are restored afterwards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fedlit import interrupts
 
 
 @pytest.fixture(autouse=True)
-def handlers_are_handed_back():
+def handlers_are_restored():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     yield
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
@@ -22,10 +22,10 @@ def test_a_signal_waits_for_the_next_check(number):
     with interrupts.heeded():
         interrupts.check()
         signal.raise_signal(number)
-        for _ in range(2):  # it stays asked
+        for _ in range(2):  # every later check raises too
             with pytest.raises(interrupts.Interrupted):
                 interrupts.check()
-    interrupts.check()  # and not for the next run of this process
+    interrupts.check()  # the next run of this process is not interrupted
 
 
 def test_a_second_ctrl_c_ends_at_once():
@@ -35,7 +35,7 @@ def test_a_second_ctrl_c_ends_at_once():
             signal.raise_signal(signal.SIGINT)
 
 
-def test_a_second_sigterm_does_not():
+def test_a_second_sigterm_waits_for_the_next_check():
     with interrupts.heeded():
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
@@ -43,23 +43,23 @@ def test_a_second_sigterm_does_not():
             interrupts.check()
 
 
-def test_handed_back_after_an_error_too():
+def test_handlers_are_restored_after_an_error():
     with pytest.raises(ZeroDivisionError), interrupts.heeded():
         signal.raise_signal(signal.SIGINT)
         raise ZeroDivisionError
     interrupts.check()
 
 
-def test_in_another_thread_signals_are_left_alone():
-    seen = []
+def test_another_thread_leaves_the_handlers_unchanged():
+    unchanged = []
 
     def work():
-        before = signal.getsignal(signal.SIGINT)
+        handler = signal.getsignal(signal.SIGINT)
         with interrupts.heeded():
             interrupts.check()
-            seen.append(signal.getsignal(signal.SIGINT) is before)
+            unchanged.append(signal.getsignal(signal.SIGINT) is handler)
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert seen == [True]
+    assert unchanged == [True]

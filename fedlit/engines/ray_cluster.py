@@ -27,8 +27,8 @@ class Ray(Engine):
     def __init__(self, workers: int | None = None, address: str | None = None, on_failure: OnFailure = "raise"):
         """
         Args:
-            workers: actors that train; None is one a GPU of the cluster, or one a core where training runs on the CPU.
-            address: of a running cluster, `host:port` or `auto`; None starts a Ray of this run's own on this machine.
+            workers: actors that train; None is one a GPU of the cluster, or one a core where there is no GPU.
+            address: of a running cluster, `host:port` or `auto`; None starts a local Ray for this run.
             on_failure: as in `Processes`.
         """
         self.workers, self.address = workers, address

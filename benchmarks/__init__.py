@@ -1,1 +1,1 @@
-"""Seconds a round of fedlit against a plain PyTorch loop and other frameworks: `make bench`. No part of the package."""
+"""Seconds a round of fedlit, a plain PyTorch loop and other frameworks: `make bench`. Not part of the package."""

@@ -20,7 +20,7 @@ from benchmarks.memory import footprint
 from benchmarks.workloads import Task, load
 
 Order = Callable[[int, int, int], Tensor]
-"""(round, client, epoch) -> the client's samples in the order of training."""
+"""(round, client, epoch) -> the client's samples in the order in which they are trained on."""
 
 
 class Bare:
@@ -33,11 +33,11 @@ class Bare:
     ):
         """
         Args:
-            order: of a client's samples; None: a new permutation each time, as a researcher would.
-            memory_format: for weights and images.
-            forward_context: around each forward pass and its loss.
+            order: of a client's samples; None draws a new permutation for each epoch.
+            memory_format: of weights and images.
+            forward_context: entered for each forward pass and its loss.
         """
-        self.task, self.order, self.format = task, order or self._shuffled, memory_format
+        self.task, self.order, self.format = task, order or self._shuffle, memory_format
         self.forward_context = forward_context
         self.network = task.network()
         if memory_format is not None:
@@ -47,29 +47,29 @@ class Bare:
         self.weights = [p.detach().clone() for p in self.parameters]
 
     def round(self, number: int) -> dict[str, Any]:
-        """One round of federated averaging: the mean training loss, weighted by samples, and the optimiser's steps."""
+        """One round of federated averaging: seconds, mean training loss (weighted by samples), optimiser steps."""
         begin = time.perf_counter()
         cohort = self.task.cohort(number)
-        total, losses, examples, steps = self.part(number, cohort)
-        self.weights = [t / examples for t in total]
+        weight_sums, loss_sum, examples, steps = self.train_clients(number, cohort)
+        self.weights = [weight_sum / examples for weight_sum in weight_sums]
         seconds = time.perf_counter() - begin
-        return {"seconds": seconds, "loss": losses / examples, "steps": steps}
+        return {"seconds": seconds, "loss": loss_sum / examples, "steps": steps}
 
-    def part(self, number: int, clients: Iterable[int]) -> tuple[list[Tensor], float, int, int]:
-        """Of these clients: weights and losses, summed by samples; samples, steps."""
-        total = [torch.zeros_like(w) for w in self.weights]
-        losses, examples, steps = 0.0, 0, 0
+    def train_clients(self, number: int, clients: Iterable[int]) -> tuple[list[Tensor], float, int, int]:
+        """Sums over clients: weights times samples, loss times samples, samples, steps."""
+        weight_sums = [torch.zeros_like(w) for w in self.weights]
+        loss_sum, examples, steps = 0.0, 0, 0
         for client in clients:
             with torch.no_grad():
                 torch._foreach_copy_(self.parameters, self.weights)
-            loss, made = self.train(number, client)
+            loss, client_steps = self.train(number, client)
             n = len(self.task.shard(client))
-            torch._foreach_add_(total, [p.detach() for p in self.parameters], alpha=n)
-            losses, examples, steps = losses + loss * n, examples + n, steps + made
-        return total, losses, examples, steps
+            torch._foreach_add_(weight_sums, [p.detach() for p in self.parameters], alpha=n)
+            loss_sum, examples, steps = loss_sum + loss * n, examples + n, steps + client_steps
+        return weight_sums, loss_sum, examples, steps
 
     def train(self, number: int, client: int) -> tuple[float, int]:
-        """A client's local epochs from what is in the network: its mean loss over the steps, and their number."""
+        """Train the network on a client's samples: the mean loss of its steps, and their number."""
         task, w = self.task, self.task.workload
         optimizer = self.optimizer(self.parameters)
         loss_sum, steps = torch.zeros(()), 0
@@ -87,7 +87,7 @@ class Bare:
                 steps += 1
         return float(loss_sum) / steps, steps
 
-    def _shuffled(self, number: int, client: int, epoch: int) -> Tensor:
+    def _shuffle(self, number: int, client: int, epoch: int) -> Tensor:
         shard = self.task.shard(client)
         return shard.start + torch.randperm(len(shard))
 

@@ -1,6 +1,6 @@
-"""What two processes of one thread can come to: the plain loop in both, each with every second client of the cohort.
+"""The plain loop in two processes of one thread, each with every second client of the cohort.
 
-It shows how much of a round of W1 or W2 is torch's own kernels on this machine, at a format and a precision.
+It shows how much of a round of W1 or W2 torch's own kernels take on this machine, by memory format and precision.
 
 Run as a contender: `python -m benchmarks.bare_pair FILE [channels_last] [bf16]`.
 """
@@ -33,31 +33,32 @@ def _bare(file: str, words: tuple[str, ...]) -> Bare:
     )
 
 
-def _other(file: str, words: tuple[str, ...], line: Connection) -> None:
+def _second_process(file: str, words: tuple[str, ...], connection: Connection) -> None:
     bare = _bare(file, words)
-    line.send("ready")
+    connection.send("ready")
     while True:
-        number, weights = line.recv()
+        number, weights = connection.recv()
         bare.weights = [torch.from_numpy(w) for w in weights]
-        total, *rest = bare.part(number, bare.task.cohort(number)[1::2])
-        line.send(([t.numpy() for t in total], *rest))
+        weight_sums, *other_sums = bare.train_clients(number, bare.task.cohort(number)[1::2])
+        connection.send(([weight_sum.numpy() for weight_sum in weight_sums], *other_sums))
 
 
 def main(file: str, *words: str) -> None:
-    line, theirs = multiprocessing.get_context("spawn").Pipe()
-    multiprocessing.get_context("spawn").Process(target=_other, args=(file, words, theirs), daemon=True).start()
+    context = multiprocessing.get_context("spawn")
+    connection, second_end = context.Pipe()
+    context.Process(target=_second_process, args=(file, words, second_end), daemon=True).start()
     bare = _bare(file, words)
-    line.recv()
+    connection.recv()
 
     def round(number: int) -> dict[str, Any]:
         begin = time.perf_counter()
-        line.send((number, [w.numpy() for w in bare.weights]))
-        mine = bare.part(number, bare.task.cohort(number)[::2])
-        theirs = line.recv()
-        examples = mine[2] + theirs[2]
-        bare.weights = [(a + torch.from_numpy(b)) / examples for a, b in zip(mine[0], theirs[0], strict=True)]
-        told = {"loss": (mine[1] + theirs[1]) / examples, "steps": mine[3] + theirs[3]}
-        return {"seconds": time.perf_counter() - begin} | told | footprint(number)
+        connection.send((number, [w.numpy() for w in bare.weights]))
+        first_sums, first_loss, first_examples, first_steps = bare.train_clients(number, bare.task.cohort(number)[::2])
+        second_sums, second_loss, second_examples, second_steps = connection.recv()
+        examples = first_examples + second_examples
+        bare.weights = [(a + torch.from_numpy(b)) / examples for a, b in zip(first_sums, second_sums, strict=True)]
+        report = {"loss": (first_loss + second_loss) / examples, "steps": first_steps + second_steps}
+        return {"seconds": time.perf_counter() - begin} | report | footprint(number)
 
     serve(round)
 

@@ -12,10 +12,10 @@ from benchmarks.workloads import Workload
 
 PEERS = {"Flower": "flower", "pfl": "pfl"}
 
-Kind = Literal["bare", "fedlit", "peer", "floor"]  # the last: how much of a round is no framework's (see `_floors`)
+Kind = Literal["bare", "fedlit", "peer", "floor"]  # floor: a round without any framework (see `_floors`)
 
-KEPT = ["env", "MALLOC_MMAP_THRESHOLD_=33554432", "MALLOC_TRIM_THRESHOLD_=1073741824"]
-"""glibc keeps the memory that a process frees, as fedlit's processes have it (see `fedlit.engines.machine`)."""
+KEEP_MEMORY = ["env", "MALLOC_MMAP_THRESHOLD_=33554432", "MALLOC_TRIM_THRESHOLD_=1073741824"]
+"""glibc keeps freed memory, as in fedlit's processes (see `fedlit.engines.machine`)."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Entry:
     """A contender before it is started.
 
     Attributes:
-        command: run in the checkout.
-        plain: float32 and contiguous, as the loop `bare` and the target for `lightning serial` have it.
+        command: its working directory is the checkout.
+        plain: float32 and contiguous: the loop that ratios refer to is, and `lightning serial` for its target.
     """
 
     name: str
@@ -35,9 +35,9 @@ class Entry:
 
 
 def entries(w: Workload, file: Path, folder: Path, peers: bool = True) -> list[Entry]:
-    """All that can run here, the plain loop first."""
-    found = _bare(w, file) + _floors(w, file) + _fedlit(w, file, folder)
-    return found + [entry for peer in PEERS for entry in _peer(peer, file)] if peers else found
+    """All contenders that can run on this machine, the plain loop first."""
+    without_peers = _bare(w, file) + _floors(w, file) + _fedlit(w, file, folder)
+    return without_peers + [entry for peer in PEERS for entry in _peer(peer, file)] if peers else without_peers
 
 
 def missing_peers() -> list[str]:
@@ -47,22 +47,23 @@ def missing_peers() -> list[str]:
 
 def _bare(w: Workload, file: Path) -> list[Entry]:
     command = python("-m", "benchmarks.bare", str(file))
-    found = [Entry(f"bare, {_threads(n)}", "bare", [*command, str(n)]) for n in (2, 1)]
-    if _images(w):
-        found.append(Entry("bare, 2 threads, channels_last", "bare", [*command, "2", "channels_last"], plain=False))
-    return found
+    plain_loops = [Entry(f"bare, {_threads(n)}", "bare", [*command, str(n)]) for n in (2, 1)]
+    if _has_images(w):
+        channels_last = Entry("bare, 2 threads, channels_last", "bare", [*command, "2", "channels_last"], plain=False)
+        plain_loops.append(channels_last)
+    return plain_loops
 
 
 def _floors(w: Workload, file: Path) -> list[Entry]:
-    """What a round takes where nobody's framework is in between: they explain, and count for no target."""
+    """Rounds without any framework: they explain the results and count for no target."""
 
     def floor(name: str, module: str, *words: str, precision: str = "float32") -> Entry:
-        command = [*KEPT, *python("-m", f"benchmarks.{module}", str(file), *words)]
+        command = [*KEEP_MEMORY, *python("-m", f"benchmarks.{module}", str(file), *words)]
         return Entry(name, "floor", command, precision)
 
-    if not _images(w):
-        hands = [("a Trainer by hand", "trainer_by_hand"), ("stacked by hand", "stacked_by_hand")]
-        return [floor(f"{name}, {_threads(n)}", module, str(n)) for name, module in hands for n in (2, 1)]
+    if not _has_images(w):
+        by_hand = [("a Trainer by hand", "trainer_by_hand"), ("stacked by hand", "stacked_by_hand")]
+        return [floor(f"{name}, {_threads(n)}", module, str(n)) for name, module in by_hand for n in (2, 1)]
     pair = "bare in 2 processes of 1 thread"
     return [
         floor("bare, 2 threads, memory kept", "bare", "2"),
@@ -72,8 +73,8 @@ def _floors(w: Workload, file: Path) -> list[Entry]:
     ]
 
 
-def _stacks(engine: str) -> list[tuple[str, list[str], str]]:
-    """Options of stacks, which images on a CPU are not."""
+def _stack_options(engine: str) -> list[tuple[str, list[str], str]]:
+    """Options of stacked training; images on a CPU are not stacked."""
     chunk, compiled = "trainer.chunk=128", "trainer.compile=default"
     if not engine.startswith("serial"):
         return [(", compiled", [compiled], "float32")]
@@ -86,7 +87,7 @@ def _stacks(engine: str) -> list[tuple[str, list[str], str]]:
 
 def _fedlit(w: Workload, file: Path, folder: Path) -> list[Entry]:
     formats: list[tuple[str, list[str], str]] = [("", [], "float32")]
-    if _images(w):
+    if _has_images(w):
         last = "trainer.memory_format=channels_last"
         formats += [
             (", channels_last", [last], "float32"),
@@ -96,21 +97,22 @@ def _fedlit(w: Workload, file: Path, folder: Path) -> list[Entry]:
         ("serial, 2 threads", ["engine=serial", "threads=2"]),
         ("processes, 2 of 1 thread", ["engine=processes", "engine.workers=2", "threads=1"]),
     ]
-    if not _images(w):  # whose kernels gain by two threads
+    if not _has_images(w):  # convolutions gain from two threads
         engines.append(("serial, 1 thread", ["engine=serial", "threads=1"]))
-    found: list[Entry] = []
+    combinations: list[Entry] = []
     for trainer in ("lightning", "vectorized"):
         for engine, engine_words in engines:
-            chosen = [f"trainer={trainer}", *engine_words]
-            if not all(_shipped(word) for word in (chosen[0], chosen[1])):
+            base_words = [f"trainer={trainer}", *engine_words]
+            if not all(_is_shipped(word) for word in base_words[:2]):
                 continue
-            for suffix, more, precision in formats + (
-                _stacks(engine) if trainer == "vectorized" and not _images(w) else []
-            ):
-                words = [*ours.words(w, file, folder / f"run{len(found)}"), *chosen, *more]
+            stacked = trainer == "vectorized" and not _has_images(w)
+            for suffix, options, precision in formats + (_stack_options(engine) if stacked else []):
+                run_folder = folder / f"run{len(combinations)}"
+                words = [*ours.words(w, file, run_folder), *base_words, *options]
                 command = python("-m", "benchmarks.ours", *words)
-                found.append(Entry(f"{trainer} {engine}{suffix}", "fedlit", command, precision, not more))
-    return found
+                entry = Entry(f"{trainer} {engine}{suffix}", "fedlit", command, precision, not options)
+                combinations.append(entry)
+    return combinations
 
 
 def _peer(name: str, file: Path) -> list[Entry]:
@@ -124,12 +126,12 @@ def _peer_python(name: str) -> Path:
     return CHECKOUT / f".venv-{PEERS[name]}" / "bin" / "python"
 
 
-def _shipped(word: str) -> bool:
+def _is_shipped(word: str) -> bool:
     group, _, option = word.partition("=")
     return (CHECKOUT / "conf" / group / f"{option}.yaml").exists()
 
 
-def _images(w: Workload) -> bool:
+def _has_images(w: Workload) -> bool:
     return len(w.shape) == 3
 
 

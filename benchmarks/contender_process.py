@@ -1,6 +1,6 @@
-"""The pipe between the benchmark and a contender: one round at a time, so that rounds of all contenders interleave.
+"""The socket between the benchmark and a contender: one round at a time, so that the contenders' rounds interleave.
 
-Only the standard library is used, for contenders live in environments of their own. A message is a line of JSON.
+It uses only the standard library, because some contenders have their own environment. A message is a line of JSON.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ CHECKOUT = Path(__file__).parents[1]
 START_LIMIT, ROUND_LIMIT = 300.0, 600.0  # seconds
 
 
-class Gone(RuntimeError):
-    """The other end has ended, or does not answer."""
+class Disconnected(RuntimeError):
+    """The other process has ended or does not answer."""
 
 
-class OrderedQueue:
+class JsonSocket:
     """One end: sends and receives dicts."""
 
     def __init__(self, end: socket.socket):
@@ -34,56 +34,57 @@ class OrderedQueue:
         try:
             self.socket.sendall((json.dumps(message) + "\n").encode())
         except OSError as error:
-            raise Gone(str(error)) from None
+            raise Disconnected(str(error)) from None
 
     def receive(self) -> dict[str, Any]:
         try:
-            text = self.file.readline()
+            line = self.file.readline()
         except (OSError, TimeoutError) as error:
-            raise Gone(str(error)) from None
-        if not text:
-            raise Gone("it has ended")
-        return json.loads(text)
+            raise Disconnected(str(error)) from None
+        if not line:
+            raise Disconnected("it has ended")
+        return json.loads(line)
 
 
 class Gate:
-    """A contender's end: it says that it is ready, and waits at the gate before each round."""
+    """A contender's end: it reports, and waits for permission before each round."""
 
     def __init__(self) -> None:
-        self.line = OrderedQueue(socket.socket(fileno=int(os.environ[FILE_DESCRIPTOR])))
+        self.messages = JsonSocket(socket.socket(fileno=int(os.environ[FILE_DESCRIPTOR])))
 
     def wait(self, message: dict[str, Any]) -> bool:
-        """Say something; True: another round is wanted, False: the end."""
+        """Send a message; True: play another round, False: end."""
         try:
-            self.line.send(message)
-            return bool(self.line.receive()["go"])
-        except Gone:  # the benchmark was stopped
+            self.messages.send(message)
+            return bool(self.messages.receive()["go"])
+        except Disconnected:  # the benchmark was stopped
             return False
 
 
 def serve(play: Callable[[int], dict[str, Any]]) -> None:
-    """Let a contender that is a function of the round's number play its rounds; what it returns is told."""
-    gate, number, told = Gate(), 0, {"ready": True}
-    while gate.wait(told):
+    """The main loop of a contender: `play(round number)` plays a round and returns its report."""
+    gate, number, report = Gate(), 0, {"ready": True}
+    while gate.wait(report):
         number += 1
-        told = play(number)
+        report = play(number)
 
 
 class Contender:
-    """The benchmark's end: a process of its own, ready and waiting for its rounds."""
+    """The benchmark's end: starts a contender's process and asks it for rounds."""
 
     def __init__(self, name: str, command: Sequence[str], log: Path, folder: Path | None = None):
         """
         Args:
-            name: as it stands in the table.
-            command: what is run, in the checkout or in `folder`.
-            log: the file that gets what it prints.
+            name: in the table.
+            command: of the process.
+            log: the file for its output.
+            folder: its working directory; None is the checkout.
         """
         self.name, self.log = name, log
-        ours, theirs = socket.socketpair()
-        self.line = OrderedQueue(ours)
+        benchmark_end, contender_end = socket.socketpair()
+        self.messages = JsonSocket(benchmark_end)
         path = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        env = {**os.environ, FILE_DESCRIPTOR: str(theirs.fileno()), "PYTHONPATH": path}
+        env = {**os.environ, FILE_DESCRIPTOR: str(contender_end.fileno()), "PYTHONPATH": path}
         with open(log, "wb") as output:
             self.process = subprocess.Popen(
                 list(command),
@@ -92,38 +93,38 @@ class Contender:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[contender_end.fileno()],
             )
-        theirs.close()
+        contender_end.close()
 
     def ready(self) -> dict[str, Any]:
-        """Wait until it stands before its first round."""
+        """Wait until it is ready for its first round."""
         return self._answer(START_LIMIT)
 
     def round(self) -> dict[str, Any]:
-        """Play one round; what the contender tells of it, its seconds among them."""
-        self.line.send({"go": True})
+        """Play one round; the contender's report, with its seconds."""
+        self.messages.send({"go": True})
         return self._answer(ROUND_LIMIT)
 
     def _answer(self, limit: float) -> dict[str, Any]:
-        self.line.socket.settimeout(limit)
+        self.messages.socket.settimeout(limit)
         try:
-            return self.line.receive()
-        except Gone as error:
+            return self.messages.receive()
+        except Disconnected as error:
             lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            raise Gone(f"{self.name}: {error}: {lines[-1] if lines else 'it printed nothing'}") from None
+            raise Disconnected(f"{self.name}: {error}: {lines[-1] if lines else 'it printed nothing'}") from None
 
     def stop(self) -> None:
-        """Ask it to end; it is stopped where it does not."""
-        with suppress(Gone):
-            self.line.send({"go": False})
+        """Ask it to end; kill it if it does not."""
+        with suppress(Disconnected):
+            self.messages.send({"go": False})
         try:
             self.process.wait(30)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.line.file.close()
-        self.line.socket.close()
+        self.messages.file.close()
+        self.messages.socket.close()
 
 
 def python(*words: str) -> list[str]:

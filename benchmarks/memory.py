@@ -1,6 +1,6 @@
-"""Memory of a contender's processes, as Linux counts it; nothing elsewhere.
+"""Memory of a contender's processes, from /proc; empty on systems without it.
 
-`python -m benchmarks.memory` imports the modules it is given and tells what it then takes; it imports nothing else.
+`python -m benchmarks.memory` reads names of modules from stdin, imports them and prints its resident memory in MB.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any
 
 
 def footprint(number: int) -> dict[str, Any]:
-    """After a round: the peak of this process and of its children (MB each); after the first, what was imported too."""
-    own = peak("self")
-    if own is None:
+    """Peak memory of this process and of its children (MB each); after the first round also the imported modules."""
+    own_peak = peak("self")
+    if own_peak is None:
         return {}
     children = [p for p in map(peak, _children(os.getpid())) if p is not None]
-    return {"peak_mb": own, "children_mb": children} | ({"imported": _imported()} if number == 1 else {})
+    return {"peak_mb": own_peak, "children_mb": children} | ({"imported": _imported()} if number == 1 else {})
 
 
 def _imported() -> list[str]:
-    """The modules that this process has from files, without the one that is run."""
+    """The modules that this process imported from files, without the main module."""
     return sorted(n for n, m in list(sys.modules.items()) if getattr(m, "__file__", None) and not n.startswith("__"))
 
 
@@ -50,14 +50,14 @@ def _children(process: int) -> list[int]:
     except OSError:
         return []
     direct = [int(word) for word in text.split()]
-    return direct + [inner for one in direct for inner in _children(one)]
+    return direct + [grandchild for child in direct for grandchild in _children(child)]
 
 
 def _import_all() -> None:
     for name in sys.stdin.read().split():
         try:
             importlib.import_module(name)
-        except Exception:  # one that only its package can import
+        except Exception:  # some modules can be imported by their package only
             continue
     print(resident("self"))
 

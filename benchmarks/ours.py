@@ -1,8 +1,8 @@
 """fedlit as a contender: its own command, with a logger that waits at the gate between rounds.
 
-Everything is fedlit's normal path: a composed configuration, its round loop, a user's data class with sites. Run as a
-contender: `python -m benchmarks.ours WORDS`, which is `python -m fedlit.run WORDS` with the optimiser's steps, which
-every client reports, added to the row of a round.
+Everything else is fedlit's normal path: a composed configuration, its round loop, a user's data class with sites. Run
+as a contender: `python -m benchmarks.ours WORDS`. This is `python -m fedlit.run WORDS`, with the number of optimiser
+steps in the row of a round.
 """
 
 from __future__ import annotations
@@ -66,11 +66,13 @@ class SmallCnn(L.LightningModule):
 
 
 class RoundGate(Logger):
-    """Stands where a user's logger stands: `logger._target_=benchmarks.ours.RoundGate`. What fedlit does after telling
-    its loggers of a round is counted with the next round."""
+    """In place of a user's logger: `logger._target_=benchmarks.ours.RoundGate`.
+
+    The work after the loggers are called is counted with the next round.
+    """
 
     def __init__(self) -> None:
-        self.gate, self.begin, self.end = Gate(), 0.0, False
+        self.gate, self.begin, self.ended = Gate(), 0.0, False
 
     def cohort(self, number: int, size: int) -> None:
         if not self.begin:
@@ -78,14 +80,14 @@ class RoundGate(Logger):
 
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
         seconds = time.perf_counter() - self.begin
-        told = {"seconds": seconds, "loss": row["train/loss"], "steps": row.get("steps")}
-        told |= {"fit": row["time/fit"], "aggregate": row["time/aggregate"]}
-        self._wait(told | footprint(number))
+        report = {"seconds": seconds, "loss": row["train/loss"], "steps": row.get("steps")}
+        report |= {"fit": row["time/fit"], "aggregate": row["time/aggregate"]}
+        self._wait(report | footprint(number))
 
-    def _wait(self, told: dict) -> None:
-        if not self.end and not self.gate.wait(told):
-            self.end = True
-            os.kill(os.getpid(), signal.SIGINT)  # Ctrl-C: fedlit ends in order
+    def _wait(self, report: dict) -> None:
+        if not self.ended and not self.gate.wait(report):
+            self.ended = True
+            os.kill(os.getpid(), signal.SIGINT)  # as Ctrl-C: fedlit saves its state and ends
         self.begin = time.perf_counter()
 
 
@@ -104,7 +106,7 @@ _MODELS = {
 
 
 def words(w: Workload, file: Path, folder: Path) -> list[str]:
-    """The command line of a workload, to which the words of a combination are added."""
+    """The command line of a workload; a combination adds its own words."""
     return [
         "data._target_=benchmarks.ours.Data",
         f"data.file={file}",
@@ -128,18 +130,18 @@ def words(w: Workload, file: Path, folder: Path) -> list[str]:
 
 
 def first_weights(w: Workload) -> list[Tensor]:
-    """The weights that fedlit starts from: they follow from the seed and the model alone."""
+    """fedlit's initial weights, which depend on the seed and the model alone."""
     seed_everything(seed_number(SEED, "first weights"))
-    made = {
+    module = {
         "lecture_cnn": lambda: LectureCnn(w.shape, CLASSES),
         "small_cnn": lambda: SmallCnn(w.shape),
         "mlp": lambda: Mlp(w.shape, CLASSES, hidden=[64]),
     }[w.network]()
-    return [p.detach().clone() for p in made.parameters()]
+    return [p.detach().clone() for p in module.parameters()]
 
 
 def cohorts(w: Workload, rounds: int) -> np.ndarray:
-    """(rounds, per_round) the clients that fedlit's uniform sampler asks."""
+    """(rounds, per_round) the clients that fedlit's uniform sampler draws."""
     drawn = [generator(SEED, "cohort", r + 1).choice(w.clients, w.per_round, replace=False) for r in range(rounds)]
     return np.array(drawn)
 

@@ -1,8 +1,8 @@
 """Flower as a contender: `python -m benchmarks.peers_flower FILE THREADS`, in the environment `.venv-flower`.
 
-Flower's own ClientApp, strategy and messages, driven in this process one client after the other, in the way in which an
-actor of its simulation calls a ClientApp. So what is measured is Flower without Ray: starting actors, and carrying
-messages to them, is left out, in Flower's favour. The client trains with the same plain loop as `bare`.
+Flower's own ClientApp, strategy and messages. The ClientApp is called in this process, one client after the other, as
+an actor of Flower's simulation calls it. This measures Flower without Ray: the times to start actors and to send
+messages to them are left out, in Flower's favour. The client trains with the same plain loop as `bare`.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -27,7 +27,7 @@ from benchmarks.workloads import load
 
 
 class InProcess:
-    """Stands for Flower's Grid: the nodes of a round, and messages handed to the ClientApp one by one."""
+    """In place of Flower's Grid: the nodes of a round; passes messages to the ClientApp one by one."""
 
     def __init__(self, app: ClientApp, nodes: int):
         self.app, self.cohort = app, [0]
@@ -60,7 +60,8 @@ def main(file: str, threads: str) -> None:
     torch.set_num_threads(int(threads))
     torch.manual_seed(0)
     logging.getLogger("flwr").setLevel(logging.WARNING)
-    TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 1, 1  # what starts a ServerApp sets these
+    # Flower sets these when it starts a ServerApp
+    TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 1, 1
     task = load(file)
     bare = Bare(task)
     grid = InProcess(client_app(bare), task.workload.clients)
@@ -70,7 +71,7 @@ def main(file: str, threads: str) -> None:
     def play(number: int) -> dict[str, Any]:
         nonlocal arrays
         begin = time.perf_counter()
-        grid.cohort = [client + 1 for client in task.cohort(number)]  # the number 0 is the server's
+        grid.cohort = [client + 1 for client in task.cohort(number)]  # node 0 is the server
         messages = strategy.configure_train(number, arrays, ConfigRecord(), grid)
         replies = grid.send_and_receive(messages)
         mean, metrics = strategy.aggregate_train(number, replies)

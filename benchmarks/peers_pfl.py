@@ -1,7 +1,7 @@
 """pfl as a contender: `python -m benchmarks.peers_pfl FILE THREADS`, in the environment `.venv-pfl`.
 
-pfl's own loop, simulated backend, model and federated averaging in one process, one client after the other, which is
-its way without Horovod. Its own data sets have the same batches in each epoch; here they are shuffled, as the others'.
+pfl's own loop, simulated backend, model and federated averaging in one process, one client after the other, as pfl does
+without Horovod. pfl's data sets have the same batches in each epoch; here they are shuffled, as for other contenders.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -35,7 +35,7 @@ FOREVER = 10**9
 
 
 class Net(nn.Module):
-    """The network with the loss that pfl asks for, which notes what a round tells."""
+    """The network with a `loss` as pfl requires it, which records the losses of a round."""
 
     def __init__(self, task: Task):
         super().__init__()
@@ -69,14 +69,14 @@ class AtTheGate(TrainingProcessCallback):
         self, aggregate_metrics: Metrics, model: PyTorchModel, *, central_iteration: int
     ) -> tuple[bool, Metrics]:
         seconds = time.perf_counter() - self.begin
-        told = {"seconds": seconds, "loss": self._loss(central_iteration + 1), "steps": len(self.net.losses)}
+        report = {"seconds": seconds, "loss": self._loss(central_iteration + 1), "steps": len(self.net.losses)}
         self.net.losses.clear()
-        stop = not self.gate.wait(told)
+        stop = not self.gate.wait(report)
         self.begin = time.perf_counter()
         return stop, Metrics()
 
     def _loss(self, number: int) -> float:
-        """The clients' mean losses, weighted by samples; pfl goes through the cohort in its order."""
+        """The mean loss of the clients, weighted by samples; pfl trains the cohort in its order."""
         cohort, w = self.task.cohort(number), self.task.workload
         sizes = [len(self.task.shard(client)) for client in cohort]
         losses = iter(torch.stack(self.net.losses).tolist())
@@ -84,7 +84,7 @@ class AtTheGate(TrainingProcessCallback):
         return float(np.average(means, weights=sizes))
 
 
-def everyone_asked(task: Task) -> Iterator[int]:
+def sampled_clients(task: Task) -> Iterator[int]:
     """The clients of all rounds, one after the other."""
     for cohort in task.cohorts:
         yield from cohort.tolist()
@@ -100,11 +100,11 @@ def main(file: str, threads: str) -> None:
 
     def data_of(client: int) -> Dataset:
         shard = task.shard(client)
-        held = slice(shard.start, shard.stop)
-        return Shuffled((task.x[held], task.y[held]), user_id=str(client))
+        samples = slice(shard.start, shard.stop)
+        return Shuffled((task.x[samples], task.y[samples]), user_id=str(client))
 
-    asked = everyone_asked(task)
-    data = FederatedDataset(data_of, lambda: next(asked))
+    sampled = sampled_clients(task)
+    data = FederatedDataset(data_of, lambda: next(sampled))
     backend = SimulatedBackend(data, data, postprocessors=[WeightByDatapoints()])
     local = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[w.optimizer]
     model = PyTorchModel(net, local, torch.optim.SGD(net.parameters(), lr=1.0))

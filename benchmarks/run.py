@@ -1,6 +1,6 @@
 """`make bench`: all workloads, start-up and memory, the number of clients; docs/benchmarks.md and .json.
 
-python -m benchmarks.run --help lists what can be left out for a shorter run, which is not written into docs/.
+python -m benchmarks.run --help lists what a shorter run can leave out; it does not write into docs/.
 """
 
 from __future__ import annotations
@@ -26,38 +26,38 @@ PARTS = [*WORKLOADS, "startup", "scaling"]
 
 
 def main(arguments: Sequence[str]) -> int:
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     absent = [f"{name} is not installed and left out; `make bench-peers` installs it." for name in missing_peers()]
     print(*absent, sep="\n", flush=True)
     command = (
         "make bench" if list(arguments) == ["--out", "docs"] else "python -m benchmarks.run " + shlex.join(arguments)
     )
-    report = Report(asked.out, " ".join([table.measured(command, table.cores()), *absent]))
+    report = Report(options.out, " ".join([table.measured(command, table.cores()), *absent]))
     failed = False
-    for name in asked.parts:
+    for name in options.parts:
         if name == "startup":
             report.add_start_up(startup_and_memory.measure(list(WORKLOADS.values())))
         elif name == "scaling":
             report.add_scaling(list(scaling.measure([])))
         else:
             w = WORKLOADS[name]
-            found = measure(w, asked.warm_ups, asked.rounds or w.rounds, asked.only, not asked.no_peers)
-            report.add_workload(w, found, asked.warm_ups)
-            failed = failed or any(r.failed for r in found)
-        report.write()  # now already: what comes next may fail
+            results = measure(w, options.warm_ups, options.rounds or w.rounds, options.only, not options.no_peers)
+            report.add_workload(w, results, options.warm_ups)
+            failed = failed or any(r.failed for r in results)
+        report.write()  # after each part: the next one may fail
     print(f"\nFor the README, ratios to the plain loop:\n\n{table.short(report.results)}")
     return 1 if failed else 0
 
 
 class Report:
-    """What was measured, as Markdown and as JSON. Parts that are not measured now stay as the folder has them."""
+    """All measurements, as Markdown and as JSON. Parts that are not measured in this run keep their earlier results."""
 
-    def __init__(self, folder: Path, told: str):
+    def __init__(self, folder: Path, measured: str):
         """
         Args:
-            told: by which command, when and where parts are measured now.
+            measured: a sentence: by which command, when and where this run measures.
         """
-        self.folder, self.told = folder, told
+        self.folder, self.measured = folder, measured
         self.file = folder / "benchmarks.json"
         self.parts: dict[str, Any] = json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else {}
 
@@ -71,8 +71,8 @@ class Report:
         text = table.scaling(scaling.TITLES, rows)
         self._add("scaling", text, [dict(zip(scaling.TITLES, row, strict=True)) for row in rows])
 
-    def _add(self, part: str, text: str, found: list[dict[str, Any]]) -> None:
-        self.parts[part] = {"measured": self.told, "text": text, "found": found}
+    def _add(self, part: str, text: str, rows: list[dict[str, Any]]) -> None:
+        self.parts[part] = {"measured": self.measured, "text": text, "found": rows}
         print(text, flush=True)
 
     @property
@@ -83,20 +83,21 @@ class Report:
     def write(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         ratios = [table.ratios(self.results)] if self.results else []
-        known = [self.parts[n] for n in PARTS if n in self.parts]
-        sections = [f"{part['text']}\n\n{part['measured']}" for part in known]
+        parts = [self.parts[n] for n in PARTS if n in self.parts]
+        sections = [f"{part['text']}\n\n{part['measured']}" for part in parts]
         table.write(self.folder / "benchmarks.md", ["## Measured", *ratios, *sections])
         self.file.write_text(json.dumps(self.parts, indent=1) + "\n", encoding="utf-8")
 
 
 def measure(w: Workload, warm_ups: int, rounds: int, only: str = "", peers: bool = True) -> list[Result]:
     """One workload: the plain loops, and all other contenders whose names match `only`."""
-    with tempfile.TemporaryDirectory() as made:
-        file = Path(made) / "workload.npz"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        file = folder / "workload.npz"
         cohorts = ours.cohorts(w, warm_ups + rounds)
         save(w, file, ours.first_weights(w), cohorts)
-        found = [e for e in entries(w, file, Path(made), peers) if e.kind == "bare" or re.search(only, e.name)]
-        return tournament(w, found, cohorts, warm_ups, rounds, Path(made))
+        chosen = [e for e in entries(w, file, folder, peers) if e.kind == "bare" or re.search(only, e.name)]
+        return tournament(w, chosen, cohorts, warm_ups, rounds, folder)
 
 
 def _part(word: str) -> str:
@@ -113,11 +114,11 @@ def _parser() -> argparse.ArgumentParser:
         default=PARTS,
         type=_part,
         metavar="part",
-        help=f"of {', '.join(PARTS)}; without any, all of them",
+        help=f"one of {', '.join(PARTS)}; without any, all of them",
     )
-    parser.add_argument("--rounds", type=int, default=0, help="measured rounds; 0: as many as each workload says")
-    parser.add_argument("--warm-ups", type=int, default=2, help="rounds before them; in the first, steps are compiled")
-    parser.add_argument("--only", default="", metavar="REGEX", help="contenders beside the plain loop, by name")
+    parser.add_argument("--rounds", type=int, default=0, help="measured rounds; 0: the number of each workload")
+    parser.add_argument("--warm-ups", type=int, default=2, help="rounds before them; the first one compiles the steps")
+    parser.add_argument("--only", default="", metavar="REGEX", help="contenders other than the plain loop, by name")
     parser.add_argument("--no-peers", action="store_true", help="without other frameworks")
     parser.add_argument(
         "--out", type=Path, default=CHECKOUT / "outputs" / "benchmarks", help="folder of benchmarks.md and .json"

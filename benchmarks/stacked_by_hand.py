@@ -1,7 +1,7 @@
-"""What stacking clients can come to: a round of W3, W3u or W3a in plain torch, written for this one network.
+"""Stacked clients without a framework: a round of W3, W3u or W3a in plain torch, written for one network.
 
-Forward, loss, backward and optimiser are formulas over stacked matrices: no autograd, no modules, no vmap. It is no
-contender that anyone could use; it shows how much of a round is arithmetic.
+Forward, loss, backward and optimiser are formulas over stacked matrices: no autograd, no modules, no vmap. It is of no
+use as a framework; it shows how much of a round is arithmetic.
 
 Run as a contender: `python -m benchmarks.stacked_by_hand FILE THREADS`.
 """
@@ -26,7 +26,7 @@ Rows = slice | Tensor
 
 
 class StackedByHand:
-    """Fields are stacks: one client after the other, the longest shard first."""
+    """The first axis of all fields is the client, longest shard first."""
 
     def __init__(self, task: Task, order: Order | None = None):
         """
@@ -72,24 +72,24 @@ class StackedByHand:
         inner = torch.bmm(out, second).mul_(hidden > 0)
         gradients = torch.bmm(inner.mT, x), inner.sum(1), torch.bmm(out.mT, hidden), out.sum(1)
         for at, gradient in enumerate(gradients):
-            self._move(at, rows, gradient)
+            self._update(at, rows, gradient)
 
-    def _move(self, at: int, rows: Rows, gradient: Tensor) -> None:
+    def _update(self, at: int, rows: Rows, gradient: Tensor) -> None:
         w = self.task.workload
         weights = self.weights[at]
         if w.optimizer == "sgd":
-            moved = weights[rows].sub_(gradient, alpha=w.lr)
+            updated = weights[rows].sub_(gradient, alpha=w.lr)
         else:
             first, second = (m[rows] for m in self.moments[at])
             first.lerp_(gradient, 0.1)
             second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
             count = self.steps[rows].view(-1, *[1] * (gradient.dim() - 1))
             root = second.sqrt().div_((1 - 0.999**count).sqrt()).add_(1e-8)
-            moved = weights[rows].sub_(first.div(root).div_(1 - 0.9**count).mul_(w.lr))
+            updated = weights[rows].sub_(first.div(root).div_(1 - 0.9**count).mul_(w.lr))
             if not isinstance(rows, slice):
                 self.moments[at][0][rows], self.moments[at][1][rows] = first, second
         if not isinstance(rows, slice):
-            weights[rows] = moved
+            weights[rows] = updated
 
 
 def main(file: str, threads: str) -> None:

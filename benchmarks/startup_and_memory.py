@@ -1,4 +1,4 @@
-"""How long until the first round, and how much memory above what the imports take."""
+"""Seconds until the first round, and peak memory above that of the imports."""
 
 from __future__ import annotations
 
@@ -19,46 +19,49 @@ SECONDS, MEMORY = 6.0, 1.3  # the targets
 def measure(workloads: list[Workload]) -> list[dict[str, Any]]:
     """Start-up and memory of the plain loop and of fedlit with engine=serial: one process after the other.
 
-    First what no user of Lightning starts without: the time of its import, with that of torch.
+    The first row is the import of Lightning, torch included, which every user of Lightning waits for.
     """
     begin = time.monotonic()
     subprocess.run(python("-c", "import lightning.pytorch"), check=True)
     rows = [{"workload": "", "name": "`import lightning.pytorch` alone", "start_up": time.monotonic() - begin}]
     for w in workloads:
-        with tempfile.TemporaryDirectory() as made:
-            folder, file = Path(made), Path(made) / "workload.npz"
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            file = folder / "workload.npz"
             save(w, file, ours.first_weights(w), ours.cohorts(w, ROUNDS))
             commands = {"bare": python("-m", "benchmarks.bare", str(file), "2")}
             for trainer in ("lightning", "vectorized"):
                 words = [*ours.words(w, file, folder / trainer), f"trainer={trainer}", "engine=serial", "threads=2"]
                 commands[trainer] = python("-m", "fedlit.run", *words)
-            above_bare = None
+            memory_of_bare = None
             for name, command in commands.items():
                 row = {"workload": w.name, "name": name} | play(name, command, folder)
-                row["ratio"] = None if above_bare is None else row["above"] / above_bare
-                above_bare = above_bare or row["above"]
+                row["ratio"] = None if memory_of_bare is None else row["above"] / memory_of_bare
+                memory_of_bare = memory_of_bare or row["above"]
                 rows.append(row)
                 print(f"{w.name}, {name}: start-up {row['start_up']:.1f} s, {row['above']:.0f} MB", flush=True)
     return rows
 
 
 def play(name: str, command: list[str], folder: Path) -> dict[str, Any]:
-    """A few rounds: seconds until the first, the peak of memory, and that of a process that only imports (MB)."""
+    """A few rounds: seconds until the first, peak memory, and memory of a process that only imports (MB)."""
     begin = time.monotonic()
     contender = Contender(name, command, folder / f"{name}.log")
     try:
         contender.ready()
         start_up = time.monotonic() - begin
-        told = [contender.round() for _ in range(ROUNDS)]
+        reports = [contender.round() for _ in range(ROUNDS)]
     finally:
         contender.stop()
-    imports = _imports(told[0]["imported"])
-    peak = told[-1]["peak_mb"]
+    imports = _memory_of_imports(reports[0]["imported"])
+    peak = reports[-1]["peak_mb"]
     return {"start_up": start_up, "peak_mb": peak, "imports": imports, "above": peak - imports}
 
 
-def _imports(modules: list[str]) -> float:
-    """What a process takes that imports the same modules and does nothing."""
+def _memory_of_imports(modules: list[str]) -> float:
+    """The memory of a process that imports these modules and does nothing else."""
     command = python("-m", "benchmarks.memory")
-    done = subprocess.run(command, input="\n".join(modules), cwd=CHECKOUT, capture_output=True, text=True, check=True)
-    return float(done.stdout.split()[-1])
+    finished = subprocess.run(
+        command, input="\n".join(modules), cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    return float(finished.stdout.split()[-1])

@@ -1,4 +1,4 @@
-"""What was measured as Markdown, beside the targets."""
+"""The measurements as Markdown tables, with the targets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.combinations import PEERS
 from benchmarks.interleaved import Result, bare
 from benchmarks.workloads import Workload
 
-MARK = "<!-- Below this line everything is written by `make bench`. -->"
+MARK = "<!-- `make bench` writes everything below this line. -->"
 
 # ratios to bare: lightning serial, the best combination in float32, the best in any precision
 TARGETS = {
@@ -28,13 +28,13 @@ TARGETS = {
 
 
 def write(file: Path, sections: Sequence[str]) -> None:
-    """Put the sections below the mark of a Markdown file; what stands above it was written by hand."""
+    """Write the sections below the mark of a Markdown file; the text above it is written by hand."""
     text = file.read_text(encoding="utf-8") if file.exists() else f"# Benchmarks\n\n{MARK}\n"
     file.write_text(text.partition(MARK)[0] + MARK + "\n\n" + "\n\n".join(sections) + "\n", encoding="utf-8")
 
 
 def measured(command: str, cores: int, packages: Iterable[str] = ("torch", "lightning", "numpy")) -> str:
-    """By which command, when and where."""
+    """The sentence on the command, the date and the machine of a measurement."""
     versions = ", ".join(f"{name} {_version(name)}" for name in packages)
     return (
         f"Measured by `{command}`, {date.today().isoformat()}. {_processor()}, {cores} cores, "
@@ -43,7 +43,7 @@ def measured(command: str, cores: int, packages: Iterable[str] = ("torch", "ligh
 
 
 def ratios(measured: dict[str, list[Result]]) -> str:
-    """The targets and what was reached."""
+    """The measured ratios with their targets."""
     head = ["", "lightning serial", "target", "", "best float32", "target", "", "best in any precision", "target", ""]
     rows = []
     for name, results in measured.items():
@@ -68,7 +68,7 @@ def short(measured: dict[str, list[Result]]) -> str:
 
 
 def workload(w: Workload, results: Sequence[Result], warm_ups: int) -> str:
-    """One workload: every contender, the fastest first."""
+    """One workload: all contenders, the fastest first."""
     base = bare(results)
     head = [
         "",
@@ -88,10 +88,9 @@ def workload(w: Workload, results: Sequence[Result], warm_ups: int) -> str:
         rows.append([name, _seconds(r.median), spread, f"{r.ratio:.3f}", outside, f"{r.steps:,}", loss])
     rounds = max((len(r.seconds) for r in results if r.kind != "bare"), default=len(base.seconds))
     measured = f"Medians of {_many(rounds, 'round')} after {warm_ups} to warm up."
-    said = [f"### {w.name}, {w.title}", f"{describe(w)} {measured}"]
-    said.append(_markdown(head, rows))
-    said.append("\n".join(f"- {r.name}: {r.failed or r.note}" for r in results if r.failed or r.note))
-    return "\n\n".join(filter(None, said))
+    paragraphs = [f"### {w.name}, {w.title}", f"{describe(w)} {measured}", _markdown(head, rows)]
+    paragraphs.append("\n".join(f"- {r.name}: {r.failed or r.note}" for r in results if r.failed or r.note))
+    return "\n\n".join(filter(None, paragraphs))
 
 
 def describe(w: Workload) -> str:
@@ -120,19 +119,19 @@ def start_up(rows: Sequence[dict[str, Any]], limit: float, memory_limit: float) 
             ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
             memory = [f"{row['above']:.0f} MB", ratio, f"{row['imports']:.0f} MB"]
         lines.append([row["workload"], row["name"], f"{row['start_up']:.1f} s", *memory])
-    said = (
+    text = (
         f"Targets: under {limit:g} s from the start of the process to the first round, and at most {memory_limit:g} "
-        "times the memory of `bare` above what its imports take. One process at a time, engine=serial, two threads."
+        "times the memory of `bare` above that of its imports. One process at a time, engine=serial, two threads."
     )
-    return f"### Start-up and memory\n\n{said}\n\n{_markdown(head, lines)}"
+    return f"### Start-up and memory\n\n{text}\n\n{_markdown(head, lines)}"
 
 
 def scaling(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    said = (
-        "`experiment=million_clients`: 1,000 clients a round of so many; one thread, evaluation included. What the "
-        "columns say is in [scale.md](scale.md)."
+    text = (
+        "`experiment=million_clients`: 1,000 clients a round; one thread, evaluation included. "
+        "[scale.md](scale.md) explains the columns."
     )
-    return f"### The number of clients\n\n{said}\n\n{_markdown(titles, rows)}"
+    return f"### The number of clients\n\n{text}\n\n{_markdown(titles, rows)}"
 
 
 def _best(results: Sequence[Result]) -> tuple[Result | None, Result | None, Result | None]:

@@ -1,7 +1,7 @@
-"""What a Trainer a client costs by itself: a round in which each client is one fit of Lightning's barest Trainer.
+"""The cost of a Trainer for each client: a round in which each client is one fit of a barebones Lightning Trainer.
 
-Batches are ready, nothing is logged, measured, seeded or kept. It is no contender that anyone could use;
-what `trainer=lightning` takes beyond it is fedlit's.
+Batches are prepared; nothing is logged, evaluated, seeded or saved. It is of no use as a framework; the time that
+`trainer=lightning` takes beyond it is fedlit's own.
 
 Run as a contender: `python -m benchmarks.trainer_by_hand FILE THREADS`.
 """
@@ -45,7 +45,7 @@ class Module(pl.LightningModule):
 
 @dataclass
 class Batches:
-    """Ready for each epoch. Lightning takes them as they are: it would take a list for several loaders."""
+    """Prepared batches of each epoch. A class, because Lightning reads a list as several loaders."""
 
     module: Module
     epochs: Sequence[Sequence[tuple[Tensor, Tensor]]]

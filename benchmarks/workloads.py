@@ -1,6 +1,6 @@
-"""What is trained: data, shards, cohorts, networks. Made once and saved, so that all contenders train on the same.
+"""Workloads: data, shards, cohorts and networks, generated once and saved, so that all contenders train on the same.
 
-No import of fedlit: other frameworks' environments read this too.
+It does not import fedlit, because the environments of other frameworks read it too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Workload:
     name: str
     title: str
     clients: int
-    samples: int  # of a client; the median where shards are unequal
+    samples: int  # of a client; the median if shards are unequal
     shape: tuple[int, ...]
     network: str  # one of NETWORKS
     per_round: int
@@ -32,11 +32,11 @@ class Workload:
     optimizer: str  # "sgd" or "adam"
     lr: float
     epochs: int = 1
-    spread: float = 0.0  # sigma of log-normal shard sizes; 0: all alike
-    rounds: int = 5  # that are measured, where nothing else is asked
+    spread: float = 0.0  # sigma of log-normal shard sizes; 0: all equal
+    rounds: int = 5  # that are measured by default
 
     def sizes(self) -> np.ndarray:
-        """(clients,) training samples; at least two where they differ."""
+        """(clients,) training samples; at least two if shards are unequal."""
         if not self.spread:
             return np.full(self.clients, self.samples)
         drawn = self.samples * np.exp(self.spread * np.random.default_rng(1).normal(size=self.clients))
@@ -109,7 +109,7 @@ NETWORKS: dict[str, Callable[[tuple[int, ...]], nn.Module]] = {
 
 @dataclass
 class Task:
-    """A workload as it was saved."""
+    """A saved workload."""
 
     workload: Workload
     x: Tensor

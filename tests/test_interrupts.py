@@ -1,4 +1,4 @@
-"""Ctrl-C takes effect at checks, and its handler is restored afterwards."""
+"""Ctrl-C takes effect at the next check, and the previous signal handlers are restored afterwards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_signal_waits_for_the_next_check(number):
     with interrupts.heeded():
         interrupts.check()
         signal.raise_signal(number)
-        for _ in range(2):  # the request remains
+        for _ in range(2):  # every later check raises too
             with pytest.raises(interrupts.Interrupted):
                 interrupts.check()
     interrupts.check()  # the next run of this process is not interrupted
@@ -35,7 +35,7 @@ def test_a_second_ctrl_c_raises_at_once():
             signal.raise_signal(signal.SIGINT)
 
 
-def test_a_second_sigterm_waits_for_a_check():
+def test_a_second_sigterm_waits_for_the_next_check():
     with interrupts.heeded():
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
@@ -50,16 +50,16 @@ def test_handlers_are_restored_after_an_error():
     interrupts.check()
 
 
-def test_other_threads_keep_their_handlers():
-    seen = []
+def test_another_thread_leaves_the_handlers_unchanged():
+    unchanged = []
 
     def work():
-        before = signal.getsignal(signal.SIGINT)
+        handler = signal.getsignal(signal.SIGINT)
         with interrupts.heeded():
             interrupts.check()
-            seen.append(signal.getsignal(signal.SIGINT) is before)
+            unchanged.append(signal.getsignal(signal.SIGINT) is handler)
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert seen == [True]
+    assert unchanged == [True]

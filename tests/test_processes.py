@@ -1,4 +1,4 @@
-"""Whole runs of engine=processes: the bits of engine=serial, and nothing is left behind however a run ends."""
+"""Whole runs of engine=processes: the bits of engine=serial, and no process or file remains however a run ends."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SMALL = {
 
 
 class Killer(Logger):
-    """Kills a worker when the first client of the second round has come back."""
+    """Kills a worker when the first client of the second round has returned."""
 
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
         pass
@@ -45,43 +45,49 @@ class Killer(Logger):
             max(multiprocessing.active_children(), key=lambda process: process.name).kill()
 
 
-class Suicidal(Mlp):
-    """Kills the first worker that trains it in the second round, between two steps; raises for some first batches."""
+class Fragile(Mlp):
+    """Fails in the second round.
 
-    once: str = ""
-    fails: bool = False
+    With `kill_file` it removes that file and kills its process between two steps, once. With `raises` it raises for
+    some first batches.
+    """
 
-    def __init__(self, input_shape: Any, classes: int, once: str = "", fails: bool = False):
+    kill_file: str = ""
+    raises: bool = False
+
+    def __init__(self, input_shape: Any, classes: int, kill_file: str = "", raises: bool = False):
         super().__init__(input_shape, classes, hidden=[16])
-        self.once, self.fails = once, fails
+        self.kill_file, self.raises = kill_file, raises
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
-        if self.once and batch_idx == 1 and getattr(self, "round", 0) == 2:
+        if self.kill_file and batch_idx == 1 and getattr(self, "round", 0) == 2:
             with suppress(FileNotFoundError):  # another worker was first
-                os.unlink(self.once)
+                os.unlink(self.kill_file)
                 os.kill(os.getpid(), signal.SIGKILL)
-        if self.fails and getattr(self, "round", 0) == 2 and batch_idx == 0 and batch[1][0] < 5:
-            raise ValueError("this batch is not to its taste")
+        if self.raises and getattr(self, "round", 0) == 2 and batch_idx == 0 and batch[1][0] < 5:
+            raise ValueError("this module refuses the batch")
         return F.cross_entropy(self(batch[0]), batch[1])
 
 
 def run(folder: Path, engine: str, aggregator: str = "fedavg", **changes: Any) -> list[dict[str, Any]]:
     logger = composed("logger=none").config.logger
-    dots = {name.replace("__", "."): value for name, value in changes.items()}
-    return go(small([f"aggregator={aggregator}", f"engine={engine}"], {**SMALL, "logger": logger, **dots}), folder)
+    keys = {name.replace("__", "."): value for name, value in changes.items()}
+    return go(small([f"aggregator={aggregator}", f"engine={engine}"], {**SMALL, "logger": logger, **keys}), folder)
 
 
-def own(**given: Any) -> dict[str, Any]:
-    return {"model": {"_target_": "tests.test_processes.Suicidal", **given}}
+def fragile(**options: Any) -> dict[str, Any]:
+    return {"model": {"_target_": "tests.test_processes.Fragile", **options}}
 
 
-def same(one: Path, other: Path) -> bool:
-    return same_bits(saved(one, ROUNDS), saved(other, ROUNDS)) and numbers(one) == numbers(other)
+def same(folder: Path, other_folder: Path) -> bool:
+    """Whether two runs have the same checkpoint of the last round and the same metrics."""
+    same_state = same_bits(saved(folder, ROUNDS), saved(other_folder, ROUNDS))
+    return same_state and numbers(folder) == numbers(other_folder)
 
 
 @pytest.fixture(scope="module")
 def serial(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """algorithm -> the folder of a run in one process: one without and one with states of clients."""
+    """aggregator -> the folder of a run in one process; fedper has client states."""
     folder = tmp_path_factory.mktemp("serial")
     for aggregator in ("fedavg", "fedper"):
         run(folder / aggregator, "serial", aggregator)
@@ -90,7 +96,7 @@ def serial(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize("aggregator", ["fedavg", "fedper"])
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_the_bits_do_not_depend_on_the_number_of_workers(
+def test_any_number_of_workers_gives_the_bits_of_the_serial_engine(
     serial: dict[str, Path], tmp_path: Path, workers: int, aggregator: str
 ) -> None:
     run(tmp_path / "run", "processes", aggregator, engine__workers=workers)
@@ -98,40 +104,42 @@ def test_the_bits_do_not_depend_on_the_number_of_workers(
     assert multiprocessing.active_children() == []
 
 
-def test_a_worker_that_is_killed_costs_no_bit(serial: dict[str, Path], tmp_path: Path) -> None:
+def test_a_run_whose_worker_is_killed_has_the_same_bits(serial: dict[str, Path], tmp_path: Path) -> None:
     run(tmp_path / "run", "processes", "fedper", engine__workers=2, logger={"_target_": "tests.test_processes.Killer"})
     assert same(tmp_path / "run", serial["fedper"])
 
 
-def test_a_worker_that_is_killed_in_mid_client_costs_no_bit(tmp_path: Path) -> None:
-    run(tmp_path / "alone", "serial", **own())
-    (tmp_path / "once").touch()
-    run(tmp_path / "run", "processes", engine__workers=2, **own(once=str(tmp_path / "once")))
-    assert not (tmp_path / "once").exists()
-    assert same(tmp_path / "run", tmp_path / "alone")
+def test_a_run_whose_worker_is_killed_between_two_steps_has_the_same_bits(tmp_path: Path) -> None:
+    run(tmp_path / "serial", "serial", **fragile())
+    (tmp_path / "kill").touch()
+    run(tmp_path / "run", "processes", engine__workers=2, **fragile(kill_file=str(tmp_path / "kill")))
+    assert not (tmp_path / "kill").exists()
+    assert same(tmp_path / "run", tmp_path / "serial")
 
 
-def test_clients_that_fail_are_left_out_alike(tmp_path: Path) -> None:
+def test_both_engines_leave_out_the_same_failed_clients(tmp_path: Path) -> None:
     for engine in ("serial", "processes"):
-        rows = run(tmp_path / engine, engine, engine__on_failure="drop", **own(fails=True))
+        rows = run(tmp_path / engine, engine, engine__on_failure="drop", **fragile(raises=True))
         assert 0 < rows[1]["cohort/lost"] < rows[1]["cohort/asked"]
     assert same(tmp_path / "processes", tmp_path / "serial")
 
 
 @pytest.mark.parametrize(("first", "second"), [("serial", "processes"), ("processes", "serial")])
-def test_a_run_goes_on_with_the_other_engine(tmp_path: Path, monkeypatch: Any, first: str, second: str) -> None:
-    """The threads that it was begun with are remembered, so the bits are those of one engine."""
+def test_a_run_resumed_with_another_engine_has_the_same_bits(
+    tmp_path: Path, monkeypatch: Any, first: str, second: str
+) -> None:
+    """The number of threads is stored with the run."""
     monkeypatch.chdir(tmp_path)
     words = ["clients=5", "participation=0.6", "batch_size=16", "model.hidden=[16]", "logger=none", "progress=none"]
     assert command(*words, f"engine={first}", "rounds=2", "hydra.run.dir=run") == 0
     threads = saved(tmp_path / "run", 2)["bits"]["threads"]
     assert command("resume=run", f"engine={second}", f"rounds={ROUNDS}") == 0
     assert saved(tmp_path / "run", ROUNDS)["bits"]["threads"] == threads
-    assert command(*words, f"threads={threads}", f"rounds={ROUNDS}", "hydra.run.dir=alone") == 0
-    assert same(tmp_path / "run", tmp_path / "alone")
+    assert command(*words, f"threads={threads}", f"rounds={ROUNDS}", "hydra.run.dir=uninterrupted") == 0
+    assert same(tmp_path / "run", tmp_path / "uninterrupted")
 
 
-# --- how a run ends: commands in a session of their own, so that whatever is left of them can be found
+# --- how a run ends: each command runs in a session of its own, so that the test can find its remaining processes
 
 SLOW = """
 import time
@@ -144,7 +152,7 @@ class Net(L.LightningModule):
     def __init__(self, input_shape, classes):
         super().__init__()
         self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
-        self.odd = lambda x: x  # so that it cannot be pickled
+        self.unpicklable = lambda x: x
 
     def training_step(self, batch, batch_idx):
         time.sleep(0.02)
@@ -170,54 +178,54 @@ def start(folder: Path, *engine: str, **environment: str) -> subprocess.Popen[st
 
 def in_session(session: int) -> list[str]:
     """The command lines of the processes of a session."""
-    found = []
+    commands = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            state, _, _, own_session = (path / "stat").read_text().rpartition(")")[2].split()[:4]
-            if int(own_session) == session and state != "Z":
-                found.append((path / "cmdline").read_text().replace("\0", " "))
+            state, _, _, process_session = (path / "stat").read_text().rpartition(")")[2].split()[:4]
+            if int(process_session) == session and state != "Z":
+                commands.append((path / "cmdline").read_text().replace("\0", " "))
         except OSError:
-            continue  # it ended meanwhile
-    return found
+            continue  # the process has ended
+    return commands
 
 
 def wait_for_rounds(process: subprocess.Popen[str], run: Path, rounds: int) -> None:
-    until = time.monotonic() + 200
+    deadline = time.monotonic() + 200
     while not (run / "metrics.jsonl").exists() or (run / "metrics.jsonl").read_bytes().count(b"\n") < rounds:
-        if process.poll() is not None or time.monotonic() > until:
+        if process.poll() is not None or time.monotonic() > deadline:
             os.killpg(process.pid, signal.SIGKILL)
-            pytest.fail(f"the run did not come to round {rounds}: {process.communicate()}")
+            pytest.fail(f"the run did not reach round {rounds}: {process.communicate()}")
         time.sleep(0.01)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 @pytest.mark.parametrize("how", ["ctrl-c", pytest.param("kill", marks=pytest.mark.slow)])
-def test_nothing_is_left_behind(tmp_path: Path, how: str) -> None:
+def test_no_process_or_file_remains_after_ctrl_c_or_kill(tmp_path: Path, how: str) -> None:
     before = set(os.listdir("/dev/shm"))
     process = start(tmp_path, "engine=processes", "engine.workers=2")
     wait_for_rounds(process, tmp_path / "run", 2)
     assert len(in_session(process.pid)) >= 4, "main process, fork server, two workers"
     if how == "ctrl-c":
         begin = time.monotonic()
-        os.killpg(process.pid, signal.SIGINT)  # to all of them, as a terminal does
+        os.killpg(process.pid, signal.SIGINT)  # to all processes, as a terminal does
         printed, errors = process.communicate(timeout=100)
         assert process.returncode == 130, errors
         assert time.monotonic() - begin < 20
         assert errors == "" and printed.startswith("stopped after round ")
-        done = len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
-        assert saved(tmp_path / "run", done)["round"] == done
+        rounds_done = len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+        assert saved(tmp_path / "run", rounds_done)["round"] == rounds_done
     else:
         process.kill()
         process.communicate()
-    until = time.monotonic() + 30
-    while in_session(process.pid) and time.monotonic() < until:
+    deadline = time.monotonic() + 30
+    while in_session(process.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert in_session(process.pid) == []
     assert set(os.listdir("/dev/shm")) <= before
     assert [path.name for path in (tmp_path / "tmp").glob("pymp*")] == []
 
 
-def test_nothing_is_left_behind_after_an_error(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+def test_no_process_remains_after_an_error(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
     words = ["clients=3", "rounds=2", "threads=1", "logger=none", "progress=none", "hydra.run.dir=run"]
     assert command(*words, "engine=processes", "optimizer.lr=1e38") == 2

@@ -1,4 +1,4 @@
-"""Where jobs run."""
+"""Where chunks of clients run: in this process, in worker processes, on a Ray cluster."""
 
 from fedlit.engines.base import Engine
 from fedlit.engines.processes import Processes

@@ -1,4 +1,4 @@
-"""Where jobs run."""
+"""The contract of `engine=`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from fedlit.training.worker import ClientTask
 
 
 class Engine(ABC):
-    """Takes the chunks of a cohort, runs them on its workers and hands results back in cohort order, streaming.
+    """Cuts a cohort into chunks, runs them on its workers and yields their results in cohort order.
 
-    Knows nothing of algorithms. A run stands in `with engine:`, so that its workers are let go of however it ends.
+    It knows nothing of algorithms. Use it as a context manager, so that the workers stop however the run ends.
+
+    Attributes:
+        local_worker: the worker of this process, for the pooled test set and the server's own data.
     """
 
     local_worker: Worker
-    """The worker of this process: for the pooled test set, and the server's own data."""
 
     @abstractmethod
     def start(
@@ -30,23 +32,23 @@ class Engine(ABC):
         module: LightningModule,
         data: JobData,
         measure: Measure,
-        again: Callable[[], LightningModule] | None = None,
+        rebuild: Callable[[], LightningModule] | None = None,
     ) -> None:
-        """Make the workers. The modules' first weights are those of `module`.
+        """Create the workers. All start with the weights of `module`.
 
         Args:
-            again: makes the same module once more, in another process; for a module that cannot be pickled.
+            rebuild: builds the same module in another process; used if the module cannot be pickled.
         """
 
     @abstractmethod
     def run(self, task: ClientTask, cohort: Cohort) -> Iterator[Returned]:
-        """`task` for a cohort, chunk by chunk in its order."""
+        """Run `task` for a cohort; one result a chunk, in the cohort's order."""
 
-    def stop(self) -> None:  # noqa: B027  (an engine without workers has nothing to let go of)
-        """Let go of the workers."""
+    def stop(self) -> None:  # noqa: B027  (an engine without worker processes has nothing to stop)
+        """Stop the workers."""
 
     def default_threads(self, trainer: Trainer) -> int:
-        """Threads of one operation, in every process that trains, where the run does not say."""
+        """Threads of a torch operation in every process that trains, if the configuration does not set them."""
         return cores()
 
     def __enter__(self) -> Engine:

@@ -1,4 +1,4 @@
-"""Two processes that hand each other values: the main process and a worker."""
+"""One end of the connection between the main process and a worker process."""
 
 from __future__ import annotations
 
@@ -7,56 +7,60 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
 from typing import Any
 
-from fedlit.engines.serialization import Parcel, memory_file, pack
+from fedlit.engines.serialization import Packed, memory_file, pack
 
-_GIVEN, _PUT, _PUT_AGAIN = "given", "put", "put again"  # where a parcel's memory is, if it does not come along
+# the file that holds a message; the file's descriptor follows, unless the receiver already has it
+_SHARED, _NEW_BUFFER, _SAME_BUFFER = "shared", "new buffer", "same buffer"
 
 
 class Channel:
-    """One end. Where the other side is gone, everything here raises EOFError or OSError."""
+    """Sends and receives messages. All methods raise EOFError or OSError once the other process is gone.
+
+    Each end has one memfd for its messages, the send buffer, because allocating memory is slower than filling it.
+    """
 
     def __init__(self, connection: Connection):
         self.connection = connection
-        self._mine, self._known = memory_file(), False  # what is put here; whether the other side has it
-        self._theirs: io.FileIO | None = None
+        self._send_buffer = memory_file()
+        self._receiver_has_buffer = False
+        self._receive_buffer: io.FileIO | None = None  # the send buffer of the other end
 
-    def put(self, kind: str, value: Any) -> int:
-        """Hand over a value in memory that is used again and again, for to get new memory takes longer than to fill it.
+    def send(self, kind: str, value: Any) -> None:
+        """Send a value through the send buffer.
 
-        The other side has to have read what was put before, as it has when its answer is here. Gives the bytes.
+        The previous message is overwritten: send only after the receiver has read it, which a reply shows.
         """
-        parcel = pack(value, self._mine)
-        self._send(kind, parcel, _PUT_AGAIN if self._known else _PUT)
-        self._known = self._known or not isinstance(parcel.memory, bytes)
-        return parcel.size
+        packed = pack(value, self._send_buffer)
+        self._send(kind, packed, _SAME_BUFFER if self._receiver_has_buffer else _NEW_BUFFER)
+        self._receiver_has_buffer = self._receiver_has_buffer or not isinstance(packed.memory, bytes)
 
-    def give(self, kind: str, parcel: Parcel) -> None:
-        """Hand over a parcel that others get too, and that nobody writes to any more."""
-        self._send(kind, parcel, _GIVEN)
+    def share(self, kind: str, packed: Packed) -> None:
+        """Send a value that several processes receive. Its memory must not be written to any more."""
+        self._send(kind, packed, _SHARED)
 
-    def _send(self, kind: str, parcel: Parcel, where: str) -> None:
-        memory = parcel.memory
+    def _send(self, kind: str, packed: Packed, file: str) -> None:
+        memory = packed.memory
         if isinstance(memory, bytes):
-            self.connection.send((kind, parcel.sizes, memory))
+            self.connection.send((kind, packed.sizes, memory))
             return
-        self.connection.send((kind, parcel.sizes, where))
-        if where != _PUT_AGAIN:
+        self.connection.send((kind, packed.sizes, file))
+        if file != _SAME_BUFFER:
             send_handle(self.connection, memory.fileno(), 0)
 
-    def receive(self) -> tuple[str, Parcel]:
-        """What the other side gave, or what it put, to be read at once."""
-        kind, sizes, where = self.connection.recv()
-        if isinstance(where, bytes):
-            return kind, Parcel(sizes, where)
-        if where == _GIVEN:
-            return kind, Parcel(sizes, io.FileIO(recv_handle(self.connection), "rb"))
-        if where == _PUT:
-            self._theirs = io.FileIO(recv_handle(self.connection), "rb")
-        assert self._theirs is not None
-        return kind, Parcel(sizes, self._theirs)
+    def receive(self) -> tuple[str, Packed]:
+        """Kind and value of the next message. Unpack a value that was sent by `send` at once."""
+        kind, sizes, file = self.connection.recv()
+        if isinstance(file, bytes):
+            return kind, Packed(sizes, file)
+        if file == _SHARED:
+            return kind, Packed(sizes, io.FileIO(recv_handle(self.connection), "rb"))
+        if file == _NEW_BUFFER:
+            self._receive_buffer = io.FileIO(recv_handle(self.connection), "rb")
+        assert self._receive_buffer is not None
+        return kind, Packed(sizes, self._receive_buffer)
 
     def close(self) -> None:
         self.connection.close()
-        self._mine.close()
-        if self._theirs is not None:
-            self._theirs.close()
+        self._send_buffer.close()
+        if self._receive_buffer is not None:
+            self._receive_buffer.close()

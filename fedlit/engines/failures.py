@@ -18,8 +18,8 @@ class ClientFailed(RuntimeError):
     """A client raised: its number and round, with the client's own exception as the cause."""
 
 
-class InWorker(Exception):
-    """An exception of a worker process: its traceback, as text."""
+class WorkerTraceback(Exception):
+    """The traceback of an exception in a worker process, as text."""
 
     def __init__(self, trace: str):
         super().__init__(f"in a worker process:\n{trace}")
@@ -27,23 +27,24 @@ class InWorker(Exception):
 
 @dataclass
 class Failed:
-    """An exception on its way from a worker to the main process."""
+    """An exception of a worker process, in a form that can be pickled."""
 
-    what: str  # its type and message
+    message: str  # its type and message
     trace: str
-    sentence: str | None  # of an InputError, which stays one
+    input_error: str | None  # the message alone, if it is an InputError
 
     @classmethod
     def of(cls, error: Exception) -> Failed:
-        sentence = str(error) if isinstance(error, InputError) else None
-        return cls(f"{type(error).__name__}: {error}", traceback.format_exc(), sentence)
+        """Call it where `error` is handled, so that its traceback is known."""
+        input_error = str(error) if isinstance(error, InputError) else None
+        return cls(f"{type(error).__name__}: {error}", traceback.format_exc(), input_error)
 
     def as_error(self, where: str) -> Exception:
         """The exception for the main process to raise."""
-        if self.sentence is not None:
-            return InputError(self.sentence)
-        error = RuntimeError(f"{where}: {self.what}")
-        error.__cause__ = InWorker(self.trace)
+        if self.input_error is not None:
+            return InputError(self.input_error)
+        error = RuntimeError(f"{where}: {self.message}")
+        error.__cause__ = WorkerTraceback(self.trace)
         return error
 
 
@@ -57,33 +58,30 @@ class Failures:
 
     on_failure: OnFailure
 
-    def checked(self, chunk: Cohort, result: Returned | Failed, local_worker: Worker) -> Returned:
-        """The result of a chunk that ran in another process, without clients that failed."""
+    def check(self, chunk: Cohort, result: Returned | Failed, local_worker: Worker) -> Returned:
+        """The result of a chunk that ran in another process, without the clients that failed."""
         if isinstance(result, Returned):
-            return self.finite(result, chunk.jobs[0].round.number)
-        if result.sentence is not None:
-            raise InputError(result.sentence)
-        return self.lost(chunk, result.what, InWorker(result.trace), local_worker)
+            return self.check_finite(result, chunk.jobs[0].round.number)
+        if result.input_error is not None:
+            raise InputError(result.input_error)
+        return self.client_failed(chunk, result.message, WorkerTraceback(result.trace), local_worker)
 
-    def lost(self, client: Cohort, what: str, error: BaseException, local_worker: Worker) -> Returned:
-        """The result of a client (a chunk of one) that raised `error`.
-
-        Args:
-            what: the failure, in words.
-        """
-        sentence = f"{named(client)}: {what}"
+    def client_failed(self, client: Cohort, message: str, error: BaseException, local_worker: Worker) -> Returned:
+        """The result of a client (a chunk of one) whose training raised `error`."""
+        sentence = f"{describe(client)}: {message}"
         if self.on_failure == "raise":
             raise ClientFailed(sentence) from error
         log.warning("%s; left out of the round", sentence, exc_info=error)
         return local_worker.no_clients([sentence])
 
-    def finite(self, returned: Returned, round_number: int) -> Returned:
-        """The result without the clients whose numbers are not finite."""
-        bad = [r for r, facts in enumerate(returned.facts) if not facts.get("finite", True)]
-        if not bad:
+    def check_finite(self, returned: Returned, round_number: int) -> Returned:
+        """The result without the clients whose updates are not finite."""
+        bad_rows = [r for r, facts in enumerate(returned.facts) if not facts.get("finite", True)]
+        if not bad_rows:
             return returned
         sentences = [
-            f"client {returned.clients[r]}, round {round_number}: its update has NaN or infinite values" for r in bad
+            f"client {returned.clients[r]}, round {round_number}: its update has NaN or infinite values"
+            for r in bad_rows
         ]
         if self.on_failure == "raise":
             raise InputError(
@@ -92,18 +90,18 @@ class Failures:
             )
         for sentence in sentences:
             log.warning("%s; left out of the round", sentence)
-        kept = returned.rows([r for r in range(len(returned.clients)) if r not in bad])
-        kept.failures = sentences
-        return kept
+        finite = returned.rows([r for r in range(len(returned.clients)) if r not in bad_rows])
+        finite.failures = sentences
+        return finite
 
 
-def one_by_one(chunk: Cohort, what: str) -> list[Cohort]:
-    """The clients of a chunk that failed, as chunks of one: the client that fails again is the one to name."""
-    log.warning("%s: %s; these clients run again, each by itself", named(chunk), what)
+def one_by_one(chunk: Cohort, message: str) -> list[Cohort]:
+    """The clients of a chunk that failed, as chunks of one, so that the client at fault is found."""
+    log.warning("%s: %s; these clients run again, one by one", describe(chunk), message)
     return [chunk[i : i + 1] for i in range(len(chunk))]
 
 
-def named(chunk: Cohort) -> str:
+def describe(chunk: Cohort) -> str:
     """The clients and their round, in words."""
     clients = ", ".join(str(job.client) for job in chunk.jobs)
     return f"client{'s' if len(chunk) > 1 else ''} {clients}, round {chunk.jobs[0].round.number}"

@@ -1,4 +1,4 @@
-"""What this machine has to offer to workers, and how a process that trains is set up for it."""
+"""The cores and GPUs of this machine, and how a process that trains is set up."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ import torch
 
 from fedlit.training import Trainer
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-_KEPT, _LARGE = 1 << 30, 32 << 20  # bytes; the latter is the most that glibc takes
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt, from glibc's malloc.h
+_TRIM_BYTES = 1 << 30
+_MMAP_BYTES = 32 << 20  # the largest value that glibc accepts
 
 
 def set_up_process(threads: int) -> None:
-    """Before a process trains.
+    """Call it before a process trains.
 
-    glibc gives large blocks back to the system as soon as they are freed, and each step of a fit asks for the same ones
-    again, empty and page by page: up to a third of the time of a convolutional network on a CPU. It is told to keep
-    them; other C libraries are left as they are.
+    By default glibc returns large blocks to the system as soon as they are freed. Each training step then requests the
+    same blocks again and takes a page fault for each page: up to a third of the time of a convolutional network on a
+    CPU. So glibc is set to keep freed memory. Other C libraries are left as they are.
 
     Args:
         threads: of a torch operation.
@@ -29,21 +30,21 @@ def set_up_process(threads: int) -> None:
     torch.set_num_threads(threads)
     with suppress(AttributeError, OSError, TypeError):
         libc = ctypes.CDLL(None)
-        libc.mallopt(_MMAP_THRESHOLD, _LARGE)
-        libc.mallopt(_TRIM_THRESHOLD, _KEPT)
+        libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES)
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def gpus(trainer: Trainer) -> list[int]:
-    """The GPUs a trainer would use, by number; empty where it trains on the CPU.
+    """The GPUs that a trainer would use, by number; empty if it trains on the CPU.
 
-    `trainer.devices` is 1 for any one GPU (then all are used, a worker on each) or a list that names one.
+    `trainer.devices` is 1 for any one GPU (then all are used, one worker on each) or a list that names one.
     """
     if not uses_gpus(trainer):
         return []
@@ -52,20 +53,20 @@ def gpus(trainer: Trainer) -> list[int]:
 
 
 def named_gpus(trainer: Trainer) -> list[int]:
-    """Those that `trainer.devices` names."""
+    """The GPUs that `trainer.devices` names."""
     devices: Any = getattr(trainer, "devices", 1)
     return list(devices) if isinstance(devices, list | tuple) else []
 
 
 def uses_gpus(trainer: Trainer) -> bool:
-    """Whether a trainer would train on a GPU where there is one."""
+    """Whether a trainer would train on a GPU if the machine has one."""
     return getattr(trainer, "accelerator", "cpu") in ("auto", "gpu", "cuda")
 
 
 def on_gpu(trainer: Trainer, gpu: int | None) -> Trainer:
-    """The trainer, on this GPU; as it is where there is none."""
+    """A copy of the trainer that uses this GPU; None returns the trainer unchanged."""
     if gpu is None:
         return trainer
-    placed: Any = copy.copy(trainer)
-    placed.devices = [gpu]
-    return placed
+    copied: Any = copy.copy(trainer)
+    copied.devices = [gpu]
+    return copied

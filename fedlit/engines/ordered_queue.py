@@ -1,4 +1,4 @@
-"""The chunks of a run in their order: which are still to be done, which are done, and which run once more."""
+"""The chunks of a run in their order: which have no worker yet, which have a result, and which run again."""
 
 from __future__ import annotations
 
@@ -8,97 +8,99 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from fedlit import interrupts
-from fedlit.engines.failures import Failed, named, one_by_one
+from fedlit.engines.failures import Failed, describe, one_by_one
 from fedlit.training import Cohort, Returned
 
 log = logging.getLogger(__name__)
-_GLANCE = 0.1  # seconds between two looks whether Ctrl-C was pressed
-_HELD = 2**29  # bytes of results that may wait for an earlier one before no later chunk is begun
+_POLL_SECONDS = 0.1  # between two checks for Ctrl-C
+_MAX_HELD_BYTES = 2**29  # of results that wait for an earlier one; above it no further chunk is started
 
 
 @dataclass(eq=False)
 class Task:
     chunk: Cohort
-    deaths: int = 0  # workers that were gone while they ran it
-    found: Returned | Failed | None = None
-    size: int = 0  # bytes that came back
+    workers_lost: int = 0  # workers that died while they ran it
+    result: Returned | Failed | None = None
+    num_bytes: int = 0  # of the result
 
 
 class OrderedQueue:
-    """Whoever is done waits for those before it: results leave in the order in which chunks came."""
+    """Results are released in submission order; a result that is ready early waits."""
 
     def __init__(self, chunks: Iterable[Cohort]):
-        self.waiting = deque(Task(chunk) for chunk in chunks)
-        self.todo = deque(self.waiting)  # those that no worker has, longest shard first as they came
-        self._held = 0
+        self.unreleased = deque(Task(chunk) for chunk in chunks)
+        self.unassigned = deque(self.unreleased)  # tasks without a worker, in the order of submission
+        self._held_bytes = 0
 
     def next_task(self) -> Task | None:
-        """A task for an idle worker; None where there is none, or the memory for its result is wanted first."""
-        if not self.todo or (self._held > _HELD and self.todo[0] is not self.waiting[0]):
+        """A task for an idle worker; None if there is none, or if earlier results have to be released first."""
+        if not self.unassigned:
             return None
-        return self.todo.popleft()
+        if self._held_bytes > _MAX_HELD_BYTES and self.unassigned[0] is not self.unreleased[0]:
+            return None
+        return self.unassigned.popleft()
 
     def pop_ready(self) -> Task | None:
-        """The first in line, if it is done."""
-        if self.waiting[0].found is None:
+        """The first task, if it has a result."""
+        if self.unreleased[0].result is None:
             return None
-        self._held -= self.waiting[0].size
-        return self.waiting.popleft()
+        self._held_bytes -= self.unreleased[0].num_bytes
+        return self.unreleased.popleft()
 
-    def done(self, task: Task, found: Returned | Failed, size: int) -> None:
-        """What a worker came back with. A chunk that failed is run client by client."""
-        if task not in self.waiting:
-            return  # of a run that was given up
-        if isinstance(found, Failed) and found.sentence is None and len(task.chunk) > 1:
-            self._split(task, found.what)
+    def done(self, task: Task, result: Returned | Failed, num_bytes: int) -> None:
+        """Store a worker's result. The clients of a chunk that failed run again, one by one."""
+        if task not in self.unreleased:
+            return  # a task of an earlier run that was aborted
+        if isinstance(result, Failed) and result.input_error is None and len(task.chunk) > 1:
+            self._split(task, result.message)
             return
-        task.found, task.size = found, size
-        self._held += size
+        task.result, task.num_bytes = result, num_bytes
+        self._held_bytes += num_bytes
 
-    def not_begun(self, task: Task) -> None:
-        """The worker has to be made ready first."""
-        if task in self.waiting:
-            self.todo.appendleft(task)
+    def put_back(self, task: Task) -> None:
+        """Return a task that its worker did not start."""
+        if task in self.unreleased:
+            self.unassigned.appendleft(task)
 
-    def worker_lost(self, task: Task | None, how: str) -> None:
-        """A worker was gone. Its chunk runs once more as it is, for the same bits; then client by client, each once."""
-        if task is None or task not in self.waiting:
-            log.warning("a worker process was gone (%s); another takes its place", how)
+    def worker_lost(self, task: Task | None, reason: str) -> None:
+        """Run the task of a dead worker again: first the whole chunk, for the same bits, then each client once."""
+        if task is None or task not in self.unreleased:
+            log.warning("a worker process died (%s); a new one replaces it", reason)
             return
-        task.deaths += 1
-        what = f"its worker process was gone ({how})"
-        if task.deaths == 1:
-            log.warning("%s: %s; run again", named(task.chunk), what)
-            self.todo.appendleft(task)
+        task.workers_lost += 1
+        message = f"its worker process died ({reason})"
+        if task.workers_lost == 1:
+            log.warning("%s: %s; it runs again", describe(task.chunk), message)
+            self.unassigned.appendleft(task)
         elif len(task.chunk) > 1:
-            self._split(task, what)
+            self._split(task, message)
         else:
-            self.done(task, Failed(f"{what}, each time it was run", "no traceback: the process was ended", None), 0)
+            self.done(task, Failed(f"{message} each time it ran", "no traceback: the process was killed", None), 0)
 
-    def _split(self, task: Task, what: str) -> None:
-        alone = [Task(client, deaths=1) for client in one_by_one(task.chunk, what)]
-        at = self.waiting.index(task)
-        self.waiting.remove(task)
-        for place, one in enumerate(alone, at):
-            self.waiting.insert(place, one)
-        self.todo.extendleft(reversed(alone))
+    def _split(self, task: Task, message: str) -> None:
+        single_tasks = [Task(client, workers_lost=1) for client in one_by_one(task.chunk, message)]
+        position = self.unreleased.index(task)
+        self.unreleased.remove(task)
+        for offset, single_task in enumerate(single_tasks):
+            self.unreleased.insert(position + offset, single_task)
+        self.unassigned.extendleft(reversed(single_tasks))
 
 
 def in_order(
-    line: OrderedQueue, hand_out: Callable[[], None], listen: Callable[[float], None]
+    queue: OrderedQueue, assign: Callable[[], None], poll: Callable[[float], None]
 ) -> Iterator[tuple[Cohort, Returned | Failed]]:
-    """The chunks of a line with what came of each, in their order.
+    """Each chunk of a queue with its result, in order.
 
     Args:
-        hand_out: gives tasks of the line to idle workers.
-        listen: takes in what workers have to tell, and waits so many seconds for it.
+        assign: gives tasks of the queue to idle workers.
+        poll: receives the messages of workers; waits for one for at most the given seconds.
     """
-    while line.waiting:
+    while queue.unreleased:
         interrupts.check()
-        hand_out()
-        done = line.pop_ready()
-        listen(0 if done else _GLANCE)
-        if done is not None:
-            hand_out()  # or a worker would wait while this result is made use of
-            assert done.found is not None
-            yield done.chunk, done.found
+        assign()
+        ready = queue.pop_ready()
+        poll(0 if ready else _POLL_SECONDS)
+        if ready is not None:
+            assign()  # else a worker would idle while the caller uses this result
+            assert ready.result is not None
+            yield ready.chunk, ready.result

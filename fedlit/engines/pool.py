@@ -1,4 +1,4 @@
-"""Worker processes: started, handed chunks, listened to, replaced and stopped."""
+"""A pool of worker processes: starts them, gives them chunks, receives results, replaces dead ones and stops them."""
 
 from __future__ import annotations
 
@@ -18,179 +18,179 @@ from fedlit import interrupts
 from fedlit.engines.channel import Channel
 from fedlit.engines.failures import Failed
 from fedlit.engines.ordered_queue import OrderedQueue, Task, in_order
-from fedlit.engines.serialization import Parcel
-from fedlit.engines.worker_process import Answer, serve
+from fedlit.engines.serialization import Packed, unpack
+from fedlit.engines.worker_process import Reply, serve
 from fedlit.errors import InputError
 from fedlit.training import Cohort, Returned
 
 _PRELOADED = ["torch", "lightning.pytorch", "fedlit.training", "fedlit.engines.worker_process"]
-_GRACE = 2.0  # seconds that a worker gets to come to the end of a step
-_FALSE_STARTS = 3  # workers in a row that may be gone before they are ready
+_STOP_SECONDS = 2.0  # for a worker to finish its training step; then it is killed
+_MAX_FAILED_STARTS = 3  # workers in a row that die before they are ready
 
 
 @dataclass(eq=False)
 class WorkerHandle:
-    """The main process's end of a worker."""
+    """The main process's side of a worker."""
 
     process: Any
-    there: Channel
+    channel: Channel
     ready: bool = False
-    common: Parcel | None = None  # what it was last handed of what all chunks have in common
+    common: Packed | None = None  # the last one that was sent
     task: Task | None = None
 
 
 class Pool:
-    """Workers that are started when there are chunks for them, and stay."""
+    """Workers are started when there are chunks for them, and stay until `stop`."""
 
     def __init__(
         self,
-        most: int,
-        data: Parcel,
-        begin: Parcel,
+        max_workers: int,
+        data: Packed,
+        setup: Packed,
         threads: int,
         gpus: Sequence[int],
         device: torch.device | str,
     ):
         """
         Args:
-            most: workers there may be.
-            data, begin: what each is handed at its start.
-            threads: of an operation in a worker.
-            gpus: workers take them in turn; none means the CPU.
-            device: where what comes back from a GPU goes.
+            data, setup: a `JobData` and a `WorkerSetup`, sent to each worker at its start.
+            threads: of a torch operation in a worker.
+            gpus: assigned to workers in turn; empty for the CPU.
+            device: of this process, for tensors that a worker had on a GPU.
         """
-        self.most, self.data, self.begin, self.threads, self.gpus, self.device = (
-            most,
-            data,
-            begin,
-            threads,
-            gpus,
-            device,
-        )
-        self.members: list[WorkerHandle] = []
-        self._false_starts = 0
+        self.max_workers, self.threads, self.gpus, self.device = max_workers, threads, gpus, device
+        self.data, self.setup = data, setup
+        self.workers: list[WorkerHandle] = []
+        self._failed_starts = 0
         atexit.register(self.stop)
 
-    def run(self, common: Parcel, chunks: Sequence[Cohort]) -> Iterator[tuple[Cohort, Returned | Failed]]:
-        """The chunks with what came of each, in their order; `common` is what all of them are handed."""
-        line = OrderedQueue(chunks)
-        while len(self.members) < min(self.most, len(chunks)):
-            self.members.append(self._started(len(self.members)))
-        return in_order(line, lambda: self._hand_out(line, common), lambda seconds: self._listen(line, seconds))
+    def run(self, common: Packed, chunks: Sequence[Cohort]) -> Iterator[tuple[Cohort, Returned | Failed]]:
+        """Each chunk with its result, in order.
+
+        Args:
+            common: sent to each worker before its first chunk: task, broadcast, counters.
+        """
+        queue = OrderedQueue(chunks)
+        while len(self.workers) < min(self.max_workers, len(chunks)):
+            self.workers.append(self._start_worker(len(self.workers)))
+        return in_order(queue, lambda: self._assign(queue, common), lambda timeout: self._poll(queue, timeout))
 
     def stop(self) -> None:
-        """No worker is left: idle ones end by themselves, busy ones after their step, others are killed."""
+        """Idle workers end by themselves, busy ones after their training step, others are killed."""
         atexit.unregister(self.stop)
-        for member in self.members:
-            _tell_to_stop(member)
-        until = time.monotonic() + _GRACE
-        for member in self.members:
-            member.process.join(max(0.0, until - time.monotonic()))
-            self._bury(member)
-        self.members.clear()
+        for worker in self.workers:
+            _ask_to_stop(worker)
+        deadline = time.monotonic() + _STOP_SECONDS
+        for worker in self.workers:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            _kill(worker)
+            _close(worker)
+        self.workers.clear()
         self.data.close()
-        self.begin.close()
+        self.setup.close()
 
-    def _started(self, number: int) -> WorkerHandle:
-        context = _context()
-        there, here = context.Pipe()
+    def _start_worker(self, number: int) -> WorkerHandle:
+        context = _forkserver_context()
+        main_end, worker_end = context.Pipe()
         gpu = self.gpus[number % len(self.gpus)] if self.gpus else None
-        # not a daemon: those may have no children, and a data set may have loader processes
-        process = context.Process(target=serve, args=(here, self.threads, gpu), name=f"fedlit worker {number}")
-        with _interrupts_later():
+        # not a daemon: daemons may not have children, and a data set may start loader processes
+        process = context.Process(target=serve, args=(worker_end, self.threads, gpu), name=f"fedlit worker {number}")
+        with _sigint_blocked():
             process.start()
-        here.close()
-        member = WorkerHandle(process, Channel(there))
-        with suppress(OSError):  # it is gone already, as its sentinel will tell
-            member.there.give("data", self.data)
-            member.there.give("begin", self.begin)
-        return member
+        worker_end.close()
+        worker = WorkerHandle(process, Channel(main_end))
+        with suppress(OSError):  # the worker is dead; its sentinel reports that
+            worker.channel.share("data", self.data)
+            worker.channel.share("setup", self.setup)
+        return worker
 
-    def _hand_out(self, line: OrderedQueue, common: Parcel) -> None:
-        for member in self.members:
-            if not member.ready or member.task is not None:
+    def _assign(self, queue: OrderedQueue, common: Packed) -> None:
+        for worker in self.workers:
+            if not worker.ready or worker.task is not None:
                 continue
-            task = member.task = line.next_task()
+            task = worker.task = queue.next_task()
             if task is None:
                 return
-            with suppress(OSError):
-                if member.common is not common:
-                    member.there.give("common", common)
-                    member.common = common
-                member.there.put("chunk", (task.chunk.jobs, task.chunk.downloads, task.chunk.states))
+            with suppress(OSError):  # as above
+                if worker.common is not common:
+                    worker.channel.share("common", common)
+                    worker.common = common
+                worker.channel.send("chunk", (task.chunk.jobs, task.chunk.downloads, task.chunk.states))
 
-    def _listen(self, line: OrderedQueue, timeout: float) -> None:
-        """Take in what workers have to tell."""
-        sources = [source for member in self.members for source in (member.there.connection, member.process.sentinel)]
+    def _poll(self, queue: OrderedQueue, timeout: float) -> None:
+        """Receive replies; replace workers that died."""
+        sources = [source for worker in self.workers for source in (worker.channel.connection, worker.process.sentinel)]
         ready = connection.wait(sources, timeout)
-        for number, member in enumerate(self.members):
-            if member.there.connection not in ready and member.process.sentinel not in ready:
+        for number, worker in enumerate(self.workers):
+            if worker.channel.connection not in ready and worker.process.sentinel not in ready:
                 continue
             try:
-                if not member.there.connection.poll():
+                if not worker.channel.connection.poll():
                     raise EOFError
-                _, parcel = member.there.receive()
+                _, packed = worker.channel.receive()
             except (EOFError, OSError):
-                self._replace(number, line)
+                self._replace(number, queue)
                 continue
-            self._take(member, parcel.copied(self.device), parcel.size, line)
+            self._handle_reply(worker, unpack(packed, self.device), packed.num_bytes, queue)
 
-    def _take(self, member: WorkerHandle, answer: Answer, size: int, line: OrderedQueue) -> None:
-        answer.log()
-        if member.task is not None:
-            task, member.task = member.task, None
-            assert answer.found is not None
-            line.done(task, answer.found, size)
-        elif isinstance(answer.found, Failed):
-            raise answer.found.as_error("a worker process cannot start")
+    def _handle_reply(self, worker: WorkerHandle, reply: Reply, num_bytes: int, queue: OrderedQueue) -> None:
+        reply.replay_log()
+        if worker.task is not None:
+            task, worker.task = worker.task, None
+            assert reply.result is not None
+            queue.done(task, reply.result, num_bytes)
+        elif isinstance(reply.result, Failed):
+            raise reply.result.as_error("a worker process cannot start")
         else:
-            member.ready, self._false_starts = True, 0
+            worker.ready, self._failed_starts = True, 0
 
-    def _replace(self, number: int, line: OrderedQueue) -> None:
-        interrupts.check()  # a signal that was sent to main process and workers alike
-        member = self.members[number]
-        member.process.kill()
-        member.process.join()
-        how, task, ready = _ended(member.process.exitcode), member.task, member.ready
-        self._bury(member)
-        self._false_starts += not ready
-        if self._false_starts == _FALSE_STARTS:
-            raise RuntimeError(f"{_FALSE_STARTS} worker processes in a row were gone before they were ready: {how}")
-        self.members[number] = self._started(number)
-        line.worker_lost(task, how)
-
-    @staticmethod
-    def _bury(member: WorkerHandle) -> None:
-        member.process.kill()
-        member.process.join()
-        member.there.close()
-        member.process.close()
+    def _replace(self, number: int, queue: OrderedQueue) -> None:
+        interrupts.check()  # the main process may have received the same signal as the worker
+        worker = self.workers[number]
+        _kill(worker)
+        reason, task, ready = _exit_reason(worker.process.exitcode), worker.task, worker.ready
+        _close(worker)
+        self._failed_starts += not ready
+        if self._failed_starts == _MAX_FAILED_STARTS:
+            raise RuntimeError(f"{_MAX_FAILED_STARTS} worker processes in a row died before they were ready: {reason}")
+        self.workers[number] = self._start_worker(number)
+        queue.worker_lost(task, reason)
 
 
 def warm_up() -> None:
-    """Begin to import what workers need, in the process that they are forked from."""
-    context = _context()
+    """Start the fork server, which imports the modules that workers need, in the background."""
+    context = _forkserver_context()
     context.set_forkserver_preload(_PRELOADED)
-    with _interrupts_later():
+    with _sigint_blocked():
         forkserver.ensure_running()
 
 
-def _context() -> Any:
+def _forkserver_context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
-        raise InputError("engine=processes: this system has no forkserver to start workers by; write engine=serial.")
+        raise InputError("engine=processes: Python has no forkserver on this system; write engine=serial.")
     return multiprocessing.get_context("forkserver")
 
 
-def _tell_to_stop(member: WorkerHandle) -> None:
-    if not member.ready:
-        member.process.kill()
-    elif member.task is not None:
-        member.process.terminate()  # which it heeds between two steps
+def _ask_to_stop(worker: WorkerHandle) -> None:
+    if not worker.ready:
+        worker.process.kill()
+    elif worker.task is not None:
+        worker.process.terminate()  # the worker checks for SIGTERM between training steps
     with suppress(OSError):
-        member.there.put("stop", None)
+        worker.channel.send("stop", None)
 
 
-def _ended(code: int | None) -> str:
+def _kill(worker: WorkerHandle) -> None:
+    worker.process.kill()
+    worker.process.join()
+
+
+def _close(worker: WorkerHandle) -> None:
+    worker.channel.close()
+    worker.process.close()
+
+
+def _exit_reason(code: int | None) -> str:
     if code is None or code >= 0:
         return f"exit code {code}"
     try:
@@ -200,11 +200,11 @@ def _ended(code: int | None) -> str:
 
 
 @contextmanager
-def _interrupts_later() -> Iterator[None]:
-    """What is started meanwhile is born deaf to Ctrl-C, which is the main process's to heed; here it waits so long."""
-    resource_tracker.ensure_running()  # it would be started in between, and let Ctrl-C through from then on
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _sigint_blocked() -> Iterator[None]:
+    """Block SIGINT while processes start, so that they inherit the mask; only the main process handles Ctrl-C."""
+    resource_tracker.ensure_running()  # else a process start would start it, and that unblocks SIGINT
+    previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)

@@ -1,4 +1,4 @@
-"""engine=processes: the chunks of a cohort side by side, in worker processes."""
+"""engine=processes: the chunks of a cohort in parallel, in worker processes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from fedlit.engines.failures import Failures, OnFailure
 from fedlit.engines.machine import cores, gpus
 from fedlit.engines.module_copy import cannot_be_sent
 from fedlit.engines.pool import Pool, warm_up
-from fedlit.engines.serialization import Parcel, pack
-from fedlit.engines.worker_process import Begin
+from fedlit.engines.serialization import Packed, map_shared, pack
+from fedlit.engines.worker_process import WorkerSetup
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
 from fedlit.training import Cohort, JobData, Returned, Trainer
@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 
 
 class Processes(Engine):
-    """The bits are those of `Serial` with as many threads: chunks are cut alike and results handed over in order."""
+    """Same bits as `Serial` with the same number of threads: same chunks, and results in the same order."""
 
     def __init__(self, workers: int | None = None, on_failure: OnFailure = "raise"):
         """
         Args:
-            workers: processes that train; None is one a GPU, or one a core where training runs on the CPU.
+            workers: processes that train; None is one a GPU, or one a core where there is no GPU.
             on_failure: as in `Serial`; a client whose worker is killed twice counts as one that raised.
         """
         self.workers = workers
@@ -39,14 +39,14 @@ class Processes(Engine):
         self.pool: Pool | None = None
 
     def __enter__(self) -> Engine:
-        warm_up()  # while data and model are made
+        warm_up()  # the imports run while data and model are built
         return self
 
     def default_threads(self, trainer: Trainer) -> int:
-        """The cores shared out. It looks at no cohort and no other run, and the first run's number is remembered."""
-        return max(1, cores() // self._most(trainer))
+        """The cores, divided by the workers; independent of the cohort, and stored with the run."""
+        return max(1, cores() // self._max_workers(trainer))
 
-    def _most(self, trainer: Trainer) -> int:
+    def _max_workers(self, trainer: Trainer) -> int:
         return self.workers or len(gpus(trainer)) or cores()
 
     def start(
@@ -55,25 +55,24 @@ class Processes(Engine):
         module: LightningModule,
         data: JobData,
         measure: Measure,
-        again: Callable[[], LightningModule] | None = None,
+        rebuild: Callable[[], LightningModule] | None = None,
     ) -> None:
-        threads, most = torch.get_num_threads(), self._most(trainer)
-        if most > 1 and most * threads > cores() and not gpus(trainer):
-            log.warning(
-                "%d workers of %d threads each for %d cores: they get in each other's way", most, threads, cores()
-            )
-        shared = _packed(data, "the data")
-        begin = _packed(Begin.of(trainer, module, again, measure), "the trainer or a metric")
-        _hold_once(data, shared)
+        threads, max_workers = torch.get_num_threads(), self._max_workers(trainer)
+        if max_workers > 1 and max_workers * threads > cores() and not gpus(trainer):
+            log.warning("%d workers with %d threads each compete for %d cores", max_workers, threads, cores())
+        packed_data = _pack(data, "the data")
+        setup = _pack(WorkerSetup.of(trainer, module, rebuild, measure), "the trainer or a metric")
+        _use_shared_memory(data, packed_data)
         self.local_worker = trainer.worker(module, data, measure)
-        self.pool = Pool(most, shared, begin, threads, gpus(trainer), self.local_worker.host.layout.device)
+        device = self.local_worker.host.layout.device
+        self.pool = Pool(max_workers, packed_data, setup, threads, gpus(trainer), device)
 
     def run(self, task: ClientTask, cohort: Cohort) -> Iterator[Returned]:
         assert self.pool is not None, "the engine has not been started"
-        chunks = [cohort[cut] for cut in self.local_worker.chunks(cohort.jobs)]
-        with _packed((task, cohort.broadcast, cohort.counters), "the algorithm") as common:
+        chunks = [cohort[rows] for rows in self.local_worker.chunks(cohort.jobs)]
+        with _pack((task, cohort.broadcast, cohort.counters), "the algorithm") as common:
             for chunk, result in self.pool.run(common, chunks):
-                yield self.failures.checked(chunk, result, self.local_worker)
+                yield self.failures.check(chunk, result, self.local_worker)
 
     def stop(self) -> None:
         if self.pool is not None:
@@ -81,17 +80,18 @@ class Processes(Engine):
             self.pool = None
 
 
-def _packed(value: Any, what: str) -> Parcel:
+def _pack(value: Any, name: str) -> Packed:
     try:
         return pack(value)
     except Exception as error:
-        raise InputError(cannot_be_sent(what, error)) from error
+        raise InputError(cannot_be_sent(name, error)) from error
 
 
-def _hold_once(data: JobData, shared: Parcel) -> None:
-    """Let this process's own tensors be those in shared memory, so that nothing is there twice."""
-    copies = shared.shared()
-    for mine, same in ((data.train, copies.train), (data.test, copies.test)):
-        if isinstance(mine, TensorSamples):
-            for downloads, other in zip(mine.tensors, same.tensors, strict=True):
-                downloads.data = other
+def _use_shared_memory(data: JobData, packed: Packed) -> None:
+    """Move this process's samples into the memory that the workers map, so that they are in memory once."""
+    mapped: JobData = map_shared(packed)
+    for samples, mapped_samples in ((data.train, mapped.train), (data.test, mapped.test)):
+        if isinstance(samples, TensorSamples):
+            assert isinstance(mapped_samples, TensorSamples)
+            for tensor, mapped_tensor in zip(samples.tensors, mapped_samples.tensors, strict=True):
+                tensor.data = mapped_tensor

@@ -1,8 +1,7 @@
-"""Ray itself, as one run uses it: imported when it is wanted, begun or joined, and let go of."""
+"""Ray as one run uses it: imported only if it is needed, started or joined, and left at the end."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
@@ -14,72 +13,69 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from fedlit.engines.ray_compat import local_options, silence_worker_messages
 from fedlit.errors import InputError
 
 
 class RaySession:
-    """A Ray of this run's own on the loopback of this machine, or a cluster that is joined.
+    """A local Ray that this run starts and stops, or a running cluster that it joins.
 
-    `ray` is the package. A joined cluster is left as it was found: what a run starts there ends with the run.
+    Attributes:
+        ray: the package.
     """
 
     def __init__(self, address: str | None, cpus: int):
         """
         Args:
-            address: of a running cluster; None begins a Ray of this run's own.
-            cpus: workers that a Ray of its own has room for.
+            address: of a running cluster; None starts a local Ray.
+            cpus: workers that a local Ray has room for.
         """
-        self.ray = imported()
-        self._folder: str | None = None  # of a Ray of its own: sockets and logs
+        self.ray = import_ray()
+        self._folder: str | None = None  # of a local Ray: sockets and logs
         logging.getLogger("ray").setLevel(logging.ERROR)
         if address is None:
-            self._begin(cpus)
+            self._start(cpus)
         else:
             self._join(address)
-        _only_our_messages()
+        silence_worker_messages()
 
-    def _begin(self, cpus: int) -> None:
-        self._folder = tempfile.mkdtemp(prefix="fedlit-", dir=_short_folder())
-        try:  # "local", for without an address Ray would join whatever cluster it finds on this machine
-            self._init(
-                address="local",
-                num_cpus=cpus,
-                include_dashboard=False,
-                _node_ip_address="127.0.0.1",
-                _temp_dir=self._folder,
-            )
+    def _start(self, cpus: int) -> None:
+        self._folder = tempfile.mkdtemp(prefix="fedlit-", dir=_short_temp_folder())
+        try:  # without the address "local", Ray would join any cluster that runs on this machine
+            self._init(address="local", num_cpus=cpus, include_dashboard=False, **local_options(self._folder))
         except Exception as error:
             self.leave()
-            raise InputError(f"engine=ray: Ray cannot be started here ({_short(error)}).") from error
+            raise InputError(f"engine=ray: Ray cannot be started here ({_shorten(error)}).") from error
 
     def _join(self, address: str) -> None:
         try:
-            if not _answers(address):
+            if not _is_listening(address):
                 raise ConnectionError("no connection")
             self._init(address=address)
         except Exception as error:
             self.leave()
             raise InputError(
-                f"engine.address={address}: no Ray cluster answers there ({_short(error)}); write the host:port that "
+                f"engine.address={address}: no Ray cluster answers there ({_shorten(error)}); write the host:port that "
                 "`ray start --head` printed, on a machine of the cluster, or leave it out."
             ) from error
 
-    def _init(self, **how: Any) -> None:
-        with _signals_kept():
-            self.ray.init(log_to_driver=False, configure_logging=False, **how)
+    def _init(self, **options: Any) -> None:
+        with _signal_handlers_restored():
+            self.ray.init(log_to_driver=False, configure_logging=False, **options)
 
-    def has(self, what: str) -> int:
-        """How many `CPU` or `GPU` there are."""
-        return int(self.ray.cluster_resources().get(what, 0))
+    def count(self, resource: str) -> int:
+        """The number of `CPU` or `GPU` in the cluster."""
+        return int(self.ray.cluster_resources().get(resource, 0))
 
     def leave(self) -> None:
+        """Disconnect from a cluster, or stop a local Ray and remove its folder."""
         self.ray.shutdown()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def imported() -> Any:
-    """The package, or one sentence where there is none."""
+def import_ray() -> Any:
+    """The package, or a sentence for the user if it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
@@ -92,29 +88,21 @@ def imported() -> Any:
 
 
 @contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Ray makes SIGTERM end the process at once; a run saves first."""
+def _signal_handlers_restored() -> Iterator[None]:
+    """Undo the handler of Ray that ends the process at once on SIGTERM: the run saves first."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
-def _only_our_messages() -> None:
-    """Ray prints a paragraph for each worker that is gone, whatever it is told; the run says it in a line."""
-    with contextlib.suppress(ImportError, AttributeError):
-        from ray._private.ray_logging import global_worker_stdstream_dispatcher as printed
-
-        printed.remove_handler("ray_print_logs")
-
-
-def _answers(address: str) -> bool:
-    """Whether somebody listens at a host:port; Ray would try for minutes. `auto` and the like are for Ray to find."""
+def _is_listening(address: str) -> bool:
+    """Whether a host:port accepts connections; Ray itself would retry for minutes. Other forms (`auto`) are Ray's."""
     host, _, port = address.rpartition(":")
     if not port.isdigit() or "/" in host:
         return True
@@ -125,11 +113,11 @@ def _answers(address: str) -> bool:
     return True
 
 
-def _short_folder() -> str:
-    """For temporary files. Ray puts some 80 characters behind it, and the path of a socket has no more than 107."""
-    usual = tempfile.gettempdir()
-    return usual if len(usual) <= 25 or not os.path.isdir("/tmp") else "/tmp"
+def _short_temp_folder() -> str:
+    """The path of a socket is at most 107 characters long, and Ray appends about 80 to this folder."""
+    folder = tempfile.gettempdir()
+    return folder if len(folder) <= 25 or not os.path.isdir("/tmp") else "/tmp"
 
 
-def _short(error: Exception) -> str:
+def _shorten(error: Exception) -> str:
     return " ".join(str(error).split())[:160]

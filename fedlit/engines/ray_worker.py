@@ -1,4 +1,4 @@
-"""What runs in an actor of Ray: a worker that holds module and data, and trains the chunks that it is handed."""
+"""The class of a Ray actor: a worker that holds module and data, and trains chunks."""
 
 from __future__ import annotations
 
@@ -12,69 +12,70 @@ import numpy as np
 
 from fedlit.engines.failures import Failed
 from fedlit.engines.machine import set_up_process
-from fedlit.engines.serialization import as_arrays, of_arrays
-from fedlit.engines.worker_process import Answer, Kept, trained
+from fedlit.engines.serialization import pack_arrays, unpack_arrays
+from fedlit.engines.worker_process import LogCollector, LogRecord, Reply, WorkerSetup, run_chunk
 from fedlit.training import Returned
 
 Arrays = Sequence[np.ndarray]
+"""A value as `serialization.pack_arrays` gives it: Ray's object store passes numpy arrays on without pickling them."""
 
 
 class RayWorker:
-    """All values come and go as arrays, which Ray's store hands over without pickling them. No method raises, for Ray
-    would take it for a lost actor: what went wrong is in the answer."""
+    """No method raises, because Ray would treat the actor as lost: a reply carries the exception."""
 
     def __init__(self, threads: int, gpu: bool, folder: str):
         """
         Args:
-            threads: of an operation.
-            gpu: Ray has given it a GPU, the only one that it sees.
-            folder: the main process's current one; it is entered where it exists, for relative paths.
+            threads: of a torch operation.
+            gpu: Ray has assigned a GPU to this actor, the only one that it sees.
+            folder: the main process's working directory, entered if it exists on this machine, for relative paths.
         """
         with suppress(OSError):
             os.chdir(folder)
         set_up_process(threads)
         self.gpu = 0 if gpu else None
         self.worker: Any = None
-        self.round = -1
         self.common: Any = None
-        self.logged: list[tuple[str, int, str]] = []
+        self.common_number = -1
+        self.records: list[LogRecord] = []
 
-    def begin(self, begin: Arrays, data: Arrays) -> Arrays:
-        """Make the worker.
+    def set_up(self, setup: Arrays, data: Arrays) -> Arrays:
+        """Build the worker.
 
         Args:
-            begin: a `worker_process.Begin`.
+            setup: a `WorkerSetup`.
             data: a `JobData`.
         """
-        return self._answer(lambda: self._begin(begin, data))
+        return self._reply(lambda: self._set_up(setup, data))
 
-    def chunk(self, round: int, common: Arrays, chunk: Arrays) -> Arrays:
-        """Train a chunk of clients; nothing is found if Ray has started this actor anew and it has yet to begin.
+    def run_chunk(self, common_number: int, common: Arrays, chunk: Arrays) -> Arrays:
+        """Run a chunk of clients. The reply has no result if Ray restarted this actor, so that it needs `set_up`.
 
         Args:
-            round: of `common`, which is unpacked once.
-            common: work, what was broadcast, counters.
-            chunk: jobs, what each client receives besides, states.
+            common_number: identifies `common`, which is unpacked once.
+            common: task, broadcast, counters.
+            chunk: jobs, downloads, states.
         """
-        return self._answer(lambda: self._chunk(round, common, chunk))
+        return self._reply(lambda: self._run_chunk(common_number, common, chunk))
 
-    def _answer(self, ask: Callable[[], Returned | None]) -> Arrays:
+    def _reply(self, compute: Callable[[], Returned | None]) -> Arrays:
         try:
-            return as_arrays(Answer(ask(), self.logged))
-        except Exception as error:  # also of a result that cannot be pickled
-            return as_arrays(Answer(Failed.of(error), self.logged))
+            return pack_arrays(Reply(compute(), self.records))
+        except Exception as error:  # also if a result cannot be pickled
+            return pack_arrays(Reply(Failed.of(error), self.records))
         finally:
-            self.logged.clear()
+            self.records.clear()
 
-    def _begin(self, begin: Arrays, data: Arrays) -> None:
+    def _set_up(self, setup: Arrays, data: Arrays) -> None:
         if self.worker is None:
-            self.worker = of_arrays(begin).worker(of_arrays(data), self.gpu)
-            logging.getLogger().addHandler(Kept(self.logged))
+            worker_setup: WorkerSetup = unpack_arrays(setup)
+            self.worker = worker_setup.worker(unpack_arrays(data), self.gpu)
+            logging.getLogger().addHandler(LogCollector(self.records))
 
-    def _chunk(self, round: int, common: Arrays, chunk: Arrays) -> Returned | None:
+    def _run_chunk(self, common_number: int, common: Arrays, chunk: Arrays) -> Returned | None:
         if self.worker is None:
             return None
         device = self.worker.host.layout.device
-        if round != self.round:
-            self.common, self.round = of_arrays(common, device), round
-        return trained(self.worker, self.common, of_arrays(chunk, device))
+        if common_number != self.common_number:
+            self.common, self.common_number = unpack_arrays(common, device), common_number
+        return run_chunk(self.worker, self.common, unpack_arrays(chunk, device))

@@ -16,11 +16,13 @@ from fedlit.training.worker import ClientTask
 
 
 class Serial(Engine):
+    """One worker, in the main process."""
+
     def __init__(self, on_failure: OnFailure = "raise"):
         """
         Args:
-            on_failure: what happens when a client raises or returns no finite numbers: end the run, or leave the client
-                out of the round as if it had never been asked.
+            on_failure: if a client raises or its update is not finite: "raise" ends the run, "drop" leaves the client
+                out of the round as if it had not been sampled.
         """
         self.failures = Failures(on_failure)
 
@@ -30,28 +32,28 @@ class Serial(Engine):
         module: LightningModule,
         data: JobData,
         measure: Measure,
-        again: Callable[[], LightningModule] | None = None,
+        rebuild: Callable[[], LightningModule] | None = None,
     ) -> None:
         self.local_worker = trainer.worker(module, data, measure)
 
     def run(self, task: ClientTask, cohort: Cohort) -> Iterator[Returned]:
-        for cut in self.local_worker.chunks(cohort.jobs):
-            yield from self._run(task, cohort[cut])
+        for rows in self.local_worker.chunks(cohort.jobs):
+            yield from self._run_chunk(task, cohort[rows])
 
-    def _run(self, task: ClientTask, chunk: Cohort) -> Iterator[Returned]:
+    def _run_chunk(self, task: ClientTask, chunk: Cohort) -> Iterator[Returned]:
         interrupts.check()
         try:
             returned = self.local_worker.run(task, chunk)
         except (InputError, interrupts.Interrupted):
             raise
         except Exception as error:
-            what = f"{type(error).__name__}: {error}"
+            message = f"{type(error).__name__}: {error}"
             if len(chunk) == 1:
-                yield self.failures.lost(chunk, what, error, self.local_worker)
+                yield self.failures.client_failed(chunk, message, error, self.local_worker)
                 return
-            alone = one_by_one(chunk, what)
+            single_clients = one_by_one(chunk, message)
         else:
-            yield self.failures.finite(returned, chunk.jobs[0].round.number)
+            yield self.failures.check_finite(returned, chunk.jobs[0].round.number)
             return
-        for client in alone:
-            yield from self._run(task, client)
+        for client in single_clients:
+            yield from self._run_chunk(task, client)

@@ -1,7 +1,7 @@
-"""A value on its way to another process: tensors and arrays in shared memory, what is around them pickled.
+"""Values on their way to another process: a pickle stream, with tensors and arrays as out-of-band buffers (PEP 574).
 
-The memory is a file without a name, which is handed over by its descriptor: nothing can stay behind, for it is gone
-with the last process that holds it.
+Large values lie in a memfd, an anonymous file in memory that is passed on by its descriptor. It has no name, so nothing
+is left behind when the last process that holds it ends.
 """
 
 from __future__ import annotations
@@ -20,104 +20,103 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_ALIGNED = 64  # bytes, as torch's own memory
-_SMALL = 2**14  # bytes: as much goes through the connection itself, which is quicker than a file
+_ALIGNMENT = 64  # bytes, as torch's allocator
+_INLINE_LIMIT = 2**14  # bytes; up to this size, sending through the connection is faster than a file
 _device: ContextVar[torch.device | str] = ContextVar("device", default="cpu")
 
 
-class Parcel:
-    """Parts of memory behind one another: the pickle first, then what it leaves out."""
+class Packed:
+    """Contiguous segments, each aligned: the pickle stream, then its out-of-band buffers.
+
+    Attributes:
+        sizes: bytes of each segment.
+        memory: what holds the segments; bytes if they are small, else a memfd.
+    """
 
     def __init__(self, sizes: Sequence[int], memory: bytes | io.FileIO):
         self.sizes, self.memory = sizes, memory
 
     @property
-    def size(self) -> int:
+    def num_bytes(self) -> int:
         return sum(self.sizes)
 
-    def copied(self, device: torch.device | str = "cpu") -> Any:
-        """The value, in memory of its own. What was on a GPU comes to `device`."""
-        if isinstance(self.memory, bytes):
-            return self._of_small(self.memory, device)
-        parts = [_empty(size) for size in self.sizes]
-        for part, at in zip(parts, _offsets(self.sizes), strict=True):
-            _read(self.memory.fileno(), part, at)
-        return _unpickled(parts, device)
-
-    def shared(self, device: torch.device | str = "cpu") -> Any:
-        """The value, its tensors and arrays in memory that all readers have in common until one of them writes: what it
-        writes is its own."""
-        if isinstance(self.memory, bytes):
-            return self._of_small(self.memory, device)
-        return self._of(memoryview(mmap.mmap(self.memory.fileno(), 0, access=mmap.ACCESS_COPY)), device)
-
-    def _of_small(self, memory: bytes, device: torch.device | str) -> Any:
-        whole = _empty(len(memory))
-        whole[:] = memory
-        return self._of(whole, device)
-
-    def _of(self, whole: memoryview, device: torch.device | str) -> Any:
-        cut = [whole[at : at + size] for at, size in zip(_offsets(self.sizes), self.sizes, strict=True)]
-        return _unpickled(cut, device)
-
     def close(self) -> None:
-        """What was read of it stays."""
+        """Close the file. Values that were unpacked or mapped stay valid."""
         if not isinstance(self.memory, bytes):
             self.memory.close()
 
-    def __enter__(self) -> Parcel:
+    def __enter__(self) -> Packed:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
 
 
-def pack(value: Any, file: io.FileIO | None = None) -> Parcel:
-    """Put a value into a parcel.
+def pack(value: Any, file: io.FileIO | None = None) -> Packed:
+    """Serialize a value.
 
     Args:
-        file: memory to write it into, over what was there; None takes new memory.
+        file: a memfd to overwrite; None creates a new one.
     """
-    parts = _parts(value)
-    sizes = [part.nbytes for part in parts]
-    if sum(sizes) <= _SMALL:
-        small = bytearray()
-        for part, at in zip(parts, _offsets(sizes), strict=True):
-            small += bytes(at - len(small))
-            small += part
-        return Parcel(sizes, bytes(small))
+    segments = _segments(value)
+    sizes = [segment.nbytes for segment in segments]
+    if sum(sizes) <= _INLINE_LIMIT:
+        inline = bytearray()
+        for segment, offset in zip(segments, _offsets(sizes), strict=True):
+            inline += bytes(offset - len(inline))
+            inline += segment
+        return Packed(sizes, bytes(inline))
     file = file or memory_file()
-    for part, at in zip(parts, _offsets(sizes), strict=True):
-        _write(file.fileno(), part, at)
-    return Parcel(sizes, file)
+    for segment, offset in zip(segments, _offsets(sizes), strict=True):
+        _write(file.fileno(), segment, offset)
+    return Packed(sizes, file)
 
 
-def as_arrays(value: Any) -> list[np.ndarray]:
-    """A value as arrays of bytes, for a store that knows numpy: the pickle first, then what it leaves out."""
-    return [np.frombuffer(part, dtype=np.uint8) for part in _parts(value)]
+def unpack(packed: Packed, device: torch.device | str = "cpu") -> Any:
+    """The value, in private memory.
+
+    Args:
+        device: where tensors go that were on a GPU.
+    """
+    if isinstance(packed.memory, bytes):
+        return _unpack_inline(packed.sizes, packed.memory, device)
+    segments = [_empty(size) for size in packed.sizes]
+    for segment, offset in zip(segments, _offsets(packed.sizes), strict=True):
+        _read(packed.memory.fileno(), segment, offset)
+    return _unpickle(segments, device)
 
 
-def of_arrays(arrays: Sequence[np.ndarray], device: torch.device | str = "cpu") -> Any:
-    """The value of such arrays, in memory of its own. What was on a GPU comes to `device`."""
-    parts = [_empty(len(array)) for array in arrays]
-    for part, array in zip(parts, arrays, strict=True):
-        part[:] = array.data
-    return _unpickled(parts, device)
+def map_shared(packed: Packed, device: torch.device | str = "cpu") -> Any:
+    """The value, its tensors and arrays in a copy-on-write mapping: processes share a page until they write to it.
+
+    Args:
+        device: where tensors go that were on a GPU.
+    """
+    if isinstance(packed.memory, bytes):
+        return _unpack_inline(packed.sizes, packed.memory, device)
+    mapping = memoryview(mmap.mmap(packed.memory.fileno(), 0, access=mmap.ACCESS_COPY))
+    return _unpickle(_split(mapping, packed.sizes), device)
 
 
-def _parts(value: Any) -> list[memoryview]:
-    apart: list[memoryview] = []
+def pack_arrays(value: Any) -> list[np.ndarray]:
+    """The segments of a value as arrays of bytes, for an object store that keeps numpy arrays."""
+    return [np.frombuffer(segment, dtype=np.uint8) for segment in _segments(value)]
 
-    def leave_out(buffer: pickle.PickleBuffer) -> None:
-        apart.append(buffer.raw())
 
-    stream = io.BytesIO()
-    _Pickler(stream, protocol=5, buffer_callback=leave_out).dump(value)
-    return [stream.getbuffer(), *apart]
+def unpack_arrays(arrays: Sequence[np.ndarray], device: torch.device | str = "cpu") -> Any:
+    """The value of such arrays, in private memory.
+
+    Args:
+        device: where tensors go that were on a GPU.
+    """
+    segments = [_empty(len(array)) for array in arrays]
+    for segment, array in zip(segments, arrays, strict=True):
+        segment[:] = array.data
+    return _unpickle(segments, device)
 
 
 def memory_file() -> io.FileIO:
-    """Memory that can be handed to another process, as a file without a name."""
+    """An anonymous file in memory, or a temporary one without a name where the system has no memfd."""
     if hasattr(os, "memfd_create"):
         return io.FileIO(os.memfd_create("fedlit"), "r+b")
     return io.FileIO(os.dup(tempfile.TemporaryFile().fileno()), "r+b")
@@ -125,27 +124,49 @@ def memory_file() -> io.FileIO:
 
 class _Pickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
-        """Plain tensors as what they hold and no more: a row of a stack does not bring the stack along."""
+        """Pickle the elements of a plain tensor, not its storage: a row of a stack does not bring the stack along."""
         if type(value) is not Tensor or value.layout != torch.strided or value.is_quantized or value.is_complex():
             return NotImplemented
         contiguous = value.detach().cpu().contiguous()
         # a tensor of one number counts as contiguous with any stride, and a view as bytes needs stride 1
-        held = contiguous.as_strided((contiguous.numel(),), (1,)).view(torch.uint8)
-        return _tensor, (pickle.PickleBuffer(held.numpy().data), value.dtype, value.shape, value.device.type != "cpu")
+        elements = contiguous.as_strided((contiguous.numel(),), (1,)).view(torch.uint8)
+        buffer = pickle.PickleBuffer(elements.numpy().data)
+        return _rebuild_tensor, (buffer, value.dtype, value.shape, value.device.type != "cpu")
 
 
-def _tensor(memory: Any, dtype: torch.dtype, shape: torch.Size, moved: bool) -> Tensor:
-    found = torch.frombuffer(memory, dtype=dtype).view(shape) if len(memory) else torch.empty(shape, dtype=dtype)
-    return found.to(_device.get()) if moved else found
+def _rebuild_tensor(buffer: Any, dtype: torch.dtype, shape: torch.Size, was_on_gpu: bool) -> Tensor:
+    tensor = torch.frombuffer(buffer, dtype=dtype).view(shape) if len(buffer) else torch.empty(shape, dtype=dtype)
+    return tensor.to(_device.get()) if was_on_gpu else tensor
 
 
-def _unpickled(parts: Sequence[memoryview], device: torch.device | str) -> Any:
-    with _on(device):
-        return pickle.loads(parts[0], buffers=parts[1:])
+def _segments(value: Any) -> list[memoryview]:
+    buffers: list[memoryview] = []
+
+    def keep_out_of_band(buffer: pickle.PickleBuffer) -> None:
+        buffers.append(buffer.raw())
+
+    stream = io.BytesIO()
+    _Pickler(stream, protocol=5, buffer_callback=keep_out_of_band).dump(value)
+    return [stream.getbuffer(), *buffers]
+
+
+def _unpack_inline(sizes: Sequence[int], memory: bytes, device: torch.device | str) -> Any:
+    aligned = _empty(len(memory))
+    aligned[:] = memory
+    return _unpickle(_split(aligned, sizes), device)
+
+
+def _split(memory: memoryview, sizes: Sequence[int]) -> list[memoryview]:
+    return [memory[offset : offset + size] for offset, size in zip(_offsets(sizes), sizes, strict=True)]
+
+
+def _unpickle(segments: Sequence[memoryview], device: torch.device | str) -> Any:
+    with _restore_to(device):
+        return pickle.loads(segments[0], buffers=segments[1:])
 
 
 @contextmanager
-def _on(device: torch.device | str) -> Iterator[None]:
+def _restore_to(device: torch.device | str) -> Iterator[None]:
     token = _device.set(device)
     try:
         yield
@@ -154,27 +175,27 @@ def _on(device: torch.device | str) -> Iterator[None]:
 
 
 def _empty(size: int) -> memoryview:
-    """Memory aligned as torch's own: with another alignment a product may have other last bits."""
+    """Memory from torch's allocator: the alignment may change the last bits of a product."""
     return torch.empty(size, dtype=torch.uint8).numpy().data
 
 
 def _offsets(sizes: Sequence[int]) -> Iterator[int]:
-    at = 0
+    offset = 0
     for size in sizes:
-        yield at
-        at += -(-size // _ALIGNED) * _ALIGNED
+        yield offset
+        offset += -(-size // _ALIGNMENT) * _ALIGNMENT
 
 
-def _write(file: int, part: memoryview, at: int) -> None:
-    done = 0
-    while done < part.nbytes:  # a call writes 2 GiB at most
-        done += os.pwrite(file, part[done:], at + done)
+def _write(file: int, segment: memoryview, offset: int) -> None:
+    written = 0
+    while written < segment.nbytes:  # a call writes 2 GiB at most
+        written += os.pwrite(file, segment[written:], offset + written)
 
 
-def _read(file: int, part: memoryview, at: int) -> None:
-    done = 0
-    while done < part.nbytes:
-        count = os.preadv(file, [part[done:]], at + done)
+def _read(file: int, segment: memoryview, offset: int) -> None:
+    num_read = 0
+    while num_read < segment.nbytes:
+        count = os.preadv(file, [segment[num_read:]], offset + num_read)
         if not count:
-            raise EOFError("a parcel is shorter than it says")
-        done += count
+            raise EOFError("a packed value is shorter than its sizes say")
+        num_read += count

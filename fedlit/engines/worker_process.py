@@ -1,4 +1,4 @@
-"""A worker process: it is handed data and a module once, then what a round has in common, then chunks of clients."""
+"""A worker process. It receives data and module once, the broadcast once a round, then chunks of clients."""
 
 from __future__ import annotations
 
@@ -19,139 +19,148 @@ from fedlit.engines.channel import Channel
 from fedlit.engines.failures import Failed
 from fedlit.engines.machine import on_gpu, set_up_process
 from fedlit.engines.module_copy import ModuleCopy
-from fedlit.engines.serialization import Parcel
+from fedlit.engines.serialization import Packed, map_shared, unpack
 from fedlit.evaluation.measure import Measure
 from fedlit.training import Cohort, JobData, Returned, Trainer, Worker
 from fedlit.training.worker import ClientTask
 
 
 @dataclass
-class Begin:
-    """What a worker is made of, besides the data."""
+class WorkerSetup:
+    """What a worker is built from, apart from the data."""
 
     trainer: Trainer
     module: ModuleCopy
     measure: Measure
-    level: int  # of the messages that are logged
+    log_level: int
 
     @classmethod
     def of(
-        cls, trainer: Trainer, module: LightningModule, again: Callable[[], LightningModule] | None, measure: Measure
-    ) -> Begin:
+        cls, trainer: Trainer, module: LightningModule, rebuild: Callable[[], LightningModule] | None, measure: Measure
+    ) -> WorkerSetup:
         """In the main process, with the arguments of `Engine.start`."""
-        return cls(trainer, ModuleCopy.of(module, again), measure, logging.getLogger().getEffectiveLevel())
+        return cls(trainer, ModuleCopy.of(module, rebuild), measure, logging.getLogger().getEffectiveLevel())
 
     def worker(self, data: JobData, gpu: int | None) -> Worker:
-        """The worker, in its process."""
-        logging.getLogger().addHandler(logging.NullHandler())  # the main process's own worker has said the same
-        logging.getLogger().setLevel(self.level)
-        return on_gpu(self.trainer, gpu).worker(self.module.make(), data, self.measure)
+        """In the worker process: the worker."""
+        logging.getLogger().addHandler(logging.NullHandler())  # the main process's own worker logs the same messages
+        logging.getLogger().setLevel(self.log_level)
+        return on_gpu(self.trainer, gpu).worker(self.module.restore(), data, self.measure)
+
+
+LogRecord = tuple[str, int, str]
+"""Logger, level, message."""
 
 
 @dataclass
-class Answer:
-    found: Returned | Failed | None  # None: the worker is ready
-    logged: list[tuple[str, int, str]] = field(default_factory=list)  # logger, level, message
+class Reply:
+    result: Returned | Failed | None  # None: the worker is ready
+    records: list[LogRecord] = field(default_factory=list)
 
-    def log(self) -> None:
-        """In the main process: what was logged in the worker."""
-        for name, level, message in self.logged:
+    def replay_log(self) -> None:
+        """In the main process: log the messages of the worker."""
+        for name, level, message in self.records:
             logging.getLogger(name).log(level, "%s", message)
 
 
-def trained(worker: Worker, common: tuple[ClientTask, Any, Any], chunk: tuple[Any, Any, Any]) -> Returned:
-    """What a worker brings back of a chunk.
+class LogCollector(logging.Handler):
+    """Collects log records for the main process, which writes the run's log."""
+
+    def __init__(self, records: list[LogRecord]):
+        super().__init__()
+        self.records = records
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append((record.name, record.levelno, record.getMessage()))
+
+
+def run_chunk(worker: Worker, common: tuple[ClientTask, Any, Any], chunk: tuple[Any, Any, Any]) -> Returned:
+    """Run a chunk of clients in a worker process.
 
     Args:
-        common: work, what was broadcast, counters.
-        chunk: jobs, what each client receives besides, states.
+        common: task, broadcast, counters.
+        chunk: jobs, downloads, states.
     """
     (task, broadcast, counters), (jobs, downloads, states) = common, chunk
     return worker.run(task, Cohort(jobs, broadcast, downloads, states, counters))
 
 
-def serve(here: connection.Connection, threads: int, gpu: int | None) -> None:
-    """What the process does until it is told to stop, or the main process is gone."""
+def serve(end: connection.Connection, threads: int, gpu: int | None) -> None:
+    """The main function of the process. It returns on a "stop" message, and exits once the main process is gone."""
     interrupts.left_to_main()
     faulthandler.enable()
     set_up_process(threads)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     try:
-        _Served(Channel(here), gpu).all()
+        _Server(Channel(end), gpu).run()
     except interrupts.Interrupted:
         pass
-    except (EOFError, OSError):  # the main process has let go, or was killed
-        _end_with_parent(1)
+    except (EOFError, OSError):  # the main process closed its end, or was killed
+        _exit_with_parent(1)
 
 
-class _Served:
-    def __init__(self, here: Channel, gpu: int | None):
-        self.here, self.gpu = here, gpu
+class _Server:
+    """Answers the messages of the main process, in the order in which they come."""
+
+    def __init__(self, channel: Channel, gpu: int | None):
+        self.channel, self.gpu = channel, gpu
         self.worker: Any = None
-        self.common: Any = None  # work, what was broadcast, counters
-        self.logged: list[tuple[str, int, str]] = []
+        self.common: Any = None  # task, broadcast, counters; a Packed until a chunk needs it
+        self.records: list[LogRecord] = []
 
-    def all(self) -> None:
-        """Everything that is asked for."""
-        _, data = self.here.receive()
-        _, begin = self.here.receive()
-        self._answer(lambda: self._begin(begin, data))
-        logging.getLogger().addHandler(Kept(self.logged))
+    def run(self) -> None:
+        _, data = self.channel.receive()
+        _, setup = self.channel.receive()
+        self._reply(lambda: self._set_up(setup, data))
+        logging.getLogger().addHandler(LogCollector(self.records))
         while True:
-            kind, parcel = self.here.receive()
+            kind, packed = self.channel.receive()
             if kind == "stop":
                 return
             if kind == "common":
-                self.common = parcel
+                self.common = packed
             else:
-                self._answer(lambda: self._chunk(parcel))  # noqa: B023  (called at once)
+                self._reply(lambda: self._run_chunk(packed))  # noqa: B023  (called at once)
 
-    def _answer(self, ask: Callable[[], Returned | None]) -> None:
+    def _reply(self, compute: Callable[[], Returned | None]) -> None:
         try:
-            answer = Answer(ask(), self.logged)
+            reply = Reply(compute(), self.records)
         except interrupts.Interrupted:
             raise
         except Exception as error:
-            answer = Answer(Failed.of(error), self.logged)
+            reply = Reply(Failed.of(error), self.records)
         try:
-            self.here.put("answer", answer)
+            self.channel.send("reply", reply)
         except OSError:
             raise
-        except Exception as error:  # what a client came back with cannot be pickled
-            self.here.put("answer", Answer(Failed.of(error), self.logged))
-        self.logged.clear()
+        except Exception as error:  # the result of a client cannot be pickled
+            self.channel.send("reply", Reply(Failed.of(error), self.records))
+        self.records.clear()
 
-    def _begin(self, parcel: Parcel, data: Parcel) -> None:
-        begin: Begin = parcel.copied()
-        self.worker = begin.worker(data.shared(), self.gpu)
+    def _set_up(self, packed: Packed, data: Packed) -> None:
+        setup: WorkerSetup = unpack(packed)
+        self.worker = setup.worker(map_shared(data), self.gpu)
 
-    def _chunk(self, parcel: Parcel) -> Returned:
+    def _run_chunk(self, packed: Packed) -> Returned:
         device = self.worker.host.layout.device
-        if isinstance(self.common, Parcel):
-            with self.common as given:
-                self.common = given.shared(device)
-        return trained(self.worker, self.common, parcel.copied(device))
+        if isinstance(self.common, Packed):
+            with self.common as packed_common:
+                self.common = map_shared(packed_common, device)
+        return run_chunk(self.worker, self.common, unpack(packed, device))
 
 
-class Kept(logging.Handler):
-    """Keeps what is logged for the main process, which has the run's log."""
+def _exit_with_parent(timeout: float | None = None) -> None:
+    """Exit as soon as the main process is gone, in the middle of a client too; remove the files that it left.
 
-    def __init__(self, kept: list[tuple[str, int, str]]):
-        super().__init__()
-        self.kept = kept
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.kept.append((record.name, record.levelno, record.getMessage()))
-
-
-def _end_with_parent(seconds: float | None = None) -> None:
-    """A killed main process takes its workers along, in mid-client too; what it could not tidy up goes with them."""
-    if connection.wait([_parent()], seconds):
-        shutil.rmtree(util.get_temp_dir(), ignore_errors=True)  # where the fork server was listening
+    Args:
+        timeout: seconds to wait for its end; None waits without a limit.
+    """
+    if connection.wait([_parent_sentinel()], timeout):
+        shutil.rmtree(util.get_temp_dir(), ignore_errors=True)  # holds the socket of the fork server
         os._exit(1)
 
 
-def _parent() -> Any:
+def _parent_sentinel() -> Any:
     parent = parent_process()
     assert parent is not None
     return parent.sentinel

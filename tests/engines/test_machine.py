@@ -11,13 +11,13 @@ from fedlit.training.lightning import LightningTrainer
 
 
 @pytest.mark.parametrize(
-    ("accelerator", "devices", "found"),
+    ("accelerator", "devices", "expected"),
     [("auto", 1, [0, 1, 2, 3]), ("gpu", [2], [2]), ("cpu", 1, [])],
 )
-def test_the_gpus_of_a_trainer(monkeypatch, accelerator, devices, found):
+def test_gpus_follow_from_accelerator_and_devices(monkeypatch, accelerator, devices, expected):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     trainer = LightningTrainer(accelerator=accelerator, devices=devices)
-    assert gpus(trainer) == found
+    assert gpus(trainer) == expected
     assert on_gpu(trainer, None) is trainer
     assert on_gpu(trainer, 3).devices == [3] and trainer.devices == devices
 
@@ -26,11 +26,11 @@ def test_the_gpus_of_a_trainer(monkeypatch, accelerator, devices, found):
     ("workers", "accelerator", "threads"),
     [(None, "cpu", 1), (2, "cpu", 4), (3, "cpu", 2), (99, "cpu", 1), (None, "auto", 2)],
 )
-def test_threads_follow_from_configuration_and_machine(monkeypatch, workers, accelerator, threads):
+def test_processes_divide_the_cores_among_the_workers(monkeypatch, workers, accelerator, threads):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(processes, "cores", lambda: 8)
     assert Processes(workers).default_threads(LightningTrainer(accelerator=accelerator)) == threads
 
 
-def test_serial_has_all_cores():
+def test_serial_uses_all_cores():
     assert Serial().default_threads(LightningTrainer()) == machine.cores()

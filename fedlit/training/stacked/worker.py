@@ -227,6 +227,6 @@ class StackedClient(ChunkClient):
             return host.prepared(batch, index, clients_of, split)
 
         with quiet(), host.trainer.precision_plugin.val_step_context():
-            totals = host.measuring.of_stack(host.module, forward, samples, parts, clients, prepare)
+            totals = host.measuring.measure_stack(host.module, forward, samples, parts, clients, prepare)
         host.snapshot.restore()
         return totals

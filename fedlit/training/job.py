@@ -91,5 +91,5 @@ def sample_order(jobs: Sequence[Job], call: int, epoch: int) -> SampleOrder:
     within = np.arange(len(row_of)) - np.repeat(starts, sizes)
     words = keyed_words(client_keys[row_of], within.astype(np.uint64))
     # one sort key for both: the row, then the word's upper bits
-    by = np.argsort((row_of.astype(np.uint64) << np.uint64(40)) | (words >> np.uint64(24)), kind="stable")
-    return SampleOrder(np.concatenate([job.train for job in jobs])[by], starts)
+    positions = np.argsort((row_of.astype(np.uint64) << np.uint64(40)) | (words >> np.uint64(24)), kind="stable")
+    return SampleOrder(np.concatenate([job.train for job in jobs])[positions], starts)

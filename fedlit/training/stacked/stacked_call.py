@@ -23,8 +23,8 @@ class StackedCall:
     """
     Args:
         keyed: the step makes draws, which are keyed by client and step.
-        patch_vmap: run the step under `VMAP`. It costs a check of every torch function, and most modules do not need
-            it.
+        patch_vmap: run the step under the patch `VMAP`. Most modules do not need it, and it intercepts every torch
+            function.
     """
 
     def __init__(self, module: LightningModule, layout: Layout, keyed: bool, patch_vmap: bool):

@@ -189,10 +189,8 @@ class ModuleHost:
             return
         self.module.trainer = self.trainer
         if not self.trainer.optimizers:  # for `self.optimizers()`
-            with (
-                suppress(Exception),
-                quiet(),
-            ):  # configure_optimizers may need a fit; the step raises where it reads them
+            # configure_optimizers may need a fit; then the step raises where it reads them
+            with suppress(Exception), quiet():
                 strategy = self.trainer.strategy
                 strategy.optimizers, strategy.lr_scheduler_configs = init_optimizers_and_schedulers(self.module)
 

@@ -1,4 +1,4 @@
-"""How the clients of a module are trained, as a stack or one by one; and the objects that every step of a stack uses."""
+"""How the clients of a module are trained, as a stack or one by one, and what every step of a stack needs."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """Whether the clients of a module can be trained as a stack. A trial decides it, not a list of known modules.
 
 Before training, two small clients with different weights are trained as a stack and one by one, on a copy of the module
-in 64 bits. The clients are trained one by one if the results differ, or if the stacked step raises, draws from a global
-generator or changes an attribute of the module. Some causes do not show in a few steps and are checked separately: hooks
-on weights, which a copy loses; autocast, which does nothing in 64 bits; padding, which vmap gets wrong where it occurs.
-Each later fit is checked for the same side effects (`StackedClient`).
+in 64 bits. Clients are trained one by one if the results differ, or if the stacked step raises, draws from a global
+generator or changes an attribute of the module. Some causes do not show in a few steps and are checked separately:
+hooks on weights, which a copy loses; autocast, which does nothing in 64 bits; padding, which vmap gets wrong where it
+occurs. Each later fit is checked for the same side effects (`StackedClient`).
 """
 
 from __future__ import annotations

@@ -37,7 +37,5 @@ class VectorizedTrainer(Trainer):
         if self.compile and not plan.stacked:
             log.warning("trainer.compile has no effect: it is for clients that are trained as a stack")
         if self.compile and plan.per_client_facts:
-            log.warning(
-                "trainer.compile has no effect: the step reads facts of its trainer that differ between clients"
-            )
+            log.warning("trainer.compile has no effect: the step reads facts of its trainer that differ by client")
         return StackedWorker(host, plan, self.chunk, self.compile)

@@ -1,4 +1,4 @@
-"""Dropout by key."""
+"""Keyed dropout, and draws from global generators."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def dropped(layer: nn.Module, x: torch.Tensor, key: int = 7, step: int = 0) -> t
         return layer(x)
 
 
-def test_masks_are_a_function_of_key_step_and_place():
+def test_masks_are_a_function_of_key_step_and_position():
     x, layer = torch.ones(50, 8), nn.Dropout(0.5)
     first = dropped(layer, x)
     torch.manual_seed(99)
@@ -27,18 +27,18 @@ def test_masks_are_a_function_of_key_step_and_place():
     assert not torch.equal(first, dropped(layer, x, key=8))
     assert not torch.equal(first, dropped(layer, x, step=1))
     with RandomMode(7, 0, keyed=True, seed=False):
-        one, two = layer(x), layer(x)
-    assert torch.equal(one, first) and not torch.equal(one, two)
+        first_draw, second_draw = layer(x), layer(x)
+    assert torch.equal(first_draw, first) and not torch.equal(first_draw, second_draw)
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
-def test_the_share_and_the_scale_are_torchs(p):
+def test_the_dropped_share_is_p_and_the_scale_is_torchs(p):
     out = dropped(nn.Dropout(p), torch.ones(200, 200))
     assert out.unique().tolist() == pytest.approx([0.0, 1 / (1 - p)])
     assert abs(float((out == 0).double().mean()) - p) < 5 * (p * (1 - p) / 40_000) ** 0.5
 
 
-def test_edges_and_evaluation_mode():
+def test_dropout_with_p_of_zero_or_one_and_in_evaluation_mode():
     x = torch.ones(4, 4)
     assert torch.equal(dropped(nn.Dropout(0.0), x), x)
     assert not dropped(nn.Dropout(1.0), x).any()
@@ -55,7 +55,7 @@ def test_channels_are_dropped_whole(layer, shape, axes):
     assert {0.0, 2.0} == set(out.unique().tolist())
 
 
-def test_gradients_pass_where_values_do():
+def test_gradients_are_dropped_with_their_values():
     x = torch.ones(20, requires_grad=True)
     with RandomMode(1, 0, keyed=True, seed=False):
         out = F.dropout(x, 0.5)
@@ -71,25 +71,25 @@ def test_other_draws_are_seeded_by_key_and_step():
     assert drawn(0) == drawn(0) != drawn(1)
 
 
-def test_own_generators_puts_all_three_back_also_after_an_error():
+def test_isolated_generators_restores_all_three_also_after_an_error():
     torch.manual_seed(1)
     np.random.seed(1)
     random.seed(1)
-    wanted = torch.rand(1).item(), np.random.random(), random.random()
+    expected = torch.rand(1).item(), np.random.random(), random.random()
     torch.manual_seed(1)
     np.random.seed(1)
     random.seed(1)
     with pytest.raises(KeyError), isolated_generators(5):
         torch.rand(3), np.random.random(3), random.random()
         raise KeyError
-    assert (torch.rand(1).item(), np.random.random(), random.random()) == wanted
+    assert (torch.rand(1).item(), np.random.random(), random.random()) == expected
 
 
-def test_a_draw_on_a_gpu_is_seen(monkeypatch):
-    stand = torch.zeros(16, dtype=torch.uint8)
+def test_generator_states_show_a_draw_on_a_gpu(monkeypatch):
+    state = torch.zeros(16, dtype=torch.uint8)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: [stand.clone()])
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: [state.clone()])
     before = generator_states()
     assert generator_states() == before
-    stand += 1
+    state += 1
     assert generator_states() != before

@@ -19,7 +19,7 @@ class Cohort:
 
     jobs: Sequence[Job]  # K, longest shard first
     broadcast: dict[str, Any]  # what all clients receive, without leading axis
-    downloads: Sequence[dict[str, Any]]  # K: what each client alone receives
+    downloads: Sequence[dict[str, Any]]  # K: received by one client only
     states: Sequence[ClientState]  # K
     counters: dict[str, Tensor]  # the server's integer buffers, by name
 
@@ -35,7 +35,7 @@ class Returned:
     """A chunk of clients after their half of a round, in the jobs' order."""
 
     clients: list[int]
-    wire: Wire  # (K, ...): what travels up
+    wire: Wire  # (K, ...): the messages to the server
     states: list[ClientState]  # K new states
     examples: Tensor  # (K, 1)
     moved: list[bool]  # the client made a step in each of its fits

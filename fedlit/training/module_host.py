@@ -110,7 +110,7 @@ class ModuleHost:
         )
 
     def prepared(self, batch: Any, index: Tensor, clients: Tensor, split: Split) -> Any:
-        """A batch outside of a fit as the module gets it: with the clients' shift, on the device, in the precision.
+        """A batch outside a fit as the module gets it: transformed for its clients, on the device, in the precision.
 
         Args:
             index: (B,) the samples.

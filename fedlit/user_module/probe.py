@@ -32,7 +32,7 @@ class StepTraits:
     last_layer: str | None = None  # name of the layer with parameters of its own that ran last
     uses_keyed_rng: bool = True  # it makes draws that `random_ops` keys, such as dropout
     uses_global_rng: bool = True  # it draws from a global generator of torch, numpy or Python in another way
-    uses_padding: bool = False  # it looks up embeddings of which one is padding, or may do so in a later step
+    uses_padding: bool = False  # it looks up embeddings with a padding index, or may do so in a later step
     uses_autocast: bool = False  # it enters an autocast of its own
     failure: str = field(default="", compare=False)  # why the step could not run
 

@@ -70,7 +70,7 @@ class FitCallback(pl.Callback):
         # Lightning has multiplied the loss by this factor, and later divides the gradients by the scale
         scaler = getattr(plugin, "scaler", None)
         factor = (scaler.get_scale() if scaler is not None else 1.0) / trainer.accumulate_grad_batches
-        # a parameter that the loss does not depend on gets no gradient, and so no weight decay
+        # a parameter on which the loss does not depend has no gradient, so the optimiser skips its weight decay, too
         plain_gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
         for (name, p), plain in zip(parameters.items(), plain_gradients, strict=True):
             if plain is not None:

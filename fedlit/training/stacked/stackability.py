@@ -65,7 +65,7 @@ def _reason_without_trial(host: ModuleHost) -> str:
     if host.options.keep_optimizer_state:
         return "trainer.keep_optimizer_state=true"
     if traits.failure:
-        return f"the step cannot be tried alone: {traits.failure}"
+        return f"the step cannot run outside a fit: {traits.failure}"
     if traits.uses_global_rng:
         return "the step draws from a global random generator"
     if traits.uses_autocast:

@@ -32,7 +32,7 @@ class StackedCall:
 
     def __call__(
         self,
-        what: str,
+        quantity: str,
         weights: dict[str, Tensor],
         buffers: dict[str, Tensor],
         batch: Any,
@@ -45,7 +45,7 @@ class StackedCall:
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """
         Args:
-            what: as in `FunctionalStep.evaluate`.
+            quantity: as in `FunctionalStep.evaluate`.
             weights: (n, *shape) by name.
             buffers: (n, *shape) by name, each contiguous; written in place by the step.
             batch: every tensor (n, B, ...).
@@ -61,7 +61,7 @@ class StackedCall:
         def one_client(tensors: Sequence[Tensor], batch: Any, key: Any, step: Any) -> Any:
             named = dict(zip(names, tensors, strict=True))
             draws = RandomMode(key, step, self.keyed, seed=False, patches=patches)
-            value = self.step.evaluate(named, what, batch, batch_idx, draws)
+            value = self.step.evaluate(named, quantity, batch, batch_idx, draws)
             return value, {n: named[n] for n in buffers}, log.current_values() if log else {}
 
         tensors = (*weights.values(), *buffers.values())

@@ -227,7 +227,7 @@ class _RowwiseOptimizer(StackedOptimizer):
             w, g: (n, run).
             lr: a number, or (n, 1).
             options: of the parameter group.
-            begin: first position of the run, which names its state.
+            begin: first position of the run, the key of its state.
         """
 
     def _state_of(self, name: str, begin: int, like: Tensor) -> Tensor:

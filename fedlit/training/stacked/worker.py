@@ -99,8 +99,8 @@ class StackedClient(ChunkClient):
         reason = one_line(error)
         self.setup.notices.once(
             re.sub(r"\d+", "#", reason),
-            "round %d: clients %s were trained one by one, with the same numbers, and so are later clients to which "
-            "this applies: %s",
+            "round %d: clients %s were trained one by one, with the same numbers, and later clients will be for this "
+            "reason: %s",
             self.round.number,
             ", ".join(str(job.client) for job in self.jobs[:8]) + (", ..." if len(self.jobs) > 8 else ""),
             reason,
@@ -141,8 +141,8 @@ class StackedClient(ChunkClient):
         if changed:
             raise TypeError(f"the step changes {changed[0]} of the module")
 
-    def _keys(self, *what: str | int) -> Tensor:
-        return torch.tensor([job.key(*what) for job in self.jobs], device=self.layout.device)
+    def _keys(self, *purpose: str | int) -> Tensor:
+        return torch.tensor([job.key(*purpose) for job in self.jobs], device=self.layout.device)
 
     def _after_epoch(self, fit: StackedFit) -> Callable[[], None] | None:
         if not self.watched:

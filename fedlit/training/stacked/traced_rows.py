@@ -47,9 +47,9 @@ def traced_rows(function: Callable[..., Sequence[Tensor]], inputs: Sequence[Tens
         Untraceable: the operations depend on n in another way than by sizes that are multiples of it.
     """
     traces = [_trace(function, inputs, n) for n in _SIZES]
-    at_11, at_13, at_17 = (_as_lists(trace) for trace in traces)
-    general = _generalized(at_11, at_13, _SIZES[:2])
-    if _generalized(at_11, at_17, _SIZES[::2]) != general:
+    first, second, third = (_as_lists(trace) for trace in traces)
+    general = _generalized(first, second, _SIZES[:2])
+    if _generalized(first, third, _SIZES[::2]) != general:
         raise Untraceable("its sizes are no multiples of the number of clients")
     trace = traces[0]
     _insert_n(trace.graph, general)
@@ -76,7 +76,7 @@ def _as_lists(trace: fx.GraphModule) -> list[Any]:
 
 
 def _generalized(p: Any, q: Any, sizes: Sequence[int]) -> Any:
-    """`p`, recorded at n = sizes[0], with a `_MultipleOfN` for each number that is another one in `q`, at sizes[1]."""
+    """`p`, recorded at n = sizes[0], with a `_MultipleOfN` for each number that differs in `q`, at sizes[1]."""
     if isinstance(p, list | tuple) and isinstance(q, list | tuple):
         if len(p) != len(q):
             raise Untraceable("it has more operations for more clients")

@@ -1,4 +1,4 @@
-"""Keyed dropout, and draws from global generators."""
+"""Keyed dropout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fedlit.global_generators import generator_states, isolated_generators
+from fedlit.global_generators import isolated_generators
 from fedlit.keyed_random.random_mode import RandomMode
 
 
@@ -69,27 +69,3 @@ def test_other_draws_are_seeded_by_key_and_step():
             return torch.rand(1).item(), np.random.random(), random.random()
 
     assert drawn(0) == drawn(0) != drawn(1)
-
-
-def test_isolated_generators_restores_all_three_also_after_an_error():
-    torch.manual_seed(1)
-    np.random.seed(1)
-    random.seed(1)
-    expected = torch.rand(1).item(), np.random.random(), random.random()
-    torch.manual_seed(1)
-    np.random.seed(1)
-    random.seed(1)
-    with pytest.raises(KeyError), isolated_generators(5):
-        torch.rand(3), np.random.random(3), random.random()
-        raise KeyError
-    assert (torch.rand(1).item(), np.random.random(), random.random()) == expected
-
-
-def test_generator_states_show_a_draw_on_a_gpu(monkeypatch):
-    state = torch.zeros(16, dtype=torch.uint8)
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: [state.clone()])
-    before = generator_states()
-    assert generator_states() == before
-    state += 1
-    assert generator_states() != before

@@ -1,8 +1,7 @@
-"""What an algorithm is given for its clients: the same interface for one client on a Trainer and for a stack of
-clients.
+"""The clients as an algorithm sees them: one interface for one client on a Trainer and for a stack of clients.
 
-Every tensor that an algorithm gets or gives for clients has the leading axis K, one row a client: (K, P), (K, S), (K,
-    1). On a Lightning Trainer K is 1. The server's own tensors have no such axis and broadcast.
+Every tensor that an algorithm receives or returns for clients has the leading axis K, one row a client: (K, P), (K, S)
+or (K, 1). On a Lightning Trainer K is 1. The server's tensors have no such axis and broadcast.
 """
 
 from __future__ import annotations
@@ -23,8 +22,7 @@ GradientFn = Callable[..., Any]
 """`gradient_fn(step, weights, *extras, **carry) -> gradient` (K, P), or `(gradient, new values of carry)`."""
 
 ClientState = dict[str, Any]
-"""What is kept with one client between rounds, by owner: "algorithm", the name of a stage, "optimizer". No leading
-axis."""
+"""The state of one client between rounds, by owner: "algorithm", the name of a stage, "optimizer". No leading axis."""
 
 
 @dataclass
@@ -65,7 +63,7 @@ class Step(Protocol):
 class Client(Protocol):
     """K clients at a time.
 
-    Example: FedProx (Li et al. 2020) adds mu (w - x) to each gradient, x the received model:
+    Example: FedProx (Li et al. 2020) adds mu (w - x) to each gradient, where x is the received model:
 
         def local_update(self, client, received, state):
             x = received["model"]

@@ -19,7 +19,7 @@ __all__ = [
     "init_optimizers_and_schedulers",
 ]
 
-# FitLoop: a new loop in a Trainer that is used again, because making a Trainer costs more than training a small client.
-# ResultCollection: keeps what `self.log` is given, with every form of reduction, where no Trainer runs.
-# configure_optimizers, configure_schedulers: the reading of a module's `configure_optimizers`, in all forms it may
-# have. init_optimizers_and_schedulers: the same as a Trainer does at the start of a fit.
+# FitLoop: a Trainer is used again with a new loop, because making a Trainer costs more than training a small client.
+# ResultCollection: keeps the values of `self.log`, with every form of reduction, where no Trainer runs.
+# configure_optimizers, configure_schedulers: parse the return value of a module's `configure_optimizers`.
+# init_optimizers_and_schedulers: as a Trainer calls it at the start of a fit.

@@ -33,16 +33,16 @@ __all__ = [
     "vmap_fallback_warning",
 ]
 
-# BatchNorm, Convolution: the common base of all dimensions; torch exports only the single ones.
+# BatchNorm, Convolution: the common base class of all dimensions; torch exports only the classes of each dimension.
 # pytree: maps and flattens nested batches; torch.utils exports no public version.
 # OpOverload: the kind of a node's target in a trace of make_fx.
-# WrappedHook: what torch wraps a module's forward hooks in; a copy of one has fewer attributes.
+# WrappedHook: torch's wrapper around a module's hook; a copy of one has fewer attributes.
 
 F: Any = _functional
 """torch.nn.functional with its private names (`_fractional_max_pool2d`, ...), which mypy does not know."""
 
 functorch: Any = _untyped_functorch
-"""What a tensor is inside vmap: torch.func offers no public question."""
+"""Tells whether a tensor is batched by vmap; torch.func has no public function that does."""
 
 _GENERATORS = ("_checkpoint_without_reentrant_generator_impl", "_checkpoint_without_reentrant_generator")
 CHECKPOINT_GENERATOR = next(name for name in _GENERATORS if hasattr(checkpoint_module, name))

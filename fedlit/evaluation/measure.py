@@ -1,4 +1,4 @@
-"""How good a module is on sets of samples: sums and weights, so that whatever is averaged later is averaged right."""
+"""Metrics of a module on sets of samples, as sums and weights, so that later averages can be weighted correctly."""
 
 from __future__ import annotations
 
@@ -18,32 +18,34 @@ from fedlit.global_generators import isolated_generators
 from fedlit.user_module.training_step import call_step, loss_of, samples_in, targets_of
 
 Totals = dict[str, tuple[float, float]]  # metric -> (sum over the samples, number of samples)
-Prepare = Callable[
-    [Any, Tensor, Tensor], Any
-]  # (batch, samples (B,), whose they are (B,)) -> batch as the module gets it
+Prepare = Callable[[Any, Tensor, Tensor], Any]
+"""`prepare(batch, samples, clients)` returns the batch as the module gets it; samples (B,) and their clients (B,)."""
 
 
 @dataclass
 class Measured:
-    totals: list[Totals]  # one for each part; empty for a part without samples
+    totals: list[Totals]  # for each part; empty for a part without samples
     confusion: np.ndarray | None = None  # (classes, classes) counts over all parts, true class by row
 
 
 @dataclass
 class Measure:
-    """What is measured, by three ways, the first that fits:
+    """Measures a module by the first of three strategies that applies:
 
-    1. a module with `losses(outputs, targets) -> (N,)` (fedlit's own): sample by sample, any parts in one pass;
-    2. a module with a `test_step` or `validation_step`: what that logs, under its names, part by part on a Trainer, and
-       besides what the third way finds;
-    3. any other: the loss of `training_step` in evaluation mode, batch by batch.
+    1. by sample, for a module with `losses(outputs, targets) -> (N,)` (fedlit's own): all parts in one pass;
+    2. by a Trainer, for a module with a `test_step` or `validation_step`: the values that it logs, under its names,
+       part by part; in addition the metrics of the third strategy;
+    3. by batch, for any other module: the loss of `training_step` in evaluation mode.
 
-    Accuracy is measured under 1 and 3 where `forward` gives (N, classes) and targets are integers (N,); so are the
-    torchmetrics of `metrics`, which are updated with (outputs, targets). What does not apply is left out.
+    Accuracy is measured under 1 and 3 where `forward` returns (N, classes) and targets are integers (N,). So are the
+    torchmetrics in `metrics`, which are updated with (outputs, targets). Metrics that do not apply are left out.
+
+    Attributes:
+        metrics: name -> torchmetrics.Metric.
     """
 
     batch_size: int = 512
-    metrics: Mapping[str, Any] = field(default_factory=dict)  # name -> torchmetrics.Metric
+    metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(
         self,
@@ -52,34 +54,34 @@ class Measure:
         parts: Sequence[np.ndarray],
         clients: Sequence[int],
         prepare: Prepare,
-        tester: Callable[[], Trainer],
+        evaluation_trainer: Callable[[], Trainer],
         confusion: int | None = None,
     ) -> Measured:
         """
         Args:
-            module: with the weights to measure in it; left in the modes it had.
-            samples: the set that `parts` point into.
+            module: with its weights loaded. Its training modes are restored.
+            samples: the set that `parts` index.
             parts: index arrays (n,).
-            clients: whose each part is, -1 for nobody's.
-            prepare: what happens to a batch on its way to the module.
-            tester: gives the Trainer for the second way.
+            clients: the client of each part; -1 for a part that belongs to no client.
+            prepare: prepares a batch for the module.
+            evaluation_trainer: returns the Trainer for the second strategy.
             confusion: number of classes, for a confusion matrix.
         """
         with _evaluating(module), isolated_generators(0):
             if self.by_sample(module):
                 return self._by_sample(module, samples, parts, clients, prepare, confusion)
             if _has_step(module):
-                logged = self._by_trainer(module, samples, parts, clients, prepare, tester)
-                found = self._by_batch(module, samples, parts, clients, prepare, confusion)
-                return Measured([a | b for a, b in zip(found.totals, logged, strict=True)], found.confusion)
+                logged = self._by_trainer(module, samples, parts, clients, prepare, evaluation_trainer)
+                measured = self._by_batch(module, samples, parts, clients, prepare, confusion)
+                return Measured([a | b for a, b in zip(measured.totals, logged, strict=True)], measured.confusion)
             return self._by_batch(module, samples, parts, clients, prepare, confusion)
 
     @staticmethod
     def by_sample(module: LightningModule) -> bool:
-        """Whether the first way fits."""
+        """Whether the first strategy applies."""
         return hasattr(module, "losses") and not _has_step(module)
 
-    def of_stack(
+    def measure_stack(
         self,
         module: LightningModule,
         forward: Callable[[Tensor], Tensor],
@@ -88,7 +90,7 @@ class Measure:
         clients: Sequence[int],
         prepare: Prepare,
     ) -> list[Totals]:
-        """K models, each on a part of its own, together; for modules that are measured sample by sample.
+        """K models together, each on its own part; for modules that are measured by sample.
 
         Args:
             forward: inputs (K, B, ...) through the K models.
@@ -96,19 +98,20 @@ class Measure:
         sizes = np.array([len(p) for p in parts])
         longest, k = int(sizes.max()), len(parts)
         index = np.stack([np.concatenate([p, np.zeros(longest - len(p), dtype=np.int64)]) for p in parts])
-        there = np.arange(longest) < sizes[:, None]  # the others fill the rows up and are not counted
-        whose = torch.from_numpy(np.repeat(np.asarray(clients, dtype=np.int64)[:, None], longest, 1))
+        is_sample = np.arange(longest) < sizes[:, None]  # the other positions are padding and are not counted
+        clients_of = torch.from_numpy(np.repeat(np.asarray(clients, dtype=np.int64)[:, None], longest, 1))
         width = max(8 * self.batch_size // k, 1)
         tally = _Tally(k, self.metrics, None)
         with _evaluating(module), isolated_generators(0):
             for cut in (slice(i, i + width) for i in range(0, longest, width)):
-                batch = prepare(samples.batch(index[:, cut]), torch.from_numpy(index[:, cut]), whose[:, cut])
-                outputs = forward(batch[0]).flatten(0, 1)
-                rows = np.flatnonzero(there[:, cut])
-                at, part_of = torch.from_numpy(rows).to(outputs.device), rows // there[:, cut].shape[1]
-                found, targets = outputs[at], targets_of(batch).flatten(0, 1)[at]
-                tally.add_losses(part_of, module.losses(found, targets))  # type: ignore[operator]
-                tally.add_outputs(part_of, found, targets)
+                batch = prepare(samples.batch(index[:, cut]), torch.from_numpy(index[:, cut]), clients_of[:, cut])
+                all_outputs, all_targets = forward(batch[0]).flatten(0, 1), targets_of(batch).flatten(0, 1)
+                positions = np.flatnonzero(is_sample[:, cut])
+                part_of = positions // is_sample[:, cut].shape[1]
+                kept = torch.from_numpy(positions).to(all_outputs.device)
+                outputs, targets = all_outputs[kept], all_targets[kept]
+                tally.add_losses(part_of, module.losses(outputs, targets))  # type: ignore[operator]
+                tally.add_outputs(part_of, outputs, targets)
         return tally.measured().totals
 
     def _by_sample(
@@ -121,12 +124,12 @@ class Measure:
         confusion: int | None,
     ) -> Measured:
         sizes = np.array([len(p) for p in parts], dtype=np.int64)
-        part_of, every = np.repeat(np.arange(len(parts)), sizes), np.concatenate([*parts, np.empty(0, np.int64)])
-        cuts = [slice(i, i + self.batch_size) for i in range(0, len(every), self.batch_size)]
+        part_of, index = np.repeat(np.arange(len(parts)), sizes), np.concatenate([*parts, np.empty(0, np.int64)])
+        cuts = [slice(i, i + self.batch_size) for i in range(0, len(index), self.batch_size)]
         tally = _Tally(len(parts), self.metrics, confusion)
-        whose = np.asarray(clients, dtype=np.int64)[part_of]
-        for cut, batch in zip(cuts, samples.batches([every[c] for c in cuts]), strict=True):
-            batch = prepare(batch, torch.from_numpy(every[cut]), torch.from_numpy(whose[cut]))
+        clients_of = np.asarray(clients, dtype=np.int64)[part_of]
+        for cut, batch in zip(cuts, samples.batches([index[c] for c in cuts]), strict=True):
+            batch = prepare(batch, torch.from_numpy(index[cut]), torch.from_numpy(clients_of[cut]))
             inputs, targets = batch[0], targets_of(batch)
             outputs = module(inputs)
             tally.add_losses(part_of[cut], module.losses(outputs, targets))  # type: ignore[operator]
@@ -160,19 +163,21 @@ class Measure:
         parts: Sequence[np.ndarray],
         clients: Sequence[int],
         prepare: Prepare,
-        tester: Callable[[], Trainer],
+        evaluation_trainer: Callable[[], Trainer],
     ) -> list[Totals]:
-        trainer, before, found = tester(), module._trainer, []
-        shadow = module.__dict__.pop("log")  # here the Trainer is to hear what is logged
+        trainer, trainer_before = evaluation_trainer(), module._trainer
+        log_before = module.__dict__.pop("log")  # the Trainer has to receive the logged values
         run = trainer.test if is_overridden("test_step", module) else trainer.validate
+        totals: list[Totals] = []
         for part, client in zip(parts, clients, strict=True):
             logged: Mapping[str, float] = {}
             if len(part):
-                (logged,) = run(module, _Loader(lambda: self._batches(samples, part, client, prepare)), verbose=False)  # noqa: B023
-            found.append({name: (float(value) * len(part), float(len(part))) for name, value in logged.items()})
-        module._trainer = before
-        module.log = shadow  # type: ignore[method-assign]
-        return found
+                loader = _Loader(lambda: self._batches(samples, part, client, prepare))  # noqa: B023
+                (logged,) = run(module, loader, verbose=False)
+            totals.append({name: (float(value) * len(part), float(len(part))) for name, value in logged.items()})
+        module._trainer = trainer_before
+        module.log = log_before  # type: ignore[method-assign]
+        return totals
 
     def _batches(self, samples: Samples, part: np.ndarray, client: int, prepare: Prepare) -> Iterator[Any]:
         cuts = [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
@@ -181,7 +186,7 @@ class Measure:
 
 
 class _Loader:
-    """An iterable that a Trainer can go through more than once."""
+    """An iterable over batches that a Trainer can iterate more than once."""
 
     def __init__(self, make: Callable[[], Iterator[Any]]):
         self.make = make
@@ -191,7 +196,7 @@ class _Loader:
 
 
 class _Tally:
-    """Sums by part."""
+    """Sums and weights of metrics, by part."""
 
     def __init__(self, parts: int, metrics: Mapping[str, Any], confusion: int | None):
         self.sums: dict[str, np.ndarray] = {}
@@ -199,7 +204,7 @@ class _Tally:
         self.parts = parts
         self.metrics = [{n: m.clone() for n, m in metrics.items()} for _ in range(parts if metrics else 0)]
         self.confusion = None if confusion is None else np.zeros((confusion, confusion), dtype=np.int64)
-        self.updated = np.zeros(parts, dtype=np.int64)
+        self.updated = np.zeros(parts, dtype=np.int64)  # samples with which the metrics were updated
 
     def _add(self, name: str, part_of: np.ndarray, values: Tensor) -> None:
         numbers = values.detach().double().cpu().numpy()
@@ -212,18 +217,19 @@ class _Tally:
     def add_outputs(self, part_of: np.ndarray, outputs: Tensor, targets: Tensor) -> None:
         if outputs.dim() != 2 or targets.dim() != 1 or targets.is_floating_point() or len(outputs) != len(targets):
             return
-        said = outputs.argmax(1)
-        self._add("accuracy", part_of, said == targets)
+        predicted = outputs.argmax(1)
+        self._add("accuracy", part_of, predicted == targets)
         if self.confusion is not None:
-            true, guessed = targets.cpu().numpy(), said.cpu().numpy()
-            known = np.maximum(true, guessed) < len(self.confusion)  # a module may have more outputs than classes
-            np.add.at(self.confusion, (true[known], guessed[known]), 1)
+            true_classes, predicted_classes = targets.cpu().numpy(), predicted.cpu().numpy()
+            # a module may have more outputs than classes
+            known = np.maximum(true_classes, predicted_classes) < len(self.confusion)
+            np.add.at(self.confusion, (true_classes[known], predicted_classes[known]), 1)
         if self.metrics:
             for row in np.unique(part_of):
-                at = torch.from_numpy(np.flatnonzero(part_of == row)).to(outputs.device)
-                self.updated[row] += len(at)
+                index = torch.from_numpy(np.flatnonzero(part_of == row)).to(outputs.device)
+                self.updated[row] += len(index)
                 for metric in self.metrics[row].values():
-                    metric.to(outputs.device).update(outputs[at], targets[at])
+                    metric.to(outputs.device).update(outputs[index], targets[index])
 
     def measured(self) -> Measured:
         totals: list[Totals] = [
@@ -234,14 +240,14 @@ class _Tally:
             n = float(self.updated[row])
             if n:
                 totals[row] |= {name: (float(m.compute()) * n, n) for name, m in metrics.items()}
-        drawn = self.confusion is not None and "accuracy" in self.sums
-        return Measured(totals, self.confusion if drawn else None)
+        has_confusion = self.confusion is not None and "accuracy" in self.sums
+        return Measured(totals, self.confusion if has_confusion else None)
 
 
 def mean_loss(
     module: LightningModule, samples: Samples, part: np.ndarray, client: int, prepare: Prepare, batch_size: int
 ) -> float:
-    """Mean over samples of the training_step's loss in evaluation mode; NaN where there are none."""
+    """The mean over samples of the training_step's loss in evaluation mode; NaN without samples."""
     total = 0.0
     cuts = [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
     with _evaluating(module), isolated_generators(0):
@@ -257,25 +263,25 @@ def _has_step(module: LightningModule) -> bool:
 
 
 def _step_and_outputs(module: LightningModule, batch: Any) -> tuple[Tensor | None, Tensor | None]:
-    """What `forward` gave within the training_step, or gives for the batch's first part; and the step's loss."""
-    seen: list[Any] = []
-    hook = module.register_forward_hook(lambda m, inputs, output: seen.append(output))
+    """The output of `forward` inside the training_step, or for the batch's first element; and the step's loss."""
+    outputs: list[Any] = []
+    hook = module.register_forward_hook(lambda m, inputs, output: outputs.append(output))
     try:
         # under manual optimisation the step would train, and it has no gradients here
         loss = loss_of(call_step(module, batch, 0)) if module.automatic_optimization else None
-        if not seen and is_overridden("forward", module):
+        if not outputs and is_overridden("forward", module):
             try:
                 module(batch[0] if isinstance(batch, list | tuple) else batch)
-            except Exception:  # a forward of another form: no accuracy to be had, which is no error
+            except Exception:  # a forward with other arguments: accuracy is left out
                 return None, loss
     finally:
         hook.remove()
-    return (seen[-1] if seen and torch.is_tensor(seen[-1]) else None), loss
+    return (outputs[-1] if outputs and torch.is_tensor(outputs[-1]) else None), loss
 
 
 @contextmanager
 def _evaluating(module: LightningModule) -> Iterator[None]:
-    """Evaluation mode, no gradients, and nothing logged into a fit that is under way; all put back after it."""
+    """While open: evaluation mode, no gradients, and values that the step logs are dropped (a fit may be running)."""
     modes = [(m, m.training) for m in module.modules()]
     module.eval()
     module.log = lambda *args, **options: None  # type: ignore[method-assign]

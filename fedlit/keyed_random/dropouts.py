@@ -1,4 +1,4 @@
-"""The dropouts of torch, and its random leaky ReLU, from keyed noise: arguments and results as torch's."""
+"""Torch's dropout functions and its randomized leaky ReLU, with keyed draws. Arguments and results are torch's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from fedlit.keyed_random.counter_rng import CounterRng, Shape
 
-_SELU_FLOOR = 1.7580993408473766  # SELU's value at minus infinity, without the sign
+_SELU_FLOOR = 1.7580993408473766  # SELU tends to minus this at minus infinity
 
 
 def dropout(rng: CounterRng, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -20,7 +20,11 @@ def dropout(rng: CounterRng, input: Tensor, p: float = 0.5, training: bool = Tru
 
 
 def _dropped(rng: CounterRng, input: Tensor, shape: Shape, p: float, training: bool, inplace: bool) -> Tensor:
-    """`shape` broadcasts to the input's: one draw for each of its places."""
+    """Zero with probability p, else x / (1 - p).
+
+    Args:
+        shape: of the draws; it broadcasts to the input's shape.
+    """
     _check(p)
     if not training or p == 0:
         return input
@@ -29,7 +33,11 @@ def _dropped(rng: CounterRng, input: Tensor, shape: Shape, p: float, training: b
 
 
 def _alpha(rng: CounterRng, input: Tensor, shape: Shape, p: float, training: bool, inplace: bool) -> Tensor:
-    """What is dropped takes SELU's floor; then mean and variance are as before (Klambauer et al. 2017)."""
+    """Alpha dropout (Klambauer et al. 2017): keeps mean 0 and variance 1.
+
+    a (x d + alpha' (1 - d)) + b with d = 0 with probability p, else 1; alpha' is SELU's limit at minus infinity,
+    a = ((1 - p) (1 + p alpha'^2))^(-1/2) and b = -a p alpha'.
+    """
     _check(p)
     if not training or p == 0:
         return input
@@ -41,7 +49,7 @@ def _alpha(rng: CounterRng, input: Tensor, shape: Shape, p: float, training: boo
 
 
 def _channels(input: Tensor, lead: int) -> tuple[int, ...]:
-    """One place a channel: the first `lead` axes count channels."""
+    """The shape of one draw a channel, where the first `lead` axes number the channels."""
     return (*input.shape[:lead], *(1,) * (input.dim() - lead))
 
 
@@ -85,7 +93,7 @@ def _rrelu(
 
 
 def _in_torch(keyed: Callable[..., Tensor], inplace: bool = False) -> Callable[..., Tensor]:
-    """The function of the same name in `torch` itself, whose third argument is `train`."""
+    """As the function of the same name in `torch`, with the argument `train` in place of `training`."""
 
     def call(rng: CounterRng, input: Tensor, p: float, train: bool) -> Tensor:
         return keyed(rng, input, p, train, inplace)

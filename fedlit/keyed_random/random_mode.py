@@ -1,4 +1,4 @@
-"""Random draws inside a user's step are functions of client, round, fit and step, never of the order of work."""
+"""The mode under which a user's step runs: its random draws are functions of client, round, fit and step."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Patch:
     """Replacements that a step runs under (see `fedlit.torch_patches`).
 
     Attributes:
-        functions: torch function -> replacement, called with the CounterRng and then torch's arguments. It may return
-            NotImplemented, and torch's own function is called.
-        context: makes a context for replacements that no torch function mode can make.
+        functions: torch function -> replacement, called with the CounterRng and then torch's arguments. Where it
+            returns NotImplemented, torch's own function is called.
+        context: makes a context manager for replacements that a torch function mode cannot make.
     """
 
     functions: Mapping[Any, Callable[..., Any]]
@@ -34,17 +34,17 @@ class Patch:
 
 
 class RandomMode(TorchFunctionMode):
-    """Answers torch's random functions from a counter-based generator keyed by fit and step.
+    """Replaces torch's random functions by draws from a counter-based generator keyed by fit and step.
 
     The draws are the same on every trainer and in every stack. The mode is entered once a step, and once more for each
-    repetition of the step by a `gradient_fn`; each entry restarts the draws. A module that draws nothing needs neither
-    `keyed` nor `seed` (see `fedlit.user_module.probe`), and then the mode costs nothing.
+    repetition of the step by a `gradient_fn`; each entry restarts the draws. A module without draws needs neither
+    `keyed` nor `seed` (see `fedlit.user_module.probe`); then the mode costs nothing.
 
     Args:
         key, step: ints, or 0-dim int64 tensors, which hold one value a row under vmap.
-        keyed: answer the functions in `random_ops`.
-        seed: seed the global generators of torch, numpy and Python, for any other draw; not under vmap.
-        patches: further replacements; a later one goes before an earlier one.
+        keyed: replace the functions in `random_ops`.
+        seed: seed the global generators of torch, numpy and Python, for all other draws; not under vmap.
+        patches: further replacements; a later patch takes precedence.
     """
 
     def __init__(self, key: int | Tensor, step: int | Tensor, keyed: bool, seed: bool, patches: tuple[Patch, ...] = ()):
@@ -69,7 +69,7 @@ class RandomMode(TorchFunctionMode):
         contexts = ExitStack()
         contexts.enter_context(_no_fast_path())
         if self.keyed or self.patches:
-            # a step that runs under vmap, or is differentiated twice, cannot run a checkpointed part again
+            # a step that runs under vmap or is differentiated twice cannot run a checkpointed part again
             checkpoints = checkpoints_do_nothing() if self.patches else checkpoints_repeat(self._continued)
             contexts.enter_context(checkpoints)
             contexts.enter_context(self._active())
@@ -103,7 +103,8 @@ class RandomMode(TorchFunctionMode):
             super().__exit__(None, None, None)
 
     def _continued(self) -> Callable[[], Any]:
-        """Makes contexts in which the draws continue from here, for a part of the step that backward runs again."""
+        """Makes context managers in which the draws continue from the current count, for a part of the step that
+        backward runs again."""
         count = self.count
 
         @contextmanager
@@ -128,7 +129,8 @@ def _functions(keyed: bool, patches: tuple[Patch, ...]) -> dict[Any, Callable[..
 
 @contextmanager
 def _no_fast_path() -> Iterator[None]:
-    """Transformer layers in evaluation mode (a frozen teacher) skip their own forward unless a mode watches them."""
+    """Disable the fused inference path of transformer layers (a frozen teacher in evaluation mode). Torch takes it only
+    where no torch function mode is active, so results would depend on whether draws are keyed."""
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

@@ -1,8 +1,8 @@
-"""One table from a torch function that draws to its keyed version: used on every trainer, under vmap and outside.
+"""The table from torch's random functions to their keyed versions, for every trainer, under vmap and outside.
 
-A keyed version takes the `Noise` and then what torch's function takes. It may answer `NotImplemented`: torch's own is
-called then. That is the answer for a draw with a `generator` of the user's, and for forms that nobody trains with.
-Poisson, binomial, gamma and `random_()` without bounds are not here: they draw from the global generator.
+A keyed version takes a `CounterRng` and then the arguments of torch's function. Where it returns `NotImplemented`,
+torch's own function is called: for a draw with a `generator` of the user's, and for forms that training does not use.
+Poisson, binomial, gamma and `random_()` without bounds are not in the table: they draw from the global generator.
 """
 
 from __future__ import annotations
@@ -23,26 +23,28 @@ from fedlit.keyed_random.recurrent import KEYED_RECURRENT
 
 Keyed = Callable[..., Any]
 
-_NOT_HERE = ("generator", "out", "names")  # arguments that make it torch's own draw
-_NO_MATTER = ("layout", "pin_memory", "memory_format", *_NOT_HERE)
+_NOT_KEYED = ("generator", "out", "names")  # a draw with one of these arguments is left to torch
+_IGNORED = ("layout", "pin_memory", "memory_format", *_NOT_KEYED)  # arguments that do not change the numbers
 
 
-def _unless_own(keyed: Keyed) -> Keyed:
-    """Leaves a draw alone that has a generator of its own, or that writes somewhere."""
+def _unless_left_to_torch(keyed: Keyed) -> Keyed:
+    """`keyed`, but NotImplemented for a draw with a generator of the user's or an output tensor."""
 
     @functools.wraps(keyed)
     def call(rng: CounterRng, *args: Any, **kwargs: Any) -> Any:
-        if any(kwargs.get(name) is not None for name in _NOT_HERE) or any(isinstance(a, torch.Generator) for a in args):
+        if any(kwargs.get(name) is not None for name in _NOT_KEYED) or any(
+            isinstance(a, torch.Generator) for a in args
+        ):
             return NotImplemented
         grad = kwargs.pop("requires_grad", False)
-        out = keyed(rng, *args, **{k: v for k, v in kwargs.items() if k not in _NO_MATTER})
+        out = keyed(rng, *args, **{k: v for k, v in kwargs.items() if k not in _IGNORED})
         return out.requires_grad_() if grad else out
 
     return call
 
 
 def _shape(size: tuple[Any, ...]) -> tuple[int, ...]:
-    """`torch.rand(2, 3)` and `torch.rand((2, 3))`."""
+    """The shape in `torch.rand(2, 3)` or `torch.rand((2, 3))`."""
     return tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else tuple(size)
 
 
@@ -64,7 +66,7 @@ def _randn_like(rng: CounterRng, input: Tensor, dtype: Any = None, device: Any =
 
 
 def _bounds(bounds: tuple[Any, ...], low: int | None, high: int | None) -> tuple[int, int]:
-    """`(high)` or `(low, high)`, by place or by name."""
+    """(low, high) from the arguments `(high)` or `(low, high)`, positional or by keyword."""
     if high is not None:
         return (bounds[0] if bounds else low or 0), high
     return (0, bounds[0]) if len(bounds) == 1 else (bounds[0], bounds[1])
@@ -100,8 +102,8 @@ def _randperm(rng: CounterRng, n: int, dtype: Any = None, device: Any = None) ->
 
 
 def _bernoulli(rng: CounterRng, input: Tensor, p: float | None = None) -> Tensor:
-    chance = input.detach() if p is None else torch.full_like(input, p, dtype=torch.get_default_dtype())
-    return rng.happens(chance).to(input.dtype)
+    probability = input.detach() if p is None else torch.full_like(input, p, dtype=torch.get_default_dtype())
+    return rng.bernoulli(probability).to(input.dtype)
 
 
 def _normal(
@@ -116,19 +118,22 @@ def _normal(
 
 
 def _multinomial(rng: CounterRng, input: Tensor, num_samples: int, replacement: bool = False) -> Tensor:
-    """(..., C) unnormalised probabilities to (..., num_samples) classes."""
-    if not replacement:  # an exponential race: the first to arrive
-        return (rng.exponential(input.shape, input.dtype, input.device) / input.detach()).topk(
-            num_samples, largest=False
-        )[1]
+    """(..., C) unnormalised probabilities p to (..., num_samples) classes.
+
+    Without replacement an exponential race (Yellott 1977): with independent exponential E_c of mean 1, the classes in
+    increasing order of E_c / p_c are drawn without replacement. With replacement the inverse distribution function.
+    """
+    if not replacement:
+        arrival = rng.exponential(input.shape, input.dtype, input.device) / input.detach()
+        return arrival.topk(num_samples, largest=False)[1]
     cumulated = input.detach().double().cumsum(-1)
-    drawn = rng.inside((*input.shape[:-1], num_samples), input.device) * cumulated[..., -1:]
+    drawn = rng.open_uniform((*input.shape[:-1], num_samples), input.device) * cumulated[..., -1:]
     return (drawn.unsqueeze(-1) >= cumulated.unsqueeze(-2)).sum(-1)
 
 
 # --- in place --------------------------------------------------------------------------------------------------------
-def _uniform_(rng: CounterRng, self: Tensor, *ends: float, **named: float) -> Tensor:
-    low, high = named.get("from", ends[0] if ends else 0.0), named.get("to", ends[1] if len(ends) > 1 else 1.0)
+def _uniform_(rng: CounterRng, self: Tensor, *bounds: float, **named: float) -> Tensor:
+    low, high = named.get("from", bounds[0] if bounds else 0.0), named.get("to", bounds[1] if len(bounds) > 1 else 1.0)
     return self.copy_(low + (high - low) * rng.uniform(self.shape, self.dtype, self.device))
 
 
@@ -145,11 +150,13 @@ def _exponential_(rng: CounterRng, self: Tensor, lambd: float = 1.0) -> Tensor:
 
 
 def _cauchy_(rng: CounterRng, self: Tensor, median: float = 0.0, sigma: float = 1.0) -> Tensor:
-    return self.copy_(median + sigma * torch.tan(math.pi * (rng.inside(self.shape, self.device) - 0.5)))
+    """median + sigma tan(pi (u - 1/2)) with uniform u."""
+    return self.copy_(median + sigma * torch.tan(math.pi * (rng.open_uniform(self.shape, self.device) - 0.5)))
 
 
 def _geometric_(rng: CounterRng, self: Tensor, p: float) -> Tensor:
-    return self.copy_((rng.inside(self.shape, self.device).log() / math.log1p(-p)).ceil())
+    """ceil(ln u / ln(1 - p)) with uniform u."""
+    return self.copy_((rng.open_uniform(self.shape, self.device).log() / math.log1p(-p)).ceil())
 
 
 def _random_(rng: CounterRng, self: Tensor, *bounds: int, **named: int) -> Any:
@@ -161,8 +168,8 @@ def _random_(rng: CounterRng, self: Tensor, *bounds: int, **named: int) -> Any:
 
 def _bernoulli_(rng: CounterRng, self: Tensor, p: Any = 0.5) -> Tensor:
     p = p.detach().expand(self.shape) if torch.is_tensor(p) else p
-    happens = rng.happens(p) if torch.is_tensor(p) else ~rng.keep(self.shape, p, self.device)
-    return self.copy_(happens)
+    drawn = rng.bernoulli(p) if torch.is_tensor(p) else ~rng.keep(self.shape, p, self.device)
+    return self.copy_(drawn)
 
 
 _DRAWS: dict[Any, Keyed] = {
@@ -192,5 +199,5 @@ KEYED: dict[Any, Keyed] = {
     **DROPOUTS,
     **KEYED_RECURRENT,
     F.scaled_dot_product_attention: keyed_attention,
-    **{function: _unless_own(keyed) for function, keyed in _DRAWS.items()},
+    **{function: _unless_left_to_torch(keyed) for function, keyed in _DRAWS.items()},
 }

@@ -2,8 +2,8 @@
 
 The fused functions draw the dropout between their layers inside, so it cannot be keyed. vmap has no batching rule for
 them, and cuDNN's have no second derivative (`fedlit.torch_patches.recurrent`). A layer's `forward` is left as it is: it
-calls `torch.lstm` and the like, and that call is answered. The written-out form is slower than the fused one and is
-used for these three reasons only.
+calls `torch.lstm` or the like, and that call is replaced. The written-out form is slower than the fused one and is used
+for these three reasons only.
 """
 
 from __future__ import annotations
@@ -24,35 +24,40 @@ State = tuple[Tensor, ...]  # (h,), or (h, c) of an LSTM: each (B, hidden), with
 Cell = Callable[[Tensor, State, Tensor, "Tensor | None", "Tensor | None"], State]
 
 
-# --- one step: what the input gives (B, gates * hidden), the state before, and the hidden weights --------------------
-def lstm(given: Tensor, state: State, w_hh: Tensor, b_hh: Tensor | None, w_hr: Tensor | None) -> State:
+# --- cells: one step in time ------------------------------------------------------------------------------------------
+# x_part: W_ih x + b_ih, (B, gates * hidden); w_hr: the projection of an LSTM. Formulas as in torch's documentation.
+def lstm(x_part: Tensor, state: State, w_hh: Tensor, b_hh: Tensor | None, w_hr: Tensor | None) -> State:
+    """i, f, g, o = W_ih x + b_ih + W_hh h + b_hh; c' = sigmoid(f) c + sigmoid(i) tanh(g); h' = sigmoid(o) tanh(c')."""
     h, c = state
-    enter, forget, new, leave = (given + F.linear(h, w_hh, b_hh)).chunk(4, -1)
-    c = forget.sigmoid() * c + enter.sigmoid() * new.tanh()
-    h = leave.sigmoid() * c.tanh()
+    i, f, g, o = (x_part + F.linear(h, w_hh, b_hh)).chunk(4, -1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    h = o.sigmoid() * c.tanh()
     return (h if w_hr is None else F.linear(h, w_hr)), c
 
 
-def gru(given: Tensor, state: State, w_hh: Tensor, b_hh: Tensor | None, w_hr: Tensor | None) -> State:
+def gru(x_part: Tensor, state: State, w_hh: Tensor, b_hh: Tensor | None, w_hr: Tensor | None) -> State:
+    """r, z = sigmoid(W_ih x + b_ih + W_hh h + b_hh); n = tanh(W_in x + b_in + r (W_hn h + b_hn));
+    h' = (1 - z) n + z h."""
     (h,) = state
-    (reset, update, new), (h_reset, h_update, h_new) = given.chunk(3, -1), F.linear(h, w_hh, b_hh).chunk(3, -1)
-    update = (update + h_update).sigmoid()
-    new = (new + (reset + h_reset).sigmoid() * h_new).tanh()
-    return (new + update * (h - new),)
+    (r, z, n), (h_r, h_z, h_n) = x_part.chunk(3, -1), F.linear(h, w_hh, b_hh).chunk(3, -1)
+    z = (z + h_z).sigmoid()
+    n = (n + (r + h_r).sigmoid() * h_n).tanh()
+    return (n + z * (h - n),)
 
 
-def _plain(
-    squash: Callable[[Tensor], Tensor],
-    given: Tensor,
+def _plain_rnn(
+    activation: Callable[[Tensor], Tensor],
+    x_part: Tensor,
     state: State,
     w_hh: Tensor,
     b_hh: Tensor | None,
     w_hr: Tensor | None,
 ) -> State:
-    return (squash(given + F.linear(state[0], w_hh, b_hh)),)
+    """h' = activation(W_ih x + b_ih + W_hh h + b_hh)."""
+    return (activation(x_part + F.linear(state[0], w_hh, b_hh)),)
 
 
-tanh_rnn, relu_rnn = partial(_plain, torch.tanh), partial(_plain, torch.relu)
+tanh_rnn, relu_rnn = partial(_plain_rnn, torch.tanh), partial(_plain_rnn, torch.relu)
 
 
 # --- layers -----------------------------------------------------------------------------------------------------------
@@ -63,10 +68,10 @@ def _through_time(
     w_ih, w_hh, *rest = weights
     b_ih, b_hh = rest[:2] if biases else (None, None)
     w_hr = rest[-1] if len(rest) > (2 if biases else 0) else None
-    given = F.linear(x, w_ih, b_ih)
+    x_parts = F.linear(x, w_ih, b_ih)
     hidden = []
     for t in reversed(range(len(x))) if backward else range(len(x)):
-        state = cell(given[t], state, w_hh, b_hh, w_hr)
+        state = cell(x_parts[t], state, w_hh, b_hh, w_hr)
         hidden.append(state[0])
     return torch.stack(hidden[::-1] if backward else hidden), state
 
@@ -84,30 +89,44 @@ def _layers(
     bidirectional: bool,
     batch_first: bool,
 ) -> tuple[Tensor, ...]:
-    """As `torch.lstm`: x (T, B, features), states (layers * directions, B, hidden), weights one list a direction."""
+    """Arguments and results as `torch.lstm`'s.
+
+    Args:
+        x: (T, B, features), or (B, T, features) with `batch_first`.
+        states: each (layers * directions, B, hidden).
+        weights: the tensors of all layers and directions, one after the other.
+    """
     directions = 2 if bidirectional else 1
-    each = len(weights) // (num_layers * directions)
+    per_direction = len(weights) // (num_layers * directions)
     x = x.transpose(0, 1) if batch_first else x
-    last: list[State] = []
+    last_states: list[State] = []
     for layer in range(num_layers):
         if layer and train and dropout:
             x = keyed_dropout(rng, x, dropout)
         outputs = []
         for direction in range(directions):
-            at = layer * directions + direction
-            mine = weights[at * each : (at + 1) * each]
-            output, state = _through_time(cell, x, tuple(s[at] for s in states), mine, biases, direction == 1)
+            i = layer * directions + direction
+            layer_weights = weights[i * per_direction : (i + 1) * per_direction]
+            output, state = _through_time(cell, x, tuple(s[i] for s in states), layer_weights, biases, direction == 1)
             outputs.append(output)
-            last.append(state)
+            last_states.append(state)
         x = torch.cat(outputs, -1)
-    return (x.transpose(0, 1) if batch_first else x), *(torch.stack(parts) for parts in zip(*last, strict=True))
+    return (x.transpose(0, 1) if batch_first else x), *(torch.stack(parts) for parts in zip(*last_states, strict=True))
 
 
 def layer_form(cell: Cell, always: bool) -> Callable[..., Any]:
+    """The replacement of `torch.lstm` or the like.
+
+    Args:
+        always: also where there is no dropout to key, and torch's function could be called.
+    """
+
     def call(rng: CounterRng, x: Tensor, states: Any, weights: Any, *rest: Any) -> Any:
         if not isinstance(rest[0], bool):  # (data, batch_sizes, states, weights, ...): a packed sequence
             if is_batched(x):
-                raise NotImplementedError("a packed sequence has lengths of its own, and rows of a stack share shapes")
+                raise NotImplementedError(
+                    "the lengths of a packed sequence differ, and the rows of a stack share shapes"
+                )
             return NotImplemented
         _, num_layers, dropout, train, *_ = rest
         if not always and not (dropout and train and num_layers > 1):
@@ -120,4 +139,4 @@ def layer_form(cell: Cell, always: bool) -> Callable[..., Any]:
 LAYERS: dict[Any, Cell] = {torch.lstm: lstm, torch.gru: gru, torch.rnn_tanh: tanh_rnn, torch.rnn_relu: relu_rnn}
 
 KEYED_RECURRENT = {function: layer_form(cell, always=False) for function, cell in LAYERS.items()}
-"""The written-out layers where they have dropout; torch's own function elsewhere."""
+"""The written-out layers where they have dropout; torch's own functions elsewhere."""

@@ -1,8 +1,9 @@
 """`torch.utils.checkpoint` inside a step whose draws are keyed.
 
-A checkpointed part runs again in backward, after the step. Nothing would answer its draws then, and a second dropout
+A checkpointed part runs again in backward, after the step. No mode would key its draws then, and the second dropout
 mask would differ from the first without an error. So the part runs again with the draws that it had. Under vmap, and
-where the step is differentiated twice, it cannot run again: it is called straight through, which keeps its activations.
+where the step is differentiated twice, it cannot run again: it is called without checkpointing, which keeps its
+activations.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def checkpoints_repeat(continued: Callable[[], Repetition]) -> Iterator[None]:
 
 @contextmanager
 def checkpoints_do_nothing() -> Iterator[None]:
-    """While open, a checkpointed part is called straight through."""
+    """While open, a checkpointed part is called without checkpointing."""
 
     def generate(*args: Any, **kwargs: Any) -> Iterator[None]:
         yield
@@ -57,7 +58,7 @@ def _replaced(generate: Callable[..., Any], apply: Callable[..., Any]) -> Iterat
 
 
 class _Function:
-    """Stands for an autograd.Function: has only `apply`."""
+    """An autograd.Function reduced to its `apply`."""
 
     def __init__(self, apply: Callable[..., Any]):
         self.apply = apply

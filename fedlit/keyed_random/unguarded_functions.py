@@ -1,7 +1,8 @@
-"""Functions of torch.nn.functional that draw inside, or ask `if tensor:`, with bodies that a torch function mode sees.
+"""Functions of torch.nn.functional whose bodies draw random numbers or test `if tensor:`, made visible to a mode.
 
 A `TorchFunctionMode` sees the outermost function only: torch calls that function with the mode switched off. A function
-written in Python begins with a guard that asks whether a mode is on. Without the guard its body runs under the mode.
+that is written in Python begins with a guard that tests whether a mode is on. Without the guard its body runs under the
+mode.
 """
 
 from __future__ import annotations

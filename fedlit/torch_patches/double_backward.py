@@ -1,7 +1,7 @@
 """Torch functions whose fused form has no second derivative, by their formulas.
 
 A `gradient_fn` that differentiates the loss twice (a Hessian-vector product, say) runs its step under this patch. CTC
-loss has no such form here, and torch's own error says so.
+loss has no replacement; torch raises its own error.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from fedlit.torch_patches.recurrent import WRITTEN_OUT
 
 
 def _hardsigmoid(rng: CounterRng, input: Tensor, inplace: bool = False) -> Tensor:
+    """min(max(x + 3, 0), 6) / 6."""
     value = (input + 3).clamp(0, 6) / 6
     return input.copy_(value) if inplace else value
 

@@ -28,9 +28,9 @@ def _cell_form(cell: Cell) -> Callable[..., Any]:
         b_ih: Tensor | None = None,
         b_hh: Tensor | None = None,
     ) -> Any:
-        before = tuple(state) if isinstance(state, (tuple, list)) else (state,)
-        after = cell(F.linear(x, w_ih, b_ih), before, w_hh, b_hh, None)
-        return after if len(after) > 1 else after[0]
+        states = tuple(state) if isinstance(state, (tuple, list)) else (state,)
+        new_states = cell(F.linear(x, w_ih, b_ih), states, w_hh, b_hh, None)
+        return new_states if len(new_states) > 1 else new_states[0]
 
     return call
 

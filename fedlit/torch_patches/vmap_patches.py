@@ -1,6 +1,6 @@
 """Replacements for operations that vmap rejects or computes wrongly without an error.
 
-Most replace one torch function. `_replaced_attributes` monkey-patches, during a step, what is no torch function.
+Most replace one torch function. What is no torch function is monkey-patched during a step (`_replaced_attributes`).
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from fedlit.torch_patches.embeddings import embedding_bag_by_parts, stacked_embe
 from fedlit.torch_patches.recurrent import WRITTEN_OUT
 
 
-# --- tensors that are made and then written into ---------------------------------------------------------------------
+# --- new tensors that the step writes into ---------------------------------------------------------------------------
 def _one_a_row(factory: Callable[..., Any]) -> Callable[..., Any]:
-    """One tensor a row: a value that differs from row to row cannot be written into one that all rows share."""
+    """`factory` with a result for each row: vmap cannot write values that differ by row into a tensor that all rows
+    share."""
 
     def call(rng: CounterRng, *args: Any, **kwargs: Any) -> Any:
-        made = factory(*args, **kwargs)
-        row = rng.row
-        if not isinstance(row, Tensor) or is_batched(made):
-            return made
-        row = row.to(made.device)
-        return made | row.bool() if made.dtype == torch.bool else made + row.to(made.dtype)
+        tensor, zero = factory(*args, **kwargs), rng.zero
+        if not isinstance(zero, Tensor) or is_batched(tensor):
+            return tensor
+        zero = zero.to(tensor.device)
+        return tensor | zero.bool() if tensor.dtype == torch.bool else tensor + zero.to(tensor.dtype)
 
     return call
 
 
 def _float_tensor(rng: CounterRng, *args: Any, **kwargs: Any) -> Any:
-    """`torch.tensor(0.0)` is a sum that begins; integers are indices and sizes, which the rows share."""
-    made = torch.tensor(*args, **kwargs)
-    return _one_a_row(lambda: made)(rng) if made.is_floating_point() else made
+    """`torch.tensor(0.0)` may be the start of a sum. Integers are indices and sizes, which the rows share."""
+    tensor = torch.tensor(*args, **kwargs)
+    return _one_a_row(lambda: tensor)(rng) if tensor.is_floating_point() else tensor
 
 
 _FACTORIES = (
@@ -63,20 +63,27 @@ def _cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Any:
-    """With class weights and smoothing at once, and classes as targets: input (B, C, ...) or (C,)."""
+    """Class weights and label smoothing together, for class indices as targets. Each alone works under vmap.
+
+    With p_c the softmax, w the class weights, y the target and e the smoothing, over C classes:
+    (1 - e) w_y (-ln p_y) + e / C sum_c w_c (-ln p_c); the mean is divided by the sum of w_y.
+
+    Args:
+        input: (B, C, ...) or (C,).
+    """
     if weight is None or not label_smoothing or target.is_floating_point() or not (size_average is reduce is None):
         return NotImplemented
     axis = 1 if input.dim() > 1 else 0
     log_p = F.log_softmax(input, axis)
-    here = target != ignore_index
-    classes = torch.where(here, target, 0)
-    share = weight[classes] * here
-    hit = -log_p.gather(axis, classes.unsqueeze(axis)).squeeze(axis) * share
-    smooth = -(log_p * weight.view(-1, *(1,) * (log_p.dim() - 1 - axis))).sum(axis) * here
-    loss = (1 - label_smoothing) * hit + label_smoothing / log_p.shape[axis] * smooth
+    is_counted = target != ignore_index
+    classes = torch.where(is_counted, target, 0)
+    target_weight = weight[classes] * is_counted
+    target_loss = -log_p.gather(axis, classes.unsqueeze(axis)).squeeze(axis) * target_weight
+    smooth_loss = -(log_p * weight.view(-1, *(1,) * (log_p.dim() - 1 - axis))).sum(axis) * is_counted
+    loss = (1 - label_smoothing) * target_loss + label_smoothing / log_p.shape[axis] * smooth_loss
     if reduction == "none":
         return loss
-    return loss.sum() / share.sum() if reduction == "mean" else loss.sum()
+    return loss.sum() / target_weight.sum() if reduction == "mean" else loss.sum()
 
 
 def _normalize(
@@ -86,7 +93,8 @@ def _normalize(
 
 
 def _moving_average(module: BatchNorm, input: Tensor) -> Tensor:
-    """Batch normalisation with `momentum=None`: the plain mean of all batches so far, whose number differs by row."""
+    """Batch normalisation with `momentum=None`, the plain mean of all batches so far. Their number differs by row, and
+    torch reads it as a Python number."""
     module._check_input_dim(input)
     assert module.running_mean is not None and module.running_var is not None
     mean = module.running_mean.clone(memory_format=torch.contiguous_format)
@@ -100,19 +108,19 @@ def _moving_average(module: BatchNorm, input: Tensor) -> Tensor:
     return out
 
 
-_torchs_batch_norm = BatchNorm.forward
+_torch_batch_norm = BatchNorm.forward
 
 
 def _batch_norm(module: BatchNorm, input: Tensor) -> Tensor:
-    mends = module.momentum is None and module.training and module.track_running_stats
-    return _moving_average(module, input) if mends else _torchs_batch_norm(module, input)
+    is_plain_mean = module.momentum is None and module.training and module.track_running_stats
+    return _moving_average(module, input) if is_plain_mean else _torch_batch_norm(module, input)
 
 
-# --- questions about all rows at once --------------------------------------------------------------------------------
-def _truth(rng: CounterRng, tensor: Tensor) -> Any:
-    """`if tensor:` has an answer where all rows agree; where they do not, vmap's own error says so."""
-    answers = unwrapped(tensor).bool()
-    return bool(answers.any()) if bool(answers.all()) == bool(answers.any()) else NotImplemented
+# --- control flow -----------------------------------------------------------------------------------------------------
+def _truth_value(rng: CounterRng, tensor: Tensor) -> Any:
+    """`if tensor:` where all rows agree; where they do not, vmap raises its own error."""
+    values = unwrapped(tensor).bool()
+    return bool(values.any()) if bool(values.all()) == bool(values.any()) else NotImplemented
 
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {
@@ -123,14 +131,14 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     F.embedding_bag: embedding_bag_by_parts,
     F.cross_entropy: _cross_entropy,
     F.normalize: _normalize,
-    Tensor.__bool__: _truth,
-    Tensor.data_ptr: same_address,  # a stacked tensor has none
+    Tensor.__bool__: _truth_value,
+    Tensor.data_ptr: same_address,  # a stacked tensor has no address
 }
 
 
 @contextmanager
 def no_fallback_loops() -> Iterator[None]:
-    """While open, a function without a batching rule raises. vmap would loop over the rows otherwise."""
+    """While open, a function without a batching rule raises; vmap would loop over the rows."""
     vmap_fallback(False)
     try:
         yield
@@ -140,8 +148,8 @@ def no_fallback_loops() -> Iterator[None]:
 
 @contextmanager
 def _replaced_attributes() -> Iterator[None]:
-    """While open, batch norms keep plain means by row, distributions do not check whether every value is valid, and
-    vmap does not warn where it loops over the rows (a function without a batching rule)."""
+    """While open, batch norms keep plain means by row, distributions do not validate their arguments (a test of the
+    values of all rows), and vmap does not warn where it loops over the rows (a function without a batching rule)."""
     vmap_fallback_warning(False)
     try:
         with patch.object(BatchNorm, "forward", _batch_norm), patch.object(Distribution, "_validate_args", False):

@@ -1,4 +1,6 @@
-"""How a chunk of clients is trained: the contract, and what both trainers share."""
+"""How a chunk of clients is trained: the contract of `trainer=`, and the code that both trainers share.
+
+`lightning/` trains one client at a time on a Lightning Trainer; `stacked/` trains a chunk as one computation."""
 
 from fedlit.training.cohort import Cohort, Returned
 from fedlit.training.job import Job, JobData

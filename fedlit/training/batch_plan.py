@@ -1,8 +1,8 @@
-"""Which batches clients have in an epoch, and in which order a stack of clients goes through them.
+"""The batches that clients have in an epoch, and the order in which a stack of clients goes through them.
 
 Clients are independent, so only the order within each client matters. A stack goes epoch by epoch: first the full
-batches of all clients that still have one (a shrinking front of the stack, which is sorted longest first), then the
-last, smaller batches, those of one size together. Shards of any sizes then take few calls.
+batches, each time of all clients that still have one (a shrinking front of the stack, which is sorted longest first);
+then the last, smaller batches, those of one size together. So shards of any sizes take few calls.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ class StackBatch:
 
     rows: slice | np.ndarray  # a front of the stack, or row numbers
     index: np.ndarray  # (n, B) their samples
-    batch_idx: int  # the number of this batch in the epoch; that of the first row, where they differ
+    batch_idx: int  # the number of this batch in the epoch; where rows differ in it, that of the first row
 
 
 class BatchPlan:
-    """
+    """The batches of K clients.
+
     Args:
         sizes: (K,) samples of the clients, longest first.
         batch_size: of a full batch.
         drop_single: leave out last batches of one sample.
-        most: limit of the batches of an epoch (see `limited`).
-        same_number: put last batches together only where they have the same number in the epoch.
+        limit: of the batches of an epoch (see `limited`).
+        same_number: train last batches together only where they have the same number in the epoch.
 
     Attributes:
         full: (K,) full batches in an epoch.
@@ -45,7 +46,7 @@ class BatchPlan:
         sizes: np.ndarray,
         batch_size: int,
         drop_single: bool = False,
-        most: int | float | None = None,
+        limit: int | float | None = None,
         same_number: bool = False,
     ):
         self.batch_size = batch_size
@@ -53,16 +54,16 @@ class BatchPlan:
         if drop_single and batch_size > 1:
             rest = np.where(rest == 1, 0, rest)
         full = sizes // batch_size
-        count = full + (rest > 0)
-        limits = count if most is None else np.array([limited(int(n), most) for n in count])
-        self.rest = np.where(count > limits, 0, rest)
+        counts = full + (rest > 0)
+        limits = counts if limit is None else np.array([limited(int(n), limit) for n in counts])
+        self.rest = np.where(counts > limits, 0, rest)
         self.full = np.minimum(full, limits)
         self.counts = self.full + (self.rest > 0)
         self.seen = self.full * batch_size + self.rest
-        self._last_batches = self._grouped(same_number)
+        self._last_batches = self._group_last_batches(same_number)
 
-    def _grouped(self, same_number: bool) -> list[np.ndarray]:
-        """Rows whose last batches have one size (and number), largest size first."""
+    def _group_last_batches(self, same_number: bool) -> list[np.ndarray]:
+        """Rows whose last batches have the same size (and number), largest size first."""
         groups: dict[tuple[int, int], list[int]] = {}
         for row in np.flatnonzero(self.rest):
             number = int(self.full[row]) if same_number else 0
@@ -79,9 +80,9 @@ class BatchPlan:
             yield StackBatch(rows, index, int(self.full[rows[0]]))
 
 
-def limited(batches: int, most: int | float | None) -> int:
-    """How many of an epoch's batches are used: at most `most`, or this fraction of them where `most` is a float, and at
+def limited(batches: int, limit: int | float | None) -> int:
+    """How many of an epoch's batches are used: at most `limit`, or this fraction of them where it is a float, and at
     least one."""
-    if most is None or not batches:
+    if limit is None or not batches:
         return batches
-    return max(int(batches * most), 1) if isinstance(most, float) else min(batches, most)
+    return max(int(batches * limit), 1) if isinstance(limit, float) else min(batches, limit)

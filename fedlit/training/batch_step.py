@@ -23,8 +23,8 @@ class BatchStep(ABC):
         self.batch, self.batch_idx, self.lr = batch, batch_idx, lr
 
     @abstractmethod
-    def _evaluate(self, what: str, weights: Tensor, batch: Any) -> Tensor:
-        """The result of `FunctionalStep.evaluate` for clients (K, P)."""
+    def _evaluate(self, quantity: str, weights: Tensor, batch: Any) -> Tensor:
+        """The result of `FunctionalStep.evaluate` for clients with weights (K, P)."""
 
     def loss(self, weights: Tensor, part: tuple[int, int] = (0, 1)) -> Tensor:
         return self._evaluate("loss", weights, part_of(self.batch, part, self.axis))
@@ -56,16 +56,16 @@ class OneClientStep(BatchStep):
         super().__init__(batch, batch_idx, lr)
         self.step, self.draws, self.context = step, draws, context
 
-    def _evaluate(self, what: str, weights: Tensor, batch: Any) -> Tensor:
+    def _evaluate(self, quantity: str, weights: Tensor, batch: Any) -> Tensor:
         buffers = {n: b.clone() for n, b in self.step.module.named_buffers()}
         with self.context(), _muted(self.step.module):
             tensors = self.step.layout.pieces(weights[0]) | buffers
-            return self.step.evaluate(tensors, what, batch, self.batch_idx, self.draws)[None]
+            return self.step.evaluate(tensors, quantity, batch, self.batch_idx, self.draws)[None]
 
 
 @contextmanager
 def _muted(module: pl.LightningModule) -> Iterator[None]:
-    """Drop what the step logs: these evaluations are the algorithm's, not the user's."""
+    """Drop the values that the step logs: these evaluations are the algorithm's, not the user's."""
     log_before = vars(module).get("log")
     module.log = lambda *args, **options: None  # type: ignore[method-assign]
     try:

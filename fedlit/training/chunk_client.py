@@ -1,4 +1,4 @@
-"""A chunk of clients as an algorithm sees it (`fedlit.client.Client`): what both trainers do around a fit."""
+"""A chunk of clients as an algorithm sees it (`fedlit.client.Client`): the part that both trainers share."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from fedlit.training.module_host import ModuleHost
 
 
 class ChunkClient(ABC):
-    """K clients, longest shard first, over the module of a host.
+    """K clients, longest shard first, which share the module of a host.
 
     Args:
         counters: the server's integer buffers, by name.
-        optimizers: K, fit by fit: the optimisers' states from the clients' last round.
+        optimizers: K dicts from the number of a fit to the optimiser's state after it, in the client's last round.
         same_number: see `BatchPlan`.
 
     Attributes:
         facts: K dicts of plain numbers for logs.
-        last: (K, P), (K, S): the model after the last fit.
+        last: the model (K, P), (K, S) after the last fit.
         counters: (K, ...) integer buffers after the last fit, by name.
-        new_optimizers: K, fit by fit: the optimisers' states after this round.
+        new_optimizers: as `optimizers`, after this round.
     """
 
     def __init__(
@@ -57,8 +57,8 @@ class ChunkClient(ABC):
         self.start_counters = counters
         self.counters: dict[str, Tensor] = {}
         self.last: Model | None = None
-        most = host.options.limit_train_batches
-        self.batch_plan = BatchPlan(sizes, jobs[0].batch_size, host.has_batch_norm, most, same_number)
+        limit = host.options.limit_train_batches
+        self.batch_plan = BatchPlan(sizes, jobs[0].batch_size, host.has_batch_norm, limit, same_number)
         self.watched: Sequence[int] = ()  # rows that are measured after each epoch
 
     # --- the algorithm's interface ----------------------------------------------------------------
@@ -96,7 +96,7 @@ class ChunkClient(ABC):
         call = self._draw_counts[what] = self._draw_counts.get(what, -1) + 1
         return torch.stack([job.draw(kind, what, call, like) for job in self.jobs])
 
-    # --- what a client task measures --------------------------------------------------------------
+    # --- measuring, for a client task --------------------------------------------------------------
     def watch_epochs(self, rows: Sequence[int]) -> None:
         """Measure these clients' test data after each local epoch of every later fit, into `facts["epochs"]`."""
         self.watched = rows
@@ -128,14 +128,14 @@ class ChunkClient(ABC):
         self.host.load(tree_map(lambda t: t[r] if t.dim() > 1 and len(t) > 1 else t, model), self.start_counters)
 
     def _begin(self, r: int, call: int, epochs: int) -> tuple[list[list[np.ndarray]], list[int]]:
-        """Before one client trains by itself: its batches epoch by epoch, and the keys of their draws."""
+        """Begin the fit of one client by itself: returns its batches, epoch by epoch, and the epochs' keys of draws."""
         job = self.jobs[r]
         self.host.begin_fit(job.round.number)
         batches = [job.batches(call, e, self.host.has_batch_norm)[: self.batch_plan.counts[r]] for e in range(epochs)]
         return batches, [job.key("batch", call, e) for e in range(epochs)]
 
     def _measure_epoch(self, r: int, loss: float) -> None:
-        """After an epoch of one client, with its model loaded."""
+        """Measure the loaded model on the client's test data after an epoch, into `facts["epochs"]`."""
         job = self.jobs[r]
         totals = self.host.measure_loaded(self.host.data.test, "test", [job.test], [job.client]).totals[0]
         self._note_epoch(r, loss, totals)

@@ -1,5 +1,4 @@
-"""The clients of a round with what each receives: an engine cuts a cohort into chunks and gives these to its
-workers."""
+"""The clients of a round, and what each receives. An engine cuts a cohort into chunks for its workers."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ class Cohort:
 
     jobs: Sequence[Job]  # K, longest shard first
     broadcast: dict[str, Any]  # what all clients receive, without leading axis
-    downloads: Sequence[dict[str, Any]]  # K: what each client alone receives
+    downloads: Sequence[dict[str, Any]]  # K: received by one client only
     states: Sequence[ClientState]  # K
     counters: dict[str, Tensor]  # the server's integer buffers, by name
 
@@ -36,7 +35,7 @@ class Returned:
     """A chunk of clients after their half of a round, in the jobs' order."""
 
     clients: list[int]
-    wire: Wire  # (K, ...): what travels up
+    wire: Wire  # (K, ...): the messages to the server
     states: list[ClientState]  # K new states
     examples: Tensor  # (K, 1)
     moved: list[bool]  # the client made a step in each of its fits
@@ -44,18 +43,18 @@ class Returned:
     counters: dict[str, Tensor] = field(default_factory=dict)  # (K, ...): the integer buffers of the last fit
     failures: list[str] = field(default_factory=list)  # a sentence for each client that was lost
 
-    def rows(self, keep: Sequence[int]) -> Returned:
+    def rows(self, numbers: Sequence[int]) -> Returned:
         """These rows only."""
-        at = list(keep)
-        if at == list(range(len(self.clients))):
+        rows = list(numbers)
+        if rows == list(range(len(self.clients))):
             return self
         return Returned(
-            [self.clients[r] for r in at],
-            {k: v[at] for k, v in self.wire.items()},
-            [self.states[r] for r in at],
-            self.examples[at],
-            [self.moved[r] for r in at],
-            [self.facts[r] for r in at],
-            {k: v[at] for k, v in self.counters.items()},
+            [self.clients[r] for r in rows],
+            {k: v[rows] for k, v in self.wire.items()},
+            [self.states[r] for r in rows],
+            self.examples[rows],
+            [self.moved[r] for r in rows],
+            [self.facts[r] for r in rows],
+            {k: v[rows] for k, v in self.counters.items()},
             self.failures,
         )

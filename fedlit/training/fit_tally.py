@@ -1,4 +1,4 @@
-"""What a fit of one client counts as it goes: optimiser steps, their learning rates, losses."""
+"""Counts of one client's fit: optimiser steps, their learning rates, losses."""
 
 from __future__ import annotations
 
@@ -13,22 +13,20 @@ from fedlit.model_vectors import Model
 
 
 class FitTally:
-    """Steps of the optimiser with their learning rates, and losses.
-
-    Accumulates in place. One tensor per step would grow without bound when parameter groups have different learning
+    """Accumulates in place. One tensor per step would grow without bound when parameter groups have different learning
     rates, and would fragment the allocator: even a scalar can land in the block just freed by a large activation.
 
     Args:
         parameters: name -> parameter, of those that are trained.
 
     Attributes:
-        steps: of the optimiser.
+        steps: optimiser steps.
         rate_sum: sum of the steps' learning rates: (1,) where all parameters share one rate, else (P,).
     """
 
     def __init__(self, parameters: Mapping[str, Tensor]) -> None:
         self._parameters = parameters
-        self._loss_sums: list[Tensor] = []  # one an epoch, in double precision
+        self._loss_sums: list[Tensor] = []  # one for each epoch, in double precision
         self._loss_counts: list[int] = []
         self.steps, self.rate_sum = 0, torch.zeros(1)
 
@@ -70,13 +68,13 @@ def learning_rates(optimizers: Sequence[Any], parameters: Mapping[str, Tensor]) 
     first = next(iter(parameters.values()))
     rates = {float(g["lr"]) for g in groups}
     if len(rates) == 1:
-        return first.new_full((1,), rates.pop())  # new_tensor would wait for the GPU
+        return first.new_full((1,), rates.pop())  # new_tensor would synchronise with the GPU
     rate_of = {id(p): float(g["lr"]) for g in groups for p in g["params"]}
     return torch.cat([first.new_full((p.numel(),), rate_of.get(id(p), 0.0)) for p in parameters.values()])
 
 
 def widened(rates: Tensor, others: Tensor) -> Tensor:
-    """Rates (..., 1) or (..., P), expanded where `others` are (..., P), so that these can be added in place: a
+    """Rates (..., 1) or (..., P), expanded where `others` are (..., P), so that `others` can be added in place. A
     scheduler may give parameter groups different rates during a fit."""
     width = others.shape[-1]
     return rates if rates.shape[-1] >= width else rates.expand(*rates.shape[:-1], width).clone()

@@ -33,7 +33,7 @@ class GradientOptions:
         return self.adjust_gradient is not None or self.trainable is not None or self.gradient_fn is not None
 
     def row(self, r: int, k: int) -> GradientOptions:
-        """Those of the r-th of k clients, with a leading axis of one."""
+        """The options of the r-th of k clients, with a leading axis of one."""
 
         def select_row(t: Tensor) -> Tensor:
             return t[r : r + 1] if t.dim() > 1 and len(t) == k else t

@@ -53,9 +53,9 @@ class Job:
         batches = [samples[i : i + self.batch_size] for i in range(0, len(samples), self.batch_size)]
         return batches[:-1] if drop_single and batches and len(batches[-1]) == 1 < self.batch_size else batches
 
-    def key(self, *what: str | int) -> int:
-        """A 62-bit number that keys the draws of this client in this round, as `what`."""
-        return int(self.round.generator(*what, self.client).integers(2**62))
+    def key(self, *purpose: str | int) -> int:
+        """A 62-bit number that keys the draws of this client in this round for a purpose."""
+        return int(self.round.generator(*purpose, self.client).integers(2**62))
 
     def draw(self, kind: Literal["normal", "uniform"], what: str, call: int, like: Tensor) -> Tensor:
         """Random numbers of `like`'s shape without its first axis."""
@@ -91,5 +91,5 @@ def sample_order(jobs: Sequence[Job], call: int, epoch: int) -> SampleOrder:
     within = np.arange(len(row_of)) - np.repeat(starts, sizes)
     words = keyed_words(client_keys[row_of], within.astype(np.uint64))
     # one sort key for both: the row, then the word's upper bits
-    by = np.argsort((row_of.astype(np.uint64) << np.uint64(40)) | (words >> np.uint64(24)), kind="stable")
-    return SampleOrder(np.concatenate([job.train for job in jobs])[by], starts)
+    positions = np.argsort((row_of.astype(np.uint64) << np.uint64(40)) | (words >> np.uint64(24)), kind="stable")
+    return SampleOrder(np.concatenate([job.train for job in jobs])[positions], starts)

@@ -1,4 +1,4 @@
-"""The one module object of a worker: models are loaded into it, trained in it by a trainer, read from it, measured."""
+"""The one module object of a worker: models are loaded into it, trained by a trainer, read from it and measured."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ModuleHost:
         trainer: the Lightning Trainer.
         module: the module, on the device.
         data: samples, on the device where they are kept in memory.
-        traits: what one trial of the training step showed.
+        traits: of the training step, as one trial of it showed them.
         layout: positions of the module's tensors in a Model.
         sets_round: `module.round` is the round's number during a fit; False where the module has a `round` of its own.
     """
@@ -68,7 +68,7 @@ class ModuleHost:
         self.format = torch.channels_last if options.memory_format == "channels_last" else torch.contiguous_format
         accelerator = self.trainer.strategy.accelerator
         assert accelerator is not None
-        accelerator.setup_device(self.device)  # "cuda" in a step is this GPU, as in a Trainer's fit
+        accelerator.setup_device(self.device)  # makes "cuda" in a user's step this GPU, as a Trainer's fit does
         module.to(self.device, memory_format=self.format)
         self.data = JobData(data.train.to(self.device), data.test.to(self.device), data.transform)
         with plugin.forward_context():  # the probe runs in the run's precision
@@ -78,7 +78,7 @@ class ModuleHost:
         self.has_batch_norm = any(isinstance(m, BatchNorm) for m in module.modules())
 
     def _first_batch(self) -> Any:
-        """A small batch as the module gets it, for the probe."""
+        """A batch of up to four samples as the module gets it, for the probe."""
         index = np.arange(min(4, len(self.data.train)))
         samples = torch.from_numpy(index)
         return self.prepared(next(iter(self.data.train.batches([index]))), samples, torch.zeros_like(samples), "train")
@@ -110,7 +110,7 @@ class ModuleHost:
         )
 
     def prepared(self, batch: Any, index: Tensor, clients: Tensor, split: Split) -> Any:
-        """A batch outside of a fit as the module gets it: with the clients' shift, on the device, in the precision.
+        """A batch outside a fit as the module gets it: transformed for its clients, on the device, in the precision.
 
         Args:
             index: (B,) the samples.
@@ -184,12 +184,13 @@ class ModuleHost:
         return value
 
     def attach_trainer(self) -> None:
-        """A training_step may read `self.trainer` before the first fit, too. The snapshot removes it again."""
+        """A training_step may read `self.trainer` also before the first fit. The snapshot removes it again."""
         if self.module._trainer is not None:
             return
         self.module.trainer = self.trainer
         if not self.trainer.optimizers:  # for `self.optimizers()`
-            with suppress(Exception), quiet():  # a configure_optimizers that needs a fit: the step may fail later
+            # configure_optimizers may need a fit; then the step raises where it reads them
+            with suppress(Exception), quiet():
                 strategy = self.trainer.strategy
                 strategy.optimizers, strategy.lr_scheduler_configs = init_optimizers_and_schedulers(self.module)
 

@@ -19,7 +19,7 @@ from fedlit.training.worker import Worker
 
 @dataclass
 class Trainer(ABC):
-    """Hyperparameters only, picklable. The options have the meaning that they have in `lightning.pytorch.Trainer`."""
+    """Hyperparameters only, picklable. The options mean what they mean in `lightning.pytorch.Trainer`."""
 
     accelerator: str = "auto"
     devices: Any = 1
@@ -27,16 +27,16 @@ class Trainer(ABC):
     memory_format: str = "contiguous"  # or "channels_last", for weights and images
     gradient_clip_val: float | None = None
     gradient_clip_algorithm: str | None = None
-    limit_train_batches: float | int | None = None  # of an epoch; of any fraction at least one
-    keep_optimizer_state: bool = False  # with the client, from round to round; else each round has a new optimiser
+    limit_train_batches: float | int | None = None  # a number or a fraction of an epoch's batches; at least one
+    keep_optimizer_state: bool = False  # each client keeps it between rounds; else each round has a new optimiser
 
     @abstractmethod
     def worker(self, module: pl.LightningModule, data: JobData, measure: Measure) -> Worker:
-        """A worker that trains with this module, which is its own from then on."""
+        """A worker that trains with this module. The caller does not use the module afterwards."""
 
     def lightning_trainer(self, **more: Any) -> pl.Trainer:
         """A Lightning Trainer that prints nothing and writes nothing."""
-        arguments: dict[str, Any] = dict(  # noqa: C408  (keywords, as Lightning's own)
+        arguments: dict[str, Any] = dict(  # noqa: C408  (keywords, as in a call of Lightning's)
             accelerator=self.accelerator,
             devices=self.devices,
             precision=self.precision,

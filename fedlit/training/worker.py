@@ -18,7 +18,7 @@ from fedlit.training.job import Job
 from fedlit.training.module_host import ModuleHost
 
 ClientTask = Callable[[ChunkClient, dict[str, Any], list[ClientState]], tuple[Wire, list[ClientState]]]
-"""What clients do: `task(client, received, states)` returns the message on the wire and the K new states. Picklable."""
+"""`task(client, received, states)` returns the messages of K clients on the wire and their new states. Picklable."""
 
 
 class Worker(ABC):
@@ -27,7 +27,8 @@ class Worker(ABC):
 
     @abstractmethod
     def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
-        """How a cohort's jobs, longest shard first, are cut: from configuration, model and cohort alone."""
+        """The slices of a cohort's jobs (longest shard first) that are trained together. They depend on configuration,
+        model and cohort alone."""
 
     @abstractmethod
     def client(
@@ -36,7 +37,7 @@ class Worker(ABC):
         """A chunk of clients, longest shard first (arguments as in `ChunkClient`)."""
 
     def run(self, task: ClientTask, cohort: Cohort) -> Returned:
-        """`task` for one chunk of a cohort."""
+        """Run `task` for one chunk of a cohort."""
         k, jobs = len(cohort), cohort.jobs
         client = self.client(jobs, cohort.counters, [state.get("optimizer", {}) for state in cohort.states])
         received = tree_map(lambda t: t.expand(k, *t.shape), cohort.broadcast)
@@ -46,7 +47,7 @@ class Worker(ABC):
         for name, tensor in wire.items():
             if tensor.shape[:1] != (k,):
                 raise ValueError(
-                    f"{name} of the message has shape {tuple(tensor.shape)}: its first axis is {k} clients"
+                    f"{name} of the message has shape {tuple(tensor.shape)}: its first axis has to be the {k} clients"
                 )
         for state, optimizer in zip(new_states, client.new_optimizers, strict=True):
             if optimizer:

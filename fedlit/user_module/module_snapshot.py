@@ -1,4 +1,4 @@
-"""A module as it was before any client trained: the traces of one client's training must not reach the next client.
+"""A snapshot of a module before training: what one client's training leaves on it must not reach the next client.
 
 One module object serves all clients of a worker. Weights, statistics and counters are loaded for each client. The
 snapshot restores the rest: Python attributes (a step counter, a torchmetric, hooks, hyperparameters), frozen parameters
@@ -79,7 +79,7 @@ class ModuleSnapshot:
             module._buffers[name] = None
 
     def changed(self) -> list[str]:
-        """Names of what differs from the snapshot, of all that `restore` restores, as far as values can be compared."""
+        """Names of attributes and frozen parameters that differ from the snapshot, as far as values can be compared."""
         names = {id(m): n for n, m in self.module.named_modules()}
         recomputed = recomputed_attributes(self.module)
         changed = [

@@ -1,4 +1,4 @@
-"""What a module does in one training step: a copy of it runs one step before the run."""
+"""Traits of a module's training step, from one step of a copy before the run."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StepTraits:
-    """What one step of a module showed. The defaults are the cautious answers."""
+    """What one step of a module does. The defaults are the cautious answers."""
 
     last_layer: str | None = None  # name of the layer with parameters of its own that ran last
     uses_keyed_rng: bool = True  # it makes draws that `random_ops` keys, such as dropout
     uses_global_rng: bool = True  # it draws from a global generator of torch, numpy or Python in another way
-    uses_padding: bool = False  # it looks up embeddings of which one is padding, or may do so in a later step
+    uses_padding: bool = False  # it looks up embeddings with a padding index, or may do so in a later step
     uses_autocast: bool = False  # it enters an autocast of its own
     failure: str = field(default="", compare=False)  # why the step could not run
 

@@ -1,4 +1,4 @@
-"""What a module sees as `self.trainer` where its step runs without a Lightning Trainer."""
+"""The `self.trainer` of a module whose step runs without a Lightning Trainer."""
 
 from __future__ import annotations
 
@@ -12,40 +12,43 @@ from fedlit.lightning_compat import configure_optimizers, configure_schedulers
 
 
 class DiffersByClient(Exception):
-    """A step in a stack asked for a fact of the trainer that is another one for each client."""
+    """A step in a stack reads a fact of its trainer that differs between clients."""
 
 
 class NeedsTrainer(InputError):
-    """A step asked its trainer for what a stand-in cannot be asked for.
+    """A step reads an attribute of its trainer that only a Lightning Trainer has.
 
-    No AttributeError: `hasattr` would take it for an answer, and the step would go on without what a Trainer has.
+    It is no AttributeError: `hasattr` would catch that, and the step would silently take another branch than on a
+    Trainer.
     """
 
-    def __init__(self, what: str):
-        super().__init__(f"trainer=vectorized: {what}; write trainer=lightning.")
+    def __init__(self, reason: str):
+        super().__init__(f"trainer=vectorized: {reason}; write trainer=lightning.")
 
 
 class _Strategy:
-    """What `self.optimizers()` asks."""
+    """The strategy that `self.optimizers()` reads."""
 
     def __init__(self, optimizers: list[Any]):
         self._lightning_optimizers = self.optimizers = optimizers
 
     def __getattr__(self, name: str) -> Any:
-        raise _missing("strategy.", name)
+        raise _missing(name, prefix="strategy.")
 
 
-def _missing(what: str, name: str) -> Exception:
-    if name.startswith("__"):  # Python's own questions, to which no is an answer
+def _missing(name: str, prefix: str = "") -> Exception:
+    if name.startswith("__"):  # Python itself looks for optional special methods (copy, pickle, ...)
         return AttributeError(name)
-    return NeedsTrainer(f"the step reads self.trainer.{what}{name}, which is there on a Trainer only")
+    return NeedsTrainer(f"the step reads self.trainer.{prefix}{name}, which only a Trainer has")
 
 
 class TrainerStub:
-    """The facts of a fit, as a Trainer has them.
+    """The facts of a fit under the names that a Trainer has for them.
 
-    `steps` (optimiser steps behind) and `batches` (batches in an epoch) differ between the clients of a stack. They are
-    None there unless the clients of the call share them, and asking for them raises DiffersByClient.
+    Attributes:
+        steps: optimiser steps so far; None in a stack whose clients differ in it.
+        batches: batches in an epoch; None in a stack whose clients differ in it.
+        facts_read: the names of those of the two that the step has read. Reading a None raises DiffersByClient.
     """
 
     training, sanity_checking, validating, testing, predicting = True, False, False, False, False
@@ -57,7 +60,7 @@ class TrainerStub:
         self.max_epochs, self.current_epoch, self.batch_idx = max_epochs, 0, 0
         self.steps: int | None = None
         self.batches: int | None = None
-        self.facts_read: set[str] = set()  # which facts that differ by client were asked for
+        self.facts_read: set[str] = set()
         self.loggers: list[Any] = []
         self.callbacks: list[Any] = []
         self._log = log
@@ -65,11 +68,12 @@ class TrainerStub:
         self._schedulers: list[Any] = []
 
     def attach(self, module: LightningModule) -> None:
+        """Make this the module's trainer, and `log` its `self.log`."""
         module.trainer = self  # type: ignore[assignment]
         module.log = self._log  # type: ignore[method-assign]
 
     def with_optimizers(self, optimizers: list[Any], schedulers: list[Any]) -> None:
-        """What `self.optimizers()` and `self.lr_schedulers()` answer."""
+        """Set the return values of `self.optimizers()` and `self.lr_schedulers()`."""
         self._optimizers, self._schedulers = optimizers, schedulers
 
     def _fact(self, name: str) -> int:
@@ -120,7 +124,7 @@ class TrainerStub:
         raise NeedsTrainer("the step sets self.trainer.should_stop, which ends a fit on a Trainer only")
 
     def __getattr__(self, name: str) -> Any:
-        raise _missing("", name)
+        raise _missing(name)
 
 
 def configured(module: LightningModule) -> tuple[Any, list[Any]]:
@@ -130,16 +134,19 @@ def configured(module: LightningModule) -> tuple[Any, list[Any]]:
     return optimizer, configure_schedulers(schedulers, monitor)
 
 
-def step_schedulers(schedulers: list[Any], interval: str, done: int, plateau: bool, metrics: dict[str, Any]) -> None:
-    """What Lightning does after each batch ("step") and each epoch ("epoch").
+def step_schedulers(schedulers: list[Any], interval: str, count: int, plateau: bool, metrics: dict[str, Any]) -> None:
+    """Step schedulers as Lightning does after each batch (`interval` "step") and each epoch ("epoch").
 
     Args:
-        done: batches of the epoch, or epochs, behind.
-        plateau: step those that follow a metric, or the others.
-        metrics: what was logged so far.
+        count: batches of the epoch, or epochs, that are completed.
+        plateau: step the schedulers that follow a metric (ReduceLROnPlateau); else the others.
+        metrics: the logged values so far.
+
+    Raises:
+        KeyError: a scheduler follows a metric that was not logged, and is strict.
     """
     for config in schedulers:
-        if config.interval != interval or config.reduce_on_plateau != plateau or done % config.frequency:
+        if config.interval != interval or config.reduce_on_plateau != plateau or count % config.frequency:
             continue
         if not plateau:
             config.scheduler.step()

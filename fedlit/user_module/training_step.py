@@ -51,7 +51,7 @@ class FunctionalStep:
             if tensor is not None
         ]
 
-    def evaluate(self, tensors: dict[str, Tensor], what: str, batch: Any, batch_idx: int, draws: RandomMode) -> Any:
+    def evaluate(self, tensors: dict[str, Tensor], quantity: str, batch: Any, batch_idx: int, draws: RandomMode) -> Any:
         """The step's "loss" at these tensors; the "features" (input) or "outputs" of the linear layer that runs last in
         it; or the result of "forward", where the batch is its inputs.
 
@@ -65,7 +65,7 @@ class FunctionalStep:
                 if key in tensors:
                     holder[n] = tensors[key]
             with draws:
-                value = self._run(what, batch, batch_idx)
+                value = self._run(quantity, batch, batch_idx)
             for holder, n, key in self._places:
                 if key in tensors:
                     tensors[key] = holder[n]
@@ -74,15 +74,15 @@ class FunctionalStep:
             for holder, n, tensor in originals:
                 holder[n] = tensor
 
-    def _run(self, what: str, batch: Any, batch_idx: int) -> Any:
-        if what == "forward":
+    def _run(self, quantity: str, batch: Any, batch_idx: int) -> Any:
+        if quantity == "forward":
             return self.module(batch)
-        if what == "loss":
+        if quantity == "loss":
             return loss_of(call_step(self.module, batch, batch_idx))
         with recorded_calls(self.module, nn.Linear) as calls:
             call_step(self.module, batch, batch_idx)
         _, inputs, output = calls[-1]
-        return inputs if what == "features" else output
+        return inputs if quantity == "features" else output
 
 
 class recorded_calls:

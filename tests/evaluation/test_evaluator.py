@@ -1,4 +1,4 @@
-"""What is said of an evaluation that finds nothing, and which round is the best."""
+"""The warning about an evaluation without metrics, and the choice of the best round."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fedlit.evaluation.measure import Measured
 
 
 class Silent:
-    """A module that nothing can be measured of."""
+    """A module of which nothing can be measured."""
 
 
 class Host(SimpleNamespace):
@@ -39,15 +39,15 @@ def evaluate(evaluator, totals, number=1):
     return evaluator(federation, state, engine, number)
 
 
-def test_a_module_of_which_nothing_can_be_measured_is_named_once(caplog):
+def test_one_warning_names_a_module_of_which_nothing_can_be_measured(caplog):
     evaluator = new_evaluator()
     for number in (1, 2):
         assert evaluate(evaluator, {}, number) == ({}, {})
-    [said] = caplog.messages
-    assert said.startswith("Silent: nothing can be measured") and "test_step" in said
+    [message] = caplog.messages
+    assert message.startswith("Silent: nothing can be measured") and "test_step" in message
 
 
-def test_a_module_that_is_measured_is_not_warned_of(caplog):
+def test_no_warning_for_a_module_that_can_be_measured(caplog):
     row, _ = evaluate(new_evaluator(), {"loss": (2.0, 2.0)})
     assert row["global/test/loss"] == row["global/validation/loss"] == 1.0
     assert not caplog.messages
@@ -63,7 +63,7 @@ def test_a_module_that_is_measured_is_not_warned_of(caplog):
         ("global/test/accuracy", [0.5, 0.9, 0.9], None),
     ],
 )
-def test_the_best_round_by_validation(name, values, best):
+def test_the_best_round_is_chosen_by_validation(name, values, best):
     state: Any = SimpleNamespace(best=None, round=0)
     for number, value in enumerate(values, 1):
         state.round = number

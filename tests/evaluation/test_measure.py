@@ -1,4 +1,4 @@
-"""The three ways of measuring agree where they can."""
+"""The three strategies of measuring agree where they apply."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.training.rounds import cut, numbers
 
 
 class ByBatch(pl.LightningModule):
-    """Dropout and batch norm: only in evaluation mode are batches of any size measured alike."""
+    """Dropout and batch norm: only in evaluation mode do results not depend on the size of batches."""
 
     def __init__(self):
         super().__init__()
@@ -63,10 +63,10 @@ def measured(kind: type, parts=PARTS, measure=None, confusion=None):
     torch.manual_seed(0)
     module = kind()
     samples = TensorSamples(*numbers(27))
-    found = (measure or Measure(batch_size=4))(
-        module, samples, parts, [-1] * len(parts), lambda batch, index, whose: batch, a_trainer, confusion
+    result = (measure or Measure(batch_size=4))(
+        module, samples, parts, [-1] * len(parts), lambda batch, index, clients_of: batch, a_trainer, confusion
     )
-    return module, found
+    return module, result
 
 
 def by_hand(parts=PARTS):
@@ -81,10 +81,10 @@ def by_hand(parts=PARTS):
 
 @pytest.mark.parametrize("kind", [ByBatch, BySample, ByTest, ByValidation])
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_all_ways_agree_on_the_loss(kind):
+def test_all_strategies_agree_on_the_loss(kind):
     losses, right, _, _ = by_hand()
-    module, found = measured(kind)
-    for part, totals in zip(PARTS, found.totals, strict=True):
+    module, result = measured(kind)
+    for part, totals in zip(PARTS, result.totals, strict=True):
         if not len(part):
             assert totals == {}
             continue
@@ -96,42 +96,42 @@ def test_all_ways_agree_on_the_loss(kind):
 
 
 @pytest.mark.parametrize("kind", [ByBatch, BySample])
-def test_confusion_and_torchmetrics(kind):
+def test_confusion_matrix_and_torchmetrics_by_hand(kind):
     _, _, outputs, y = by_hand()
     metric = torchmetrics.F1Score(task="multiclass", num_classes=3, average="macro")
-    _, found = measured(kind, cut(7, 20), Measure(4, {"f1": metric}), confusion=3)
-    wanted = np.zeros((3, 3), dtype=int)
-    for true, said in zip(y.tolist(), outputs.argmax(1).tolist(), strict=True):
-        wanted[true, said] += 1
-    assert np.array_equal(found.confusion, wanted)
-    for part, totals in zip(cut(7, 20), found.totals, strict=True):
-        said, true = outputs.argmax(1)[part], y[part]
+    _, result = measured(kind, cut(7, 20), Measure(4, {"f1": metric}), confusion=3)
+    expected = np.zeros((3, 3), dtype=int)
+    for true, predicted in zip(y.tolist(), outputs.argmax(1).tolist(), strict=True):
+        expected[true, predicted] += 1
+    assert np.array_equal(result.confusion, expected)
+    for part, totals in zip(cut(7, 20), result.totals, strict=True):
+        predicted, true = outputs.argmax(1)[part], y[part]
         scores = []
         for c in range(3):
-            hit = int(((said == c) & (true == c)).sum())
-            every = int((said == c).sum() + (true == c).sum())
-            scores += [2 * hit / every] if every else []
+            hit = int(((predicted == c) & (true == c)).sum())
+            total_count = int((predicted == c).sum() + (true == c).sum())
+            scores += [2 * hit / total_count] if total_count else []
         total, weight = totals["f1"]
         assert total / weight == pytest.approx(sum(scores) / len(scores))
         assert weight == len(part)
-    assert metric._update_count == 0  # the configured one is a pattern, not a store
+    assert metric._update_count == 0  # the configured metric is cloned, never updated
 
 
-def test_targets_that_are_no_classes_have_a_loss_alone():
+def test_targets_that_are_no_classes_have_only_a_loss():
     class Regression(ByBatch):
         def training_step(self, batch, batch_idx):
             return F.mse_loss(self(batch[0]), batch[1])
 
     samples = TensorSamples(torch.randn(6, 6), torch.randn(6, 3))
-    found = Measure()(Regression(), samples, cut(6), [0], lambda b, i, w: b, a_trainer, 3)
-    assert set(found.totals[0]) == {"loss"} and found.confusion is None
+    result = Measure()(Regression(), samples, cut(6), [0], lambda b, i, w: b, a_trainer, 3)
+    assert set(result.totals[0]) == {"loss"} and result.confusion is None
 
 
-def test_whose_samples_they_are_reaches_the_batch():
+def test_prepare_receives_samples_and_their_clients():
     seen = []
 
-    def prepare(batch, index, whose):
-        seen.extend(zip(index.tolist(), whose.tolist(), strict=True))
+    def prepare(batch, index, clients_of):
+        seen.extend(zip(index.tolist(), clients_of.tolist(), strict=True))
         return batch
 
     for kind in (ByBatch, BySample):
@@ -145,8 +145,8 @@ def test_mean_loss_weights_batches_by_their_samples():
     torch.manual_seed(0)
     module = ByBatch()
     args = (0, lambda b, i, w: b, 4)
-    found = mean_loss(module, TensorSamples(*numbers(27)), np.arange(7), *args)
-    assert found == pytest.approx(float(losses[:7].mean()), rel=1e-5)
+    result = mean_loss(module, TensorSamples(*numbers(27)), np.arange(7), *args)
+    assert result == pytest.approx(float(losses[:7].mean()), rel=1e-5)
     assert np.isnan(mean_loss(module, TensorSamples(*numbers(27)), np.arange(0), *args))
     assert module.training
 

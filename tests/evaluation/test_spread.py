@@ -1,4 +1,4 @@
-"""One number a client, in five: against sums done by hand."""
+"""Five statistics of one number a client, against sums by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fedlit.evaluation.evaluation import client_rows, global_rows
 from fedlit.evaluation.spread import pooled, spread
 
 
-def test_three_clients_by_hand():
+def test_spread_of_three_clients_by_hand():
     row = spread([{"accuracy": (1.0, 2.0)}, {"accuracy": (9.0, 10.0)}, {"accuracy": (1.0, 4.0)}])  # .5, .9, .25
     assert row["accuracy/mean"] == pytest.approx(0.55)
     assert row["accuracy/weighted"] == pytest.approx(11 / 16)
@@ -23,7 +23,7 @@ def test_the_worst_loss_is_the_largest():
     assert row["val_loss/worst"] == 4.0
 
 
-def test_worst_decile_is_a_mean_over_a_tenth():
+def test_worst_decile_is_the_mean_of_the_worst_tenth_of_clients():
     totals = [{"accuracy": (float(i), 100.0)} for i in range(25)]
     assert spread(totals)["accuracy/worst_decile"] == pytest.approx(0.005)  # the worst two of 25: 0 and 0.01
     losses = [{"loss": (float(i), 1.0)} for i in range(25)]
@@ -42,5 +42,5 @@ def test_a_metric_without_weight_is_left_out():
     assert pooled([{"accuracy": (0.0, 0.0)}]) == {}
 
 
-def test_global_rows_add_before_they_divide():
+def test_global_rows_divide_summed_totals_by_summed_weights():
     assert global_rows("test", [{"loss": (1.0, 1.0)}, {"loss": (5.0, 9.0)}]) == {"global/test/loss": 0.6}

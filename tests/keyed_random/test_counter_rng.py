@@ -1,4 +1,4 @@
-"""Keyed noise against the laws it is drawn from."""
+"""The counter-based generator against the distributions that it draws from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LAWS = {
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("key", [0, 1, 2**63 - 1])
-def test_laws_by_kolmogorov_and_smirnov(law, dtype, key):
+def test_distributions_by_the_kolmogorov_smirnov_test(law, dtype, key):
     draw, cdf = LAWS[law]
     values = draw(CounterRng(key, 3), dtype)
     assert values.dtype == dtype and values.shape == MANY
@@ -31,7 +31,7 @@ def test_laws_by_kolmogorov_and_smirnov(law, dtype, key):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
-def test_uniform_never_is_one(dtype, monkeypatch):
+def test_extreme_bits_give_no_uniform_of_one_and_no_infinite_number(dtype, monkeypatch):
     monkeypatch.setattr(
         "fedlit.keyed_random.counter_rng.keyed_bits", lambda key, place: torch.full_like(place, 2**32 - 1)
     )
@@ -43,7 +43,7 @@ def test_uniform_never_is_one(dtype, monkeypatch):
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 7), (-3, 4), (0, 10**6)])
-def test_integers_are_even(low, high):
+def test_integers_are_uniform(low, high):
     values = CounterRng(5, 0).integers(low, high, MANY).numpy().ravel()
     assert values.min() >= low and values.max() < high
     cells = np.histogram(values, bins=np.linspace(low, high, 8))[0] if high - low > 7 else np.bincount(values - low)
@@ -60,7 +60,7 @@ def test_draws_keys_and_steps_are_independent():
     assert correlation.abs().max() < 5 / math.sqrt(math.prod(MANY))
 
 
-def test_neighbours_in_place_are_independent():
+def test_neighbouring_positions_are_independent():
     values = CounterRng(9, 9).normal((100_001,))
     assert abs(float(torch.corrcoef(torch.stack([values[1:], values[:-1]]))[0, 1])) < 5 / math.sqrt(1e5)
 

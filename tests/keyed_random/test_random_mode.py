@@ -1,4 +1,4 @@
-"""Dropout by key."""
+"""Keyed dropout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def dropped(layer: nn.Module, x: torch.Tensor, key: int = 7, step: int = 0) -> t
         return layer(x)
 
 
-def test_masks_are_a_function_of_key_step_and_place():
+def test_masks_are_a_function_of_key_step_and_position():
     x, layer = torch.ones(50, 8), nn.Dropout(0.5)
     first = dropped(layer, x)
     torch.manual_seed(99)
@@ -27,18 +27,18 @@ def test_masks_are_a_function_of_key_step_and_place():
     assert not torch.equal(first, dropped(layer, x, key=8))
     assert not torch.equal(first, dropped(layer, x, step=1))
     with RandomMode(7, 0, keyed=True, seed=False):
-        one, two = layer(x), layer(x)
-    assert torch.equal(one, first) and not torch.equal(one, two)
+        first_draw, second_draw = layer(x), layer(x)
+    assert torch.equal(first_draw, first) and not torch.equal(first_draw, second_draw)
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
-def test_the_share_and_the_scale_are_torchs(p):
+def test_the_dropped_share_is_p_and_the_scale_is_torchs(p):
     out = dropped(nn.Dropout(p), torch.ones(200, 200))
     assert out.unique().tolist() == pytest.approx([0.0, 1 / (1 - p)])
     assert abs(float((out == 0).double().mean()) - p) < 5 * (p * (1 - p) / 40_000) ** 0.5
 
 
-def test_edges_and_evaluation_mode():
+def test_dropout_with_p_of_zero_or_one_and_in_evaluation_mode():
     x = torch.ones(4, 4)
     assert torch.equal(dropped(nn.Dropout(0.0), x), x)
     assert not dropped(nn.Dropout(1.0), x).any()
@@ -55,7 +55,7 @@ def test_channels_are_dropped_whole(layer, shape, axes):
     assert {0.0, 2.0} == set(out.unique().tolist())
 
 
-def test_gradients_pass_where_values_do():
+def test_gradients_are_dropped_with_their_values():
     x = torch.ones(20, requires_grad=True)
     with RandomMode(1, 0, keyed=True, seed=False):
         out = F.dropout(x, 0.5)

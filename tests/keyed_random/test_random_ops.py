@@ -1,4 +1,4 @@
-"""The table of keyed draws: torch's shapes, dtypes and laws, no draw from a generator, one row alike in every stack."""
+"""The table of keyed draws: torch's shapes, dtypes and distributions; no global generator; same rows in every stack."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Of(nn.Module):
         return self.function(self.linear(x))
 
 
-STEPS = {  # of x (batch 6, places 4, features 8)
+STEPS = {  # of x (batch 6, positions 4, features 8)
     "dropout": lambda x: F.dropout(x, 0.3),
     "dropout in place": lambda x: F.dropout(x + 0, 0.3, inplace=True),
     "torch.dropout": lambda x: torch.dropout(x, 0.3, True),
@@ -97,7 +97,7 @@ def double():
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_row_is_the_same_alone_and_stacked_and_no_generator_is_asked(name, double):
+def test_a_row_draws_the_same_alone_and_stacked_and_uses_no_global_generator(name, double):
     module, inputs = MODULES[name](), torch.randn(3, 6, 4, 8)
     before = torch.get_rng_state()
     alone = one_by_one(module, inputs)
@@ -107,7 +107,7 @@ def test_a_row_is_the_same_alone_and_stacked_and_no_generator_is_asked(name, dou
 
 
 @pytest.mark.parametrize("name", [n for n in MODULES if n != "recurrent"])
-def test_draws_repeat_with_the_key_and_differ_without(name):
+def test_draws_repeat_with_the_same_key_and_step_and_differ_with_others(name):
     torch.manual_seed(0)
     module, x = MODULES[name](), torch.randn(6, 4, 8)
 
@@ -141,7 +141,7 @@ LAWS = {
 
 
 @pytest.mark.parametrize("name", LAWS)
-def test_laws(name):
+def test_continuous_distributions(name):
     function, cdf = LAWS[name]
     assert stats.kstest(drawn(function).numpy(), cdf).pvalue > 1e-4
 
@@ -151,7 +151,7 @@ def frequencies(classes: Tensor, share: list[float]) -> float:
     return stats.chisquare(counts, np.array(share) / sum(share) * counts.sum()).pvalue
 
 
-def test_discrete_laws():
+def test_discrete_distributions():
     p = torch.tensor([0.1, 0.2, 0.3, 0.4])
     assert frequencies(drawn(lambda: torch.multinomial(p * 7, 20_000, replacement=True)), p.tolist()) > 1e-4
     assert frequencies(drawn(lambda: torch.multinomial(p.expand(20_000, 4), 1)), p.tolist()) > 1e-4
@@ -163,7 +163,7 @@ def test_discrete_laws():
     assert frequencies(torch.stack([drawn(lambda: torch.randperm(4), key)[0] for key in range(400)]), [0.25] * 4) > 1e-4
 
 
-def test_without_replacement_no_class_comes_twice_and_none_of_probability_zero():
+def test_multinomial_repeats_no_class_without_replacement_and_draws_none_of_probability_zero():
     p = torch.tensor([0.0, 1.0, 2.0, 0.0, 1.0]).expand(500, 5)
     assert torch.equal(drawn(lambda: torch.multinomial(p, 3)).sort(1).values, torch.tensor([1, 2, 4]).expand(500, 3))
     assert set(drawn(lambda: torch.multinomial(p, 50, True)).unique().tolist()) == {1, 2, 4}
@@ -193,12 +193,12 @@ SHAPES = {
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_shapes_dtypes_and_leaves_are_torchs(name):
-    found, wanted = drawn(SHAPES[name]), SHAPES[name]()
-    assert (found.shape, found.dtype, found.device) == (wanted.shape, wanted.dtype, wanted.device)
-    assert (found.requires_grad, found.is_leaf) == (wanted.requires_grad, wanted.is_leaf)
+    result, expected = drawn(SHAPES[name]), SHAPES[name]()
+    assert (result.shape, result.dtype, result.device) == (expected.shape, expected.dtype, expected.device)
+    assert (result.requires_grad, result.is_leaf) == (expected.requires_grad, expected.is_leaf)
 
 
-def test_in_place_writes_into_the_tensor_it_is_called_on():
+def test_in_place_functions_write_into_their_tensor():
     for function in (
         lambda x: F.dropout(x, 0.5, inplace=True),
         lambda x: F.alpha_dropout(x, 0.5, True, True),
@@ -210,8 +210,8 @@ def test_in_place_writes_into_the_tensor_it_is_called_on():
         assert drawn(lambda f=function, x=x: f(x)) is x and not torch.equal(x, -torch.ones(100))
 
 
-def test_a_generator_of_the_users_is_left_alone():
-    def mine():
+def test_a_draw_with_a_generator_of_the_users_is_left_to_torch():
+    def with_own_generator():
         generator = torch.Generator().manual_seed(3)
         return torch.cat(
             [
@@ -222,9 +222,9 @@ def test_a_generator_of_the_users_is_left_alone():
             ]
         )
 
-    assert torch.equal(drawn(mine), mine())
+    assert torch.equal(drawn(with_own_generator), with_own_generator())
     with RandomMode(1, 0, keyed=True, seed=False) as draws:
-        mine()
+        with_own_generator()
         assert draws.count == 0
 
 
@@ -233,50 +233,51 @@ def test_alpha_dropout_keeps_mean_and_variance():
     x = (x - x.mean()) / x.std()
     out = drawn(lambda: F.alpha_dropout(x, 0.3, True))
     assert abs(float(out.mean())) < 0.02 and abs(float(out.std()) - 1) < 0.02
-    plain = F.alpha_dropout(x, 0.3, True)  # torch's own floor and scale, found in other places
+    plain = F.alpha_dropout(x, 0.3, True)  # torch's own floor and scale, at other positions
     assert out.min() == pytest.approx(float(plain.min()), rel=1e-5)
     assert out.max() == pytest.approx(float(plain.max()), rel=0.3)
 
 
 @pytest.mark.parametrize("function", [F.dropout1d, F.dropout2d, F.dropout3d, F.feature_alpha_dropout])
-def test_channels_are_dropped_whole_where_torch_drops_them_whole(function):
+def test_whole_channels_are_dropped_where_torch_drops_whole_channels(function):
     for shape in {F.dropout1d: [(16, 5), (4, 16, 5)], F.dropout3d: [(16, 2, 2, 2), (3, 16, 2, 2, 2)]}.get(
         function, [(4, 16, 3, 5)]
     ):
-        found, wanted = (
+        result, expected = (
             drawn(lambda s=shape: function(torch.ones(s), 0.5, True)),
             function(torch.ones(shape), 0.5, True),
         )
         axes = tuple(range(-{F.dropout1d: 1, F.dropout3d: 3}.get(function, 2), 0))
-        assert torch.equal(found.amin(axes), found.amax(axes)) and torch.equal(wanted.amin(axes), wanted.amax(axes))
-        torch.testing.assert_close(found.unique(), wanted.unique())
+        for out in (result, expected):
+            assert torch.equal(out.amin(axes), out.amax(axes))
+        torch.testing.assert_close(result.unique(), expected.unique())
 
 
-def test_a_transformer_that_drops_nothing_out_is_torchs_also_in_evaluation(double):
+def test_a_transformer_without_dropout_equals_torchs_also_in_evaluation_mode(double):
     layer = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True), 2)
     x, padded = torch.randn(3, 5, 8), torch.zeros(3, 5, dtype=torch.bool)
     padded[0, 3:] = True
-    wanted = layer(x, src_key_padding_mask=padded)
-    torch.testing.assert_close(drawn(lambda: layer(x, src_key_padding_mask=padded)), wanted, rtol=0, atol=1e-12)
+    expected = layer(x, src_key_padding_mask=padded)
+    torch.testing.assert_close(drawn(lambda: layer(x, src_key_padding_mask=padded)), expected, rtol=0, atol=1e-12)
     layer.eval()
-    with torch.no_grad():  # torch's fast path would zero the padded places
+    with torch.no_grad():  # torch's fast path would zero the padded positions
         for keyed in (True, False):
             with RandomMode(0, 0, keyed=keyed, seed=False):
                 out = layer(x, src_key_padding_mask=padded)
-            torch.testing.assert_close(out, wanted, rtol=0, atol=1e-12)
+            torch.testing.assert_close(out, expected, rtol=0, atol=1e-12)
     assert torch.backends.mha.get_fastpath_enabled()
 
 
 def test_dropout_inside_attention_has_the_mean_of_no_dropout(double):
     attention, x = nn.MultiheadAttention(8, 2, 0.4, batch_first=True), torch.randn(1, 5, 8)
-    for needs in (True, False):  # the two ways through torch's function
+    for needs in (True, False):  # the two branches of torch's function
         outs = torch.stack(
             [drawn(lambda n=needs: attention(x, x, x, need_weights=n)[0], key).detach() for key in range(600)]
         )
-        wanted = attention.eval()(x, x, x)[0].detach()
+        expected = attention.eval()(x, x, x)[0].detach()
         attention.train()
         assert outs.std(0).min() > 1e-3
-        assert ((outs.mean(0) - wanted).abs() / (outs.std(0) / 600**0.5)).max() < 5
+        assert ((outs.mean(0) - expected).abs() / (outs.std(0) / 600**0.5)).max() < 5
 
 
 def test_every_entry_of_the_table_is_a_function_of_torchs():

@@ -78,7 +78,7 @@ def test_a_projection_and_an_unbatched_input():
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
-def test_given_states(kind):
+def test_initial_states_are_used(kind):
     state = torch.randn(2, 5, 6)
     module = Everything(LAYERS[kind](4, 6, 2), (state, state + 1) if kind == "lstm" else state)
     inputs = torch.randn(3, 7, 5, 4)
@@ -86,12 +86,12 @@ def test_given_states(kind):
 
 
 @pytest.mark.parametrize(("kind", "bias"), list(itertools.product(CELLS, [True, False])))
-def test_cells(kind, bias):
+def test_cells_are_torchs_outputs_states_and_gradients(kind, bias):
     module, inputs = Along(CELLS[kind](4, 6, bias=bias)), torch.randn(SHAPE)
     assert_same(stacked(module, inputs, keyed=False), one_by_one(module, inputs, keyed=False))
 
 
-def test_without_vmap_a_layer_that_drops_nothing_out_stays_fused(monkeypatch):
+def test_without_vmap_a_layer_without_dropout_stays_fused(monkeypatch):
     monkeypatch.setattr("fedlit.keyed_random.recurrent._layers", None)
     layer, x = nn.LSTM(4, 6, 2), torch.randn(5, 3, 4)
     with RandomMode(1, 0, keyed=True, seed=False):
@@ -116,8 +116,8 @@ def test_dropout_between_layers_is_keyed(kind):
     assert_same(stacked(module, inputs), one_by_one(module, inputs))
 
 
-def test_dropout_leaves_the_first_layers_output_out_and_not_the_last_ones():
-    """With the second layer's input weights at zero but for a copy, what is dropped is seen in its output."""
+def test_dropout_acts_between_layers_and_not_on_the_last_output():
+    """The second layer's output is its input: its input weights are the identity, the hidden weights zero."""
     layer = nn.RNN(50, 50, 2, nonlinearity="relu", bias=False, dropout=0.4)
     with torch.no_grad():
         for name, weight in layer.named_parameters():

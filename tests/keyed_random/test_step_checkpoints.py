@@ -1,4 +1,4 @@
-"""Checkpointed parts of a step, with draws in them."""
+"""Checkpointed parts of a step that make random draws."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from fedlit.torch_patches.double_backward import DOUBLE_BACKWARD
 from fedlit.torch_patches.vmap_patches import VMAP
 
 
-def step(x: torch.Tensor, weight: torch.Tensor, how: bool | None, calls: list[int]) -> torch.Tensor:
-    """Two parts with a draw before, in and after each; `how`: None is not checkpointed, else `use_reentrant`."""
+def step(x: torch.Tensor, weight: torch.Tensor, reentrant: bool | None, calls: list[int]) -> torch.Tensor:
+    """Two parts with a draw before, in and after each; `reentrant`: None is not checkpointed, else `use_reentrant`."""
 
     def part(h: torch.Tensor) -> torch.Tensor:
         calls.append(1)
@@ -22,18 +22,18 @@ def step(x: torch.Tensor, weight: torch.Tensor, how: bool | None, calls: list[in
 
     h = F.dropout(x, 0.2)
     for _ in range(2):
-        h = part(h) if how is None else checkpoint(part, h, use_reentrant=how)
+        h = part(h) if reentrant is None else checkpoint(part, h, use_reentrant=reentrant)
         h = F.dropout(h, 0.2)
     return h.sum()
 
 
-def gradients(how: bool | None, inside: bool = False, **options) -> tuple[torch.Tensor, int]:
+def gradients(reentrant: bool | None, inside: bool = False, **options) -> tuple[torch.Tensor, int]:
     torch.manual_seed(0)
     calls: list[int] = []
     x = torch.randn(50, dtype=torch.float64, requires_grad=True)
     weight = torch.ones(50, dtype=torch.float64, requires_grad=True)
     with RandomMode(3, 1, keyed=True, seed=False, **options) as draws:
-        loss = step(x, weight, how, calls)
+        loss = step(x, weight, reentrant, calls)
         count = draws.count
         if inside:  # as a manual optimisation does
             loss.backward()
@@ -43,22 +43,22 @@ def gradients(how: bool | None, inside: bool = False, **options) -> tuple[torch.
     return torch.cat([x.grad, weight.grad]), len(calls)
 
 
-@pytest.mark.parametrize("how", [True, False])
+@pytest.mark.parametrize("reentrant", [True, False])
 @pytest.mark.parametrize("inside", [True, False])
-def test_a_part_that_runs_again_draws_what_it_drew(how, inside):
-    (wanted, once), (found, again) = gradients(None), gradients(how, inside)
-    assert torch.equal(found, wanted)
-    assert (once, again) == (2, 4)
+def test_a_checkpointed_part_repeats_its_draws_in_backward(reentrant, inside):
+    (expected, calls_plain), (result, calls_checkpointed) = gradients(None), gradients(reentrant, inside)
+    assert torch.equal(result, expected)
+    assert (calls_plain, calls_checkpointed) == (2, 4)
 
 
-@pytest.mark.parametrize("how", [True, False])
-@pytest.mark.parametrize("options", [{"patches": (VMAP,)}, {"patches": (DOUBLE_BACKWARD,)}], ids=str)
-def test_under_vmap_or_double_backward_no_part_runs_again(how, options):
-    found, calls = gradients(how, **options)
-    assert torch.equal(found, gradients(None)[0]) and calls == 2
+@pytest.mark.parametrize("reentrant", [True, False])
+@pytest.mark.parametrize("patch", [VMAP, DOUBLE_BACKWARD], ids=["vmap", "double backward"])
+def test_under_a_patch_a_checkpointed_part_runs_once(reentrant, patch):
+    result, calls = gradients(reentrant, patches=(patch,))
+    assert torch.equal(result, gradients(None)[0]) and calls == 2
 
 
-def test_recurrent_layers_inside_are_repeated_too():
+def test_dropout_of_recurrent_layers_is_repeated_in_a_checkpointed_part():
     layer, x = nn.GRU(4, 4, 2, dropout=0.5), torch.randn(5, 3, 4)
 
     def gradient(checkpointed: bool) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""A module on several rows: one after the other, and stacked by vmap."""
+"""A module on several rows: one by one, and stacked by vmap."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def _tensors(module: nn.Module, seed: int = 0) -> tuple[dict[str, Tensor], dict[
 
 def _gradients(outputs: Tensor, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     leaves = {n: t for n, t in tensors.items() if t.requires_grad}
-    found = torch.autograd.grad(outputs.double().tanh().sum(), list(leaves.values()), allow_unused=True)
-    return {n: torch.zeros_like(t) if g is None else g for (n, t), g in zip(leaves.items(), found, strict=True)}
+    gradients = torch.autograd.grad(outputs.double().tanh().sum(), list(leaves.values()), allow_unused=True)
+    return {n: torch.zeros_like(t) if g is None else g for (n, t), g in zip(leaves.items(), gradients, strict=True)}
 
 
 def _leaf(tensor: Tensor) -> Tensor:
@@ -42,18 +42,18 @@ def _leaf(tensor: Tensor) -> Tensor:
 
 
 def one_by_one(module: nn.Module, inputs: Tensor, keyed: bool = True) -> Result:
-    """`inputs` (ROWS, ...); without `keyed` torch's own functions, with nothing of fedlit's around."""
+    """`inputs` (ROWS, ...). Without `keyed` torch's own functions run, without a mode of fedlit."""
     weights, buffers = _tensors(module)
     results = []
     for row in range(ROWS):
         leaves = {n: _leaf(t[row]) for n, t in weights.items()}
-        mine, x = {n: b[row].clone() for n, b in buffers.items()}, _leaf(inputs[row])
+        row_buffers, x = {n: b[row].clone() for n, b in buffers.items()}, _leaf(inputs[row])
         if keyed:
             with RandomMode(int(KEYS[row]), int(STEPS[row]), keyed=True, seed=False):
-                out = functional_call(module, leaves | mine, (x,))
+                out = functional_call(module, leaves | row_buffers, (x,))
         else:
-            out = functional_call(module, leaves | mine, (x,))
-        results.append(Result(out.detach(), _gradients(out, leaves | {"x": x}), leaves | mine))
+            out = functional_call(module, leaves | row_buffers, (x,))
+        results.append(Result(out.detach(), _gradients(out, leaves | {"x": x}), leaves | row_buffers))
     first = results[0]
     return Result(
         torch.stack([r.outputs for r in results]),
@@ -67,20 +67,20 @@ def stacked(module: nn.Module, inputs: Tensor, keyed: bool = True) -> Result:
     leaves, buffers, x = {n: _leaf(t) for n, t in weights.items()}, {n: b.clone() for n, b in buffers.items()}, inputs
     x = _leaf(inputs)
 
-    def one(key, step, x, leaves, buffers):
+    def one_row(key, step, x, leaves, buffers):
         with RandomMode(key, step, keyed=keyed, seed=False, patches=(VMAP,)):
             return functional_call(module, leaves | buffers, (x,))
 
-    out = vmap(one)(KEYS, STEPS, x, leaves, buffers)
+    out = vmap(one_row)(KEYS, STEPS, x, leaves, buffers)
     gradients = _gradients(out, leaves | {"x": x})
     return Result(out.detach(), gradients, {n: t.detach() for n, t in (leaves | buffers).items()})
 
 
-def assert_same(found: Result, wanted: Result, atol: float = 1e-12) -> None:
-    torch.testing.assert_close(found.outputs, wanted.outputs, rtol=0, atol=atol)
-    for found_tensors, wanted_tensors in ((found.gradients, wanted.gradients), (found.after, wanted.after)):
-        assert found_tensors.keys() == wanted_tensors.keys()
-        for name, tensor in wanted_tensors.items():
+def assert_same(result: Result, expected: Result, atol: float = 1e-12) -> None:
+    torch.testing.assert_close(result.outputs, expected.outputs, rtol=0, atol=atol)
+    for result_tensors, expected_tensors in ((result.gradients, expected.gradients), (result.after, expected.after)):
+        assert result_tensors.keys() == expected_tensors.keys()
+        for name, tensor in expected_tensors.items():
             torch.testing.assert_close(
-                found_tensors[name], tensor, rtol=0, atol=atol, msg=lambda m, n=name: f"{n}: {m}"
+                result_tensors[name], tensor, rtol=0, atol=atol, msg=lambda m, n=name: f"{n}: {m}"
             )

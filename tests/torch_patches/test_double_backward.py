@@ -1,4 +1,4 @@
-"""Steps that are differentiated twice: the formulas against torch's own functions and against finite differences."""
+"""Second derivatives of a step: the formulas against torch's own functions and against finite differences."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ STEPS = {
     "attention": lambda x: F.scaled_dot_product_attention(x, x * 2, x + 1),
     "causal": lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True, scale=0.3),
     "masked": lambda x: F.scaled_dot_product_attention(x, x, x, attn_mask=MASK),
-    "masked by numbers": lambda x: F.scaled_dot_product_attention(x, x, x, attn_mask=MASK.double()),
-    "seeing nothing": lambda x: F.scaled_dot_product_attention(x, x, x, attn_mask=MASK.tril(-1)),
+    "masked by addition": lambda x: F.scaled_dot_product_attention(x, x, x, attn_mask=MASK.double()),
+    "fully masked": lambda x: F.scaled_dot_product_attention(x, x, x, attn_mask=MASK.tril(-1)),
     "heads": lambda x: F.scaled_dot_product_attention(heads(x), heads(x), heads(x)),
     "grouped heads": lambda x: F.scaled_dot_product_attention(
         heads(x), heads(x)[:, :1], heads(x)[:, 1:], enable_gqa=True
@@ -51,9 +51,9 @@ def x():
 
 @pytest.mark.parametrize("name", STEPS)
 def test_values_and_gradients_are_torchs(name, x):
-    found, wanted = value(name, x, True), value(name, x, False)
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
-    (a,), (b,) = (torch.autograd.grad(v.sin().sum(), x) for v in (found, wanted))
+    result, expected = value(name, x, True), value(name, x, False)
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-12)
+    (a,), (b,) = (torch.autograd.grad(v.sin().sum(), x) for v in (result, expected))
     torchs_sixth = 1e-8 if "hardsigmoid" in name else 1e-12  # torch's gradient has 1/6 in single precision
     torch.testing.assert_close(a, b, rtol=0, atol=torchs_sixth)
 
@@ -64,7 +64,7 @@ def test_second_derivatives_are_those_of_finite_differences(name, x):
     assert torch.autograd.gradgradcheck(lambda t: value(name, t, True), (x,), fast_mode=True)
 
 
-def test_with_draws_each_repetition_is_the_same_function(x):
+def test_each_evaluation_of_a_step_repeats_its_draws(x):
     def loss(t):
         with RandomMode(3, 0, keyed=True, seed=False, patches=(DOUBLE_BACKWARD,)):
             return F.scaled_dot_product_attention(t, t, t, dropout_p=0.3)
@@ -82,7 +82,7 @@ MODULES = {
 
 
 class Picked(nn.Module):
-    """The first of what a layer gives that is handed its input several times."""
+    """The first output of a layer that takes its input several times."""
 
     def __init__(self, layer: nn.Module, times: int):
         super().__init__()
@@ -93,7 +93,7 @@ class Picked(nn.Module):
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_stack_too_is_differentiated_twice(name):
+def test_second_derivatives_of_a_stack_equal_those_one_by_one(name):
     torch.manual_seed(0)
     module = MODULES[name]().double()
     keys, x = torch.tensor([4, 9]), torch.randn(2, 3, 4, 8, dtype=torch.float64).requires_grad_()
@@ -103,16 +103,16 @@ def test_a_stack_too_is_differentiated_twice(name):
         with RandomMode(int(keys[row]), 0, keyed=True, seed=False, patches=(DOUBLE_BACKWARD,)):
             return functional_call(module, {n: b[row].clone() for n, b in buffers.items()}, (x[row],))
 
-    def one(key, x, buffers):
+    def one_row(key, x, buffers):
         with RandomMode(key, 0, keyed=True, seed=False, patches=(VMAP, DOUBLE_BACKWARD)):
             return functional_call(module, buffers, (x,))
 
     def together():
-        return vmap(one)(keys, x, {n: b.clone() for n, b in buffers.items()})
+        return vmap(one_row)(keys, x, {n: b.clone() for n, b in buffers.items()})
 
     def second(out):
         (first,) = torch.autograd.grad(out.sin().sum(), x, create_graph=True)
         return torch.autograd.grad(first.square().sum(), x)[0]
 
-    wanted = second(torch.stack([alone(0), alone(1)]))
-    torch.testing.assert_close(second(together()), wanted, rtol=0, atol=1e-10)
+    expected = second(torch.stack([alone(0), alone(1)]))
+    torch.testing.assert_close(second(together()), expected, rtol=0, atol=1e-10)

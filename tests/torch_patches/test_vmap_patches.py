@@ -1,4 +1,4 @@
-"""What vmap refuses or gets wrong, against torch's own functions one by one with nothing of fedlit's around."""
+"""Operations that vmap rejects or gets wrong, against torch's own functions run one by one without fedlit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Of(nn.Module):
 
 
 class Mixed(nn.Module):
-    """A layer that takes indices, on indices, and a linear layer behind it."""
+    """A layer that takes indices, then a linear layer."""
 
     def __init__(self, layer: nn.Module):
         super().__init__()
@@ -63,17 +63,17 @@ class Loss(nn.Module):
         )
 
 
-def written(x):
-    """Tensors that are made, then written into and added to."""
-    whole, total, seen = torch.zeros(x.shape), torch.tensor(0.0), torch.zeros(2, dtype=torch.bool)
-    whole[:, 0] = x[:, 0]
+def writes_into_new_tensors(x):
+    """New tensors that are written into and added to."""
+    matrix, total, seen = torch.zeros(x.shape), torch.tensor(0.0), torch.zeros(2, dtype=torch.bool)
+    matrix[:, 0] = x[:, 0]
     total += x.sum()
     seen[0] = x.detach().sum() > 0
     like, new, full = torch.ones_like(x), x.new_zeros(3), torch.full((2,), 2.0)
     like[0] *= x[0]
     new[1] = x.mean()
     full.mul_(x.max())
-    return whole.sum() + total + seen.sum() + like.sum() + new.sum() + full.sum()
+    return matrix.sum() + total + seen.sum() + like.sum() + new.sum() + full.sum()
 
 
 class Causal(nn.Module):
@@ -109,11 +109,11 @@ class Flat(nn.Module):
 
 SMOOTH = {"label_smoothing": 0.1}
 ON_FLOATS = {
-    "factories": lambda: Of(written),
+    "factories": lambda: Of(writes_into_new_tensors),
     "causal mask": Causal,
     "distributions": lambda: Of(evidence),
     "gaussian likelihood": lambda: Of(lambda x: F.gaussian_nll_loss(x, x.detach() * 2, x.exp())),
-    "a question all rows answer alike": lambda: Of(guarded),
+    "a condition with the same result in all rows": lambda: Of(guarded),
     "checkpoint": lambda: Of(lambda x: checkpoint(lambda y: y.tanh().exp(), x, use_reentrant=False)),
     "normalize into": lambda: Of(lambda x: F.normalize(x.detach(), dim=-1, out=torch.empty_like(x)) * x),
     **{f"loss, {r}": lambda r=r: Loss(reduction=r, **SMOOTH) for r in ("mean", "sum", "none")},
@@ -141,13 +141,13 @@ EMBEDDINGS = [
 
 @pytest.mark.filterwarnings("error:.*performance drop.*", "ignore:.*weight_norm.*")
 @pytest.mark.parametrize("name", ON_FLOATS)
-def test_floats(name):
+def test_a_stack_equals_torch_one_by_one(name):
     module, inputs = ON_FLOATS[name](), torch.randn(ROWS, 6, 4, 8)
     assert_same(stacked(module, inputs, keyed=False), one_by_one(module, inputs, keyed=False))
 
 
 @pytest.mark.parametrize("options", EMBEDDINGS, ids=str)
-def test_embeddings(options):
+def test_stacked_embeddings_equal_torch_one_by_one(options):
     module, inputs = Mixed(nn.Embedding(9, 4, **options)), torch.randint(0, 9, (ROWS, 5, 3))
     assert_same(stacked(module, inputs, keyed=False), one_by_one(module, inputs, keyed=False))
 
@@ -156,14 +156,14 @@ BAGS = list(itertools.product(["sum", "mean", "max"], [{}, {"padding_idx": 1}, {
 
 
 @pytest.mark.parametrize(("mode", "options"), BAGS, ids=str)
-def test_bags_of_one_length(mode, options):
+def test_stacked_embedding_bags_equal_torch_one_by_one(mode, options):
     inputs = torch.randint(0, 9, (ROWS, 5, 3))
     inputs[:, 0] = 1  # nothing but padding
     module = Mixed(nn.EmbeddingBag(9, 4, mode=mode, **options))
     assert_same(stacked(module, inputs, keyed=False), one_by_one(module, inputs, keyed=False))
 
 
-def test_weighted_bags():
+def test_stacked_embedding_bags_with_sample_weights_equal_torch_one_by_one():
     class Weighted(nn.EmbeddingBag):
         def forward(self, weights):
             return super().forward(torch.tensor([[0, 1, 2], [4, 4, 8]]), per_sample_weights=weights)
@@ -172,7 +172,7 @@ def test_weighted_bags():
     assert_same(stacked(module, inputs, keyed=False), one_by_one(module, inputs, keyed=False))
 
 
-def test_plain_means_of_a_batch_norm_go_on_from_where_each_row_is():
+def test_plain_means_of_a_batch_norm_continue_from_each_rows_count():
     layer = nn.BatchNorm1d(8, momentum=None)
     x, counts = torch.randn(ROWS, 20, 8), torch.tensor([0, 3, 10])
     means, variances = torch.randn(ROWS, 8), torch.rand(ROWS, 8)
@@ -182,27 +182,27 @@ def test_plain_means_of_a_batch_norm_go_on_from_where_each_row_is():
         with RandomMode(0, 0, keyed=False, seed=False, patches=(VMAP,)):
             return torch.func.functional_call(layer, buffers, (x,))
 
-    found = means.clone(), variances.clone(), counts.clone()
-    torch.func.vmap(step)(x, *found)
+    result = means.clone(), variances.clone(), counts.clone()
+    torch.func.vmap(step)(x, *result)
     for row in range(ROWS):
-        own = nn.BatchNorm1d(8, momentum=None)
-        own.running_mean.copy_(means[row])
-        own.running_var.copy_(variances[row])
-        own.num_batches_tracked.copy_(counts[row])
-        own(x[row])
-        torch.testing.assert_close(found[0][row], own.running_mean, rtol=0, atol=1e-12)
-        torch.testing.assert_close(found[1][row], own.running_var, rtol=0, atol=1e-12)
-        assert found[2][row] == own.num_batches_tracked
+        alone = nn.BatchNorm1d(8, momentum=None)
+        alone.running_mean.copy_(means[row])
+        alone.running_var.copy_(variances[row])
+        alone.num_batches_tracked.copy_(counts[row])
+        alone(x[row])
+        torch.testing.assert_close(result[0][row], alone.running_mean, rtol=0, atol=1e-12)
+        torch.testing.assert_close(result[1][row], alone.running_var, rtol=0, atol=1e-12)
+        assert result[2][row] == alone.num_batches_tracked
 
 
-def test_a_question_that_rows_answer_differently_is_vmaps_error():
+def test_a_condition_that_differs_by_row_raises_vmaps_error():
     module = Of(lambda x: x if x.sum() > 0 else -x)
     module.linear = nn.Identity()
     with pytest.raises(RuntimeError, match="control flow"):
         stacked(module, torch.tensor([[1.0], [-1.0], [1.0]]), keyed=False)
 
 
-def test_nothing_stays_replaced_also_after_an_error():
+def test_patched_attributes_are_restored_also_after_an_error():
     before = _BatchNorm.forward, Distribution._validate_args, torch.utils.checkpoint.CheckpointFunction
     with pytest.raises(KeyError), RandomMode(0, 0, keyed=True, seed=False, patches=(VMAP,)):
         assert _BatchNorm.forward is not before[0]
@@ -214,7 +214,7 @@ def test_nothing_stays_replaced_also_after_an_error():
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*")
 @pytest.mark.parametrize("make", [lambda: spectral_norm(nn.Linear(8, 8)), lambda: weight_norm(nn.Linear(8, 8))])
-def test_derived_attributes_are_all_that_a_forward_leaves(make):
+def test_a_forward_pass_changes_recomputed_attributes_only(make):
     class First(nn.Module):
         def forward(self, outputs):
             return outputs[0]

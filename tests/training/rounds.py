@@ -78,7 +78,7 @@ class Federated:
         each_epoch: bool = False,
         **job: Any,
     ) -> Iterator[Returned]:
-        """The clients' halves, one Returned a client."""
+        """The clients' halves of a round, one Returned for each client."""
         order = range(len(self.shards)) if order is None else order
         weighting = run_weighting(self.aggregator, {})
         work = TrainTask(Pipeline(self.aggregator, {}, self.reduction, weighting), frozenset(watched), each_epoch)
@@ -90,7 +90,7 @@ class Federated:
         )
 
     def trained(self, returned: Returned) -> Tensor:
-        """The weights (P,) that one client came back with."""
+        """The trained weights (P,) of one client."""
         return self.start.weights + delta(returned)
 
 
@@ -101,7 +101,7 @@ def delta(returned: Returned) -> Tensor:
 
 
 def facts(returned: Sequence[Returned]) -> dict[int, dict[str, Any]]:
-    return {f["client"]: f for one in returned for f in one.facts}
+    return {f["client"]: f for chunk in returned for f in chunk.facts}
 
 
 def numbers(n: int, width: int = 6, classes: int = 3, seed: int = 0, dtype: torch.dtype = torch.float32) -> Any:

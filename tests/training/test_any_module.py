@@ -22,7 +22,7 @@ def test_lightnings_boring_model():
     torch.manual_seed(0)
     back = Federated(BoringModel(), LoadedSamples(RandomDataset(32, 20)), cut(8, 12)).round(watched=[0])
     assert [f["steps"] for f in facts(back).values()] == [2, 3]
-    assert all(delta(one).abs().max() > 0 for one in back)
+    assert all(delta(returned).abs().max() > 0 for returned in back)
 
 
 class Text(Dataset):
@@ -60,10 +60,10 @@ def test_the_demo_transformer_on_a_map_style_data_set():
     text = Text("the clients keep their text and send what they learnt of it. " * 8, 8)
     torch.manual_seed(0)
     run = Federated(Language(text.vocabulary), LoadedSamples(text), cut(20, 40), test=None, tests=cut(20, 40))
-    found = facts(run.round(watched=[0, 1], epochs=3))
-    for one in found.values():
-        assert one["trained"]["loss"][0] < one["received"]["loss"][0]
-        assert one["received"]["loss"][1] == one["examples"]
+    client_facts = facts(run.round(watched=[0, 1], epochs=3))
+    for client in client_facts.values():
+        assert client["trained"]["loss"][0] < client["received"]["loss"][0]
+        assert client["received"]["loss"][1] == client["examples"]
 
 
 class Everything(pl.LightningModule):
@@ -101,34 +101,34 @@ class Everything(pl.LightningModule):
         self.log("rate", self.optimizers().param_groups[1]["lr"])
 
 
-def test_a_module_with_everything():
+def test_a_module_with_many_features_at_once():
     torch.manual_seed(0)
     run = Federated(Everything(), TensorSamples(*numbers(20)), cut(8, 12), tests=cut(8, 12))
     back = run.round(watched=[0, 1], epochs=2)
-    for one, found in zip(back, facts(back).values(), strict=True):
-        moved = run.layout.pieces(delta(one))
-        moved.pop("tied.bias")  # the norm takes it out again: its gradient is nought but for rounding
-        assert all(piece.abs().max() > 0 for piece in moved.values()), found
-        assert set(found["logged"]) == {"fit_loss", "rate", "epoch"}
-        assert found["logged"]["rate"] == pytest.approx(0.2)  # the second epoch's
-        assert found["logged"]["epoch"] == 1.0
-        assert found["loss"] > 0 and found["steps"] == 2 * found["examples"] // 4
-        assert set(found["trained"]) == {"loss", "accuracy"}
-        assert one.counters["norm.num_batches_tracked"].item() == found["steps"]
+    for returned, client_facts in zip(back, facts(back).values(), strict=True):
+        moved = run.layout.pieces(delta(returned))
+        moved.pop("tied.bias")  # batch normalisation cancels it: its gradient is zero up to rounding
+        assert all(piece.abs().max() > 0 for piece in moved.values()), client_facts
+        assert set(client_facts["logged"]) == {"fit_loss", "rate", "epoch"}
+        assert client_facts["logged"]["rate"] == pytest.approx(0.2)  # the second epoch's
+        assert client_facts["logged"]["epoch"] == 1.0
+        assert client_facts["loss"] > 0 and client_facts["steps"] == 2 * client_facts["examples"] // 4
+        assert set(client_facts["trained"]) == {"loss", "accuracy"}
+        assert returned.counters["norm.num_batches_tracked"].item() == client_facts["steps"]
     assert facts(run.round(epochs=2))[0]["logged"] == pytest.approx(facts(back)[0]["logged"])
 
 
-def test_logged_values_are_the_steps_own():
+def test_a_logged_loss_equals_the_fits_loss():
     class Plain(Everything):
-        def configure_optimizers(self):  # nothing moves but the statistics
+        def configure_optimizers(self):  # only the statistics change
             return torch.optim.SGD([{"params": [self.inner.weight]}, {"params": [self.head.bias]}], lr=0.0)
 
-    found = facts(Federated(Plain(), TensorSamples(*numbers(8)), cut(8)).round())[0]
-    assert found["logged"]["fit_loss"] == pytest.approx(found["loss"])
+    client_facts = facts(Federated(Plain(), TensorSamples(*numbers(8)), cut(8)).round())[0]
+    assert client_facts["logged"]["fit_loss"] == pytest.approx(client_facts["loss"])
 
 
 class Counting(pl.LightningModule):
-    """Its step depends on how often it was called: what one client leaves here must not reach the next."""
+    """Its step depends on the number of its calls: this state of one client must not reach the next."""
 
     def __init__(self, fail_on: float | None = None):
         super().__init__()
@@ -138,7 +138,7 @@ class Counting(pl.LightningModule):
         self.calls += 1
         self.seen.append(self.calls)
         if self.fail_on is not None and (batch[0] == self.fail_on).any():
-            raise ZeroDivisionError("a sample this module cannot stand")
+            raise ZeroDivisionError("a sample on which this module fails")
         self.log("calls", float(self.calls), on_step=False, on_epoch=True, reduce_fx="max")
         self.log("first", float(self.seen[0]), on_step=False, on_epoch=True)
         return F.cross_entropy(self.layer(batch[0]), batch[1]) * self.calls
@@ -147,7 +147,7 @@ class Counting(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def test_a_step_counter_starts_anew_for_each_client():
+def test_a_step_counter_starts_at_zero_for_each_client():
     run = Federated(Counting(), TensorSamples(*numbers(24)), cut(8, 12, 4))
     assert [f["logged"] for f in facts(run.round()).values()] == [
         {"calls": 2.0, "first": 1.0},
@@ -157,7 +157,7 @@ def test_a_step_counter_starts_anew_for_each_client():
     assert run.module.calls == 0 and run.module.seen == []
 
 
-def test_what_a_client_that_raised_left_does_not_reach_the_next():
+def test_state_of_a_client_that_raised_does_not_reach_the_next_client():
     x, y = numbers(24)
     x[3] = 77.0
     run = Federated(Counting(fail_on=77.0), TensorSamples(x, y), cut(8, 16), on_failure="drop")
@@ -191,40 +191,40 @@ class ByHand(pl.LightningModule):
 
 def test_manual_optimisation_works_where_no_gradient_is_asked_for():
     run = Federated(ByHand(), TensorSamples(*numbers(8)), cut(8))
-    (one,) = run.round()
-    assert one.moved == [True] and facts([one])[0]["steps"] == 4
-    assert all(piece.abs().max() > 0 for piece in run.layout.pieces(delta(one)).values())
+    (returned,) = run.round()
+    assert returned.moved == [True] and facts([returned])[0]["steps"] == 4
+    assert all(piece.abs().max() > 0 for piece in run.layout.pieces(delta(returned)).values())
 
 
-def test_a_manual_step_is_not_taken_for_measuring():
+def test_measuring_does_not_run_the_step_of_manual_optimisation():
     class Forward(ByHand):
         def forward(self, x):
             return self.second(self.first(x))
 
     for kind, metrics in ((ByHand, set()), (Forward, {"accuracy"})):
         run = Federated(kind(), TensorSamples(*numbers(8)), cut(8), tests=cut(8))
-        found = facts(run.round(watched=[0]))[0]
-        assert set(found["received"]) == set(found["trained"]) == metrics
+        client_facts = facts(run.round(watched=[0]))[0]
+        assert set(client_facts["received"]) == set(client_facts["trained"]) == metrics
 
 
-def test_manual_optimisation_is_one_sentence_where_gradients_are_corrected():
+def test_manual_optimisation_is_refused_in_one_sentence_where_gradients_are_adjusted():
     run = Federated(ByHand(), TensorSamples(*numbers(8)), cut(8), aggregator=FedProx(mu=0.1), on_failure="drop")
     with pytest.raises(InputError, match=r"ByHand has several optimisers.*aggregator=fedavg") as caught:
         run.round()
     assert "\n" not in str(caught.value)
 
 
-def test_the_round_number_is_there_for_a_module_that_wants_it():
+def test_a_module_can_read_the_round_number():
     class Asking(Counting):
         def training_step(self, batch, batch_idx):
             self.log("round", float(self.round), on_step=False, on_epoch=True)
             return super().training_step(batch, batch_idx)
 
-    found = facts(Federated(Asking(), TensorSamples(*numbers(8)), cut(8)).round(number=7))
-    assert found[0]["logged"]["round"] == 7.0
+    client_facts = facts(Federated(Asking(), TensorSamples(*numbers(8)), cut(8)).round(number=7))
+    assert client_facts[0]["logged"]["round"] == 7.0
 
 
-def test_a_modules_own_round_is_left_alone():
+def test_an_attribute_round_of_the_module_is_left_unchanged():
     class Owning(Counting):
         def __init__(self):
             super().__init__()
@@ -234,11 +234,11 @@ def test_a_modules_own_round_is_left_alone():
             self.log("round", self.round, on_step=False, on_epoch=True)
             return super().training_step(batch, batch_idx)
 
-    found = facts(Federated(Owning(), TensorSamples(*numbers(8)), cut(8)).round(number=7))
-    assert found[0]["logged"]["round"] == -5.0
+    client_facts = facts(Federated(Owning(), TensorSamples(*numbers(8)), cut(8)).round(number=7))
+    assert client_facts[0]["logged"]["round"] == -5.0
 
 
-def test_shards_of_a_map_style_set_and_of_tensors_train_alike():
+def test_a_map_style_data_set_and_tensors_train_to_the_same_bits():
     x, y = numbers(20)
 
     class Rows(Dataset):
@@ -248,13 +248,13 @@ def test_shards_of_a_map_style_set_and_of_tensors_train_alike():
         def __getitem__(self, i):
             return x[i], y[i]
 
-    found = []
+    deltas = []
     for samples in (TensorSamples(x, y), LoadedSamples(Rows())):
         torch.manual_seed(0)
-        found.append([delta(one) for one in Federated(Everything(), samples, cut(8, 12)).round()])
-    for a, b in zip(*found, strict=True):
+        deltas.append([delta(returned) for returned in Federated(Everything(), samples, cut(8, 12)).round()])
+    for a, b in zip(*deltas, strict=True):
         assert torch.equal(a, b)
-    assert not np.allclose(found[0][0], found[0][1])
+    assert not np.allclose(deltas[0][0], deltas[0][1])
 
 
 class ReadsItsOptimizer(pl.LightningModule):
@@ -275,8 +275,8 @@ class ReadsItsOptimizer(pl.LightningModule):
 
 def test_a_step_that_reads_its_optimizer_is_measured_before_any_fit():
     run = Federated(ReadsItsOptimizer(), TensorSamples(*numbers(8)), cut(8), tests=cut(8))
-    found = facts(run.round(watched=[0]))[0]
-    assert found["trained"]["loss"][0] < found["received"]["loss"][0]
+    client_facts = facts(run.round(watched=[0]))[0]
+    assert client_facts["trained"]["loss"][0] < client_facts["received"]["loss"][0]
 
 
 def test_a_manual_modules_loss_is_refused_in_one_sentence():

@@ -73,7 +73,7 @@ class TwoGroups(Classifier):
 
 
 class Characters(nn.Module):
-    """An LSTM over letters, which says what kind of text it is."""
+    """An LSTM over letters that classifies texts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -138,14 +138,14 @@ QUICK |= {("moon", "awkward"), ("per_fedavg", "transformer"), ("apfl", "two_grou
 
 
 def pairs() -> list[Any]:
-    found = []
+    result = []
     for algorithm in ALGORITHMS:
         for module in MODULES:
             if (algorithm, module) == ("per_fedavg", "batch_norm"):
                 continue  # half of a small batch is one sample, and batch normalisation cannot train on that
             marks = [] if (algorithm, module) in QUICK else [pytest.mark.slow]
-            found.append(pytest.param(algorithm, module, marks=marks, id=f"{algorithm}-{module}"))
-    return found
+            result.append(pytest.param(algorithm, module, marks=marks, id=f"{algorithm}-{module}"))
+    return result
 
 
 def run(folder: Path, algorithm: str, module: str, **trainer: Any) -> Running:
@@ -157,17 +157,17 @@ def run(folder: Path, algorithm: str, module: str, **trainer: Any) -> Running:
 
 def tensors(run: Running) -> dict[str, Tensor]:
     """Everything that a run keeps, and its losses."""
-    found: dict[str, Tensor] = {}
+    result: dict[str, Tensor] = {}
 
     def gather(name: str, value: Any) -> None:
         if isinstance(value, Model):
             gather(f"{name}.weights", value.weights)
             gather(f"{name}.statistics", value.statistics)
         elif isinstance(value, dict):
-            for key, one in value.items():
-                gather(f"{name}.{key}", one)
+            for key, item in value.items():
+                gather(f"{name}.{key}", item)
         else:
-            found[name] = value
+            result[name] = value
 
     gather("server", run.state.server)
     gather("counters", run.state.counters)
@@ -175,12 +175,12 @@ def tensors(run: Running) -> dict[str, Tensor]:
         gather(f"client {client}", run.state.clients.get([client])[0] or {})
     for number, row in enumerate(run.rows, 1):
         kept = {k: v for k, v in row.items() if not k.startswith(("time/", "comm/"))}
-        found[f"round {number}"] = torch.tensor([kept[k] for k in sorted(kept)], dtype=torch.float64)
-    return found
+        result[f"round {number}"] = torch.tensor([kept[k] for k in sorted(kept)], dtype=torch.float64)
+    return result
 
 
 @pytest.mark.parametrize(("algorithm", "module"), pairs())
-def test_a_stack_gives_what_trainers_give(algorithm: str, module: str, tmp_path: Path) -> None:
+def test_a_stack_gives_the_same_numbers_as_trainers(algorithm: str, module: str, tmp_path: Path) -> None:
     plain = run(tmp_path, algorithm, module)
     stacked = run(tmp_path, algorithm, module, kind=VectorizedTrainer, stack="always")
     assert stacked.engine.local_worker.setup.plan.stacked, stacked.engine.local_worker.setup.plan.reason
@@ -193,7 +193,7 @@ def test_a_stack_gives_what_trainers_give(algorithm: str, module: str, tmp_path:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_row_by_row_gives_the_same_bits_as_trainers(module: str, tmp_path: Path) -> None:
+def test_one_by_one_gives_the_same_bits_as_trainers(module: str, tmp_path: Path) -> None:
     plain = run(tmp_path, "fedprox", module)
     rows = run(tmp_path, "fedprox", module, kind=VectorizedTrainer, stack="never")
     for name, value in tensors(plain).items():
@@ -201,10 +201,10 @@ def test_row_by_row_gives_the_same_bits_as_trainers(module: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("chunk", [1, 2])
-def test_the_chunk_does_not_matter(chunk: int, tmp_path: Path) -> None:
-    one = run(tmp_path, "scaffold", "dropout", kind=VectorizedTrainer)
-    other = run(tmp_path, "scaffold", "dropout", kind=VectorizedTrainer, chunk=chunk)
-    torch.testing.assert_close(other.weights, one.weights, rtol=0, atol=1e-12)
+def test_the_size_of_chunks_does_not_change_the_weights(chunk: int, tmp_path: Path) -> None:
+    default = run(tmp_path, "scaffold", "dropout", kind=VectorizedTrainer)
+    chunked = run(tmp_path, "scaffold", "dropout", kind=VectorizedTrainer, chunk=chunk)
+    torch.testing.assert_close(chunked.weights, default.weights, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_the_chunk_does_not_matter(chunk: int, tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_options_that_mean_the_same_for_every_trainer(options: dict[str, Any], tmp_path: Path) -> None:
+def test_options_have_the_same_effect_on_every_trainer(options: dict[str, Any], tmp_path: Path) -> None:
     plain = run(tmp_path, "fedavg", "mlp", **options)
     stacked = run(tmp_path, "fedavg", "mlp", kind=VectorizedTrainer, **options)
     rows = run(tmp_path, "fedavg", "mlp", kind=VectorizedTrainer, stack="never", **options)
@@ -232,7 +232,7 @@ def test_options_that_mean_the_same_for_every_trainer(options: dict[str, Any], t
     ("stacked", "weights", "sizes"),
     [(True, 5_000, [50, 50]), (True, 11_000_000, [5] * 20), (True, 10**9, [1] * 100), (False, 5_000, [1] * 100)],
 )
-def test_chunks_are_even_and_small_for_large_models_and_of_one_row_by_row(
+def test_chunks_are_even_small_for_large_models_and_one_client_without_a_stack(
     stacked: bool, weights: int, sizes: list[int]
 ) -> None:
     host = SimpleNamespace(layout=SimpleNamespace(size=weights))

@@ -1,4 +1,4 @@
-"""What a fit counts: the numbers, and that none of them is kept step by step."""
+"""The counts of a fit, and that no tensor of a step is kept."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from fedlit.training.fit_tally import FitTally
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from fedlit.user_module.module_snapshot import counters
-from tests.training.forty.case import CLASSES, WIDTH, Plain
-from tests.training.test_forty_modules import worker
+from tests.training.module_kinds.case import CLASSES, WIDTH, Plain
+from tests.training.test_module_kinds import worker
 
 
 def test_rates_and_losses_are_those_of_all_steps():
@@ -27,7 +27,7 @@ def test_rates_and_losses_are_those_of_all_steps():
     assert tally.steps == 0 and tally.rate_sum.tolist() == [0] and np.isnan(tally.loss)
     for epoch, (losses, head_rate) in enumerate([([3.0, 4.0], 0.1), ([], 0.1), ([8.0], 0.7), ([5.0], 0.1)]):
         tally.begin_epoch()
-        optimizer.param_groups[1]["lr"] = head_rate  # apart in the third epoch alone
+        optimizer.param_groups[1]["lr"] = head_rate  # it differs from the body's in the third epoch only
         for loss in losses:
             tally.add_loss(torch.tensor(loss))
             tally.add_step([optimizer])
@@ -44,14 +44,14 @@ def test_a_loss_of_several_numbers_counts_with_its_mean():
     assert tally.loss == 4
 
 
-FOUND: list[int] = []
+TENSOR_COUNTS: list[int] = []
 
 
 class Counts(Plain):
-    """How many tensors there are in each step; its groups have rates of their own."""
+    """Counts the live tensors in each step; its parameter groups have different learning rates."""
 
     def training_step(self, batch, batch_idx):
-        FOUND.append(sum(type(one) is torch.Tensor for one in gc.get_objects()))
+        TENSOR_COUNTS.append(sum(type(o) is torch.Tensor for o in gc.get_objects()))
         return super().training_step(batch, batch_idx)
 
     def configure_optimizers(self):
@@ -60,10 +60,10 @@ class Counts(Plain):
 
 
 @pytest.mark.parametrize("kind, options", [(LightningTrainer, {}), (VectorizedTrainer, {"stack": "never"})])
-def test_nothing_is_kept_of_a_step(kind, options):
-    made = worker(kind, Counts(), TensorSamples(torch.randn(40, WIDTH), torch.arange(40) % CLASSES), **options)
+def test_a_fit_keeps_no_tensor_of_a_step(kind, options):
+    fit_worker = worker(kind, Counts(), TensorSamples(torch.randn(40, WIDTH), torch.arange(40) % CLASSES), **options)
     job = Job(0, Round(1, 0, [0], 1), 4, 1, np.arange(40))
-    client = made.client([job], counters(made.host.module), [{}])
-    FOUND.clear()
-    client.fit(made.host.layout.read(made.host.module))
-    assert len(FOUND) == 10 and len(set(FOUND[2:])) == 1, FOUND
+    client = fit_worker.client([job], counters(fit_worker.host.module), [{}])
+    TENSOR_COUNTS.clear()
+    client.fit(fit_worker.host.layout.read(fit_worker.host.module))
+    assert len(TENSOR_COUNTS) == 10 and len(set(TENSOR_COUNTS[2:])) == 1, TENSOR_COUNTS

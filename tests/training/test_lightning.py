@@ -1,4 +1,4 @@
-"""trainer=lightning against plain loops in torch, and what it must not do: print, grow, depend on the order of work."""
+"""trainer=lightning against plain loops in torch; it prints nothing, keeps no memory, and no order of work matters."""
 
 from __future__ import annotations
 
@@ -71,15 +71,15 @@ def test_accumulation_and_clipping_equal_a_plain_loop(accumulate, clip, clip_by)
         gradient_clip_algorithm=clip_by,
     )
     (job,) = run.jobs([0], epochs=2)
-    (one,) = run.round(epochs=2)
+    (returned,) = run.round(epochs=2)
     torch.manual_seed(0)
     twin = Net().double()
     run.layout.write(twin, run.start)
     optimizer = torch.optim.SGD(twin.parameters(), lr=0.3, momentum=0.9, weight_decay=0.01)
-    wanted = by_hand(run, twin, samples, job, optimizer, accumulate, clip, clip_by)
-    assert delta(one).dtype == torch.float64
-    torch.testing.assert_close(delta(one), wanted, rtol=1e-12, atol=1e-14)
-    assert facts([one])[0]["steps"] == 2 * -(-5 // accumulate)
+    expected = by_hand(run, twin, samples, job, optimizer, accumulate, clip, clip_by)
+    assert delta(returned).dtype == torch.float64
+    torch.testing.assert_close(delta(returned), expected, rtol=1e-12, atol=1e-14)
+    assert facts([returned])[0]["steps"] == 2 * -(-5 // accumulate)
 
 
 def test_a_client_smaller_than_a_batch_trains():
@@ -87,17 +87,17 @@ def test_a_client_smaller_than_a_batch_trains():
     back = run.round(batch_size=4)
     assert [f["steps"] for f in facts(back).values()] == [1, 1]
     assert [f["skipped"] for f in facts(back).values()] == [0, 0]
-    assert all(delta(one).abs().max() > 0 for one in back)
+    assert all(delta(returned).abs().max() > 0 for returned in back)
 
 
 def test_a_last_batch_of_one_is_skipped_and_counted_under_batch_norm_alone():
     for between, steps, skipped in (((nn.BatchNorm1d(8),), 4, 2), ((), 6, 0)):
         run = Federated(Net(*between), TensorSamples(*numbers(9)), cut(9))
-        found = facts(run.round(epochs=2))[0]
-        assert (found["steps"], found["skipped"]) == (steps, skipped)
+        client_facts = facts(run.round(epochs=2))[0]
+        assert (client_facts["steps"], client_facts["skipped"]) == (steps, skipped)
 
 
-def test_a_client_of_one_sample_under_batch_norm_does_not_move():
+def test_a_client_of_one_sample_under_batch_norm_makes_no_step():
     run = Federated(Net(nn.BatchNorm1d(8)), TensorSamples(*numbers(9)), cut(1, 8))
     first, second = run.round()
     assert first.moved == [False] and second.moved == [True]
@@ -117,7 +117,7 @@ def test_the_order_of_clients_changes_no_bit(dropout):
     assert not torch.equal(delta(forth[1]), delta(run.round([1], number=2)[0]))
 
 
-def test_dropout_drops_out():
+def test_dropout_is_active_in_training():
     torch.manual_seed(0)
     run = Federated(Net(nn.Dropout(0.5)), TensorSamples(*numbers(8)), cut(8))
     with_dropout = delta(run.round()[0])
@@ -127,16 +127,16 @@ def test_dropout_drops_out():
     assert not torch.allclose(with_dropout, delta(plain.round()[0]))
 
 
-def test_global_generators_are_as_before_a_round():
+def test_a_round_leaves_global_generators_unchanged():
     run = Federated(Net(nn.AlphaDropout(0.5)), TensorSamples(*numbers(8)), cut(8), tests=cut(8))
     torch.manual_seed(5)
-    wanted = torch.rand(3)
+    expected = torch.rand(3)
     torch.manual_seed(5)
     run.round(watched=[0])
-    assert torch.equal(torch.rand(3), wanted)
+    assert torch.equal(torch.rand(3), expected)
 
 
-def test_an_optimisers_state_is_kept_where_asked():
+def test_an_optimisers_state_is_kept_with_keep_optimizer_state():
     samples = numbers(8, dtype=torch.float64)
     torch.manual_seed(0)
     module = Net(optimizer=torch.optim.Adam, lr=0.05)
@@ -146,15 +146,15 @@ def test_an_optimisers_state_is_kept_where_asked():
 
     twin = Net().double()
     optimizer = torch.optim.Adam(twin.parameters(), lr=0.05)
-    for number, one in ((1, first), (2, second)):  # each round begins at the start, with the moments of the last
+    for number, returned in ((1, first), (2, second)):  # each round begins at the start, with the moments of the last
         run.layout.write(twin, run.start)
         (job,) = run.jobs([0], number=number)
-        torch.testing.assert_close(delta(one), by_hand(run, twin, samples, job, optimizer), rtol=1e-10, atol=1e-13)
+        torch.testing.assert_close(delta(returned), by_hand(run, twin, samples, job, optimizer), rtol=1e-10, atol=1e-13)
     (steps,) = {float(s["step"]) for s in second.states[0]["optimizer"]["0"].values()}
     assert steps == 4
 
 
-def test_an_optimisers_state_is_new_in_each_round_otherwise():
+def test_an_optimisers_state_is_new_in_each_round_by_default():
     run = Federated(Net(optimizer=torch.optim.Adam, lr=0.05), TensorSamples(*numbers(8)), cut(8))
     (first,) = run.round()
     assert "optimizer" not in first.states[0]
@@ -181,8 +181,8 @@ def test_the_users_own_warnings_are_shown():
         Federated(Warner(), TensorSamples(*numbers(8)), cut(8)).round()
 
 
-@pytest.mark.parametrize("many", [200, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_many_fits_leave_nothing_behind(many):
+@pytest.mark.parametrize("number_of_fits", [200, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_memory_does_not_grow_over_many_fits(number_of_fits):
     class Logging(Net):
         def training_step(self, batch, batch_idx):
             loss = super().training_step(batch, batch_idx)
@@ -195,13 +195,13 @@ def test_many_fits_leave_nothing_behind(many):
         for i in range(fits):
             run.round(watched=[] if i % 10 else [0])
         gc.collect()
-        every = gc.get_objects()
-        return len(every), sum(torch.is_tensor(o) for o in every)
+        alive = gc.get_objects()
+        return len(alive), sum(torch.is_tensor(o) for o in alive)
 
     after(3)
     objects, tensors = after(3)
     held = resident("self")
-    more, more_tensors = after(many)
+    more, more_tensors = after(number_of_fits)
     assert more_tensors <= tensors
     assert more - objects < 200  # not one object a fit
     if held is not None:  # Linux
@@ -213,15 +213,15 @@ def test_each_epoch_is_measured_within_the_fit_and_changes_nothing():
     run = Federated(Net(nn.BatchNorm1d(8), nn.Dropout(0.5)), TensorSamples(*numbers(8)), cut(8), tests=cut(8))
     watched, plain = run.round(watched=[0], each_epoch=True, epochs=3), run.round(epochs=3)
     assert torch.equal(delta(watched[0]), delta(plain[0]))
-    found = facts(watched)[0]
-    assert len(found["epochs"]) == 3
-    total, weight = found["trained"]["loss"]
-    assert found["epochs"][-1]["test/loss"] == pytest.approx(total / weight)
-    assert sum(e["train/loss"] for e in found["epochs"]) / 3 == pytest.approx(found["loss"])
+    client_facts = facts(watched)[0]
+    assert len(client_facts["epochs"]) == 3
+    total, weight = client_facts["trained"]["loss"]
+    assert client_facts["epochs"][-1]["test/loss"] == pytest.approx(total / weight)
+    assert sum(e["train/loss"] for e in client_facts["epochs"]) / 3 == pytest.approx(client_facts["loss"])
 
 
-class ByRule(FedAvg):
-    """The plain gradient, by way of a rule."""
+class ByGradientFn(FedAvg):
+    """FedAvg with a `gradient_fn` that returns the plain gradient."""
 
     def local_update(self, client, broadcast, state):
         def gradient_fn(step, weights):
@@ -232,16 +232,16 @@ class ByRule(FedAvg):
 
 
 @pytest.mark.parametrize("options", [{}, {"accumulate_grad_batches": 2, "gradient_clip_val": 0.05}])
-def test_a_rule_that_gives_the_plain_gradient_changes_nothing(options):
+def test_a_gradient_fn_that_returns_the_plain_gradient_changes_nothing(options):
     back = []
-    for aggregator in (FedAvg(), ByRule()):
+    for aggregator in (FedAvg(), ByGradientFn()):
         torch.manual_seed(0)
         module = Net(nn.BatchNorm1d(8), nn.Dropout(0.5), lr=0.1, momentum=0.9)
         samples = TensorSamples(*numbers(12, dtype=torch.float64))
         run = Federated(module, samples, cut(12), aggregator=aggregator, precision="64-true", **options)
         back += run.round(epochs=2)
     torch.testing.assert_close(delta(back[0]), delta(back[1]), rtol=1e-10, atol=1e-13)
-    statistics = [one.wire["delta.statistics"] for one in back]
+    statistics = [returned.wire["delta.statistics"] for returned in back]
     assert torch.allclose(*statistics, rtol=1e-10, atol=1e-13)
 
 

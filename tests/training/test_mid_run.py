@@ -1,4 +1,4 @@
-"""A stack that cannot go on in a later round: its clients go one by one, with the same numbers, said once a cause."""
+"""A stack that fails in a later round: its clients are trained one by one, with the same numbers and one warning."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 from fedlit.errors import InputError
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
-from tests.training.forty.case import Plain, loss_of, step, vectors
-from tests.training.test_forty_modules import assert_same, averaged, worker
+from tests.training.module_kinds.case import Plain, loss_of, step, vectors
+from tests.training.test_module_kinds import assert_same, averaged, worker
 
 ROUNDS = 4
 
@@ -31,34 +31,34 @@ def remembered(self: Plain, loss: Any) -> Any:
     return loss / self.calls
 
 
-def late(what: Callable[[Plain, Any], Any]) -> Any:
-    """`what` from the third round on."""
+def late(change: Callable[[Plain, Any], Any]) -> Any:
+    """A step with `change` of its loss from the third round on."""
 
     def of(self: Any, batch: Any, batch_idx: int) -> Any:
         loss = loss_of(self, batch)
-        return what(self, loss) if self.round > 2 else loss
+        return change(self, loss) if self.round > 2 else loss
 
     return step(of, calls=lambda: 0).make
 
 
-def made(make: Any) -> Any:
+def seeded(make: Any) -> Any:
     torch.manual_seed(0)
     return make()
 
 
-@pytest.mark.parametrize("what", [by_value, drawn, remembered])
-def test_a_later_round_goes_row_by_row(what: Any, caplog: pytest.LogCaptureFixture) -> None:
-    make = late(what)
-    mine = worker(VectorizedTrainer, made(make), vectors())
-    assert mine.setup.plan.stacked
-    found = averaged(mine, ROUNDS)
-    assert_same(found, averaged(worker(LightningTrainer, made(make), vectors()), ROUNDS))
-    said = [r.getMessage() for r in caplog.records if "one by one" in r.getMessage()]
-    assert len(said) == 1 and said[0].startswith("round 3: clients 0, 1, 2 "), said
+@pytest.mark.parametrize("change", [by_value, drawn, remembered])
+def test_a_stack_that_fails_later_is_trained_one_by_one(change: Any, caplog: pytest.LogCaptureFixture) -> None:
+    make = late(change)
+    vectorized = worker(VectorizedTrainer, seeded(make), vectors())
+    assert vectorized.setup.plan.stacked
+    result = averaged(vectorized, ROUNDS)
+    assert_same(result, averaged(worker(LightningTrainer, seeded(make), vectors()), ROUNDS))
+    messages = [r.getMessage() for r in caplog.records if "one by one" in r.getMessage()]
+    assert len(messages) == 1 and messages[0].startswith("round 3: clients 0, 1, 2 "), messages
 
 
-def test_what_is_only_on_a_trainer_is_said_in_a_later_round_too() -> None:
+def test_a_fact_that_only_a_trainer_has_is_refused_also_in_a_later_round() -> None:
     make = late(lambda self, loss: loss * len(getattr(self.trainer, "logged_metrics", {})))
-    mine = worker(VectorizedTrainer, made(make), vectors())
-    with pytest.raises(InputError, match="logged_metrics, which is there on a Trainer only; write trainer=lightning."):
-        averaged(mine, ROUNDS)
+    vectorized = worker(VectorizedTrainer, seeded(make), vectors())
+    with pytest.raises(InputError, match="logged_metrics, which only a Trainer has; write trainer=lightning."):
+        averaged(vectorized, ROUNDS)

@@ -1,11 +1,11 @@
-"""What a stack's steps log, by client."""
+"""The values that the steps of a stack log, by client."""
 
 import torch
 
 from fedlit.training.stacked.step_log import StepLog
 
 
-def test_each_client_has_its_own_numbers_and_only_those_it_logged():
+def test_each_client_has_the_numbers_that_it_logged_and_no_others():
     log = StepLog(3)
     for rows, values, size in ((slice(0, 2), [1.0, 2.0], 4), (torch.tensor([0]), [4.0], 2)):
         log.log("l", torch.tensor(0.0), on_step=True, on_epoch=True)

@@ -1,4 +1,4 @@
-"""A trace holds for any number of rows, or there is none."""
+"""A trace is valid for any number of rows, or the function is untraceable."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ def gradient(w: Tensor, x: Tensor) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("n", [1, 2, 11, 13, 17, 40])
-def test_it_holds_for_any_number_of_rows(n: int) -> None:
+def test_a_trace_is_valid_for_any_number_of_rows(n: int) -> None:
     torch.manual_seed(0)
     trace = traced_rows(gradient, [torch.randn(3, 11), torch.randn(3, 5, 11)])
     w, x = torch.randn(n, 11), torch.randn(n, 5, 11)
-    for found, wanted in zip(trace(n, w, x), gradient(w, x), strict=True):
-        assert torch.equal(found, wanted)
+    for result, expected in zip(trace(n, w, x), gradient(w, x), strict=True):
+        assert torch.equal(result, expected)
 
 
-def test_what_is_written_in_place_is_written_into_the_inputs() -> None:
+def test_writes_in_place_reach_the_inputs() -> None:
     trace = traced_rows(lambda t: [t.add_(1).view(len(t), 2, 1)], [torch.zeros(4, 2)])
     t = torch.zeros(3, 2)
-    (found,) = trace(3, t)
-    assert torch.equal(t, torch.ones(3, 2)) and found.shape == (3, 2, 1)
+    (result,) = trace(3, t)
+    assert torch.equal(t, torch.ones(3, 2)) and result.shape == (3, 2, 1)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,6 @@ def test_what_is_written_in_place_is_written_into_the_inputs() -> None:
     ],
     ids=["a share", "a square", "a choice", "a loop", "a constant"],
 )
-def test_what_is_another_thing_for_another_number_of_rows_is_not_traced(function: object) -> None:
+def test_a_function_that_depends_on_the_number_of_rows_is_untraceable(function: object) -> None:
     with pytest.raises(Untraceable):
         traced_rows(function, [torch.randn(4, 2)])  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""trainer.compile: the step without its Python gives the same numbers, and is left alone where it would not."""
+"""trainer.compile: a traced step gives the same numbers, and a step of which a trace would not runs untraced."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from fedlit.training.stacked import VectorizedTrainer
-from tests.training.forty.facts import FACTS
+from tests.training.module_kinds.facts import FACTS
 from tests.training.test_equality import MODULES, run, tensors
-from tests.training.test_forty_modules import _remade, averaged, worker
+from tests.training.test_module_kinds import averaged, remade, worker
 
 QUICK = ("mlp", "batch_norm", "dropout", "awkward", "two_groups")
 
@@ -28,18 +28,18 @@ def test_a_traced_step_gives_the_same_numbers(module: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["batch_idx", "current_epoch", "round", "global_step", "num_training_batches"])
-def test_a_step_that_uses_what_changes_is_not_traced_and_says_so(name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_step_that_uses_a_number_of_the_fit_is_not_traced(name: str, caplog: pytest.LogCaptureFixture) -> None:
     case = FACTS[name]
-    mine = worker(VectorizedTrainer, _remade(case), case.samples(), compile="trace")
-    found = averaged(mine)
-    assert not any(mine.setup.traces.values())
+    vectorized = worker(VectorizedTrainer, remade(case), case.samples(), compile="trace")
+    result = averaged(vectorized)
+    assert not any(vectorized.setup.traces.values())
     assert len([r for r in caplog.records if r.getMessage().startswith("trainer.compile")]) == 1
-    wanted = averaged(worker(VectorizedTrainer, _remade(case), case.samples()))
-    assert all(torch.equal(found[key], value) for key, value in wanted.items())
+    expected = averaged(worker(VectorizedTrainer, remade(case), case.samples()))
+    assert all(torch.equal(result[key], value) for key, value in expected.items())
 
 
 @pytest.mark.slow
-def test_what_the_compiler_refuses_runs_as_a_trace(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_trace_that_cannot_be_compiled_runs_uncompiled(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     plain = run(tmp_path, "scaffold", "dropout", kind=VectorizedTrainer)
     traced = run(tmp_path, "scaffold", "dropout", kind=VectorizedTrainer, compile="default")
     assert [r for r in caplog.records if "runs as a trace only" in r.getMessage()]

@@ -1,4 +1,4 @@
-"""A module is put back as it was, but for what training is meant to change."""
+"""A snapshot restores a module, except for weights, statistics and counters."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Messy(nn.Module):
         self.register_buffer("count", torch.zeros(1, dtype=torch.int64))
 
 
-def test_attributes_are_put_back_and_new_ones_taken_away():
+def test_attributes_are_restored_and_new_ones_removed():
     module = Messy()
     snapshot = ModuleSnapshot(module)
-    for _ in range(2):  # what is put back is a copy each time
+    for _ in range(2):  # each time the restored values are copies
         module.steps += 3
         module.history["seen"].append(1)
         module.layer.note = "left"
@@ -45,7 +45,7 @@ def test_parts_of_the_module_stay_the_same_objects():
     assert module.layer.weight is weight and module.lock is lock
 
 
-def test_frozen_weights_and_flags_are_put_back_and_trained_ones_are_not():
+def test_frozen_weights_and_flags_are_restored_and_trained_weights_are_not():
     module = Messy()
     before = module.teacher.weight.clone()
     snapshot = ModuleSnapshot(module)
@@ -63,7 +63,7 @@ def test_frozen_weights_and_flags_are_put_back_and_trained_ones_are_not():
         assert module.layer.weight.flatten().tolist() == [7.0] * 4
 
 
-def test_hooks_are_taken_off():
+def test_hooks_are_removed():
     module, calls = Messy(), []
     snapshot = ModuleSnapshot(module)
     module.layer.register_forward_hook(lambda *a: calls.append(1))
@@ -72,9 +72,9 @@ def test_hooks_are_taken_off():
     assert calls == []
 
 
-def test_counters_are_copies_of_what_is_no_float():
+def test_counters_are_copies_of_integer_buffers():
     module = nn.Sequential(nn.BatchNorm1d(2), Messy())
-    found = counters(module)
-    assert set(found) == {"0.num_batches_tracked", "1.count"}
-    found["1.count"] += 1
+    result = counters(module)
+    assert set(result) == {"0.num_batches_tracked", "1.count"}
+    result["1.count"] += 1
     assert int(module[1].count) == 0

@@ -1,4 +1,4 @@
-"""What one step shows of a module."""
+"""The traits that one step of a module shows."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_last_layer_is_the_one_that_runs_last():
     assert probe(Net(), numbers(4)) == StepTraits("head", uses_keyed_rng=False, uses_global_rng=False)
 
 
-def test_keyed_and_other_draws_are_told_apart():
+def test_keyed_draws_and_draws_from_global_generators_are_distinguished():
     assert probe(Net(nn.Dropout(0.1)), numbers(4)) == StepTraits("head", uses_keyed_rng=True, uses_global_rng=False)
     assert probe(Net(nn.RReLU()), numbers(4)) == StepTraits("head", uses_keyed_rng=True, uses_global_rng=False)
     assert probe(Net(Recurrent(dropout=0.2)), numbers(4)) == StepTraits(
@@ -50,7 +50,7 @@ def test_keyed_and_other_draws_are_told_apart():
     assert probe(Net(Poisson()), numbers(4)) == StepTraits("head", uses_keyed_rng=False, uses_global_rng=True)
 
 
-def test_draws_of_numpy_are_seen():
+def test_draws_by_numpy_are_detected():
     class Noisy(Net):
         def training_step(self, batch):
             return super().training_step(batch) * np.random.random()

@@ -1,4 +1,4 @@
-"""The user's step, at other weights than the module's."""
+"""The user's step, also at other weights than the module's."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ class Tied(pl.LightningModule):
         return {"loss": F.cross_entropy(self.head(self.alias(torch.tanh(self.block(h)))), batch[1])}
 
 
-def at(step: FunctionalStep, vector: torch.Tensor, what: str, batch) -> torch.Tensor:
+def evaluate_at(step: FunctionalStep, vector: torch.Tensor, what: str, batch) -> torch.Tensor:
     return step.evaluate(step.layout.pieces(vector), what, batch, 0, RandomMode(0, 0, keyed=False, seed=False))
 
 
-def test_the_loss_at_other_weights_is_that_of_a_module_with_these():
+def test_the_loss_at_other_weights_equals_that_of_a_module_with_these_weights():
     torch.manual_seed(0)
     module, other, batch = Tied(), Tied(), numbers(5)
     layout = Layout(module)
-    here, there = layout.read(module), layout.read(other)
+    before, other_model = layout.read(module), layout.read(other)
     step = FunctionalStep(module, layout)
-    wanted = other.training_step(batch, 0)["loss"]
-    vector = there.weights.requires_grad_()
-    loss = at(step, vector, "loss", batch)
-    assert torch.equal(loss, wanted)
-    assert torch.equal(layout.read(module).weights, here.weights)
+    expected = other.training_step(batch, 0)["loss"]
+    vector = other_model.weights.requires_grad_()
+    loss = evaluate_at(step, vector, "loss", batch)
+    assert torch.equal(loss, expected)
+    assert torch.equal(layout.read(module).weights, before.weights)
     assert module.second.weight is module.first.weight and module.alias is module.block
 
     (gradient,) = torch.autograd.grad(loss, vector)
-    wanted.backward()
+    expected.backward()
     by_torch = torch.cat([p.grad.flatten() for p in other.parameters()])
     torch.testing.assert_close(gradient, by_torch)
 
@@ -57,12 +57,12 @@ def test_features_and_outputs_are_those_of_the_last_linear_layer():
     module, batch = Tied(), numbers(5)
     layout = Layout(module)
     step, vector = FunctionalStep(module, layout), layout.read(module).weights
-    features, outputs = at(step, vector, "features", batch), at(step, vector, "outputs", batch)
+    features, outputs = evaluate_at(step, vector, "features", batch), evaluate_at(step, vector, "outputs", batch)
     assert features.shape == (5, 6)
     assert torch.equal(module.head(features), outputs)
 
 
-def test_a_step_is_called_with_as_many_arguments_as_it_has():
+def test_a_step_is_called_with_or_without_batch_idx_as_its_signature_says():
     class One(pl.LightningModule):
         def training_step(self, batch):
             return batch
@@ -87,4 +87,4 @@ def test_forms_of_batches_and_outputs():
     part = part_of(batch, (1, 2), 0)
     assert torch.equal(part["targets"], y[[1, 3]]) and torch.equal(part["inputs"][1], (x + 1)[[1, 3]])
     assert part_of(batch, (0, 1), 0) is batch
-    assert torch.equal(part_of(y, (0, 9), 0), y)  # shorter than nine: all of it
+    assert torch.equal(part_of(y, (0, 9), 0), y)  # shorter than nine: the whole batch

@@ -1,4 +1,4 @@
-"""One fit of one client, seen from inside the Trainer: edits gradients, and counts steps and losses."""
+"""The callback inside one client's `Trainer.fit`: it keys draws, edits gradients, and counts steps and losses."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from fedlit.user_module.training_step import call_step, loss_of
 
 
 class FitCallback(pl.Callback):
-    """Its `training_step` replaces the module's, to key the draws. Under a `gradient_fn` its `backward` does so too: it
-    writes the algorithm's gradient there, so that logging, clipping, precision and accumulation stay Lightning's.
+    """Its `training_step` replaces the module's, to key the draws. Under a `gradient_fn` its `backward` replaces the
+    module's and writes the algorithm's gradient; logging, clipping, precision and accumulation stay Lightning's.
 
     Args:
         key: of the draws in the step.
         prepare: a batch in the run's memory format.
-        kept_optimizer: the state that the optimiser begins with; None: a new one.
+        kept_optimizer: the initial state of the optimiser; None: a new one.
         after_epoch: called with the epoch's mean loss.
     """
 
@@ -67,10 +67,10 @@ class FitCallback(pl.Callback):
         lr = learning_rates(trainer.optimizers, parameters)[None]
         draws = self._draws(differentiated_twice=True)
         pieces = self.editor.gradient(self.batch, self.batch_idx, draws, lr, plugin.forward_context)
-        # Lightning has multiplied the loss by this factor
+        # Lightning has multiplied the loss by this factor, and later divides the gradients by the scale
         scaler = getattr(plugin, "scaler", None)
         factor = (scaler.get_scale() if scaler is not None else 1.0) / trainer.accumulate_grad_batches
-        # a parameter that the loss does not depend on gets no gradient, and so no weight decay
+        # a parameter on which the loss does not depend has no gradient, so the optimiser skips its weight decay, too
         plain_gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
         for (name, p), plain in zip(parameters.items(), plain_gradients, strict=True):
             if plain is not None:
@@ -106,7 +106,7 @@ class FitCallback(pl.Callback):
         interrupts.check()
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: Any) -> None:
-        """Called after unscaling and before clipping; once a step, also under accumulation."""
+        """Lightning calls this after unscaling and before clipping, and under accumulation once a step."""
         self.tally.add_step([optimizer])
         self.editor.before_step()
 

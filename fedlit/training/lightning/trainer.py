@@ -57,5 +57,5 @@ class LightningTrainer(Trainer):
         return LightningWorker(ModuleHost(self, module, data, measure))
 
     def lightning_trainer(self, **more: Any) -> pl.Trainer:
-        own = {"accumulate_grad_batches": self.accumulate_grad_batches} | self.options
-        return super().lightning_trainer(**(own | more))
+        arguments = {"accumulate_grad_batches": self.accumulate_grad_batches} | self.options
+        return super().lightning_trainer(**(arguments | more))

@@ -27,7 +27,7 @@ class PlainFit:
     Args:
         key: of the draws in the step.
         batches: batches in an epoch.
-        kept_optimizer: the state that the optimiser begins with; None: a new one.
+        kept_optimizer: the initial state of the optimiser; None: a new one.
         after_epoch: called with the epoch's mean loss.
     """
 
@@ -55,7 +55,10 @@ class PlainFit:
         self.tally = FitTally(self.editor.parameters)
 
     def run(self, epochs: Sequence[Callable[[], Any]]) -> None:
-        """`epochs`: for each, a function that gives its batches."""
+        """
+        Args:
+            epochs: for each epoch a function that returns its batches.
+        """
         for epoch, batches in enumerate(epochs):
             self.trainer.current_epoch = epoch
             self.tally.begin_epoch()
@@ -72,7 +75,11 @@ class PlainFit:
                 self.after_epoch(self.tally.epoch_loss)
 
     def _step(self, batch: Any, batch_idx: int) -> None:
-        """The optimiser calls the closure for the gradients, as on a Trainer; once."""
+        """One optimiser step. As on a Trainer, the optimiser computes the gradients by calling a closure.
+
+        Raises:
+            InputError: the optimiser does not call the closure exactly once.
+        """
         calls = 0
 
         @torch.enable_grad()

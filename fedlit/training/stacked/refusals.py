@@ -39,7 +39,7 @@ _HOOKS = (
     "teardown",
     "transfer_batch_to_device",
 )
-_WAY_OUT = "; write trainer=lightning."
+_ADVICE = "; write trainer=lightning."
 
 
 def refuse(precision: str, module: LightningModule) -> None:
@@ -50,15 +50,15 @@ def refuse(precision: str, module: LightningModule) -> None:
     name = type(module).__name__
     hooks = [hook for hook in _HOOKS if is_overridden(hook, module)]
     if not module.automatic_optimization:
-        raise InputError(f"trainer=vectorized: {name} has manual optimisation{_WAY_OUT}")
+        raise InputError(f"trainer=vectorized: {name} has manual optimisation{_ADVICE}")
     if hooks:
         raise InputError(
-            f"trainer=vectorized: {name} has a hook of its own, {hooks[0]}, which a Trainer calls{_WAY_OUT}"
+            f"trainer=vectorized: {name} has a hook of its own, {hooks[0]}, which a Trainer calls{_ADVICE}"
         )
     if is_overridden("log", module):
-        raise InputError(f"trainer=vectorized: {name} has a log of its own, which needs a Trainer's{_WAY_OUT}")
+        raise InputError(f"trainer=vectorized: {name} has a log of its own, which needs a Trainer's{_ADVICE}")
     if is_overridden("configure_callbacks", module) and module.configure_callbacks():
-        raise InputError(f"trainer=vectorized: {name} brings callbacks, which a Trainer calls{_WAY_OUT}")
+        raise InputError(f"trainer=vectorized: {name} brings callbacks, which a Trainer calls{_ADVICE}")
     if precision.startswith("16"):
         raise InputError(
             f"trainer.precision={precision}: trainer=vectorized does not scale losses; write "
@@ -74,9 +74,9 @@ def _refuse_optimizers(name: str, module: LightningModule) -> None:
         return
     optimizers = list(_optimizers(configuration))
     if len(optimizers) != 1:
-        raise InputError(f"trainer=vectorized: {name} has {len(optimizers)} optimisers, not one{_WAY_OUT}")
+        raise InputError(f"trainer=vectorized: {name} has {len(optimizers)} optimisers, not one{_ADVICE}")
     if isinstance(optimizers[0], torch.optim.LBFGS):
-        raise InputError(f"trainer=vectorized: LBFGS runs the step several times a batch{_WAY_OUT}")
+        raise InputError(f"trainer=vectorized: LBFGS runs the step several times a batch{_ADVICE}")
 
 
 def _optimizers(configuration: Any) -> Iterator[Any]:

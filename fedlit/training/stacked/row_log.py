@@ -1,7 +1,7 @@
-"""What a module's `self.log` gives in a fit of one client without a Trainer.
+"""The module's `self.log` in the fit of one client without a Trainer.
 
-Lightning's own collection keeps it, so that every form of it (reductions, torchmetrics, several calls a step) gives
-what it gives on a Trainer.
+Lightning's own result collection keeps the values, so that every form of `log` (reductions, torchmetrics, several calls
+a step) has the result that it has on a Trainer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from fedlit.lightning_compat import ResultCollection
 
 
 class RowLog:
-    """`values` are what a Trainer has as `callback_metrics`."""
+    """
+    Attributes:
+        values: by name, as a Trainer's `callback_metrics`.
+    """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.device = device
@@ -37,7 +40,7 @@ class RowLog:
         metric_attribute: str | None = None,
         **also_ignored: Any,
     ) -> None:
-        """In the place of the module's `log`."""
+        """Replaces the module's `log`."""
         if isinstance(value, int | float):
             value = torch.full((), value, dtype=torch.get_default_dtype(), device=self.device)
         self._results.log(
@@ -53,7 +56,10 @@ class RowLog:
         )
 
     def begin_step(self, batch: Any) -> None:
-        """`batch`: its size weighs what is logged."""
+        """
+        Args:
+            batch: its size is the weight of the step's values in a mean over the epoch.
+        """
         self._results.batch, self._results.batch_size = batch, None
 
     def end_step(self) -> None:
@@ -65,4 +71,5 @@ class RowLog:
         self._results.reset()
 
     def numbers(self) -> dict[str, float]:
+        """The values that are single numbers."""
         return {n: float(v) for n, v in self.values.items() if v.numel() == 1}

@@ -1,4 +1,4 @@
-"""How the clients of a module are trained: as a stack or one by one, and what every step of a stack needs."""
+"""How the clients of a module are trained, as a stack or one by one, and what every step of a stack needs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ class StackPlan:
 
 
 class Notices:
-    """Warnings of a run, each cause once. A trial before the run gives none (`silent`)."""
+    """Warnings of a run, once for each cause.
+
+    Args:
+        silent: give none, in a trial before the run.
+    """
 
     def __init__(self, silent: bool):
         self.silent = silent
@@ -37,7 +41,7 @@ class Notices:
 
 @dataclass
 class StackSetup:
-    """What every step of a stack needs of its worker."""
+    """The objects of a worker that every step of a stack uses."""
 
     host: ModuleHost
     plan: StackPlan

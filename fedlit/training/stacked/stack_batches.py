@@ -16,7 +16,8 @@ from fedlit.training.stacked.stacked_optimizer import to_device_of
 
 
 class StackBatches:
-    """Loads a batch of some rows, with the draws that the clients' samples have in an epoch of the `call`-th fit."""
+    """Loads batches of some rows in the `call`-th fit. A transform draws for each sample what it draws outside a
+    stack."""
 
     def __init__(self, host: ModuleHost, jobs: Sequence[Job], call: int):
         self.host, self.jobs, self.call, self.data = host, jobs, call, host.data

@@ -1,10 +1,10 @@
-"""Whether the clients of a module can be trained as a stack: found by a trial, not by a list of known modules.
+"""Whether the clients of a module can be trained as a stack. A trial decides it, not a list of known modules.
 
 Before training, two small clients with different weights are trained as a stack and one by one, on a copy of the module
-in 64 bits. A module whose stacked result differs, or that raises, draws from a global generator, or changes an
-attribute of itself, is trained one by one. Some causes do not show in a few steps and are checked separately:
+in 64 bits. Clients are trained one by one if the results differ, or if the stacked step raises, draws from a global
+generator or changes an attribute of the module. Some causes do not show in a few steps and are checked separately:
 hooks on weights, which a copy loses; autocast, which does nothing in 64 bits; padding, which vmap gets wrong where it
-occurs. Each later fit is checked for the traces that it leaves (`StackedClient`).
+occurs. Each later fit is checked for the same side effects (`StackedClient`).
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ def choose_plan(trainer: Trainer, host: ModuleHost, stack: str, compile: str | N
 
 
 def _reason_without_trial(host: ModuleHost) -> str:
-    """Why the module is not tried as a stack; empty where nothing speaks against it."""
+    """Why the module is not tried as a stack; empty where it is tried."""
     traits, parameters = host.traits, list(host.module.parameters())
     if host.options.keep_optimizer_state:
         return "trainer.keep_optimizer_state=true"
     if traits.failure:
-        return f"the step cannot be tried alone: {traits.failure}"
+        return f"the step cannot run outside a fit: {traits.failure}"
     if traits.uses_global_rng:
         return "the step draws from a global random generator"
     if traits.uses_autocast:
@@ -84,7 +84,7 @@ def _has_convolutions(module: nn.Module) -> bool:
 
 
 def _reads_batch_idx(module: LightningModule) -> bool:
-    """Whether the code of the step reads its `batch_idx`; True where that cannot be seen."""
+    """Whether the bytecode of the step reads its `batch_idx`; True where there is none to inspect."""
     step = type(module).training_step
     code = getattr(step, "__code__", None)
     if code is None or code.co_flags & 0x0C:  # *args, **kwargs
@@ -104,7 +104,7 @@ class _Trials:
 
     def __init__(self, trainer: Trainer, host: ModuleHost, compile: str | None):
         self.trainer, self.host = trainer, host
-        self.compile = compile and "trace"  # a compiler gives the same numbers, and takes a minute
+        self.compile = compile and "trace"  # compiling takes a minute and gives the same numbers
         self.precision = "64-true"
 
     def one_by_one(self, plan: StackPlan) -> tuple[dict[str, Tensor] | None, str]:
@@ -125,7 +125,7 @@ class _Trials:
         return None, failure
 
     def stacked(self, reads_batch_idx: bool, expected: dict[str, Tensor]) -> StackPlan:
-        """The plan under which a stack gives the expected result; a plan without a stack where there is none."""
+        """A plan under which a stack gives the expected result; a plan without a stack where no plan does."""
         traits, failure = self.host.traits, ""
         for patch_vmap in (True,) if traits.uses_keyed_rng or traits.uses_padding else (False, True):
             per_client_facts: frozenset[str] = frozenset()
@@ -195,7 +195,7 @@ class _Trial:
             for name, value in facts.get("logged", {}).items()
         }
         result = {
-            "moves": fitted.model.weights - initial.weights,
+            "changes": fitted.model.weights - initial.weights,
             "weights": fitted.model.weights,
             "statistics": fitted.model.statistics,
             "loss": fitted.loss,
@@ -210,8 +210,8 @@ class _Trial:
 
 
 def _difference(result: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float) -> str:
-    """What differs. The moves of the weights are compared relative to their own size: a small learning rate makes them
-    small."""
+    """A sentence on the first difference; empty where there is none. Changes of the weights are compared relative to
+    their own size, because a small learning rate makes them small."""
     if result.keys() != expected.keys():
         return "as a stack it logs other names"
     rounding = 100 * torch.finfo(expected["weights"].dtype).eps * float(expected["weights"].abs().max())
@@ -219,7 +219,7 @@ def _difference(result: dict[str, Tensor], expected: dict[str, Tensor], toleranc
         left = result[name].to(right.device).double()
         if left.numel() != right.numel():
             return f"as a stack its {name} differ"
-        absolute = tolerance * float(right.abs().max()) + rounding if name == "moves" else tolerance
+        absolute = tolerance * float(right.abs().max()) + rounding if name == "changes" else tolerance
         if not torch.allclose(left.reshape(right.shape), right.double(), rtol=tolerance, atol=absolute, equal_nan=True):
-            return f"as a stack its {'weights' if name == 'moves' else name} differ"
+            return f"as a stack its {'weights' if name == 'changes' else name} differ"
     return ""

@@ -23,8 +23,8 @@ class StackedCall:
     """
     Args:
         keyed: the step makes draws, which are keyed by client and step.
-        patch_vmap: run the step under `VMAP`. It costs a check of every torch function, and most modules do not need
-            it.
+        patch_vmap: run the step under the patch `VMAP`. Most modules do not need it, and it intercepts every torch
+            function.
     """
 
     def __init__(self, module: LightningModule, layout: Layout, keyed: bool, patch_vmap: bool):
@@ -32,7 +32,7 @@ class StackedCall:
 
     def __call__(
         self,
-        what: str,
+        quantity: str,
         weights: dict[str, Tensor],
         buffers: dict[str, Tensor],
         batch: Any,
@@ -45,7 +45,7 @@ class StackedCall:
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """
         Args:
-            what: as in `FunctionalStep.evaluate`.
+            quantity: as in `FunctionalStep.evaluate`.
             weights: (n, *shape) by name.
             buffers: (n, *shape) by name, each contiguous; written in place by the step.
             batch: every tensor (n, B, ...).
@@ -61,7 +61,7 @@ class StackedCall:
         def one_client(tensors: Sequence[Tensor], batch: Any, key: Any, step: Any) -> Any:
             named = dict(zip(names, tensors, strict=True))
             draws = RandomMode(key, step, self.keyed, seed=False, patches=patches)
-            value = self.step.evaluate(named, what, batch, batch_idx, draws)
+            value = self.step.evaluate(named, quantity, batch, batch_idx, draws)
             return value, {n: named[n] for n in buffers}, log.current_values() if log else {}
 
         tensors = (*weights.values(), *buffers.values())

@@ -1,4 +1,4 @@
-"""The fit of a stack of clients: a batch of each of some clients goes through the user's step in one call."""
+"""The fit of a stack of clients: batches of several clients go through the user's step in one call."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class StackedStep(BatchStep):
         super().__init__(batch, batch_idx, lr)
         self.fit, self.rows, self.buffers = fit, rows, buffers
 
-    def _evaluate(self, what: str, weights: Tensor, batch: Any) -> Tensor:
+    def _evaluate(self, quantity: str, weights: Tensor, batch: Any) -> Tensor:
         fit = self.fit
         buffers = {n: b.clone() for n, b in self.buffers.items()}
         pieces, draws = fit.layout.pieces(weights), fit.draws(self.rows)
         value, _, _ = fit.plain_pass.call(
-            what, pieces, buffers, batch, self.batch_idx, *draws, differentiated_twice=True
+            quantity, pieces, buffers, batch, self.batch_idx, *draws, differentiated_twice=True
         )
         fit.log.current.clear()
         return value
@@ -82,7 +82,7 @@ class StackedFit:
         buffers = statistics | {
             n: counters[n].to(self.weights.device).expand(k, *counters[n].shape) for n in self.layout.counters
         }
-        # each contiguous: vmap's batch norm loses what it writes into a strided view
+        # each contiguous: vmap's batch norm loses its writes into a strided view
         self.buffers = {n: b.clone(memory_format=torch.contiguous_format) for n, b in buffers.items()}
         self._extras = [v.expand(k, *v.shape[v.dim() > 1 :]) for v in gradient.extras]
         self.carry = {n: v.expand(k, *v.shape[v.dim() > 1 :]).clone() for n, v in gradient.carry.items()}
@@ -150,8 +150,8 @@ class StackedFit:
     ) -> None:
         """
         Args:
-            order: gives the order of the clients' samples in an epoch.
-            load: gives the batch of a part of the plan in an epoch, every tensor (n, B, ...).
+            order: returns the order of the clients' samples in an epoch.
+            load: returns the batch of a part of the plan in an epoch, every tensor (n, B, ...).
             after_epoch: called after each epoch.
         """
         for epoch in range(self.trainer.max_epochs):
@@ -258,7 +258,7 @@ class StackedFit:
         if self._runs is None:
             self._with_gradient, self._runs = with_gradient, Runs(self._groups, with_gradient, self.layout.weights)
         if with_gradient != self._with_gradient:  # torch's optimisers count the steps of each tensor
-            raise TypeError("the step gives some weights a gradient at times only")
+            raise TypeError("some weights have a gradient in some steps only")
         gradient = self._clipped(gradient, self._runs)
         self._optimizer.step(rows, row_numbers, self.steps[row_numbers], weights, gradient, self._runs)
         if frozen is not None:  # weight decay changes them even without a gradient

@@ -58,7 +58,7 @@ class TracedPass(StackedPass):
 
     A trace treats every value that is no tensor as a constant. The numbers of the batch, the epoch and the round differ
     from step to step, so they are replaced by an object that raises when it is used: a step that uses them is not
-        traced.
+    traced.
 
     Args:
         mode: "trace": the trace runs as it is; else a mode of torch.compile, which compiles the trace.

@@ -1,7 +1,7 @@
-"""What a module's `self.log` gives in the fit of a stack of K clients: (K,) numbers a name.
+"""The module's `self.log` in the fit of a stack of K clients: K numbers for each logged name.
 
-The plain forms alone: a number once a step, by step, by epoch or both. Any other form is said to be too much here, and
-the clients are trained one by one (see `row_log`).
+Only plain forms are supported: a number once a step, reduced by step, by epoch or both. Any other form raises
+TypeError, and the clients are trained one by one (see `row_log`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from torch import Tensor
 
 @dataclass
 class _Entry:
+    """The numbers of one logged name."""
+
     on_step: bool
     on_epoch: bool
-    last: Tensor  # (K,)
-    total: Tensor  # (K,) over the epoch, by batch size
-    weight: Tensor  # (K,)
+    last: Tensor  # (K,) the value of the last step
+    total: Tensor  # (K,) sum over the steps of the epoch, each times its batch size
+    weight: Tensor  # (K,) sum of these batch sizes
     mean: Tensor  # (K,) of the last epoch in which it was logged
-    seen: Tensor  # (K,) bools: it was logged at all
+    seen: Tensor  # (K,) bools: it was logged at least once
 
     @staticmethod
     def of(clients: int, like: Tensor, on_step: bool, on_epoch: bool) -> _Entry:
@@ -31,10 +33,16 @@ class _Entry:
 
 @dataclass
 class StepLog:
+    """
+    Attributes:
+        entries: by logged name.
+        current: values and options (value, on_step, on_epoch, batch_size) that the running step has logged, by name.
+    """
+
     clients: int
     device: torch.device | str = "cpu"
     entries: dict[str, _Entry] = field(default_factory=dict)
-    current: dict[str, tuple[Any, bool, bool, int | None]] = field(default_factory=dict)  # of the step that runs
+    current: dict[str, tuple[Any, bool, bool, int | None]] = field(default_factory=dict)
 
     def log(
         self,
@@ -49,7 +57,11 @@ class StepLog:
         batch_size: int | None = None,
         **also_ignored: Any,
     ) -> None:
-        """In the place of the module's `log`; means over an epoch are weighted by batch size."""
+        """Replaces the module's `log`. Means over an epoch are weighted by batch size.
+
+        Raises:
+            TypeError: a form of `log` that is not supported here.
+        """
         if hasattr(value, "compute"):
             raise TypeError(f"the step logs a torchmetric, {name}")
         if on_epoch and reduce_fx not in ("mean", "avg", torch.mean):
@@ -62,17 +74,17 @@ class StepLog:
         self.current[name] = (value, on_step is not False, bool(on_epoch), batch_size)
 
     def current_values(self) -> dict[str, Tensor]:
-        """The step's values, to be carried out of vmap."""
+        """The values that the step has logged: outputs of the function under vmap."""
         return {name: entry[0].reshape(()) for name, entry in self.current.items()}
 
     def add(self, rows: slice | Tensor, values: dict[str, Tensor], batch_size: int) -> None:
-        """A step of these clients: `values` (n,)."""
+        """Add a step of some clients: `values` (n,) by name."""
         for name, value in values.items():
             value = value.to(self.device)
-            _, on_step, on_epoch, own_size = self.current[name]
+            _, on_step, on_epoch, logged_size = self.current[name]
             if name not in self.entries:
                 self.entries[name] = _Entry.of(self.clients, value, on_step, on_epoch)
-            entry, weight = self.entries[name], own_size or batch_size
+            entry, weight = self.entries[name], logged_size or batch_size
             entry.last[rows] = value
             entry.seen[rows] = True
             if on_epoch:
@@ -87,15 +99,15 @@ class StepLog:
             entry.weight.zero_()
 
     def metrics(self) -> list[dict[str, float]]:
-        """Each client's numbers after an epoch, under Lightning's names (`callback_metrics`)."""
-        found: list[dict[str, float]] = [{} for _ in range(self.clients)]
+        """Each client's numbers after an epoch, under the names that Lightning's `callback_metrics` has."""
+        metrics: list[dict[str, float]] = [{} for _ in range(self.clients)]
         for name, entry in self.entries.items():
             values = {name: entry.mean if entry.on_epoch else entry.last}
             if entry.on_epoch and entry.on_step:
                 values |= {f"{name}_step": entry.last, f"{name}_epoch": entry.mean}
             seen = entry.seen.tolist()
-            for one, column in values.items():
+            for metric, column in values.items():
                 for row, value in enumerate(column.tolist()):
                     if seen[row]:
-                        found[row][one] = value
-        return found
+                        metrics[row][metric] = value
+        return metrics

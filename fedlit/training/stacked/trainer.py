@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class VectorizedTrainer(Trainer):
-    """The clients of a chunk are one stack. A module that cannot be stacked is trained one by one, with the
+    """The clients of a chunk are one stack. Clients of a module that cannot be stacked are trained one by one, with the
     same numbers."""
 
     chunk: int | None = None  # clients trained together at most; None: 64, and fewer of a model above a million weights
@@ -37,5 +37,5 @@ class VectorizedTrainer(Trainer):
         if self.compile and not plan.stacked:
             log.warning("trainer.compile has no effect: it is for clients that are trained as a stack")
         if self.compile and plan.per_client_facts:
-            log.warning("trainer.compile has no effect: clients differ in what the step asks its trainer")
+            log.warning("trainer.compile has no effect: the step reads facts of its trainer that differ by client")
         return StackedWorker(host, plan, self.chunk, self.compile)

@@ -47,10 +47,10 @@ class StackedWorker(Worker):
         self.loader = ClientData(host.data.train, host.data.transform)
 
     def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
-        """Chunks of nearly equal size; of one client where clients are trained one by one, so that workers share them
-        out."""
-        most = self.chunk or max(1, min(64, 64_000_000 // self.host.layout.size))
-        count = -(-len(jobs) // most) if self.setup.plan.stacked else len(jobs)
+        """Chunks of nearly equal size. Where clients are trained one by one a chunk is one client, so that several
+        workers can share them."""
+        largest = self.chunk or max(1, min(64, 64_000_000 // self.host.layout.size))
+        count = -(-len(jobs) // largest) if self.setup.plan.stacked else len(jobs)
         edges = [round(i * len(jobs) / count) for i in range(count + 1)] if count else []
         return (slice(a, b) for a, b in pairwise(edges))
 
@@ -79,7 +79,8 @@ class StackedClient(ChunkClient):
 
     # --- one stack --------------------------------------------------------------------------------
     def _try_stack(self, model: Model, gradient: GradientOptions, call: int, epochs: int) -> Fitted | None:
-        """None where the step does something that a stack cannot do; then nothing has changed."""
+        """The result of `fit_stack`; None where the step does something that a stack cannot do, and then nothing has
+        changed."""
         epochs_noted = [len(facts.get("epochs", ())) for facts in self.facts]
         try:
             return self.fit_stack(model, gradient, call, epochs)
@@ -94,12 +95,12 @@ class StackedClient(ChunkClient):
             self.host.snapshot.restore()
 
     def _warn(self, error: Exception) -> None:
-        """Once a cause, whatever its numbers."""
+        """Warn that clients are trained one by one; once for reasons that differ in numbers only."""
         reason = one_line(error)
         self.setup.notices.once(
             re.sub(r"\d+", "#", reason),
-            "round %d: clients %s were trained one by one, with the same numbers, and so are later clients to which "
-            "this applies: %s",
+            "round %d: clients %s were trained one by one, with the same numbers, and later clients will be for this "
+            "reason: %s",
             self.round.number,
             ", ".join(str(job.client) for job in self.jobs[:8]) + (", ..." if len(self.jobs) > 8 else ""),
             reason,
@@ -118,7 +119,7 @@ class StackedClient(ChunkClient):
         states_before = generator_states()
         with quiet():
             fit.run(lambda epoch: sample_order(self.jobs, call, epoch), batches, self._after_epoch(fit))
-        self._check_no_traces(states_before)
+        self._check_side_effects(states_before)
         self.counters = {n: fit.buffers[n] for n in self.layout.counters}
         if fit.log.entries:
             for facts, logged in zip(self.facts, fit.log.metrics(), strict=True):
@@ -127,17 +128,21 @@ class StackedClient(ChunkClient):
         trained = with_frozen_statistics(fit.model(), model, gradient.trainable)
         return Fitted(trained, steps, fit.lr(), fit.loss().to(fit.weights), fit.carry)
 
-    def _check_no_traces(self, states_before: Any) -> None:
-        """The trial before the run has only a few steps: later ones may draw from global generators or change
-        attributes, which the rows of a stack would share."""
+    def _check_side_effects(self, states_before: Any) -> None:
+        """The trial before the run has only a few steps. Later steps may draw from a global generator or change
+        attributes of the module, which the rows of a stack would share.
+
+        Raises:
+            TypeError: they did.
+        """
         if generator_states() != states_before:
             raise TypeError("the step draws from a global random generator")
         changed = self.host.snapshot.changed()
         if changed:
             raise TypeError(f"the step changes {changed[0]} of the module")
 
-    def _keys(self, *what: str | int) -> Tensor:
-        return torch.tensor([job.key(*what) for job in self.jobs], device=self.layout.device)
+    def _keys(self, *purpose: str | int) -> Tensor:
+        return torch.tensor([job.key(*purpose) for job in self.jobs], device=self.layout.device)
 
     def _after_epoch(self, fit: StackedFit) -> Callable[[], None] | None:
         if not self.watched:
@@ -147,7 +152,7 @@ class StackedClient(ChunkClient):
 
         def measure() -> None:
             nonlocal total_before, steps_before
-            self._check_no_traces(states_before)  # measuring restores the module
+            self._check_side_effects(states_before)  # before measuring, which restores the module
             steps = fit.steps - steps_before
             losses = (fit.total - total_before).cpu().numpy() / np.maximum(steps, 1)
             total_before, steps_before = fit.total.clone(), fit.steps.copy()
@@ -227,6 +232,6 @@ class StackedClient(ChunkClient):
             return host.prepared(batch, index, clients_of, split)
 
         with quiet(), host.trainer.precision_plugin.val_step_context():
-            totals = host.measuring.of_stack(host.module, forward, samples, parts, clients, prepare)
+            totals = host.measuring.measure_stack(host.module, forward, samples, parts, clients, prepare)
         host.snapshot.restore()
         return totals

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn, optim
 from torch.optim import lr_scheduler as schedules
 
-from tests.training.forty.case import Case, Plain, looped, optimizer, text, vectors
-from tests.training.forty.layers import embedded
+from tests.training.module_kinds.case import Case, Plain, looped, optimizer, text, vectors
+from tests.training.module_kinds.layers import embedded
 
 
 class TensorByTensor(optim.Optimizer):
@@ -40,8 +40,8 @@ class Lamb(TensorByTensor):
         p.sub_(lr * p.norm() / (p.grad.norm() + 1e-9) * p.grad)
 
 
-class CutsByNorm(TensorByTensor):
-    """Gradients of a norm above ten are cut, which those of a trial are not."""
+class ClipsByNorm(TensorByTensor):
+    """Clips gradients of a norm above ten; those in a trial are smaller."""
 
     def move(self, p: Tensor, lr: float) -> None:
         assert p.grad is not None
@@ -139,13 +139,13 @@ def groups(params: list[nn.Parameter]) -> Any:
 
 
 def nudged(params: Any) -> Any:
-    def shrink(made: Any, args: Any, options: Any) -> None:
-        for p in made.param_groups[0]["params"]:
+    def shrink(nudged_sgd: Any, args: Any, options: Any) -> None:
+        for p in nudged_sgd.param_groups[0]["params"]:
             p.data.mul_(0.99)
 
-    made = sgd(params)
-    made.register_step_post_hook(shrink)
-    return made
+    nudged_sgd = sgd(params)
+    nudged_sgd.register_step_post_hook(shrink)
+    return nudged_sgd
 
 
 OPTIMIZERS: dict[str, Case] = {
@@ -173,15 +173,15 @@ OPTIMIZERS: dict[str, Case] = {
     "adafactor": looped(optimizer(lambda ps: optim.Adafactor(ps, 0.01))),
     "lamb": looped(optimizer(lambda ps: Lamb(ps, 0.01)), "by itself"),
     "lamb with a tiny rate": looped(optimizer(lambda ps: Lamb(ps, 1e-8)), "by itself"),
-    "an optimiser that cuts large gradients": looped(optimizer(lambda ps: CutsByNorm(ps, 0.1)), "by itself"),
-    "an elementwise optimiser of one's own": optimizer(lambda ps: Sign(ps, 0.01)),
+    "an optimiser that clips large gradients": looped(optimizer(lambda ps: ClipsByNorm(ps, 0.1)), "by itself"),
+    "an elementwise optimiser of the user's": optimizer(lambda ps: Sign(ps, 0.01)),
     "an optimiser with noise": looped(optimizer(lambda ps: Noisy(ps, 0.1))),
     "an optimiser with slow weights": looped(optimizer(lambda ps: Slow(ps, 0.1)), "optimiser"),
     "an optimiser that counts in its groups": looped(optimizer(lambda ps: CountsInItsGroups(ps, lr=0.1)), "optimiser"),
     "an optimiser for sparse gradients": looped(
         Case("stacked", lambda: SparseText(embedded(sparse=True)()), text), "SparseAdam"
     ),
-    "an optimiser that counts itself": looped(optimizer(lambda ps: CountsItself(ps, lr=0.1)), "optimiser"),
+    "an optimiser that counts on itself": looped(optimizer(lambda ps: CountsItself(ps, lr=0.1)), "optimiser"),
     "an optimiser that needs the loss": looped(optimizer(lambda ps: Polyak(ps, lr=0.1))),
     "an optimiser with a hook": looped(optimizer(nudged), "hook"),
 }
@@ -189,16 +189,16 @@ OPTIMIZERS: dict[str, Case] = {
 
 # --- schedulers ------------------------------------------------------------------------------------------------------
 class Scheduled(Plain):
-    def __init__(self, made: Callable[[Any, Any], Any]):
+    def __init__(self, configure: Callable[[Any, Any], Any]):
         super().__init__()
-        self.made = made
+        self.configure = configure
 
     def configure_optimizers(self) -> Any:
-        return self.made(self, sgd(self.parameters()))
+        return self.configure(self, sgd(self.parameters()))
 
 
-def scheduled(made: Callable[[Any, Any], Any]) -> Case:
-    return Case("stacked", lambda: Scheduled(made), vectors)
+def scheduled(configure: Callable[[Any, Any], Any]) -> Case:
+    return Case("stacked", lambda: Scheduled(configure), vectors)
 
 
 def by(scheduler: Callable[[Any], Any], **config: Any) -> Case:
@@ -245,7 +245,7 @@ SCHEDULERS: dict[str, Case] = {
     "list of one": scheduled(lambda self, o: [o]),
     "dict of a scheduler": scheduled(lambda self, o: {"optimizer": o, "lr_scheduler": exponential(o)}),
     "dict of an optimiser": scheduled(lambda self, o: {"optimizer": o}),
-    "groups that part and meet": scheduled(parting),
+    "groups whose rates diverge and meet": scheduled(parting),
     "two schedulers": scheduled(
         lambda self, o: ([o], [{"scheduler": exponential(o), "interval": "step"}, schedules.StepLR(o, 1)])
     ),

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.nn.utils import prune
 from torch.utils.checkpoint import checkpoint
 
-from tests.training.forty.case import (
+from tests.training.module_kinds.case import (
     CLASSES,
     LETTERS,
     WIDTH,
@@ -98,8 +98,8 @@ def transformer() -> nn.Module:
         h = self.layers(self.letters(x), mask=causal, src_key_padding_mask=x == 0, is_causal=True)
         return self.head(h.mean(1))
 
-    one = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.2, batch_first=True)
-    layers = nn.TransformerEncoder(one, 2, enable_nested_tensor=False)
+    encoder_layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.2, batch_first=True)
+    layers = nn.TransformerEncoder(encoder_layer, 2, enable_nested_tensor=False)
     return Flow(flow, letters=nn.Embedding(LETTERS, 8, padding_idx=0), layers=layers, head=nn.Linear(8, CLASSES))
 
 
@@ -134,13 +134,13 @@ def checkpointed(reentrant: bool) -> Callable[[], nn.Module]:
 
 def tied() -> nn.Module:
     net = Flow(
-        lambda self, x: self.head(torch.tanh(self.back(torch.tanh(self.there(self.first(x)))))),
+        lambda self, x: self.head(torch.tanh(self.back(torch.tanh(self.forth(self.first(x)))))),
         first=nn.Linear(WIDTH, 8),
-        there=nn.Linear(8, 8),
+        forth=nn.Linear(8, 8),
         back=nn.Linear(8, 8, bias=False),
         head=nn.Linear(8, CLASSES),
     )
-    net.back.weight = net.there.weight  # type: ignore[union-attr]
+    net.back.weight = net.forth.weight  # type: ignore[union-attr]
     return net
 
 
@@ -164,7 +164,7 @@ def part_in_evaluation() -> nn.Module:
 
 
 class Momentum(nn.Module):
-    """Buffers that are assigned anew: a running mean, and a counter of integers."""
+    """Buffers that are reassigned: a running mean, and an integer counter."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -223,7 +223,7 @@ LAYERS: dict[str, Case] = {
     "lstm": layer(recurrent(nn.LSTM, num_layers=2, dropout=0.3), text),
     "gru": layer(recurrent(nn.GRU), text),
     "rnn": layer(recurrent(nn.RNN, nonlinearity="relu"), text),
-    "lstm both ways": layer(recurrent(nn.LSTM, bidirectional=True), text),
+    "bidirectional lstm": layer(recurrent(nn.LSTM, bidirectional=True), text),
     "lstm cell": layer(cell(nn.LSTMCell), text),
     "gru cell": layer(cell(nn.GRUCell), text),
     "rnn cell": layer(cell(nn.RNNCell), text),
@@ -253,10 +253,10 @@ LAYERS: dict[str, Case] = {
     "checkpoint": layer(checkpointed(False)),
     "reentrant checkpoint": layer(checkpointed(True)),
     "tied weights": layer(tied),
-    "two names": layer(two_names),
-    "frozen part": layer(part_frozen),
-    "part in evaluation mode": layer(part_in_evaluation),
-    "buffers assigned anew": layer(lambda: mlp(Momentum(), nn.Tanh())),
+    "a layer under two names": layer(two_names),
+    "a frozen part": layer(part_frozen),
+    "a part in evaluation mode": layer(part_in_evaluation),
+    "buffers that are reassigned": layer(lambda: mlp(Momentum(), nn.Tanh())),
     "several floating types": Case(
         "one by one", lambda: Plain(mixed_types()), vectors, "several floating types", {"precision": "32-true"}
     ),

@@ -1,10 +1,10 @@
-"""What a step asks its trainer."""
+"""Facts of its trainer that a step reads."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tests.training.forty.case import Case, looped, loss_of, step, vectors
+from tests.training.module_kinds.case import Case, looped, loss_of, step, vectors
 
 
 def reads(fact: Any) -> Any:
@@ -25,7 +25,7 @@ FACTS: dict[str, Case] = {
     ),
     "printing": step(lambda self, batch, batch_idx: self.print("", end="") or loss_of(self, batch)),
     "callback_metrics": Case("refused", step(reads(lambda self: len(self.trainer.callback_metrics))).make, vectors),
-    "a fact if there is one": Case(
+    "getattr with a default": Case(
         "refused", step(reads(lambda self: len(getattr(self.trainer, "logged_metrics", {"no": 0})))).make, vectors
     ),
     "all_gather": Case("refused", step(lambda s, b, batch_idx: s.all_gather(loss_of(s, b)).mean()).make, vectors),

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch.nn import functional as F
 
-from tests.training.forty.case import Case, loaded, looped, loss_of, step
+from tests.training.module_kinds.case import Case, loaded, looped, loss_of, step
 
 dicts = loaded(lambda x, y, i: {"x": x, "y": y})
 nested = loaded(lambda x, y, i: {"in": [x, {"again": x + 1}], "out": (y, float(i))})

@@ -1,4 +1,4 @@
-"""Modules of every kind go the way that docs/any_module.md lists, and none is silently different."""
+"""Modules of every kind are trained as docs/any_module.md lists, and none gives silently different numbers."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from fedlit.training.lightning import LightningTrainer
 from fedlit.training.lightning.worker import LightningWorker
 from fedlit.training.stacked import VectorizedTrainer
 from fedlit.user_module.module_snapshot import counters
-from tests.training.forty.batches import BATCHES
-from tests.training.forty.case import Case
-from tests.training.forty.draws import DRAWS
-from tests.training.forty.facts import FACTS
-from tests.training.forty.flow import FLOW
-from tests.training.forty.layers import LAYERS
-from tests.training.forty.logs import LOGS
-from tests.training.forty.only_trainer import ONLY_TRAINER
-from tests.training.forty.optimizers import OPTIMIZERS, SCHEDULERS
-from tests.training.forty.state import STATE
+from tests.training.module_kinds.batches import BATCHES
+from tests.training.module_kinds.case import Case
+from tests.training.module_kinds.draws import DRAWS
+from tests.training.module_kinds.facts import FACTS
+from tests.training.module_kinds.flow import FLOW
+from tests.training.module_kinds.layers import LAYERS
+from tests.training.module_kinds.logs import LOGS
+from tests.training.module_kinds.only_trainer import ONLY_TRAINER
+from tests.training.module_kinds.optimizers import OPTIMIZERS, SCHEDULERS
+from tests.training.module_kinds.state import STATE
 
 CASES = LAYERS | OPTIMIZERS | SCHEDULERS | BATCHES | FACTS | DRAWS | STATE | FLOW | LOGS | ONLY_TRAINER
 SHARDS = (10, 7, 4)  # three batches, two, and one
@@ -52,12 +52,12 @@ def worker(kind: type[Trainer], module: pl.LightningModule, samples: Samples, **
 
 
 class Averaging:
-    """Plain averaging of clients that all take part, and everything that their fits gave."""
+    """Plain averaging of clients that all take part, and all results of their fits."""
 
     def __init__(self, worker: Worker):
         self.worker = worker
         self.model, self.counters = worker.host.layout.read(worker.host.module), counters(worker.host.module)
-        self.found: dict[str, Tensor] = {}
+        self.result: dict[str, Tensor] = {}
 
     def round(self, number: int) -> None:
         cohort = jobs(number)
@@ -80,70 +80,71 @@ class Averaging:
             "loss": [f.loss for f in fits],
             **{n: [c.counters[n] for c in clients] for n in self.counters},
         }.items():
-            self.found[f"round {number}: {what}"] = torch.cat(parts).double()
+            self.result[f"round {number}: {what}"] = torch.cat(parts).double()
         for facts in (f for c in clients for f in c.facts):
             plain = {n: v for n, v in facts.items() if isinstance(v, int | float) and n != "seconds"}
             for name, value in (plain | facts.get("logged", {})).items():
-                self.found[f"round {number}: {name} of {facts['client']}"] = torch.tensor(float(value)).double()
+                self.result[f"round {number}: {name} of {facts['client']}"] = torch.tensor(float(value)).double()
 
 
 def averaged(worker: Worker, rounds: int = 2) -> dict[str, Tensor]:
     run = Averaging(worker)
     for number in range(1, rounds + 1):
         run.round(number)
-    return run.found
+    return run.result
 
 
-def assert_same(found: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: float = 1e-9) -> None:
-    assert found.keys() == wanted.keys()
-    for name, value in wanted.items():
+def assert_same(result: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float = 1e-9) -> None:
+    assert result.keys() == expected.keys()
+    for name, value in expected.items():
         torch.testing.assert_close(
-            found[name], value, rtol=tolerance, atol=tolerance, equal_nan=True, msg=lambda m, n=name: f"{n}: {m}"
+            result[name], value, rtol=tolerance, atol=tolerance, equal_nan=True, msg=lambda m, n=name: f"{n}: {m}"
         )
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_module_goes_its_way_with_the_same_numbers(name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_module_is_trained_as_the_docs_list(name: str, caplog: pytest.LogCaptureFixture) -> None:
     case: Case = CASES[name]
     torch.manual_seed(0)
     module = case.make()
-    again = _remade(case)
+    module_copy = remade(case)
     if case.plan == "refused":
         with pytest.raises(InputError, match=case.because or ".") as caught:
-            worker(VectorizedTrainer, again, case.samples(), stack="always", **case.options)
+            worker(VectorizedTrainer, module_copy, case.samples(), stack="always", **case.options)
         assert "trainer=lightning" in str(caught.value) and "\n" not in str(caught.value)
         return
-    mine = worker(VectorizedTrainer, again, case.samples(), stack="always", **case.options)
-    found = averaged(mine)
-    wanted = averaged(worker(LightningTrainer, module, case.samples(), **case.options))
-    assert_same(found, wanted, 1e-9 if not case.options else 1e-4)
-    said = [r.getMessage() for r in caplog.records if "one by one" in r.getMessage()]
+    vectorized = worker(VectorizedTrainer, module_copy, case.samples(), stack="always", **case.options)
+    result = averaged(vectorized)
+    expected = averaged(worker(LightningTrainer, module, case.samples(), **case.options))
+    assert_same(result, expected, 1e-9 if not case.options else 1e-4)
+    messages = [r.getMessage() for r in caplog.records if "one by one" in r.getMessage()]
     if case.plan == "stacked":
-        assert mine.setup.plan.stacked and not said, said
+        assert vectorized.setup.plan.stacked and not messages, messages
     else:
-        assert len(said) == 1, said
+        assert len(messages) == 1, messages
+        assert re.search(case.because, messages[0]), messages
+    assert all(math.isfinite(float(v.sum())) for n, v in expected.items() if n.endswith("weights"))
 
-        assert re.search(case.because, said[0]), said
-    assert all(math.isfinite(float(v.sum())) for n, v in wanted.items() if n.endswith("weights"))
 
-
-# what turns a number into Python's, or does something for each client
-UNTRACED = {"weight norm", "weight norm, older", "a guard that never acts"}
-# what the number of the batch, the epoch or the round goes into
-UNTRACED |= {"batch_idx", "current_epoch", "round", "log_dict", "log at times", "log in dict batches"}
-# what differs by client
+# steps that need a Python number, or do something for each client
+UNTRACED = {"weight norm", "weight norm, older", "a check that never raises"}
+# steps that use the number of the batch, the epoch or the round
+UNTRACED |= {"batch_idx", "current_epoch", "round", "log_dict", "log in some steps", "log in dict batches"}
+# steps that read facts that differ by client
 UNTRACED |= {"global_step", "num_training_batches", "is_last_batch"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.plan == "stacked"])
-def test_a_trace_of_a_step_gives_the_same_numbers(name: str) -> None:
+def test_a_traced_step_gives_a_trainers_numbers(name: str) -> None:
     case: Case = CASES[name]
-    mine = worker(VectorizedTrainer, _remade(case), case.samples(), stack="always", compile="trace", **case.options)
-    found = averaged(mine)
-    assert any(mine.setup.traces.values()) is (name not in UNTRACED)
-    wanted = averaged(worker(LightningTrainer, _remade(case), case.samples(), **case.options))
-    assert_same(found, wanted, 1e-9 if not case.options else 1e-4)
+    vectorized = worker(
+        VectorizedTrainer, remade(case), case.samples(), stack="always", compile="trace", **case.options
+    )
+    result = averaged(vectorized)
+    assert any(vectorized.setup.traces.values()) is (name not in UNTRACED)
+    expected = averaged(worker(LightningTrainer, remade(case), case.samples(), **case.options))
+    assert_same(result, expected, 1e-9 if not case.options else 1e-4)
 
 
 def test_the_docs_list_every_case() -> None:
@@ -153,6 +154,6 @@ def test_the_docs_list_every_case() -> None:
     assert sorted(listed) == sorted((name, case.plan) for name, case in CASES.items())
 
 
-def _remade(case: Case) -> pl.LightningModule:
+def remade(case: Case) -> pl.LightningModule:
     torch.manual_seed(0)
     return case.make()

@@ -1,4 +1,4 @@
-"""What a step logs."""
+"""Values that a step logs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 import torchmetrics
 from torch.nn import functional as F
 
-from tests.training.forty.case import Case, Plain, accuracy, loaded, looped, loss_of, step, vectors
+from tests.training.module_kinds.case import Case, Plain, accuracy, loaded, looped, loss_of, step, vectors
 
 
 def logs(**options: Any) -> Any:
@@ -73,7 +73,7 @@ LOGS: dict[str, Case] = {
     "log the sum": looped(step(logs(on_step=False, on_epoch=True, reduce_fx=torch.sum)), "reduce_fx"),
     "log_dict": step(logs_much),
     "log twice": looped(step(logs_twice), "twice"),
-    "log at times": step(logs_at_times),
+    "log in some steps": step(logs_at_times),
     "log in dict batches": step(logs_much, loaded(lambda x, y, i: (x, y, [y, y + 1]))),
     "a collection of torchmetrics": looped(Case("stacked", Collected, vectors)),
 }

@@ -1,4 +1,4 @@
-"""What a kind of module is: how to make it, on which samples, and which way it goes under trainer=vectorized."""
+"""A kind of module: how to make it, its samples, and how trainer=vectorized trains it."""
 
 from __future__ import annotations
 
@@ -73,27 +73,27 @@ def images() -> Samples:
 
 
 def text() -> Samples:
-    """Letters, of which 0 pads; no padding among the samples that a module is tried with."""
+    """Letters, with 0 as padding; the samples of the trial before training have none."""
     codes = torch.from_numpy(np.random.default_rng(2).integers(1, LETTERS, (N, 5)))
     codes[13:, 3:] = 0
     return TensorSamples(codes, classes())
 
 
 class Listed(torch.utils.data.Dataset[Any]):
-    """A map-style Dataset of what `one` makes of x, y and the number."""
+    """A map-style Dataset of `sample_of(x, y, number)`."""
 
-    def __init__(self, one: Callable[[Tensor, int, int], Any]):
-        self.one, self.x, self.y = one, _noise(WIDTH), classes().tolist()
+    def __init__(self, sample_of: Callable[[Tensor, int, int], Any]):
+        self.sample_of, self.x, self.y = sample_of, _noise(WIDTH), classes().tolist()
 
     def __len__(self) -> int:
         return N
 
     def __getitem__(self, i: int) -> Any:
-        return self.one(self.x[i], self.y[i], i)
+        return self.sample_of(self.x[i], self.y[i], i)
 
 
-def loaded(one: Callable[[Tensor, int, int], Any]) -> Callable[[], Samples]:
-    return lambda: LoadedSamples(Listed(one))
+def loaded(sample_of: Callable[[Tensor, int, int], Any]) -> Callable[[], Samples]:
+    return lambda: LoadedSamples(Listed(sample_of))
 
 
 # --- cases ----------------------------------------------------------------------------------------------------------
@@ -103,11 +103,12 @@ def layer(make: Callable[[], nn.Module], samples: Callable[[], Samples] = vector
 
 
 def looped(case: Case, because: str = "") -> Case:
+    """The case, trained one by one."""
     return Case("one by one", case.make, case.samples, because, case.options)
 
 
 def optimizer(make: Callable[[list[nn.Parameter]], Any], net: Callable[[], nn.Module] = mlp) -> Case:
-    """`Plain` with what its `configure_optimizers` returns, stacked."""
+    """`Plain` whose `configure_optimizers` returns `make(parameters)`, stacked."""
 
     class Optimized(Plain):
         def configure_optimizers(self) -> Any:

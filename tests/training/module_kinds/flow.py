@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fedlit.data import Samples, TensorSamples
-from tests.training.forty.case import CLASSES, Case, N, Plain, classes, looped, loss_of, step, vectors
+from tests.training.module_kinds.case import CLASSES, Case, N, Plain, classes, looped, loss_of, step, vectors
 
 
 def depends_on_data(self: Any, batch: Any, batch_idx: int) -> Any:
@@ -41,7 +41,7 @@ def as_an_array(self: Any, batch: Any, batch_idx: int) -> Any:
 
 
 def penalty(self: Any, batch: Any, batch_idx: int) -> Any:
-    """Of the gradient for the input."""
+    """Of the gradient by the input."""
     x = batch[0].clone().requires_grad_()
     loss = F.cross_entropy(self(x), batch[1])
     (slope,) = torch.autograd.grad(loss, x, create_graph=True)
@@ -65,7 +65,7 @@ def freezes(self: Any, batch: Any, batch_idx: int) -> Any:
 
 
 def sometimes_more(self: Any, batch: Any, batch_idx: int) -> Any:
-    """A second head that is trained in the second epoch alone: its momentum and its counts begin then."""
+    """A second head that is trained in the second epoch only: its momentum and its counts begin there."""
     hidden = self.net[:2](batch[0])
     loss = F.cross_entropy(self.net[2](hidden), batch[1])
     return loss + (self.other(hidden).square().mean() if self.current_epoch else 0)
@@ -81,7 +81,7 @@ def in_double(self: Any, batch: Any, batch_idx: int) -> Any:
 
 
 def in_single(self: Any, batch: Any, batch_idx: int) -> Any:
-    """Casts what it gets, which 64 bits do not go through."""
+    """Casts its batch to 32 bits, so that weights in 64 bits raise."""
     return F.cross_entropy(self(batch[0].float()).float(), batch[1])
 
 
@@ -96,7 +96,7 @@ def hooked_inside(self: Any, batch: Any, batch_idx: int) -> Any:
 
 
 def by_func(self: Any, batch: Any, batch_idx: int) -> Any:
-    """A step of its own inside the step, as meta-learning does it."""
+    """A gradient step inside the step, as in meta-learning."""
     first = dict(self.net.named_parameters())
 
     def inner(p: Any) -> Tensor:
@@ -107,7 +107,7 @@ def by_func(self: Any, batch: Any, batch_idx: int) -> Any:
 
 
 def ignores(**options: Any) -> Any:
-    """Labels that do not count, none of them among the samples that a module is tried with."""
+    """Ignored labels, none of them among the samples of the trial before training."""
 
     def of(self: Any, batch: Any, batch_idx: int) -> Any:
         return F.cross_entropy(self(batch[0]), batch[1], **options)
@@ -137,8 +137,8 @@ def other() -> nn.Module:
 
 
 FLOW: dict[str, Case] = {
-    "control flow by data": looped(step(depends_on_data)),
-    "a guard that never acts": step(guards),
+    "control flow by values": looped(step(depends_on_data)),
+    "a check that never raises": step(guards),
     "a mask of samples": looped(step(masked)),
     "item": looped(step(as_a_number)),
     "numpy": looped(step(as_an_array)),
@@ -146,14 +146,14 @@ FLOW: dict[str, Case] = {
     "gradient penalty of weights": looped(step(penalty_of_weights), "require grad"),
     "autocast": looped(step(in_autocast), "autocast"),
     "a part frozen at first": looped(step(freezes)),
-    "a head that begins late": looped(step(sometimes_more, other=other)),
-    "heads in turn": looped(step(one_head_a_time, other=other)),
-    "double precision by itself": step(in_double),
-    "single precision by itself": Case("stacked", step(in_single).make, vectors, options={"precision": "32-true"}),
+    "a head that is trained in later epochs": looped(step(sometimes_more, other=other)),
+    "alternating heads": looped(step(one_head_a_time, other=other)),
+    "cast to double precision": step(in_double),
+    "cast to single precision": Case("stacked", step(in_single).make, vectors, options={"precision": "32-true"}),
     "large losses": step(large),
-    "a hook inside": looped(step(hooked_inside), "hook"),
-    "a step inside the step": step(by_func),
+    "a hook on an activation": looped(step(hooked_inside), "hook"),
+    "an inner step by torch.func": step(by_func),
     "class weights and smoothing": Case("stacked", WithWeights, vectors),
-    "labels that do not count": step(ignores(), partly_labelled),
-    "labels that do not count, smoothed": step(ignores(label_smoothing=0.1), partly_labelled),
+    "ignored labels": step(ignores(), partly_labelled),
+    "ignored labels, smoothed": step(ignores(label_smoothing=0.1), partly_labelled),
 }

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from tests.training.forty.case import Case, looped, loss_of, step
+from tests.training.module_kinds.case import Case, looped, loss_of, step
 
 
 def noisy(self: Any, batch: Any, batch_idx: int) -> Any:
@@ -31,7 +31,7 @@ def beta_mixup(self: Any, batch: Any, batch_idx: int) -> Any:
 
 
 def late(draw: Any) -> Any:
-    """Draws in the second epoch alone."""
+    """Draws in the second epoch only."""
     return lambda self, batch, batch_idx: loss_of(self, batch) * (1 + (draw(self) if self.current_epoch else 0))
 
 
@@ -41,12 +41,12 @@ DRAWS: dict[str, Case] = {
     "mixup by a beta distribution": looped(step(beta_mixup), "draws"),
     "numpy draws": looped(step(lambda s, batch, batch_idx: loss_of(s, batch) * np.random.rand()), "draws"),
     "python draws": looped(step(lambda s, batch, batch_idx: loss_of(s, batch) * random.random()), "draws"),
-    "late numpy draws": looped(step(late(lambda self: np.random.rand())), "draws"),
-    "late dropout": looped(step(late(lambda self: F.dropout(torch.ones(9), 0.5).mean()))),
-    "numpy draws of its own": looped(
+    "numpy draws in later epochs": looped(step(late(lambda self: np.random.rand())), "draws"),
+    "dropout in later epochs": looped(step(late(lambda self: F.dropout(torch.ones(9), 0.5).mean()))),
+    "a numpy generator of its own": looped(
         step(lambda s, b, batch_idx: loss_of(s, b) * s.rng.random(), rng=lambda: np.random.default_rng(3)), "rng"
     ),
-    "rare draws of its own": looped(
+    "a generator with rare effects": looped(
         step(lambda s, b, i: loss_of(s, b) * (1 + (s.rng.random() < 1e-9)), rng=lambda: random.Random(3)), "rng"
     ),
 }

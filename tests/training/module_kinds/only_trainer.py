@@ -1,4 +1,4 @@
-"""What only a Trainer can do: refused before training."""
+"""Modules that only a Trainer can train: refused before training."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import lightning.pytorch as pl
 import torch
 from torch import optim
 
-from tests.training.forty.case import Case, Plain, loss_of, optimizer, vectors
-from tests.training.forty.optimizers import Twice
+from tests.training.module_kinds.case import Case, Plain, loss_of, optimizer, vectors
+from tests.training.module_kinds.optimizers import Twice
 
 
 class ByHand(Plain):

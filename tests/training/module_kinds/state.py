@@ -1,4 +1,4 @@
-"""What a step keeps on its module."""
+"""State that a step keeps on its module."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests.training.forty.case import Case, Plain, accuracy, looped, loss_of, mlp, step, vectors
+from tests.training.module_kinds.case import Case, Plain, accuracy, looped, loss_of, mlp, step, vectors
 
 
 def counts(self: Any, batch: Any, batch_idx: int) -> Any:
@@ -53,7 +53,7 @@ def collects(self: Any, batch: Any, batch_idx: int) -> Any:
 
 
 def caches(self: Any, batch: Any, batch_idx: int) -> Any:
-    """Leaves something new on the module."""
+    """Adds an attribute to the module."""
     self.last = self(batch[0])
     return F.cross_entropy(self.last, batch[1])
 
@@ -149,17 +149,17 @@ STATE: dict[str, Case] = {
     "a counter in an array": looped(step(counts_in_an_array, seen=lambda: np.zeros(9)), "seen"),
     "a counter in slots": looped(step(counts_in_an_object, meter=Slots), "meter"),
     "an iterator": looped(step(counts_on, calls=itertools.count), "calls"),
-    "a tensor that remembers": looped(step(remembers, mean=lambda: torch.zeros(()))),
+    "a running mean in a tensor": looped(step(remembers, mean=lambda: torch.zeros(()))),
     "a list that grows": looped(step(collects, losses=list), "losses"),
-    "something left behind": looped(step(caches), "last"),
+    "a new attribute": looped(step(caches), "last"),
     "ema teacher in place": looped(step(distils(in_place), teacher=teacher())),
-    "ema teacher through data": looped(step(distils(through_data), teacher=teacher())),
-    "ema teacher assigned anew": looped(step(distils(reassigned), teacher=teacher())),
+    "ema teacher through .data": looped(step(distils(through_data), teacher=teacher())),
+    "ema teacher that is reassigned": looped(step(distils(reassigned), teacher=teacher())),
     "frozen weights that decay": looped(step(distils(decays), teacher=teacher())),
     "ema teacher in a list": looped(step(distils_from_a_list, hidden=lambda: [mlp().double()])),
     "weights in a list that decay": looped(step(decays_in_a_list, hidden=lambda: [mlp().double()]), "hidden"),
-    "still teacher": step(distils(lambda self: None), teacher=teacher()),
+    "frozen teacher": step(distils(lambda self: None), teacher=teacher()),
     "a torchmetric logged": looped(step(metered, accuracy=accuracy)),
     "a torchmetric read": looped(step(metered_by_hand, accuracy=accuracy)),
-    "a buffer made late": looped(Case("stacked", LazyBuffer, vectors)),
+    "a buffer that is None at first": looped(Case("stacked", LazyBuffer, vectors)),
 }

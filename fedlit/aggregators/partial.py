@@ -43,7 +43,9 @@ class Partial(Aggregator):
 
     def message(self, trained: Model, received: State) -> tuple[Message, State]:
         """The message and the new state after training: `trained` (K, P), (K, S) is the full model."""
-        return {"delta": select(trained, self.shared_at) - received["shared"]}, {"private": select(trained, self.private_at)}
+        return {"delta": select(trained, self.shared_at) - received["shared"]}, {
+            "private": select(trained, self.private_at)
+        }
 
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
         shared, optimizer = server_step(

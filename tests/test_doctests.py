@@ -1,0 +1,24 @@
+"""The examples in docstrings run."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+
+import pytest
+
+MODULES = [
+    "fedlit.aggregators.base",
+    "fedlit.messages.reductions.base",
+    "fedlit.messages.stages.base",
+    "fedlit.messages.wire",
+    "fedlit.metric_names",
+    "fedlit.model_vectors",
+    "fedlit.tracking.logger",
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_of_a_module_give_their_printed_values(name: str) -> None:
+    failed, attempted = doctest.testmod(importlib.import_module(name))
+    assert attempted and not failed

@@ -1,4 +1,4 @@
-"""Files and folders that are replaced as a whole: a kill leaves the old one or the new one, never half of it."""
+"""Atomic replacement of files and folders: after a kill the old content or the new content is on the disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives the path of a draft to write; it replaces `path` when the block ends without an error."""
+    """Yields the path of a draft to write. The draft replaces `path` if the block ends without an error."""
     draft = path.with_name(path.name + ".tmp")
     yield draft
     _flush(draft)
@@ -20,7 +20,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Gives a new empty folder to write files into; it replaces `path` when the block ends without an error."""
+    """Yields a new empty folder to write files into. It replaces `path` if the block ends without an error."""
     draft = path.with_name(f".writing_{path.name}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
@@ -43,7 +43,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Write what the system still holds in memory to the disk."""
+    """Flush the operating system's buffers of a file or folder to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,8 +1,8 @@
-"""Save, find and load the state of a run: a kill at any moment costs the rounds since the last checkpoint, no more.
+"""Save, find and load the state of a run. A kill at any moment costs only the rounds since the last checkpoint.
 
-`checkpoints/round_0012/` holds `state.pt` (tensors and plain values, loaded with `weights_only=True`), its SHA-256, and
-the configuration as plain files. It is written under another name, flushed to the disk and renamed. What it holds of
-the clients is for the store to say: all of their states, or where they lie.
+`checkpoints/round_0012/` contains `state.pt` (tensors and plain values, loaded with `weights_only=True`), its SHA-256,
+and the configuration as plain files. It is written under another name, flushed to the disk and renamed. The store
+decides what it contains of the clients: their states, or the name of the file that has them.
 """
 
 from __future__ import annotations
@@ -35,37 +35,38 @@ class Checkpoints:
     Args:
         folder: the run folder.
         files: name -> text, written beside every state (the configuration).
-        every: least time between two checkpoints, seconds.
-        keep: how many of the newest stay.
-        bits: what the last bits depend on (threads, chunk), which a resumed run takes over.
+        interval: least time between two checkpoints, seconds.
+        keep: number of newest checkpoints that are kept.
+        bits: settings that the last bits of a result depend on (threads); a resumed run takes them over.
     """
 
-    def __init__(self, folder: Path, files: Mapping[str, str], every: float, keep: int, bits: Mapping[str, Any]):
-        self.folder, self.files, self.every, self.keep = folder / "checkpoints", files, every, keep
+    def __init__(self, folder: Path, files: Mapping[str, str], interval: float, keep: int, bits: Mapping[str, Any]):
+        self.folder, self.files, self.interval, self.keep = folder / "checkpoints", files, interval, keep
         self.bits = dict(bits)
         self._saved_at = time.monotonic()
-        self._newest: int | None = None  # round of the newest checkpoint that is known to be whole
+        self._newest: int | None = None  # round of the newest checkpoint that is known to be intact
 
     def save_if_due(self, state: FederationState) -> None:
-        if time.monotonic() - self._saved_at >= self.every:
+        """Save if the last checkpoint is at least `interval` old."""
+        if time.monotonic() - self._saved_at >= self.interval:
             self.save(state)
 
     def save(self, state: FederationState) -> None:
-        """Write the state; afterwards the newest `keep` are left."""
+        """Write the state, then remove all but the newest `keep` checkpoints."""
         self.folder.mkdir(parents=True, exist_ok=True)
         final = self.folder / f"round_{state.round:04d}"
-        if state.round != self._newest:  # one that was passed over as damaged is written again
+        if state.round != self._newest:  # a checkpoint that was skipped as damaged is written again
             self._write(final, self._contents(state, state.clients.save()))
         self._saved_at, self._newest = time.monotonic(), state.round
-        found = _rounds(self.folder)
-        kept = [number for number, _ in found if number <= state.round][: self.keep]
-        for number, path in found:
-            if number not in kept:  # too old, or damaged: else this run would have gone on from there
+        checkpoints = _newest_first(self.folder)
+        kept = [number for number, _ in checkpoints if number <= state.round][: self.keep]
+        for number, path in checkpoints:
+            if number not in kept:  # too old, or of a later round and damaged
                 shutil.rmtree(path, ignore_errors=True)
         state.clients.keep(kept[-1], state.round)
 
     def save_best(self, state: FederationState) -> None:
-        """The server's part alone of the best round by validation, in `checkpoints/best/`."""
+        """Write the server's state of the best round by validation to `checkpoints/best/`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         contents = self._contents(state, {}) | {"only": "the server's state: it cannot be resumed"}
         self._write(self.folder / "best", contents)
@@ -94,17 +95,18 @@ class Checkpoints:
         }
 
     def load(self, store: Store, device: torch.device | str = "cpu") -> FederationState | None:
-        """The newest whole state, with the clients' in `store` as they were then; None where there is no checkpoint.
+        """The newest state that is intact; None if there is no checkpoint.
 
         Args:
-            device: where models and the like go; single numbers, such as an optimiser's count, only where they were not
-                on the CPU.
+            store: gets the clients' states as they were after that round.
+            device: device of the tensors. Scalars that were saved on the CPU, such as an optimiser's step count, stay
+                there.
 
         Raises:
-            InputError: there are checkpoints and none can be used.
+            InputError: there are checkpoints, but none is usable.
         """
         problems: list[str] = []
-        for _, path in _rounds(self.folder):
+        for _, path in _newest_first(self.folder):
             try:
                 saved = _read(path, device)
             except InputError as error:
@@ -125,43 +127,43 @@ class Checkpoints:
             )
         if problems:
             raise InputError(
-                f"none of the checkpoints in {self.folder} can be used ({problems[0]}); start anew in another folder."
+                f"none of the checkpoints in {self.folder} can be used ({problems[0]}); start again in another folder."
             )
         store.load(0, {})
         return None
 
 
 def saved_bits(folder: Path) -> dict[str, Any]:
-    """What the last bits of a saved run depend on; empty where there is no checkpoint that can be used.
+    """The settings that the last bits of a saved run depend on; empty if no checkpoint is usable.
 
-    The file is mapped and not read, for `load` reads the state, which may be large; every checkpoint of a run says the
-    same here, so it does not matter which of them `load` takes.
+    The file is mapped rather than read, because the state may be large and `load` reads it later. All checkpoints of a
+    run have the same settings, so `load` may choose another one.
     """
-    for _, path in _rounds(folder / "checkpoints"):
+    for _, path in _newest_first(folder / "checkpoints"):
         try:
             saved = torch.load(path / "state.pt", map_location="cpu", weights_only=True, mmap=True)
-        except Exception:  # not whole: `load` says so
+        except Exception:  # damaged: `load` reports it
             continue
         if isinstance(saved, dict) and "bits" in saved:
             return dict(saved["bits"])
     return {}
 
 
-def _rounds(folder: Path) -> list[tuple[int, Path]]:
-    """Checkpoints, the newest first."""
+def _newest_first(folder: Path) -> list[tuple[int, Path]]:
+    """Round and folder of each checkpoint."""
     return sorted(((int(m[1]), p) for p in folder.glob("round_*") if (m := _ROUND.fullmatch(p.name))), reverse=True)
 
 
 def _read(path: Path, device: torch.device | str) -> dict[str, Any]:
-    def place(storage: Any, there: str) -> Any:
-        return storage if there == "cpu" else storage.to(device=torch.device(device))
+    def place(storage: Any, saved_on: str) -> Any:
+        return storage if saved_on == "cpu" else storage.to(device=torch.device(device))
 
     try:
         digest = hashlib.sha256((path / "state.pt").read_bytes()).hexdigest()
-        whole = (path / "state.sha256").read_text().strip() == digest
+        intact = (path / "state.sha256").read_text().strip() == digest
     except OSError as error:
         raise InputError(f"the checkpoint {path} lacks {Path(error.filename).name}") from None
-    if not whole:
+    if not intact:
         raise InputError(f"the checkpoint {path} is cut off or was changed")
     try:
         saved = torch.load(path / "state.pt", map_location=place, weights_only=True)
@@ -173,7 +175,7 @@ def _read(path: Path, device: torch.device | str) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Models to dicts that say so, tensors cut loose from larger storage."""
+    """Models as dicts, and tensors copied out of larger storages, which torch.save would write in full."""
     if isinstance(value, Model):
         return {"__model__": [value.weights.clone(), value.statistics.clone()]}
     if isinstance(value, dict):
@@ -182,6 +184,7 @@ def _plain(value: Any) -> Any:
 
 
 def _models(value: Any, device: torch.device | str) -> Any:
+    """The reverse of `_plain`."""
     if isinstance(value, dict):
         if "__model__" in value:
             return Model(*(t.to(device) for t in value["__model__"]))

@@ -1,4 +1,4 @@
-"""What clients do in a round: small picklable callables that a worker runs on a chunk of clients."""
+"""The tasks of clients in a round: small picklable callables that a worker runs on a chunk of clients."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ _PERSONAL_SPLITS: tuple[Split, ...] = ("test", "validation")
 
 @dataclass
 class TrainTask:
-    """The clients' half of a round: the algorithm's local update, then the pipeline's client half.
+    """The clients' half of a round: the algorithm's `local_update`, then the client half of the pipeline.
 
-    `facts` of each client get "received" and "trained" (metrics), "update_norm" and "finite".
+    Adds to the facts of each client: "received" and "trained" (metrics of these models, for watched clients),
+    "update_norm", and "finite", whether its message and trained weights are finite.
     """
 
     pipeline: Pipeline
     watched: frozenset[int] = frozenset()  # clients whose received and trained models are measured
-    each_epoch: bool = False  # measure the model after each local epoch, too
+    each_epoch: bool = False  # also measure the model after each local epoch
 
     def __call__(
         self, client: ChunkClient, received: dict[str, Any], states: list[ClientState]
@@ -76,7 +77,7 @@ def _finite(client: ChunkClient, wire: Wire) -> list[bool]:
 
 @dataclass
 class PersonalEvaluationTask:
-    """Measures the clients' own models on their test and validation data. Nothing travels and no state changes."""
+    """Measures the clients' personal models on their test and validation data. Nothing is sent and no state changes."""
 
     aggregator: Aggregator
 

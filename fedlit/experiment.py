@@ -1,4 +1,4 @@
-"""From a configuration to a run: the objects are made, the state is fresh or loaded, the rounds go, the end is told."""
+"""From a configuration to a run: build the objects, create or load the state, run the rounds, write the summary."""
 
 from __future__ import annotations
 
@@ -55,12 +55,15 @@ log = logging.getLogger(__name__)
 
 
 def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
-    """Run the experiment in its folder, from the start or from the newest checkpoint; the exit code.
+    """Run the experiment in its folder, from the start or from the newest checkpoint.
 
     Args:
-        config: the task's configuration, checked.
-        folder: the run folder, locked.
-        overrides: the words it was composed of.
+        config: the configuration of the run, already checked.
+        folder: the run folder, already locked.
+        overrides: the words of the command line that it was composed of.
+
+    Returns:
+        The exit code: 0, or `INTERRUPTED` after Ctrl-C.
     """
     trainer: Trainer = build(config.trainer, "trainer")
     engine: Engine = build(config.engine, "engine")
@@ -72,8 +75,8 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         partition: Partition = build(config.partition, "partition")
         aggregator: Aggregator = build(config.aggregator, "aggregator")
         clients = _clients(config, data, partition, evaluation, aggregator.pooled)
-        make = partial(_module, config, data.input_shape, data.classes, overrides)
-        module = make()
+        make_module = partial(_module, config, data.input_shape, data.classes, overrides)
+        module = make_module()
         uplink = {str(name): build(stage, f"uplink.{name}") for name, stage in config.uplink.items()}
         configured_reduction = None if config.reduction is None else build(config.reduction, "reduction")
         reduction = chosen_reduction(aggregator, uplink, configured_reduction)
@@ -82,7 +85,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         shift = partition.transform(seed_number(config.seed, "feature shift"))
         tests = data.test if evaluation.client_test == "same_partition" else data.train
         job_data = JobData(data.train, tests, chain(data.transform, shift))
-        engine.start(trainer, module, job_data, evaluation.measure(), make)
+        engine.start(trainer, module, job_data, evaluation.measure(), make_module)
         layout = engine.local_worker.host.layout
         aggregator.setup(layout, len(clients))
         initial_model = layout.read(engine.local_worker.host.module)
@@ -95,8 +98,8 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
             config.seed,
             config.rounds,
         )
-        keep = config.checkpoint
-        checkpoints = Checkpoints(folder, saved_files(config, overrides), keep.every, keep.keep, {"threads": threads})
+        interval, keep = config.checkpoint.every, config.checkpoint.keep
+        checkpoints = Checkpoints(folder, saved_files(config, overrides), interval, keep, {"threads": threads})
         store: Store = build(config.store, "store")
         store.open(checkpoints.folder, layout.device)
         state = checkpoints.load(store, layout.device)
@@ -108,11 +111,11 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         evaluator = Evaluator(evaluation, data, config.rounds, config.seed)
         files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.each_epoch else [])]
         loggers = Loggers([*files, build(config.logger, "logger"), Figures(), progress(config.progress)])
-        about = _about(config, folder, data, clients, module, layout, state.round)
-        return _rounds(federation, state, engine, evaluator, loggers, checkpoints, about)
+        about = _describe(config, folder, data, clients, module, layout, state.round)
+        return _run_rounds(federation, state, engine, evaluator, loggers, checkpoints, about)
 
 
-def _rounds(
+def _run_rounds(
     federation: Federation,
     state: FederationState,
     engine: Engine,
@@ -121,6 +124,7 @@ def _rounds(
     checkpoints: Checkpoints,
     about: About,
 ) -> int:
+    """Run the rounds, save the state and write the summary; the exit code."""
     folder = about.folder
     stopped = False
     try:
@@ -130,7 +134,7 @@ def _rounds(
         except interrupts.Interrupted:
             stopped = True
         except (InputError, ClientFailed):
-            if state.round and _told(folder) == state.round:  # a client ended the run: the rounds before are not lost
+            if state.round and _last_logged_round(folder) == state.round:  # a client failed: keep the rounds before
                 checkpoints.save(state)
                 log.warning("rounds up to %d are saved; go on with: %s", state.round, _resume_command(folder))
             raise
@@ -149,8 +153,8 @@ def _rounds(
     return 0
 
 
-def _told(folder: Path) -> int:
-    """The last round of which there is a line."""
+def _last_logged_round(folder: Path) -> int:
+    """The last round that has a line in metrics.jsonl; 0 if there is none."""
     rows = read(folder / NAME)
     return int(rows[-1]["round"]) if rows else 0
 
@@ -160,8 +164,10 @@ def _resume_command(folder: Path) -> str:
 
 
 def _threads(config: DictConfig, folder: Path, default: int) -> int:
-    """Threads of one operation in every process that trains, settled once: the last bits depend on them, so a resumed
-    run takes those it was begun with, on whichever engine it goes on."""
+    """The number of threads of one operation, in every process that trains.
+
+    The last bits of a result depend on it, so a resumed run uses the saved number, also on another engine.
+    """
     saved = saved_bits(folder).get("threads")
     if saved is not None:
         return int(saved)
@@ -187,7 +193,7 @@ def _clients(
 def _module(
     config: DictConfig, input_shape: tuple[int, ...] | None, classes: int | None, overrides: list[str]
 ) -> LightningModule:
-    """The model, with first weights from the seed alone, and an optimiser where its class brings none."""
+    """The model, with initial weights that depend on the seed only, and with `optimizer=` if its class has none."""
     seed_everything(seed_number(config.seed, "first weights"))
     module = build(config.model, "model", input_shape=input_shape, classes=classes)
     if not isinstance(module, LightningModule):
@@ -208,7 +214,7 @@ def _module(
     return module
 
 
-def _about(
+def _describe(
     config: DictConfig,
     folder: Path,
     data: DataSource,
@@ -217,31 +223,41 @@ def _about(
     layout: Any,
     resumed_after: int,
 ) -> About:
+    """The description of the run for its loggers."""
     labels = data.train.labels()
     shown = min(len(clients), SHOWN_CLIENTS)
-    table = None
+    label_counts = None
     if labels is not None and data.classes:
-        table = histogram(clients.train, labels, data.classes, clients=slice(0, shown))
-    plain: Any = OmegaConf.to_container(config, resolve=True)
-    size = sum(s.numel() for s in layout.weights.values())
-    rounds = _count(config.rounds, "round")
+        label_counts = histogram(clients.train, labels, data.classes, clients=slice(0, shown))
+    plain_config: Any = OmegaConf.to_container(config, resolve=True)
+    schedule = f"{_counted(config.rounds, 'round')} of {_counted(config.local_epochs, 'local epoch')}"
     facts = {
         "data": f"{data.name}, {len(data.train)} training and {len(data.test)} test samples",
-        "clients": f"{len(clients)}, {_name(config.partition)}, shards of {_range(clients.train.sizes)} samples",
-        "model": f"{type(module).__name__}, {size:,} trained parameters",
-        "aggregator": f"{_name(config.aggregator)}, {rounds} of {_count(config.local_epochs, 'local epoch')}",
+        "clients": f"{len(clients)}, {_class_name(config.partition)}, shards of {_range(clients.train.sizes)} samples",
+        "model": f"{type(module).__name__}, {layout.size:,} trained parameters",
+        "aggregator": f"{_class_name(config.aggregator)}, {schedule}",
         "folder": os.path.relpath(folder),
     }
     name = str(config.name) if config.name is not None else folder.name
-    return About(folder, name, plain, config.rounds, resumed_after, table, clients.train.sizes, data.label_names, facts)
+    return About(
+        folder,
+        name,
+        plain_config,
+        config.rounds,
+        resumed_after,
+        label_counts,
+        clients.train.sizes,
+        data.label_names,
+        facts,
+    )
 
 
-def _name(config: Mapping[str, Any]) -> str:
+def _class_name(config: Mapping[str, Any]) -> str:
     return str(config["_target_"]).rpartition(".")[2]
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _range(sizes: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""What does not change during a run: the clients, the algorithm, a message's way. Every loop over rounds gets one."""
+"""The constants of a run: clients, algorithm, sampler, pipeline of messages. Every loop over rounds gets one."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ from fedlit.training.cohort import Cohort
 
 @dataclass
 class Federation:
+    """Who takes part, and by which algorithm."""
+
     aggregator: Aggregator
     sampler: Sampler
     pipeline: Pipeline
     clients: Clients
-    initial_model: Model  # follows from the seed alone
+    initial_model: Model  # depends on the seed only
     seed: int
     rounds: int
 
     def cohort(self, round: Round, state: FederationState, stateless: bool = False) -> Cohort:
-        """The clients of a round with what each receives: the broadcast, its own download, and the state it kept.
+        """The clients of a round, with the broadcast, each client's own download and its state.
 
         Args:
-            stateless: hand over the broadcast only, for tasks that neither read nor write client states.
+            stateless: only the broadcast, for tasks that neither read nor write client states.
         """
         initial = {"algorithm": self.aggregator.client_state(self.initial_model)}
         kept = [None] * len(round.cohort) if stateless else state.clients.get(round.cohort)

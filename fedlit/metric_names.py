@@ -1,7 +1,7 @@
-"""Names of the numbers in a round's row, declared once: with unit, direction and a sentence.
+"""The names of all metrics, declared in one place, each with its unit, its direction and a sentence.
 
-Whatever writes a number builds its name here; README's table and TensorBoard's groups come from here, and so does the
-direction in which a number is better. A part of fedlit that writes a new number adds a `Metric` to `METRICS`.
+Code that writes a metric builds the name with this file's constants and functions. A part of fedlit that writes a new
+metric adds a `Metric` to `METRICS`. TensorBoard groups names by the part before the first slash.
 
 `python -m fedlit.metric_names` prints the table of README.md.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Row = dict[str, float | int]
-"""The numbers of one round by name, such as `global/test/accuracy`; names may come and go from round to round."""
+"""The metrics of one round by name, such as `global/test/accuracy`. Rounds may differ in which names they have."""
 
 Direction = Literal["higher", "lower", "neither"]
 
@@ -23,9 +23,9 @@ class Metric:
     """One declared name, or a family of names.
 
     Attributes:
-        name: with placeholders in angle brackets, such as `global/<split>/<metric>`.
-        unit: of the number.
-        better: the direction in which it is better; "neither" where it is no quality. "by metric": see
+        name: may have placeholders in angle brackets, such as `global/<split>/<metric>`.
+        unit: the unit of its values.
+        better: the direction that is better; "neither" if the values are no measure of quality; "by metric": see
             `lower_is_better`.
         meaning: a sentence.
     """
@@ -35,13 +35,12 @@ class Metric:
     better: Direction | Literal["by metric"]
     meaning: str
 
-    @property
-    def group(self) -> str:
-        """The heading under which TensorBoard shows it."""
-        return self.name.partition("/")[0]
-
     def matches(self, name: str) -> bool:
-        """Whether a name in a row is this one, or of this family."""
+        """Whether `name` is this name or belongs to this family.
+
+        >>> Metric("time/<part>", "seconds", "lower", "").matches("time/fit")
+        True
+        """
         pattern = "".join(".+" if part.startswith("<") else re.escape(part) for part in _PLACEHOLDER.split(self.name))
         return re.fullmatch(pattern, name) is not None
 
@@ -54,68 +53,108 @@ BYTES_DOWN, BYTES_UP = "comm/bytes_down", "comm/bytes_up"
 TRAIN_LOSS, SKIPPED_SAMPLES = "train/loss", "train/skipped_samples"
 UPDATE_NORM, UPDATE_COSINE = "update/norm", "update/cosine"
 
-STATISTICS = ("mean", "weighted", "std", "worst", "worst_decile")  # of one number a client, over clients
+STATISTICS = ("mean", "weighted", "std", "worst", "worst_decile")  # of one value per client, over clients
 
 METRICS = (
     Metric("global/<split>/<metric>", "of the metric", "by metric", "The global model on pooled samples (test or "
            "validation)."),
-    Metric("clients/<model>/<metric>/mean", "of the metric", "by metric", "Mean over clients, each counts once; the "
-           "models are received, trained, personal, or global."),
+    Metric("clients/<model>/<metric>/mean", "of the metric", "by metric", "Mean over clients; each client counts "
+           "once."),
     Metric("clients/<model>/<metric>/weighted", "of the metric", "by metric", "Mean over clients, weighted by their "
-           "numbers of samples."),
+           "numbers of evaluated samples."),
     Metric("clients/<model>/<metric>/std", "of the metric", "neither", "Standard deviation over clients."),
-    Metric("clients/<model>/<metric>/worst", "of the metric", "by metric", "The worst client."),
+    Metric("clients/<model>/<metric>/worst", "of the metric", "by metric", "The value of the worst client."),
     Metric("clients/<model>/<metric>/worst_decile", "of the metric", "by metric", "Mean over the worst tenth of the "
-           "clients, at least one."),
-    Metric("clients/<model>/evaluated", "clients", "neither", "Clients that were measured."),
-    Metric(TRAIN_LOSS, "of the loss", "lower", "Training loss in the clients' last fits, weighted by their numbers of "
-           "samples."),
+           "clients, at least one client."),
+    Metric("clients/<model>/evaluated", "clients", "neither", "Clients that were evaluated; at most "
+           "`evaluation.clients`."),
+    Metric(TRAIN_LOSS, "of the loss", "lower", "Mean training loss of the clients' last fits, weighted by their "
+           "numbers of training samples."),
     Metric(SKIPPED_SAMPLES, "samples", "neither", "Training samples that no step used: a last batch of one sample "
-           "under batch normalisation, or past `trainer.limit_train_batches`."),
-    Metric("train/log/<name>", "of the value", "by metric", "A value that the training step logs, weighted by the "
-           "clients' numbers of samples."),
+           "under batch normalisation, or batches past `trainer.limit_train_batches`. Absent if zero."),
+    Metric("train/log/<name>", "of the value", "by metric", "Mean of a value that the training step logs, weighted by "
+           "the clients' numbers of training samples."),
     Metric(UPDATE_NORM, "of the weights", "neither", "Mean Euclidean norm of the clients' updates."),
     Metric(UPDATE_COSINE, "-1 to 1", "neither", "Mean cosine between a client's update and the weighted mean update."),
     Metric(COHORT_ASKED, "clients", "neither", "Clients that were asked: the sum of arrived, lost and idle."),
-    Metric(COHORT_ARRIVED, "clients", "neither", "Clients whose messages were aggregated."),
-    Metric(COHORT_LOST, "clients", "lower", "Clients that raised or returned numbers that are not finite, under "
-           "`engine.on_failure=drop`."),
+    Metric(COHORT_ARRIVED, "clients", "neither", "Clients that returned after at least one optimiser step; their "
+           "messages are reduced."),
+    Metric(COHORT_LOST, "clients", "lower", "Clients that raised an error or returned values that are not finite, "
+           "under `engine.on_failure=drop`."),
     Metric(COHORT_IDLE, "clients", "neither", "Clients that made no optimiser step."),
-    Metric(BYTES_DOWN, "bytes", "lower", "Sent to the clients in the round."),
-    Metric(BYTES_UP, "bytes", "lower", "Sent by the clients that arrived."),
-    Metric("time/<part>", "seconds", "lower", "Spent in a part of the round: fit, aggregate, evaluate."),
+    Metric(BYTES_DOWN, "bytes", "lower", "Size of the broadcast and the downloads to all clients that were asked."),
+    Metric(BYTES_UP, "bytes", "lower", "Size of the messages that arrived, as they travel."),
+    Metric("time/<part>", "seconds", "lower", "Time of a part of the round: fit, aggregate, evaluate."),
+    Metric("spread/<name>/mean_minus_std", "of the metric", "neither", "TensorBoard only: lower edge of the band of "
+           "one standard deviation around `<name>/mean`."),
+    Metric("spread/<name>/mean_plus_std", "of the metric", "neither", "TensorBoard only: upper edge of that band."),
 )  # fmt: skip
 
 
 def global_metric(split: str, metric: str) -> str:
+    """
+    >>> global_metric("test", "accuracy")
+    'global/test/accuracy'
+    """
     return f"global/{split}/{metric}"
 
 
 def client_metric(model: str, metric: str, statistic: str) -> str:
-    """`statistic`: one of `STATISTICS`."""
+    """
+    Args:
+        model: "received", "trained", "personal" or "global".
+        statistic: one of `STATISTICS`.
+
+    >>> client_metric("received", "accuracy", "mean")
+    'clients/received/accuracy/mean'
+    """
     return f"clients/{model}/{metric}/{statistic}"
 
 
 def clients_evaluated(model: str) -> str:
+    """The name of the number of clients on which `model` was evaluated."""
     return f"clients/{model}/evaluated"
 
 
+def validation_metric(metric: str) -> str:
+    """The metric of a client's model on its validation data; the plain metric is that on its test data."""
+    return f"validation_{metric}"
+
+
+def on_test(name: str) -> str:
+    """The name of the same metric on test data.
+
+    >>> on_test("global/validation/loss"), on_test("clients/personal/validation_loss/mean")
+    ('global/test/loss', 'clients/personal/loss/mean')
+    """
+    return name.replace("/validation/", "/test/").replace("/validation_", "/")
+
+
 def train_log(name: str) -> str:
+    """The name of a value that the training step logs."""
     return f"train/log/{name}"
 
 
+def epoch_metric(metric: str) -> str:
+    """The key in clients.jsonl of a metric on a client's test data after a local epoch."""
+    return f"test/{metric}"
+
+
 def lap_time(part: str) -> str:
+    """The name of the seconds that a part of a round took."""
     return f"time/{part}"
 
 
 def is_time(name: str) -> bool:
-    """Whether a number says how long something took, which no two runs share."""
+    """Whether a metric is a duration, which differs between any two runs."""
     return name.startswith("time/")
 
 
 def base_metric(name: str) -> str | None:
-    """The measured metric in a name: `accuracy` in `global/test/accuracy` and in `clients/received/accuracy/mean`; None
-    where the name has none."""
+    """The metric in a name: `accuracy` in `global/test/accuracy` and in `clients/received/accuracy/mean`.
+
+    None if the name has none, such as `train/loss`.
+    """
     group, _, rest = name.partition("/")
     metric = rest.partition("/")[2]
     if group == "global":
@@ -125,7 +164,7 @@ def base_metric(name: str) -> str | None:
 
 
 def lower_is_better(name: str) -> bool:
-    """Whether a smaller number is better: a declared direction, else metrics whose name ends in loss or error."""
+    """Whether a smaller value is better: the declared direction; "by metric", names that end in loss or error."""
     for metric in METRICS:
         if metric.better != "by metric" and metric.matches(name):
             return metric.better == "lower"

@@ -34,10 +34,13 @@ def federate(
     logger: Logger,
     checkpoints: Checkpoints,
 ) -> FederationState:
-    """Run the rounds that remain.
+    """Run the remaining rounds.
 
-    `state` is updated in place after the last client of a round has returned. If Ctrl-C (`Interrupted`) ends a round
-    early, `state` is still that of the round before.
+    `state` is updated in place after the last client of a round has returned. If Ctrl-C ends a round early, `state` is
+    still that of the round before.
+
+    Raises:
+        Interrupted: Ctrl-C was pressed.
     """
     while state.round < federation.rounds:
         interrupts.check()
@@ -64,7 +67,7 @@ def federate(
 
 
 def open_round(federation: Federation, state: FederationState, engine: Engine) -> ServerRound:
-    """The next round, with the clients that the sampler chose."""
+    """The next round, with the clients that the sampler chooses."""
     number, clients = state.round + 1, federation.clients
 
     def probe(candidates: Sequence[int]) -> np.ndarray:
@@ -88,7 +91,7 @@ def train_cohort(
     logger: Logger,
     round: ServerRound,
 ) -> Arrivals:
-    """Train every client of the round, and reduce the messages as they arrive."""
+    """Train every client of the round, and reduce messages as they arrive."""
     logger.cohort(round.number, len(round.cohort))
     cohort = federation.cohort(round, state)
     arrivals = Arrivals(round, federation.pipeline.inbox(round), RoundRecord.of(cohort), state.counters)
@@ -100,7 +103,7 @@ def train_cohort(
 
 
 def update_server(federation: Federation, state: FederationState, round: ServerRound, arrivals: Arrivals) -> None:
-    """The server's step, and the clients' new states. Where nothing arrived, the server keeps its state."""
+    """Step the server, and store the clients' new states. If nothing arrived, the server keeps its state."""
     reduced = arrivals.inbox.reduced()
     if reduced:
         state.server = federation.aggregator.server_update(state.server, reduced, round)
@@ -111,7 +114,7 @@ def update_server(federation: Federation, state: FederationState, round: ServerR
 
 @dataclass
 class Arrivals:
-    """What a round's cohort has returned so far."""
+    """What the cohort of a round has returned so far."""
 
     round: ServerRound
     inbox: Inbox
@@ -120,7 +123,7 @@ class Arrivals:
     states: list[tuple[int, ClientState]] = field(default_factory=list)
 
     def add(self, chunk: Returned) -> None:
-        """Add a chunk. A client that made no step is left out: its state and the server do not change."""
+        """Add a chunk. Clients that made no step are left out: they keep their states, and do not reach the server."""
         moved = chunk.rows([r for r, made_step in enumerate(chunk.moved) if made_step])
         self.record.add(chunk, moved)
         self.round.arrived += moved.clients

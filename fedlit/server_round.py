@@ -36,18 +36,18 @@ def _with_client_axis(model: Model) -> Model:
 
 @dataclass
 class ServerRound(Round):
-    """What the server knows of a round. Never sent to a client."""
+    """What the server knows of a round. It is never sent to a client."""
 
     expected: float = 0.0  # mean size of the sampler's cohorts
-    broadcast: dict[str, Any] = field(default_factory=dict)  # what every client of the cohort received
+    broadcast: dict[str, Any] = field(default_factory=dict)  # what every client of the cohort receives
     arrived: list[int] = field(default_factory=list)  # clients whose messages were reduced
-    server_client: ServerClient | None = None  # a client over the server's own data, where there are any
+    server_client: ServerClient | None = None  # a client over the server's own data, if it has any
 
     @property
     def share(self) -> float:
-        """Clients that arrived, as a share of all clients of the federation."""
+        """|S| / N: the number of clients that arrived over the number of all clients of the federation."""
         return len(self.arrived) / self.clients
 
     def for_clients(self) -> Round:
-        """The part that clients may know."""
+        """The part of the round that clients may know."""
         return Round(self.number, self.seed, self.cohort, self.clients, self.purpose)

@@ -1,4 +1,4 @@
-"""All that changes in a run, in one place: saving it is saving everything."""
+"""Everything that changes in a run, in one place: a checkpoint saves this and nothing else."""
 
 from __future__ import annotations
 
@@ -12,20 +12,26 @@ from fedlit.stores import Store
 
 @dataclass
 class FederationState:
+    """The state of a run after a round."""
+
     round: int  # rounds completed
     server: dict[str, Any]  # what the algorithm keeps on the server
     clients: Store  # what each client keeps
     counters: dict[str, Tensor] = field(default_factory=dict)  # integer buffers, the largest of all clients
     best: dict[str, Any] | None = None  # round, metric and value of the best round so far
-    lost: int = 0  # clients that raised or whose numbers were not finite, over all rounds
+    lost: int = 0  # clients that raised an error or returned values that are not finite, over all rounds
     seconds: float = 0.0  # spent in rounds, over all starts
 
 
 def keep_largest(counters: dict[str, Tensor], returned: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Integer buffers (the step count of batch normalisation) never enter a mean: the largest is kept, on the CPU.
+    """Integer buffers, such as the step count of batch normalisation, are never averaged: the largest is kept.
 
     Args:
-        returned: with a leading axis of clients.
+        counters: name -> the largest so far.
+        returned: name -> (K, ...), one row a client.
+
+    Returns:
+        name -> the largest, on the CPU.
     """
     largest = {n: r.amax(0).cpu() for n, r in returned.items()}
     return counters | {n: value.maximum(counters[n]) if n in counters else value for n, value in largest.items()}

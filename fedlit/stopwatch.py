@@ -1,4 +1,4 @@
-"""The seconds of a round, lap by lap."""
+"""The seconds of each part of a round."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ from fedlit.metric_names import lap_time
 
 
 class Stopwatch:
+    """Measures consecutive laps.
+
+    Attributes:
+        laps: name -> seconds.
+    """
+
     def __init__(self) -> None:
         self._last, self.laps = time.perf_counter(), dict[str, float]()
 
     def lap(self, name: str) -> None:
-        """The time since the last lap, or since the start, counts as `name`."""
+        """End a lap: the time since the last one, or since the start, counts as `name`."""
         now = time.perf_counter()
         self.laps[name], self._last = now - self._last, now
 

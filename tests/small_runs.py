@@ -1,4 +1,4 @@
-"""Runs of the shipped options that take a fraction of a second, in this process, and what they leave behind."""
+"""Runs of the shipped options that take a fraction of a second, in this process, and the files that they write."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from fedlit.stores import DiskStore
 from fedlit.tracking import About, Logger, Loggers
 from fedlit.tracking.logger import Row
 
-OPTIONS = groups(conf_folder())  # group -> its options, as they lie in conf/
+OPTIONS = groups(conf_folder())  # group -> its options in conf/
 SITES = (13, 4, 9, 6, 5)  # training samples of the sites
 AWKWARD_SHAPE, AWKWARD_CLASSES = (4, 6), 3
 
@@ -60,7 +60,7 @@ AWKWARD = {
 
 
 class Awkward(pl.LightningModule):
-    """What algorithms trip over: running statistics, a layer that is not trained, and draws in the forward pass."""
+    """A module with running statistics, a frozen layer, and random draws in the forward pass."""
 
     def __init__(self, input_shape: Sequence[int], classes: int):
         super().__init__()
@@ -79,24 +79,24 @@ class Awkward(pl.LightningModule):
 
 
 class CtrlC(Logger):
-    """Presses Ctrl-C when the first client of the third round has come back; not again in a run that goes on."""
+    """Sends SIGINT when the first client of the third round has returned, but not in a resumed run."""
 
     def start(self, about: About) -> None:
-        self.goes_on = about.resumed_after > 0
+        self.resumed = about.resumed_after > 0
 
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
         pass
 
     def client_done(self, number: int, done: int) -> None:
-        if (number, done) == (3, 1) and not self.goes_on:
+        if (number, done) == (3, 1) and not self.resumed:
             signal.raise_signal(signal.SIGINT)
 
 
 @functools.cache
 def composed(*words: str) -> Composed:
-    """What the words compose to, all of them checked."""
-    with composer() as made:
-        return check(words, made).composed
+    """The configuration that the words compose to, after all checks."""
+    with composer() as opened:
+        return check(words, opened).composed
 
 
 def small(words: Sequence[str], changes: Mapping[str, Any]) -> DictConfig:
@@ -109,22 +109,22 @@ def small(words: Sequence[str], changes: Mapping[str, Any]) -> DictConfig:
 
 
 def go(config: DictConfig, folder: Path) -> list[dict[str, Any]]:
-    """Run the experiment in a new folder to its end; the rows of its metrics."""
+    """Run the experiment in a new folder to its end; returns the rows of its metrics."""
     folder.mkdir(parents=True)
-    with _left_as_it_was():
+    with _restored():
         assert fedlit.experiment.run(config, folder, []) == 0
     return rows(folder)
 
 
 def command(*words: str) -> int:
-    """The exit code of the command with these words."""
-    with _left_as_it_was():
+    """Run the command with these words; returns its exit code."""
+    with _restored():
         return main(list(words))
 
 
 @contextmanager
-def _left_as_it_was() -> Iterator[None]:
-    """Without figures, which take longer than all the rest; loggers, threads and paths are put back."""
+def _restored() -> Iterator[None]:
+    """Without figures, which take most of the time. Log handlers, threads and paths are restored afterwards."""
     root, path, threads = logging.getLogger(), list(sys.path), torch.get_num_threads()
     handlers, level = list(root.handlers), root.level
     try:
@@ -140,7 +140,7 @@ def _left_as_it_was() -> Iterator[None]:
 
 
 def write_npz(file: Path, shape: Sequence[int], classes: int, sites: Sequence[int], images: bool = True) -> Path:
-    """Samples of which the class can be learned: `sites` training samples a site, and three test samples each."""
+    """Samples with learnable classes: `sites` has the training samples of each site, which has three test samples too."""
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(classes, *shape))
     arrays = {}
@@ -155,7 +155,7 @@ def write_npz(file: Path, shape: Sequence[int], classes: int, sites: Sequence[in
 
 
 def write_tables(folder: Path, names: Sequence[str], columns: int, header: bool) -> None:
-    """One comma separated table of fifteen rows a name, its last column a class, 0 or 1; the names are whole."""
+    """One comma separated table of fifteen rows per file name; the last column is a class, 0 or 1."""
     rng = np.random.default_rng(0)
     for name in names:
         x = rng.normal(size=(15, columns - 1))
@@ -165,21 +165,21 @@ def write_tables(folder: Path, names: Sequence[str], columns: int, header: bool)
 
 
 def saved(run: Path, round: int) -> dict[str, Any]:
-    """The state that a run saved after a round; with store=disk the clients' are read from their file."""
+    """The state that a run saved after a round; with store=disk, client states are read from their file."""
     state = torch.load(run / "checkpoints" / f"round_{round:04d}" / "state.pt", weights_only=True)
     if "file" in state["clients"]:
         state["clients"] = _on_disk(run / "checkpoints", round, state["clients"])
     return state
 
 
-def _on_disk(checkpoints: Path, round: int, said: dict[str, Any]) -> dict[int, Any]:
-    """The clients' states at a checkpoint, from a copy of the file: loading drops what came after."""
+def _on_disk(checkpoints: Path, round: int, record: dict[str, Any]) -> dict[int, Any]:
+    """The clients' states at a checkpoint, from a copy of the file, because loading drops later rows."""
     with tempfile.TemporaryDirectory() as folder:
-        for file in checkpoints.glob(f"{said['file']}*"):
+        for file in checkpoints.glob(f"{record['file']}*"):
             shutil.copy(file, folder)
         store = DiskStore()
         store.open(Path(folder), torch.device("cpu"))
-        store.load(round, said)
+        store.load(round, record)
         states = {client: _plain(state) for client, state in store.items()}
         store.close()
     return states
@@ -193,10 +193,10 @@ def tensors(value: Any, name: str = "") -> dict[str, Tensor]:
     return {path: t for key, part in pairs for path, t in tensors(part, f"{name}/{key}").items()}
 
 
-def same_bits(one: dict[str, Any], other: dict[str, Any]) -> bool:
+def same_bits(first: dict[str, Any], second: dict[str, Any]) -> bool:
     """Whether two saved states agree in all tensors of the server, the clients and the counters."""
     parts = "server", "clients", "counters"
-    a, b = ({part: tensors(s[part]) for part in parts} for s in (one, other))
+    a, b = ({part: tensors(s[part]) for part in parts} for s in (first, second))
     assert a["server"]
     return all(
         a[part].keys() == b[part].keys()
@@ -211,10 +211,10 @@ def rows(run: Path) -> list[dict[str, Any]]:
 
 
 def numbers(run: Path) -> list[dict[str, Any]]:
-    """The rows without what a clock says."""
+    """The rows without durations."""
     return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in rows(run)]
 
 
 def not_finite(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers of a row that are none; NaN is written as null."""
+    """The values of a row that are not finite; NaN is written as null."""
     return {name: value for name, value in row.items() if value is None or not math.isfinite(value)}

@@ -1,4 +1,4 @@
-"""Checkpoints of a run folder: what is whole is used, what is not is named and passed over."""
+"""Checkpoints of a run folder: intact checkpoints are used, damaged ones are named and skipped."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from fedlit.state import FederationState
 from fedlit.stores import MemoryStore
 
 
-def checkpoints(folder, every=0.0, keep=2):
-    return Checkpoints(folder, {"config.yaml": "seed: 1\n"}, every, keep, {"threads": 3})
+def checkpoints(folder, interval=0.0, keep=2):
+    return Checkpoints(folder, {"config.yaml": "seed: 1\n"}, interval, keep, {"threads": 3})
 
 
 def state(round: int) -> FederationState:
-    """A state whose every number tells the round."""
+    """A state whose numbers all show the round."""
     store = MemoryStore()
     store.put(round, [(4, {"algorithm": {"head": torch.full((3,), float(round))}})])
     model = Model(torch.full((5,), float(round)), torch.full((2,), -float(round)))
@@ -51,7 +51,7 @@ def saved(value, path) -> bytes:
     return path.read_bytes()
 
 
-def test_all_of_the_state_comes_back(tmp_path):
+def test_load_restores_the_state(tmp_path):
     checkpoints(tmp_path).save(state(7))
     store = MemoryStore()
     back = checkpoints(tmp_path).load(store)
@@ -67,10 +67,10 @@ def test_all_of_the_state_comes_back(tmp_path):
     assert saved_bits(tmp_path) == {"threads": 3}
 
 
-def test_a_single_number_that_lay_on_a_gpu_goes_to_the_device_and_one_of_the_cpu_stays(tmp_path, monkeypatch):
-    one = state(1)
-    one.server |= {"fused": torch.tensor(2.0), "count": torch.tensor(3.0)}
-    gpus = {one.server["fused"].untyped_storage().data_ptr()}
+def test_a_scalar_from_a_gpu_goes_to_the_device_and_one_from_the_cpu_stays(tmp_path, monkeypatch):
+    first = state(1)
+    first.server |= {"fused": torch.tensor(2.0), "count": torch.tensor(3.0)}
+    gpus = {first.server["fused"].untyped_storage().data_ptr()}
     clone = torch.Tensor.clone
 
     def cloned(tensor):
@@ -83,7 +83,7 @@ def test_a_single_number_that_lay_on_a_gpu_goes_to_the_device_and_one_of_the_cpu
     with monkeypatch.context() as patch:
         patch.setattr(torch.Tensor, "clone", cloned)
         patch.setattr(torch.serialization, "location_tag", lambda s: "cuda:0" if s.data_ptr() in gpus else tag(s))
-        checkpoints(tmp_path).save(one)
+        checkpoints(tmp_path).save(first)
     moved = []
     monkeypatch.setattr(torch.UntypedStorage, "to", lambda s, device: moved.append((s.nbytes(), device)) or s)
     back = checkpoints(tmp_path).load(MemoryStore(), "cpu").server
@@ -96,19 +96,19 @@ def test_the_configuration_lies_beside_the_state(tmp_path):
     assert (tmp_path / "checkpoints" / "round_0001" / "config.yaml").read_text() == "seed: 1\n"
 
 
-def test_nothing_saved(tmp_path):
+def test_load_gives_none_if_nothing_was_saved(tmp_path):
     assert checkpoints(tmp_path).load(MemoryStore()) is None
     assert saved_bits(tmp_path) == {}
 
 
-def test_a_view_is_saved_without_its_stack(tmp_path):
+def test_a_view_is_saved_without_the_rest_of_its_storage(tmp_path):
     stack = torch.zeros(1_000_000, 2)
     checkpoints(tmp_path).save(FederationState(1, {"model": Model(stack[0], stack[1])}, MemoryStore()))
     assert state_file(tmp_path, 1).stat().st_size < 100_000
 
 
 @pytest.mark.parametrize("keep", [1, 2, 3])
-def test_the_newest_stay(tmp_path, keep):
+def test_the_newest_checkpoints_are_kept(tmp_path, keep):
     written = checkpoints(tmp_path, keep=keep)
     for number in (8, 9, 10, 9_999, 10_000):  # names stop sorting as numbers do
         written.save(state(number))
@@ -116,17 +116,17 @@ def test_the_newest_stay(tmp_path, keep):
     assert checkpoints(tmp_path).load(MemoryStore()).round == 10_000
 
 
-def test_saved_when_due(tmp_path, monkeypatch):
+def test_save_if_due_waits_for_the_interval(tmp_path, monkeypatch):
     now = 1000.0
     monkeypatch.setattr(fedlit.checkpoint.time, "monotonic", lambda: now)
-    written = checkpoints(tmp_path, every=60, keep=9)
+    written = checkpoints(tmp_path, interval=60, keep=9)
     for number, now in enumerate([1059.0, 1060.0, 1119.0, 1121.0], start=1):  # noqa: B007
         written.save_if_due(state(number))
     assert rounds(tmp_path) == ["round_0002", "round_0004"]
 
 
 @pytest.mark.parametrize("at", ["save", "replace"])
-def test_killed_while_writing(tmp_path, monkeypatch, at):
+def test_a_kill_while_writing_leaves_the_checkpoint_before(tmp_path, monkeypatch, at):
     written = checkpoints(tmp_path)
     written.save(state(1))
 
@@ -201,7 +201,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize(("damage", "says"), DAMAGES.items(), ids=lambda value: getattr(value, "__name__", ""))
-def test_one_that_is_not_whole_is_named_and_the_one_before_it_used(tmp_path, caplog, damage, says):
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, caplog, damage, says):
     written = checkpoints(tmp_path)
     written.save(state(1))
     written.save(state(2))
@@ -216,24 +216,26 @@ def test_one_that_is_not_whole_is_named_and_the_one_before_it_used(tmp_path, cap
     assert record.getMessage().endswith("; round_0001 is used instead")
     assert saved_bits(tmp_path) == {"threads": 3}
 
-    again.save(state(2))  # the round comes again, and what is whole takes the place of what is not
+    again.save(state(2))  # the round runs again, and its intact checkpoint replaces the damaged one
     assert checkpoints(tmp_path).load(MemoryStore()).round == 2
 
 
-def test_none_that_is_whole_is_an_error_and_no_other_is_promised(tmp_path, caplog):
+def test_a_run_folder_with_only_damaged_checkpoints_is_refused(tmp_path, caplog):
     checkpoints(tmp_path).save(state(2))
     _cut(tmp_path)
-    said = r"none of the checkpoints in .* can be used \(.*round_0002 is cut off .*\); start anew in another folder\."
-    with pytest.raises(InputError, match=said):
+    sentence = (
+        r"none of the checkpoints in .* can be used \(.*round_0002 is cut off .*\); start again in another folder\."
+    )
+    with pytest.raises(InputError, match=sentence):
         checkpoints(tmp_path).load(MemoryStore())
     assert saved_bits(tmp_path) == {} and not caplog.records
 
 
 def test_the_state_is_read_once(tmp_path, monkeypatch):
-    """What is asked before the state is loaded does not read it: it may be large."""
+    """`saved_bits` does not read the state, which may be large."""
     checkpoints(tmp_path).save(state(1))
-    read, whole = [], fedlit.checkpoint._read
-    monkeypatch.setattr(fedlit.checkpoint, "_read", lambda path, device: read.append(path) or whole(path, device))
+    read, original = [], fedlit.checkpoint._read
+    monkeypatch.setattr(fedlit.checkpoint, "_read", lambda path, device: read.append(path) or original(path, device))
     assert saved_bits(tmp_path) == {"threads": 3} and not read
     checkpoints(tmp_path).load(MemoryStore())
     assert len(read) == 1
@@ -260,7 +262,7 @@ def test_a_state_file_runs_no_code(tmp_path):
     assert (tmp_path / "ran").exists()  # the trap is one
 
 
-def test_best_is_the_server_alone_and_never_resumed(tmp_path):
+def test_the_best_checkpoint_has_the_server_only_and_is_never_loaded(tmp_path):
     written = checkpoints(tmp_path)
     for number in (5, 6):
         written.save_best(state(number))

@@ -8,14 +8,21 @@ import importlib
 import pytest
 
 MODULES = [
+    "fedlit.aggregators.base",
     "fedlit.data.samples",
     "fedlit.data.source",
     "fedlit.data.transform",
+    "fedlit.messages.reductions.base",
+    "fedlit.messages.stages.base",
+    "fedlit.messages.wire",
+    "fedlit.metric_names",
+    "fedlit.model_vectors",
     "fedlit.partitions.base",
     "fedlit.partitions.shards",
     "fedlit.randomness",
     "fedlit.samplers.base",
     "fedlit.stores.base",
+    "fedlit.tracking.logger",
 ]
 
 

@@ -1,4 +1,4 @@
-"""Every file of conf/ composes, fits what it names, and runs: the folder is walked, so a new option is tested too."""
+"""Every file of conf/ composes, fits its classes, and runs. The folder is walked, so a new option is tested too."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ from tests.small_runs import (
 )
 
 IMAGES = {"clients": 4, "participation": 0.75, "batch_size": 16}
-OTHERWISE = {"aggregator", "trainer", "data", "experiment", "engine"}  # the first three below, two in their own files
-RUN = [(group, option) for group in OPTIONS if group not in OTHERWISE for option in OPTIONS[group]]
+TESTED_ELSEWHERE = {"aggregator", "trainer", "data", "experiment", "engine"}  # the first three below
+RUN = [(group, option) for group in OPTIONS if group not in TESTED_ELSEWHERE for option in OPTIONS[group]]
 
 
 def data_with(*keys: str) -> list[str]:
@@ -64,7 +64,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `Awkward` is trained on."""
+    """Training data of `Awkward`."""
     folder = tmp_path_factory.mktemp("series")
     return write_npz(folder / "series.npz", AWKWARD_SHAPE, AWKWARD_CLASSES, SITES, images=False)
 
@@ -74,7 +74,7 @@ def word(group: str, option: str) -> str:
 
 
 def calls(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Everything in a configuration that names a class, and where it stands."""
+    """Every node of a configuration that names a class, with its key."""
     if isinstance(node, dict):
         if "_target_" in node:
             yield key, node
@@ -86,10 +86,10 @@ def calls(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(("group", "option"), [(group, option) for group in OPTIONS for option in OPTIONS[group]])
-def test_it_composes_and_its_keys_fit_what_it_names(group: str, option: str) -> None:
-    found = composed(word(group, option))
-    assert found.choices[group] == option
-    named = dict(calls(OmegaConf.to_container(found.config, resolve=True)))
+def test_an_option_composes_and_its_keys_fit_its_classes(group: str, option: str) -> None:
+    composition = composed(word(group, option))
+    assert composition.choices[group] == option
+    named = dict(calls(OmegaConf.to_container(composition.config, resolve=True)))
     assert group in ("experiment", "debug") or group.replace("/", ".") in named
     for key, node in named.items():
         signature = inspect.signature(locate(node["_target_"], key))
@@ -99,7 +99,7 @@ def test_it_composes_and_its_keys_fit_what_it_names(group: str, option: str) -> 
         if node.get("_partial_"):
             signature.bind_partial(**given)
         else:
-            signature.bind(**given)  # raises what a call would: a key too many, or one too few
+            signature.bind(**given)  # raises as a call would if a key is missing or unknown
 
 
 # --- algorithms
@@ -107,10 +107,10 @@ def test_it_composes_and_its_keys_fit_what_it_names(group: str, option: str) -> 
 
 @dataclass
 class Seen:
-    """What passed between an algorithm and its callers."""
+    """Records of the calls of an algorithm."""
 
-    models: list[Model] = field(default_factory=list)  # those that are evaluated
-    broken: list[str] = field(default_factory=list)  # what the contract does not allow
+    models: list[Model] = field(default_factory=list)  # evaluated models
+    broken: list[str] = field(default_factory=list)  # violations of the contract
 
 
 def leaves(tree: Any, name: str = "") -> dict[str, Tensor]:
@@ -131,20 +131,20 @@ def copies(tree: Any) -> dict[str, Tensor]:
 
 
 def watch(kind: type[Aggregator], monkeypatch: pytest.MonkeyPatch) -> Seen:
-    """Look on while an algorithm's methods are called."""
+    """Record the calls of an algorithm's methods."""
     seen = Seen()
     local_update, server_update = kind.local_update, kind.server_update
     personal, global_model = kind.personal, kind.global_model
 
-    def kept(before: dict[str, Tensor], now: Any, what: str) -> None:
-        if any(not torch.equal(t, leaves(now)[name]) for name, t in before.items()):
-            seen.broken.append(f"{what} was changed in place")
+    def unchanged(before: dict[str, Tensor], now: Any, name: str) -> None:
+        if any(not torch.equal(t, leaves(now)[path]) for path, t in before.items()):
+            seen.broken.append(f"{name} was changed in place")
 
-    def watched_update(self: Any, client: Any, down: Any, state: Any) -> Any:
-        k, before, held = len(client.number), copies(down), copies(state)
-        message, after = local_update(self, client, down, state)
-        kept(before, down, "what was received")
-        kept(held, state, "a client's state")
+    def watched_update(self: Any, client: Any, received: Any, state: Any) -> Any:
+        k, before, held = len(client.number), copies(received), copies(state)
+        message, after = local_update(self, client, received, state)
+        unchanged(before, received, "the received state")
+        unchanged(held, state, "a client's state")
         if shapes(after) != shapes(state):
             seen.broken.append(f"a client's state was {shapes(state)} and is {shapes(after)}")
         if any(len(t) != k for t in leaves(message).values()):
@@ -154,14 +154,14 @@ def watch(kind: type[Aggregator], monkeypatch: pytest.MonkeyPatch) -> Seen:
     def watched_server(self: Any, server: Any, reduced: Any, round: Any) -> Any:
         before = copies(server)
         after = server_update(self, server, reduced, round)
-        kept(before, server, "the server's state")
+        unchanged(before, server, "the server's state")
         was, now = {name: tuple(t.shape) for name, t in before.items()}, shapes(after)
         if any(now.get(name) != shape for name, shape in was.items()):
             seen.broken.append(f"the server's state was {was} and is {now}")
         return after
 
-    def watched_personal(self: Any, client: Any, down: Any, state: Any) -> Model:
-        model = personal(self, client, down, state)
+    def watched_personal(self: Any, client: Any, received: Any, state: Any) -> Model:
+        model = personal(self, client, received, state)
         seen.models.append(model)
         if any(t.dim() == 2 and len(t) not in (1, len(client.number)) for t in (model.weights, model.statistics)):
             seen.broken.append(f"{len(client.number)} clients have personal models {tuple(model.weights.shape)}")
@@ -178,7 +178,7 @@ def watch(kind: type[Aggregator], monkeypatch: pytest.MonkeyPatch) -> Seen:
     monkeypatch.setattr(kind, "local_update", watched_update)
     monkeypatch.setattr(kind, "server_update", watched_server)
     monkeypatch.setattr(kind, "global_model", watched_global)
-    if personal is not Aggregator.personal:  # fedlit measures personal models where this method is an algorithm's own
+    if personal is not Aggregator.personal:  # fedlit measures personal models if an algorithm overrides this method
         monkeypatch.setattr(kind, "personal", watched_personal)
     return seen
 
@@ -246,7 +246,7 @@ def check_rows(metrics: list[dict[str, Any]], rounds: int = 1) -> None:
 
 
 @pytest.mark.parametrize(("group", "option"), RUN)
-def test_it_runs_for_a_round(group: str, option: str, images: Path, tmp_path: Path) -> None:
+def test_an_option_runs_for_a_round(group: str, option: str, images: Path, tmp_path: Path) -> None:
     changes = images_of(images)
     if group == "logger":
         changes.pop("logger")
@@ -257,9 +257,9 @@ def test_it_runs_for_a_round(group: str, option: str, images: Path, tmp_path: Pa
 def test_an_optimizer_steps_on_the_server(option: str, images: Path, tmp_path: Path) -> None:
     changes = {**images_of(images), "rounds": 2}
     for rate, moves in ((None, True), (0.0, False)):
-        still = {} if rate is None else {"aggregator.server_optimizer.lr": rate}
+        frozen = {} if rate is None else {"aggregator.server_optimizer.lr": rate}
         run = tmp_path / str(rate)
-        check_rows(go(small([f"optimizer@aggregator.server_optimizer={option}"], {**changes, **still}), run), rounds=2)
+        check_rows(go(small([f"optimizer@aggregator.server_optimizer={option}"], {**changes, **frozen}), run), rounds=2)
         first, second = (tensors(saved(run, number)["server"]["model"]) for number in (1, 2))
         assert first.keys() == second.keys()
         assert any(not torch.equal(first[name], second[name]) for name in first) == moves
@@ -269,7 +269,7 @@ def test_an_optimizer_steps_on_the_server(option: str, images: Path, tmp_path: P
 
 
 def files_of(name: str, folder: Path, images: Path) -> dict[str, Any]:
-    """What a data set of one's own needs to be told, its files written; nothing for those that fedlit makes."""
+    """Settings for a data set that reads files, which are written here; empty for data that fedlit makes."""
     if name == "npz":
         return {"data.path": str(images)}
     if name == "csv_sites":
@@ -279,9 +279,7 @@ def files_of(name: str, folder: Path, images: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", AT_HAND)
-def test_data_at_hand_run_for_a_round_by_their_sites_where_they_have_some(
-    name: str, images: Path, tmp_path: Path
-) -> None:
+def test_data_without_download_run_for_a_round_by_their_sites_if_any(name: str, images: Path, tmp_path: Path) -> None:
     changes = {**IMAGES, **files_of(name, tmp_path, images), "batch_size": 64, "model.hidden": [8]}
     config = small([f"data={name}"], {**changes, "logger": composed("logger=none").config.logger})
     sites = build(config.data, "data").train_sites
@@ -293,22 +291,22 @@ def test_data_at_hand_run_for_a_round_by_their_sites_where_they_have_some(
 
 
 @pytest.mark.parametrize("name", DOWNLOADED)
-def test_data_that_are_not_there_are_asked_for_in_one_sentence(
+def test_missing_downloads_are_asked_for_in_one_sentence(
     name: str, in_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = in_folder / "not here"
     assert command(f"data={name}", f"data.root='{root}'", "hydra.run.dir=run") == 2
-    printed, said = capsys.readouterr()
+    printed, sentence = capsys.readouterr()
     assert printed == ""
-    assert said.count("\n") == 1 and str(root) in said and "Traceback" not in said
-    found = re.search(r"; get (?:it|them) by: (.*?)(?: \(or .*\))?$", said.strip())
-    assert found, said
-    program, *arguments = shlex.split(found[1])
+    assert sentence.count("\n") == 1 and str(root) in sentence and "Traceback" not in sentence
+    remedy = re.search(r"; get (?:it|them) by: (.*?)(?: \(or .*\))?$", sentence.strip())
+    assert remedy, sentence
+    program, *arguments = shlex.split(remedy[1])
     if program == "curl":
         output = Path(arguments[arguments.index("-o") + 1])
         (address,) = [a for a in arguments if a.startswith("https://")]
         absent = address[address.index("{") + 1 : address.index("}")].split(",")
-        assert all(str(root / output.name.replace("#1", site)) in said for site in absent)
+        assert all(str(root / output.name.replace("#1", site)) in sentence for site in absent)
         assert output.parent == root
     else:
         assert [program, *arguments[:2]] == ["python", "-m", "fedlit.run"]
@@ -318,10 +316,10 @@ def test_data_that_are_not_there_are_asked_for_in_one_sentence(
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_data_of_ones_own_are_asked_for_in_one_sentence(
+def test_missing_user_data_are_asked_for_in_one_sentence(
     name: str, in_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(f"data={name}", "hydra.run.dir=run") == 2
-    printed, said = capsys.readouterr()
-    assert (printed, said.count("\n")) == ("", 1)
-    assert said.startswith(f"data={name} needs the file") and "write data.path=" in said
+    printed, sentence = capsys.readouterr()
+    assert (printed, sentence.count("\n")) == ("", 1)
+    assert sentence.startswith(f"data={name} needs the file") and "write data.path=" in sentence

@@ -1,4 +1,4 @@
-"""Every preset of conf/experiment runs for a round on a few samples, and its head says whose result it is after."""
+"""Every preset of conf/experiment runs for a round on a few samples, and its head names the result to reproduce."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def small_data(name: str, clients: int, folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", OPTIONS["experiment"])
 def test_an_experiment_runs_for_a_round(name: str, tmp_path: Path) -> None:
-    found = composed(f"experiment={name}")
-    clients = min(found.config.clients, MOST_CLIENTS)
+    composition = composed(f"experiment={name}")
+    clients = min(composition.config.clients, MOST_CLIENTS)
     changes = {
         "clients": clients,
-        **small_data(found.choices["data"], clients, tmp_path),
+        **small_data(composition.choices["data"], clients, tmp_path),
         "logger": composed("logger=none").config.logger,
         "evaluation.clients": 5,
     }
@@ -60,15 +60,15 @@ def test_an_experiment_runs_for_a_round(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIONS["experiment"])
-def test_its_head_names_source_and_target(name: str) -> None:
+def test_the_head_of_an_experiment_names_source_and_target(name: str) -> None:
     file = conf_folder() / "experiment" / f"{name}.yaml"
     head = f"{read_file(file).about} {read_file(file).source}"
-    assert SOURCE.search(head), "whose experiment is it? the paper and its year"
-    assert TARGET.search(head), "what is it to reach?"
+    assert SOURCE.search(head), "name the paper and its year"
+    assert TARGET.search(head), "name the result to reach"
 
 
 @pytest.mark.parametrize("name", OPTIONS["experiment"])
-def test_what_it_sets_reaches_the_run(name: str) -> None:
+def test_the_settings_of_an_experiment_reach_the_run(name: str) -> None:
     file = OmegaConf.load(conf_folder() / "experiment" / f"{name}.yaml")
     config, choices = composed(f"experiment={name}").config, composed(f"experiment={name}").choices
     for default in file.pop("defaults", []):

@@ -86,8 +86,12 @@ def _names(tree: ast.AST) -> Iterator[tuple[str, int]]:
             yield node.name.lstrip("_"), node.lineno
 
 
+KEYS = {("fedlit/evaluation/evaluation.py", "every")}  # names that are configuration keys
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=_id)
 def test_names_say_what_they_hold(path: Path) -> None:
     bound = _names(ast.parse(path.read_text(encoding="utf-8")))
-    hits = [f"{_id(path)}:{line}: {name}" for name, line in bound if name in NAMES or name in CLASSES]
+    banned = (NAMES | CLASSES) - {name for file, name in KEYS if file == _id(path)}
+    hits = [f"{_id(path)}:{line}: {name}" for name, line in bound if name in banned]
     assert not hits, "\n".join(hits)

@@ -1,7 +1,7 @@
-"""A run that was ended in any way and goes on comes to the same bits as one that was left alone, each round once.
+"""A run that was stopped in any way and resumed gives the same bits as an uninterrupted run, and each round once.
 
-The runs are processes of their own; the reference is one sweep, whose runs keep the checkpoint of every round. Every
-algorithm of conf/ comes last, in this process, for what it keeps and where.
+The runs are separate processes; the reference is one sweep whose runs keep the checkpoint of every round. The last test
+runs every algorithm of conf/ in this process, because algorithms differ in the states that they keep.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def finish(folder: Path, arguments: list[str]) -> None:
 
 
 def end_after(process: subprocess.Popen[str], run: Path, rounds: int, number: int) -> str:
-    """Send a signal once so many rounds stand in the run's metrics; what was printed."""
+    """Send a signal once the run's metrics have that number of rounds; returns the printed output."""
     until = time.monotonic() + 200
     while not (run / "metrics.jsonl").exists() or (run / "metrics.jsonl").read_bytes().count(b"\n") < rounds:
         if process.poll() is not None or time.monotonic() > until:
@@ -63,7 +63,7 @@ def end_after(process: subprocess.Popen[str], run: Path, rounds: int, number: in
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory) -> dict[tuple[str, int, int], Path]:
-    """(aggregator, seed, rounds between evaluations) -> the folder of a run that was left alone."""
+    """(aggregator, seed, rounds between evaluations) -> the folder of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("reference")
     swept = ("fedavg", "fedper"), (1, 2), (1, 3)
     words = [
@@ -88,28 +88,28 @@ def rounds_in_tensorboard(run: Path) -> dict[str, list[int]]:
 
 
 @pytest.mark.parametrize("aggregator", ["fedper", pytest.param("fedavg", marks=pytest.mark.slow)])
-def test_killed_and_resumed(tmp_path, reference, aggregator):
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path, reference, aggregator):
     words = [*TINY, f"aggregator={aggregator}", "seed=1", f"rounds={ROUNDS}", "checkpoint.every=0"]
     process = start(tmp_path, [*COMMAND, *words, "hydra.run.dir=run"])
     end_after(process, tmp_path / "run", 3, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "run" / "summary.json").exists()
     newest = max((tmp_path / "run" / "checkpoints").glob("round_*"))
-    shutil.rmtree(newest)  # as if killed before it was written: one round or two have to come again
+    shutil.rmtree(newest)  # as if killed before it was written: one round or two run again
 
     finish(tmp_path, [*COMMAND, "resume=run"])
-    alone = reference[aggregator, 1, 1]
-    assert same_bits(saved(tmp_path / "run"), saved(alone))
-    assert bool(saved(alone)["clients"]) == (aggregator == "fedper")
+    uninterrupted = reference[aggregator, 1, 1]
+    assert same_bits(saved(tmp_path / "run"), saved(uninterrupted))
+    assert bool(saved(uninterrupted)["clients"]) == (aggregator == "fedper")
     assert [row["round"] for row in rows(tmp_path / "run")] == list(range(1, ROUNDS + 1))
-    assert numbers(tmp_path / "run") == numbers(alone)
+    assert numbers(tmp_path / "run") == numbers(uninterrupted)
     shown = rounds_in_tensorboard(tmp_path / "run")
     assert shown["global/test/accuracy" if aggregator == "fedavg" else "cohort/arrived"] == list(range(1, ROUNDS + 1))
     assert {name: steps for name, steps in shown.items() if steps != sorted(set(steps))} == {}
 
 
 @pytest.mark.slow
-def test_interrupted_and_resumed_by_the_printed_command_with_more_rounds(tmp_path, reference):
+def test_an_interrupted_run_resumes_by_the_printed_command_with_more_rounds(tmp_path, reference):
     words = [*TINY, "aggregator=fedavg", "seed=1", f"rounds={ROUNDS - 1}", "logger=none", "hydra.run.dir=run"]
     process = start(tmp_path, [*COMMAND, *words])
     printed = end_after(process, tmp_path / "run", 2, signal.SIGINT)
@@ -126,7 +126,7 @@ def test_interrupted_and_resumed_by_the_printed_command_with_more_rounds(tmp_pat
 
 
 @pytest.mark.slow
-def test_a_run_at_its_end_goes_on_with_more_rounds(tmp_path, reference):
+def test_a_completed_run_continues_with_more_rounds(tmp_path, reference):
     words = [*TINY, "aggregator=fedper", "seed=1", f"rounds={ROUNDS - 2}", "hydra.run.dir=run"]
     finish(tmp_path, [*COMMAND, *words])
     finish(tmp_path, [*COMMAND, "resume=run", f"rounds={ROUNDS}"])
@@ -137,7 +137,7 @@ def test_a_run_at_its_end_goes_on_with_more_rounds(tmp_path, reference):
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_costs_its_round_alone(tmp_path, reference):
+def test_a_damaged_checkpoint_costs_only_its_round(tmp_path, reference):
     shutil.copytree(reference["fedper", 1, 1], tmp_path / "run")
     path = tmp_path / "run" / "checkpoints" / f"round_{ROUNDS:04d}" / "state.pt"
     path.write_bytes(path.read_bytes()[:-1000])
@@ -147,11 +147,11 @@ def test_a_damaged_checkpoint_costs_its_round_alone(tmp_path, reference):
 
 
 @pytest.mark.parametrize("aggregator", ["fedavg", "fedper"])
-def test_how_often_is_evaluated_changes_no_bit(reference, aggregator):
-    often, seldom = reference[aggregator, 1, 1], reference[aggregator, 1, 3]
-    measured = [[any("accuracy" in name for name in row) for row in rows(run)] for run in (often, seldom)]
+def test_evaluating_more_often_changes_no_bit(reference, aggregator):
+    often, rarely = reference[aggregator, 1, 1], reference[aggregator, 1, 3]
+    measured = [[any("accuracy" in name for name in row) for row in rows(run)] for run in (often, rarely)]
     assert measured[0] != measured[1]
-    assert same_bits(saved(often), saved(seldom))
+    assert same_bits(saved(often), saved(rarely))
 
 
 @pytest.mark.parametrize("aggregator", ["fedavg", "fedper"])
@@ -163,7 +163,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
-def test_a_held_folder_is_refused(reference):
+def test_resuming_a_folder_in_use_is_refused(reference):
     run = reference["fedavg", 1, 1]
     before, lock = contents(run), hold(run)
     try:
@@ -176,7 +176,7 @@ def test_a_held_folder_is_refused(reference):
     assert contents(run) == before
 
 
-def test_another_experiment_is_refused_with_what_differs(reference, capsys):
+def test_resuming_with_other_settings_is_refused_with_the_differences(reference, capsys):
     run = reference["fedavg", 1, 1]
     before = contents(run)
     assert main([f"resume={run}", "clients=7", "optimizer.lr=0.7", f"rounds={ROUNDS + 1}"]) == 2
@@ -196,16 +196,16 @@ def test_another_experiment_is_refused_with_what_differs(reference, capsys):
         for name in OPTIONS["aggregator"]
     ],
 )
-def test_every_algorithm_goes_on_after_ctrl_c_with_the_same_bits(aggregator, in_folder, capsys):
+def test_every_algorithm_resumes_after_ctrl_c_to_the_same_bits(aggregator, in_folder, capsys):
     series = small_runs.write_npz(
         in_folder / "series.npz", small_runs.AWKWARD_SHAPE, small_runs.AWKWARD_CLASSES, small_runs.SITES, images=False
     )
     options = ["data=npz", f"data.path={series}", "partition=natural", "model._target_=tests.small_runs.Awkward"]
     changes = {**QUIET, **AWKWARD, "rounds": 4}
-    every = changes.pop("checkpoint.every")
+    interval = changes.pop("checkpoint.every")
     words = [*options, f"aggregator={aggregator}", *(f"{key}={value}" for key, value in changes.items())]
-    assert small_runs.command(*words, "logger=none", f"checkpoint.every={every}", "hydra.run.dir=alone") == 0
-    stopped = ["logger._target_=tests.small_runs.CtrlC", "checkpoint.every=1000"]  # saved when it stops, not before
+    assert small_runs.command(*words, "logger=none", f"checkpoint.every={interval}", "hydra.run.dir=alone") == 0
+    stopped = ["logger._target_=tests.small_runs.CtrlC", "checkpoint.every=1000"]  # saved at the stop
     assert small_runs.command(*words, *stopped, "hydra.run.dir=run") == 130
     done = len(rows(Path("run")))
     assert f"stopped after round {done}; go on with: python -m fedlit.run resume=run" in capsys.readouterr().out
@@ -219,7 +219,7 @@ def test_every_algorithm_goes_on_after_ctrl_c_with_the_same_bits(aggregator, in_
     assert [row["round"] for row in rows(Path("run"))] == [1, 2, 3, 4]
 
 
-def test_a_client_that_ends_the_run_costs_no_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_ends_the_run_costs_no_completed_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text(
         "import lightning, torch\n"
         "class Net(lightning.LightningModule):\n"

@@ -1,4 +1,4 @@
-"""Federated algorithms, one a file; `base.Aggregator` is their contract."""
+"""Federated algorithms, one a file. `Aggregator` is their contract."""
 
 from fedlit.aggregators.base import Aggregator
 from fedlit.aggregators.centralized import Centralized

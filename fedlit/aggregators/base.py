@@ -1,6 +1,6 @@
-"""The contract of an algorithm: it is written once, over vectors, and runs on every trainer and engine."""
+"""The contract of an algorithm. It is written once, over vectors, and runs on every trainer and engine."""
 
-# ruff: noqa: B027  (empty methods that are not abstract: an algorithm writes only those it has a use for)
+# ruff: noqa: B027  (empty methods that are not abstract: an algorithm overrides only those it needs)
 
 from __future__ import annotations
 
@@ -22,57 +22,98 @@ Weighting = Literal["examples", "uniform"]
 
 
 class Aggregator(ABC):
-    """One federated algorithm: state in, state out. On `self` there is nothing but hyperparameters and positions.
+    """One federated algorithm: methods take a state and return the new one. `self` holds hyperparameters and positions.
 
-    Whatever is of clients has the leading axis K; whatever is the server's has none (see `fedlit.client`).
+    Tensors of clients have the leading axis K, one row a client: weights (K, P), statistics (K, S), numbers (K, 1).
+    Tensors of the server have no such axis, (P,) and (S,), and broadcast (see `fedlit.client`).
+
+    Example: SCAFFOLD (Karimireddy et al. 2020, algorithm 1, option II, server step size 1). A client steps along
+    g_i(y_i) - c_i + c. After its last step, c_i+ = c_i - c + (x - y_i) / (sum of the steps' learning rates). The
+    server adds to x the mean of y_i - x, and to c the mean of c_i+ - c_i times |S| / N.
+
+    >>> class Scaffold(Aggregator):  # in mine.py, chosen by aggregator._target_=mine.Scaffold
+    ...     weighting = {"c": "uniform"}
+    ...
+    ...     def server_state(self, model, rng):
+    ...         return {"model": model, "c": torch.zeros_like(model.weights)}
+    ...
+    ...     def client_state(self, model):
+    ...         return {"c": torch.zeros_like(model.weights)}
+    ...
+    ...     def broadcast(self, server):
+    ...         return {"model": server["model"], "c": server["c"]}
+    ...
+    ...     def local_update(self, client, received, state):
+    ...         x, c, c_i = received["model"], received["c"], state["c"]
+    ...         y = client.fit(x, adjust_gradient=lambda g, w, c, c_i: g - c_i + c, extras=(c, c_i))
+    ...         c_new = c_i - c + (x.weights - y.model.weights) / y.lr
+    ...         return {"delta": y.model - x, "c": c_new - c_i}, {"c": c_new}
+    ...
+    ...     def server_update(self, server, reduced, round):
+    ...         return {"model": server["model"] + reduced["delta"], "c": server["c"] + round.share * reduced["c"]}
+    >>> x = Model(torch.zeros(2), torch.zeros(0))
+    >>> reduced = {"delta": Model(torch.ones(2), torch.zeros(0)), "c": torch.ones(2)}
+    >>> round = ServerRound(number=1, seed=0, cohort=[3], clients=4, arrived=[3])
+    >>> scaffold = Scaffold()
+    >>> scaffold.server_update(scaffold.server_state(x, torch.Generator()), reduced, round)["c"]
+    tensor([0.2500, 0.2500])
     """
 
     weighting: Mapping[str, Weighting] = MappingProxyType({})
-    """How the messages under a key are averaged: "examples" (where nothing is said) or "uniform"."""
+    """How the messages under a key are averaged: "examples" (the default) or "uniform"."""
 
     needs_all: ClassVar[bool] = False
-    """`server_update` gets every message, (K, ...), and their examples, in place of means."""
+    """`server_update` gets every message, (K, ...), and the clients' numbers of examples instead of means."""
 
     pooled: ClassVar[bool] = False
-    """One client trains on all training shards together (a matter of data: the round loop knows nothing of it)."""
+    """One client trains on all training shards together. This is a matter of data: the round loop does not know it."""
 
     server_optimizer: OptimizerFactory | None = None
-    """What the default `server_update` steps with; None adds the mean update as it is (SGD with learning rate 1)."""
+    """The optimiser of the default `server_update`; None adds the mean update: SGD with learning rate 1."""
 
     def __str__(self) -> str:
         return type(self).__name__
 
     def setup(self, layout: Layout, clients: int) -> None:
-        """Called once, before anything else: for positions and sizes that come from the module."""
+        """Called once, before any other method, to read positions and sizes from the module's layout."""
 
     def server_state(self, model: Model, rng: torch.Generator) -> State:
-        """What the server keeps from round to round, at the start."""
+        """The server's state before the first round; `model` (P,), (S,) has the initial weights."""
         return {"model": model}
 
     def client_state(self, model: Model) -> State:
-        """What a client keeps from round to round, at the start, without the leading axis; `{}` is stateless."""
+        """A client's state before its first round, without the leading axis; `{}` is stateless."""
         return {}
 
     def broadcast(self, server: State) -> State:
-        """What every client of the round receives: the model, not the server's secrets."""
+        """What every client of the round receives, (P,) and so on. Leave out what clients may not know."""
         return {"model": server["model"]}
 
     def download(self, server: State, client: int) -> State:
-        """What this client alone receives besides."""
+        """What this client receives in addition, without the leading axis."""
         return {}
 
     @abstractmethod
     def local_update(self, client: Client, received: State, state: State) -> tuple[Message, State]:
-        """The paper's client side, in the paper's order: (message, new state)."""
+        """The paper's client side, in the paper's order.
+
+        Args:
+            client: K clients.
+            received: the broadcast (P,) and the downloads (K, P).
+            state: the clients' states (K, ...).
+
+        Returns:
+            The messages and the new states, both (K, ...).
+        """
 
     def unpack(self, message: Message) -> Message:
-        """On the server: messages (K, ...) as they are reduced."""
+        """On the server: the messages (K, ...) in the form in which they are reduced."""
         return message
 
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
         """The new server state. The default steps `server["model"]` along the mean `delta` by the server optimiser.
 
-        Not called where nothing arrived or nothing was sent: then the server keeps its state.
+        It is not called where nothing arrived or nothing was sent; the server then keeps its state.
         """
         model, optimizer = server_step(
             self.server_optimizer, server["model"], reduced["delta"], server.get("optimizer")
@@ -80,9 +121,12 @@ class Aggregator(ABC):
         return {**server, "model": model} | ({"optimizer": optimizer} if optimizer else {})
 
     def personal(self, client: Client, received: State, state: State) -> Model:
-        """The models the clients would use on their own data; may train (`client.fit`) or choose (`client.loss`)."""
+        """The models (K, P), (K, S) that clients would use on their own data, or (P,), (S,) where all use the same.
+
+        The method may train (`client.fit`) or choose (`client.loss`).
+        """
         return received["model"]
 
     def global_model(self, server: State) -> Model | None:
-        """The one model to evaluate and export; None where there is none."""
+        """The model (P,), (S,) to evaluate and export; None if the algorithm has no global model."""
         return server.get("model")

@@ -1,7 +1,8 @@
 """All data in one place: the baseline that federation is measured against.
 
-One client holds every training shard and trains as under FedAvg; the clients' own tests remain. Each round goes on from
-the last one's weights; `trainer.keep_optimizer_state=true` continues its optimiser too, which makes it plain training.
+One client holds every training shard and trains as under FedAvg; the clients keep their own tests. Each round continues
+from the weights of the round before. With `trainer.keep_optimizer_state=true` the optimiser continues too, which makes
+it plain training.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from fedlit.client import Client
 
 
 class Centralized(Aggregator):
+    """w_{t+1} is w_t after E epochs on the union of all shards."""
+
     pooled: ClassVar[bool] = True
 
     def local_update(self, client: Client, received: State, state: State) -> tuple[Message, State]:

@@ -1,8 +1,4 @@
-"""Federated averaging: McMahan et al. 2017, algorithm 1.
-
-What travels: the model down, its change up. What is kept: nothing on clients; on the server the model, and the state of
-the server optimiser where it has one (Reddi et al. 2021: FedAvgM, FedAdagrad, FedAdam are torch optimisers here).
-"""
+"""Federated averaging: McMahan et al. 2017, algorithm 1."""
 
 from __future__ import annotations
 
@@ -12,11 +8,18 @@ from fedlit.client import Client
 
 
 class FedAvg(Aggregator):
+    """w_{t+1} = sum_k n_k / n w^k_{t+1}, n = sum_k n_k, over the clients k whose messages arrived.
+
+    w^k_{t+1} (P,) is the model of client k after E local epochs from w_t, and n_k its number of training samples.
+    Down travels w_t; up travels `delta`, w^k_{t+1} - w_t, (K, P) and (K, S). Clients are stateless. The server keeps
+    the model, and the state of its optimiser if it has one (`server_step`: FedAvgM, FedAdagrad, FedAdam).
+    """
+
     def __init__(self, weighting: Weighting = "examples", server_optimizer: OptimizerFactory | None = None):
         """
         Args:
-            weighting: clients count by their training samples ("examples", the paper's) or all alike ("uniform").
-            server_optimizer: makes the optimiser that steps along the mean update; None: SGD with learning rate 1.
+            weighting: "examples" weighs client k by n_k, as the paper does; "uniform" weighs all clients equally.
+            server_optimizer: makes the optimiser that steps along the mean delta; None: SGD with learning rate 1.
         """
         self.weighting = {"delta": weighting}
         self.server_optimizer = server_optimizer

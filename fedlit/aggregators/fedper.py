@@ -1,8 +1,4 @@
-"""FedPer: Arivazhagan et al. 2019 (Federated Learning with Personalization Layers).
-
-Each client keeps a head of its own; the body is averaged. Body and head train together. There is no global model: what
-is evaluated are the clients' personal models.
-"""
+"""FedPer: Arivazhagan et al. 2019 (Federated Learning with Personalization Layers)."""
 
 from __future__ import annotations
 
@@ -19,6 +15,12 @@ from fedlit.model_vectors import Layout, Model
 
 
 class FedPer(Partial):
+    """W_B = sum_j n_j / n W_{B,j}: base layers are averaged as under FedAvg, personalisation layers W_{P_j} stay.
+
+    Client j trains (W_B, W_{P_j}) together, then sends the change of the base layers. There is no global model; the
+    clients' personal models are evaluated.
+    """
+
     def __init__(
         self,
         head: str | Sequence[str] | None = None,
@@ -27,8 +29,8 @@ class FedPer(Partial):
     ):
         """
         Args:
-            head: patterns over parameter names (see `Layout.where`): what stays with the client; None is the layer that
-                runs last.
+            head: patterns over names (see `Layout.where`) of the personalisation layers; None is the layer that runs
+                last.
             weighting: as in FedAvg.
             server_optimizer: as in FedAvg.
         """
@@ -44,15 +46,15 @@ class FedPer(Partial):
                 "pattern over the names of the head's parameters, such as "
                 f"aggregator.head={next(reversed(layout.weights)).rpartition('.')[0]}"
             )
-        here = layout.where(head)
-        if bool(here.weights.all()):
+        positions = layout.where(head)
+        if bool(positions.weights.all()):
             raise InputError(
                 f"aggregator.head={head}: the head is the whole model and nothing would travel; name a part of it, or "
                 "write aggregator=local"
             )
-        if not bool(torch.cat([here.weights, here.statistics]).any()):
+        if not bool(torch.cat([positions.weights, positions.statistics]).any()):
             raise InputError(f"aggregator.head={head}: it holds no trained parameter; name a layer that is trained")
-        return here
+        return positions
 
     def local_update(self, client: Client, received: State, state: State) -> tuple[Message, State]:
         return self.message(client.fit(self.personal(client, received, state)).model, received)

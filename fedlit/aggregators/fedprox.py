@@ -1,10 +1,4 @@
-"""FedProx: Li et al. 2020 (Federated Optimization in Heterogeneous Networks), algorithm 2.
-
-Each local step adds the gradient of mu/2 |w - x|^2, x the model received: clients stay near it. Simplified: every
-client does the configured number of local epochs (the paper's gamma-inexact solvers are partial work, which is up to
-the client).
-What travels and what is kept: as under FedAvg.
-"""
+"""FedProx: Li et al. 2020 (Federated Optimization in Heterogeneous Networks), algorithm 2."""
 
 from __future__ import annotations
 
@@ -16,6 +10,14 @@ from fedlit.client import Client
 
 
 class FedProx(Aggregator):
+    """Client k minimises h_k(w; w^t) = F_k(w) + mu/2 ||w - w^t||^2 (equation 2), w^t (P,) the received model.
+
+    Each local step adds mu (w - w^t) to the gradient. Messages and states are those of FedAvg. Two differences from the
+    paper: every client trains the configured number of epochs, where the paper asks for a gamma-inexact minimiser; and
+    the mean is weighted by examples, where the paper samples clients with probability n_k / n and takes the plain mean
+    (`weighting=uniform`).
+    """
+
     def __init__(
         self, mu: float = 0.01, weighting: Weighting = "examples", server_optimizer: OptimizerFactory | None = None
     ):

@@ -1,7 +1,4 @@
-"""Each client alone: the baseline that federation has to beat. Nothing travels but the first weights.
-
-What a client keeps: its model. A client that was never asked has the first weights. There is no global model.
-"""
+"""Each client trains alone: the baseline that federation has to beat."""
 
 from __future__ import annotations
 
@@ -11,6 +8,11 @@ from fedlit.model_vectors import Model
 
 
 class Local(Aggregator):
+    """w^k_{t+1} is w^k_t after E local epochs. Nothing travels, and there is no global model.
+
+    A client keeps its model. A client that was never asked has the initial weights.
+    """
+
     def client_state(self, model: Model) -> State:
         return {"model": model}
 

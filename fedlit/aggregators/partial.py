@@ -1,4 +1,4 @@
-"""A part of the model stays with the client and the rest alone travels: what FedPer and its kin share."""
+"""One part of the model stays with the client, the other part travels: the base of FedPer and similar algorithms."""
 
 from __future__ import annotations
 
@@ -14,31 +14,38 @@ from fedlit.server_round import ServerRound
 
 
 class Partial(Aggregator):
-    """What travels: the shared part of the model, down and up. What a client keeps: the private part."""
+    """The shared part of the model travels down and up and is averaged. Each client keeps a private part of its own.
+
+    Attributes:
+        private_at: a Model of bools, (P,) and (S,): the positions that stay with the client.
+        shared_at: the other positions.
+    """
 
     @abstractmethod
     def private(self, layout: Layout) -> Model:
-        """A Model of bools: what stays with the client."""
+        """The positions that stay with the client: a Model of bools, (P,) and (S,)."""
 
     def setup(self, layout: Layout, clients: int) -> None:
-        self.here = self.private(layout)
-        self.there = tree_map(torch.logical_not, self.here)
+        self.private_at = self.private(layout)
+        self.shared_at = tree_map(torch.logical_not, self.private_at)
 
     def server_state(self, model: Model, rng: torch.Generator) -> State:
-        return {"shared": select(model, self.there)}
+        return {"shared": select(model, self.shared_at)}
 
     def client_state(self, model: Model) -> State:
-        return {"private": select(model, self.here)}
+        return {"private": select(model, self.private_at)}
 
     def broadcast(self, server: State) -> State:
         return {"shared": server["shared"]}
 
     def personal(self, client: Client, received: State, state: State) -> Model:
-        return merge(self.here, state["private"], received["shared"])
+        return merge(self.private_at, state["private"], received["shared"])
 
     def message(self, trained: Model, received: State) -> tuple[Message, State]:
-        """What `local_update` returns after training the whole model."""
-        return {"delta": select(trained, self.there) - received["shared"]}, {"private": select(trained, self.here)}
+        """The message and the new state after training: `trained` (K, P), (K, S) is the full model."""
+        return {"delta": select(trained, self.shared_at) - received["shared"]}, {
+            "private": select(trained, self.private_at)
+        }
 
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
         shared, optimizer = server_step(

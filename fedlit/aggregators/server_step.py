@@ -1,4 +1,15 @@
-"""A torch optimiser on the server: the mean update is its pseudo-gradient (Reddi et al. 2021, algorithm 1)."""
+"""The server optimiser of FedOpt (Reddi et al. 2021, algorithm 1), by any optimiser of torch.
+
+With Delta_t = sum_k p_k (x^k_t - x_t), the weighted mean of the clients' updates, -Delta_t is a pseudo-gradient:
+x_{t+1} = ServerOpt(x_t, -Delta_t). The optimisers of the literature, eta the learning rate:
+
+    torch.optim.SGD, momentum beta   FedAvgM (Hsu et al. 2019): v = beta v + Delta_t, x_{t+1} = x_t + eta v
+    torch.optim.Adagrad              FedAdagrad (algorithm 2, beta_1 = 0): v = v + Delta_t^2,
+                                     x_{t+1} = x_t + eta Delta_t / (sqrt(v) + tau)
+    torch.optim.Adam                 FedAdam (algorithm 2), with Adam's bias correction, which the algorithm leaves out
+
+`eps` is the paper's tau.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +27,16 @@ OptimizerFactory = Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer]
 def server_step(
     factory: OptimizerFactory | None, model: Model, delta: Model, state: dict[str, Any] | None
 ) -> tuple[Model, dict[str, Any]]:
-    """One step of the weights along `delta`, and the optimiser's new state (empty where it keeps none).
+    """One step of the weights (P,) along `delta`.
 
-    The statistics move by their plain mean: an adaptive step along a running variance could make it negative.
+    The statistics (S,) move by their plain mean: an adaptive step along a running variance could make it negative.
+
+    Args:
+        factory: makes the optimiser; None adds `delta`.
+        state: the optimiser's state after the round before.
+
+    Returns:
+        The new model, and the optimiser's new state (empty if it keeps none).
     """
     if factory is None:
         return model + delta, {}

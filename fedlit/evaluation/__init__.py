@@ -1,4 +1,4 @@
-"""All that measures: a module on samples, a round, a run."""
+"""Measuring: a module on samples, the clients of a round, the rounds of a run."""
 
 from fedlit.evaluation.evaluation import Evaluation
 

@@ -1,11 +1,11 @@
-"""The options of `evaluation=`: what is measured after a round, on which clients and samples.
+"""The options of `evaluation=`: how often, and on which clients and samples, models are measured.
 
-Its draws come from streams of their own: evaluating more often changes no bit of training.
+The random choices here have their own keys, so evaluating more often changes no bit of training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,44 +14,50 @@ import numpy as np
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure, Totals
 from fedlit.evaluation.spread import pooled, spread
-from fedlit.metric_names import clients_evaluated, global_metric
+from fedlit.metric_names import Row, client_metric, clients_evaluated, global_metric
 from fedlit.randomness import generator
 
 
 @dataclass
 class Evaluation:
+    """What is measured. `metrics` are torchmetrics by name, updated with (outputs, targets)."""
+
     every: int = 1  # rounds from one evaluation to the next; the last round is always evaluated
-    clients: int = 100  # most clients that are measured one by one
-    test_samples: int | None = None  # most samples of the pooled test set; None: all
-    client_test: float | str = "same_partition"  # share of a shard that is its local test, or split the test set alike
-    client_validation: float = 0.0  # share of a shard that is its local validation
+    clients: int = 100  # at most this many clients are measured one by one
+    test_samples: int | None = None  # at most this many samples of the pooled test set; None: all
+    client_test: float | str = (
+        "same_partition"  # fraction of a shard that is its local test data; else the test set is split
+    )
+    client_validation: float = 0.0  # fraction of a shard that is its validation data
     batch_size: int = 512
     metrics: Mapping[str, Any] = field(default_factory=dict)
-    each_epoch: bool = False  # write clients.jsonl: a line a client and round, with each local epoch
+    each_epoch: bool = False  # also measure after each local epoch, and write clients.jsonl
 
     def __post_init__(self) -> None:
         for name, metric in self.metrics.items():
             if not (callable(getattr(metric, "update", None)) and callable(getattr(metric, "compute", None))):
                 raise InputError(
-                    f"evaluation.metrics.{name}={metric}: this is no torchmetrics Metric; write "
-                    f"+evaluation.metrics.{name}._target_=torchmetrics.classification.MulticlassF1Score, say, and its "
+                    f"evaluation.metrics.{name}={metric}: this is no torchmetrics Metric; write for "
+                    f"example evaluation.metrics.{name}._target_=torchmetrics.classification.MulticlassF1Score and its "
                     "arguments."
                 )
 
     def measure(self) -> Measure:
+        """What measures a module on samples, with these options."""
         return Measure(self.batch_size, self.metrics)
 
     def is_due(self, round_number: int, rounds: int) -> bool:
+        """Whether models are measured after this round; `rounds` is the number of the last one."""
         return round_number % self.every == 0 or round_number == rounds
 
     def evaluated_clients(self, seed: int, clients: int) -> list[int]:
-        """The clients that are measured one by one after a round: the same ones in every round of a run."""
+        """The clients that are measured one by one after a round: the same clients in every round of a run."""
         if clients <= self.clients:
             return list(range(clients))
         return sorted(generator(seed, "evaluated clients").choice(clients, self.clients, replace=False).tolist())
 
     def pooled_samples(self, seed: int, samples: int) -> np.ndarray:
-        """The test samples (n,) that the global model is measured on: the same ones in every round of a run."""
+        """The test samples (n,) that the global model is measured on: the same samples in every round."""
         if self.test_samples is None or samples <= self.test_samples:
             return np.arange(samples)
         return np.sort(generator(seed, "evaluated samples").choice(samples, self.test_samples, replace=False))
@@ -64,17 +70,24 @@ class Evaluation:
         return frozenset(np.asarray(cohort)[rng.choice(len(cohort), self.clients, replace=False)].tolist())
 
 
-def client_rows(model: str, totals: Sequence[Totals], prefix: str = "") -> dict[str, float | int]:
-    """`clients/<model>/<metric>/<statistic>`, and how many clients were measured."""
+def client_rows(model: str, totals: Sequence[Totals], rename: Callable[[str], str] = str) -> Row:
+    """`clients/<model>/<metric>/<statistic>`, and the number of clients that were measured.
+
+    Args:
+        totals: one a client; empty for a client without data.
+        rename: gives the metric's part of the name.
+    """
     measured = [client for client in totals if client]
     if not measured:
         return {}
-    prefixed = [{f"{prefix}{name}": total for name, total in client.items()} for client in measured]
-    return {f"clients/{model}/{name}": value for name, value in spread(prefixed).items()} | {
-        clients_evaluated(model): len(measured)
+    row: Row = {
+        client_metric(model, rename(metric), statistic): value
+        for metric, statistics in spread(measured).items()
+        for statistic, value in statistics.items()
     }
+    return row | {clients_evaluated(model): len(measured)}
 
 
-def global_rows(split: str, totals: Sequence[Totals]) -> dict[str, float]:
+def global_rows(split: str, totals: Sequence[Totals]) -> Row:
     """`global/<split>/<metric>`, over all samples of all parts."""
     return {global_metric(split, name): value for name, value in pooled(totals).items()}

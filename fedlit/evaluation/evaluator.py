@@ -1,4 +1,4 @@
-"""The evaluation after a round: the global model on pooled data and on each client's, and personal models."""
+"""The evaluation after a round: the global model on pooled data and on each client's data, and personal models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fedlit.evaluation.evaluation import Evaluation, client_rows, global_rows
 from fedlit.evaluation.headline import best_row, choosing_metric
 from fedlit.evaluation.measure import Totals
 from fedlit.federation import Federation
-from fedlit.metric_names import Row
+from fedlit.metric_names import Row, validation_metric
 from fedlit.round import Round
 from fedlit.state import FederationState
 
@@ -23,9 +23,10 @@ log = logging.getLogger(__name__)
 
 
 class Evaluator:
-    """
+    """Called after each round; measures in the rounds that `options` name.
+
     Args:
-        rounds: the last round's number.
+        rounds: the number of the last round.
     """
 
     def __init__(self, options: Evaluation, data: DataSource, rounds: int, seed: int):
@@ -43,7 +44,7 @@ class Evaluator:
     def __call__(
         self, federation: Federation, state: FederationState, engine: Engine, round_number: int
     ) -> tuple[Row, dict[str, np.ndarray]]:
-        """A row of metrics, and pictures by name; both empty in rounds that are not evaluated."""
+        """The metrics, and pictures by name; both are empty in rounds that are not evaluated."""
         if not self.options.is_due(round_number, self.rounds):
             return {}, {}
         row: Row = {}
@@ -83,10 +84,10 @@ class Evaluator:
         if any(len(federation.clients.test[c]) for c in clients):
             self._warn_if_empty(tests, engine)
         row = client_rows("personal", tests)
-        return row | client_rows("personal", [client["validation"] for client in facts], "validation_")
+        return row | client_rows("personal", [client["validation"] for client in facts], validation_metric)
 
     def _warn_if_empty(self, totals: Sequence[Totals], engine: Engine) -> None:
-        """Once a run, which would otherwise end without metrics and without a warning."""
+        """Warn once, because the run would otherwise end without metrics and without a word about it."""
         if self._warned or any(totals):
             return
         self._warned = True
@@ -97,7 +98,7 @@ class Evaluator:
         )
 
     def is_best(self, state: FederationState, row: Row) -> bool:
-        """Whether this round is the best so far by validation data. If so, the state records it."""
+        """Whether this round is the best so far on validation data. If so, it is recorded in the state."""
         choice = choosing_metric([row])
         if choice is None or choice[1] != "validation":
             return False
@@ -109,4 +110,5 @@ class Evaluator:
 
 
 def has_personal_models(aggregator: Aggregator) -> bool:
+    """Whether the algorithm overrides `personal`; otherwise a client uses the model that it received."""
     return type(aggregator).personal is not Aggregator.personal

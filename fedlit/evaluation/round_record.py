@@ -1,4 +1,4 @@
-"""The numbers of one round, collected while its clients return."""
+"""The metrics of one round, collected while its clients return."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from fedlit.training.cohort import Cohort, Returned
 
 
 class RoundRecord:
-    """Streams: a cohort of any size costs one vector, the sum of the updates' unit vectors (for the mean cosine).
+    """Keeps sums only: whatever the size of the cohort, two vectors (P,), the sums of updates and of their directions.
 
     Attributes:
         facts: a dict of plain numbers for each client that arrived.
-        lost: clients that raised or whose numbers were not finite.
-        idle: clients that made no step.
+        asked, arrived, lost, idle: numbers of clients, asked = arrived + lost + idle. Lost clients raised an error or
+            returned values that are not finite; idle clients made no step.
     """
 
     def __init__(self, asked: int, bytes_down: int):
@@ -35,13 +35,13 @@ class RoundRecord:
 
     @classmethod
     def of(cls, cohort: Cohort) -> RoundRecord:
-        """The record of a round that begins: all downloads count as sent."""
+        """The record of a round that begins. Every client of the cohort counts as having received its download."""
         broadcast = num_bytes(flatten_message(cohort.broadcast))
         downloads = sum(num_bytes(flatten_message(download)) for download in cohort.downloads)
         return cls(len(cohort), broadcast * len(cohort) + downloads)
 
     def add(self, chunk: Returned, moved: Returned) -> None:
-        """Add a chunk; `moved` are its clients that made a step."""
+        """Add a chunk; `moved` has the rows of its clients that made a step."""
         self.lost += len(chunk.failures)
         self.idle += len(chunk.clients) - len(moved.clients)
         self.arrived += len(moved.clients)
@@ -49,7 +49,10 @@ class RoundRecord:
         self.bytes_up += num_bytes(moved.wire) if moved.clients else 0
 
     def add_updates(self, messages: Wire, examples: Tensor) -> None:
-        """Add decoded messages (K, ...), for the mean cosine between the updates and their weighted mean."""
+        """Add decoded messages (K, ...), weighted by `examples` (K, 1), for the mean cosine.
+
+        The cosine is sum_k <d_k / |d_k|, m> / (K |m|), where m is the weighted mean of the updates d_k.
+        """
         delta = messages.get("delta.weights")
         if delta is None or delta.dim() != 2:
             return
@@ -60,6 +63,7 @@ class RoundRecord:
         self._updates += len(delta)
 
     def row(self) -> Row:
+        """The round's metrics of its cohort, messages and training."""
         row: Row = {
             metric_names.COHORT_ASKED: self.asked,
             metric_names.COHORT_ARRIVED: self.arrived,
@@ -78,7 +82,7 @@ class RoundRecord:
 
 
 def _means(facts: list[dict[str, Any]]) -> Row:
-    """Training loss and logged values, weighted by examples; the plain mean of the updates' norms."""
+    """Means of training loss and logged values, weighted by examples, and the plain mean of the updates' norms."""
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for client in facts:
         logged = {metric_names.train_log(name): value for name, value in client.get("logged", {}).items()}

@@ -1,4 +1,4 @@
-"""One number a client, summarised over clients."""
+"""Statistics over clients of one value per client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fedlit.metric_names import lower_is_better
 
 
 def pooled(totals: Sequence[Totals]) -> dict[str, float]:
-    """The mean over all samples of all parts: sums are added before the division."""
+    """metric -> the mean over all samples of all parts: sum of the totals / sum of the weights."""
     sums: dict[str, list[float]] = {}
     for part in totals:
         for name, (total, weight) in part.items():
@@ -21,23 +21,23 @@ def pooled(totals: Sequence[Totals]) -> dict[str, float]:
     return {name: total / weight for name, (total, weight) in sums.items() if weight}
 
 
-def spread(totals: Sequence[Totals]) -> dict[str, float]:
-    """`<metric>/mean` (each client counts once), `weighted` (by its samples), `std`, `worst`, `worst_decile`.
+def spread(totals: Sequence[Totals]) -> dict[str, dict[str, float]]:
+    """metric -> statistic -> value, the statistics of `metric_names.STATISTICS` over the clients' values v_k.
 
-    The worst client has the largest value where lower is better, else the smallest. `worst_decile` is the mean of the
-    worst tenth of the clients, at least of one.
+    `mean` is sum_k v_k / K, `weighted` is sum_k n_k v_k / sum_k n_k with n_k samples of client k, `std` the population
+    standard deviation, `worst` the largest v_k if lower is better, else the smallest, and `worst_decile` the mean of
+    the worst K // 10 values, at least of one.
     """
-    row = {f"{name}/weighted": value for name, value in pooled(totals).items()}
-    for name in {metric for client in totals for metric in client}:
+    statistics = {}
+    for name, weighted in pooled(totals).items():
         values = np.sort([client[name][0] / client[name][1] for client in totals if name in client and client[name][1]])
-        if not len(values):
-            continue
         worst_first = values[::-1] if lower_is_better(name) else values
         tenth = max(1, len(values) // 10)
-        row |= {
-            f"{name}/mean": float(values.mean()),
-            f"{name}/std": float(values.std()),
-            f"{name}/worst": float(worst_first[0]),
-            f"{name}/worst_decile": float(worst_first[:tenth].mean()),
+        statistics[name] = {
+            "weighted": weighted,
+            "mean": float(values.mean()),
+            "std": float(values.std()),
+            "worst": float(worst_first[0]),
+            "worst_decile": float(worst_first[:tenth].mean()),
         }
-    return row
+    return statistics

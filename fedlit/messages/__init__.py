@@ -1,4 +1,4 @@
-"""What happens to messages on their way: an ordered mapping of stages, then one reduction."""
+"""Messages from clients to the server: they pass an ordered mapping of stages, then one reduction."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from fedlit.messages.stages import Stage
 
 
 def chosen_reduction(aggregator: Aggregator, uplink: Mapping[str, Stage], reduction: Reduction | None) -> Reduction:
-    """The reduction of a run. Combinations that cannot work are refused before training.
+    """The reduction of a run.
 
     Args:
         uplink: stages by name.
-        reduction: the configured one; None: the mean, or all messages where the algorithm needs them.
+        reduction: the configured reduction; None: `Mean`, or `All` if the algorithm needs every message.
 
     Raises:
-        InputError: a stage or a reduction with an algorithm that needs every message unchanged; a stage that needs
-            decoding under a blind reduction.
+        InputError: the algorithm needs every message unchanged and a stage or the reduction would change it, or the
+            reduction is blind and a stage needs decoding.
     """
     if aggregator.needs_all:
         if uplink or not isinstance(reduction, All | None):
@@ -33,13 +33,13 @@ def chosen_reduction(aggregator: Aggregator, uplink: Mapping[str, Stage], reduct
     decoding = [name for name, stage in uplink.items() if stage.decodes]
     if reduction.blind and decoding:
         raise InputError(
-            f"under {type(reduction).__name__} the server sees sums alone and cannot decode what {', '.join(decoding)} "
+            f"under {type(reduction).__name__} the server sees sums only and cannot decode what {', '.join(decoding)} "
             "encodes; leave out one of the two"
         )
     return reduction
 
 
 def run_weighting(aggregator: Aggregator, uplink: Mapping[str, Stage]) -> dict[str, str]:
-    """How the messages under each key are averaged: by the algorithm's `weighting`, unless a stage needs `uniform`."""
+    """key -> how messages are averaged: the algorithm's `weighting`, but "uniform" for `delta` if a stage needs it."""
     uniform = any(stage.uniform for stage in uplink.values())
     return {**aggregator.weighting, **({"delta": "uniform"} if uniform else {})}

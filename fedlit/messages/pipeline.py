@@ -1,7 +1,7 @@
-"""The way of a message from client to server, both halves side by side.
+"""The path of a message from client to server, both halves side by side.
 
-client   message -> [unpack, if the reduction is blind] -> stages in order -> the reduction's client half -> wire
-server   wire -> stages in reverse order -> [unpack, if it was not done on the client] -> the reduction
+client   message -> [unpack, if the reduction is blind] -> encode, stage by stage -> encode of the reduction -> wire
+server   wire -> decode, stage by stage in reverse order -> [unpack, if the client did not] -> the reduction
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fedlit.server_round import ServerRound
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The stages and the reduction of a run. Holds hyperparameters only and is picklable: clients get it as it is."""
+    """The stages and the reduction of a run. It holds hyperparameters only and is pickled to the clients."""
 
     aggregator: Aggregator
     uplink: Mapping[str, Stage]  # by name, in the order in which a message passes them
@@ -33,10 +33,10 @@ class Pipeline:
     def send(
         self, client: Client, message: dict[str, Any], states: Sequence[ClientState]
     ) -> tuple[Wire, list[ClientState]]:
-        """The half of K clients, up to the reduction's own `encode`.
+        """The half of K clients, up to the reduction's `encode`, which the caller applies.
 
         Returns:
-            The wire (K, ...), and K dicts of the stages' new states.
+            The wire (K, ...), and for each client a dict of the stages' new states by name.
         """
         wire = flatten_message(self.aggregator.unpack(message) if self.reduction.blind else message)
         new_states: list[ClientState] = [{} for _ in states]
@@ -49,12 +49,12 @@ class Pipeline:
         return wire, new_states
 
     def inbox(self, round: ServerRound) -> Inbox:
-        """The server's half, for one round."""
+        """The server's half for one round."""
         return Inbox(self, round)
 
 
 class Inbox:
-    """The messages of one round: decoded, unpacked and reduced chunk by chunk, as they arrive."""
+    """Decodes, unpacks and reduces the messages of one round, chunk by chunk, as they arrive."""
 
     def __init__(self, pipeline: Pipeline, round: ServerRound):
         self.pipeline, self.reduction = pipeline, pipeline.reduction.start(pipeline.weighting, round)
@@ -63,7 +63,7 @@ class Inbox:
         """Add a chunk of messages (K, ...), with the clients' numbers of training samples (K, 1).
 
         Returns:
-            The decoded messages, or None where the server may see sums only.
+            The decoded messages; None if the reduction is blind.
         """
         for stage in reversed(list(self.pipeline.uplink.values())):
             wire = stage.decode(wire)
@@ -74,5 +74,5 @@ class Inbox:
         return decoded
 
     def reduced(self) -> dict[str, Any]:
-        """The reduced message; empty where nothing arrived."""
+        """The reduced message; empty if nothing arrived."""
         return self.reduction.finish()

@@ -1,4 +1,4 @@
-"""A message as it travels: a flat dict of tensors, a Model under two names. The bytes of these tensors are counted."""
+"""The wire format of a message: a flat dict of tensors. Their bytes are counted as traffic."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ Wire = dict[str, Tensor]
 
 
 def flatten_message(message: dict[str, Any]) -> Wire:
-    """A message as it travels.
+    """The wire of a message: a Model under `key` becomes `key.weights` and `key.statistics`, a dict `key.<its keys>`.
 
-    A Model under `key` becomes `key.weights` and `key.statistics`, a dict becomes `key.<its keys>`.
+    >>> import torch
+    >>> flatten_message({"delta": Model(torch.ones(1, 2), torch.zeros(1, 0)), "steps": torch.ones(1, 1)}).keys()
+    dict_keys(['delta.weights', 'delta.statistics', 'steps'])
     """
     wire: Wire = {}
     for key, value in message.items():
@@ -28,7 +30,7 @@ def flatten_message(message: dict[str, Any]) -> Wire:
 
 
 def unflatten_message(wire: Wire) -> dict[str, Any]:
-    """The message that `flatten_message` made a wire of (dicts within a message stay flat)."""
+    """The reverse of `flatten_message`, except that dicts within a message stay flat."""
     models = {k.removesuffix(".statistics") for k in wire if k.endswith(".statistics")}
     parts = {f"{m}.{part}" for m in models for part in ("weights", "statistics")}
     message: dict[str, Any] = {m: Model(wire[f"{m}.weights"], wire[f"{m}.statistics"]) for m in sorted(models)}
@@ -36,5 +38,5 @@ def unflatten_message(wire: Wire) -> dict[str, Any]:
 
 
 def num_bytes(wire: Wire) -> int:
-    """Bytes of all tensors, whatever axes they have."""
+    """The bytes of all tensors together."""
     return sum(t.numel() * t.element_size() for t in wire.values())

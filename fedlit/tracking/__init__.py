@@ -1,4 +1,4 @@
-"""What a person sees of a run. Loggers that cost a heavy import (TensorBoard) are imported from their own files."""
+"""Loggers: everything that a run writes for its user. TensorBoard is slow to import and stays in its own file."""
 
 from fedlit.tracking.logger import About, Logger, Loggers
 from fedlit.tracking.metrics_file import MetricsFile

@@ -1,4 +1,4 @@
-"""clients.jsonl: a line a client and round, with each of its local epochs (`evaluation.each_epoch=true`)."""
+"""clients.jsonl: one line per client and round, with each of its local epochs (`evaluation.each_epoch=true`)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ NAME = "clients.jsonl"
 
 
 class ClientsFile(Logger):
+    """Writes `{"round": 3, "client": 17, "examples": 60, "loss": 0.41, "epochs": [...], ...}`."""
+
     def __init__(self) -> None:
         self._path: Path | None = None
 
     def start(self, about: About) -> None:
-        """Drops the lines of rounds that run again after a kill, and a line cut off by it."""
+        """Drop the lines of rounds that run again after a kill, and a line that the kill cut off."""
         self._path = about.folder / NAME
         if not self._path.exists():
             return

@@ -1,4 +1,4 @@
-"""The course of a run: each metric over the rounds."""
+"""The metrics of a run over its rounds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fedlit.metric_names import TRAIN_LOSS, Row, base_metric, global_metric
+from fedlit.metric_names import TRAIN_LOSS, Row, base_metric, client_metric, global_metric
 from fedlit.tracking.canvas import BLUE, INK, ORANGE, new_figure, tidy
 
 if TYPE_CHECKING:
@@ -19,13 +19,13 @@ _MODELS = {"received": ORANGE, "trained": "#2e8b57", "personal": "#8e44ad", "glo
 
 
 def curves_figure(rows: Sequence[Row], title: str = "") -> Figure | None:
-    """The course of each metric over the rounds: global, over clients (mean, spread, worst), and the training loss.
+    """A panel a metric: of the global model, over clients (mean, standard deviation, worst), and the training loss.
 
-    None where no round was evaluated. Accuracy comes first, then loss, then others; six panels at most.
+    Accuracy comes first, then loss, then others; six panels at most. None if no round was evaluated.
     """
     names = {name for row in rows for name in row}
-    metrics = {base_metric(name) for name in names if name.startswith("global/") or name.endswith("/mean")}
-    ordered = sorted(filter(None, metrics), key=lambda name: (name != "accuracy", name != "loss", name))[:6]
+    metrics = {metric for name in names if (metric := base_metric(name))}
+    ordered = sorted(metrics, key=lambda name: (name != "accuracy", name != "loss", name))[:6]
     if not ordered:
         return None
     columns = min(len(ordered), 2)
@@ -47,23 +47,24 @@ def _draw_metric(axes: Axes, rows: Sequence[Row], names: set[str], metric: str) 
     for part, color in _GLOBAL.items():
         _draw_line(axes, rows, global_metric(part, metric), f"global, {part}", color, linewidth=2)
     for model, color in _MODELS.items():
-        base = f"clients/{model}/{metric}"
-        if f"{base}/mean" not in names:
+        mean_name = client_metric(model, metric, "mean")
+        if mean_name not in names:
             continue
-        if model == "received" and f"clients/global/{metric}/mean" in names:
-            continue  # nearly the global model of the round before: the same curves again
-        rounds, mean = _series(rows, f"{base}/mean")
-        _draw_line(axes, rows, f"{base}/mean", f"clients, {model}: mean ± std", color, linewidth=1.5)
-        with_std, std = _series(rows, f"{base}/std")
+        if model == "received" and client_metric("global", metric, "mean") in names:
+            continue  # the received model is the global model of the round before: nearly the same curves
+        rounds, mean = _series(rows, mean_name)
+        _draw_line(axes, rows, mean_name, f"clients, {model}: mean ± std", color, linewidth=1.5)
+        with_std, std = _series(rows, client_metric(model, metric, "std"))
         if np.array_equal(rounds, with_std):
             axes.fill_between(rounds, mean - std, mean + std, color=color, alpha=0.15, linewidth=0)
-        _draw_line(axes, rows, f"{base}/worst", f"clients, {model}: worst", color, linewidth=1, linestyle=":")
+        worst = client_metric(model, metric, "worst")
+        _draw_line(axes, rows, worst, f"clients, {model}: worst", color, linewidth=1, linestyle=":")
     if metric == "loss":
         _draw_line(axes, rows, TRAIN_LOSS, "training", INK, linewidth=1, linestyle="--")
     axes.set(xlabel="round", ylabel=metric)
     if metric == "accuracy":
         low = axes.get_ylim()[0]
-        axes.set_ylim(max(0, low), 1)  # a standard deviation may reach above 1, an accuracy does not
+        axes.set_ylim(max(0, low), 1)  # the band of a standard deviation may exceed 1
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.legend(fontsize=8, frameon=False)
     tidy(axes, grid="both")
@@ -77,6 +78,6 @@ def _draw_line(axes: Axes, rows: Sequence[Row], name: str, label: str, color: st
 
 
 def _series(rows: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Rounds and values (both (n,)) of the rows that have the name; a gap, NaN, stays a gap."""
-    found = [(row["round"], row[name]) for row in rows if name in row]
-    return np.array([r for r, _ in found]), np.array([value for _, value in found], dtype=float)
+    """Rounds (n,) and values (n,) of the rows that have the name. NaN is kept and is a gap in the line."""
+    measured = [row for row in rows if name in row]
+    return np.array([row["round"] for row in measured]), np.array([row[name] for row in measured], dtype=float)

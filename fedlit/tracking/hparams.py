@@ -1,9 +1,8 @@
-"""The HPARAMS tab of TensorBoard: what tells runs apart, beside what came out.
+"""The HPARAMS tab of TensorBoard: a row a run, with its settings and its results.
 
-TensorBoard takes the columns of all runs under a log folder from one of them, whichever it reads first. So the columns
-that are shown at once are the same in every run, whatever its algorithm: a group's column says its class and numbers
-in one text, short enough for a column, and algorithms with and without a global model have a column each for
-their metric.
+TensorBoard takes the columns of all runs under a log folder from the run that it reads first. Therefore every run has
+the same columns of results, and of the groups: one short text with the class and its numbers, such as `FedProx 0.01`.
+Algorithms with and without a global model each have a column for their metric.
 """
 
 from __future__ import annotations
@@ -12,24 +11,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fedlit.metric_names import TRAIN_LOSS, client_metric, global_metric
+
 Value = int | float | str | bool
 
 _GROUPS = ("data", "partition", "model", "optimizer", "aggregator", "sampler")
 _NUMBERS = ("clients", "rounds", "participation", "local_epochs", "batch_size", "seed")
 _SHOWN = ("aggregator", "partition", "optimizer", "seed", "clients")
-_SHOWN_AT_ONCE = 5  # TensorBoard ticks that many columns; the others are there to be ticked
-_METRICS = ("global/test/accuracy", "clients/personal/accuracy/weighted", "train/loss")
+_SHOWN_AT_ONCE = 5  # TensorBoard ticks this number of columns; the user can tick the others
+_METRICS = (global_metric("test", "accuracy"), client_metric("personal", "accuracy", "weighted"), TRAIN_LOSS)
 
 
 def messages(config: Mapping[str, Any], folder: Path, headline: str) -> list[Any]:
-    """The two summaries that put a run into the tab.
+    """The two summaries that add a run to the tab.
 
-    No number is written: TensorBoard shows the newest of the scalar with the metric's name in the same run.
+    They contain no results: TensorBoard shows the newest value of the scalar with the metric's name in the same run.
 
     Args:
         config: the resolved configuration.
-        folder: the run folder; the keys that were written for this run are shown first.
-        headline: the metric that stands for the run.
+        folder: the run folder; the keys that this run's command line sets are the first columns.
+        headline: the metric to show first.
     """
     from tensorboard.plugins.hparams.api_pb2 import Experiment, HParamInfo, MetricInfo, MetricName
     from torch.utils.tensorboard.summary import hparams
@@ -40,7 +41,7 @@ def messages(config: Mapping[str, Any], folder: Path, headline: str) -> list[Any
     shown = shown_at_once(values, written_keys(folder))
     [content] = experiment.value
     columns = Experiment(
-        # those that "differ" come first
+        # columns that "differ" come first
         hparam_infos=[
             HParamInfo(name=name, type=_type(value), differs=name in shown) for name, value in values.items()
         ],
@@ -51,25 +52,25 @@ def messages(config: Mapping[str, Any], folder: Path, headline: str) -> list[Any
 
 
 def hyperparameters(config: Mapping[str, Any]) -> dict[str, Value]:
-    """What tells runs apart, flat: {"clients": 10, "partition": "Dirichlet 0.5", "partition.alpha": 0.5, ...}.
+    """The settings by dotted key: {"clients": 10, "partition": "Dirichlet 0.5", "partition.alpha": 0.5, ...}.
 
-    A group stands for its class's name and its numbers other than zero, which is mostly off. Lists and nulls are left
-    out, and so are groups that say how and where a run is computed and not what.
+    The value of a group is its class's name and its numbers other than zero, because zero mostly means off. Lists and
+    nulls are left out, and so are groups that only say how or where a run is computed.
     """
-    flat = {name: config[name] for name in _NUMBERS if name in config}
+    settings = {name: config[name] for name in _NUMBERS if name in config}
     for group in _GROUPS:
-        _flatten(config.get(group), group, flat)
-    return {name: value for name, value in flat.items() if isinstance(value, (int, float, str))}
+        _flatten(config.get(group), group, settings)
+    return {name: value for name, value in settings.items() if isinstance(value, (int, float, str))}
 
 
 def shown_at_once(values: Mapping[str, Value], written: Sequence[str]) -> set[str]:
-    """The columns to show first: those that were written for the run, then the usual ones."""
+    """The columns to show first: keys of the command line, then the usual ones."""
     candidates = [name for name in dict.fromkeys((*written, *_SHOWN)) if name in values]
     return set(candidates[:_SHOWN_AT_ONCE])
 
 
 def written_keys(folder: Path) -> list[str]:
-    """The keys of the words that the run was started with, in a sweep those of its job."""
+    """The keys on the command line of the run; in a sweep, of its job."""
     from omegaconf import OmegaConf
 
     path = folder / ".hydra" / "overrides.yaml"
@@ -77,16 +78,16 @@ def written_keys(folder: Path) -> list[str]:
     return [str(word).partition("=")[0].lstrip("+~").rpartition("@")[2] for word in words]
 
 
-def _flatten(value: Any, name: str, flat: dict[str, Any]) -> None:
+def _flatten(value: Any, name: str, settings: dict[str, Any]) -> None:
     if not isinstance(value, Mapping):
-        flat[name] = value
+        settings[name] = value
         return
-    settings = {key: part for key, part in value.items() if not key.startswith("_")}
+    arguments = {key: part for key, part in value.items() if not key.startswith("_")}
     if "_target_" in value:
-        numbers = [str(part) for part in settings.values() if type(part) in (int, float) and part]
-        flat[name] = " ".join([str(value["_target_"]).rpartition(".")[2], *numbers])
-    for key, part in settings.items():
-        _flatten(part, f"{name}.{key}", flat)
+        numbers = [str(part) for part in arguments.values() if type(part) in (int, float) and part]
+        settings[name] = " ".join([str(value["_target_"]).rpartition(".")[2], *numbers])
+    for key, part in arguments.items():
+        _flatten(part, f"{name}.{key}", settings)
 
 
 def _type(value: Value) -> Any:

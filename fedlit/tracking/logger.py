@@ -1,6 +1,6 @@
-"""What a run tells those who write it down: the contract of every logger, the user's own included."""
+"""The contract of a logger, and what a run passes to it."""
 
-# ruff: noqa: B027  (empty methods that are not abstract: a logger writes only those it has a use for)
+# ruff: noqa: B027  (empty methods that are not abstract: a logger overrides only those it needs)
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ import numpy as np
 from fedlit.metric_names import Row
 
 Summary = dict[str, Any]
-"""What `fedlit.tracking.summary.summarise` gives: last and best round, seconds, clients lost."""
+"""The content of summary.json (see `fedlit.tracking.summary.summarise`)."""
 
 SHOWN_CLIENTS = 100
-"""A histogram for people has at most this many clients; beyond that, only sizes are drawn."""
+"""The histogram of classes has at most this many clients."""
 
 
 @dataclass
 class About:
-    """What a run is: known before its first round, and all a logger needs to head its page.
+    """A description of the run, known before its first round.
 
     Attributes:
-        folder: the run folder, where a logger writes its files.
-        name: what the run is called.
-        config: the resolved configuration, plain dicts, lists and values.
-        rounds: the last round's number.
-        resumed_after: rounds completed before this start; 0 for a fresh run. What a logger wrote of later rounds,
-            before a kill, is to be dropped: those rounds come again.
-        histogram: (clients shown, classes) training samples per client and class, at most `SHOWN_CLIENTS` rows;
-            None where the data has no classes.
+        folder: the run folder, in which a logger writes its files.
+        name: the run's name in logs and tables.
+        config: the resolved configuration as plain dicts, lists and values.
+        rounds: the number of the last round.
+        resumed_after: rounds completed before this start; 0 for a new run. A logger drops its records of later rounds,
+            because those rounds run again.
+        histogram: (clients shown, classes) training samples per client and class, at most `SHOWN_CLIENTS` rows; None if
+            the data has no classes.
         sizes: (clients,) training samples.
-        label_names: the classes' names, or None.
-        facts: lines for the terminal, such as {"model": "mlp, 2,410 parameters"}.
+        label_names: names of the classes, or None.
+        facts: lines for the terminal, such as {"model": "Mlp, 2,410 trained parameters"}.
     """
 
     folder: Path
@@ -52,25 +52,27 @@ class About:
 
 
 class Logger(ABC):
-    """Receives a run as it happens. Only `round` has to be written:
+    """Receives a run as it happens. A subclass must write `round` only.
 
-        class MyLogger(Logger):                 # in mine.py, chosen by `logger._target_=mine.MyLogger`
-            def round(self, number, row, pictures):
-                print(number, row["global/test/accuracy"])
+    The run calls `start`; in each round `cohort`, `client_done` (often), `round`, `clients`; `finish` if it reaches its
+    last round or is stopped by Ctrl-C; `close` always. A logger must not modify its arguments, nor draw from a global
+    generator.
 
-    A logger never changes the run: it must not alter what it is given, nor draw from a global generator.
-    Calls come in this order: `start`, then for each round `cohort`, `client_done` (often), `round`, `clients`; `finish`
-    if the run reaches its end or is interrupted between rounds; `close` always.
+    >>> class Printer(Logger):  # in mine.py, chosen by logger._target_=mine.Printer
+    ...     def round(self, number, row, pictures):
+    ...         print(f"round {number}: {row['global/test/accuracy']:.0%}")
+    >>> Printer().round(3, {"global/test/accuracy": 0.91}, {})
+    round 3: 91%
     """
 
     def start(self, about: About) -> None:
-        """The run begins, or begins again after `about.resumed_after` rounds."""
+        """The run starts, or continues after `about.resumed_after` rounds."""
 
     def cohort(self, number: int, size: int) -> None:
-        """Round `number` (from 1) now trains `size` clients."""
+        """Round `number` (from 1) starts to train `size` clients."""
 
     def client_done(self, number: int, done: int) -> None:
-        """`done` clients of round `number` have come back."""
+        """`done` clients of round `number` have returned so far."""
 
     @abstractmethod
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
@@ -78,23 +80,24 @@ class Logger(ABC):
 
         Args:
             number: rounds completed.
-            row: numbers by name.
-            pictures: arrays by name; "confusion": (classes, classes) counts, a row for each true class.
+            row: metrics by name (`fedlit.metric_names`).
+            pictures: arrays by name; "confusion" has counts (classes, classes), a row for each true class. Empty in
+                rounds that are not evaluated.
         """
 
     def clients(self, number: int, facts: Sequence[Mapping[str, Any]]) -> None:
-        """The plain numbers of each client that arrived in round `number`: its `client`, `examples`, `steps`, `loss`
-        and more."""
+        """One dict of plain numbers for each client that arrived in round `number`: "client", "examples", "steps",
+        "loss" and more."""
 
     def finish(self, summary: Summary) -> None:
-        """No more rounds come; `summary` is the content of summary.json."""
+        """The last round is over; `summary` is the content of summary.json."""
 
     def close(self) -> None:
-        """Let go of files and of the terminal. Called once, also after an error or Ctrl-C, maybe before `start`."""
+        """Close files and restore the terminal. Called once, also after an error or Ctrl-C, possibly before `start`."""
 
 
 class Loggers(Logger):
-    """Several loggers as one, each told in order. Empty, it is the logger that writes nothing (`logger=none`)."""
+    """Several loggers as one, called in order. The empty list writes nothing (`logger=none`)."""
 
     def __init__(self, loggers: Iterable[Logger] = ()):
         self.loggers = list(loggers)

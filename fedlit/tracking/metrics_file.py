@@ -1,6 +1,6 @@
-"""metrics.jsonl: one line a round, `{"round": 3, "global/test/accuracy": 0.91, ...}`, each round once.
+"""metrics.jsonl: one line per round, `{"round": 3, "global/test/accuracy": 0.91, ...}`.
 
-Every line is valid JSON, which has no NaN and no infinity: both are written as null, and read as NaN.
+Every line is valid JSON. JSON has no NaN and no infinity: both are written as null and read as NaN.
 """
 
 from __future__ import annotations
@@ -20,31 +20,33 @@ NAME = "metrics.jsonl"
 
 
 class MetricsFile(Logger):
-    """Writes `metrics.jsonl` into the run folder; a line is handed to the operating system as its round ends, so it
-    outlives a kill of this process."""
+    """Writes metrics.jsonl into the run folder. The file is closed after every line, so lines survive SIGKILL."""
 
     def __init__(self) -> None:
         self._path: Path | None = None
         self._last = 0
 
     def start(self, about: About) -> None:
-        """Drops the rows of rounds that will come again, and a line cut by a kill."""
+        """Drop the rows of rounds that run again, and a line that a kill cut off."""
         self._path, self._last = about.folder / NAME, about.resumed_after
         rows = read(self._path) if self._path.exists() else []
         write_text(self._path, "".join(_line(row) for row in rows if row["round"] <= about.resumed_after))
 
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
-        """Raises ValueError where a round comes twice or after a later one."""
+        """
+        Raises:
+            ValueError: the file already has this round or a later one.
+        """
         assert self._path is not None, "start() comes first"
         if number <= self._last:
-            raise ValueError(f"round {number} was told to {NAME} after round {self._last}")
+            raise ValueError(f"round {number} comes after round {self._last} in {NAME}")
         with open(self._path, "a", encoding="utf-8") as file:
             file.write(_line({"round": number, **row}))
         self._last = number
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of a metrics file, each with its "round"; null becomes NaN, and a line cut by a kill is no row."""
+    """The rows of a metrics file, each with its "round". null becomes NaN; a line that a kill cut off is skipped."""
     rows = []
     with open(path, encoding="utf-8", errors="replace") as file:
         for line in file:
@@ -62,7 +64,7 @@ def _line(row: Row) -> str:
 
 
 def plain(value: float) -> float | int | None:
-    """The number as JSON has it (numpy's and torch's scalars too): an int, a finite float, or None."""
+    """A number, also a scalar of numpy or torch, as JSON can hold it: an int, a finite float, or None."""
     if isinstance(value, Integral):
         return int(value)
     value = float(value)

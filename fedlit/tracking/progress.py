@@ -1,4 +1,4 @@
-"""A run on the terminal: one live display where there is a terminal, plain lines where there is none."""
+"""The progress of a run on stdout: a live display on a terminal, else plain lines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fedlit.tracking.logger import About, Logger, Loggers, Row, Summary
 
 
 def progress(show: str = "auto") -> Logger:
-    """The logger that shows a run on stdout: "rich", "plain", "none", or "auto": rich on a terminal, else plain."""
+    """The logger for `progress=`: "rich", "plain", "none", or "auto", which is rich on a terminal and else plain."""
     if show == "auto":
         terminal = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
         show = "rich" if terminal else "plain"
@@ -34,17 +34,17 @@ def progress(show: str = "auto") -> Logger:
 
 
 class PlainProgress(Logger):
-    """A line a round, at most one in `every` seconds, and the last; for files, pipes and notebooks."""
+    """A line per round, at most one per `interval`, and always the last one; for files, pipes and notebooks."""
 
-    def __init__(self, every: float = 1.0, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, interval: float = 1.0, clock: Callable[[], float] = time.monotonic):
         """
         Args:
-            every: least time between two lines, seconds.
-            clock: gives the time, seconds.
+            interval: least time between two lines, seconds.
+            clock: returns the time, seconds.
         """
-        self.every, self._clock = every, clock
+        self.interval, self._clock = interval, clock
         self._printed = -float("inf")
-        self._held: str | None = None  # the newest line, while it is not printed
+        self._held: str | None = None  # the newest line, until it is printed
 
     def start(self, about: About) -> None:
         self._about = about
@@ -52,7 +52,7 @@ class PlainProgress(Logger):
 
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
         self._held = terminal_text.round_line(number, self._about.rounds, row)
-        if self._clock() - self._printed >= self.every or number == self._about.rounds:
+        if self._clock() - self._printed >= self.interval or number == self._about.rounds:
             self._print_held()
 
     def finish(self, summary: Summary) -> None:
@@ -60,7 +60,7 @@ class PlainProgress(Logger):
         print(terminal_text.closing(self._about, summary), flush=True)
 
     def close(self) -> None:
-        self._print_held()  # an error in the next round: this is how far it came
+        self._print_held()  # after an error, the last completed round is shown
 
     def _print_held(self) -> None:
         if self._held is not None:
@@ -69,7 +69,7 @@ class PlainProgress(Logger):
 
 
 class RichProgress(Logger):
-    """Two bars, rounds and the clients of the round, with the newest main metric and the time left."""
+    """Two bars, rounds and clients of the round, with the newest headline metric and the remaining time."""
 
     def __init__(self, console: Console | None = None):
         self._console = console or Console(force_terminal=True, highlight=False)
@@ -91,7 +91,7 @@ class RichProgress(Logger):
             TimeRemainingColumn(),
             TextColumn("[bold]{task.fields[metric]}"),
             console=self._console,
-            speed_estimate_period=3600,  # rich's 30 seconds know nothing where a round takes a minute
+            speed_estimate_period=3600,  # rich's default of 30 seconds gives no estimate if a round takes a minute
         )
         done = about.resumed_after
         self._rounds = self._display.add_task(
@@ -108,7 +108,7 @@ class RichProgress(Logger):
     def client_done(self, number: int, done: int) -> None:
         if self._display is not None:
             self._display.update(self._clients, completed=done, count=f"{done}/{self._size}")
-            # the bar of rounds moves within a round, so that the time left is known before a long first one ends
+            # the bar of rounds advances within a round, so that the remaining time is known during a long first round
             self._display.update(self._rounds, completed=number - 1 + done / max(self._size, 1))
 
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
@@ -123,7 +123,7 @@ class RichProgress(Logger):
         self._console.print(terminal_text.closing(self._about, summary), markup=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Stops the display and gives the cursor back."""
+        """Stop the display, and restore the cursor and the streams of log handlers."""
         if self._display is not None:
             self._display.remove_task(self._clients)
             self._display.stop()
@@ -133,11 +133,11 @@ class RichProgress(Logger):
         self._streams = []
 
     def _begin(self, display: Progress) -> None:
-        # rich puts what is printed above its bars; log handlers that hold the bare stream are led the same way
-        bare = sys.stdout, sys.stderr
+        # rich replaces sys.stdout and sys.stderr to print above its bars; log handlers still hold the old streams
+        originals = sys.stdout, sys.stderr
         display.start()
         for handler in logging.getLogger().handlers:
-            for old, new in zip(bare, (sys.stdout, sys.stderr), strict=True):
+            for old, new in zip(originals, (sys.stdout, sys.stderr), strict=True):
                 if isinstance(handler, logging.StreamHandler) and handler.stream is old and new is not old:
                     handler.setStream(new)
                     self._streams.append((handler, old))

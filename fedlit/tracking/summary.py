@@ -1,4 +1,4 @@
-"""summary.json: what came out of a run, in a few numbers."""
+"""summary.json: the results of a run in a few numbers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fedlit.atomic_files import write_text
-from fedlit.evaluation.headline import best_row, choosing_metric, on_test
-from fedlit.metric_names import COHORT_IDLE, COHORT_LOST, Row, is_time
+from fedlit.evaluation.headline import best_row, choosing_metric
+from fedlit.metric_names import COHORT_IDLE, COHORT_LOST, Row, is_time, on_test
 from fedlit.tracking.logger import Summary
 from fedlit.tracking.metrics_file import plain
 
@@ -17,17 +17,17 @@ NAME = "summary.json"
 
 
 def summarise(rows: Sequence[Row], folder: Path, seconds: float | None = None) -> Summary:
-    """What came out of a run.
+    """The results of a run. All values are valid JSON: None for NaN.
 
     Args:
-        rows: as in metrics.jsonl, each with its "round"; of all rounds, also those before a resume.
+        rows: as in metrics.jsonl, each with its "round", of all rounds, also those before a resume.
         folder: the run folder.
-        seconds: how long the run took; None: the sum of the rounds' `time/...`, which counts every start of the run.
+        seconds: duration of the run; None: the sum of the rounds' `time/...`.
 
     Returns:
-        "rounds" completed; "last", the last row; "best", with "round", "metric", "value", "chosen_by" ("validation" or
-        "test") and "test", the same metric on test data in that round (None where no accuracy and no loss was
-        measured); "seconds"; "lost" and "idle", clients over all rounds; "folder". Valid JSON: null for NaN.
+        "rounds" completed; "last", the last row; "best" (None if no accuracy and no loss was measured), with "round",
+        "metric", "value", "chosen_by" ("validation" or "test") and "test", the value of the same metric on test data in
+        that round; "seconds"; "lost" and "idle", numbers of clients over all rounds; "folder".
     """
     if seconds is None:
         seconds = sum(_total(rows, name) for name in {name for row in rows for name in row if is_time(name)})
@@ -43,7 +43,7 @@ def summarise(rows: Sequence[Row], folder: Path, seconds: float | None = None) -
 
 
 def write(summary: Summary, folder: Path) -> None:
-    """Writes summary.json into the run folder, all or nothing."""
+    """Replace summary.json in the run folder atomically."""
     write_text(folder / NAME, json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
 

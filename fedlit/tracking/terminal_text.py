@@ -1,4 +1,4 @@
-"""The sentences of a run on the terminal: its facts, a line a round, and the line at its end."""
+"""The text of a run on the terminal: its facts, a line per round, and the last line."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from fedlit.evaluation.headline import headline, on_test
-from fedlit.metric_names import TRAIN_LOSS, is_time
+from fedlit.evaluation.headline import headline
+from fedlit.metric_names import TRAIN_LOSS, is_time, on_test
 from fedlit.tracking.logger import About, Summary
 
 
 def opening(about: About) -> str:
-    """The run's name and main facts, one a line."""
+    """The run's name and main facts, one per line."""
     facts = dict(about.facts)
     if about.resumed_after:
         facts["resumed"] = f"after round {about.resumed_after} of {about.rounds}"
-    facts.setdefault("folder", near(about.folder))
+    facts.setdefault("folder", relative(about.folder))
     width = max(map(len, facts))
     return "\n".join([about.name, *(f"  {name.ljust(width)}  {fact}" for name, fact in facts.items())])
 
@@ -31,19 +31,19 @@ def round_line(number: int, rounds: int, row: Mapping[str, float]) -> str:
 
 
 def closing(about: About, summary: Summary) -> str:
-    """One line: rounds, last and best metric, time, clients lost, folder, and how to see more."""
+    """The last line: rounds, last and best metric, time, clients lost and idle, folder, and the TensorBoard command."""
     done, last, best = summary["rounds"], summary["last"], summary["best"]
     rounds = f"{done} rounds" if done >= about.rounds else f"stopped after round {done} of {about.rounds}"
     shown = headline(last)
     metrics = [] if shown is None else [f"{shown} {figure(last[shown])}"]
     if best is not None:
-        # a round chosen on validation data is reported by what it reached on test data
-        tested = best["test"] is not None
-        name = on_test(best["metric"]) if tested else best["metric"]
-        value = figure(best["test"] if tested else best["value"])
-        what = f"best {value}" if name == shown else f"best {name} {value}"
-        metrics.append(f"{what} in round {best['round']} (chosen by {best['chosen_by']})")
-    folder = near(about.folder)
+        # the value on test data, also if validation data chose the round
+        has_test = best["test"] is not None
+        name = on_test(best["metric"]) if has_test else best["metric"]
+        value = figure(best["test"] if has_test else best["value"])
+        best_value = f"best {value}" if name == shown else f"best {name} {value}"
+        metrics.append(f"{best_value} in round {best['round']} (chosen by {best['chosen_by']})")
+    folder = relative(about.folder)
     parts = [f"{rounds} in {duration(summary['seconds'])}"]
     if metrics:
         parts.append(", ".join(metrics))
@@ -54,7 +54,7 @@ def closing(about: About, summary: Summary) -> str:
 
 
 def figure(value: float) -> str:
-    """A number to read: three digits after the point where that says something, else three that count."""
+    """A number with three decimals, or with three significant digits if it is below 0.001 or at least 1000."""
     if value == 0 or 0.001 <= abs(value) < 1000:
         return f"{value:.3f}"
     return f"{value:.3g}"
@@ -64,15 +64,15 @@ def duration(seconds: float) -> str:
     """Such as `2.1 s`, `48 s`, `3 min 20 s`, `2 h 5 min`."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    total = round(seconds)
+    if total < 60:
+        return f"{total} s"
+    if total < 3600:
+        return f"{total // 60} min {total % 60} s"
+    return f"{total // 3600} h {total % 3600 // 60} min"
 
 
-def near(folder: Path) -> str:
-    """The folder as one would type it: from the current folder where it lies within it."""
+def relative(folder: Path) -> str:
+    """The path relative to the current folder if the folder lies in it, else the absolute path."""
     folder = folder.absolute()
     return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)

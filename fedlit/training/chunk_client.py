@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fedlit.client import AdjustGradient, Fitted, GradientFn
 from fedlit.evaluation.measure import Totals
+from fedlit.metric_names import TRAIN_LOSS, epoch_metric
 from fedlit.model_vectors import Model, tree_map
 from fedlit.training.batch_plan import BatchPlan
 from fedlit.training.gradient import GradientOptions
@@ -141,7 +142,7 @@ class ChunkClient(ABC):
         self._note_epoch(r, loss, totals)
 
     def _note_epoch(self, r: int, loss: float, totals: Totals) -> None:
-        line = {"train/loss": loss} | {f"test/{n}": total / weight for n, (total, weight) in totals.items()}
+        line = {TRAIN_LOSS: loss} | {epoch_metric(n): total / weight for n, (total, weight) in totals.items()}
         self.facts[r].setdefault("epochs", []).append(line)
 
     def _note_fit(self, fitted: Fitted, epochs: int, seconds: float) -> None:

@@ -33,7 +33,7 @@ def test_three_rounds_of_partial_participation_are_those_of_plain_torch(aggregat
     assert apart(run.named(), start) > 1e-2
 
 
-def test_the_proximal_term_is_seen_by_the_oracle(tmp_path: Path) -> None:
+def test_fedavg_differs_from_the_oracle_with_a_proximal_term(tmp_path: Path) -> None:
     run = Running(tmp_path, FedAvg(), Listed(*COHORTS), optimizer=SGD)
     orders = [run.orders(number, cohort) for number, cohort in enumerate(COHORTS, 1)]
     drawn = averaging.average(run.layout.named(run.start), *numbers(), orders, lr=0.1, momentum=0.9, decay=0.01, mu=0.5)

@@ -28,7 +28,7 @@ def test_scaffold_keeps_the_servers_c_at_the_clients_mean(cohorts: list[list[int
         assert float(mean.abs().max()) > 1e-3
 
 
-def test_scaffolds_first_round_is_fedavgs(tmp_path: Path) -> None:
+def test_the_first_round_of_scaffold_is_that_of_fedavg(tmp_path: Path) -> None:
     one, other = (Running(tmp_path, a).go() for a in (Scaffold(), FedAvg()))
     torch.testing.assert_close(one.weights, other.weights, rtol=0, atol=1e-12)
     assert float((one.go().weights - other.go().weights).abs().max()) > 1e-6
@@ -42,18 +42,18 @@ def test_moon_with_mu_0_is_fedavg_under_dropout(accumulate: int, tmp_path: Path)
     assert float((other.weights - other.start.weights).abs().max()) > 1e-2
 
 
-def test_moons_contrast_moves_the_model(tmp_path: Path) -> None:
+def test_the_contrastive_loss_of_moon_changes_the_model(tmp_path: Path) -> None:
     one, other = (Running(tmp_path, Moon(mu)).go(2).weights for mu in (0.0, 1.0))
     assert float((one - other).abs().max()) > 1e-6
 
 
-def test_dropout_is_drawn_and_the_same_in_every_run(tmp_path: Path) -> None:
+def test_dropout_draws_are_the_same_in_every_run(tmp_path: Path) -> None:
     with_it, again, without = (Running(tmp_path, FedAvg(), dropout=d).go().weights for d in (0.5, 0.5, 0.0))
     assert torch.equal(with_it, again)
     assert not torch.equal(with_it, without)
 
 
-def test_apfls_global_model_is_fedavgs(tmp_path: Path) -> None:
+def test_the_global_model_of_apfl_is_that_of_fedavg(tmp_path: Path) -> None:
     one, other = (Running(tmp_path, a, Listed(*COHORTS)).go(3) for a in (Apfl(), FedAvg()))
     torch.testing.assert_close(one.weights, other.weights, rtol=0, atol=1e-12)
     own = [one.own(c) for c in range(4)]
@@ -63,7 +63,7 @@ def test_apfls_global_model_is_fedavgs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_what_may_not_move_moves_by_nothing(accumulate: int, tmp_path: Path) -> None:
+def test_positions_that_are_not_trainable_keep_their_values(accumulate: int, tmp_path: Path) -> None:
     run = Running(tmp_path, BodyOnly(), optimizer=SGD, norm=True, accumulate_grad_batches=accumulate).go(2)
     before, after = run.layout.named(run.start), run.named()
     for name in before:
@@ -128,13 +128,13 @@ def test_per_fedavg_differentiates_through_its_step(tmp_path: Path) -> None:
     assert float(moved.sum()) == pytest.approx(expected, abs=1e-7)
 
 
-def test_per_fedavg_of_first_order_is_another(tmp_path: Path) -> None:
+def test_first_order_per_fedavg_differs_from_second_order(tmp_path: Path) -> None:
     second, first = (Running(tmp_path, PerFedAvg(order)).go(2) for order in (True, False))
     assert 1e-6 < float((second.weights - first.weights).abs().max()) < 0.5
     assert "clients/personal/loss/worst" in second.rows[-1]
 
 
-def test_training_personal_models_changes_nothing_of_the_federation(tmp_path: Path) -> None:
+def test_training_personal_models_changes_no_bit_of_the_federation(tmp_path: Path) -> None:
     class Plain(FedAvg):
         def personal(self, client, received, state):
             return client.fit(received["model"], epochs=1).model

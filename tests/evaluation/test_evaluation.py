@@ -19,7 +19,7 @@ def test_the_same_clients_are_evaluated_in_every_round():
     assert few.evaluated_clients(0, 4) == [0, 1, 2, 3]
 
 
-def test_the_same_test_samples_are_used_in_every_round_and_at_most_the_configured_number():
+def test_the_same_test_samples_are_used_in_every_round_and_at_most_test_samples():
     few = Evaluation(test_samples=50)
     first = few.pooled_samples(3, 10_000)
     assert len(set(first.tolist())) == 50 and sorted(first.tolist()) == first.tolist()
@@ -36,6 +36,6 @@ def test_watched_clients_are_of_the_cohort():
     assert Evaluation(clients=30).watched_clients(0, 1, cohort) == set(cohort)
 
 
-def test_an_algorithm_that_keeps_parts_has_personal_models():
+def test_an_algorithm_with_private_layers_has_personal_models():
     assert has_personal_models(FedPer())
     assert not has_personal_models(FedAvg())

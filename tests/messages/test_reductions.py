@@ -55,7 +55,7 @@ def test_the_mean_weighs_each_key_as_the_algorithm_says() -> None:
     assert found["c"].tolist() == pytest.approx([(1 + 2 + 4) / 3], abs=1e-15)
 
 
-def test_a_reduction_forgets_the_round_before() -> None:
+def test_start_makes_an_empty_copy_for_each_round() -> None:
     configured = Mean()
     for _ in range(2):
         mean = configured.start({}, ROUND)
@@ -75,7 +75,7 @@ def test_all_keeps_every_message_in_order() -> None:
     assert found["examples"].tolist() == [[1.0], [2.0], [5.0]]
 
 
-def test_the_reduction_follows_the_algorithm() -> None:
+def test_an_algorithm_that_needs_all_messages_gets_all() -> None:
     assert type(chosen_reduction(FedAvg(), {}, None)) is Mean
     assert type(chosen_reduction(FedAmp(), {}, None)) is All
     blind, every = Blind(), All()
@@ -93,7 +93,7 @@ def test_the_reduction_follows_the_algorithm() -> None:
             "FedAmp needs every client's own message as it is, and clip would change",
         ),
         (FedAmp(), {}, Mean(), "FedAmp needs every client's own message as it is, and Mean would change it"),
-        (FedAvg(), {"half": Halved()}, Blind(), "under Blind the server sees sums alone and cannot decode what half"),
+        (FedAvg(), {"half": Halved()}, Blind(), "under Blind the server sees sums only and cannot decode what half"),
     ],
 )
 def test_stages_and_reductions_that_cannot_work_together_are_refused(aggregator, uplink, reduction, sentence) -> None:

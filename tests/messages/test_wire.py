@@ -13,7 +13,7 @@ def message() -> dict:
     return {"delta": model, "steps": torch.tensor([[1.0], [2.0]]), "more": {"a": torch.zeros(2, 4), "model": model}}
 
 
-def test_flat_names_every_tensor() -> None:
+def test_flatten_message_names_every_tensor() -> None:
     wire = flatten_message(message())
     assert {n: tuple(t.shape) for n, t in wire.items()} == {
         "delta.weights": (2, 3),
@@ -25,7 +25,7 @@ def test_flat_names_every_tensor() -> None:
     }
 
 
-def test_whole_gives_the_models_back_and_leaves_dicts_flat() -> None:
+def test_unflatten_message_restores_models_and_leaves_dicts_flat() -> None:
     sent = message()
     back = unflatten_message(flatten_message(sent))
     assert back.keys() == {"delta", "steps", "more.a", "more.model"}
@@ -44,7 +44,7 @@ def test_a_tensor_that_is_called_weights_is_no_model() -> None:
     }
 
 
-def test_size_counts_the_bytes_of_each_type() -> None:
+def test_num_bytes_counts_the_bytes_of_each_type() -> None:
     wire = {"a": torch.zeros(3, 5), "b": torch.zeros(4, dtype=torch.int8), "c": torch.zeros(2, 2, dtype=torch.float64)}
     assert num_bytes(wire) == 60 + 4 + 32
     assert num_bytes({}) == 0

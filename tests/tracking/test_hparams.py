@@ -11,7 +11,7 @@ def columns(config, folder, headline="global/test/accuracy"):
     return HParamsPluginData.FromString(experiment.value[0].metadata.plugin_data.content).experiment
 
 
-def test_what_tells_runs_apart(tmp_path):
+def test_hyperparameters_leave_out_lists_nulls_and_the_engine(tmp_path):
     assert hyperparameters(about(tmp_path).config) == {
         "clients": 3,
         "seed": 7,
@@ -24,7 +24,7 @@ def test_what_tells_runs_apart(tmp_path):
     }
 
 
-def test_a_groups_text_has_its_numbers_and_fits_a_column():
+def test_the_text_of_a_group_is_its_class_and_its_nonzero_numbers():
     config = {
         "aggregator": {
             "_target_": "fedlit.aggregators.FedProx",
@@ -37,7 +37,7 @@ def test_a_groups_text_has_its_numbers_and_fits_a_column():
     assert hyperparameters(config)["aggregator"] == "FedProx 0.01"
 
 
-def test_what_was_written_is_shown_first(tmp_path):
+def test_keys_of_the_command_line_are_the_first_columns(tmp_path):
     (tmp_path / ".hydra").mkdir()
     (tmp_path / ".hydra" / "overrides.yaml").write_text(
         "- partition.alpha=0.5\n- optimizer@aggregator.server_optimizer=adam\n- +model.x=1\n- threads=1\n"
@@ -50,7 +50,7 @@ def test_what_was_written_is_shown_first(tmp_path):
     assert {info.name for info in columns(about(tmp_path).config, tmp_path).hparam_infos if info.differs} == shown
 
 
-def test_every_algorithms_metric_has_a_column_in_every_run(tmp_path):
+def test_every_run_has_the_same_metric_columns(tmp_path):
     config = about(tmp_path).config
     with_global = [info.name.tag for info in columns(config, tmp_path).metric_infos]
     without = [info.name.tag for info in columns(config, tmp_path, "clients/personal/accuracy/weighted").metric_infos]

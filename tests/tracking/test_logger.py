@@ -34,7 +34,7 @@ class Talker(Recorder):
         self.calls.append((self.name, "finish", summary))
 
 
-def test_one_method_makes_a_logger_and_all_are_told_in_order(tmp_path):
+def test_loggers_are_called_in_order_and_need_only_round(tmp_path):
     calls: list = []
     both = Loggers([Recorder("a", calls), Talker("b", calls)])
     both.start(about(tmp_path))
@@ -56,7 +56,7 @@ def test_one_method_makes_a_logger_and_all_are_told_in_order(tmp_path):
     ]
 
 
-def test_all_are_closed_though_one_fails():
+def test_all_loggers_are_closed_even_if_one_raises():
     calls: list = []
     with pytest.raises(OSError, match="disk full"):
         Loggers([Recorder("a", calls, fails=True), Recorder("b", calls)]).close()

@@ -29,7 +29,7 @@ def test_rounds_are_read_as_written(tmp_path):
     assert read(tmp_path / "metrics.jsonl") == [{"round": n, **row(n)} for n in (1, 2, 3)]
 
 
-def test_a_line_is_there_as_its_round_ends(tmp_path):
+def test_a_line_is_on_disk_when_its_round_ends(tmp_path):
     file = MetricsFile()
     file.start(about(tmp_path))
     file.round(1, row(1), {})
@@ -60,7 +60,7 @@ def test_resume_drops_later_rounds_and_a_cut_line(tmp_path, cut):
     assert [p.name for p in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 
-def test_a_cut_last_line_is_no_row_and_garbage_of_a_power_cut_neither(tmp_path):
+def test_a_cut_line_and_garbage_are_skipped(tmp_path):
     write(tmp_path, [1, 2])
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(path.read_bytes()[:-5] + b"\n\x00\x00\xff\n")
@@ -73,7 +73,7 @@ def test_a_fresh_run_starts_an_empty_file(tmp_path):
     assert [line["round"] for line in read(tmp_path / "metrics.jsonl")] == [1]
 
 
-def test_a_round_comes_once(tmp_path):
+def test_a_round_that_is_in_the_file_already_is_refused(tmp_path):
     write(tmp_path, [1, 2])
     file = MetricsFile()
     file.start(about(tmp_path, resumed_after=2))
@@ -81,7 +81,7 @@ def test_a_round_comes_once(tmp_path):
         file.round(2, row(2), {})
 
 
-def test_rounds_outlive_sigkill(tmp_path):
+def test_lines_survive_sigkill(tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
         "from fedlit.tracking import MetricsFile; from tests.tracking.runs import about, row\n"

@@ -29,12 +29,12 @@ def run(logger, folder, seconds_a_round=0.0, clock=None, rounds=5, until=5):
 
 def plain(folder, seconds_a_round, capsys, **span):
     clock = [0.0]
-    logger = PlainProgress(every=1.0, clock=lambda: clock[0])
+    logger = PlainProgress(interval=1.0, clock=lambda: clock[0])
     run(logger, folder, seconds_a_round, clock, **span)
     return logger, capsys.readouterr().out.splitlines()
 
 
-def test_a_line_a_round(tmp_path, capsys):
+def test_plain_progress_prints_a_line_per_round(tmp_path, capsys):
     _, lines = plain(tmp_path, 1.5, capsys)
     assert lines[0] == "a run" and lines[1].split() == ["data", "pets"]
     assert lines[3] == "round 1/5  global/test/accuracy 0.125  train/loss 0.500"
@@ -57,7 +57,7 @@ def test_the_last_round_before_an_interrupt_is_shown(tmp_path, capsys):
     )
 
 
-def test_the_end_is_one_line_with_the_folder_from_here_and_the_command(in_folder, capsys):
+def test_the_last_line_has_the_relative_folder_and_the_tensorboard_command(in_folder, capsys):
     folder = in_folder / "outputs" / "a b"
     folder.mkdir(parents=True)
     (folder / "events.out.tfevents.1.host").touch()
@@ -92,7 +92,7 @@ def test_the_live_display_shows_rounds_clients_and_metric(tmp_path):
     assert shown.rstrip().splitlines()[-1].removeprefix("\x1b[?25h").startswith("5 rounds in 0.0 s |")
 
 
-def test_an_interrupt_gives_back_cursor_stdout_and_log_handlers(tmp_path, monkeypatch):
+def test_close_restores_cursor_stdout_and_log_handlers(tmp_path, monkeypatch):
     screen = io.StringIO()
     monkeypatch.setattr(sys, "stdout", screen)
     handler = logging.StreamHandler(screen)
@@ -113,7 +113,7 @@ def test_an_interrupt_gives_back_cursor_stdout_and_log_handlers(tmp_path, monkey
     assert "\nclient 3 is lost\n" in shown.replace("\x1b[2K", "").replace("\x1b[1A", "").replace("\r", "\n")
 
 
-def test_the_kind_is_chosen_by_word_and_by_terminal(monkeypatch):
+def test_auto_progress_is_rich_on_a_terminal_only(monkeypatch):
     assert isinstance(progress("plain"), PlainProgress)
     assert isinstance(progress("rich"), RichProgress)
     assert isinstance(progress("none"), Loggers)

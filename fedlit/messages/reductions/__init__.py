@@ -1,4 +1,4 @@
-"""How the messages of a round become one."""
+"""Reductions of the messages of a round to one message."""
 
 from fedlit.messages.reductions.all import All
 from fedlit.messages.reductions.base import Reduction

@@ -1,4 +1,4 @@
-"""No reduction: the server sees every message."""
+"""No reduction: the server gets every message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from fedlit.messages.wire import Wire, unflatten_message
 
 
 class All(Reduction):
-    """Every message, key -> (K, ...) in cohort order, and `examples` (K, 1). Costs the memory of a cohort."""
+    """key -> the messages of all K clients that arrived, (K, ...) in cohort order, and "examples" -> (K, 1).
+
+    It needs the memory of all messages of a round.
+    """
 
     def begin(self) -> None:
         self._wires: list[Wire] = []

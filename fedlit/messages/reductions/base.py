@@ -1,4 +1,4 @@
-"""How the messages of a round become one."""
+"""The contract of a reduction."""
 
 from __future__ import annotations
 
@@ -17,16 +17,36 @@ Self = TypeVar("Self", bound="Reduction")
 
 
 class Reduction(ABC):
-    """Holds hyperparameters; `start` makes a copy that collects the messages of one round, in cohort order."""
+    """Reduces the messages of a round to one. `self` holds hyperparameters; `start` makes the copy for one round.
+
+    Example, the largest absolute value of each entry:
+
+    >>> from fedlit.messages.wire import unflatten_message
+    >>> class Largest(Reduction):  # in mine.py, chosen by reduction._target_=mine.Largest
+    ...     def begin(self):
+    ...         self.largest = {}
+    ...
+    ...     def add(self, clients, wire, examples):
+    ...         for key, value in wire.items():
+    ...             chunk = value.abs().amax(0)
+    ...             self.largest[key] = chunk.maximum(self.largest.get(key, chunk))
+    ...
+    ...     def finish(self):
+    ...         return unflatten_message(self.largest)
+    >>> largest = Largest().start({}, ServerRound(number=1, seed=0, cohort=[0, 1], clients=2))
+    >>> largest.add([0, 1], {"c": torch.tensor([[1.0, -4.0], [2.0, 3.0]])}, torch.ones(2, 1))
+    >>> largest.finish()
+    {'c': tensor([2., 4.])}
+    """
 
     blind: ClassVar[bool] = False
-    """The server sees sums only: the algorithm's `unpack` runs on the clients, and no stage may need decoding."""
+    """The server sees sums only: `Aggregator.unpack` runs on the clients, and no stage may need decoding."""
 
     weighting: dict[str, str]
     round: ServerRound
 
     def encode(self, client: Client, wire: Wire, weighting: dict[str, str]) -> Wire:
-        """The client half, the last step before sending."""
+        """The client half, the last step before sending: the wires (K, ...) of K clients."""
         return wire
 
     def start(self: Self, weighting: dict[str, str], round: ServerRound) -> Self:
@@ -38,18 +58,18 @@ class Reduction(ABC):
 
     @abstractmethod
     def begin(self) -> None:
-        """Start with no messages."""
+        """Called by `start`: prepare to collect, with no message so far."""
 
     @abstractmethod
     def add(self, clients: list[int], wire: Wire, examples: Tensor) -> None:
-        """A chunk of messages (K, ...), with the clients' numbers of training samples (K, 1)."""
+        """Add a chunk of messages (K, ...), in cohort order; `examples` (K, 1) are the clients' training samples."""
 
     @abstractmethod
     def finish(self) -> dict[str, Any]:
-        """The reduced message; empty where no message was added, and the server then keeps its state."""
+        """The reduced message, without the axis K; empty if no message was added. The server then keeps its state."""
 
 
 def message_weights(weighting: dict[str, str], key: str, examples: Tensor) -> Tensor:
-    """The weights of the clients' messages under `key` in a mean, (K, 1)."""
+    """The weights (K, 1) of the messages under `key` in a mean."""
     weighted_by = weighting.get(key.split(".")[0], "examples")
     return examples if weighted_by == "examples" else torch.ones_like(examples)

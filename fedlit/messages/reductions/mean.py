@@ -12,7 +12,10 @@ from fedlit.messages.wire import Wire, unflatten_message
 
 
 class Mean(Reduction):
-    """The weighted mean, sum_k w_k m_k / sum_k w_k, of each key. Streams: a cohort costs one vector a key."""
+    """The weighted mean of each key, sum_k w_k m_k / sum_k w_k. w_k is n_k, or 1 under weighting "uniform".
+
+    It streams: whatever the size of the cohort, it needs the memory of one message.
+    """
 
     def begin(self) -> None:
         self._total: dict[str, Tensor] = {}

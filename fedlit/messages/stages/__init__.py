@@ -1,4 +1,4 @@
-"""Stages that messages pass on their way."""
+"""Stages that messages pass between client and server."""
 
 from fedlit.messages.stages.base import Stage
 

@@ -1,4 +1,4 @@
-"""A stage that messages pass on their way: compression, clipping, noise, malicious clients."""
+"""The contract of a stage: compression, clipping, noise, malicious clients."""
 
 from __future__ import annotations
 
@@ -9,35 +9,39 @@ from fedlit.messages.wire import Wire
 
 
 class Stage:
-    """A stage around any algorithm, with a state of its own on each client. A run has an ordered mapping of stages.
+    """Transforms the messages of any algorithm, and may keep a state with each client. A run has stages by name.
 
-    On `self` there are only hyperparameters. `encode` works on the wires of K clients (K, ...), `decode` on the wires
-    that arrived. Example, a stage that sends half precision:
+    `self` holds hyperparameters only. `encode` gets the wires of K clients (K, ...), `decode` the wires that arrived.
+    Example, a stage that sends half precision:
 
-        class Half(Stage):                      # in mine.py, chosen by uplink.half._target_=mine.Half
-            decodes = True
-
-            def encode(self, client, wire, state):
-                return {key: value.half() for key, value in wire.items()}, state
-
-            def decode(self, wire):
-                return {key: value.float() for key, value in wire.items()}
+    >>> import torch
+    >>> class Half(Stage):  # in mine.py, chosen by uplink.half._target_=mine.Half
+    ...     decodes = True
+    ...
+    ...     def encode(self, client, wire, state):
+    ...         return {key: value.half() for key, value in wire.items()}, state
+    ...
+    ...     def decode(self, wire):
+    ...         return {key: value.float() for key, value in wire.items()}
+    >>> wire, _ = Half().encode(None, {"delta.weights": torch.tensor([[0.1, 0.2]])}, {})
+    >>> wire["delta.weights"].dtype, Half().decode(wire)["delta.weights"].dtype
+    (torch.float16, torch.float32)
     """
 
     uniform: ClassVar[bool] = False
-    """It needs `delta` averaged with uniform weights."""
+    """The stage needs `delta` averaged with uniform weights."""
 
     decodes: ClassVar[bool] = False
-    """The server has to decode each message, which a blind reduction rules out."""
+    """The server must decode each message, which is impossible under a blind reduction."""
 
     def state(self, client: Client, wire: Wire) -> dict[str, Any]:
-        """The initial state of each client, (K, ...), kept from round to round."""
+        """The initial states (K, ...) of K clients. A state is stored with its client from round to round."""
         return {}
 
     def encode(self, client: Client, wire: Wire, state: dict[str, Any]) -> tuple[Wire, dict[str, Any]]:
-        """On the clients: the wire that travels on, and the new state."""
+        """On the clients: the encoded wire and the new states, both (K, ...)."""
         return wire, state
 
     def decode(self, wire: Wire) -> Wire:
-        """On the server: the wire as it was before `encode`, as nearly as possible."""
+        """On the server: the wire before `encode`, as exactly as possible."""
         return wire

@@ -18,10 +18,19 @@ class Model:
     """What training changes in a module, as vectors of the module's widest floating type.
 
     Frozen parameters are in neither part: they never travel. Integer buffers are in neither: they cannot be averaged.
+    Arithmetic acts on both parts; `dot` and `norm` are over the weights alone. A stack of K models has (K, P) and (K, S).
+
+    >>> x, y = Model(torch.tensor([1.0, 2.0]), torch.empty(0)), Model(torch.tensor([3.0, 4.0]), torch.empty(0))
+    >>> (0.5 * (x + y)).weights
+    tensor([2., 3.])
     """
 
     weights: Tensor  # (..., P): the trained parameters, moved by an optimiser
     statistics: Tensor  # (..., S): the floating buffers, moved by forward passes; averaged, never stepped along
+
+    def __getitem__(self, index: Any) -> Model:
+        """The models at `index` of a stack's leading axes: of (K, P), [k] gives (P,) and a list of n numbers (n, P)."""
+        return tree_map(lambda t: t[index], self)
 
     def __add__(self, other: Model) -> Model:
         return tree_map(torch.add, self, other)
@@ -44,6 +53,24 @@ class Model:
     def zeros_like(self) -> Model:
         """A Model of the same shapes, all zero."""
         return tree_map(torch.zeros_like, self)
+
+    def expand(self, k: int) -> Model:
+        """This model, (P,) and (S,), for each of `k` clients: (K, P) and (K, S), views."""
+        return tree_map(lambda t: t.expand(k, -1), self)
+
+    def sum_clients(self) -> Model:
+        """The sum over the clients: (K, P) to (P,)."""
+        return tree_map(lambda t: t.sum(0), self)
+
+    def mean_clients(self, weights: Tensor | None = None) -> Model:
+        """The mean over the clients, (K, P) to (P,): sum_k w_k m_k / sum_k w_k.
+
+        Args:
+            weights: w, (K, 1), such as the clients' `examples`; None: all 1.
+        """
+        if weights is None:
+            return tree_map(lambda t: t.mean(0), self)
+        return (self * weights).sum_clients() / weights.sum()
 
     def dot(self, other: Model) -> Tensor:
         """The inner product of the weights, (..., 1). Statistics are no part of it: nothing is optimised over them."""
@@ -92,12 +119,12 @@ def select(model: Model, where: Model) -> Model:
 def merge(where: Model, part: Model, rest: Model) -> Model:
     """The full model with the short model `part` at the positions `where` and the short model `rest` elsewhere."""
 
-    def one(w: Tensor, part: Tensor, rest: Tensor) -> Tensor:
+    def merged(w: Tensor, part: Tensor, rest: Tensor) -> Tensor:
         out = part.new_empty(*torch.broadcast_shapes(part.shape[:-1], rest.shape[:-1]), len(w))
         out[..., w], out[..., ~w] = part, rest
         return out
 
-    return tree_map(one, where, part, rest)
+    return tree_map(merged, where, part, rest)
 
 
 class Layout:
@@ -109,7 +136,7 @@ class Layout:
         counters: names of the other buffers (integers and bools).
         names: name -> every name of that tensor, one for each module that holds it (tied weights, a submodule that is
             registered twice); the key is the first of them.
-        last_layer: name of the layer with parameters that runs last, where the run found it (see `modules.probe`).
+        last_layer: name of the layer with parameters that runs last, where the run found it (see `user_module.probe`).
     """
 
     def __init__(self, module: nn.Module, last_layer: str | None = None):
@@ -187,10 +214,10 @@ class Layout:
             InputError: a pattern that fits nothing.
         """
         patterns = [patterns] if isinstance(patterns, str) else list(patterns)
-        every = [n for names in self.names.values() for n in names]
+        names = [n for aliases in self.names.values() for n in aliases]
         for pattern in patterns:
-            if not any(_fits(pattern, n) for n in every):
-                raise InputError(f"the pattern {pattern!r} fits no name in the model; its names are {_listed(every)}")
+            if not any(_fits(pattern, n) for n in names):
+                raise InputError(f"the pattern {pattern!r} fits no name in the model; its names are {_listed(names)}")
 
         def mask(shapes: Mapping[str, torch.Size]) -> Tensor:
             flags = [

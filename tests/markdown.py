@@ -1,0 +1,75 @@
+"""The code blocks of a page: files are written, commands are run, so that nothing in the page rots."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, its text, and the file that its first line names (`# mine.py`), if it does."""
+
+    language: str
+    text: str
+
+    @property
+    def file(self) -> str | None:
+        match = re.match(r"# ([\w./-]+\.(?:py|yaml))(?:, at the end)?\n", self.text)
+        return match[1] if match else None
+
+    @property
+    def at_the_end(self) -> bool:
+        """The block is appended to the file."""
+        return self.text.partition("\n")[0].endswith(", at the end")
+
+    @property
+    def commands(self) -> list[list[str]]:
+        """The words of each line of a `bash` block, without its comment."""
+        lines = self.text.splitlines() if self.language == "bash" else []
+        return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def blocks(page: str) -> list[Block]:
+    return [Block(*match) for match in re.findall(r"^```(\w*)\n(.*?)^```$", page, flags=re.M | re.S)]
+
+
+def section(page: str, title: str) -> str:
+    """The text under a heading `## title`, up to the next one."""
+    _, found, after = page.partition(f"\n## {title}\n")
+    assert found, f"no section {title!r}"
+    return after.partition("\n## ")[0]
+
+
+def write(found: Sequence[Block], folder: Path) -> list[Path]:
+    """Write the files of the blocks into a folder."""
+    written = []
+    for block in found:
+        if block.file is not None:
+            path = folder / block.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, "a" if block.at_the_end else "w", encoding="utf-8") as file:
+                file.write(block.text)
+            written.append(path)
+    return written
+
+
+def commands(found: Sequence[Block]) -> Iterator[list[str]]:
+    for block in found:
+        yield from block.commands
+
+
+def run(words: Sequence[str], folder: Path, *more: str, package: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
+    """A command of a page, `python ...`, in a folder, with the fedlit that lies in `package`."""
+    assert words[0] == "python", words
+    env = {**os.environ, "PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
+    call = [sys.executable, *words[1:], *more]
+    return subprocess.run(call, cwd=folder, env=env, capture_output=True, text=True)

@@ -18,7 +18,7 @@ class Model:
     """What training changes in a module, as vectors of the module's widest floating type.
 
     Frozen parameters are in neither part: they never travel. Integer buffers are in neither: they cannot be averaged.
-    Arithmetic acts on both parts; `dot` and `norm` are over the weights alone. A stack of K models has (K, P) and (K, S).
+    Arithmetic acts on both parts; `dot` and `norm` are over the weights alone. K models in a stack are (K, P) and (K, S).
 
     >>> x, y = Model(torch.tensor([1.0, 2.0]), torch.empty(0)), Model(torch.tensor([3.0, 4.0]), torch.empty(0))
     >>> (0.5 * (x + y)).weights

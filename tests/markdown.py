@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.small_runs import command
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -67,9 +67,17 @@ def commands(found: Sequence[Block]) -> Iterator[list[str]]:
         yield from block.commands
 
 
-def run(words: Sequence[str], folder: Path, *more: str, package: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
-    """A command of a page, `python ...`, in a folder, with the fedlit that lies in `package`."""
-    assert words[0] == "python", words
-    env = {**os.environ, "PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
-    call = [sys.executable, *words[1:], *more]
-    return subprocess.run(call, cwd=folder, env=env, capture_output=True, text=True)
+def run(words: Sequence[str], folder: Path, *more: str) -> int:
+    """The exit code of a command of a page, `python -m fedlit.run ...`, in this process; `folder` is the current one.
+
+    Modules of the folder are imported from it, whatever another test has imported under their names.
+    """
+    assert list(words[:3]) == ["python", "-m", "fedlit.run"], words
+    names = [file.stem for file in folder.glob("*.py")]
+    for name in names:
+        sys.modules.pop(name, None)
+    try:
+        return command(*words[3:], *more)
+    finally:
+        for name in names:
+            sys.modules.pop(name, None)

@@ -19,12 +19,12 @@ LEAST_ACCURACY = {"own_aggregator": 0.3, "own_partition": 0.3, "own_data": 0.8}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda folder: folder.name)
-def test_the_command_of_the_readme_runs(example: Path, tmp_path: Path) -> None:
+def test_the_command_of_the_readme_runs(example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / example.name
     shutil.copytree(example, folder)
+    monkeypatch.chdir(folder)
     (command,) = commands(blocks((example / "README.md").read_text(encoding="utf-8")))
-    done = run(command, folder, "progress=none", "hydra.run.dir=out", "threads=1")
-    assert done.returncode == 0, done.stderr
+    assert run(command, folder, "progress=none", "hydra.run.dir=out", "threads=1") == 0
     rows = [json.loads(line) for line in (folder / "out" / "metrics.jsonl").read_text().splitlines()]
     assert len(rows) == int(dict(word.split("=", 1) for word in command if "=" in word)["rounds"])
     assert rows[-1]["global/test/accuracy"] > LEAST_ACCURACY[example.name]

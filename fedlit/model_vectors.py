@@ -18,11 +18,6 @@ class Model:
     """What training changes in a module, as vectors of the module's widest floating type.
 
     Frozen parameters are in neither part: they never travel. Integer buffers are in neither: they cannot be averaged.
-    Arithmetic acts on both parts; `dot` and `norm` are over the weights alone. K models in a stack are (K, P) and (K, S).
-
-    >>> x, y = Model(torch.tensor([1.0, 2.0]), torch.empty(0)), Model(torch.tensor([3.0, 4.0]), torch.empty(0))
-    >>> (0.5 * (x + y)).weights
-    tensor([2., 3.])
     """
 
     weights: Tensor  # (..., P): the trained parameters, moved by an optimiser
@@ -33,6 +28,12 @@ class Model:
         return tree_map(lambda t: t[index], self)
 
     def __add__(self, other: Model) -> Model:
+        """The sums of weights and of statistics, as all arithmetic here; a model (P,) broadcasts over a stack (K, P).
+
+        >>> x, y = Model(torch.tensor([1.0, 2.0]), torch.empty(0)), Model(torch.tensor([3.0, 4.0]), torch.empty(0))
+        >>> (0.5 * (x + y)).weights
+        tensor([2., 3.])
+        """
         return tree_map(torch.add, self, other)
 
     def __sub__(self, other: Model) -> Model:
@@ -119,12 +120,12 @@ def select(model: Model, where: Model) -> Model:
 def merge(where: Model, part: Model, rest: Model) -> Model:
     """The full model with the short model `part` at the positions `where` and the short model `rest` elsewhere."""
 
-    def merged(w: Tensor, part: Tensor, rest: Tensor) -> Tensor:
+    def one(w: Tensor, part: Tensor, rest: Tensor) -> Tensor:
         out = part.new_empty(*torch.broadcast_shapes(part.shape[:-1], rest.shape[:-1]), len(w))
         out[..., w], out[..., ~w] = part, rest
         return out
 
-    return tree_map(merged, where, part, rest)
+    return tree_map(one, where, part, rest)
 
 
 class Layout:
@@ -136,7 +137,7 @@ class Layout:
         counters: names of the other buffers (integers and bools).
         names: name -> every name of that tensor, one for each module that holds it (tied weights, a submodule that is
             registered twice); the key is the first of them.
-        last_layer: name of the layer with parameters that runs last, where the run found it (see `user_module.probe`).
+        last_layer: name of the layer with parameters that runs last, where the run found it (see `modules.probe`).
     """
 
     def __init__(self, module: nn.Module, last_layer: str | None = None):
@@ -214,10 +215,10 @@ class Layout:
             InputError: a pattern that fits nothing.
         """
         patterns = [patterns] if isinstance(patterns, str) else list(patterns)
-        names = [n for aliases in self.names.values() for n in aliases]
+        every = [n for names in self.names.values() for n in names]
         for pattern in patterns:
-            if not any(_fits(pattern, n) for n in names):
-                raise InputError(f"the pattern {pattern!r} fits no name in the model; its names are {_listed(names)}")
+            if not any(_fits(pattern, n) for n in every):
+                raise InputError(f"the pattern {pattern!r} fits no name in the model; its names are {_listed(every)}")
 
         def mask(shapes: Mapping[str, torch.Size]) -> Tensor:
             flags = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,9 @@ class Block:
 
 
 def blocks(page: str) -> list[Block]:
-    return [Block(*match) for match in re.findall(r"^```(\w*)\n(.*?)^```$", page, flags=re.M | re.S)]
+    """The fenced blocks of a page, without the indentation of a list."""
+    found = re.findall(r"^( *)```(\w*)\n(.*?)^\1```$", page, flags=re.M | re.S)
+    return [Block(language, textwrap.dedent(text)) for _, language, text in found]
 
 
 def section(page: str, title: str) -> str:
@@ -57,7 +60,7 @@ def write(found: Sequence[Block], folder: Path) -> list[Path]:
             path = folder / block.file
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(path, "a" if block.at_the_end else "w", encoding="utf-8") as file:
-                file.write(block.text)
+                file.write(block.text.partition("\n")[2])  # without the name
             written.append(path)
     return written
 

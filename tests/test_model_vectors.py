@@ -129,7 +129,7 @@ def test_what_cannot_be_trained_is_refused():
         Layout(module)
 
 
-def test_select_and_merge_are_inverse():
+def test_take_and_join_are_inverse():
     model = Model(torch.arange(6.0).view(2, 3), torch.arange(4.0).view(2, 2))
     where = Model(torch.tensor([True, False, True]), torch.tensor([False, True]))
     other = tree_map(torch.logical_not, where)

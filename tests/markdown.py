@@ -41,21 +41,21 @@ class Block:
 
 def blocks(page: str) -> list[Block]:
     """The fenced blocks of a page, without the indentation of a list."""
-    found = re.findall(r"^( *)```(\w*)\n(.*?)^\1```$", page, flags=re.M | re.S)
-    return [Block(language, textwrap.dedent(text)) for _, language, text in found]
+    matches = re.findall(r"^( *)```(\w*)\n(.*?)^\1```$", page, flags=re.M | re.S)
+    return [Block(language, textwrap.dedent(text)) for _, language, text in matches]
 
 
 def section(page: str, title: str) -> str:
     """The text under a heading `## title`, up to the next one."""
-    _, found, after = page.partition(f"\n## {title}\n")
-    assert found, f"no section {title!r}"
+    _, heading, after = page.partition(f"\n## {title}\n")
+    assert heading, f"no section {title!r}"
     return after.partition("\n## ")[0]
 
 
-def write(found: Sequence[Block], folder: Path) -> list[Path]:
+def write(code: Sequence[Block], folder: Path) -> list[Path]:
     """Write the files of the blocks into a folder."""
     written = []
-    for block in found:
+    for block in code:
         if block.file is not None:
             path = folder / block.file
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,8 +65,8 @@ def write(found: Sequence[Block], folder: Path) -> list[Path]:
     return written
 
 
-def commands(found: Sequence[Block]) -> Iterator[list[str]]:
-    for block in found:
+def commands(code: Sequence[Block]) -> Iterator[list[str]]:
+    for block in code:
         yield from block.commands
 
 

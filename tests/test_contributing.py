@@ -41,10 +41,10 @@ def test_a_section_has_six_steps_with_a_file_its_yaml_a_test_and_commands(title:
 
 
 def test_every_block_is_a_file_or_commands() -> None:
-    found = blocks(PAGE)
-    assert found and all(block.file or block.commands for block in found)
-    assert {tuple(words[:2]) for words in commands(found)} == {("python", "-m")}
-    assert {words[2] for words in commands(found)} == {"pytest", "fedlit.run"}
+    code = blocks(PAGE)
+    assert code and all(block.file or block.commands for block in code)
+    assert {tuple(words[:2]) for words in commands(code)} == {("python", "-m")}
+    assert {words[2] for words in commands(code)} == {"pytest", "fedlit.run"}
 
 
 def test_the_files_do_not_exist_yet() -> None:
@@ -59,9 +59,9 @@ def test_the_files_of_a_section_pass_their_tests_and_run(title: str, tmp_path: P
     for name in ("fedlit", "conf", "tests", "pyproject.toml"):
         copy = shutil.copytree if (CHECKOUT / name).is_dir() else shutil.copy
         copy(CHECKOUT / name, tmp_path / name)
-    found = blocks(section(PAGE, title))
-    written = write(found, tmp_path)
-    calls = [[*words, *(QUICK if words[2] == "fedlit.run" else ())] for words in commands(found)]
+    code = blocks(section(PAGE, title))
+    written = write(code, tmp_path)
+    calls = [[*words, *(QUICK if words[2] == "fedlit.run" else ())] for words in commands(code)]
     env = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", DRIVER], input=json.dumps(calls), cwd=tmp_path, env=env, capture_output=True, text=True

@@ -16,9 +16,9 @@ NEEDS_A_FILE = ("data=npz", "data=csv_sites")
 
 @pytest.mark.parametrize("title", SECTIONS)
 def test_the_code_of_a_section_runs(title: str, in_folder: Path) -> None:
-    found = blocks(section(PAGE, title))
-    assert write(found, in_folder)
-    runs = [words for words in commands(found) if not set(words) & set(NEEDS_A_FILE)]
+    code = blocks(section(PAGE, title))
+    assert write(code, in_folder)
+    runs = [words for words in commands(code) if not set(words) & set(NEEDS_A_FILE)]
     assert len(runs) == SECTIONS[title]
     for number, words in enumerate(runs):
         model = [] if any(word.startswith("model") for word in words) else ["model=logistic"]
@@ -27,8 +27,8 @@ def test_the_code_of_a_section_runs(title: str, in_folder: Path) -> None:
 
 
 def test_the_ranges_of_the_yaml_are_checked(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = blocks(section(PAGE, "Your own aggregator"))
-    write(found, in_folder)
-    words = next(words for words in commands(found) if "--config-dir=conf" in words)
+    code = blocks(section(PAGE, "Your own aggregator"))
+    write(code, in_folder)
+    words = next(words for words in commands(code) if "--config-dir=conf" in words)
     assert run(words, in_folder, "aggregator.mu=-1") == 2
     assert "aggregator.mu (weight of the proximal term) has to be" in capsys.readouterr().err

@@ -1,12 +1,13 @@
 # make demo: a first federation. make test: the checks and the tests. make bench: docs/benchmarks.md, measured anew.
-# All set up .venv once. make bench-peers: other frameworks for make bench.
+# All set up .venv once. make bench-peers: other frameworks for make bench. make lower-bounds: the tests with the oldest
+# versions that pyproject.toml allows, in .venv-lower-bounds.
 PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow check format bench bench-peers clean
+.PHONY: demo test test-slow lower-bounds check format bench bench-peers clean
 
 demo: $(READY)
 	$(RUN) -m fedlit.run clients=10 partition=dirichlet
@@ -16,6 +17,9 @@ test: check
 
 test-slow: $(READY)
 	$(RUN) -m pytest -m slow
+
+lower-bounds:
+	PIP_ARGS="$(PIP_ARGS)" $(PYTHON) scripts/lower_bounds.py
 
 check: $(READY)
 	$(RUN) -m ruff check .
@@ -40,7 +44,7 @@ bench-peers: .venv-flower/.ready .venv-pfl/.ready
 		else echo "$(PACKAGE) cannot be installed here; make bench goes on without it"; rm -rf $(@D); fi
 
 clean:
-	rm -rf $(VENV) .venv-flower .venv-pfl build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-flower .venv-pfl .venv-lower-bounds build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Done once, and again when what is installed changes.
 $(READY): pyproject.toml constraints.txt

@@ -24,7 +24,17 @@ class Model:
     weights: Tensor  # (..., P): the trained parameters, changed by an optimiser
     statistics: Tensor  # (..., S): floating-point buffers, changed by forward passes; averaged, never optimised
 
+    def __getitem__(self, index: Any) -> Model:
+        """The models at `index` of a stack's leading axes: of (K, P), [k] gives (P,) and a list of n numbers (n, P)."""
+        return tree_map(lambda t: t[index], self)
+
     def __add__(self, other: Model) -> Model:
+        """The sums of weights and of statistics, as all arithmetic here; a model (P,) broadcasts over a stack (K, P).
+
+        >>> x, y = Model(torch.tensor([1.0, 2.0]), torch.empty(0)), Model(torch.tensor([3.0, 4.0]), torch.empty(0))
+        >>> (0.5 * (x + y)).weights
+        tensor([2., 3.])
+        """
         return tree_map(torch.add, self, other)
 
     def __sub__(self, other: Model) -> Model:
@@ -45,6 +55,24 @@ class Model:
     def zeros_like(self) -> Model:
         """A Model of the same shapes, all zero."""
         return tree_map(torch.zeros_like, self)
+
+    def expand(self, k: int) -> Model:
+        """This model, (P,) and (S,), for each of `k` clients: (K, P) and (K, S), views."""
+        return tree_map(lambda t: t.expand(k, -1), self)
+
+    def sum_clients(self) -> Model:
+        """The sum over the clients: (K, P) to (P,)."""
+        return tree_map(lambda t: t.sum(0), self)
+
+    def mean_clients(self, weights: Tensor | None = None) -> Model:
+        """The mean over the clients, (K, P) to (P,): sum_k w_k m_k / sum_k w_k.
+
+        Args:
+            weights: w, (K, 1), such as the clients' `examples`; None: all 1.
+        """
+        if weights is None:
+            return tree_map(lambda t: t.mean(0), self)
+        return (self * weights).sum_clients() / weights.sum()
 
     def dot(self, other: Model) -> Tensor:
         """The inner product of the weights, (..., 1). Statistics are no part of it: nothing is optimised over them."""

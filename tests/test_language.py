@@ -15,7 +15,8 @@ TEXTS = [
     *SOURCES,
     *sorted((ROOT / "conf").rglob("*.yaml")),
     *sorted((ROOT / "docs").rglob("*.md")),
-    *sorted(ROOT.glob("*.md")),
+    *sorted(path for path in (ROOT / "examples").rglob("*") if path.suffix in (".py", ".md", ".yaml")),
+    *sorted(path for path in ROOT.glob("*.md") if path.name != "CHANGELOG.md"),  # which has the old names
 ]
 
 PHRASES = {  # pattern: what to write instead

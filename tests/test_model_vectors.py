@@ -148,3 +148,69 @@ def test_tree_functions_keep_the_structure():
     assert tree_map(torch.add, tree, tree)["m"].weights.tolist() == [2, 2, 2]
     both = tree["m"] + tree["m"] - tree["m"]
     assert both.weights.tolist() == [1, 1, 1]
+
+
+def random_models(k: int) -> Model:
+    """A stack of `k` models, (K, 5) and (K, 2)."""
+    rng = torch.Generator().manual_seed(0)
+    return Model(*(torch.randn(k, size, generator=rng, dtype=torch.float64) for size in (5, 2)))
+
+
+def same(model: Model, weights: torch.Tensor, statistics: torch.Tensor) -> bool:
+    return torch.equal(model.weights, weights) and torch.equal(model.statistics, statistics)
+
+
+def test_arithmetic_acts_on_weights_and_statistics():
+    a, b = random_models(3), random_models(3) * 7.0
+    (x, s), (y, r) = (a.weights, a.statistics), (b.weights, b.statistics)
+    assert same(a + b, x + y, s + r)
+    assert same(a - b, x - y, s - r)
+    assert same(-a, -x, -s)
+    assert same(a * 0.3, x * 0.3, s * 0.3)
+    assert same(0.3 * a, x * 0.3, s * 0.3)
+    assert same(a / 0.3, x / 0.3, s / 0.3)
+    zeros = a.zeros_like()
+    assert same(zeros, torch.zeros(3, 5, dtype=torch.float64), torch.zeros(3, 2, dtype=torch.float64))
+
+
+def test_a_factor_per_client_scales_each_client_by_its_own():
+    stacked, factor = random_models(3), torch.tensor([[1.0], [2.0], [-4.0]], dtype=torch.float64)
+    for scaled in (stacked * factor, factor * stacked, stacked / (1 / factor)):
+        for k, number in enumerate((1.0, 2.0, -4.0)):
+            assert same(scaled[k], stacked.weights[k] * number, stacked.statistics[k] * number)
+
+
+def test_a_model_of_the_server_broadcasts_over_the_clients():
+    stacked, server = random_models(3), random_models(1)[0]
+    difference = stacked - server
+    for k in range(3):
+        assert same(difference[k], stacked.weights[k] - server.weights, stacked.statistics[k] - server.statistics)
+    assert same(server.expand(3), server.weights.repeat(3, 1), server.statistics.repeat(3, 1))
+
+
+def test_dot_and_norm_are_of_the_weights_alone_with_a_number_a_client():
+    a, b = random_models(3), random_models(3) * 2.0
+    assert torch.allclose(a.dot(b), torch.stack([x @ y for x, y in zip(a.weights, b.weights, strict=True)])[:, None])
+    assert torch.allclose(a.norm(), a.dot(a).sqrt())
+    assert a.norm().shape == (3, 1) and a[0].norm().shape == (1,)
+    shifted = Model(a.weights, a.statistics + 100)
+    assert torch.equal(shifted.dot(shifted), a.dot(a)) and torch.equal(shifted.norm(), a.norm())
+    unit = a / a.norm()  # (K, P) / (K, 1), the usual way to clip or normalise
+    assert torch.allclose(unit.norm(), torch.ones(3, 1, dtype=torch.float64))
+
+
+def test_sum_and_mean_over_clients():
+    stacked, examples = random_models(3), torch.tensor([[1.0], [2.0], [5.0]], dtype=torch.float64)
+    assert same(stacked.sum_clients(), stacked.weights.sum(0), stacked.statistics.sum(0))
+    assert same(stacked.mean_clients(), stacked.weights.mean(0), stacked.statistics.mean(0))
+    weighted = stacked.mean_clients(examples)
+    for mean, rows in ((weighted.weights, stacked.weights), (weighted.statistics, stacked.statistics)):
+        assert torch.allclose(mean, (1 * rows[0] + 2 * rows[1] + 5 * rows[2]) / 8)
+
+
+def test_indexing_a_stack_gives_models():
+    stacked = random_models(4)
+    assert same(stacked[2], stacked.weights[2], stacked.statistics[2])
+    assert same(stacked[[3, 0]], stacked.weights[[3, 0]], stacked.statistics[[3, 0]])
+    centres = stack([stacked, stacked * 2.0])  # (2, 4, P)
+    assert same(centres[:, 1], centres.weights[:, 1], centres.statistics[:, 1])

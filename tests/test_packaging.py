@@ -87,6 +87,7 @@ def test_the_wheel_carries_every_option_and_nothing_else_of_the_checkout(wheel):
         f"fedlit/conf/{file.relative_to(CHECKOUT / 'conf').as_posix()}" for file in (CHECKOUT / "conf").rglob("*.yaml")
     }
     assert shipped <= set(names)
+    assert {"fedlit/py.typed", "fedlit/__init__.pyi"} <= set(names)
     assert {name.split("/")[0] for name in names} == {
         "fedlit",
         next(n for n in names if "dist-info" in n).split("/")[0],

@@ -1,0 +1,34 @@
+"""The code in README.md runs: a module, an aggregator, a partition and data of the reader's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.markdown import CHECKOUT, blocks, commands, run, section, write
+
+PAGE = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+QUICK = ("rounds=1", "threads=1", "progress=none", "logger=none")
+SECTIONS = {"Your own model": 1, "Your own aggregator": 3, "Your own partition": 1, "Your own data": 1}  # commands
+NEEDS_A_FILE = ("data=npz", "data=csv_sites")
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+def test_the_code_of_a_section_runs(title: str, in_folder: Path) -> None:
+    code = blocks(section(PAGE, title))
+    assert write(code, in_folder)
+    runs = [words for words in commands(code) if not set(words) & set(NEEDS_A_FILE)]
+    assert len(runs) == SECTIONS[title]
+    for number, words in enumerate(runs):
+        model = [] if any(word.startswith("model") for word in words) else ["model=logistic"]
+        assert run(words, in_folder, *model, *QUICK, f"hydra.run.dir=out/{number}") == 0
+        assert (in_folder / "out" / str(number) / "summary.json").is_file()
+
+
+def test_the_ranges_of_the_yaml_are_checked(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = blocks(section(PAGE, "Your own aggregator"))
+    write(code, in_folder)
+    words = next(words for words in commands(code) if "--config-dir=conf" in words)
+    assert run(words, in_folder, "aggregator.mu=-1") == 2
+    assert "aggregator.mu (weight of the proximal term) has to be" in capsys.readouterr().err

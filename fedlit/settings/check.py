@@ -19,7 +19,7 @@ from fedlit.settings.folders import groups
 from fedlit.settings.own_class import own_packages, rewrite
 from fedlit.settings.presets import check_presets, left_over
 from fedlit.settings.table import Table, table
-from fedlit.settings.words import key_of, parse, sign, single_words
+from fedlit.settings.overrides import key_of, parse, sign, single_words
 
 
 @dataclass(frozen=True)

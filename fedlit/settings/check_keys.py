@@ -10,7 +10,7 @@ from fedlit.errors import InputError
 from fedlit.settings.closest import closest, closest_key, listed
 from fedlit.settings.compose import Composed
 from fedlit.settings.table import above_of, foreign_class, keys_of, table
-from fedlit.settings.words import key_of, leaves, sign
+from fedlit.settings.overrides import key_of, leaves, sign
 
 Options = dict[str, dict[str, list[str]]]
 

@@ -12,7 +12,7 @@ from fedlit.errors import InputError
 from fedlit.settings.comments import Entry
 from fedlit.settings.compose import Composed
 from fedlit.settings.table import Table, table
-from fedlit.settings.words import as_written, key_of, leaves, values
+from fedlit.settings.overrides import as_written, key_of, leaves, values
 
 
 def check_word(override: Override, rules: Table) -> None:

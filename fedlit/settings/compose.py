@@ -25,7 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedlit.errors import InputError
 from fedlit.settings import comments, folders
-from fedlit.settings.words import parse
+from fedlit.settings.overrides import parse
 
 _SEARCHPATH = "hydra.searchpath="
 

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from fedlit.settings.compose import Composed
 from fedlit.settings.presets import taken_out
 from fedlit.settings.table import table
-from fedlit.settings.words import as_written, key_of, values
+from fedlit.settings.overrides import as_written, key_of, values
 
 _KEPT = ("_partial_", "_convert_", "_recursive_")  # how a class of this group is called, not what it is called with
 

@@ -10,7 +10,7 @@ from fedlit.errors import InputError
 from fedlit.settings.closest import closest_key
 from fedlit.settings.compose import Composed
 from fedlit.settings.table import foreign_class, keys_of, table
-from fedlit.settings.words import key_of
+from fedlit.settings.overrides import key_of
 
 
 def check_presets(composed: Composed) -> None:

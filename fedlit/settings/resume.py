@@ -18,7 +18,7 @@ from fedlit.settings.check import Checked, check
 from fedlit.settings.compose import Composer
 from fedlit.settings.saved import read_saved, saved_search_path
 from fedlit.settings.table import keys_of
-from fedlit.settings.words import as_written, key_of, parse, quoted, sign
+from fedlit.settings.overrides import as_written, key_of, parse, quoted, sign
 
 MAY_CHANGE = ("rounds", "engine", "progress", "checkpoint")
 _NOTHING = "(not there)"

@@ -20,7 +20,7 @@ from fedlit.settings.compose import Composer, composer, resolved
 from fedlit.settings.presets import check_presets
 from fedlit.settings.resume import resume, resumed_folder
 from fedlit.settings.saved import read_saved
-from fedlit.settings.words import quoted
+from fedlit.settings.overrides import quoted
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from omegaconf import OmegaConf
 
-from fedlit.settings.words import explicitly_set
+from fedlit.settings.overrides import explicitly_set
 
 
 def composed(checked, *words, at="model", **kinds):

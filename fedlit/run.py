@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         from fedlit.settings.start import prepare
 
-        return _hand_to_hydra(prepare(arguments))
+        return _go(prepare(arguments))
     except InputError as error:
         print(error, file=sys.stderr)
         return REFUSED
@@ -53,15 +53,13 @@ def _see_current_folder() -> None:
         sys.path.insert(0, os.getcwd())
 
 
-def _hand_to_hydra(start: Start) -> int:
-    """Run Hydra's main on the checked words; the worst exit code of its jobs."""
-    import hydra
+def _go(start: Start) -> int:
+    """Run the checked command line; the worst exit code of its jobs."""
     from hydra.core.hydra_config import HydraConfig
 
     codes: list[int] = []
     process = os.getpid()
 
-    @hydra.main(version_base="1.3", config_path=str(folders.conf_folder()), config_name=folders.CONFIG_NAME)
     def job(config: DictConfig) -> None:
         record = HydraConfig.get()
         folder = Path(record.runtime.output_dir)
@@ -75,12 +73,23 @@ def _hand_to_hydra(start: Start) -> int:
             raise KeyboardInterrupt  # Hydra lets it pass, and a sweep ends here
         codes.append(code)
 
-    before, sys.argv = sys.argv, [sys.argv[0], *start.flags, *start.words]
+    if start.single is not None:
+        start.single.application.run_composed(start.line.config_name, start.single.config, job)
+    else:
+        _hand_to_hydra(start, job)
+    return BUG if BUG in codes else max(codes, default=0)
+
+
+def _hand_to_hydra(start: Start, job: Callable[[DictConfig], None]) -> None:
+    """Run Hydra's main on the checked overrides: a sweep, or a flag such as --cfg."""
+    import hydra
+
+    main = hydra.main(version_base="1.3", config_path=str(folders.conf_folder()), config_name=folders.CONFIG_NAME)
+    before, sys.argv = sys.argv, [sys.argv[0], *start.flags, *start.overrides]
     try:
-        job()
+        main(job)()
     finally:
         sys.argv = before
-    return BUG if BUG in codes else max(codes, default=0)
 
 
 def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str]) -> int:

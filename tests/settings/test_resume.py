@@ -21,7 +21,9 @@ def save(folder: Path, number: int, words: list[str], config_dir: Path | None = 
     """Leave what a run leaves in a checkpoint."""
     with composer(config_dir=config_dir) as made:
         checked = check(words, made)
-    write_options(folder / "checkpoints" / f"round_{number:04}", saved_files(checked.composed.config, checked.words))
+    write_options(
+        folder / "checkpoints" / f"round_{number:04}", saved_files(checked.composed.config, checked.overrides)
+    )
 
 
 def resumed(folder: Path, *words: str):
@@ -107,7 +109,7 @@ def test_the_saved_values_win_over_defaults_that_have_changed(run, use_small_con
 
 def test_resumed_twice(run):
     once = resumed(run, "rounds=40")
-    write_options(run / "checkpoints" / "round_0030", saved_files(once.config, once.words))
+    write_options(run / "checkpoints" / "round_0030", saved_files(once.config, once.overrides))
     twice = resumed(run)
     assert twice.config.rounds == 40
     assert resumed(run, "rounds=50").config.rounds == 50
@@ -132,7 +134,7 @@ def test_one_that_saved_nothing_begins_again_as_it_was_started(use_small_conf, t
     folder = tmp_path / "run"
     with composer() as made:
         checked = check(["partition=dirichlet", "clients=5"], made)
-    write_options(folder / ".hydra", saved_files(checked.composed.config, checked.words))
+    write_options(folder / ".hydra", saved_files(checked.composed.config, checked.overrides))
     again = resumed(folder, "rounds=40")
     assert not again.has_state
     assert (again.config.partition.alpha, again.config.clients, again.config.rounds) == (0.5, 5, 40)

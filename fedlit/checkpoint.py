@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import re
 import shutil
 import time
 from collections.abc import Mapping
@@ -21,12 +20,12 @@ import torch
 
 from fedlit.errors import InputError
 from fedlit.model_vectors import Model
+from fedlit.run_folder import FORMAT, checkpoint_folders
 from fedlit.state import FederationState
 from fedlit.stores import Store
 
 log = logging.getLogger(__name__)
-_FORMAT, _VERSION = "fedlit checkpoint", 1
-_ROUND = re.compile(r"round_(\d+)")
+_KIND = "fedlit checkpoint"
 
 
 class Checkpoints:
@@ -57,7 +56,7 @@ class Checkpoints:
         if state.round != self._newest:  # one that was passed over as damaged is written again
             _write(final, self._contents(state, state.clients.save()), self.files)
         self._saved_at, self._newest = time.monotonic(), state.round
-        found = _rounds(self.folder)
+        found = checkpoint_folders(self.folder)
         kept = [number for number, _ in found if number <= state.round][: self.keep]
         for number, path in found:
             if number not in kept:  # too old, or damaged: else this run would have gone on from there
@@ -72,8 +71,8 @@ class Checkpoints:
 
     def _contents(self, state: FederationState, clients: dict[Any, Any]) -> dict[str, Any]:
         return {
-            "format": _FORMAT,
-            "version": _VERSION,
+            "format": _KIND,
+            "version": FORMAT,
             "torch": str(torch.__version__),
             "bits": self.bits,
             "round": state.round,
@@ -96,7 +95,7 @@ class Checkpoints:
             InputError: there are checkpoints and none can be used.
         """
         problems: list[str] = []
-        for _, path in _rounds(self.folder):
+        for _, path in checkpoint_folders(self.folder):
             try:
                 saved = _read(path, device)
             except InputError as error:
@@ -129,7 +128,7 @@ def saved_bits(folder: Path) -> dict[str, Any]:
     The file is mapped and not read, for `load` reads the state, which may be large; every checkpoint of a run says the
     same here, so it does not matter which of them `load` takes.
     """
-    for _, path in _rounds(folder / "checkpoints"):
+    for _, path in checkpoint_folders(folder / "checkpoints"):
         try:
             saved = torch.load(path / "state.pt", map_location="cpu", weights_only=True, mmap=True)
         except Exception:  # not whole: `load` says so
@@ -137,11 +136,6 @@ def saved_bits(folder: Path) -> dict[str, Any]:
         if isinstance(saved, dict) and "bits" in saved:
             return dict(saved["bits"])
     return {}
-
-
-def _rounds(folder: Path) -> list[tuple[int, Path]]:
-    """Checkpoints, the newest first."""
-    return sorted(((int(m[1]), p) for p in folder.glob("round_*") if (m := _ROUND.fullmatch(p.name))), reverse=True)
 
 
 def _write(final: Path, contents: dict[str, Any], files: Mapping[str, str]) -> None:
@@ -187,8 +181,10 @@ def _read(path: Path, device: torch.device | str) -> dict[str, Any]:
         saved = torch.load(path / "state.pt", map_location=place, weights_only=True)
     except Exception:
         raise InputError(f"{path / 'state.pt'} cannot be read as tensors and plain values") from None
-    if not isinstance(saved, dict) or saved.get("format") != _FORMAT or saved.get("version") != _VERSION:
-        raise InputError(f"{path} is no checkpoint of this version of fedlit")
+    if not isinstance(saved, dict) or saved.get("format") != _KIND:
+        raise InputError(f"{path} is no checkpoint of fedlit")
+    if saved.get("version") != FORMAT:
+        raise InputError(f"{path} has format {saved.get('version')}, and this fedlit reads format {FORMAT}")
     return saved
 
 

@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fedlit.errors import InputError
-from fedlit.run_folder import claim, hold, holds_run
+from fedlit.run_folder import claim, hold, holds_run, write_format
 from fedlit.settings import command_line
 from fedlit.settings.check import Checked, check
 from fedlit.settings.check_values import check_composed
@@ -66,6 +66,7 @@ class Start:
             yield
             return
         lock = hold(folder)
+        write_format(folder)
         try:
             yield
         finally:
@@ -124,6 +125,8 @@ def _fresh(line: CommandLine, checked: Checked, composer: Composer) -> Start:
     else:
         folder = claim(wanted)
         lock = hold(folder)
+    if not line.multirun:
+        write_format(folder)
     added = [f"{key}={quoted(str(folder))}"]
     single = None if line.multirun else _single_run(checked.composed, added, composer)
     return Start(line, [*checked.overrides, *added], None, folder, lock, single=single)

@@ -21,12 +21,13 @@ _MODELS = {"received": ORANGE, "trained": "#2e8b57", "personal": "#8e44ad", "glo
 def curves_figure(rows: Sequence[Row], title: str = "") -> Figure | None:
     """The course of each metric over the rounds: global, over clients (mean, spread, worst), and the training loss.
 
-    None where no round was evaluated. Accuracy comes first, then loss, then others; six panels at most.
+    None where fewer than two rounds were evaluated: a point is no curve. Accuracy comes first, then loss, then others;
+    six panels at most.
     """
     names = {name for row in rows for name in row}
     metrics = {_metric(name) for name in names if name.startswith(("global/", "clients/"))}
     ordered = sorted(filter(None, metrics), key=lambda name: (name != "accuracy", name != "loss", name))[:6]
-    if not ordered:
+    if not ordered or sum(any(map(_metric, row)) for row in rows) < 2:
         return None
     columns = min(len(ordered), 2)
     lines = -(-len(ordered) // columns)

@@ -23,7 +23,7 @@ SHOWN_CLIENTS = 100
 """A histogram for people has at most this many clients; beyond that, only sizes are drawn."""
 
 
-@dataclass
+@dataclass(eq=False)
 class About:
     """What a run is: known before its first round, and all a logger needs to head its page.
 

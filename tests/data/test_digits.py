@@ -8,7 +8,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from fedlit.data import TensorSamples
-from fedlit.data.digits import digits
+from fedlit.data.digits import _read, digits
 
 
 def rows(samples: TensorSamples) -> set[tuple[int, ...]]:
@@ -18,6 +18,8 @@ def rows(samples: TensorSamples) -> set[tuple[int, ...]]:
 def test_a_fifth_of_each_class_is_the_test_set_and_no_image_is_lost() -> None:
     source = digits()
     found = load_digits()
+    x, y = _read()
+    assert (x.reshape(-1, 64) == found.data).all() and (y == found.target).all()
     train, test = source.train.labels(), source.test.labels()
     assert train is not None and test is not None
     whole = np.bincount(found.target)

@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from fedlit.settings.start import prepare
 
             start = prepare(arguments)
+        if start.progress != "none" and "fedlit.experiment" not in sys.modules:
+            print("fedlit: loading torch and Lightning", flush=True)  # seconds, in which nothing else is shown
         return _go(start)
     except InputError as error:
         print(error, file=sys.stderr)

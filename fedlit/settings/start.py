@@ -43,11 +43,12 @@ class Start:
     folder: Path | None = None  # of the run, or of the sweep
     lock: FileLock | None = None
     begins_again: bool = False  # a resumed run of which nothing was saved
+    progress: str = "none"  # how rounds are shown; "none" as well where nothing runs
     single: SingleRun | None = None  # None for a sweep and for --cfg and the like, which Hydra's main composes
 
     def __reduce__(self) -> tuple[type[Start], tuple[object, ...]]:
         """On its way to a job of a sweep on another machine: the lock stays with the process that has it."""
-        return Start, (self.line, self.overrides, self.config, self.folder, None, self.begins_again)
+        return Start, (self.line, self.overrides, self.config, self.folder, None, self.begins_again, self.progress)
 
     @property
     def flags(self) -> list[str]:
@@ -108,7 +109,8 @@ def _resumed(line: CommandLine, folder: Path, composer: Composer) -> Start:
     added = [f"hydra.run.dir={quoted(str(folder))}", "hydra.output_subdir=null"]
     single = _single_run(resumed.composed, added, composer) if line.runs else None
     overrides = [*resumed.overrides, *added]
-    return Start(line, overrides, resumed.config, folder, lock, not resumed.has_state, single)
+    progress = _progress(resumed.config) if line.runs else "none"
+    return Start(line, overrides, resumed.config, folder, lock, not resumed.has_state, progress, single)
 
 
 def _fresh(line: CommandLine, checked: Checked, composer: Composer) -> Start:
@@ -129,7 +131,12 @@ def _fresh(line: CommandLine, checked: Checked, composer: Composer) -> Start:
         write_format(folder)
     added = [f"{key}={quoted(str(folder))}"]
     single = None if line.multirun else _single_run(checked.composed, added, composer)
-    return Start(line, [*checked.overrides, *added], None, folder, lock, single=single)
+    progress = _progress(checked.composed.config)
+    return Start(line, [*checked.overrides, *added], None, folder, lock, progress=progress, single=single)
+
+
+def _progress(config: DictConfig) -> str:
+    return str(OmegaConf.select(config, "progress"))
 
 
 def _single_run(composed: Composed, added: Sequence[str], composer: Composer) -> SingleRun | None:

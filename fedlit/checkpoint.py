@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 import shutil
 import time
 from collections.abc import Mapping
@@ -21,12 +20,12 @@ import torch
 from fedlit.atomic_files import replacing_folder
 from fedlit.errors import InputError
 from fedlit.model_vectors import Model
+from fedlit.run_folder import FORMAT, checkpoint_folders
 from fedlit.state import FederationState
 from fedlit.stores import Store
 
 log = logging.getLogger(__name__)
-_FORMAT, _VERSION = "fedlit checkpoint", 1
-_ROUND = re.compile(r"round_(\d+)")
+_KIND = "fedlit checkpoint"
 
 
 class Checkpoints:
@@ -58,7 +57,7 @@ class Checkpoints:
         if state.round != self._newest:  # a checkpoint that was skipped as damaged is written again
             self._write(final, self._contents(state, state.clients.save()))
         self._saved_at, self._newest = time.monotonic(), state.round
-        checkpoints = _newest_first(self.folder)
+        checkpoints = checkpoint_folders(self.folder)
         kept = [number for number, _ in checkpoints if number <= state.round][: self.keep]
         for number, path in checkpoints:
             if number not in kept:  # too old, or of a later round and damaged
@@ -81,8 +80,8 @@ class Checkpoints:
 
     def _contents(self, state: FederationState, clients: dict[Any, Any]) -> dict[str, Any]:
         return {
-            "format": _FORMAT,
-            "version": _VERSION,
+            "format": _KIND,
+            "version": FORMAT,
             "torch": str(torch.__version__),
             "bits": self.bits,
             "round": state.round,
@@ -106,7 +105,7 @@ class Checkpoints:
             InputError: there are checkpoints, but none is usable.
         """
         problems: list[str] = []
-        for _, path in _newest_first(self.folder):
+        for _, path in checkpoint_folders(self.folder):
             try:
                 saved = _read(path, device)
             except InputError as error:
@@ -139,7 +138,7 @@ def saved_bits(folder: Path) -> dict[str, Any]:
     The file is mapped rather than read, because the state may be large and `load` reads it later. All checkpoints of a
     run have the same settings, so `load` may choose another one.
     """
-    for _, path in _newest_first(folder / "checkpoints"):
+    for _, path in checkpoint_folders(folder / "checkpoints"):
         try:
             saved = torch.load(path / "state.pt", map_location="cpu", weights_only=True, mmap=True)
         except Exception:  # damaged: `load` reports it
@@ -147,11 +146,6 @@ def saved_bits(folder: Path) -> dict[str, Any]:
         if isinstance(saved, dict) and "bits" in saved:
             return dict(saved["bits"])
     return {}
-
-
-def _newest_first(folder: Path) -> list[tuple[int, Path]]:
-    """Round and folder of each checkpoint."""
-    return sorted(((int(m[1]), p) for p in folder.glob("round_*") if (m := _ROUND.fullmatch(p.name))), reverse=True)
 
 
 def _read(path: Path, device: torch.device | str) -> dict[str, Any]:
@@ -169,8 +163,10 @@ def _read(path: Path, device: torch.device | str) -> dict[str, Any]:
         saved = torch.load(path / "state.pt", map_location=place, weights_only=True)
     except Exception:
         raise InputError(f"{path / 'state.pt'} cannot be read as tensors and plain values") from None
-    if not isinstance(saved, dict) or saved.get("format") != _FORMAT or saved.get("version") != _VERSION:
-        raise InputError(f"{path} is no checkpoint of this version of fedlit")
+    if not isinstance(saved, dict) or saved.get("format") != _KIND:
+        raise InputError(f"{path} is no checkpoint of fedlit")
+    if saved.get("version") != FORMAT:
+        raise InputError(f"{path} has format {saved.get('version')}, and this fedlit reads format {FORMAT}")
     return saved
 
 

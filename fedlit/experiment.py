@@ -35,8 +35,8 @@ from fedlit.partitions import Partition, histogram
 from fedlit.randomness import seed_number
 from fedlit.rounds import federate
 from fedlit.settings.classes import build
+from fedlit.settings.overrides import explicitly_set
 from fedlit.settings.saved import saved_files
-from fedlit.settings.words import explicitly_set
 from fedlit.state import FederationState
 from fedlit.stores import Store
 from fedlit.tracking import About, Logger, Loggers, MetricsFile

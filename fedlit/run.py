@@ -6,10 +6,12 @@ sentence, no trace), with 1 for a bug (its trace) and with 130 after Ctrl-C.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,9 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             print(help_text([word for word in arguments if not word.startswith("-")]))
             return 0
-        from fedlit.settings.start import prepare
+        with _no_collection():
+            from fedlit.settings.start import prepare
 
-        return _hand_to_hydra(prepare(arguments))
+            start = prepare(arguments)
+        if start.progress != "none" and "fedlit.experiment" not in sys.modules:
+            print("fedlit: loading torch and Lightning", flush=True)  # seconds, in which nothing else is shown
+        return _go(start)
     except InputError as error:
         print(error, file=sys.stderr)
         return REFUSED
@@ -53,15 +59,13 @@ def _see_current_folder() -> None:
         sys.path.insert(0, os.getcwd())
 
 
-def _hand_to_hydra(start: Start) -> int:
-    """Run Hydra's main on the checked words; the worst exit code of its jobs."""
-    import hydra
+def _go(start: Start) -> int:
+    """Run the checked command line; the worst exit code of its jobs."""
     from hydra.core.hydra_config import HydraConfig
 
     codes: list[int] = []
     process = os.getpid()
 
-    @hydra.main(version_base="1.3", config_path=str(folders.conf_folder()), config_name=folders.CONFIG_NAME)
     def job(config: DictConfig) -> None:
         record = HydraConfig.get()
         folder = Path(record.runtime.output_dir)
@@ -75,12 +79,23 @@ def _hand_to_hydra(start: Start) -> int:
             raise KeyboardInterrupt  # Hydra lets it pass, and a sweep ends here
         codes.append(code)
 
-    before, sys.argv = sys.argv, [sys.argv[0], *start.flags, *start.words]
+    if start.single is not None:
+        start.single.application.run_composed(start.line.config_name, start.single.config, job)
+    else:
+        _hand_to_hydra(start, job)
+    return BUG if BUG in codes else max(codes, default=0)
+
+
+def _hand_to_hydra(start: Start, job: Callable[[DictConfig], None]) -> None:
+    """Run Hydra's main on the checked overrides: a sweep, or a flag such as --cfg."""
+    import hydra
+
+    main = hydra.main(version_base="1.3", config_path=str(folders.conf_folder()), config_name=folders.CONFIG_NAME)
+    before, sys.argv = sys.argv, [sys.argv[0], *start.flags, *start.overrides]
     try:
-        job()
+        main(job)()
     finally:
         sys.argv = before
-    return BUG if BUG in codes else max(codes, default=0)
 
 
 def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str]) -> int:
@@ -92,10 +107,29 @@ def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str]) -
         if start.begins_again:
             logging.getLogger(__name__).warning("Nothing was saved before this run was stopped: it begins again.")
         config = job_config(start, config, overrides)
-        check_classes(config)
-        from fedlit.experiment import run
+        with _no_collection():
+            check_classes(config)
+            from fedlit.experiment import run
 
         return run(config, folder, overrides)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Import without garbage collection, and keep what was imported out of every later collection.
+
+    torch and Lightning leave a million objects, and hardly any is garbage. Searching them takes a sixth of the import,
+    and again as long when the process ends.
+    """
+    was_enabled, is_first = gc.isenabled(), "fedlit.experiment" not in sys.modules
+    gc.disable()
+    try:
+        yield
+        if is_first:  # a process that had imported it before has objects of its own
+            gc.freeze()
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _report(error: Exception, folder: Path | None) -> int:

@@ -1,8 +1,9 @@
-"""The folder of a run: its own for every run, held by one process at a time."""
+"""The folder of a run: a new one for each run, locked by one process at a time, with the format it is written in."""
 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,10 @@ from filelock import FileLock, Timeout
 
 from fedlit.errors import InputError
 
+FORMAT = 2  # of a run folder and its checkpoints; raised when what is saved or named changes
+FORMAT_FILE = "format.txt"
 LOCK = ".lock"
+_ROUND = re.compile(r"round_(\d+)")
 _TRACES = ("checkpoints", "metrics.jsonl", "summary.json", ".hydra", "run.log", "multirun.yaml")
 
 
@@ -66,3 +70,27 @@ def hold(folder: Path) -> FileLock:
     except Timeout:
         raise InputError(f"{folder} is in use by another process; wait for its end, or stop it.") from None
     return lock
+
+
+def write_format(folder: Path) -> None:
+    """Mark a new run folder with the format that this fedlit writes."""
+    (folder / FORMAT_FILE).write_text(f"{FORMAT}\n", encoding="utf-8")
+
+
+def format_of(folder: Path) -> int:
+    """The format of a run folder; folders of format 1 have no such file."""
+    try:
+        return int((folder / FORMAT_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 1
+
+
+def checkpoint_folders(checkpoints: Path) -> list[tuple[int, Path]]:
+    """(round, folder) of each checkpoint in `<run folder>/checkpoints`, the newest first; `best` is not one of them."""
+    folders = checkpoints.glob("round_*")
+    return sorted(((int(name[1]), path) for path in folders if (name := _ROUND.fullmatch(path.name))), reverse=True)
+
+
+def is_checkpoint_name(name: str) -> bool:
+    """Whether a folder of that name is one checkpoint: `round_0012`."""
+    return _ROUND.fullmatch(name) is not None

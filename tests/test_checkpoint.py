@@ -13,6 +13,7 @@ import fedlit.checkpoint
 from fedlit.checkpoint import Checkpoints, saved_bits
 from fedlit.errors import InputError
 from fedlit.model_vectors import Model
+from fedlit.run_folder import FORMAT
 from fedlit.state import FederationState
 from fedlit.stores import MemoryStore
 
@@ -185,7 +186,7 @@ def _tensor(folder):
 
 def _other_version(folder):
     contents = torch.load(state_file(folder, 2), weights_only=True)
-    put(folder, 2, saved(contents | {"version": 2}, folder / "other.pt"))
+    put(folder, 2, saved(contents | {"version": FORMAT - 1}, folder / "other.pt"))
 
 
 DAMAGES = {
@@ -194,9 +195,9 @@ DAMAGES = {
     _no_digest: "lacks state.sha256",
     _no_state: "lacks state.pt",
     _text: "cannot be read as tensors and plain values",
-    _foreign: "is no checkpoint of this version of fedlit",
-    _tensor: "is no checkpoint of this version of fedlit",
-    _other_version: "is no checkpoint of this version of fedlit",
+    _foreign: "is no checkpoint of fedlit",
+    _tensor: "is no checkpoint of fedlit",
+    _other_version: "has format 1, and this fedlit reads format 2",
 }
 
 
@@ -253,7 +254,9 @@ class Trap:
 
 def test_a_state_file_runs_no_code(tmp_path):
     checkpoints(tmp_path).save(state(1))
-    trap = saved({"format": "fedlit checkpoint", "version": 1, "trap": Trap(tmp_path / "ran")}, tmp_path / "trap.pt")
+    trap = saved(
+        {"format": "fedlit checkpoint", "version": FORMAT, "trap": Trap(tmp_path / "ran")}, tmp_path / "trap.pt"
+    )
     put(tmp_path, 1, trap)
     with pytest.raises(InputError):
         checkpoints(tmp_path).load(MemoryStore())
@@ -271,6 +274,6 @@ def test_the_best_checkpoint_has_the_server_only_and_is_never_loaded(tmp_path):
         written.save(state(number))
     assert rounds(tmp_path) == ["best", "round_0002", "round_0003"]
     best = torch.load(tmp_path / "checkpoints" / "best" / "state.pt", weights_only=True)
-    assert best["round"] == 6 and best["clients"] == {}
+    assert best["round"] == 6 and best["clients"] == {} and best["version"] == FORMAT
     assert best["server"]["model"]["__model__"][0].tolist() == [6.0] * 5
     assert checkpoints(tmp_path).load(MemoryStore()).round == 3

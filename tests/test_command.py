@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +74,67 @@ def test_torchvision_of_another_torch_is_one_sentence(tmp_path):
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("torch and torchvision do not fit together (torch ")
     assert done.stderr.count("\n") == 1
+
+
+LOADING = "fedlit: loading torch and Lightning\n"
+
+
+@pytest.fixture
+def fails_to_load(tmp_path):
+    """A folder where the import of the experiment ends the process with 0: what was printed before it is left."""
+    for name in ("torch", "torchvision", "lightning"):
+        (tmp_path / f"{name}.py").write_text("import os\nos._exit(0)\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "printed"),
+    [
+        (["clients=3"], LOADING),
+        (["progress=none"], ""),
+        (["clients=0"], ""),
+        (["--help"], None),
+        (["--cfg", "job"], None),
+        (["--info", "config"], None),
+        (["--multirun", "progress=none", "clients=2,3"], None),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_line_says_that_fedlit_is_loading_once_the_overrides_are_known_good(fails_to_load, arguments, printed):
+    done = command(fails_to_load, *arguments)
+    assert done.stdout == printed if printed is not None else LOADING not in done.stdout
+
+
+def test_a_sweep_says_once_that_fedlit_is_loading(fails_to_load):
+    for name in ("torch", "torchvision", "lightning"):
+        (fails_to_load / f"{name}.py").write_text("raise RuntimeError('not here')\n")
+    done = command(fails_to_load, "--multirun", "clients=2,3")
+    assert done.returncode == 1 and done.stderr.count("RuntimeError: not here") == 2
+    assert done.stdout.startswith(LOADING) and done.stdout.count(LOADING) == 1
+
+
+@pytest.mark.slow
+def test_the_line_comes_within_half_a_second(fails_to_load):
+    def seconds() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)  # by the clock, it waits for what else the machine does
+        assert command(fails_to_load, "clients=3").stdout == LOADING
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(seconds() for _ in range(9)) < 0.5
+
+
+def test_a_run_imports_neither_pandas_nor_scikit_learn(tmp_path):
+    code = (
+        "import sys\nfrom fedlit.run import main\n"
+        "code = main(['rounds=1', 'threads=1', 'progress=none'])\n"
+        "print(code, sorted({'pandas', 'sklearn', 'ray'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "0 []\n", done.stderr

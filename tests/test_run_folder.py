@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fedlit.errors import InputError
-from fedlit.run_folder import claim, hold, holds_run
+from fedlit.run_folder import FORMAT, FORMAT_FILE, checkpoint_folders, claim, format_of, hold, holds_run, write_format
 
 
 def test_a_taken_folder_gets_a_number(tmp_path):
@@ -55,3 +55,18 @@ def test_what_is_no_folder_and_what_cannot_be_written(tmp_path):
     for make in (hold, claim):
         with pytest.raises(InputError, match=r"cannot be written \(.*\); give another by hydra.run.dir="):
             make(tmp_path / "notes.txt" / "run")
+
+
+def test_a_folder_without_a_format_has_the_first(tmp_path):
+    assert format_of(tmp_path) == 1
+    write_format(tmp_path)
+    assert format_of(tmp_path) == FORMAT
+    (tmp_path / FORMAT_FILE).write_text("")
+    assert format_of(tmp_path) == 1
+
+
+def test_checkpoints_are_listed_from_the_newest(tmp_path):
+    for name in ("round_0002", "round_0010", "best", ".writing_round_0011", "round_x"):
+        (tmp_path / name).mkdir()
+    assert checkpoint_folders(tmp_path) == [(10, tmp_path / "round_0010"), (2, tmp_path / "round_0002")]
+    assert checkpoint_folders(tmp_path / "nowhere") == []

@@ -16,12 +16,18 @@ from fedlit.data.npz import npz
 from fedlit.data.source import DataSource
 from fedlit.errors import InputError
 
+# Published means and standard deviations of the training images, by channel, in units of 1 for white.
+_MNIST = (0.1307, 0.3081)
+_FASHION_MNIST = (0.2860, 0.3530)
+_CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
+_CIFAR100 = ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
+
 
 def mnist(
     root: str | Path = "data",
     download: bool = False,
     path: str | Path | None = None,
-    normalize: Any = "training",
+    normalize: Any = _MNIST,
     augment: Mapping[str, Any] | None = None,
 ) -> DataSource:
     """MNIST (LeCun et al. 1998): 60,000 and 10,000 images (1, 28, 28) of ten digits.
@@ -43,7 +49,7 @@ def fashion_mnist(
     root: str | Path = "data",
     download: bool = False,
     path: str | Path | None = None,
-    normalize: Any = "training",
+    normalize: Any = _FASHION_MNIST,
     augment: Mapping[str, Any] | None = None,
 ) -> DataSource:
     """Fashion-MNIST (Xiao et al. 2017): 60,000 and 10,000 images (1, 28, 28) of ten kinds of clothes; see `mnist`."""
@@ -73,7 +79,7 @@ def cifar10(
     root: str | Path = "data",
     download: bool = False,
     path: str | Path | None = None,
-    normalize: Any = "training",
+    normalize: Any = _CIFAR10,
     augment: Mapping[str, Any] | None = None,
 ) -> DataSource:
     """CIFAR-10 (Krizhevsky 2009): 50,000 and 10,000 images (3, 32, 32) of ten classes; see `mnist`."""
@@ -84,7 +90,7 @@ def cifar100(
     root: str | Path = "data",
     download: bool = False,
     path: str | Path | None = None,
-    normalize: Any = "training",
+    normalize: Any = _CIFAR100,
     augment: Mapping[str, Any] | None = None,
 ) -> DataSource:
     """CIFAR-100 (Krizhevsky 2009): 50,000 and 10,000 images (3, 32, 32) of a hundred classes; see `mnist`."""

@@ -1,9 +1,9 @@
-"""All words of a command line checked before anything is run: options, keys, values, in each job of a sweep."""
+"""All overrides of a command line checked before anything is run: options, keys, values, in each job of a sweep."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hydra.core.override_parser.types import Override
@@ -12,80 +12,109 @@ from fedlit.errors import InputError
 from fedlit.settings import folders
 from fedlit.settings.check_keys import check_key
 from fedlit.settings.check_options import check_group, check_left_out, check_mounts, check_option, chooses_option
-from fedlit.settings.check_values import check_composed, check_word
+from fedlit.settings.check_values import check_composed, check_override
 from fedlit.settings.comments import read_file
-from fedlit.settings.compose import Composed, Composer
+from fedlit.settings.compose import SEARCH_PATH, Composed, Composer
 from fedlit.settings.folders import groups
-from fedlit.settings.own_class import own_packages, rewrite
+from fedlit.settings.overrides import key_of, parse, sign, single_overrides
+from fedlit.settings.own_class import names_class, own_packages, rewrite
 from fedlit.settings.presets import check_presets, left_over
-from fedlit.settings.table import Table, table
-from fedlit.settings.words import key_of, parse, sign, single_words
+from fedlit.settings.table import Table
 
 
 @dataclass(frozen=True)
 class Checked:
-    """Words that may be handed to Hydra, and what they compose to (for a sweep: its first job)."""
+    """Overrides that may be handed to Hydra, and what they compose to (for a sweep: its first job)."""
 
-    words: list[str]
+    overrides: list[str]
     composed: Composed
 
 
-def check(words: Sequence[str], composer: Composer, *, sweeps: bool = False) -> Checked:
-    """Check the words and give those for Hydra; InputError at the first that is wrong.
+def check(given: Sequence[str], composer: Composer, *, sweeps: bool = False) -> Checked:
+    """Check the overrides and give those for Hydra; InputError at the first that is wrong.
 
-    `sweeps`: with `--multirun` a word may have several values, and each is checked.
+    A configuration is composed once. One that has to be rewritten (a class of the user's, a key that a preset left
+    over) is composed again, and so is a wrong one, to name what is wrong.
+
+    `sweeps`: with `--multirun` an override may have several values, and each is checked.
     """
-    overrides = parse(words, composer.loader)
-    known_groups = set(composer.groups(words))
+    overrides = parse(given, composer.loader)
+    known_groups = set(composer.groups(given))
     for override in overrides:
         if override.is_sweep_override() and not sweeps:
             raise InputError(_no_sweep(override))
         if chooses_option(override, known_groups):
-            check_option(override, lambda group: composer.options(group, words))
+            check_option(override, lambda group: composer.options(group, given))
         else:
             check_group(override, known_groups)
-    searched = [word for word in words if word.startswith("hydra.searchpath=")]
-    options, sets = _parted(overrides, known_groups)
+    options, settings = _split(overrides, known_groups)
+    to_rewrite = any(names_class(override) and sign(override) == "" for override in settings)
+    jobs = None if to_rewrite else _compose_jobs(overrides, options, composer)
     plain = [option for option in options if option.package is None and sign(option) == ""]
-    before = composer.compose([*searched, *next(_jobs(plain))])
+    if jobs is None or any(sign(option) for option in options):
+        before = _compose_options(given, plain, composer)[0]
+    else:
+        before = jobs[0]
     check_mounts(options, before)
-    bases = [composer.compose([*searched, *job]) for job in _jobs(options)]
-    own = own_packages(sets, before)
+    own = own_packages(settings, before)
     if own:
-        overrides = parse(rewrite(overrides, before, bases), composer.loader)
-        options, sets = _parted(overrides, known_groups)
-        bases = [composer.compose([*searched, *job]) for job in _jobs(options)]
-    for override, base in itertools.product(sets, bases):
+        overrides = parse(
+            rewrite(overrides, before, jobs or _compose_options(given, options, composer)), composer.loader
+        )
+        options, settings = _split(overrides, known_groups)
+        jobs = _compose_jobs(overrides, options, composer)
+    if jobs is None:
+        jobs = _compose_options(given, options, composer)
+    for override, job in itertools.product(settings, jobs):
         if not any(key_of(override) == package or key_of(override).startswith(f"{package}.") for package in own):
-            check_key(override, base, known_groups, _shipped_keys)
-        check_word(override, table(base))
-    ready = [*left_over(options, bases), *(_into_mapping(override, table(bases[0])) for override in overrides)]
-    options, sets = _parted(parse(ready, composer.loader), known_groups)
-    jobs = [composer.compose([*(single_words(override)[0] for override in sets), *job]) for job in _jobs(options)]
-    for composed in jobs:
-        check_left_out(options, composed, before)
-        check_presets(composed)
-        check_composed(composed)
+            check_key(override, job, known_groups, _shipped_keys)
+        check_override(override, job.table)
+    ready = [*left_over(options, jobs), *(_into_mapping(override, jobs[0].table) for override in overrides)]
+    overrides = parse(ready, composer.loader)
+    options, _ = _split(overrides, known_groups)
+    jobs = [composer.compose(job) for job in _job_overrides(overrides, options)]
+    for job in jobs:
+        check_left_out(options, job, before)
+        check_presets(job)
+        check_composed(job)
     return Checked(ready, jobs[0])
 
 
-def _into_mapping(override: Override, rules: Table) -> str:
-    """The word, with a `++` where it sets keys of a mapping that takes any (`engine.options.x=1`)."""
-    word, key = override.input_line or "", key_of(override)
-    rule = rules.rules.get(key)
-    whole = isinstance(override.value(), dict) and rule and rule.allowed and rule.allowed.takes("mapping")
-    return f"++{word}" if sign(override) == "" and (whole or rules.open_above(key)) else word
+def _compose_jobs(
+    overrides: Sequence[Override], options: Sequence[Override], composer: Composer
+) -> list[Composed] | None:
+    """What each job of a sweep over options composes to; None where one does not compose."""
+    try:
+        return [composer.compose(job) for job in _job_overrides(overrides, options)]
+    except InputError:
+        return None
 
 
-def _parted(overrides: Sequence[Override], known_groups: set[str]) -> tuple[list[Override], list[Override]]:
-    """The words that choose options, and those that set keys."""
+def _compose_options(given: Sequence[str], options: Sequence[Override], composer: Composer) -> list[Composed]:
+    """What the options alone compose to, for each job of a sweep over options."""
+    search_path = [override for override in given if override.startswith(SEARCH_PATH)]
+    return [composer.compose([*search_path, *job]) for job in _job_overrides(options, options)]
+
+
+def _job_overrides(overrides: Sequence[Override], options: Sequence[Override]) -> list[list[str]]:
+    """For each job of a sweep over options: its overrides, with the first value of those that set keys."""
+    choices = [single_overrides(override) for override in overrides]
+    shown = [texts if override in options else texts[:1] for override, texts in zip(overrides, choices, strict=True)]
+    return [list(job) for job in itertools.product(*shown)]
+
+
+def _into_mapping(override: Override, table: Table) -> str:
+    """The override, with a `++` where it sets keys of a mapping that takes any (`engine.options.x=1`)."""
+    text, key = override.input_line or "", key_of(override)
+    rule = table.rules.get(key)
+    is_mapping = isinstance(override.value(), dict) and rule and rule.allowed and rule.allowed.takes("mapping")
+    return f"++{text}" if sign(override) == "" and (is_mapping or table.open_above(key)) else text
+
+
+def _split(overrides: Sequence[Override], known_groups: set[str]) -> tuple[list[Override], list[Override]]:
+    """The overrides that choose options, and those that set keys."""
     options = [override for override in overrides if chooses_option(override, known_groups)]
     return options, [override for override in overrides if override not in options]
-
-
-def _jobs(options: Sequence[Override]) -> Iterator[list[str]]:
-    """For each job of a sweep over options: its words."""
-    return (list(job) for job in itertools.product(*(single_words(option) for option in options)))
 
 
 def _shipped_keys() -> dict[str, dict[str, list[str]]]:
@@ -100,6 +129,6 @@ def _shipped_keys() -> dict[str, dict[str, list[str]]]:
 
 
 def _no_sweep(override: Override) -> str:
-    word, key = override.input_line or "", key_of(override)
-    value = word.partition("=")[2]
-    return f"{word}: several values are a sweep; add --multirun to run each, or write {key}=[{value}] for a list."
+    text, key = override.input_line or "", key_of(override)
+    value = text.partition("=")[2]
+    return f"{text}: several values are a sweep; add --multirun to run each, or write {key}=[{value}] for a list."

@@ -9,8 +9,8 @@ from hydra.core.override_parser.types import Override
 from fedlit.errors import InputError
 from fedlit.settings.closest import closest, closest_key, listed
 from fedlit.settings.compose import Composed
-from fedlit.settings.table import above_of, foreign_class, keys_of, table
-from fedlit.settings.words import key_of, leaves, sign
+from fedlit.settings.overrides import key_of, leaves, sign
+from fedlit.settings.table import above_of, foreign_class
 
 Options = dict[str, dict[str, list[str]]]
 
@@ -29,8 +29,7 @@ def check_key(override: Override, composed: Composed, groups: set[str], options:
 
 def _check(override: Override, key: str, composed: Composed, groups: set[str], options: Callable[[], Options]) -> None:
     word = override.input_line or ""
-    keys = keys_of(composed.whole)
-    rules = table(composed)
+    keys, rules = composed.keys, composed.table
     if override.is_delete() and key in keys and foreign_class(key, keys) is None:
         raise InputError(f"{word}: {key} cannot be left out; set it, {key}=<value>.")
     if override.is_add() and key in keys and not isinstance(override.value(), (dict, list)):
@@ -50,18 +49,18 @@ def _holds_keys(override: Override, key: str, composed: Composed) -> str:
     value = (override.input_line or "").partition("=")[2]
     if key in composed.mounts:
         return f"an option stands there; write {composed.mounts[key]}={value} to choose another."
-    beside = [k for k in keys_of(composed.whole) if k.startswith(f"{key}.")]
+    beside = [k for k in composed.keys if k.startswith(f"{key}.")]
     return f"{key} holds keys of its own; write {listed(f'{k}=<value>' for k in beside)}."
 
 
 def _unknown(override: Override, key: str, composed: Composed, groups: set[str], options: Options) -> str:
     """What to write instead of an unknown key."""
     word = override.input_line or ""
-    keys = keys_of(composed.whole)
+    keys = composed.keys
     foreign = foreign_class(key, keys)
     if foreign is None and (said := _elsewhere(key, composed, options)):
         return said
-    known = {k for k in keys if not k.startswith("hydra") or key.startswith("hydra")} | table(composed).known
+    known = {k for k in keys if not k.startswith("hydra") or key.startswith("hydra")} | composed.table.known
     candidates = sorted(known - {""}, key=lambda k: (k.count("."), k))
     found = closest_key(key, candidates)
     if "." not in key:
@@ -86,7 +85,7 @@ def _elsewhere(key: str, composed: Composed, options: Options) -> str | None:
     if not having:
         near = closest(name, {k for keys in options.get(group, {}).values() for k in keys if not k.startswith("_")})
         having = [f"{group}={option}" for option, keys in options.get(group, {}).items() if near in keys]
-        here = f"{package}." in "".join(f"{k} " for k in keys_of(composed.whole) if k == f"{package}.{near}")
+        here = f"{package}." in "".join(f"{k} " for k in composed.keys if k == f"{package}.{near}")
         return (
             None
             if near is None or here

@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import Override
 from fedlit.errors import InputError
 from fedlit.settings.closest import closest, listed
 from fedlit.settings.compose import Composed
-from fedlit.settings.words import as_written, key_of, sign, values
+from fedlit.settings.overrides import as_written, key_of, sign, values
 
 
 def chooses_option(override: Override, groups: set[str]) -> bool:

@@ -11,11 +11,11 @@ from omegaconf.errors import OmegaConfBaseException
 from fedlit.errors import InputError
 from fedlit.settings.comments import Entry
 from fedlit.settings.compose import Composed
-from fedlit.settings.table import Table, table
-from fedlit.settings.words import as_written, key_of, leaves, values
+from fedlit.settings.overrides import as_written, key_of, leaves, values
+from fedlit.settings.table import Table
 
 
-def check_word(override: Override, rules: Table) -> None:
+def check_override(override: Override, rules: Table) -> None:
     """Refuse a value out of range, in each choice of a sweep. Interpolations wait for the composed configuration."""
     if override.is_delete():
         return
@@ -29,7 +29,7 @@ def check_word(override: Override, rules: Table) -> None:
 
 def check_composed(composed: Composed) -> None:
     """Refuse the first value of a configuration that is out of range, or missing (`???`)."""
-    rules = table(composed)
+    rules = composed.table
     for key, rule in rules.rules.items():
         found = _value(composed.config, key, rule)
         if found is not _NOT_THERE:

@@ -1,4 +1,4 @@
-"""The command line in two parts: Hydra's flags, and the words that are composed."""
+"""The command line in two parts: Hydra's flags, and the overrides."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from hydra._internal.utils import get_args_parser  # Hydra's own flags have no public parser
-
 from fedlit.errors import InputError
 from fedlit.settings.folders import CONFIG_NAME
+from fedlit.settings.hydra_compat import flags_parser
 
 
 @dataclass(frozen=True)
@@ -18,17 +17,17 @@ class CommandLine:
     """What was asked for."""
 
     flags: list[str]
-    words: list[str]
+    overrides: list[str]
     multirun: bool
-    runs: bool  # False for --cfg, --info: the words are looked at and nothing is run
-    looks_at_words: bool  # False for --hydra-help, --shell-completion
+    runs: bool  # False for --cfg, --info: the overrides are checked and nothing is run
+    checks_overrides: bool  # False for --hydra-help, --shell-completion
     config_name: str
     config_dir: Path | None
 
 
 def read(arguments: Sequence[str]) -> CommandLine:
-    """Read a command line; flags may stand anywhere among the words. InputError for a flag that is not known."""
-    parser = get_args_parser()
+    """Read a command line; flags may stand anywhere among the overrides. InputError for a flag that is not known."""
+    parser = flags_parser()
     parser.prog = "fedlit"
     parser.error = _refuse  # type: ignore[method-assign]  # argparse would print its usage, eight lines of flags
     args = parser.parse_intermixed_args(list(arguments))
@@ -41,16 +40,16 @@ def read(arguments: Sequence[str]) -> CommandLine:
     asked = [f"--{name}" for name in ("run", "multirun", "cfg", "info", "shell_completion") if getattr(args, name)]
     if len(asked) > 1:
         raise InputError(f"{' and '.join(asked)} do not go together; write one of them.")
-    words = list(args.overrides)
+    overrides = list(args.overrides)
     flags = list(arguments)
-    for word in words:
-        flags.remove(word)
+    for override in overrides:
+        flags.remove(override)
     return CommandLine(
         flags=flags,
-        words=words,
-        multirun=args.multirun or "hydra.mode=MULTIRUN" in words,
+        overrides=overrides,
+        multirun=args.multirun or "hydra.mode=MULTIRUN" in overrides,
         runs=args.cfg is None and args.info is None and not args.hydra_help and not args.shell_completion,
-        looks_at_words=not args.hydra_help and not args.shell_completion,
+        checks_overrides=not args.hydra_help and not args.shell_completion,
         config_name=args.config_name or CONFIG_NAME,
         config_dir=None if args.config_dir is None else Path(args.config_dir).expanduser(),
     )

@@ -9,26 +9,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
 
 from fedlit.settings.compose import Composed
+from fedlit.settings.overrides import as_written, key_of, values
 from fedlit.settings.presets import taken_out
-from fedlit.settings.table import table
-from fedlit.settings.words import as_written, key_of, values
 
 _KEPT = ("_partial_", "_convert_", "_recursive_")  # how a class of this group is called, not what it is called with
 
 
 def own_packages(overrides: Sequence[Override], composed: Composed) -> list[str]:
     """The packages (`model`, `aggregator.server_optimizer`) whose class the words name by `_target_`."""
-    found = []
-    for override in overrides:
-        key = key_of(override)
-        package = key.removesuffix("._target_")
-        as_mapping = any(isinstance(value, dict) and "_target_" in value for value in values(override))
-        if package in composed.mounts and (package != key or as_mapping) and not override.is_delete():
-            found.append(package)
-    return list(dict.fromkeys(found))
+    packages = [key_of(override).removesuffix("._target_") for override in overrides if names_class(override)]
+    return [package for package in dict.fromkeys(packages) if package in composed.mounts]
+
+
+def names_class(override: Override) -> bool:
+    """Whether an override sets a `_target_`, by itself or in a mapping."""
+    as_mapping = any(isinstance(value, dict) and "_target_" in value for value in values(override))
+    return (key_of(override).endswith("._target_") or as_mapping) and not override.is_delete()
 
 
 def rewrite(overrides: Sequence[Override], before: Composed, bases: Sequence[Composed]) -> list[str]:
@@ -78,13 +76,12 @@ def _names(override: Override, package: str) -> list[str]:
 
 
 def _default_calls(package: str, base: Composed, given: set[str]) -> list[str]:
-    node = OmegaConf.select(base.config, package)
-    kept = [name for name in _KEPT if isinstance(node, DictConfig) and name in node and name not in given]
-    return [f"++{package}.{name}={as_written(node[name])}" for name in kept]
+    kept = [name for name in _KEPT if f"{package}.{name}" in base.keys and name not in given]
+    return [f"++{package}.{name}={as_written(base.keys[f'{package}.{name}'])}" for name in kept]
 
 
 def _without_presets(package: str, bases: Sequence[Composed], given: set[str]) -> list[str]:
     """Words that take out what presets (`experiment=`) set for the class that was there before."""
-    keys = {key for base in bases for key in table(base).preset if key.startswith(f"{package}.")}
+    keys = {key for base in bases for key in base.table.preset if key.startswith(f"{package}.")}
     names = sorted({key[len(package) + 1 :].partition(".")[0] for key in keys} - given - {"_target_", *_KEPT})
     return taken_out(f"{package}.{name}" for name in names)

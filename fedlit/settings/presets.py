@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from hydra.core.override_parser.types import Override
 
 from fedlit.errors import InputError
 from fedlit.settings.closest import closest_key
 from fedlit.settings.compose import Composed
-from fedlit.settings.table import foreign_class, keys_of, table
-from fedlit.settings.words import key_of
+from fedlit.settings.overrides import key_of
+from fedlit.settings.table import foreign_class, keys_of
 
 
 def check_presets(composed: Composed) -> None:
     """Refuse a preset (a person's `experiment=` file) that sets a key which the options it chooses do not have."""
-    rules = table(composed)
-    for key, preset in _unknown(composed).items():
+    rules = composed.table
+    for key, preset in _unknown(composed, keys_of(composed.config)).items():
         found = closest_key(key, sorted(rules.known))
         said = f"did you mean {found}?" if found else "take it out, or choose an option that has it."
         raise InputError(f"{preset}: it sets {key}, which is no key of the options chosen; {said}")
@@ -29,7 +30,7 @@ def left_over(options: Sequence[Override], bases: Sequence[Composed]) -> list[st
     """
     chosen = {key_of(option) for option in options if not option.is_delete()}
     packages = tuple(f"{package}." for package, choice in bases[0].mounts.items() if choice in chosen)
-    unknown = [{key for key in _unknown(base) if key.startswith(packages)} for base in bases]
+    unknown = [{key for key in _unknown(base, base.keys) if key.startswith(packages)} for base in bases]
     return taken_out(sorted(set.intersection(*unknown)))
 
 
@@ -38,9 +39,9 @@ def taken_out(keys: Iterable[str]) -> list[str]:
     return [word for key in keys for word in (f"++{key}=0", f"~{key}")]
 
 
-def _unknown(composed: Composed) -> dict[str, str]:
+def _unknown(composed: Composed, keys: dict[str, Any]) -> dict[str, str]:
     """The keys that presets set and no option chosen has: key -> preset."""
-    rules, keys = table(composed), keys_of(composed.config)
+    rules = composed.table
     return {
         key: preset
         for key, preset in rules.preset.items()

@@ -15,10 +15,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fedlit.errors import InputError
 from fedlit.settings.check import Checked, check
-from fedlit.settings.compose import Composer
+from fedlit.settings.compose import Composed, Composer
+from fedlit.settings.overrides import as_written, key_of, parse, quoted, sign
 from fedlit.settings.saved import read_saved, saved_search_path
 from fedlit.settings.table import keys_of
-from fedlit.settings.words import as_written, key_of, parse, quoted, sign
 
 MAY_CHANGE = ("rounds", "engine", "progress", "checkpoint")
 _NOTHING = "(not there)"
@@ -28,8 +28,9 @@ _NOTHING = "(not there)"
 class Resumed:
     """A run that goes on."""
 
-    words: list[str]  # for Hydra
-    config: DictConfig  # what the run is given, in place of what the words compose to
+    overrides: list[str]  # for Hydra
+    composed: Composed  # what they compose to
+    config: DictConfig  # what the run is given, in place of what the overrides compose to
     has_state: bool  # False where the run was stopped before its first checkpoint, and begins again
 
 
@@ -67,7 +68,7 @@ def resume(folder: Path, words: Sequence[str], composer: Composer) -> Resumed:
                 config[part] = OmegaConf.select(after.composed.config, part)
         config.resume = str(folder)
     OmegaConf.set_struct(config, True)
-    return Resumed(after.words, config, saved.has_state)
+    return Resumed(after.overrides, after.composed, config, saved.has_state)
 
 
 def combine(saved: Sequence[str], given: Sequence[str], before: Checked) -> list[str]:

@@ -1,12 +1,11 @@
 """The configuration that a run was started with: two plain files, read without torch.
 
-They lie beside every saved state, for a resumed run may change some of them. A run that was stopped before it saved one
-is known by what Hydra wrote into `.hydra/` at its start: it begins again, in the same folder.
+They lie beside every saved state, because a resumed run may change some of them. A run that was stopped before its
+first checkpoint has only the files that Hydra wrote into `.hydra/` at its start: it begins again, in the same folder.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fedlit.errors import InputError
-from fedlit.run_folder import holds_run
+from fedlit.run_folder import FORMAT, checkpoint_folders, format_of, holds_run, is_checkpoint_name
 
 CONFIG, OVERRIDES = "config.yaml", "overrides.yaml"
-_ROUND = re.compile(r"round_(\d+)")
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What a run was started with: its configuration (not resolved) and the words it was composed of."""
+    """What a run was started with: its configuration (not resolved) and the overrides it was composed of."""
 
     config: DictConfig
     overrides: list[str]
@@ -41,20 +39,22 @@ def read_saved(folder: Path) -> Saved:
     InputError where there is neither."""
     if not folder.is_dir():
         raise InputError(f"resume={folder}: there is no such folder; give the folder of a run, outputs/<date>/<time>.")
-    checkpoints = folder / "checkpoints"
-    rounds = [(int(found[1]), path) for path in checkpoints.glob("round_*") if (found := _ROUND.fullmatch(path.name))]
-    places = [path for _, path in sorted(rounds, reverse=True)]
-    if not rounds and not _had_saved(folder):
-        places = [folder / ".hydra"]
+    checkpoints = [path for _, path in checkpoint_folders(folder / "checkpoints")]
+    places = checkpoints if checkpoints or _had_saved(folder) else [folder / ".hydra"]
+    if any(path.exists() for path in places) and format_of(folder) != FORMAT:
+        raise InputError(
+            f"resume={folder}: this run folder has format {format_of(folder)}, and this fedlit reads format {FORMAT}; "
+            "resume it with the version of fedlit that wrote it, or start the run again in a new folder."
+        )
     for path in places:
         try:
             config = OmegaConf.load(path / CONFIG)
-            words = yaml.safe_load((path / OVERRIDES).read_text(encoding="utf-8"))
+            overrides = yaml.safe_load((path / OVERRIDES).read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException):
-            continue  # cut off: the one before it is used
-        if isinstance(config, DictConfig) and isinstance(words, list):
-            return Saved(config, [str(word) for word in words], has_state=bool(rounds))
-    raise InputError(f"resume={folder}: {_why_not(folder, bool(rounds))}")
+            continue  # cut off: the checkpoint before it is used
+        if isinstance(config, DictConfig) and isinstance(overrides, list):
+            return Saved(config, [str(override) for override in overrides], has_state=bool(checkpoints))
+    raise InputError(f"resume={folder}: {_why_not(folder, bool(checkpoints))}")
 
 
 def _had_saved(folder: Path) -> bool:
@@ -63,7 +63,7 @@ def _had_saved(folder: Path) -> bool:
 
 
 def saved_search_path(folder: Path) -> list[str]:
-    """The person's own folders of options (`--config-dir`, `hydra.searchpath`) that the run was started with."""
+    """The user's folders of options (`--config-dir`, `hydra.searchpath`) that the run was started with."""
     try:
         recorded = OmegaConf.load(folder / ".hydra" / "hydra.yaml")
     except (OSError, yaml.YAMLError):
@@ -72,11 +72,11 @@ def saved_search_path(folder: Path) -> list[str]:
     return [f"{source.schema}://{source.path}" for source in sources if "command-line" in source.provider]
 
 
-def _why_not(folder: Path, has_rounds: bool) -> str:
-    if folder.name == "checkpoints" or _ROUND.fullmatch(folder.name):
+def _why_not(folder: Path, has_checkpoints: bool) -> str:
+    if folder.name == "checkpoints" or is_checkpoint_name(folder.name):
         above = folder.parent if folder.name == "checkpoints" else folder.parent.parent
         return f"this is a folder of checkpoints; give the folder of the run, resume={above}."
-    if has_rounds:
+    if has_checkpoints:
         return "none of its checkpoints can be read; start the run again in a new folder."
     if (folder / "multirun.yaml").exists():
         return f"this is the folder of a sweep; give one of its runs, such as resume={folder / '0'}."

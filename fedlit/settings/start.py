@@ -1,4 +1,4 @@
-"""From a command line to what Hydra is handed: words checked, the run folder made and locked, a saved run read."""
+"""From a command line to a checked start: overrides checked, the run folder made and locked, a saved run read."""
 
 from __future__ import annotations
 
@@ -8,19 +8,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
-from omegaconf import DictConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
 from fedlit.errors import InputError
-from fedlit.run_folder import claim, hold, holds_run
+from fedlit.run_folder import claim, hold, holds_run, write_format
 from fedlit.settings import command_line
 from fedlit.settings.check import Checked, check
 from fedlit.settings.check_values import check_composed
 from fedlit.settings.command_line import CommandLine
-from fedlit.settings.compose import Composer, composer, resolved
+from fedlit.settings.compose import SEARCH_PATH, Composed, Composer, composer, resolved
+from fedlit.settings.hydra_compat import Application
+from fedlit.settings.overrides import parse, quoted
 from fedlit.settings.presets import check_presets
 from fedlit.settings.resume import resume, resumed_folder
 from fedlit.settings.saved import read_saved
-from fedlit.settings.words import quoted
+
+
+@dataclass(frozen=True)
+class SingleRun:
+    """A run of one job: its configuration is composed already."""
+
+    application: Application
+    config: DictConfig  # with Hydra's own settings under `hydra`
 
 
 @dataclass(frozen=True)
@@ -28,15 +38,17 @@ class Start:
     """A checked command line. The lock on `folder` is held by this process until it ends."""
 
     line: CommandLine
-    words: list[str]
-    config: DictConfig | None = None  # of a resumed run; else what the words compose to
+    overrides: list[str]
+    config: DictConfig | None = None  # of a resumed run; else what the overrides compose to
     folder: Path | None = None  # of the run, or of the sweep
     lock: FileLock | None = None
     begins_again: bool = False  # a resumed run of which nothing was saved
+    progress: str = "none"  # how rounds are shown; "none" as well where nothing runs
+    single: SingleRun | None = None  # None for a sweep and for --cfg and the like, which Hydra's main composes
 
     def __reduce__(self) -> tuple[type[Start], tuple[object, ...]]:
         """On its way to a job of a sweep on another machine: the lock stays with the process that has it."""
-        return Start, (self.line, self.words, self.config, self.folder, None, self.begins_again)
+        return Start, (self.line, self.overrides, self.config, self.folder, None, self.begins_again, self.progress)
 
     @property
     def flags(self) -> list[str]:
@@ -55,6 +67,7 @@ class Start:
             yield
             return
         lock = hold(folder)
+        write_format(folder)
         try:
             yield
         finally:
@@ -64,43 +77,46 @@ class Start:
 def prepare(arguments: Sequence[str]) -> Start:
     """Read and check a command line; InputError in one sentence. Nothing is trained and torch is not imported."""
     line = command_line.read(arguments)
-    if not line.looks_at_words:
-        return Start(line, line.words)
+    if not line.checks_overrides:
+        return Start(line, line.overrides)
     with composer(line.config_name, line.config_dir) as made:
-        folder = resumed_folder(line.words)
+        folder = resumed_folder(line.overrides)
         if folder is not None:
             return _resumed(line, folder, made)
-        checked = check(line.words, made, sweeps=line.multirun)
-        return _fresh(line, checked) if line.runs else Start(line, checked.words)
+        checked = check(line.overrides, made, sweeps=line.multirun)
+        return _fresh(line, checked, made) if line.runs else Start(line, checked.overrides)
 
 
 def job_config(start: Start, config: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """The configuration of one job; what a sweep made of its words is checked once more, with all values known."""
+    """The configuration of one job; what a sweep made of its overrides is checked once more, with all values known."""
     if start.config is not None:
         return start.config
     if start.multirun:
-        searched = [word for word in start.words if word.startswith("hydra.searchpath=")]
+        search_path = [override for override in start.overrides if override.startswith(SEARCH_PATH)]
         with composer(start.line.config_name, start.line.config_dir) as made:
-            composed = made.compose([*overrides, *searched])
+            composed = made.compose([*overrides, *search_path])
             check_presets(composed)
             check_composed(composed)
     return config
 
 
-def _resumed(line: CommandLine, folder: Path, made: Composer) -> Start:
+def _resumed(line: CommandLine, folder: Path, composer: Composer) -> Start:
     if line.multirun:
         raise InputError(f"resume={folder}: a sweep cannot be resumed; resume its runs one by one, without --multirun.")
     read_saved(folder)  # is it a run at all? before anything is put there
     lock = hold(folder) if line.runs else None
-    resumed = resume(folder, line.words, made)
-    words = [*resumed.words, f"hydra.run.dir={quoted(str(folder))}", "hydra.output_subdir=null"]
-    return Start(line, words, resumed.config, folder, lock, begins_again=not resumed.has_state)
+    resumed = resume(folder, line.overrides, composer)
+    added = [f"hydra.run.dir={quoted(str(folder))}", "hydra.output_subdir=null"]
+    single = _single_run(resumed.composed, added, composer) if line.runs else None
+    overrides = [*resumed.overrides, *added]
+    progress = _progress(resumed.config) if line.runs else "none"
+    return Start(line, overrides, resumed.config, folder, lock, not resumed.has_state, progress, single)
 
 
-def _fresh(line: CommandLine, checked: Checked) -> Start:
+def _fresh(line: CommandLine, checked: Checked, composer: Composer) -> Start:
     key = "hydra.sweep.dir" if line.multirun else "hydra.run.dir"
     wanted = Path(str(resolved(checked.composed, key)))
-    if any(word.lstrip("+").startswith(f"{key}=") for word in line.words):
+    if any(override.lstrip("+").startswith(f"{key}=") for override in line.overrides):
         folder, lock = wanted, hold(wanted)
         if holds_run(folder):
             lock.release()
@@ -111,4 +127,25 @@ def _fresh(line: CommandLine, checked: Checked) -> Start:
     else:
         folder = claim(wanted)
         lock = hold(folder)
-    return Start(line, [*checked.words, f"{key}={quoted(str(folder))}"], None, folder, lock)
+    if not line.multirun:
+        write_format(folder)
+    added = [f"{key}={quoted(str(folder))}"]
+    single = None if line.multirun else _single_run(checked.composed, added, composer)
+    progress = _progress(checked.composed.config)
+    return Start(line, [*checked.overrides, *added], None, folder, lock, progress=progress, single=single)
+
+
+def _progress(config: DictConfig) -> str:
+    return str(OmegaConf.select(config, "progress"))
+
+
+def _single_run(composed: Composed, added: Sequence[str], composer: Composer) -> SingleRun | None:
+    """The composed configuration with further settings of Hydra; None where it says that it is a sweep."""
+    if composed.whole.hydra.mode == RunMode.MULTIRUN:  # in a configuration of the user's own
+        return None
+    config = composed.whole
+    for override in parse(added):
+        OmegaConf.update(config, override.key_or_group, override.value())
+    mode = ["hydra.mode=RUN"] if config.hydra.mode is None else []
+    config.hydra.overrides.hydra.extend([*added, *mode])  # the same record as Hydra's main writes
+    return SingleRun(composer.application, config)

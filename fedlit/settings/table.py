@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from fedlit.settings.comments import Entry
-from fedlit.settings.compose import Composed, Part
+from fedlit.settings.comments import Entry, OptionFile
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of a composed configuration and where its keys went."""
+
+    name: str  # "partition/dirichlet"
+    package: str  # "partition"; empty for the whole configuration
+    comments: OptionFile
 
 
 @dataclass
@@ -28,20 +36,20 @@ class Table:
         )
 
 
-def table(composed: Composed) -> Table:
-    """The table for what a list of words composed to."""
-    made = Table()
-    for part in composed.parts:
+def make_table(parts: Sequence[Part]) -> Table:
+    """The table of a configuration that is made of these files."""
+    table = Table()
+    for part in parts:
         for entry in part.comments.entries:
             key = full_key(part, entry.key)
             if part.comments.preset:
-                made.preset[key] = part.name
+                table.preset[key] = part.name
                 continue
-            made.known.update((key, *above_of(key)))
+            table.known.update((key, *above_of(key)))
             if entry.allowed is not None:
-                made.rules[key] = entry
-        made.known.update((part.package, *above_of(part.package)))
-    return made
+                table.rules[key] = entry
+        table.known.update((part.package, *above_of(part.package)))
+    return table
 
 
 def full_key(part: Part, key: str) -> str:
@@ -58,16 +66,17 @@ def above_of(key: str) -> Iterable[str]:
 
 def keys_of(config: DictConfig) -> dict[str, Any]:
     """Every dotted key of a configuration with its value as composed (interpolations stay as they are written)."""
-    found: dict[str, Any] = {}
+    return dotted(OmegaConf.to_container(config, resolve=False))
 
-    def walk(node: Any, above: str) -> None:
-        if isinstance(node, dict):
-            for name, inner in node.items():
-                found[f"{above}{name}"] = inner
-                walk(inner, f"{above}{name}.")
 
-    walk(OmegaConf.to_container(config, resolve=False), "")
-    return found
+def dotted(node: Any, above: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` -> `{"a": {"b": 1}, "a.b": 1}`."""
+    keys: dict[str, Any] = {}
+    if isinstance(node, dict):
+        for name, inner in node.items():
+            keys[f"{above}{name}"] = inner
+            keys.update(dotted(inner, f"{above}{name}."))
+    return keys
 
 
 def foreign_class(key: str, keys: dict[str, Any]) -> str | None:

@@ -5,19 +5,20 @@ matplotlib is imported where a figure is drawn, and without pyplot: no window, n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+import io
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-
-from fedlit.atomic_files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
+log = logging.getLogger(__name__)
 INK = "#333333"
 BLUE = "#1f4e9c"
 ORANGE = "#d9730d"
@@ -27,22 +28,52 @@ def new_figure(width: float, height: float) -> Figure:
     """An empty white figure of that size, inches."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    return Figure(figsize=(width, height), dpi=120, layout="constrained", facecolor="white")
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Writes the figure as a PNG file, all or nothing."""
-    with replacing(path) as draft:
-        figure.savefig(draft, format="png", dpi=120)
-
-
-def pixels(figure: Figure) -> np.ndarray:
-    """The figure as (height, width, 3) uint8."""
+def png(figure: Figure) -> bytes:
+    """The figure as the content of a PNG file. Drawn once; `Figure.savefig` draws twice to lay the figure out."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
 
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    content = io.BytesIO()
+    Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(content, "png")
+    return content.getvalue()
+
+
+@contextmanager
+def drawing(name: str) -> Iterator[None]:
+    """A figure that cannot be drawn costs a warning, not the run."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("%s could not be drawn: %s", name, one_line(error))
+
+
+def write_counts(axes: Axes, counts: np.ndarray, white: np.ndarray, size: float) -> None:
+    """Write each count (rows, columns) but 0 into its cell of a heatmap, in white where `white` is true.
+
+    One artist draws them all: a `Text` a cell takes as long as the rest of the figure.
+    """
+    from matplotlib.artist import Artist
+    from matplotlib.font_manager import FontProperties
+
+    class Counts(Artist):
+        def draw(self, renderer: Any) -> None:
+            font, context = FontProperties(size=size), renderer.new_gc()
+            for row, column in np.argwhere(counts):
+                text = f"{counts[row, column]:.0f}"
+                width, height, _ = renderer.get_text_width_height_descent(text, font, False)
+                x, y = axes.transData.transform((column, row))
+                context.set_foreground("white" if white[row, column] else INK)
+                renderer.draw_text(context, x - width / 2, renderer.height - y + height / 2, text, font, 0)
+            context.restore()
+
+    artist = Counts()
+    artist.set(in_layout=False, zorder=3)  # above the cells
+    axes.add_artist(artist)
 
 
 def label_classes(axis: Axis, classes: int, names: Sequence[str] | None, slanted: bool = False) -> None:

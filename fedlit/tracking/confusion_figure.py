@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedlit.tracking.canvas import INK, label_classes, new_figure
+from fedlit.tracking.canvas import label_classes, new_figure, write_counts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def confusion_figure(counts: np.ndarray, label_names: Sequence[str] | None) -> Figure:
-    """Counts (classes, classes) as shares of each true class (rows); numbers are written up to 12 classes."""
+    """Counts (classes, classes) as shares of each true class (rows), with the counts or, above 12 classes, a scale."""
     from matplotlib.ticker import PercentFormatter
 
     classes = len(counts)
@@ -25,14 +25,12 @@ def confusion_figure(counts: np.ndarray, label_names: Sequence[str] | None) -> F
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     if classes <= 12:
-        for true, predicted in np.ndindex(counts.shape):
-            if counts[true, predicted]:
-                ink = "white" if shares[true, predicted] > 0.55 else INK
-                count = f"{counts[true, predicted]:.0f}"
-                axes.text(predicted, true, count, ha="center", va="center", color=ink, fontsize=8)
+        write_counts(axes, counts, shares > 0.55, size=8)
+    else:
+        bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, format=PercentFormatter(1))
+        bar.outline.set_visible(False)
     label_classes(axes.xaxis, classes, label_names, slanted=True)
     label_classes(axes.yaxis, classes, label_names)
     axes.set(xlabel="predicted class", ylabel="true class", title="confusion (share of the true class)")
     axes.spines[:].set_visible(False)
-    figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, format=PercentFormatter(1)).outline.set_visible(False)
     return figure

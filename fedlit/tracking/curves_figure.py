@@ -21,12 +21,13 @@ _MODELS = {"received": ORANGE, "trained": "#2e8b57", "personal": "#8e44ad", "glo
 def curves_figure(rows: Sequence[Row], title: str = "") -> Figure | None:
     """A panel a metric: of the global model, over clients (mean, standard deviation, worst), and the training loss.
 
-    Accuracy comes first, then loss, then others; six panels at most. None if no round was evaluated.
+    Accuracy comes first, then loss, then others; six panels at most. None if fewer than two rounds were evaluated: a
+    point is no curve.
     """
     names = {name for row in rows for name in row}
     metrics = {metric for name in names if (metric := base_metric(name))}
     ordered = sorted(metrics, key=lambda name: (name != "accuracy", name != "loss", name))[:6]
-    if not ordered:
+    if not ordered or sum(any(map(base_metric, row)) for row in rows) < 2:
         return None
     columns = min(len(ordered), 2)
     lines = -(-len(ordered) // columns)

@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from fedlit.tracking.canvas import save
+from fedlit.atomic_files import write_bytes
+from fedlit.tracking.canvas import drawing, png
 from fedlit.tracking.curves_figure import curves_figure
 from fedlit.tracking.logger import About, Logger, Row, Summary
 from fedlit.tracking.metrics_file import NAME, read
-from fedlit.tracking.partition_figure import partition_figure
+from fedlit.tracking.partition_figure import partition_png
+
+PATIENCE = 5.0  # seconds from the start of the rounds to the first picture
 
 
 class Figures(Logger):
-    """Writes partition.png at the start and curves.png at the end, the latter from metrics.jsonl: stands after its
-    logger, and is right after a resume too."""
+    """Writes partition.png and curves.png; the rounds do not wait for them.
+
+    partition.png is drawn when the run has lasted `PATIENCE`, or at its end. curves.png is drawn at the end, from
+    metrics.jsonl: this logger stands after that of the file, and the curves are right after a resume too.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._partition_due = float("inf")  # when partition.png is drawn, on the clock
 
     def start(self, about: About) -> None:
         self._about = about
-        save(partition_figure(about), about.folder / "partition.png")
+        self._partition_due = self._clock() + PATIENCE
+
+    def client_done(self, number: int, done: int) -> None:
+        self._draw_partition_if_due()
 
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
-        pass
+        self._draw_partition_if_due()
 
     def finish(self, summary: Summary) -> None:
-        figure = curves_figure(read(self._about.folder / NAME), self._about.name)
-        if figure is not None:
-            save(figure, self._about.folder / "curves.png")
+        with drawing("curves.png"):
+            figure = curves_figure(read(self._about.folder / NAME), self._about.name)
+            if figure is not None:
+                write_bytes(self._about.folder / "curves.png", png(figure))
+
+    def close(self) -> None:
+        if self._partition_due < float("inf"):
+            self._draw_partition()
+
+    def _draw_partition_if_due(self) -> None:
+        if self._clock() >= self._partition_due:
+            self._draw_partition()
+
+    def _draw_partition(self) -> None:
+        self._partition_due = float("inf")
+        with drawing("partition.png"):
+            write_bytes(self._about.folder / "partition.png", partition_png(self._about))

@@ -22,7 +22,7 @@ SHOWN_CLIENTS = 100
 """The histogram of classes has at most this many clients."""
 
 
-@dataclass
+@dataclass(eq=False)
 class About:
     """A description of the run, known before its first round.
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fedlit.tracking.canvas import BLUE, INK, ORANGE, label_classes, new_figure, tidy
+from fedlit.tracking.canvas import BLUE, ORANGE, label_classes, new_figure, png, tidy, write_counts
 from fedlit.tracking.logger import SHOWN_CLIENTS, About
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+@lru_cache(maxsize=1)
+def partition_png(about: About) -> bytes:
+    """`partition_figure` as a PNG file: drawn once, for the run folder and for TensorBoard."""
+    return png(partition_figure(about))
 
 
 def partition_figure(about: About) -> Figure:
@@ -31,17 +38,6 @@ def partition_figure(about: About) -> Figure:
     return figure
 
 
-def heatmap_figure(about: About) -> Figure:
-    """The heatmap of clients and classes alone; where the data has no classes, the sizes."""
-    figure = new_figure(6, _height(about))
-    axes = figure.subplots()
-    if about.histogram is None:
-        _draw_sizes(axes, about)
-    else:
-        _draw_heatmap(axes, about.histogram, about.label_names, len(about.sizes))
-    return figure
-
-
 def _height(about: About) -> float:
     return float(np.clip(0.22 * min(len(about.sizes), SHOWN_CLIENTS) + 1.6, 3.6, 9))
 
@@ -54,21 +50,31 @@ def _draw_sizes(axes: Axes, about: About) -> None:
 
 
 def _draw_shards(axes: Axes, sizes: np.ndarray, histogram: np.ndarray | None, names: Sequence[str] | None) -> None:
-    clients = np.arange(len(sizes))
-    few = histogram is not None and histogram.shape[1] <= 20
-    if histogram is not None and few:
-        left = np.zeros(len(sizes))
+    if histogram is None or histogram.shape[1] > 20:
+        title = "samples a client"
+        _draw_bars(axes, np.zeros(len(sizes)), sizes, BLUE)
+    else:
+        title = "samples a client, by class"
+        ends = np.cumsum(histogram, axis=1)
         for label, color in enumerate(_colors(histogram.shape[1])):
             name = names[label] if names else str(label)
-            axes.barh(clients, histogram[:, label], left=left, height=0.85, color=color, label=name)
-            left = left + histogram[:, label]
+            _draw_bars(axes, ends[:, label] - histogram[:, label], ends[:, label], color, label=name)
         axes.figure.legend(loc="outside lower center", ncols=10, fontsize=8, frameon=False, handlelength=0.9)
-    else:
-        axes.barh(clients, sizes, height=0.85, color=BLUE)
-    axes.set(xlabel="training samples", ylabel="client", title="samples a client" + (", by class" if few else ""))
+    axes.set(xlabel="training samples", ylabel="client", title=title)
+    axes.set_xlim(0, 1.05 * max(sizes.max(), 1))
     axes.set_ylim(len(sizes) - 0.5, -0.5)
     _label_clients(axes, len(sizes))
     tidy(axes, grid="x")
+
+
+def _draw_bars(axes: Axes, starts: np.ndarray, ends: np.ndarray, color: Any, **style: Any) -> None:
+    """A horizontal bar a client, all in one collection: `barh` makes an artist a bar."""
+    from matplotlib.collections import PolyCollection
+
+    low, high = np.arange(len(starts)) - 0.425, np.arange(len(starts)) + 0.425
+    corners = [(starts, low), (ends, low), (ends, high), (starts, high)]
+    polygons = np.stack([np.stack(corner, axis=-1) for corner in corners], axis=1)
+    axes.add_collection(PolyCollection(list(polygons), facecolors=[color], **style), autolim=False)
 
 
 def _draw_size_counts(axes: Axes, sizes: np.ndarray) -> None:
@@ -101,17 +107,16 @@ def _draw_heatmap(axes: Axes, histogram: np.ndarray, names: Sequence[str] | None
     edges = (np.arange(n + 1) - 0.5 for n in (classes, shown))
     image = axes.pcolormesh(*edges, shares, cmap="Blues", vmin=0)  # imshow scales numbers to 20 MB of pixels
     axes.set_ylim(shown - 0.5, -0.5)
-    if shown <= 30 and classes <= 12:
-        for client, label in np.ndindex(histogram.shape):
-            count = histogram[client, label]
-            if count:
-                ink = "white" if shares[client, label] > 0.6 * shares.max() else INK
-                axes.text(label, client, f"{count}", ha="center", va="center", color=ink, fontsize=7)
+    numbered = shown <= 30 and classes <= 12
+    if numbered:
+        write_counts(axes, histogram, shares > 0.6 * shares.max(), size=7)
     which = "clients and classes" if shown == clients else f"{shown} of {clients:,} clients, and classes"
     axes.set(xlabel="class", ylabel="client", title=which)
     label_classes(axes.xaxis, classes, names, slanted=True)
     _label_clients(axes, shown)
     axes.spines[:].set_visible(False)
+    if numbered:
+        return  # no need of a scale
     bar = axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, aspect=30, format=PercentFormatter(1, 0))
     bar.locator = MaxNLocator(10, steps=[1, 2, 5, 10])  # whole percents
     bar.set_label("share of the client's samples", fontsize=9)

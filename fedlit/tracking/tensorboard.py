@@ -9,6 +9,7 @@ it was given, so these stand under `spread/`.
 from __future__ import annotations
 
 import re
+import struct
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,13 +20,12 @@ import numpy as np
 from fedlit.errors import InputError
 from fedlit.evaluation.headline import headline
 from fedlit.tracking import hparams
-from fedlit.tracking.canvas import pixels
+from fedlit.tracking.canvas import drawing, png
 from fedlit.tracking.confusion_figure import confusion_figure
 from fedlit.tracking.logger import About, Logger, Row, Summary
-from fedlit.tracking.partition_figure import heatmap_figure
+from fedlit.tracking.partition_figure import partition_png
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch.utils.tensorboard import SummaryWriter
 
 _LINES = ("mean", "worst", "worst_decile")
@@ -37,11 +37,12 @@ class TensorBoard(Logger):
     def __init__(self, picture_every: float = 5.0):
         """
         Args:
-            picture_every: least time between two pictures of the confusion matrix, seconds: one costs a tenth of a
-                second to draw. The first is always shown, and the last.
+            picture_every: least time between two pictures of the confusion matrix, and from the start to the first,
+                seconds: one takes a tenth of a second to draw. The last is always shown.
         """
         self.picture_every = picture_every
-        self._drawn = -float("inf")
+        self._drawn = 0.0  # when pictures were drawn last, or the run began
+        self._partition_due = False
         self._held: tuple[int, np.ndarray] | None = None  # round and newest confusion matrix, while it is not drawn
         self._writer: SummaryWriter | None = None
         self._spreads: set[str] = set()
@@ -59,8 +60,7 @@ class TensorBoard(Logger):
         fresh = about.resumed_after == 0
         # TensorBoard drops what older files of the folder have from this step on (0: the pictures before round 1 too)
         self._writer = SummaryWriter(str(about.folder), purge_step=0 if fresh else about.resumed_after + 1)
-        if fresh:
-            self._picture("partition", heatmap_figure(about), 0)
+        self._partition_due, self._drawn = fresh, time.monotonic()
         self._writer.flush()
 
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
@@ -70,8 +70,8 @@ class TensorBoard(Logger):
         self._add_spreads(number, row)
         if "confusion" in pictures:
             self._held = number, pictures["confusion"]
-            if time.monotonic() - self._drawn >= self.picture_every:
-                self._draw_held()
+        if time.monotonic() - self._drawn >= self.picture_every:
+            self._draw_held()
         self._compare(row)
         self._writer.flush()
 
@@ -94,14 +94,17 @@ class TensorBoard(Logger):
         self._writer._get_file_writer().add_summary(message, number)
 
     def _draw_held(self) -> None:
-        if self._held is not None:
-            number, counts = self._held
-            self._picture("confusion", confusion_figure(counts, self._about.label_names), number)
-            self._held, self._drawn = None, time.monotonic()
-
-    def _picture(self, name: str, figure: Figure, number: int) -> None:
-        assert self._writer is not None
-        self._writer.add_image(name, pixels(figure), number, dataformats="HWC")
+        """Add the pictures that are due: the partition once, and the newest confusion matrix."""
+        partition_due, self._partition_due = self._partition_due, False
+        held, self._held = self._held, None
+        if partition_due:
+            with drawing("TensorBoard's picture of the partition"):
+                self._add(_picture("partition", partition_png(self._about)), 0)
+        if held is not None:
+            number, counts = held
+            with drawing("TensorBoard's picture of the confusion matrix"):
+                self._add(_picture("confusion", png(confusion_figure(counts, self._about.label_names))), number)
+        self._drawn = time.monotonic()
 
     def _add_spreads(self, number: int, row: Row) -> None:
         assert self._writer is not None
@@ -122,6 +125,15 @@ class TensorBoard(Logger):
         self._compared = True
         for message in hparams.messages(self._about.config, self._about.folder, name):
             self._add(message)
+
+
+def _picture(name: str, content: bytes) -> Any:
+    """The event of a picture; `SummaryWriter.add_image` would need its pixels, and write the PNG again."""
+    from tensorboard.compat.proto.summary_pb2 import Summary as Event
+
+    width, height = struct.unpack(">II", content[16:24])  # of a PNG file's header
+    image = Event.Image(width=width, height=height, colorspace=3, encoded_image_string=content)
+    return Event(value=[Event.Value(tag=name, image=image)])
 
 
 def _layout(names: list[str]) -> Any:

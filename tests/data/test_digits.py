@@ -8,7 +8,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from fedlit.data import TensorSamples
-from fedlit.data.digits import digits
+from fedlit.data.digits import _read, digits
 
 
 def rows(samples: TensorSamples) -> set[tuple[int, ...]]:
@@ -18,6 +18,8 @@ def rows(samples: TensorSamples) -> set[tuple[int, ...]]:
 def test_a_fifth_of_each_class_is_the_test_set_and_no_image_is_lost() -> None:
     source = digits()
     digits_data = load_digits()
+    x, y = _read()
+    assert (x.reshape(-1, 64) == digits_data.data).all() and (y == digits_data.target).all()
     train, test = source.train.labels(), source.test.labels()
     assert train is not None and test is not None
     counts = np.bincount(digits_data.target)
@@ -29,6 +31,8 @@ def test_a_fifth_of_each_class_is_the_test_set_and_no_image_is_lost() -> None:
 
 def test_images_keep_their_labels() -> None:
     digits_data = load_digits()
+    x, y = _read()
+    assert (x.reshape(-1, 64) == digits_data.data).all() and (y == digits_data.target).all()
     known = {
         tuple(row): label for row, label in zip(digits_data.data.astype(int).tolist(), digits_data.target, strict=True)
     }

@@ -82,7 +82,7 @@ def test_a_mistyped_key_of_an_option_under_every_sign(checked, sign):
     ],
 )
 def test_taken_as_they_are(checked, words):
-    assert checked(*words).words == words
+    assert checked(*words).overrides == words
 
 
 def test_what_words_compose_to(checked):

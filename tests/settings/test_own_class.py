@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from omegaconf import OmegaConf
 
-from fedlit.settings.words import explicitly_set
+from fedlit.settings.overrides import explicitly_set
 
 
 def composed(checked, *words, at="model", **kinds):
@@ -45,7 +45,7 @@ def test_what_a_preset_set_for_the_class_before_goes(checked):
 def test_the_words_for_hydra_compose_to_the_same_again(checked):
     words = ["model._target_=mine.Net", "model.lr=0.2", "clients=3"]
     once = checked(*words)
-    assert checked(*once.words).composed.config == once.composed.config
+    assert checked(*once.overrides).composed.config == once.composed.config
 
 
 def test_a_sweep_over_classes(checked):

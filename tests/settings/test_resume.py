@@ -9,6 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from fedlit.errors import InputError
+from fedlit.run_folder import FORMAT, FORMAT_FILE, write_format
 from fedlit.settings import folders
 from fedlit.settings.check import check
 from fedlit.settings.compose import composer
@@ -21,7 +22,10 @@ def save(folder: Path, number: int, words: list[str], config_dir: Path | None = 
     """Leave what a run leaves in a checkpoint."""
     with composer(config_dir=config_dir) as made:
         checked = check(words, made)
-    write_options(folder / "checkpoints" / f"round_{number:04}", saved_files(checked.composed.config, checked.words))
+    write_options(
+        folder / "checkpoints" / f"round_{number:04}", saved_files(checked.composed.config, checked.overrides)
+    )
+    write_format(folder)
 
 
 def resumed(folder: Path, *words: str):
@@ -107,7 +111,7 @@ def test_the_saved_values_win_over_defaults_that_have_changed(run, use_small_con
 
 def test_resumed_twice(run):
     once = resumed(run, "rounds=40")
-    write_options(run / "checkpoints" / "round_0030", saved_files(once.config, once.words))
+    write_options(run / "checkpoints" / "round_0030", saved_files(once.config, once.overrides))
     twice = resumed(run)
     assert twice.config.rounds == 40
     assert resumed(run, "rounds=50").config.rounds == 50
@@ -132,7 +136,8 @@ def test_one_that_saved_nothing_begins_again_as_it_was_started(use_small_conf, t
     folder = tmp_path / "run"
     with composer() as made:
         checked = check(["partition=dirichlet", "clients=5"], made)
-    write_options(folder / ".hydra", saved_files(checked.composed.config, checked.words))
+    write_options(folder / ".hydra", saved_files(checked.composed.config, checked.overrides))
+    write_format(folder)
     again = resumed(folder, "rounds=40")
     assert not again.has_state
     assert (again.config.partition.alpha, again.config.clients, again.config.rounds) == (0.5, 5, 40)
@@ -148,6 +153,7 @@ def test_folders_without_a_run(use_small_conf, tmp_path, run):
     sweep = write_options(tmp_path / "sweep", {"multirun.yaml": ""})
     foreign = write_options(tmp_path / "foreign", {"notes.txt": ""})
     torn = write_options(tmp_path / "torn" / "checkpoints", {"round_0001/config.yaml": "{cut"}).parent
+    write_format(torn)
     for folder, said in {
         tmp_path / "nowhere": "there is no such folder",
         started: "this run was stopped before it had saved anything to go on from",
@@ -160,6 +166,25 @@ def test_folders_without_a_run(use_small_conf, tmp_path, run):
         with pytest.raises(InputError) as error:
             resumed(folder)
         assert said in str(error.value)
+
+
+@pytest.mark.parametrize("number", [None, FORMAT + 1])
+@pytest.mark.parametrize("has_checkpoint", [True, False])
+def test_a_folder_of_another_format_is_refused_in_a_sentence(use_small_conf, tmp_path, number, has_checkpoint):
+    folder = tmp_path / "run"
+    save(folder, 1, ["clients=5"])
+    if not has_checkpoint:
+        shutil.move(folder / "checkpoints" / "round_0001", folder / ".hydra")
+    if number is None:  # of before there were formats
+        (folder / FORMAT_FILE).unlink()
+    else:
+        (folder / FORMAT_FILE).write_text(f"{number}\n")
+    with pytest.raises(InputError) as error:
+        resumed(folder)
+    assert str(error.value) == (
+        f"resume={folder}: this run folder has format {number or 1}, and this fedlit reads format {FORMAT}; resume it "
+        "with the version of fedlit that wrote it, or start the run again in a new folder."
+    )
 
 
 def test_which_folder_is_meant(in_folder):

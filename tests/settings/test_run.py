@@ -10,7 +10,7 @@ import yaml
 
 from fedlit.errors import InputError
 from fedlit.run import main
-from fedlit.run_folder import hold
+from fedlit.run_folder import FORMAT, format_of, hold
 from fedlit.settings.saved import saved_files
 from tests.settings.conftest import write_options
 
@@ -31,6 +31,11 @@ def test_what_the_experiment_is_given(command, experiment, in_folder):
     assert yaml.safe_load((folder / ".hydra" / "config.yaml").read_text())["clients"] == 3
     assert (folder / "run.log").is_file()
     assert Path.cwd() == in_folder
+
+
+def test_each_run_folder_is_marked_with_its_format(command, experiment):
+    assert [command([]), command(["hydra.run.dir=mine"]), command(["-m", "clients=2,3"])] == [0, 0, 0]
+    assert [format_of(folder) for _, folder, _ in experiment.calls] == [FORMAT] * 4
 
 
 def test_two_runs_of_the_same_second_have_two_folders(command, experiment, in_folder):

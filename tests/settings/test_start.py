@@ -12,5 +12,5 @@ def test_a_launcher_can_send_a_checked_command_line_elsewhere(in_folder: Path) -
     start = prepare(["hydra.run.dir=run", "clients=3"])
     assert start.lock is not None
     sent = pickle.loads(pickle.dumps(start))
-    assert (sent.words, sent.folder, sent.lock) == (start.words, start.folder, None)
+    assert (sent.overrides, sent.folder, sent.lock) == (start.overrides, start.folder, None)
     start.lock.release()

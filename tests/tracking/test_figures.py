@@ -5,13 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import RendererAgg
 
 from fedlit.tracking import MetricsFile
-from fedlit.tracking.canvas import pixels
+from fedlit.tracking import figures as figures_module
+from fedlit.tracking.canvas import png
 from fedlit.tracking.confusion_figure import confusion_figure
 from fedlit.tracking.curves_figure import curves_figure
-from fedlit.tracking.figures import Figures
-from fedlit.tracking.partition_figure import heatmap_figure, partition_figure
+from fedlit.tracking.figures import PATIENCE, Figures
+from fedlit.tracking.partition_figure import partition_figure, partition_png
 from tests.tracking.runs import about, row
 
 
@@ -20,22 +22,87 @@ def test_both_pictures_are_written_without_pyplot(tmp_path):
     metrics, figures = MetricsFile(), Figures()
     for logger in (metrics, figures):
         logger.start(about(tmp_path))
-    assert (tmp_path / "partition.png").read_bytes()[:4] == b"\x89PNG"
     for number in (1, 2, 3):
         metrics.round(number, row(number), {})
+        figures.round(number, row(number), {})
     figures.finish({})
     assert (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    figures.close()
+    assert (tmp_path / "partition.png").read_bytes()[:4] == b"\x89PNG"
     assert {path.name for path in tmp_path.iterdir()} == {"metrics.jsonl", "partition.png", "curves.png"}
     assert "matplotlib.pyplot" not in sys.modules
 
 
-def test_bars_are_the_sizes_and_their_parts_the_classes(tmp_path):
-    bars, heatmap, _ = partition_figure(about(tmp_path)).axes
-    widths = np.array([[bar.get_width() for bar in label] for label in bars.containers])
-    assert widths.T.tolist() == [[3, 4], [0, 9], [5, 0]]
+@pytest.mark.parametrize("late", ["a client", "a round"])
+def test_the_partition_is_drawn_when_the_run_has_lasted_some_seconds(tmp_path, late):
+    now = 0.0
+    figures = Figures(clock=lambda: now)
+    figures.start(about(tmp_path))
+    figures.client_done(1, 1)
+    figures.round(1, row(1), {})
+    assert list(tmp_path.iterdir()) == []
+    now = PATIENCE
+    figures.client_done(2, 1) if late == "a client" else figures.round(2, row(2), {})
+    assert [path.name for path in tmp_path.iterdir()] == ["partition.png"]
+    (tmp_path / "partition.png").unlink()
+    figures.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_figure_that_cannot_be_drawn_costs_a_warning(tmp_path, monkeypatch, caplog):
+    def fail(*arguments):
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(figures_module, "partition_png", fail)
+    monkeypatch.setattr(figures_module, "curves_figure", fail)
+    (tmp_path / "metrics.jsonl").touch()
+    figures = Figures()
+    figures.start(about(tmp_path))
+    figures.finish({})
+    figures.close()
+    assert caplog.messages == [
+        "curves.png could not be drawn: RuntimeError: no font",
+        "partition.png could not be drawn: RuntimeError: no font",
+    ]
+
+
+def test_a_run_that_did_not_start_draws_nothing(tmp_path):
+    Figures().close()
+
+
+def test_the_run_folder_and_tensorboard_share_one_drawing(tmp_path):
+    run = about(tmp_path)
+    assert partition_png(run) is partition_png(run)
+    assert partition_png(about(tmp_path)) is not partition_png(run)
+
+
+@pytest.fixture
+def drawn_texts(monkeypatch):
+    """Every text that a figure draws."""
+    texts = []
+    draw_text = RendererAgg.draw_text
+
+    def note(self, gc, x, y, s, *rest, **options):
+        texts.append(s)
+        return draw_text(self, gc, x, y, s, *rest, **options)
+
+    monkeypatch.setattr(RendererAgg, "draw_text", note)
+    return texts
+
+
+def spans(axes):
+    """(start, end) of each bar, for each collection of bars."""
+    return [[(p.vertices[:, 0].min(), p.vertices[:, 0].max()) for p in bars.get_paths()] for bars in axes.collections]
+
+
+def test_bars_are_the_sizes_and_their_parts_the_classes(tmp_path, drawn_texts):
+    figure = partition_figure(about(tmp_path))
+    bars, heatmap = figure.axes
+    assert spans(bars) == [[(0, 3), (0, 0), (0, 5)], [(3, 7), (0, 9), (5, 5)]]
     np.testing.assert_allclose(heatmap.collections[0].get_array(), [[3 / 7, 4 / 7], [0, 1], [1, 0]])
     assert heatmap.get_ylim() == (2.5, -0.5)  # the first client on top
-    assert [text.get_text() for text in heatmap.texts] == ["3", "4", "9", "5"]
+    png(figure)
+    assert "3 4 9 5" in " ".join(drawn_texts)
 
 
 @pytest.mark.parametrize("sizes", [np.full(300, 60), np.arange(300) ** 3, np.arange(300)])
@@ -44,13 +111,13 @@ def test_many_clients_are_counted_by_size(tmp_path, sizes):
     figure = partition_figure(many)
     assert sum(bar.get_height() for bar in figure.axes[0].patches) == 300
     assert "100 of 300 clients" in figure.axes[1].get_title()
-    assert pixels(figure).ndim == 3
+    assert png(figure)[:4] == b"\x89PNG"
 
 
 def test_without_classes_sizes_alone(tmp_path):
     plain = replace(about(tmp_path), histogram=None)
-    for figure in (partition_figure(plain), heatmap_figure(plain)):
-        assert [bar.get_width() for bar in figure.axes[0].patches] == [7, 9, 5]
+    [axes] = partition_figure(plain).axes
+    assert spans(axes) == [[(0, 7), (0, 9), (0, 5)]]
 
 
 def test_curves_have_each_metric_and_its_rounds():
@@ -65,16 +132,20 @@ def test_curves_have_each_metric_and_its_rounds():
     assert (band.min(), band.max()) == (0.25, 0.75)
 
 
-def test_no_curves_where_nothing_was_evaluated():
-    assert curves_figure([{"round": 1, "train/loss": 1.0, "clients/received/evaluated": 0}]) is None
+def test_no_curves_where_fewer_than_two_rounds_were_evaluated():
+    rows = [{"round": n, "train/loss": 1.0, "clients/received/evaluated": 0} for n in (1, 2)]
+    assert curves_figure(rows) is None
+    rows[1]["global/test/accuracy"] = 0.5
+    assert curves_figure(rows) is None
+    rows[0]["global/test/accuracy"] = 0.5
+    assert curves_figure(rows) is not None
 
 
-def test_confusion_is_shown_by_true_class():
+def test_confusion_is_shown_by_true_class(drawn_texts):
     figure = confusion_figure(np.array([[3, 1], [0, 0]]), ["cat", "dog"])
     assert figure.axes[0].images[0].get_array().tolist() == [[0.75, 0.25], [0, 0]]  # no cat of the second class: no NaN
-    assert [text.get_text() for text in figure.axes[0].texts] == ["3", "1"]
-    picture = pixels(figure)
-    assert picture.dtype == np.uint8 and picture.shape[2] == 3
+    assert png(figure)[:4] == b"\x89PNG"
+    assert "3 1" in " ".join(drawn_texts)
 
 
 def test_the_received_model_is_drawn_only_without_a_global_one():

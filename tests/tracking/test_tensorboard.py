@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
@@ -89,7 +92,19 @@ def test_a_second_kill_before_the_first_checkpoint(tmp_path):
 
 def test_pictures_are_thinned_and_the_last_is_shown(tmp_path):
     tell(tmp_path, [1, 2, 3, 4, 5], picture_every=100)
-    assert steps(seen(tmp_path), "confusion") == [1, 5]
+    events = seen(tmp_path)
+    assert steps(events, "confusion") == [5]
+    assert steps(events, "partition") == [0]
+    [image] = events.Images("partition")
+    assert (image.width, image.height) == Image.open(io.BytesIO(image.encoded_image_string)).size
+
+
+def test_no_picture_is_drawn_before_the_first_round_has_ended(tmp_path):
+    logger = tell(tmp_path, [], close=False, picture_every=0)
+    assert seen(tmp_path).Tags()["images"] == []
+    logger.round(1, row(1), {"confusion": np.eye(2)})
+    assert seen(tmp_path).Tags()["images"] == ["partition", "confusion"]
+    logger.close()
 
 
 def test_the_layout_names_scalars_that_are_there(tmp_path):

@@ -65,7 +65,7 @@ def values(override: Override) -> list[Any]:
     return [v.text if isinstance(v, QuotedString) else v for v in override.sweep_iterator()]
 
 
-def single_words(override: Override) -> list[str]:
+def single_overrides(override: Override) -> list[str]:
     """The word, or for a sweep one word for each choice."""
     if not override.is_sweep_override() or isinstance(override.value(), IntervalSweep):
         return [override.input_line or ""]

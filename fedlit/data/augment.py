@@ -35,19 +35,19 @@ class Augment:
     def images(self, images: Tensor, index: Tensor, key: Tensor) -> Tensor:
         """Images (..., B, C, H, W), shifted and mirrored by draws keyed by `key` (..., 1) and `index` (..., B)."""
         height, width = images.shape[-2:]
-        flat = images.reshape(-1, *images.shape[-3:])
-        rows = torch.arange(height, device=images.device).expand(len(flat), height)
-        columns = torch.arange(width, device=images.device).expand(len(flat), width)
+        flat_images = images.reshape(-1, *images.shape[-3:])
+        rows = torch.arange(height, device=images.device).expand(len(flat_images), height)
+        columns = torch.arange(width, device=images.device).expand(len(flat_images), width)
         if self.flip:
             mirrored = keyed_bits(key + _FLIP, index).flatten() >= 2**31
             columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
         if self.crop:
-            flat = F.pad(flat, [self.crop] * 4)
+            flat_images = F.pad(flat_images, [self.crop] * 4)
             rows = rows + self._shift(key + _ROW, index)
             columns = columns + self._shift(key + _COLUMN, index)
-        sample = torch.arange(len(flat), device=images.device)[:, None, None]
+        sample = torch.arange(len(flat_images), device=images.device)[:, None, None]
         # Channels go last while indexing: a slice between index arrays would move its axis to the end.
-        cropped = flat.movedim(1, -1)[sample, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
+        cropped = flat_images.movedim(1, -1)[sample, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
         return cropped.contiguous().view(images.shape)
 
     def _shift(self, key: Tensor, index: Tensor) -> Tensor:

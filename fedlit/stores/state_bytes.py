@@ -78,7 +78,7 @@ class _Reader:
         dtype = getattr(torch, dtype_name)
         tensor = torch.empty(shape, dtype=dtype)
         if tensor.numel():
-            flat = torch.frombuffer(self.contents, dtype=dtype, count=tensor.numel(), offset=self.offset)
-            tensor.copy_(flat.view(shape))
+            numbers = torch.frombuffer(self.contents, dtype=dtype, count=tensor.numel(), offset=self.offset)
+            tensor.copy_(numbers.view(shape))
         self.offset += tensor.numel() * tensor.element_size()
         return tensor if on_cpu else tensor.to(self.device)

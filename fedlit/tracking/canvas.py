@@ -9,18 +9,16 @@ import io
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from fedlit.errors import one_line
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
-    from matplotlib.figure import Figure
-
 log = logging.getLogger(__name__)
+Figure = Any  # matplotlib.figure.Figure, and so on: the module is imported where a figure is drawn
+Axes = Any
+Axis = Any
 INK = "#333333"
 BLUE = "#1f4e9c"
 ORANGE = "#d9730d"

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedlit.tracking.canvas import label_classes, new_figure, write_counts
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from fedlit.tracking.canvas import Figure, label_classes, new_figure, write_counts
 
 
 def confusion_figure(counts: np.ndarray, label_names: Sequence[str] | None) -> Figure:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fedlit.metric_names import TRAIN_LOSS, Row, base_metric, client_metric, global_metric
-from fedlit.tracking.canvas import BLUE, INK, ORANGE, new_figure, tidy
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from fedlit.tracking.canvas import BLUE, INK, ORANGE, Axes, Figure, new_figure, tidy
 
 _GLOBAL = {"test": BLUE, "validation": "#7a9fd4"}
 _MODELS = {"received": ORANGE, "trained": "#2e8b57", "personal": "#8e44ad", "global": "#7f6a55"}

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from fedlit.tracking.canvas import BLUE, ORANGE, label_classes, new_figure, png, tidy, write_counts
+from fedlit.tracking.canvas import BLUE, ORANGE, Axes, Figure, label_classes, new_figure, png, tidy, write_counts
 from fedlit.tracking.logger import SHOWN_CLIENTS, About
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 
 @lru_cache(maxsize=1)

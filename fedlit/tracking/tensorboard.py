@@ -13,7 +13,7 @@ import struct
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +24,6 @@ from fedlit.tracking.canvas import drawing, png
 from fedlit.tracking.confusion_figure import confusion_figure
 from fedlit.tracking.logger import About, Logger, Row, Summary
 from fedlit.tracking.partition_figure import partition_png
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 _LINES = ("mean", "worst", "worst_decile")
 
@@ -44,7 +41,7 @@ class TensorBoard(Logger):
         self._drawn = 0.0  # when pictures were drawn last, or the run began
         self._partition_due = False
         self._held: tuple[int, np.ndarray] | None = None  # round and newest confusion matrix, while it is not drawn
-        self._writer: SummaryWriter | None = None
+        self._writer: Any = None  # a SummaryWriter, once it has started
         self._spreads: set[str] = set()
         self._compared = False  # whether the configuration stands in the HPARAMS tab
 

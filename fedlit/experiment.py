@@ -42,7 +42,7 @@ from fedlit.stores import Store
 from fedlit.tracking import About, Logger, Loggers, MetricsFile
 from fedlit.tracking.clients_file import ClientsFile
 from fedlit.tracking.figures import Figures
-from fedlit.tracking.logger import SHOWN_CLIENTS
+from fedlit.tracking.logger import DRAWN_CLIENTS
 from fedlit.tracking.metrics_file import NAME, read
 from fedlit.tracking.progress import progress
 from fedlit.tracking.summary import summarise
@@ -225,7 +225,7 @@ def _describe(
 ) -> About:
     """The description of the run for its loggers."""
     labels = data.train.labels()
-    shown = min(len(clients), SHOWN_CLIENTS)
+    shown = min(len(clients), DRAWN_CLIENTS)
     label_counts = None
     if labels is not None and data.classes:
         label_counts = histogram(clients.train, labels, data.classes, clients=slice(0, shown))

@@ -9,6 +9,7 @@ metric adds a `Metric` to `METRICS`. TensorBoard groups names by the part before
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -138,6 +139,30 @@ def train_log(name: str) -> str:
 def epoch_metric(metric: str) -> str:
     """The key in clients.jsonl of a metric on a client's test data after a local epoch."""
     return f"test/{metric}"
+
+
+def spread_band(name: str) -> tuple[str, str]:
+    """The lower and upper edge of the band around the mean over clients.
+
+    >>> spread_band("clients/received/loss")
+    ('spread/clients/received/loss/mean_minus_std', 'spread/clients/received/loss/mean_plus_std')
+    """
+    return f"spread/{name}/mean_minus_std", f"spread/{name}/mean_plus_std"
+
+
+def client_families(names: Iterable[str]) -> list[tuple[str, str]]:
+    """(model, metric) of each number in a row that has a mean and a standard deviation over clients.
+
+    >>> client_families(["clients/received/loss/std", "train/loss"])
+    [('received', 'loss')]
+    """
+    families = []
+    for name in names:
+        group, _, rest = name.partition("/")
+        if group == "clients" and rest.endswith("/std"):
+            model, _, metric = rest.removesuffix("/std").partition("/")
+            families.append((model, metric))
+    return families
 
 
 def lap_time(part: str) -> str:

@@ -1,4 +1,4 @@
-"""The paper that every figure of a run is drawn on.
+"""What all figures of a run share.
 
 matplotlib is imported where a figure is drawn, and without pyplot: no window, no state shared with the user's own.
 """
@@ -45,7 +45,7 @@ def png(figure: Figure) -> bytes:
 
 @contextmanager
 def drawing(name: str) -> Iterator[None]:
-    """A figure that cannot be drawn costs a warning, not the run."""
+    """An error while a figure is drawn becomes a warning: it must not end the run."""
     try:
         yield
     except Exception as error:
@@ -53,9 +53,9 @@ def drawing(name: str) -> Iterator[None]:
 
 
 def write_counts(axes: Axes, counts: np.ndarray, white: np.ndarray, size: float) -> None:
-    """Write each count (rows, columns) but 0 into its cell of a heatmap, in white where `white` is true.
+    """Write the counts (rows, columns), except zeros, into the cells of a heatmap, in white where `white` is true.
 
-    One artist draws them all: a `Text` a cell takes as long as the rest of the figure.
+    One artist draws them all, because a `Text` for each cell takes as long as the rest of the figure.
     """
     from matplotlib.artist import Artist
     from matplotlib.font_manager import FontProperties

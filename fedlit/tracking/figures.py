@@ -18,10 +18,10 @@ PATIENCE = 5.0  # seconds from the start of the rounds to the first picture
 
 
 class Figures(Logger):
-    """Writes partition.png and curves.png; the rounds do not wait for them.
+    """Writes partition.png and curves.png. The first rounds do not wait for them.
 
-    partition.png is drawn when the run has lasted `PATIENCE`, or at its end. curves.png is drawn at the end, from
-    metrics.jsonl: this logger stands after that of the file, and the curves are right after a resume too.
+    partition.png is drawn when the run has lasted `PATIENCE`, or at its end. curves.png is drawn at the end from
+    metrics.jsonl, so this logger has to come after the one that writes it; the curves are complete after a resume, too.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):

@@ -18,7 +18,7 @@ from fedlit.metric_names import Row
 Summary = dict[str, Any]
 """The content of summary.json (see `fedlit.tracking.summary.summarise`)."""
 
-SHOWN_CLIENTS = 100
+DRAWN_CLIENTS = 100
 """The histogram of classes has at most this many clients."""
 
 
@@ -33,7 +33,7 @@ class About:
         rounds: the number of the last round.
         resumed_after: rounds completed before this start; 0 for a new run. A logger drops its records of later rounds,
             because those rounds run again.
-        histogram: (clients shown, classes) training samples per client and class, at most `SHOWN_CLIENTS` rows; None if
+        histogram: (clients shown, classes) training samples per client and class, at most `DRAWN_CLIENTS` rows; None if
             the data has no classes.
         sizes: (clients,) training samples.
         label_names: names of the classes, or None.

@@ -1,4 +1,4 @@
-"""How the training data lies with the clients."""
+"""The training samples of each client, by class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fedlit.tracking.canvas import BLUE, ORANGE, Axes, Figure, label_classes, new_figure, png, tidy, write_counts
-from fedlit.tracking.logger import SHOWN_CLIENTS, About
+from fedlit.tracking.logger import DRAWN_CLIENTS, About
 
 
 @lru_cache(maxsize=1)
@@ -21,8 +21,8 @@ def partition_png(about: About) -> bytes:
 def partition_figure(about: About) -> Figure:
     """Sizes beside the heatmap of clients and classes.
 
-    Up to `SHOWN_CLIENTS` clients: a bar a client, cut by class where there are few. More: how many clients have how
-    many samples, beside the heatmap of those shown. Without classes, sizes alone.
+    Up to `DRAWN_CLIENTS` clients: a bar a client, divided by class where there are few classes. More clients: a
+    histogram of the sizes, and the heatmap of the first ones. Without classes: sizes only.
     """
     columns = 1 if about.histogram is None else 2
     figure = new_figure(1 + 5.2 * columns, _height(about))
@@ -35,11 +35,11 @@ def partition_figure(about: About) -> Figure:
 
 
 def _height(about: About) -> float:
-    return float(np.clip(0.22 * min(len(about.sizes), SHOWN_CLIENTS) + 1.6, 3.6, 9))
+    return float(np.clip(0.22 * min(len(about.sizes), DRAWN_CLIENTS) + 1.6, 3.6, 9))
 
 
 def _draw_sizes(axes: Axes, about: About) -> None:
-    if len(about.sizes) > SHOWN_CLIENTS:
+    if len(about.sizes) > DRAWN_CLIENTS:
         _draw_size_counts(axes, about.sizes)
     else:
         _draw_shards(axes, about.sizes, about.histogram, about.label_names)
@@ -98,7 +98,7 @@ def _draw_heatmap(axes: Axes, histogram: np.ndarray, names: Sequence[str] | None
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     shown, classes = histogram.shape
-    # by share: with unequal clients the largest would leave the others white, and sizes are drawn beside it
+    # by share: counts of unequal clients would leave all but the largest white, and sizes are drawn in the other panel
     shares = histogram / np.maximum(histogram.sum(axis=1, keepdims=True), 1)
     edges = (np.arange(n + 1) - 0.5 for n in (classes, shown))
     image = axes.pcolormesh(*edges, shares, cmap="Blues", vmin=0)  # imshow scales numbers to 20 MB of pixels

@@ -1,9 +1,9 @@
-"""TensorBoard events in the run folder; the x-axis is the round. Needs `tensorboard`; costs two seconds to import.
+"""TensorBoard events in the run folder; the x-axis is the round. Needs `tensorboard`.
 
-Beside all numbers of a round: a picture of the partition and of the confusion matrix, the configuration with the final
-metric (HPARAMS tab), and charts of the spread over clients (CUSTOM SCALARS tab): the mean with a band of one standard
-deviation to both sides, and mean, worst client and worst tenth as lines. TensorBoard draws a band between numbers that
-it was given, so these stand under `spread/`.
+Written are all numbers of a round, grouped by the part of their name before the first slash; pictures of the partition
+and of the confusion matrix; the configuration with the final metric (HPARAMS tab); and charts of the spread over
+clients (CUSTOM SCALARS tab): the mean with a band of one standard deviation to both sides, and mean, worst client and
+worst tenth as lines. TensorBoard can only draw a band between scalars, so its edges are written under `spread/`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from fedlit.errors import InputError
 from fedlit.evaluation.headline import headline
+from fedlit.metric_names import client_families, client_metric, spread_band
 from fedlit.tracking import hparams
 from fedlit.tracking.canvas import drawing, png
 from fedlit.tracking.confusion_figure import confusion_figure
@@ -29,7 +30,7 @@ _LINES = ("mean", "worst", "worst_decile")
 
 
 class TensorBoard(Logger):
-    """Each round once, also after a kill and a resume: rounds that come again are purged from what was written."""
+    """Each round once, also after a kill and a resume: events of rounds that run again are purged."""
 
     def __init__(self, picture_every: float = 5.0):
         """
@@ -42,8 +43,8 @@ class TensorBoard(Logger):
         self._partition_due = False
         self._held: tuple[int, np.ndarray] | None = None  # round and newest confusion matrix, while it is not drawn
         self._writer: Any = None  # a SummaryWriter, once it has started
-        self._spreads: set[str] = set()
-        self._compared = False  # whether the configuration stands in the HPARAMS tab
+        self._spreads: set[tuple[str, str]] = set()  # (model, metric) of the charts of spreads
+        self._compared = False  # whether the HPARAMS tab has the configuration
 
     def start(self, about: About) -> None:
         try:
@@ -53,7 +54,7 @@ class TensorBoard(Logger):
                 f"logger=tensorboard cannot be imported ({error}): pip install tensorboard, or write logger=none"
             ) from error
         self._about = about
-        _leave_this_second(about.folder)
+        _wait_for_next_second(about.folder)
         fresh = about.resumed_after == 0
         # TensorBoard drops what older files of the folder have from this step on (0: the pictures before round 1 too)
         self._writer = SummaryWriter(str(about.folder), purge_step=0 if fresh else about.resumed_after + 1)
@@ -105,13 +106,14 @@ class TensorBoard(Logger):
 
     def _add_spreads(self, number: int, row: Row) -> None:
         assert self._writer is not None
-        names = [name[: -len("/std")] for name in row if name.startswith("clients/") and name.endswith("/std")]
-        for name in names:
-            mean, std = row[f"{name}/mean"], row[f"{name}/std"]
-            self._writer.add_scalar(f"spread/{name}/mean_minus_std", mean - std, number)
-            self._writer.add_scalar(f"spread/{name}/mean_plus_std", mean + std, number)
-        if not self._spreads.issuperset(names):  # TensorBoard goes by the newest layout
-            self._spreads.update(names)
+        families = client_families(row)
+        for model, metric in families:
+            mean, std = (row[client_metric(model, metric, statistic)] for statistic in ("mean", "std"))
+            lower, upper = spread_band(f"clients/{model}/{metric}")
+            self._writer.add_scalar(lower, mean - std, number)
+            self._writer.add_scalar(upper, mean + std, number)
+        if not self._spreads.issuperset(families):  # TensorBoard uses the newest layout
+            self._spreads.update(families)
             self._add(_layout(sorted(self._spreads)), number)
 
     def _compare(self, row: Row) -> None:
@@ -125,7 +127,7 @@ class TensorBoard(Logger):
 
 
 def _picture(name: str, content: bytes) -> Any:
-    """The event of a picture; `SummaryWriter.add_image` would need its pixels, and write the PNG again."""
+    """The event of a picture. `SummaryWriter.add_image` would need its pixels, and encode the PNG a second time."""
     from tensorboard.compat.proto.summary_pb2 import Summary as Event
 
     width, height = struct.unpack(">II", content[16:24])  # of a PNG file's header
@@ -133,23 +135,23 @@ def _picture(name: str, content: bytes) -> Any:
     return Event(value=[Event.Value(tag=name, image=image)])
 
 
-def _layout(names: list[str]) -> Any:
-    """The charts of the CUSTOM SCALARS tab for names such as "clients/received/accuracy"."""
+def _layout(families: list[tuple[str, str]]) -> Any:
+    """The charts of the CUSTOM SCALARS tab for pairs of model and metric such as ("received", "accuracy")."""
     from torch.utils.tensorboard.summary import custom_scalars
 
     charts: dict[str, dict[str, list[Any]]] = {}
-    for name in names:
-        model, _, metric = name.removeprefix("clients/").partition("/")
-        band = [f"{name}/mean", f"spread/{name}/mean_minus_std", f"spread/{name}/mean_plus_std"]
+    for model, metric in families:
+        name = f"clients/{model}/{metric}"
+        band = [client_metric(model, metric, "mean"), *spread_band(name)]
         charts.setdefault(f"clients/{model}: mean and one standard deviation", {})[metric] = ["Margin", band]
         lines = [f"^{re.escape(name)}/({'|'.join(_LINES)})$"]
         charts.setdefault(f"clients/{model}: mean, worst tenth, worst client", {})[metric] = ["Multiline", lines]
     return custom_scalars(charts)
 
 
-def _leave_this_second(folder: Path) -> None:
-    """Event files are read in the order of their names, which tell whole seconds: a new one must not share the
-    second of the newest, else a resume within it may be read before what it continues."""
+def _wait_for_next_second(folder: Path) -> None:
+    """Wait if the newest event file was begun in this second. Event files are read in the order of their names, which
+    have whole seconds: of two files of one second, the resumed run's may be read first."""
     now = time.time()
     if any(file.name.split(".")[3] == f"{int(now):010d}" for file in folder.glob("events.out.tfevents.*")):
         time.sleep(int(now) + 1 - now)

@@ -1,13 +1,13 @@
-"""What fedlit says to a person, as against a bug, which keeps its trace."""
+"""Errors of the user, which are printed as one sentence; a bug keeps its trace."""
 
 
 class InputError(ValueError):
-    """Something a person wrote cannot be used: one sentence: the value, what is allowed, what to write instead.
+    """An input of the user cannot be used. One sentence: the value, the allowed values, and the correction.
 
     `fedlit.run` prints it without a trace and ends with exit code 2.
     """
 
 
-def one_line(error: Exception, most: int = 200) -> str:
-    """An exception's kind and words, for a sentence of one's own."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:most]}"
+def one_line(error: Exception, limit: int = 200) -> str:
+    """An exception's class and message on one line, for use in another sentence."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:limit]}"

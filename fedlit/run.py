@@ -1,7 +1,7 @@
 """The command: `python -m fedlit.run clients=10 partition=dirichlet`, also installed as `fedlit`.
 
-The only file that knows Hydra's main. It ends with 0, with 2 where something a person wrote cannot be used (one
-sentence, no trace), with 1 for a bug (its trace) and with 130 after Ctrl-C.
+The exit code is 0, 2 if an input of the user cannot be used (one sentence, no trace), 1 for a bug (its trace), and 130
+after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ REFUSED, BUG, INTERRUPTED = 2, 1, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Answer a command line (this process's own by default) and return the exit code."""
+    """Run a command line (that of this process by default) and return the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    _see_current_folder()
+    _add_current_folder()
     try:
         if "--help" in arguments or "-h" in arguments:
             from fedlit.settings.help import help_text
 
-            print(help_text([word for word in arguments if not word.startswith("-")]))
+            print(help_text([name for name in arguments if not name.startswith("-")]))
             return 0
         with _no_collection():
             from fedlit.settings.start import prepare
@@ -48,13 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return REFUSED
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # `--help | head`: who reads has heard enough
+    except BrokenPipeError:  # `--help | head`: the reader closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
-def _see_current_folder() -> None:
-    """A person's module in the current folder is importable under both commands."""
+def _add_current_folder() -> None:
+    """Make modules of the current folder importable under both commands."""
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())
 
@@ -99,7 +99,7 @@ def _hand_to_hydra(start: Start, job: Callable[[DictConfig], None]) -> None:
 
 
 def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str]) -> int:
-    """One job: its configuration checked as far as only a job can, then the experiment."""
+    """One job: the checks that need its final values and classes, then the experiment."""
     from fedlit.settings.classes import check_classes
     from fedlit.settings.start import job_config
 
@@ -133,11 +133,11 @@ def _no_collection() -> Iterator[None]:
 
 
 def _report(error: Exception, folder: Path | None) -> int:
-    """Say what went wrong on the terminal and in run.log (the logger writes to both)."""
+    """Write the error to the terminal and to run.log (the logger writes to both)."""
     log = logging.getLogger()
-    said = str(error) if isinstance(error, InputError) else _misfit(error)
-    if said is not None:
-        log.error("%s", said if folder is None else f"{folder}: {said}")
+    sentence = str(error) if isinstance(error, InputError) else _misfit(error)
+    if sentence is not None:
+        log.error("%s", sentence if folder is None else f"{folder}: {sentence}")
         return REFUSED
     log.error(
         "The run failed." if folder is None else "%s: the run failed.", *([folder] if folder else []), exc_info=error
@@ -146,21 +146,21 @@ def _report(error: Exception, folder: Path | None) -> int:
 
 
 def _misfit(error: Exception) -> str | None:
-    """The sentence for a torchvision that was built for another torch, which shows as an odd error of an import."""
+    """The sentence for a torchvision that was built for another torch; its import fails with an unclear error."""
     text = str(error)
     if "torchvision::" not in text and not (isinstance(error, ImportError | OSError) and "torchvision" in text):
         return None
     from importlib.metadata import PackageNotFoundError, version
 
-    found = []
+    installed = []
     for package in ("torch", "torchvision"):
         try:
-            found.append(f"{package} {version(package)}")
+            installed.append(f"{package} {version(package)}")
         except PackageNotFoundError:
-            found.append(f"no {package}")
+            installed.append(f"no {package}")
     return (
-        f"torch and torchvision do not fit together ({' and '.join(found)} are installed); install a pair that belongs "
-        "together: pip install --upgrade torch torchvision."
+        f"torch and torchvision do not fit together ({' and '.join(installed)} are installed); install a pair that "
+        "belongs together: pip install --upgrade torch torchvision."
     )
 
 

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from fedlit.errors import InputError
 
-FORMAT = 2  # of a run folder and its checkpoints; raised when what is saved or named changes
+FORMAT = 2  # of a run folder and its checkpoints; raised when saved contents or names change
 FORMAT_FILE = "format.txt"
 LOCK = ".lock"
 _ROUND = re.compile(r"round_(\d+)")
@@ -20,11 +20,11 @@ _TRACES = ("checkpoints", "metrics.jsonl", "summary.json", ".hydra", "run.log", 
 
 
 def claim(wanted: Path) -> Path:
-    """Make a new folder: `wanted`, or `wanted-2`, `wanted-3`, ... where it is taken.
+    """Make a new folder: `wanted`, or `wanted-2`, `wanted-3`, ... if it exists.
 
-    Two runs started in the same second get two folders, for only one of them can have made each.
+    Two runs started in the same second get two folders, because `mkdir` succeeds in one process only.
     """
-    with _sayable(wanted):
+    with _refusing(wanted):
         wanted.parent.mkdir(parents=True, exist_ok=True)
         for number in itertools.count(2):
             try:
@@ -37,8 +37,8 @@ def claim(wanted: Path) -> Path:
 
 
 @contextmanager
-def _sayable(folder: Path) -> Iterator[None]:
-    """A folder that cannot be made or written, in one sentence."""
+def _refusing(folder: Path) -> Iterator[None]:
+    """InputError in one sentence if the folder cannot be made or written."""
     try:
         yield
     except Timeout:  # an OSError as well
@@ -51,20 +51,20 @@ def _sayable(folder: Path) -> Iterator[None]:
 
 
 def holds_run(folder: Path) -> bool:
-    """Whether a run, or a sweep, has left something in the folder."""
+    """Whether the folder has files of a run or of a sweep."""
     return any((folder / name).exists() for name in _TRACES)
 
 
 def hold(folder: Path) -> FileLock:
-    """Lock a run folder (made where it is not there) for this process until `release`; a kill releases it as well.
+    """Lock a run folder, which is made if needed, for this process until `release`; a kill releases it as well.
 
-    InputError where another process holds it, or where nothing can be written.
+    InputError if another process holds it, or if it cannot be written.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; a run needs a folder: write hydra.run.dir=<another>.")
     lock = FileLock(folder / LOCK)
     try:
-        with _sayable(folder):
+        with _refusing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
     except Timeout:
@@ -92,5 +92,5 @@ def checkpoint_folders(checkpoints: Path) -> list[tuple[int, Path]]:
 
 
 def is_checkpoint_name(name: str) -> bool:
-    """Whether a folder of that name is one checkpoint: `round_0012`."""
+    """Whether a folder of that name is a checkpoint, such as `round_0012`."""
     return _ROUND.fullmatch(name) is not None

@@ -1,4 +1,4 @@
-"""The command as a process of its own: exit codes, and what is not imported to refuse a word."""
+"""The command as a process of its own: exit codes, and what is not imported to refuse an override."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 CHECKOUT = Path(__file__).parents[1]
 
 
-def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def command(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
     """`python -m fedlit.run` in a folder whose modules come before those installed."""
     return subprocess.run(
-        [sys.executable, "-m", "fedlit.run", *words],
+        [sys.executable, "-m", "fedlit.run", *overrides],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(CHECKOUT)])},
         capture_output=True,
@@ -33,7 +33,7 @@ def no_torch(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words",
+    "overrides",
     [
         ["clients=ten"],
         ["clients=0"],
@@ -49,16 +49,16 @@ def no_torch(tmp_path):
     ],
     ids=" ".join,
 )
-def test_refused_in_one_sentence_without_torch(no_torch, words):
+def test_refused_in_one_sentence_without_torch(no_torch, overrides):
     before = sorted(no_torch.iterdir())
-    done = command(no_torch, *words)
+    done = command(no_torch, *overrides)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.count("\n") == 1 and words[-1].lstrip("+").partition("=")[0] in done.stderr
+    assert done.stderr.count("\n") == 1 and overrides[-1].lstrip("+").partition("=")[0] in done.stderr
     assert sorted(file for file in no_torch.iterdir() if file.name != "__pycache__") == before
 
 
-def test_the_configuration_is_shown_without_torch(no_torch):
+def test_cfg_job_prints_the_configuration_without_torch(no_torch):
     done = command(no_torch, "--cfg", "job", "clients=3", "model._target_=mine.Net", "model.lr=0.2")
     assert done.returncode == 0, done.stderr
     assert "clients: 3\n" in done.stdout

@@ -17,7 +17,7 @@ def test_a_taken_folder_gets_a_number(tmp_path):
     assert [claim(wanted).name for _ in range(4)] == ["12-00-00", "12-00-00-2", "12-00-00-3", "12-00-00-4"]
 
 
-def test_at_the_same_time(tmp_path):
+def test_folders_claimed_at_the_same_time_differ(tmp_path):
     with ThreadPoolExecutor(16) as pool:
         folders = list(pool.map(lambda _: claim(tmp_path / "now"), range(64)))
     assert len(set(folders)) == 64
@@ -41,14 +41,14 @@ time.sleep(60)
     hold(tmp_path).release()
 
 
-def test_a_lock_alone_is_no_run(tmp_path):
+def test_a_folder_with_only_a_lock_holds_no_run(tmp_path):
     hold(tmp_path).release()
     assert not holds_run(tmp_path)
     (tmp_path / "metrics.jsonl").touch()
     assert holds_run(tmp_path)
 
 
-def test_what_is_no_folder_and_what_cannot_be_written(tmp_path):
+def test_a_file_and_a_folder_that_cannot_be_written_are_refused(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(InputError, match=r"notes.txt is a file; a run needs a folder: write hydra.run.dir=<another>."):
         hold(tmp_path / "notes.txt")

@@ -1,1 +1,1 @@
-"""Words and values a person writes: composed, checked against the comments of conf/, answered where they are wrong."""
+"""The overrides and values of a command line: composed, and checked against the comments of conf/. No torch."""

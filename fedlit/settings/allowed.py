@@ -1,8 +1,8 @@
 """What is allowed for a key, as the brackets in the comments of conf/ say it: `[0 < float <= 1]`, `[auto | cpu | gpu]`.
 
 Alternatives are joined by `or` (words also by `|`): a range of `int` or `float`, `bool`, `text`, `path`, `class`,
-`list`, `list of <kind>`, `mapping`, `null`, or a word of its own. An integer is taken where a float is asked, never the
-reverse, and a truth value is no number.
+`list`, `list of <kind>`, `mapping`, `null`, or a literal word such as `auto`. A float range accepts integers too, an
+integer range accepts no float, and neither accepts true or false.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _EXAMPLES = {
 
 @dataclass(frozen=True)
 class Range:
-    """Integers or floats between two bounds (infinite where there is none)."""
+    """Integers or floats between two bounds; an absent bound is infinite."""
 
     kind: str
     low: float = -math.inf
@@ -59,7 +59,7 @@ class Range:
         below = value < self.high if self.high_open else value <= self.high
         return math.isfinite(value) and above and below
 
-    def says(self) -> str:
+    def describe(self) -> str:
         """The range in words."""
         bounds = []
         if math.isfinite(self.low):
@@ -83,7 +83,7 @@ class Kind:
     """A kind of value without bounds: `bool`, `text`, `path`, `class`, `list`, `mapping`, `null`."""
 
     kind: str
-    of: Range | Kind | None = None  # of a list: what its elements are
+    of: Range | Kind | None = None  # the kind of a list's elements
 
     def accepts(self, value: Any) -> bool:
         """Whether `value` is of this kind; a number is taken as text (a run may be named 12)."""
@@ -97,9 +97,9 @@ class Kind:
             return value is None
         return isinstance(value, {"bool": bool, "path": str, "mapping": dict}[self.kind])
 
-    def says(self) -> str:
+    def describe(self) -> str:
         """The kind in words."""
-        return _KINDS[self.kind] if self.of is None else f"a list, each element {self.of.says()}"
+        return _KINDS[self.kind] if self.of is None else f"a list, each element {self.of.describe()}"
 
     def example(self) -> str:
         """A value of the kind."""
@@ -108,7 +108,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Allowed:
-    """What a key may be set to; `text` is what stands between the brackets."""
+    """The values that a key may have; `text` is the text between the brackets."""
 
     text: str
     kinds: tuple[Range | Kind, ...]
@@ -116,26 +116,26 @@ class Allowed:
 
     def accepts(self, value: Any) -> bool:
         """Whether a plain value (number, text, list, dict, None) is allowed."""
-        as_word = str(value).lower() if isinstance(value, bool) else str(value)
-        return as_word in self.words or any(kind.accepts(value) for kind in self.kinds)
+        as_text = str(value).lower() if isinstance(value, bool) else str(value)
+        return as_text in self.words or any(kind.accepts(value) for kind in self.kinds)
 
     def takes(self, kind: str) -> bool:
-        """Whether values of this kind (such as `mapping` or `float`) are among what is allowed."""
+        """Whether values of this kind (such as `mapping` or `float`) are allowed."""
         return any(k.kind == kind for k in self.kinds)
 
-    def says(self) -> str:
-        """What is allowed, in words: `an integer of at least 1 or null`."""
+    def describe(self) -> str:
+        """The allowed values in words: `an integer of at least 1 or null`."""
         words = [f"one of {', '.join(self.words)}" if len(self.words) > 2 else listed(self.words)] if self.words else []
-        return " or ".join(words + [kind.says() for kind in self.kinds])
+        return " or ".join(words + [kind.describe() for kind in self.kinds])
 
     def example(self) -> str:
-        """Something allowed, as it is written on the command line."""
+        """An allowed value, as it is written on the command line."""
         return self.words[0] if self.words else self.kinds[0].example()
 
 
 @cache
 def allowed(text: str) -> Allowed:
-    """Read what stands between the brackets of a comment; ValueError where it is not of the grammar above."""
+    """Parse the text between the brackets of a comment; ValueError if it does not follow the grammar above."""
     kinds: list[Range | Kind] = []
     words: list[str] = []
     for part in re.split(r"\s+or\s+|\s*\|\s*", text.strip()):
@@ -150,16 +150,16 @@ def allowed(text: str) -> Allowed:
 
 
 def _kind(part: str) -> Range | Kind | None:
-    if found := _RANGE.fullmatch(part):
+    if match := _RANGE.fullmatch(part):
         low, high = -math.inf, math.inf
         low_open = high_open = False
-        if found["low"]:
-            low, low_open = float(found["low"]), found["low_sign"] == "<"
-        if found["bound"] and found["sign"][0] == ">":
-            low, low_open = float(found["bound"]), found["sign"] == ">"
-        elif found["bound"]:
-            high, high_open = float(found["bound"]), found["sign"] == "<"
-        return Range(found["kind"], low, high, low_open, high_open)
+        if match["low"]:
+            low, low_open = float(match["low"]), match["low_sign"] == "<"
+        if match["bound"] and match["sign"][0] == ">":
+            low, low_open = float(match["bound"]), match["sign"] == ">"
+        elif match["bound"]:
+            high, high_open = float(match["bound"]), match["sign"] == "<"
+        return Range(match["kind"], low, high, low_open, high_open)
     if part.startswith("list of "):
         of = _kind(part.removeprefix("list of "))
         return None if of is None else Kind("list", of)

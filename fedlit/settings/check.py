@@ -17,14 +17,14 @@ from fedlit.settings.comments import read_file
 from fedlit.settings.compose import SEARCH_PATH, Composed, Composer
 from fedlit.settings.folders import groups
 from fedlit.settings.overrides import key_of, parse, sign, single_overrides
-from fedlit.settings.own_class import names_class, own_packages, rewrite
 from fedlit.settings.presets import check_presets, left_over
 from fedlit.settings.table import Table
+from fedlit.settings.user_class import names_class, rewrite, user_packages
 
 
 @dataclass(frozen=True)
 class Checked:
-    """Overrides that may be handed to Hydra, and what they compose to (for a sweep: its first job)."""
+    """Overrides that may be handed to Hydra, and their configuration (for a sweep: that of its first job)."""
 
     overrides: list[str]
     composed: Composed
@@ -33,8 +33,8 @@ class Checked:
 def check(given: Sequence[str], composer: Composer, *, sweeps: bool = False) -> Checked:
     """Check the overrides and give those for Hydra; InputError at the first that is wrong.
 
-    A configuration is composed once. One that has to be rewritten (a class of the user's, a key that a preset left
-    over) is composed again, and so is a wrong one, to name what is wrong.
+    A configuration is composed once. If the overrides have to be rewritten (for a class of the user's, for a key that a
+    preset left over) it is composed again, and so is a wrong one, to name the mistake.
 
     `sweeps`: with `--multirun` an override may have several values, and each is checked.
     """
@@ -56,8 +56,8 @@ def check(given: Sequence[str], composer: Composer, *, sweeps: bool = False) -> 
     else:
         before = jobs[0]
     check_mounts(options, before)
-    own = own_packages(settings, before)
-    if own:
+    of_user = user_packages(settings, before)
+    if of_user:
         overrides = parse(
             rewrite(overrides, before, jobs or _compose_options(given, options, composer)), composer.loader
         )
@@ -66,7 +66,7 @@ def check(given: Sequence[str], composer: Composer, *, sweeps: bool = False) -> 
     if jobs is None:
         jobs = _compose_options(given, options, composer)
     for override, job in itertools.product(settings, jobs):
-        if not any(key_of(override) == package or key_of(override).startswith(f"{package}.") for package in own):
+        if not any(key_of(override) == package or key_of(override).startswith(f"{package}.") for package in of_user):
             check_key(override, job, known_groups, _shipped_keys)
         check_override(override, job.table)
     ready = [*left_over(options, jobs), *(_into_mapping(override, jobs[0].table) for override in overrides)]
@@ -83,7 +83,7 @@ def check(given: Sequence[str], composer: Composer, *, sweeps: bool = False) -> 
 def _compose_jobs(
     overrides: Sequence[Override], options: Sequence[Override], composer: Composer
 ) -> list[Composed] | None:
-    """What each job of a sweep over options composes to; None where one does not compose."""
+    """The configuration of each job of a sweep over options; None if one does not compose."""
     try:
         return [composer.compose(job) for job in _job_overrides(overrides, options)]
     except InputError:
@@ -91,7 +91,7 @@ def _compose_jobs(
 
 
 def _compose_options(given: Sequence[str], options: Sequence[Override], composer: Composer) -> list[Composed]:
-    """What the options alone compose to, for each job of a sweep over options."""
+    """The configuration of the options alone, for each job of a sweep over options."""
     search_path = [override for override in given if override.startswith(SEARCH_PATH)]
     return [composer.compose([*search_path, *job]) for job in _job_overrides(options, options)]
 
@@ -118,7 +118,7 @@ def _split(overrides: Sequence[Override], known_groups: set[str]) -> tuple[list[
 
 
 def _shipped_keys() -> dict[str, dict[str, list[str]]]:
-    """Group -> option -> its keys, for a key that another option has."""
+    """Group -> option -> its keys, for the advice that another option has a key."""
     folder = folders.conf_folder()
     return {
         group: {

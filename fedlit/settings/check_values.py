@@ -1,4 +1,4 @@
-"""Values against the table of ranges: those of the words, and those of a composed configuration."""
+"""Values compared with the table of ranges: those of overrides, and those of a composed configuration."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def check_override(override: Override, rules: Table) -> None:
         return
     key = key_of(override)
     for value in values(override):
-        whole = [(key, value)] if key in rules.rules else leaves(key, value)
-        for leaf, inner in whole:
+        to_check = [(key, value)] if key in rules.rules else leaves(key, value)
+        for leaf, inner in to_check:
             if leaf in rules.rules and not (isinstance(inner, str) and "${" in inner):
                 check_value(leaf, inner, rules.rules[leaf])
 
@@ -31,24 +31,24 @@ def check_composed(composed: Composed) -> None:
     """Refuse the first value of a configuration that is out of range, or missing (`???`)."""
     rules = composed.table
     for key, rule in rules.rules.items():
-        found = _value(composed.config, key, rule)
-        if found is not _NOT_THERE:
-            check_value(key, found, rule, rules.preset.get(key, ""))
+        value = _value(composed.config, key, rule)
+        if value is not _ABSENT:
+            check_value(key, value, rule, rules.preset.get(key, ""))
 
 
 def check_value(key: str, value: Any, rule: Entry, source: str = "") -> None:
-    """InputError where `value` is not what the comment of `key` allows; `source` names the file that set it."""
+    """InputError if the comment of `key` does not allow `value`; `source` names the file that set it."""
     if rule.allowed is None or rule.allowed.accepts(value):
         return
     written = as_written(value) or "''"
     where = f" (set by {source})" if source else ""
     raise InputError(
-        f"{key}={written}{where}: {key} ({rule.meaning}) has to be {rule.allowed.says()}; "
+        f"{key}={written}{where}: {key} ({rule.meaning}) has to be {rule.allowed.describe()}; "
         f"write for example {key}={_example(value, rule)}."
     )
 
 
-_NOT_THERE = object()
+_ABSENT = object()
 
 
 def _value(config: DictConfig, key: str, rule: Entry) -> Any:
@@ -56,12 +56,12 @@ def _value(config: DictConfig, key: str, rule: Entry) -> Any:
     try:
         node = OmegaConf.select(config, above) if above else config
         if not isinstance(node, DictConfig):
-            return _NOT_THERE
+            return _ABSENT
         if OmegaConf.is_missing(node, name):
-            allowed = rule.allowed.says() if rule.allowed else "a value"
+            allowed = rule.allowed.describe() if rule.allowed else "a value"
             raise InputError(f"{key} is missing: it is needed ({rule.meaning}), {allowed}; write {key}=<value>.")
         if name not in node:
-            return _NOT_THERE
+            return _ABSENT
         value = node[name]
     except OmegaConfBaseException as error:
         raise InputError(f"{key}: {' '.join(str(error).split())}") from None

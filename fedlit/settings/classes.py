@@ -1,4 +1,4 @@
-"""Classes named by `_target_`: found, checked against the keys that are given, and called."""
+"""Classes named by `_target_`: located, their signature compared with the given keys, and called."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CONTRACTS = {
 def check_classes(config: DictConfig) -> None:
     """Check the keys of every class in a configuration that is not fedlit's own against the class's signature.
 
-    InputError where a class cannot be found or has no such argument. What a person's module raises while it is imported
+    InputError if a class cannot be found or has no such argument. An exception from the import of the user's module
     passes through, with its trace.
     """
     for key, node in _classes(OmegaConf.to_container(config, resolve=True), ""):
@@ -43,10 +43,10 @@ def check_classes(config: DictConfig) -> None:
 def build(config: DictConfig | Mapping[str, Any], key: str, **offered: Any) -> Any:
     """Call the class that `config` names by `_target_` with its other keys; `key` is where it stands, for messages.
 
-    `offered` is what fedlit knows (such as input_shape): each is passed where the class has an argument of that name
+    `offered` holds what fedlit knows (such as input_shape): each is passed if the class has an argument of that name
     and the configuration does not set it. With `_partial_: true` the result waits for its remaining arguments. Lists
-    and mappings come as plain ones. InputError where an argument is unknown or missing; what the class itself raises
-    keeps its trace.
+    and mappings come as plain ones. InputError where an argument is unknown or missing; an exception of the
+    class itself keeps its trace.
     """
     plain = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else dict(config)
     assert isinstance(plain, dict)
@@ -66,9 +66,9 @@ def build(config: DictConfig | Mapping[str, Any], key: str, **offered: Any) -> A
         return waiting
     if "_args_" not in plain:
         _check_missing(target, key, {*given, *extra})
-    made = waiting(**extra)
-    _check_contract(made, plain["_target_"], key)
-    return made
+    instance = waiting(**extra)
+    _check_contract(instance, plain["_target_"], key)
+    return instance
 
 
 def locate(path: str, key: str) -> Any:
@@ -79,17 +79,17 @@ def locate(path: str, key: str) -> Any:
             f"{key}._target_={path}: this names no module; write {key}._target_=<module>.{path}, such as mine.{path} "
             "for a class in mine.py."
         )
-    found: Any = _module(names[0], path, key)
+    target: Any = _module(names[0], path, key)
     for count, name in enumerate(names[1:], start=2):
-        inner = getattr(found, name, None)
-        if inner is None and isinstance(found, ModuleType):
-            inner = _module(".".join(names[:count]), path, key, found)
+        inner = getattr(target, name, None)
+        if inner is None and isinstance(target, ModuleType):
+            inner = _module(".".join(names[:count]), path, key, target)
         if inner is None:
-            raise InputError(_not_in(path, key, ".".join(names[: count - 1]), name, found))
-        found = inner
-    if not callable(found):
+            raise InputError(_not_in(path, key, ".".join(names[: count - 1]), name, target))
+        target = inner
+    if not callable(target):
         raise InputError(f"{key}._target_={path}: this is no class or function; name one, such as {names[0]}.Net.")
-    return found
+    return target
 
 
 def check_arguments(target: Any, key: str, given: Collection[str]) -> None:
@@ -100,9 +100,9 @@ def check_arguments(target: Any, key: str, given: Collection[str]) -> None:
     names = [name for name, p in takes.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     for name in given:
         if name not in names:
-            found = closest(name, names)
-            said = f"did you mean {key}.{found}?" if found else f"it takes {listed(names)}."
-            raise InputError(f"{key}.{name}: {_name(target)} has no argument {name}; {said}")
+            nearest = closest(name, names)
+            advice = f"did you mean {key}.{nearest}?" if nearest else f"it takes {listed(names)}."
+            raise InputError(f"{key}.{name}: {_name(target)} has no argument {name}; {advice}")
 
 
 def _check_missing(target: Any, key: str, given: Collection[str]) -> None:
@@ -122,14 +122,14 @@ def _check_inner(node: dict[Any, Any], key: str) -> None:
             _check_missing(locate(inner["_target_"], where), where, {name for name in inner if name not in _CALL})
 
 
-def _check_contract(made: Any, path: str, key: str) -> None:
-    """InputError where a person's class does not inherit from what stands in the place that it is named for."""
+def _check_contract(instance: Any, path: str, key: str) -> None:
+    """InputError if a class of the user's does not inherit from the base class of its group."""
     if key not in _CONTRACTS:
         return
     module, _, name = _CONTRACTS[key].rpartition(".")
-    if not isinstance(made, getattr(importlib.import_module(module), name)):
+    if not isinstance(instance, getattr(importlib.import_module(module), name)):
         raise InputError(
-            f"{key}._target_={path}: this makes a {type(made).__name__}, which is no {name}; give a class that "
+            f"{key}._target_={path}: this makes a {type(instance).__name__}, which is no {name}; give a class that "
             f"inherits from {_CONTRACTS[key]}."
         )
 
@@ -153,31 +153,31 @@ def _classes(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _module(name: str, path: str, key: str, parent: Any = None) -> ModuleType | None:
-    """The module of that name; None where its parent has no such module; what it raises itself passes through."""
+    """The module of that name; None where its parent has no such module; its own exceptions pass through."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
-            raise  # another module, missing in the person's own
+            raise  # another module, which the user's module imports
         if parent is not None:
             return None
-    here = [file[:-3] for file in sorted(os.listdir()) if file.endswith(".py")]
-    found = closest(name, here)
-    said = (
-        f"did you mean {found}.{path.partition('.')[2]}?"
-        if found
+    candidates = [file[:-3] for file in sorted(os.listdir()) if file.endswith(".py")]
+    nearest = closest(name, candidates)
+    advice = (
+        f"did you mean {nearest}.{path.partition('.')[2]}?"
+        if nearest
         else f"put {name}.py into this folder, or install it."
     )
     raise InputError(
-        f"{key}._target_={path}: there is no module {name} in {os.getcwd()} or installed; {said}"
+        f"{key}._target_={path}: there is no module {name} in {os.getcwd()} or installed; {advice}"
     ) from None
 
 
-def _not_in(path: str, key: str, module: str, name: str, found: Any) -> str:
-    names = [n for n in dir(found) if not n.startswith("_")]
+def _not_in(path: str, key: str, module: str, name: str, parent: Any) -> str:
+    names = [n for n in dir(parent) if not n.startswith("_")]
     like = closest(name, names)
-    said = f"did you mean {module}.{like}?" if like else "name a class that stands there."
-    return f"{key}._target_={path}: there is no {name} in {module}; {said}"
+    advice = f"did you mean {module}.{like}?" if like else "name a class that stands there."
+    return f"{key}._target_={path}: there is no {name} in {module}; {advice}"
 
 
 def _name(target: Any) -> str:

@@ -19,7 +19,7 @@ class CommandLine:
     flags: list[str]
     overrides: list[str]
     multirun: bool
-    runs: bool  # False for --cfg, --info: the overrides are checked and nothing is run
+    runs: bool  # False for --cfg, --info: overrides are checked and nothing is run
     checks_overrides: bool  # False for --hydra-help, --shell-completion
     config_name: str
     config_dir: Path | None

@@ -1,4 +1,4 @@
-"""The comments of conf/'s YAML files: the one table of what each key means and what it may be set to.
+"""The comments of conf/'s YAML files: the only table of the meaning and the range of each key.
 
 A key's comment stands on its line, `alpha: 0.5  # concentration; small is skewed [float > 0]`, and may go on below at
 the same column. A file begins with a comment of one sentence on what the option is, then its source.
@@ -16,7 +16,7 @@ import yaml
 
 from fedlit.settings.allowed import Allowed, allowed
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where it is there
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, if PyYAML was built with it
 _COMMENT = re.compile(r"(?P<meaning>.*?)\s*(?:\[(?P<allowed>[^\[\]]*)\])?", re.DOTALL)
 _SENTENCE = re.compile(r".*?[.!](?=\s+[A-Z]|\s*$)", re.DOTALL)
 
@@ -34,10 +34,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class OptionFile:
-    """What the comments of one YAML file say."""
+    """The comments of one YAML file."""
 
     about: str  # one sentence
-    source: str  # what follows it: paper, notes
+    source: str  # the rest of the head: paper, notes
     preset: bool  # sets keys all over the configuration (`# @package _global_`)
     entries: tuple[Entry, ...]
 
@@ -78,26 +78,26 @@ def _header(lines: list[str]) -> tuple[str, str, bool]:
             head.append(line.lstrip("#").strip())
         elif line.strip() or head:
             break
-    words = " ".join(head).strip()
-    first = _SENTENCE.match(words)
-    about = first.group() if first else words
-    return about, words[len(about) :].strip(), preset
+    text = " ".join(head).strip()
+    first = _SENTENCE.match(text)
+    about = first.group() if first else text
+    return about, text[len(about) :].strip(), preset
 
 
 def _entries(node: yaml.MappingNode, above: str, lines: list[str]) -> Iterator[Entry]:
     for key, value in node.value:
         if not above and key.value in ("defaults", "hydra"):
-            continue  # Hydra's own
+            continue  # keys of Hydra
         name = f"{above}{key.value}"
         block = isinstance(value, yaml.CollectionNode) and not value.flow_style
         comment = _comment_after(key.end_mark if block else value.end_mark, lines)
-        found = _COMMENT.fullmatch(comment)
-        assert found is not None  # the pattern takes anything
-        range_ = allowed(found["allowed"]) if found["allowed"] is not None else None
+        match = _COMMENT.fullmatch(comment)
+        assert match is not None  # the pattern takes anything
+        range_ = allowed(match["allowed"]) if match["allowed"] is not None else None
         nested = isinstance(value, yaml.MappingNode) and bool(value.value) and (block or range_ is None)
         default = "" if block else _written(value, lines)
         if comment or not nested:
-            yield Entry(name, default, found["meaning"].strip(), range_, key.start_mark.line + 1)
+            yield Entry(name, default, match["meaning"].strip(), range_, key.start_mark.line + 1)
         if nested:
             yield from _entries(value, f"{name}.", lines)
 
@@ -107,13 +107,13 @@ def _comment_after(mark: yaml.Mark, lines: list[str]) -> str:
     start = mark.column + len(rest) - len(rest.lstrip(": "))
     if not lines or mark.line >= len(lines) or not lines[mark.line][start:].startswith("#"):
         return ""
-    words = [lines[mark.line][start:]]
+    comment = [lines[mark.line][start:]]
     for line in lines[mark.line + 1 :]:
         if line.strip().startswith("#") and len(line) - len(line.lstrip()) == start:
-            words.append(line)
+            comment.append(line)
         else:
             break
-    return " ".join(word.strip().lstrip("#").strip() for word in words)
+    return " ".join(line.strip().lstrip("#").strip() for line in comment)
 
 
 def _written(value: yaml.Node, lines: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""What a list of overrides composes to, and which files it was composed of. Nothing is run."""
+"""Composes a list of overrides: the configuration, and the files it is made of. Nothing is run."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ SEARCH_PATH = "hydra.searchpath="
 class Composed:
     """A composed configuration (not resolved)."""
 
-    config: DictConfig  # what a run is given
-    whole: DictConfig  # the same with Hydra's own settings under `hydra`
+    config: DictConfig  # for the run
+    with_hydra: DictConfig  # the same with Hydra's own settings under `hydra`
     parts: tuple[Part, ...]  # its files, in the order in which they were laid over each other
     choices: dict[str, Any]  # "optimizer" or "optimizer@aggregator.server_optimizer" -> the option chosen, or None
     keys: dict[str, Any]  # dotted key -> value, as the files alone give it: before overrides set any
@@ -44,7 +44,7 @@ class Composed:
 
     @property
     def mounts(self) -> dict[str, str]:
-        """Where options stand: package (`aggregator.server_optimizer`) -> what chooses it (`optimizer@...`)."""
+        """Package (`aggregator.server_optimizer`) -> the choice that is mounted there (`optimizer@...`)."""
         split = {choice: choice.partition("@") for choice in self.choices if not choice.startswith("hydra/")}
         return {package or group.replace("/", "."): choice for choice, (group, _, package) in split.items()}
 
@@ -64,7 +64,7 @@ class Composer:
         return self.application.config_loader
 
     def compose(self, overrides: Sequence[str]) -> Composed:
-        """What the overrides compose to; InputError with Hydra's reason where they do not."""
+        """What the overrides compose to; InputError with Hydra's reason if they do not compose."""
         if (key := tuple(overrides)) not in self._composed:
             self._composed[key] = self._compose(overrides)
         return self._composed[key]
@@ -72,22 +72,22 @@ class Composer:
     def _compose(self, overrides: Sequence[str]) -> Composed:
         _check_search_path(overrides)
         try:
-            whole = compose(self._config_name, overrides=list(overrides), return_hydra_config=True)
+            config = compose(self._config_name, overrides=list(overrides), return_hydra_config=True)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise InputError(_reason(error)) from error
-        sources = [(source.schema, source.path) for source in whole.hydra.runtime.config_sources]
+        sources = [(source.schema, source.path) for source in config.hydra.runtime.config_sources]
         parts = tuple(
             Part(file.config_path, file.package or "", option_file)
             for file in self.loader.files
             if file.config_path is not None and not file.config_path.startswith("hydra/")
             for option_file in _comments(file.config_path, sources)
         )
-        choices = dict(OmegaConf.to_container(whole.hydra.runtime.choices))  # type: ignore[arg-type]
-        task = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
-        return Composed(task, whole, parts, choices, dotted(self.loader.before_overrides))
+        choices = dict(OmegaConf.to_container(config.hydra.runtime.choices))  # type: ignore[arg-type]
+        task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        return Composed(task, config, parts, choices, dotted(self.loader.before_overrides))
 
     def groups(self, overrides: Sequence[str] = (), parent: str = "") -> list[str]:
-        """Every group of options, Hydra's own among them, with those of the user's folders."""
+        """Every group of options, also those of Hydra and of the user's folders."""
         names = []
         for name in self._options(parent, overrides, ObjectType.GROUP):
             inner = f"{parent}/{name}" if parent else name
@@ -95,7 +95,7 @@ class Composer:
         return names
 
     def options(self, group: str, overrides: Sequence[str] = ()) -> list[str]:
-        """The options of a group; empty where there is no such group."""
+        """The options of a group; empty if there is no such group."""
         return self._options(group, overrides, ObjectType.CONFIG)
 
     def _options(self, group: str, overrides: Sequence[str], kind: ObjectType) -> list[str]:
@@ -113,7 +113,7 @@ def composer(config_name: str = folders.CONFIG_NAME, config_dir: Path | None = N
     """A Composer over fedlit's options and those under `config_dir`; Hydra's global state is put back after it."""
     if config_dir is not None and not config_dir.is_dir():
         raise InputError(f"--config-dir: there is no folder {config_dir}; give one that holds groups of options.")
-    before = GlobalHydra.instance().hydra  # Hydra's own, inside a job of a sweep
+    before = GlobalHydra.instance().hydra  # that of Hydra's main, inside a job of a sweep
     GlobalHydra.instance().clear()
     try:
         yield Composer(make_application(folders.conf_folder(), config_dir), config_name, config_dir)
@@ -138,11 +138,11 @@ def resolved(composed: Composed, key: str) -> Any:
     """The value of a key such as `hydra.run.dir`, its interpolations resolved."""
     before = HydraConfig.instance().cfg
     try:
-        HydraConfig.instance().set_config(composed.whole)
-        return OmegaConf.select(composed.whole, key)
+        HydraConfig.instance().set_config(composed.with_hydra)
+        return OmegaConf.select(composed.with_hydra, key)
     finally:
         HydraConfig.instance().cfg = before
-        OmegaConf.set_readonly(composed.whole.hydra, False)  # set_config makes it read-only
+        OmegaConf.set_readonly(composed.with_hydra.hydra, False)  # set_config makes it read-only
 
 
 def _comments(name: str, sources: list[tuple[str, str]]) -> Iterator[comments.OptionFile]:

@@ -1,4 +1,4 @@
-"""Where fedlit's own configuration lies."""
+"""The folder of the shipped configuration, and its groups."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ CONFIG_NAME = "config"  # conf/config.yaml: the defaults and the few top-level k
 def conf_folder() -> Path:
     """The folder of shipped options: `fedlit/conf` in an installed wheel, else the checkout's `conf/`."""
     package = Path(fedlit.__file__).resolve().parent
-    inside = package / "conf"  # looked at first: beside an installed package, `conf` may be anybody's
+    inside = package / "conf"  # first: next to an installed package, `conf` may belong to another one
     return inside if inside.is_dir() else package.parent / "conf"
 
 
 def groups(folder: Path) -> dict[str, list[str]]:
     """Each group under `folder` (as Hydra writes it, `a/b` for a nested one) and the sorted names of its options."""
-    found: dict[str, list[str]] = {}
+    options: dict[str, list[str]] = {}
     for file in sorted(folder.rglob("*.yaml")):
         if file.parent != folder:
-            found.setdefault(file.parent.relative_to(folder).as_posix(), []).append(file.stem)
-    return found
+            options.setdefault(file.parent.relative_to(folder).as_posix(), []).append(file.stem)
+    return options

@@ -1,4 +1,4 @@
-"""What `--help` prints: made from the comments of conf/ in a few hundredths of a second, without Hydra or torch."""
+"""The text of `--help`, made from the comments of conf/ in a few hundredths of a second, without Hydra or torch."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ FLAGS = (
 )
 
 
-def help_text(words: Sequence[str] = ()) -> str:
-    """The help page; with the names of groups as words (`--help partition`), every key of their options."""
+def help_text(names: Sequence[str] = ()) -> str:
+    """The help page; with names of groups (`--help partition`), every key of their options."""
     folder = folders.conf_folder()
     known = ordered_groups(folder)
-    asked = [word for word in words if "=" not in word and not Path(word).is_dir()]
-    for word in asked:
-        if word not in known:
-            found = closest(word, known)
-            said = f"did you mean --help {found}?" if found else f"the groups are {listed(known)}."
-            raise InputError(f"--help {word}: there is no group of options named {word}; {said}")
+    asked = [name for name in names if "=" not in name and not Path(name).is_dir()]
+    for name in asked:
+        if name not in known:
+            nearest = closest(name, known)
+            advice = f"did you mean --help {nearest}?" if nearest else f"the groups are {listed(known)}."
+            raise InputError(f"--help {name}: there is no group of options named {name}; {advice}")
     return "\n\n".join(_group_page(folder, name, known[name]) for name in asked) if asked else _page(folder, known)
 
 
@@ -52,9 +52,9 @@ def defaults(folder: Path) -> dict[str, str | None]:
 
 def ordered_groups(folder: Path) -> dict[str, list[str]]:
     """Group -> options, in the order of config.yaml; groups it does not name come last."""
-    found = groups(folder)
-    names = [*(name for name in defaults(folder) if name in found), *found]
-    return {name: found[name] for name in dict.fromkeys(names)}
+    options = groups(folder)
+    names = [*(name for name in defaults(folder) if name in options), *options]
+    return {name: options[name] for name in dict.fromkeys(names)}
 
 
 def _page(folder: Path, known: dict[str, list[str]]) -> str:

@@ -1,4 +1,4 @@
-"""The words of a command line, `key=value`, `group=option`, `+key=value`, `~key`, read by Hydra's own grammar."""
+"""The overrides of a command line, `key=value`, `group=option`, `+key=value`, `~key`, parsed by Hydra's grammar."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from hydra.errors import HydraException
 from fedlit.errors import InputError
 
 
-def parse(words: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
-    """Each word as Hydra reads it; InputError for one that is no word of its grammar.
+def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
+    """Each override as Hydra parses it; InputError for one that does not follow its grammar.
 
-    `loader` knows the options that a `glob(*)` stands for.
+    `loader` knows the options that match a `glob(*)`.
     """
     parser = OverridesParser.create(config_loader=loader)
     parsed = []
-    for word in words:
+    for text in overrides:
         try:
-            [override] = parser.parse_overrides([word])  # gives it the loader
+            [override] = parser.parse_overrides([text])  # the plural form passes the loader on
         except HydraException as error:
-            raise InputError(_unreadable(word, error)) from None
+            raise InputError(_unreadable(text, error)) from None
         if not override.key_or_group:
-            raise InputError(f"{word}: there is no key before the = sign; write for example clients=10.")
+            raise InputError(f"{text}: there is no key before the = sign; write for example clients=10.")
         parsed.append(override)
     return parsed
 
 
-def _unreadable(word: str, error: HydraException) -> str:
-    if "=" not in word:
-        return f"{word}: a value is missing; write {word.lstrip('+')}=<value>."
-    value = word.partition("=")[2]
+def _unreadable(text: str, error: HydraException) -> str:
+    if "=" not in text:
+        return f"{text}: a value is missing; write {text.lstrip('+')}=<value>."
+    value = text.partition("=")[2]
     why = " ".join(str(error).splitlines()[0].split())
-    quote = f"; a value with special characters is quoted, '{word.partition('=')[0]}=\"{value}\"'" if value else ""
-    return f"{word}: this is not of the form key=value ({why}){quote}."
+    quote = f"; a value with special characters is quoted, '{text.partition('=')[0]}=\"{value}\"'" if value else ""
+    return f"{text}: this is not of the form key=value ({why}){quote}."
 
 
 def quoted(text: str) -> str:
-    """`text` so that Hydra reads it as that text, whatever characters it holds."""
+    """`text` in quotes, so that Hydra takes all its characters as they are."""
     return QuotedString(text, Quote.single).with_quotes()
 
 
 def sign(override: Override) -> str:
-    """What stands before the key: nothing, `+`, `++` or `~`."""
+    """The sign before the key: nothing, `+`, `++` or `~`."""
     return "+" if override.is_add() else "++" if override.is_force_add() else "~" if override.is_delete() else ""
 
 
@@ -56,7 +56,7 @@ def key_of(override: Override) -> str:
 
 
 def values(override: Override) -> list[Any]:
-    """Every value a word stands for: one, or all choices of a sweep (the two ends of an interval)."""
+    """Every value of an override: one, or all choices of a sweep (for an interval, its two ends)."""
     value = override.value()
     if isinstance(value, IntervalSweep):
         return [value.start, value.end]
@@ -66,9 +66,11 @@ def values(override: Override) -> list[Any]:
 
 
 def single_overrides(override: Override) -> list[str]:
-    """The word, or for a sweep one word for each choice."""
-    if not override.is_sweep_override() or isinstance(override.value(), IntervalSweep):
+    """The override as text, or for a sweep one text for each choice (for an interval, its start)."""
+    if not override.is_sweep_override():
         return [override.input_line or ""]
+    if isinstance(value := override.value(), IntervalSweep):
+        return [f"{override.get_key_element()}={value.start}"]
     return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
 
 
@@ -82,7 +84,7 @@ def leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def as_written(value: Any) -> str:
-    """A plain value as a person would write it after the `=`."""
+    """A plain value as it is written after the `=`."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list | tuple):
@@ -93,9 +95,9 @@ def as_written(value: Any) -> str:
 
 
 def explicitly_set(overrides: Iterable[str], group: str) -> bool:
-    """Whether a person chose an option of `group` or set one of its keys (`optimizer=adam`, `optimizer.lr=0.1`).
+    """Whether the user chose an option of `group` or set one of its keys (`optimizer=adam`, `optimizer.lr=0.1`).
 
     The same group mounted elsewhere (`optimizer@aggregator.server_optimizer=adam`) is not `group`.
     """
-    keys = (word.lstrip("+").partition("=")[0] for word in overrides if not word.startswith("~"))
+    keys = (text.lstrip("+").partition("=")[0] for text in overrides if not text.startswith("~"))
     return any(key == group or key.startswith(f"{group}.") for key in keys)

@@ -1,4 +1,4 @@
-"""What presets (`experiment=`, `debug=`) set all over the configuration, and whether it fits the options chosen."""
+"""Presets (`experiment=`, `debug=`) set keys of any group: do the chosen options have these keys?"""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from fedlit.settings.table import foreign_class, keys_of
 
 
 def check_presets(composed: Composed) -> None:
-    """Refuse a preset (a person's `experiment=` file) that sets a key which the options it chooses do not have."""
+    """Refuse a preset, such as an `experiment=` file of the user's, with a key that its options do not have."""
     rules = composed.table
     for key, preset in _unknown(composed, keys_of(composed.config)).items():
-        found = closest_key(key, sorted(rules.known))
-        said = f"did you mean {found}?" if found else "take it out, or choose an option that has it."
-        raise InputError(f"{preset}: it sets {key}, which is no key of the options chosen; {said}")
+        nearest = closest_key(key, sorted(rules.known))
+        advice = f"did you mean {nearest}?" if nearest else "delete it, or choose an option that has it."
+        raise InputError(f"{preset}: it sets {key}, which is no key of the options chosen; {advice}")
 
 
 def left_over(options: Sequence[Override], bases: Sequence[Composed]) -> list[str]:
-    """Words that take out what a preset set for its own choice where another option was chosen beside it.
+    """Overrides that delete the keys that a preset set for its own choice, if the user chose another option.
 
     `experiment=paper model=mlp`, and paper sets `model.channels` for the cnn that it chooses itself.
     """
     chosen = {key_of(option) for option in options if not option.is_delete()}
     packages = tuple(f"{package}." for package, choice in bases[0].mounts.items() if choice in chosen)
     unknown = [{key for key in _unknown(base, base.keys) if key.startswith(packages)} for base in bases]
-    return taken_out(sorted(set.intersection(*unknown)))
+    return deletions(sorted(set.intersection(*unknown)))
 
 
-def taken_out(keys: Iterable[str]) -> list[str]:
-    """Words that delete keys. Hydra deletes none that is null or not there, so each is set before."""
-    return [word for key in keys for word in (f"++{key}=0", f"~{key}")]
+def deletions(keys: Iterable[str]) -> list[str]:
+    """Overrides that delete keys. Hydra refuses to delete a key that is null or absent, so each is set first."""
+    return [override for key in keys for override in (f"++{key}=0", f"~{key}")]
 
 
 def _unknown(composed: Composed, keys: dict[str, Any]) -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""`resume=<run folder>`: the saved configuration goes on, and what is written beside it may only change how.
+"""`resume=<run folder>`: a run goes on with its saved configuration; the given overrides change `MAY_CHANGE` alone.
 
-Looked at before Hydra, which would overwrite the run's record otherwise. The final configuration is the saved one, even
-where the shipped defaults have changed since; only the parts of `MAY_CHANGE` that the given words change are replaced.
+This is done before Hydra starts, which would overwrite the record of the run. The final configuration is the saved one,
+even if the shipped defaults have changed since; only the parts of `MAY_CHANGE` that the given overrides change are
+replaced.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from fedlit.settings.saved import read_saved, saved_search_path
 from fedlit.settings.table import keys_of
 
 MAY_CHANGE = ("rounds", "engine", "progress", "checkpoint")
-_NOTHING = "(not there)"
+_NOTHING = "(absent)"
 
 
 @dataclass(frozen=True)
@@ -29,35 +30,35 @@ class Resumed:
     """A run that goes on."""
 
     overrides: list[str]  # for Hydra
-    composed: Composed  # what they compose to
-    config: DictConfig  # what the run is given, in place of what the overrides compose to
+    composed: Composed  # of these overrides
+    config: DictConfig  # for the run, in place of the composed one
     has_state: bool  # False where the run was stopped before its first checkpoint, and begins again
 
 
-def resumed_folder(words: Sequence[str]) -> Path | None:
-    """The folder that `resume=` names, absolute; None where the words start a fresh run."""
-    found = [override for override in parse(words) if key_of(override) == "resume" and not override.is_delete()]
-    if not found or found[-1].value() is None:
+def resumed_folder(overrides: Sequence[str]) -> Path | None:
+    """The folder that `resume=` names, absolute; None if the overrides start a new run."""
+    named = [override for override in parse(overrides) if key_of(override) == "resume" and not override.is_delete()]
+    if not named or named[-1].value() is None:
         return None
-    value = found[-1].value()
+    value = named[-1].value()
     if not isinstance(value, str):
-        raise InputError(f"{found[-1].input_line}: one folder is resumed at a time; write resume=<run folder>.")
+        raise InputError(f"{named[-1].input_line}: one folder is resumed at a time; write resume=<run folder>.")
     return Path(value).expanduser().absolute()
 
 
-def resume(folder: Path, words: Sequence[str], composer: Composer) -> Resumed:
-    """Compose the saved words with the given ones; InputError with a diff where more than `MAY_CHANGE` differs."""
+def resume(folder: Path, overrides: Sequence[str], composer: Composer) -> Resumed:
+    """Compose the saved overrides with the given ones; InputError with a diff if more than `MAY_CHANGE` differs."""
     saved = read_saved(folder)
-    given = [override.input_line or "" for override in parse(words) if key_of(override) != "resume"]
-    for word in given:
-        if word.startswith(("hydra.run.dir=", "hydra.output_subdir=")):
-            raise InputError(f"{word}: a resumed run stays in its folder; leave this word out.")
+    given = [override.input_line or "" for override in parse(overrides) if key_of(override) != "resume"]
+    for text in given:
+        if text.startswith(("hydra.run.dir=", "hydra.output_subdir=")):
+            raise InputError(f"{text}: a resumed run stays in its folder; leave this override out.")
     search = saved_search_path(folder)
-    if search and composer.config_dir is None and not any(word.startswith("hydra.searchpath=") for word in given):
+    if search and composer.config_dir is None and not any(text.startswith("hydra.searchpath=") for text in given):
         given.append(f"hydra.searchpath=[{','.join(map(quoted, search))}]")
-    hydras = [word for word in given if parse([word])[0].is_hydra_override()]
+    hydras = [text for text in given if parse([text])[0].is_hydra_override()]
     before = _checked_before(folder, [*saved.overrides, *hydras], composer)
-    task = [word for word in given if word not in hydras]
+    task = [text for text in given if text not in hydras]
     after = check([*combine(saved.overrides, task, before), *hydras], composer)
     was, now = keys_of(before.composed.config), keys_of(after.composed.config)
     _refuse_changes(folder, was, now, keys_of(saved.config))
@@ -72,32 +73,32 @@ def resume(folder: Path, words: Sequence[str], composer: Composer) -> Resumed:
 
 
 def combine(saved: Sequence[str], given: Sequence[str], before: Checked) -> list[str]:
-    """The saved words with the given ones in the place of those for the same key.
+    """The saved overrides, with the given ones in place of those for the same key.
 
-    Another option of a group takes the saved words for its keys away.
+    If another option of a group is chosen, the saved overrides for keys of that group are dropped.
     """
-    words = list(saved)
+    combined = list(saved)
     for override in parse(given):
-        key, word = key_of(override), override.input_line or ""
+        key, text = key_of(override), override.input_line or ""
         group, _, package = key.partition("@")
         package = package or group.replace("/", ".")
-        chose = key in before.composed.choices or f"~{key}" in saved  # left out for a person's class
+        chose = key in before.composed.choices or f"~{key}" in saved  # left out for a class of the user's
         if chose and before.composed.choices.get(key) != override.value():
-            words = [w for w in words if not w.lstrip("+~").startswith(f"{package}.")]
-        same = [number for number, w in enumerate(words) if key_of(parse([w])[0]) == key]
+            combined = [other for other in combined if not other.lstrip("+~").startswith(f"{package}.")]
+        same = [index for index, other in enumerate(combined) if key_of(parse([other])[0]) == key]
         if not same:
-            words.append(word)
+            combined.append(text)
             continue
-        old = parse([words[same[-1]]])[0]
-        words[same[-1]] = word if sign(override) or old.is_delete() else sign(old) + word
-    return words
+        old = parse([combined[same[-1]]])[0]
+        combined[same[-1]] = text if sign(override) or old.is_delete() else sign(old) + text
+    return combined
 
 
-def _checked_before(folder: Path, words: Sequence[str], composer: Composer) -> Checked:
+def _checked_before(folder: Path, overrides: Sequence[str], composer: Composer) -> Checked:
     try:
-        return check(words, composer)
+        return check(overrides, composer)
     except InputError as error:
-        raise InputError(f"resume={folder}: what the run was started with does not compose any more: {error}") from None
+        raise InputError(f"resume={folder}: the saved overrides of the run do not compose any more: {error}") from None
 
 
 def _refuse_changes(folder: Path, was: dict[str, Any], now: dict[str, Any], saved: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ CONFIG, OVERRIDES = "config.yaml", "overrides.yaml"
 
 @dataclass(frozen=True)
 class Saved:
-    """What a run was started with: its configuration (not resolved) and the overrides it was composed of."""
+    """The configuration (not resolved) that a run was started with, and the overrides it was composed of."""
 
     config: DictConfig
     overrides: list[str]
@@ -35,8 +35,8 @@ def saved_files(config: DictConfig, overrides: Sequence[str]) -> dict[str, str]:
 
 
 def read_saved(folder: Path) -> Saved:
-    """The configuration in the newest checkpoint of a run folder, or, where there is none, that of the run's start;
-    InputError where there is neither."""
+    """The configuration in the newest checkpoint of a run folder or, without a checkpoint, that of the run's start;
+    InputError if there is neither."""
     if not folder.is_dir():
         raise InputError(f"resume={folder}: there is no such folder; give the folder of a run, outputs/<date>/<time>.")
     checkpoints = [path for _, path in checkpoint_folders(folder / "checkpoints")]
@@ -58,7 +58,7 @@ def read_saved(folder: Path) -> Saved:
 
 
 def _had_saved(folder: Path) -> bool:
-    """Whether a run has saved a state, though none may be left: beginning again would put its record away."""
+    """Whether a run has saved a state, even if it is gone: beginning again would overwrite the record of the run."""
     return (folder / "summary.json").exists()  # written after the state
 
 

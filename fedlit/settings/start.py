@@ -39,11 +39,11 @@ class Start:
 
     line: CommandLine
     overrides: list[str]
-    config: DictConfig | None = None  # of a resumed run; else what the overrides compose to
+    config: DictConfig | None = None  # of a resumed run; else the configuration of the overrides
     folder: Path | None = None  # of the run, or of the sweep
     lock: FileLock | None = None
     begins_again: bool = False  # a resumed run of which nothing was saved
-    progress: str = "none"  # how rounds are shown; "none" as well where nothing runs
+    progress: str = "none"  # how rounds are shown; "none" if nothing runs
     single: SingleRun | None = None  # None for a sweep and for --cfg and the like, which Hydra's main composes
 
     def __reduce__(self) -> tuple[type[Start], tuple[object, ...]]:
@@ -52,7 +52,7 @@ class Start:
 
     @property
     def flags(self) -> list[str]:
-        """Hydra's own flags as given."""
+        """Hydra's flags as given."""
         return self.line.flags
 
     @property
@@ -79,12 +79,12 @@ def prepare(arguments: Sequence[str]) -> Start:
     line = command_line.read(arguments)
     if not line.checks_overrides:
         return Start(line, line.overrides)
-    with composer(line.config_name, line.config_dir) as made:
+    with composer(line.config_name, line.config_dir) as opened:
         folder = resumed_folder(line.overrides)
         if folder is not None:
-            return _resumed(line, folder, made)
-        checked = check(line.overrides, made, sweeps=line.multirun)
-        return _fresh(line, checked, made) if line.runs else Start(line, checked.overrides)
+            return _resumed(line, folder, opened)
+        checked = check(line.overrides, opened, sweeps=line.multirun)
+        return _fresh(line, checked, opened) if line.runs else Start(line, checked.overrides)
 
 
 def job_config(start: Start, config: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -93,8 +93,8 @@ def job_config(start: Start, config: DictConfig, overrides: Sequence[str]) -> Di
         return start.config
     if start.multirun:
         search_path = [override for override in start.overrides if override.startswith(SEARCH_PATH)]
-        with composer(start.line.config_name, start.line.config_dir) as made:
-            composed = made.compose([*overrides, *search_path])
+        with composer(start.line.config_name, start.line.config_dir) as opened:
+            composed = opened.compose([*overrides, *search_path])
             check_presets(composed)
             check_composed(composed)
     return config
@@ -103,7 +103,7 @@ def job_config(start: Start, config: DictConfig, overrides: Sequence[str]) -> Di
 def _resumed(line: CommandLine, folder: Path, composer: Composer) -> Start:
     if line.multirun:
         raise InputError(f"resume={folder}: a sweep cannot be resumed; resume its runs one by one, without --multirun.")
-    read_saved(folder)  # is it a run at all? before anything is put there
+    read_saved(folder)  # refuses a folder without a run before a file is written there
     lock = hold(folder) if line.runs else None
     resumed = resume(folder, line.overrides, composer)
     added = [f"hydra.run.dir={quoted(str(folder))}", "hydra.output_subdir=null"]
@@ -123,7 +123,7 @@ def _fresh(line: CommandLine, checked: Checked, composer: Composer) -> Start:
             again = (
                 "give another folder" if line.multirun else f"write resume={folder} to go on with it, or another folder"
             )
-            raise InputError(f"{key}={folder}: a run lies in this folder already; {again}.")
+            raise InputError(f"{key}={folder}: this folder holds a run already; {again}.")
     else:
         folder = claim(wanted)
         lock = hold(folder)
@@ -140,10 +140,10 @@ def _progress(config: DictConfig) -> str:
 
 
 def _single_run(composed: Composed, added: Sequence[str], composer: Composer) -> SingleRun | None:
-    """The composed configuration with further settings of Hydra; None where it says that it is a sweep."""
-    if composed.whole.hydra.mode == RunMode.MULTIRUN:  # in a configuration of the user's own
+    """The composed configuration with further settings of Hydra; None if it asks for a sweep."""
+    if composed.with_hydra.hydra.mode == RunMode.MULTIRUN:  # in a primary configuration of the user's
         return None
-    config = composed.whole
+    config = composed.with_hydra
     for override in parse(added):
         OmegaConf.update(config, override.key_or_group, override.value())
     mode = ["hydra.mode=RUN"] if config.hydra.mode is None else []

@@ -13,7 +13,7 @@ from fedlit.settings.comments import Entry, OptionFile
 
 @dataclass(frozen=True)
 class Part:
-    """One file of a composed configuration and where its keys went."""
+    """One file of a composed configuration and the package of its keys."""
 
     name: str  # "partition/dirichlet"
     package: str  # "partition"; empty for the whole configuration
@@ -25,11 +25,11 @@ class Table:
     """Keys of one composed configuration."""
 
     rules: dict[str, Entry] = field(default_factory=dict)  # full dotted key -> its comment
-    known: set[str] = field(default_factory=set)  # every key that an option file has, and what leads to it
+    known: set[str] = field(default_factory=set)  # every key of the option files, and the keys above them
     preset: dict[str, str] = field(default_factory=dict)  # key -> the preset that sets it last, "experiment/lecture"
 
     def open_above(self, key: str) -> bool:
-        """Whether `key` lies in a mapping that takes any key (`[mapping]`)."""
+        """Whether `key` is in a mapping that takes any key (`[mapping]`)."""
         return any(
             (rule := self.rules.get(above)) and rule.allowed and rule.allowed.takes("mapping")
             for above in above_of(key)
@@ -53,7 +53,7 @@ def make_table(parts: Sequence[Part]) -> Table:
 
 
 def full_key(part: Part, key: str) -> str:
-    """A key of a file as it stands in the whole configuration."""
+    """A key of a file as it is called in the whole configuration."""
     return f"{part.package}.{key}" if part.package else key
 
 
@@ -80,7 +80,7 @@ def dotted(node: Any, above: str = "") -> dict[str, Any]:
 
 
 def foreign_class(key: str, keys: dict[str, Any]) -> str | None:
-    """The class that takes `key`, where it is not fedlit's: its signature says which keys there are."""
+    """The class that takes `key`, if it is not fedlit's; its keys are those of its signature."""
     for above in above_of(key):
         target = keys.get(f"{above}._target_")
         if isinstance(target, str):

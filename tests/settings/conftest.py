@@ -133,11 +133,11 @@ Check = Callable[..., Checked]
 
 @pytest.fixture
 def checked(use_small_conf: Path) -> Check:
-    """Checks words against FILES, and a person's folder of options beside it."""
+    """Checks overrides against FILES, and the user's folder of options beside it."""
 
-    def run(*words: str, sweeps: bool = False, config_dir: Path | None = None) -> Checked:
+    def run(*overrides: str, sweeps: bool = False, config_dir: Path | None = None) -> Checked:
         with composer(config_dir=config_dir) as made:
-            return check(words, made, sweeps=sweeps)
+            return check(overrides, made, sweeps=sweeps)
 
     return run
 

@@ -31,7 +31,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("text", CASES)
-def test_values(text):
+def test_a_value_is_accepted_if_its_bracket_allows_it(text):
     good, bad = CASES[text]
     assert [value for value in good if not allowed(text).accepts(value)] == []
     assert [value for value in bad if allowed(text).accepts(value)] == []
@@ -49,8 +49,8 @@ def test_values(text):
         ("list of int > 0", "a list, each element an integer above 0"),
     ],
 )
-def test_words(text, words):
-    assert allowed(text).says() == words
+def test_allowed_values_are_described_in_words(text, words):
+    assert allowed(text).describe() == words
 
 
 @pytest.mark.parametrize("text", CASES)
@@ -59,6 +59,6 @@ def test_the_example_is_allowed(text):
 
 
 @pytest.mark.parametrize("text", ["int > = 1", "an integer", "int >= one", "", "list of things"])
-def test_no_grammar(text):
+def test_a_text_outside_the_grammar_is_an_error(text):
     with pytest.raises(ValueError, match="does not say what is allowed"):
         allowed(text)

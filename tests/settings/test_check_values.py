@@ -8,7 +8,7 @@ from fedlit.errors import InputError
 from tests.settings.conftest import write_options
 
 
-def test_the_whole_sentence(checked):
+def test_the_sentence_names_value_meaning_range_and_an_example(checked):
     with pytest.raises(InputError) as error:
         checked("clients=ten")
     assert str(error.value) == (
@@ -17,7 +17,7 @@ def test_the_whole_sentence(checked):
 
 
 @pytest.mark.parametrize(
-    ("word", "said"),
+    ("override", "expected"),
     [
         ("clients=0", "an integer of at least 1; write for example clients=10."),
         ("clients=1e3", "write for example clients=1000."),
@@ -42,13 +42,13 @@ def test_the_whole_sentence(checked):
         ("partition._target_=Dirichlet", "an import path such as mine.Net"),
     ],
 )
-def test_refused(checked, word, said):
+def test_a_value_out_of_range_is_refused(checked, override, expected):
     with pytest.raises(InputError) as error:
-        checked("partition=dirichlet", word)
-    assert said in str(error.value)
+        checked("partition=dirichlet", override)
+    assert expected in str(error.value)
 
 
-def test_a_value_that_has_to_be_given(checked, tmp_path):
+def test_a_missing_value_is_asked_for(checked, tmp_path):
     write_options(
         tmp_path,
         {"model/files.yaml": "_target_: mine.Net\npath: ???  # file of the weights [path]\n"},
@@ -58,6 +58,6 @@ def test_a_value_that_has_to_be_given(checked, tmp_path):
     assert checked("model=files", "model.path=a.pt", config_dir=tmp_path)
 
 
-def test_an_interpolation_that_leads_nowhere(checked):
+def test_an_interpolation_of_an_unknown_key_is_refused(checked):
     with pytest.raises(InputError, match="nowhere"):
         checked("clients=${nowhere}")

@@ -1,4 +1,4 @@
-"""A person's class: found, its keys checked against its signature, called."""
+"""A class of the user's: located, its keys compared with its signature, called."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def check(**node):
     check_classes(OmegaConf.create({"model": node}))
 
 
-def test_found(mine):
+def test_nested_classes_and_modules_of_packages_are_located(mine):
     assert locate("mine.Inner.Deep", "model").__qualname__ == "Inner.Deep"
     assert locate("package.inner.Net", "model").__name__ == "Net"
 
 
 @pytest.mark.parametrize(
-    ("target", "said"),
+    ("target", "expected"),
     [
         ("mien.Net", "there is no module mien in .* or installed; did you mean mine.Net?"),
         ("elsewhere.Net", "put elsewhere.py into this folder, or install it."),
@@ -70,19 +70,19 @@ def test_found(mine):
         ("Net", "this names no module; write model._target_=<module>.Net, such as mine.Net for a class in mine.py."),
     ],
 )
-def test_not_found(mine, target, said):
-    with pytest.raises(InputError, match=f"model._target_={target}: .*{said}".replace("?", r"\?")):
+def test_a_path_without_a_class_is_refused_with_advice(mine, target, expected):
+    with pytest.raises(InputError, match=f"model._target_={target}: .*{expected}".replace("?", r"\?")):
         check(_target_=target)
 
 
-def test_what_a_module_raises_itself_passes_through(mine):
+def test_an_exception_inside_the_module_passes_through(mine):
     with pytest.raises(ZeroDivisionError):
         check(_target_="broken.Net")
     with pytest.raises(ModuleNotFoundError, match="not_installed_anywhere"):
         check(_target_="needs.Net")
 
 
-def test_keys_against_the_signature(mine):
+def test_keys_are_compared_with_the_signature(mine):
     check(_target_="mine.Net", width=1, lr=0.2)
     check(_target_="mine.Open", whatever=1)
     check(_target_="fedlit.not.looked.at", x=1)
@@ -94,7 +94,7 @@ def test_keys_against_the_signature(mine):
         check(_target_="mine.Open", parts=[{"_target_": "mine.Net", "xyz": 1}])
 
 
-def test_called_with_what_is_offered(mine):
+def test_offered_arguments_are_passed_if_the_class_takes_them(mine):
     config = OmegaConf.create({"n": 5, "model": {"_target_": "mine.Net", "width": "${n}", "widths": [1, 2]}}).model
     net = build(config, "model", input_shape=(1, 8, 8), lr=0.5, classes=10)
     assert net.given == {"width": 5, "lr": 0.5, "input_shape": (1, 8, 8), "widths": [1, 2]}
@@ -103,11 +103,11 @@ def test_called_with_what_is_offered(mine):
     assert build({"_target_": "mine.Net", "width": 1, "lr": 0.2}, "model", lr=0.5).given["lr"] == 0.2
 
 
-def test_called_later(mine):
+def test_a_partial_is_called_later(mine):
     assert build({"_target_": "mine.Net", "_partial_": True, "lr": 0.2}, "model")(3).given["width"] == 3
 
 
-def test_a_missing_argument_and_an_error_inside(mine):
+def test_a_missing_argument_is_refused_and_an_error_inside_passes_through(mine):
     with pytest.raises(InputError, match=r"model\.width is missing: Net needs it; write model\.width=<value>"):
         build({"_target_": "mine.Net"}, "model")
     with pytest.raises(RuntimeError, match="^thirteen$"):
@@ -116,7 +116,7 @@ def test_a_missing_argument_and_an_error_inside(mine):
         build({"_target_": "mine.Open", "part": {"_target_": "mine.Net", "width": 1, "lr": 13}}, "model")
 
 
-def test_a_class_within_lacks_an_argument(mine):
+def test_a_missing_argument_of_an_inner_class_is_refused(mine):
     """A metric that needs num_classes."""
     inner = {"_target_": "mine.Open", "metrics": {"f1": {"_target_": "mine.Net", "lr": 0.2}}}
     with pytest.raises(InputError, match=r"evaluation\.metrics\.f1\.width is missing: Net needs it"):
@@ -125,16 +125,16 @@ def test_a_class_within_lacks_an_argument(mine):
     build(inner, "evaluation")
 
 
-def test_a_class_of_another_kind(mine):
-    said = (
+def test_a_class_without_the_base_class_of_its_group_is_refused(mine):
+    expected = (
         r"^logger\._target_=mine\.Open: this makes a Open, which is no Logger; give a class that inherits from "
         r"fedlit\.tracking\.Logger\.$"
     )
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=expected):
         build({"_target_": "mine.Open"}, "logger")
     assert build({"_target_": "fedlit.partitions.Iid"}, "partition")
 
 
 @pytest.mark.parametrize("path", classes._CONTRACTS.values())
-def test_contracts_are_found(path):
+def test_the_base_class_of_each_group_exists(path):
     assert isinstance(locate(path, "x"), type)

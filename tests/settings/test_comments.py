@@ -13,7 +13,7 @@ def read_lines(text):
     return read(textwrap.dedent(text).lstrip("\n"))
 
 
-def test_keys_defaults_meanings_and_lines():
+def test_an_entry_has_key_default_meaning_range_and_line():
     file = read_lines("""
         # Label skew: by a Dirichlet draw. Hsu et al. 2019,
         # arXiv:1909.06335.
@@ -35,7 +35,7 @@ def test_keys_defaults_meanings_and_lines():
     assert (path.meaning, path.allowed) == ("", None)
 
 
-def test_nested_flow_quoted_and_empty_values():
+def test_nested_flow_quoted_and_empty_values_are_read():
     file = read_lines("""
         checkpoint:  # when it is saved
           every: 60  # seconds [float >= 0]
@@ -46,8 +46,10 @@ def test_nested_flow_quoted_and_empty_values():
         nothing:  # not set [int >= 1 or null]
         filled: {a: 1}  # anything [mapping]
         """)
-    found = {entry.key: (entry.default, entry.meaning, entry.allowed and entry.allowed.text) for entry in file.entries}
-    assert found == {
+    entries = {
+        entry.key: (entry.default, entry.meaning, entry.allowed and entry.allowed.text) for entry in file.entries
+    }
+    assert entries == {
         "checkpoint": ("", "when it is saved", None),
         "checkpoint.every": ("60", "seconds", "float >= 0"),
         "checkpoint.deep.x": ('"a # b"', "quoted", "text"),
@@ -58,7 +60,7 @@ def test_nested_flow_quoted_and_empty_values():
     }
 
 
-def test_a_comment_goes_on_at_the_same_column():
+def test_a_comment_continues_at_the_same_column():
     file = read_lines("""
         alpha: 0.5  # concentration;
                     # small is skewed [float > 0]
@@ -68,7 +70,7 @@ def test_a_comment_goes_on_at_the_same_column():
     assert [entry.meaning for entry in file.entries] == ["concentration; small is skewed", "other"]
 
 
-def test_hydras_own_keys_are_left_out_and_presets_seen():
+def test_keys_of_hydra_are_left_out_and_presets_are_recognised():
     file = read_lines("""
         # @package _global_
         # A preset.

@@ -18,7 +18,7 @@ PRESETS = [f"{group}={name}" for group in ("experiment", "debug") for name in gr
 
 
 @pytest.mark.parametrize("name", FILES, ids=str)
-def test_comments(name: Path):
+def test_every_key_has_a_meaning_a_range_and_an_allowed_default(name: Path):
     file = read_file(conf_folder() / name)
     values = OmegaConf.load(conf_folder() / name)
     assert file.about.endswith("."), "the first comment is one sentence on what the option is"
@@ -37,13 +37,13 @@ def test_comments(name: Path):
         assert entry.allowed.accepts(plain), f"line {entry.line}: {entry.key}={plain} is not [{entry.allowed.text}]"
 
 
-def test_every_default_is_there():
+def test_every_option_that_config_yaml_chooses_exists():
     known = groups(conf_folder())
     chosen = {group: option for group, option in defaults(conf_folder()).items() if option is not None}
     assert {group: option for group, option in chosen.items() if option not in known.get(group, [])} == {}
 
 
-@pytest.mark.parametrize("word", PRESETS)
-def test_presets_compose_and_fit_the_options_they_choose(word):
+@pytest.mark.parametrize("override", PRESETS)
+def test_presets_compose_and_fit_the_options_they_choose(override):
     with composer() as made:
-        check([word], made)
+        check([override], made)

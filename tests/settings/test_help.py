@@ -17,7 +17,7 @@ from fedlit.settings.option_list import option_list
 CHECKOUT = Path(__file__).parents[2]
 
 
-def test_the_page(use_small_conf):
+def test_the_page_lists_keys_groups_examples_and_flags(use_small_conf):
     page = help_text()
     flat = " ".join(page.split())
     for shown in (
@@ -32,7 +32,7 @@ def test_the_page(use_small_conf):
     assert all(left in page for left, _ in (*EXAMPLES, *FLAGS))
 
 
-def test_the_page_of_a_group(use_small_conf):
+def test_the_page_of_a_group_lists_the_keys_of_its_options(use_small_conf):
     page = " ".join(help_text(["partition", "experiment"]).split())
     assert "partition=dirichlet Label skew. Hsu et al. 2019." in page
     assert "partition.alpha=0.5 concentration; small is skewed [float > 0]" in page
@@ -42,7 +42,7 @@ def test_the_page_of_a_group(use_small_conf):
         help_text(["partitin"])
 
 
-def test_the_list_for_the_docs(use_small_conf):
+def test_the_option_list_has_every_option_and_key(use_small_conf):
     page = option_list(use_small_conf)
     assert "| `partition.alpha` | `0.5` | concentration; small is skewed | float > 0 |" in page
     assert "| `device` | `auto` | where training runs | auto \\| cpu \\| gpu |" in page
@@ -50,7 +50,7 @@ def test_the_list_for_the_docs(use_small_conf):
     assert "| `model.channels` | `8` |  |  |" in page
 
 
-def test_the_docs_are_up_to_date():
+def test_docs_options_md_is_up_to_date():
     file = CHECKOUT / "docs" / "options.md"
     assert file.is_file() and file.read_text(encoding="utf-8") == option_list(conf_folder()), (
         "docs/options.md is old; run: python -m fedlit.settings.option_list > docs/options.md"

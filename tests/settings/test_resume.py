@@ -18,19 +18,19 @@ from fedlit.settings.saved import read_saved, saved_files
 from tests.settings.conftest import write_options
 
 
-def save(folder: Path, number: int, words: list[str], config_dir: Path | None = None) -> None:
+def save(folder: Path, number: int, overrides: list[str], config_dir: Path | None = None) -> None:
     """Leave what a run leaves in a checkpoint."""
     with composer(config_dir=config_dir) as made:
-        checked = check(words, made)
+        checked = check(overrides, made)
     write_options(
         folder / "checkpoints" / f"round_{number:04}", saved_files(checked.composed.config, checked.overrides)
     )
     write_format(folder)
 
 
-def resumed(folder: Path, *words: str):
+def resumed(folder: Path, *overrides: str):
     with composer() as made:
-        return resume(folder, words, made)
+        return resume(folder, overrides, made)
 
 
 @pytest.fixture
@@ -41,49 +41,49 @@ def run(use_small_conf, tmp_path):
     return folder
 
 
-def test_the_newest_goes_on_as_it_is(run):
+def test_the_newest_checkpoint_goes_on_unchanged(run):
     assert resumed(run).has_state
     config = resumed(run).config
     assert config == OmegaConf.merge(read_saved(run).config, {"resume": str(run)})
     assert (config.partition.alpha, config.model) == (0.3, {"_target_": "mine.Net", "lr": 0.2})
 
 
-def test_the_same_words_again_change_nothing(run):
-    words = ["partition=dirichlet", "partition.alpha=0.3", "model.lr=0.2", "clients=10", f"resume={run}"]
-    assert resumed(run, *words).config == resumed(run).config
+def test_the_same_overrides_again_change_nothing(run):
+    overrides = ["partition=dirichlet", "partition.alpha=0.3", "model.lr=0.2", "clients=10", f"resume={run}"]
+    assert resumed(run, *overrides).config == resumed(run).config
 
 
-def test_what_may_change(run):
-    words = ["rounds=40", "engine.on_failure=drop", "progress=plain", "checkpoint.every=5"]
-    config, before = resumed(run, *words).config, resumed(run).config
+def test_rounds_engine_progress_and_checkpoint_may_change(run):
+    overrides = ["rounds=40", "engine.on_failure=drop", "progress=plain", "checkpoint.every=5"]
+    config, before = resumed(run, *overrides).config, resumed(run).config
     changed = {key for key in config if config[key] != before[key]}
     assert changed == {"rounds", "engine", "progress", "checkpoint"}
     assert (config.rounds, config.engine.on_failure, config.checkpoint.every) == (40, "drop", 5)
 
 
 @pytest.mark.parametrize(
-    ("words", "lines"),
+    ("overrides", "lines"),
     [
         (["partition.alpha=0.1"], ["partition.alpha: 0.3 -> 0.1"]),
         (["clients=11", "rounds=40"], ["clients: 10 -> 11"]),
         (["model.lr=0.3"], ["model.lr: 0.2 -> 0.3"]),
-        (["model.x=1"], ["model.x: (not there) -> 1"]),
+        (["model.x=1"], ["model.x: (absent) -> 1"]),
         (
             ["partition=iid"],
             [
                 "partition._target_: fedlit.partitions.Dirichlet -> fedlit.partitions.Iid",
-                "partition.alpha: 0.3 -> (not there)",
-                "partition.min_size: 10 -> (not there)",
+                "partition.alpha: 0.3 -> (absent)",
+                "partition.min_size: 10 -> (absent)",
             ],
         ),
         (["optimizer@aggregator.server_optimizer=adam"], ["aggregator.server_optimizer._target_: torch.optim.SGD -> "]),
-        (["model=cnn"], ["model._target_: mine.Net -> fedlit.models.Cnn", "model.lr: 0.2 -> (not there)"]),
+        (["model=cnn"], ["model._target_: mine.Net -> fedlit.models.Cnn", "model.lr: 0.2 -> (absent)"]),
         (["name=other"], ["name: null -> other"]),
     ],
 )
-def test_another_change_is_refused_with_a_diff(run, words, lines):
+def test_another_change_is_refused_with_a_diff(run, overrides, lines):
     with pytest.raises(InputError) as error:
-        resumed(run, *words)
+        resumed(run, *overrides)
     head, *diff = str(error.value).split("\n")
     assert head.startswith(f"resume={run}: a run that goes on may change rounds, engine, progress, checkpoint alone")
     for line in lines:
@@ -91,7 +91,7 @@ def test_another_change_is_refused_with_a_diff(run, words, lines):
     assert "rounds" not in " ".join(diff)
 
 
-def test_a_wrong_word_beside_it_gets_its_own_sentence(run):
+def test_a_wrong_override_of_a_resumed_run_gets_its_sentence(run):
     with pytest.raises(InputError, match="did you mean rounds=3?"):
         resumed(run, "ruonds=3")
     with pytest.raises(InputError, match="rounds=0: "):
@@ -109,7 +109,7 @@ def test_the_saved_values_win_over_defaults_that_have_changed(run, use_small_con
     assert (config.batch_size, config.rounds, config.progress) == (32, 20, "plain")
 
 
-def test_resumed_twice(run):
+def test_a_run_can_be_resumed_twice(run):
     once = resumed(run, "rounds=40")
     write_options(run / "checkpoints" / "round_0030", saved_files(once.config, once.overrides))
     twice = resumed(run)
@@ -117,7 +117,7 @@ def test_resumed_twice(run):
     assert resumed(run, "rounds=50").config.rounds == 50
 
 
-def test_the_persons_own_options_are_found_again(use_small_conf, tmp_path):
+def test_the_folders_of_options_of_the_user_are_searched_again(use_small_conf, tmp_path):
     own = write_options(tmp_path / "own", {"model/net.yaml": "_target_: mine.Net\nwidth: 3\n"})
     folder = tmp_path / "run"
     save(folder, 1, ["model=net"], own)
@@ -127,12 +127,12 @@ def test_the_persons_own_options_are_found_again(use_small_conf, tmp_path):
     assert resumed(folder, "rounds=3").config.model.width == 3
 
 
-def test_a_cut_off_file_gives_way_to_the_one_before(run):
+def test_a_damaged_file_gives_way_to_the_checkpoint_before(run):
     (run / "checkpoints" / "round_0012" / "config.yaml").write_text("{cut")
     assert resumed(run).config.clients == 5
 
 
-def test_one_that_saved_nothing_begins_again_as_it_was_started(use_small_conf, tmp_path):
+def test_a_run_without_a_checkpoint_begins_again_with_its_configuration(use_small_conf, tmp_path):
     folder = tmp_path / "run"
     with composer() as made:
         checked = check(["partition=dirichlet", "clients=5"], made)
@@ -148,13 +148,13 @@ def test_one_that_saved_nothing_begins_again_as_it_was_started(use_small_conf, t
         resumed(folder)
 
 
-def test_folders_without_a_run(use_small_conf, tmp_path, run):
+def test_a_folder_without_a_run_is_refused_with_advice(use_small_conf, tmp_path, run):
     started = write_options(tmp_path / "started", {"run.log": ""})
     sweep = write_options(tmp_path / "sweep", {"multirun.yaml": ""})
     foreign = write_options(tmp_path / "foreign", {"notes.txt": ""})
     torn = write_options(tmp_path / "torn" / "checkpoints", {"round_0001/config.yaml": "{cut"}).parent
     write_format(torn)
-    for folder, said in {
+    for folder, expected in {
         tmp_path / "nowhere": "there is no such folder",
         started: "this run was stopped before it had saved anything to go on from",
         sweep: f"this is the folder of a sweep; give one of its runs, such as resume={sweep / '0'}.",
@@ -165,7 +165,7 @@ def test_folders_without_a_run(use_small_conf, tmp_path, run):
     }.items():
         with pytest.raises(InputError) as error:
             resumed(folder)
-        assert said in str(error.value)
+        assert expected in str(error.value)
 
 
 @pytest.mark.parametrize("number", [None, FORMAT + 1])
@@ -187,7 +187,7 @@ def test_a_folder_of_another_format_is_refused_in_a_sentence(use_small_conf, tmp
     )
 
 
-def test_which_folder_is_meant(in_folder):
+def test_the_resumed_folder_is_absolute(in_folder):
     assert resumed_folder(["resume=a/b", "clients=3"]) == in_folder / "a" / "b"
     assert resumed_folder(["clients=3"]) is None
     assert resumed_folder(["resume=null"]) is None

@@ -1,4 +1,4 @@
-"""The command from words to the experiment: folders, what the experiment is given, exit codes, logs."""
+"""The command from overrides to the experiment: folders, what the experiment is given, exit codes, logs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def command(use_small_conf, in_folder, experiment):
     return main
 
 
-def test_what_the_experiment_is_given(command, experiment, in_folder):
+def test_the_experiment_gets_configuration_folder_and_overrides(command, experiment, in_folder):
     assert command(["clients=3", "partition=dirichlet", "name='a b'"]) == 0
     config, folder, overrides = experiment.calls.pop()
     assert (config.clients, config.name, config.partition.alpha) == (3, "a b", 0.5)
@@ -43,7 +43,7 @@ def test_two_runs_of_the_same_second_have_two_folders(command, experiment, in_fo
     assert [folder.name for _, folder, _ in experiment.calls] == ["now", "now-2"]
 
 
-def test_the_folder_is_held_while_the_run_lasts(command, experiment, in_folder):
+def test_the_folder_is_locked_while_the_run_lasts(command, experiment, in_folder):
     def then(config, folder):
         with pytest.raises((InputError, RuntimeError)):  # filelock names a second lock of one thread a deadlock
             hold(folder)
@@ -53,17 +53,17 @@ def test_the_folder_is_held_while_the_run_lasts(command, experiment, in_folder):
     assert command([]) == 0
 
 
-def test_a_folder_of_ones_own(command, experiment, capsys):
+def test_a_given_folder_is_used_once(command, experiment, capsys):
     assert command(["hydra.run.dir=some place/a=b"]) == 2  # not of Hydra's grammar
     assert command(["hydra.run.dir='some place/a=b'"]) == 0
     assert experiment.calls[-1][1] == Path("some place/a=b").absolute()
     capsys.readouterr()
     assert command(["hydra.run.dir='some place/a=b'"]) == 2
-    assert "a run lies in this folder already; write resume=some place/a=b" in capsys.readouterr().err
+    assert "this folder holds a run already; write resume=some place/a=b" in capsys.readouterr().err
     assert len(experiment.calls) == 1
 
 
-def test_a_refused_word_leaves_nothing_behind(command, experiment, in_folder, capsys):
+def test_a_refused_override_leaves_no_file(command, experiment, in_folder, capsys):
     assert command(["clients=ten"]) == 2
     out = capsys.readouterr()
     assert out.err.startswith("clients=ten: ") and out.err.count("\n") == 1 and out.out == ""
@@ -91,9 +91,9 @@ def test_a_bug_keeps_its_trace(command, experiment, capsys):
     experiment.then = then
     assert command([]) == 1
     shown = capsys.readouterr().err
-    for said in ("KeyError: 'first'", "The above exception was the direct cause", "RuntimeError: boom", "in then"):
-        assert said in shown
-        assert said in Path("outputs/now/run.log").read_text()
+    for expected in ("KeyError: 'first'", "The above exception was the direct cause", "RuntimeError: boom", "in then"):
+        assert expected in shown
+        assert expected in Path("outputs/now/run.log").read_text()
     assert "hydra/" not in shown  # its frames are not the person's
 
 
@@ -113,7 +113,7 @@ def test_ctrl_c_ends_the_run_and_a_whole_sweep(command, experiment, how):
 # --- sweeps
 
 
-def test_a_sweep(command, experiment, in_folder, capsys):
+def test_a_sweep_runs_every_combination(command, experiment, in_folder, capsys):
     assert command(["clients=2,3", "-m", "partition=dirichlet", "partition.alpha=range(1,3)"]) == 0
     assert [(config.clients, config.partition.alpha) for config, _, _ in experiment.calls] == [
         (2, 1),
@@ -125,7 +125,7 @@ def test_a_sweep(command, experiment, in_folder, capsys):
     assert experiment.calls[1][2] == ["clients=2", "partition=dirichlet", "partition.alpha=2"]
 
 
-def test_a_bad_job_of_a_sweep_says_its_sentence_and_the_others_run(command, experiment, capsys):
+def test_a_refused_job_of_a_sweep_prints_its_sentence_and_the_others_run(command, experiment, capsys):
     def then(config, folder):
         if config.clients == 2:
             raise InputError("not with two.")
@@ -137,7 +137,7 @@ def test_a_bad_job_of_a_sweep_says_its_sentence_and_the_others_run(command, expe
     assert "multirun/now/1: not with two." in capsys.readouterr().err
 
 
-def test_a_bug_in_a_job_of_a_sweep(command, experiment, capsys):
+def test_a_bug_in_a_job_of_a_sweep_keeps_its_trace_and_gives_1(command, experiment, capsys):
     def then(config, folder):
         if config.clients == 1:
             raise RuntimeError("boom")
@@ -154,7 +154,7 @@ def test_a_sweep_that_is_wrong_in_one_choice_does_not_start(command, experiment,
     assert experiment.calls == [] and list(in_folder.iterdir()) == []
 
 
-def test_values_that_only_a_job_knows_are_checked_in_it(command, experiment, capsys):
+def test_interpolated_values_of_a_sweep_are_checked_in_each_job(command, experiment, capsys):
     assert command(["--multirun", "rounds=1,2", "participation=${eval_half:${rounds}}"]) == 2
     capsys.readouterr()
     assert command(["--multirun", "rounds=1,2", "participation=${rounds}"]) == 2
@@ -162,10 +162,10 @@ def test_values_that_only_a_job_knows_are_checked_in_it(command, experiment, cap
     assert "participation=2: " in capsys.readouterr().err
 
 
-# --- a person's class
+# --- the user's class
 
 
-def test_a_class_in_the_current_folder(command, experiment, in_folder, capsys):
+def test_a_class_in_the_current_folder_is_importable_and_checked(command, experiment, in_folder, capsys):
     (in_folder / "my_nets.py").write_text("class Net:\n    def __init__(self, lr): pass\n")
     assert command(["model._target_=my_nets.Net", "model.lr=0.2"]) == 0
     assert experiment.calls[-1][0].model == {"_target_": "my_nets.Net", "lr": 0.2}
@@ -195,7 +195,7 @@ def finished(command, experiment):
     return Path("first run")
 
 
-def test_resume(command, experiment, finished, in_folder):
+def test_a_resumed_run_keeps_its_folder_and_its_record(command, experiment, finished, in_folder):
     record = (finished / ".hydra" / "overrides.yaml").read_text()
     log = (finished / "run.log").read_text()
     assert command([f"resume='{finished}'", "rounds=40"]) == 0
@@ -208,7 +208,7 @@ def test_resume(command, experiment, finished, in_folder):
     assert not Path("outputs").exists()
 
 
-def test_one_that_was_killed_before_it_saved_begins_again(command, experiment, in_folder, capsys):
+def test_a_run_killed_before_its_first_checkpoint_begins_again(command, experiment, in_folder, capsys):
     assert command(["clients=5", "hydra.run.dir=killed"]) == 0
     assert command(["resume=killed", "rounds=40"]) == 0
     config, folder, overrides = experiment.calls.pop()
@@ -217,21 +217,21 @@ def test_one_that_was_killed_before_it_saved_begins_again(command, experiment, i
     assert capsys.readouterr().err == "Nothing was saved before this run was stopped: it begins again.\n"
 
 
-def test_resume_refuses(command, experiment, finished, capsys):
-    for words, said in {
+def test_a_wrong_resume_is_refused(command, experiment, finished, capsys):
+    for overrides, expected in {
         (f"resume='{finished}'", "clients=6"): "clients: 5 -> 6",
         (f"resume='{finished}'", "--multirun"): "a sweep cannot be resumed",
         ("resume=nowhere",): "there is no such folder",
     }.items():
-        assert command(list(words)) == 2
-        assert said in capsys.readouterr().err
+        assert command(list(overrides)) == 2
+        assert expected in capsys.readouterr().err
     assert experiment.calls == [] and not Path("nowhere").exists()
 
 
 # --- flags
 
 
-def test_flags_that_run_nothing(command, experiment, in_folder, capsys):
+def test_cfg_info_and_help_run_nothing(command, experiment, in_folder, capsys):
     assert command(["--cfg", "job", "model._target_=mine.Net", "model.lr=0.2"]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["model"] == {"_target_": "mine.Net", "lr": 0.2}
     assert command(["clients=3", "--cfg", "job", "--resolve", "-p", "clients"]) == 0
@@ -242,7 +242,7 @@ def test_flags_that_run_nothing(command, experiment, in_folder, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("overrides", "expected"),
     [
         (["--config-path", "x"], "--config-dir to add your own"),
         (["--experimental-rerun", "x"], "write resume="),
@@ -252,18 +252,18 @@ def test_flags_that_run_nothing(command, experiment, in_folder, capsys):
         (["--config-dir", "nowhere"], "there is no folder"),
     ],
 )
-def test_flags_that_are_refused(command, words, said, capsys):
-    assert command(words) == 2
-    assert said in capsys.readouterr().err
+def test_wrong_flags_are_refused(command, overrides, expected, capsys):
+    assert command(overrides) == 2
+    assert expected in capsys.readouterr().err
 
 
-def test_a_folder_of_options(command, experiment, in_folder):
+def test_config_dir_adds_options(command, experiment, in_folder):
     write_options(in_folder / "own", {"model/net.yaml": "_target_: fedlit.any.Net\nwidth: 3\n"})
     assert command(["--config-dir", "own", "model=net", "model.width=5"]) == 0
     assert experiment.calls[-1][0].model.width == 5
 
 
-def test_a_configuration_of_ones_own_on_top(command, experiment, in_folder, capsys):
+def test_config_name_chooses_a_primary_configuration(command, experiment, in_folder, capsys):
     write_options(in_folder / "own", {"mine.yaml": "defaults:\n  - config\n  - _self_\nclients: 4\n"})
     assert command(["--config-dir", "own", "--config-name", "mine", "rounds=2"]) == 0
     assert (experiment.calls[-1][0].clients, experiment.calls[-1][0].rounds) == (4, 2)

@@ -7,55 +7,55 @@ from omegaconf import OmegaConf
 from fedlit.settings.overrides import explicitly_set
 
 
-def composed(checked, *words, at="model", **kinds):
-    return OmegaConf.to_container(OmegaConf.select(checked(*words, **kinds).composed.config, at))
+def composed(checked, *overrides, at="model", **kinds):
+    return OmegaConf.to_container(OmegaConf.select(checked(*overrides, **kinds).composed.config, at))
 
 
-def test_the_defaults_other_keys_go(checked):
+def test_the_keys_of_the_default_class_are_left_out(checked):
     assert composed(checked, "model._target_=mine.Net", "model.lr=0.2") == {"_target_": "mine.Net", "lr": 0.2}
     assert composed(checked, "model={_target_: mine.Net, lr: 0.2}") == {"_target_": "mine.Net", "lr": 0.2}
     assert composed(checked, "+model._target_=mine.Net") == {"_target_": "mine.Net"}
 
 
-def test_a_key_of_the_same_name_has_no_range_of_the_default(checked):
+def test_the_range_of_the_default_class_does_not_apply(checked):
     assert composed(checked, "model._target_=mine.Net", "model.hidden=many")["hidden"] == "many"
 
 
-def test_an_option_chosen_beside_it_stays(checked):
-    found = composed(checked, "model=mlp", "model._target_=mine.Net", "model.lr=0.2")
-    assert found == {"_target_": "mine.Net", "hidden": [200], "dropout": None, "lr": 0.2}
+def test_an_option_that_is_also_chosen_keeps_its_keys(checked):
+    keys = composed(checked, "model=mlp", "model._target_=mine.Net", "model.lr=0.2")
+    assert keys == {"_target_": "mine.Net", "hidden": [200], "dropout": None, "lr": 0.2}
 
 
-def test_how_a_group_is_called_stays(checked):
-    words = ["optimizer._target_=torch.optim.RMSprop", "optimizer.alpha=0.9"]
-    found = {"_target_": "torch.optim.RMSprop", "_partial_": True, "alpha": 0.9}
-    assert composed(checked, *words, at="optimizer") == found
-    server = [f"aggregator.server_{word}" for word in words]
-    assert composed(checked, *server, at="aggregator.server_optimizer") == found
+def test_partial_stays_as_the_group_has_it(checked):
+    overrides = ["optimizer._target_=torch.optim.RMSprop", "optimizer.alpha=0.9"]
+    keys = {"_target_": "torch.optim.RMSprop", "_partial_": True, "alpha": 0.9}
+    assert composed(checked, *overrides, at="optimizer") == keys
+    server = [f"aggregator.server_{override}" for override in overrides]
+    assert composed(checked, *server, at="aggregator.server_optimizer") == keys
     assert "momentum" in composed(checked, *server, at="optimizer")
 
 
-def test_what_a_preset_set_for_the_class_before_goes(checked):
+def test_keys_that_a_preset_set_for_the_replaced_class_are_left_out(checked):
     assert composed(checked, "experiment=paper", "model._target_=mine.Net", "model.lr=1") == {
         "_target_": "mine.Net",
         "lr": 1,
     }
 
 
-def test_the_words_for_hydra_compose_to_the_same_again(checked):
-    words = ["model._target_=mine.Net", "model.lr=0.2", "clients=3"]
-    once = checked(*words)
+def test_rewritten_overrides_compose_to_the_same_again(checked):
+    overrides = ["model._target_=mine.Net", "model.lr=0.2", "clients=3"]
+    once = checked(*overrides)
     assert checked(*once.overrides).composed.config == once.composed.config
 
 
-def test_a_sweep_over_classes(checked):
+def test_classes_can_be_swept(checked):
     assert composed(checked, "model._target_=mine.A,mine.B", "model.lr=1,2", sweeps=True) == {
         "_target_": "mine.A",
         "lr": 1,
     }
 
 
-def test_explicitly_set():
+def test_only_overrides_of_the_group_itself_count_as_explicitly_set():
     assert explicitly_set(["optimizer=adam"], "optimizer")
     assert explicitly_set(["++optimizer.lr=1"], "optimizer")
     assert not explicitly_set(["optimizer@aggregator.server_optimizer=adam", "optimizers=1", "~optimizer"], "optimizer")

@@ -1,7 +1,7 @@
-"""A person's own class, `model._target_=mine.Net model.lr=0.2`, as it stands: what Hydra has to be told instead.
+"""A class of the user's, `model._target_=mine.Net model.lr=0.2`, rewritten into overrides that Hydra accepts.
 
 The shipped default is left out with all its keys (`~model`), and the given keys are added (`++model.lr=0.2`). They are
-checked against the class's signature when the run starts (`fedlit.settings.classes`), for that imports the class.
+compared with the class's signature when the run starts (`fedlit.settings.classes`), because that imports the class.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from hydra.core.override_parser.types import Override
 
 from fedlit.settings.compose import Composed
 from fedlit.settings.overrides import as_written, key_of, values
-from fedlit.settings.presets import taken_out
+from fedlit.settings.presets import deletions
 
-_KEPT = ("_partial_", "_convert_", "_recursive_")  # how a class of this group is called, not what it is called with
+_KEPT = ("_partial_", "_convert_", "_recursive_")  # how a class of this group is called, not its arguments
 
 
-def own_packages(overrides: Sequence[Override], composed: Composed) -> list[str]:
-    """The packages (`model`, `aggregator.server_optimizer`) whose class the words name by `_target_`."""
+def user_packages(overrides: Sequence[Override], composed: Composed) -> list[str]:
+    """The packages (`model`, `aggregator.server_optimizer`) whose class the overrides name by `_target_`."""
     packages = [key_of(override).removesuffix("._target_") for override in overrides if names_class(override)]
     return [package for package in dict.fromkeys(packages) if package in composed.mounts]
 
@@ -30,18 +30,18 @@ def names_class(override: Override) -> bool:
 
 
 def rewrite(overrides: Sequence[Override], before: Composed, bases: Sequence[Composed]) -> list[str]:
-    """The words for Hydra.
+    """The overrides for Hydra.
 
-    `before` is what the words that choose options compose to with nothing left out; `bases` the same with all words,
-    one for each job of a sweep.
+    `before` is composed of the overrides that choose options, with none left out; `bases` has one configuration for
+    each job of a sweep, composed of all options.
 
-    An option chosen beside `_target_` keeps its keys (`model=mlp model._target_=mine.Net` adds to mlp's).
+    An option chosen together with `_target_` keeps its keys (`model=mlp model._target_=mine.Net` adds to mlp's).
     """
-    words = [override.input_line or "" for override in overrides]
+    texts = [override.input_line or "" for override in overrides]
     front: list[str] = []
-    for package in own_packages(overrides, before):
+    for package in user_packages(overrides, before):
         under = [_is_under(override, package) for override in overrides]
-        words = [_added(word) if inside else word for word, inside in zip(words, under, strict=True)]
+        texts = [_added(text) if inside else text for text, inside in zip(texts, under, strict=True)]
         choice = before.mounts[package]
         chosen = {key_of(override) for override in overrides if not isinstance(override.value(), dict)}
         if choice in chosen:
@@ -55,7 +55,7 @@ def rewrite(overrides: Sequence[Override], before: Composed, bases: Sequence[Com
             for name in _names(override, package)
         }
         front += _default_calls(package, before, given) + _without_presets(package, bases, given)
-    return front + words
+    return front + texts
 
 
 def _is_under(override: Override, package: str) -> bool:
@@ -65,12 +65,12 @@ def _is_under(override: Override, package: str) -> bool:
     )
 
 
-def _added(word: str) -> str:
-    return f"++{word.lstrip('+')}"
+def _added(text: str) -> str:
+    return f"++{text.lstrip('+')}"
 
 
 def _names(override: Override, package: str) -> list[str]:
-    """The names right under the package that a word sets."""
+    """The names directly under the package that an override sets."""
     key, value = key_of(override), override.value()
     return list(value) if key == package and isinstance(value, dict) else [key[len(package) + 1 :].partition(".")[0]]
 
@@ -81,7 +81,7 @@ def _default_calls(package: str, base: Composed, given: set[str]) -> list[str]:
 
 
 def _without_presets(package: str, bases: Sequence[Composed], given: set[str]) -> list[str]:
-    """Words that take out what presets (`experiment=`) set for the class that was there before."""
+    """Overrides that delete the keys that presets (`experiment=`) set for the class that was replaced."""
     keys = {key for base in bases for key in base.table.preset if key.startswith(f"{package}.")}
     names = sorted({key[len(package) + 1 :].partition(".")[0] for key in keys} - given - {"_target_", *_KEPT})
-    return taken_out(f"{package}.{name}" for name in names)
+    return deletions(f"{package}.{name}" for name in names)

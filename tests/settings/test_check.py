@@ -1,4 +1,4 @@
-"""A wrong word is answered in one sentence: groups, options, keys, with and without Hydra's signs."""
+"""A wrong override is answered in one sentence: groups, options, keys, with and without Hydra's signs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REFUSED = {
     "partition=dirchlet": "there is no partition named dirchlet; did you mean partition=dirichlet?",
     "+partition=dirchlet": "did you mean +partition=dirichlet?",
     "partition=zzz": "the options are dirichlet or iid.",
-    "partition=null": "null is no option; leave the word out, or choose from dirichlet or iid.",
+    "partition=null": "null is no option; leave this override out, or choose from dirichlet or iid.",
     "partition=[iid,dirichlet]": "one option is chosen; write partition=<option>",
     "+partition=iid": "write partition=iid, without the +.",
     "++partition=iid": "write partition=iid.",
@@ -33,17 +33,17 @@ REFUSED = {
     "partition.alpha=1": "partition=iid has no alpha; partition=dirichlet has it.",
     "+partition.alpha=1": "partition=iid has no alpha; partition=dirichlet has it.",
     "engine.workers=2": "there is no key workers in engine; it has on_failure or options.",
-    "+clients=3": "clients is there already; write clients=3, without the +.",
+    "+clients=3": "clients exists already; write clients=3, without the +.",
     "~clients": "clients cannot be left out; set it, clients=<value>.",
     "optimizer.momentm=0.3": "did you mean optimizer.momentum=0.3? If torch.optim.SGD takes it",
     "optimizer.nesterov=true": "if torch.optim.SGD takes it, write +optimizer.nesterov=true.",
-    "checkpoint=5": "checkpoint holds keys of its own; write checkpoint.every=<value>.",
-    "checkpoint=null": "checkpoint holds keys of its own",
+    "checkpoint=5": "checkpoint holds keys; write checkpoint.every=<value>.",
+    "checkpoint=null": "checkpoint holds keys",
     "aggregator.server_optimizer=adam": "write optimizer@aggregator.server_optimizer=adam to choose another.",
     "aggregator.server_optimzer.lr=1": "did you mean aggregator.server_optimizer.lr=1?",
     "algorithm=dirichlet": "there is no key algorithm; did you mean partition=dirichlet?",
     "hydra.run.dirr=x": "did you mean hydra.run.dir=x?",
-    # no words at all
+    # no overrides at all
     "clients": "clients: a value is missing; write clients=<value>.",
     "=3": "there is no key before the = sign",
     "clients=a=b": "this is not of the form key=value",
@@ -51,11 +51,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("word", REFUSED)
-def test_refused(checked, word):
+@pytest.mark.parametrize("override", REFUSED)
+def test_a_wrong_override_is_refused_with_advice(checked, override):
     with pytest.raises(InputError) as error:
-        checked(word)
-    assert REFUSED[word] in str(error.value)
+        checked(override)
+    assert REFUSED[override] in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -66,7 +66,7 @@ def test_a_mistyped_key_of_an_option_under_every_sign(checked, sign):
 
 
 @pytest.mark.parametrize(
-    "words",
+    "overrides",
     [
         ["clients=3", "partition=dirichlet", "partition.alpha=0.1"],
         ["partition.alpha=0.1", "partition=dirichlet"],
@@ -81,11 +81,11 @@ def test_a_mistyped_key_of_an_option_under_every_sign(checked, sign):
         ["clients=${rounds}"],
     ],
 )
-def test_taken_as_they_are(checked, words):
-    assert checked(*words).overrides == words
+def test_right_overrides_are_not_changed(checked, overrides):
+    assert checked(*overrides).overrides == overrides
 
 
-def test_what_words_compose_to(checked):
+def test_a_preset_is_composed_with_the_overrides_that_follow_it(checked):
     config = checked("experiment=paper", "partition.alpha=2", "clients=${rounds}").composed.config
     assert "hydra" not in config
     assert config.clients == 3
@@ -101,7 +101,7 @@ def test_a_mapping_takes_any_key_with_and_without_a_sign(checked):
     assert config.engine.options == {"a": 1, "b": 2, "c": 3}
 
 
-def test_an_option_chosen_beside_a_preset_takes_its_keys_away(checked):
+def test_another_option_drops_the_keys_that_a_preset_set_for_its_own_choice(checked):
     config = checked("experiment=paper", "model=mlp", "model.hidden=[3]").composed.config
     assert set(config.model) == {"_target_", "hidden", "dropout"}
     assert (config.model.hidden, config.rounds, config.partition.alpha) == ([3], 3, 0.3)
@@ -114,27 +114,28 @@ def test_an_option_chosen_beside_a_preset_takes_its_keys_away(checked):
 
 def test_every_choice_of_a_sweep_is_checked(checked):
     assert checked("partition=glob(*)", "clients=range(1,4)", "device=choice(cpu,gpu)", sweeps=True)
-    for word, said in {
+    assert checked("participation=interval(0.1,1)", sweeps=True).overrides == ["participation=interval(0.1,1)"]
+    for override, expected in {
         "partition=iid,dirchlet": "there is no partition named dirchlet",
         "clients=3,0": "clients=0: ",
         "clients=range(0,3)": "clients=0: ",
         "clients=choice(2,ten)": "clients=ten: ",
         "participation=interval(0,1)": "participation=0.0: ",
     }.items():
-        with pytest.raises(InputError, match=said):
-            checked(word, sweeps=True)
+        with pytest.raises(InputError, match=expected):
+            checked(override, sweeps=True)
 
 
-def test_a_key_that_one_choice_of_a_sweep_does_not_have(checked):
+def test_a_key_that_one_choice_of_a_sweep_does_not_have_is_refused(checked):
     with pytest.raises(InputError, match="partition=iid has no alpha"):
         checked("partition=dirichlet,iid", "partition.alpha=1", sweeps=True)
 
 
-# --- a person's own options
+# --- the user's own options
 
 
 @pytest.mark.parametrize("how", ["--config-dir", "hydra.searchpath"])
-def test_own_groups_options_and_presets(checked, tmp_path, how):
+def test_groups_options_and_presets_of_the_user_are_checked_like_shipped_ones(checked, tmp_path, how):
     write_options(
         tmp_path,
         {
@@ -148,18 +149,18 @@ def test_own_groups_options_and_presets(checked, tmp_path, how):
 
     config = checked(*where, "+extra=one", "extra.a=2", "experiment=mine", "model.width=5", **given).composed.config
     assert (config.clients, config.extra.a, config.model.width) == (4, 2, 5)
-    for word, said in {
+    for override, expected in {
         "model=nett": "did you mean model=net?",
         "+extar=one": "did you mean extra=one?",
         "extra=one": "use \\+extra=one",
     }.items():
-        with pytest.raises(InputError, match=said):
-            checked(*where, word, **given)
+        with pytest.raises(InputError, match=expected):
+            checked(*where, override, **given)
     with pytest.raises(InputError, match=r"model\.width=0: model\.width \(units\)"):
         checked(*where, "model=net", "model.width=0", **given)
 
 
-def test_a_preset_with_an_unknown_key_or_a_value_out_of_range(checked, tmp_path):
+def test_a_preset_with_an_unknown_key_or_a_value_out_of_range_is_refused(checked, tmp_path):
     write_options(
         tmp_path,
         {
@@ -176,7 +177,7 @@ def test_a_preset_with_an_unknown_key_or_a_value_out_of_range(checked, tmp_path)
         checked("experiment=range", config_dir=tmp_path)
 
 
-def test_folders_that_are_not_there(checked, tmp_path):
+def test_folders_that_do_not_exist_are_refused(checked, tmp_path):
     with pytest.raises(InputError, match="there is no folder .*nowhere"):
         checked(config_dir=tmp_path / "nowhere")
     with pytest.raises(InputError, match="there is no folder nowhere"):

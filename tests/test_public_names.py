@@ -35,14 +35,6 @@ def test_each_name_is_the_object_of_its_module(name: str) -> None:
         assert value is getattr(importlib.import_module(fedlit._MODULES[name]), name)
 
 
-def test_each_name_can_be_imported_first() -> None:
-    """No name depends on another one to be imported before: a circle would show here."""
-    code = "import sys; name = sys.argv[1]; import fedlit; getattr(fedlit, name)"
-    for name in ("Aggregator", "Stage", "Partition", "Logger", "Engine"):
-        done = subprocess.run([sys.executable, "-c", code, name], cwd=CHECKOUT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-
-
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'fedlit' has no attribute 'Aggregater'"):
         fedlit.Aggregater  # noqa: B018

@@ -1,4 +1,4 @@
-"""Algorithms that the contract has to carry, on `trainer=lightning`."""
+"""Algorithms from papers, written over the contract, on `trainer=lightning`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_scaffold_keeps_the_servers_c_at_the_clients_mean(cohorts: list[list[int
     zero = torch.zeros_like(run.start.weights)
     for _ in cohorts:
         run.go()
-        states = run.state.clients.get(range(4))  # who was never asked still has its zeros
+        states = run.state.clients.get(range(4))  # a client that was never asked still has its zeros
         mean = torch.stack([zero if s is None else s["algorithm"]["c"] for s in states]).mean(0)
         assert float((run.state.server["c"] - mean).abs().max()) < 1e-12
         assert float(mean.abs().max()) > 1e-3

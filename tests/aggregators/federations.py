@@ -171,7 +171,7 @@ class Running:
         """The server's model, tensor by tensor."""
         return self.layout.named(self.state.server["model"])
 
-    def own(self, client: int) -> dict[str, Any]:
+    def client_state(self, client: int) -> dict[str, Any]:
         """The algorithm's state of a client."""
         (state,) = self.state.clients.get([client])
         assert state is not None

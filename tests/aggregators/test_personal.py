@@ -15,7 +15,7 @@ from tests.oracles import averaging
 
 def test_fedper_finds_the_last_layer_and_keeps_it_with_the_client(tmp_path: Path) -> None:
     run = Running(tmp_path, FedPer()).go(2)
-    heads = [run.own(c)["private"].weights for c in range(4)]
+    heads = [run.client_state(c)["private"].weights for c in range(4)]
     assert all(len(h) == CLASSES * 6 for h in heads)
     assert all(not torch.equal(heads[i], heads[j]) for i in range(4) for j in range(i))
     body = len(run.start.weights) - CLASSES * 6
@@ -39,8 +39,8 @@ def test_fedper_trains_head_and_body_and_averages_the_body(tmp_path: Path) -> No
     shared = torch.cat([t.flatten() for t in body.values()])
     torch.testing.assert_close(run.state.server["shared"].weights, shared, rtol=0, atol=1e-9)
     for c, head in heads.items():
-        own = torch.cat([t.flatten() for t in head.values()])
-        torch.testing.assert_close(run.own(c)["private"].weights, own, rtol=0, atol=1e-9)
+        trained_head = torch.cat([t.flatten() for t in head.values()])
+        torch.testing.assert_close(run.client_state(c)["private"].weights, trained_head, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_local_sends_nothing_and_trains_each_client_alone(tmp_path: Path) -> Non
     run.go(2)
     assert [(r["comm/bytes_down"], r["comm/bytes_up"]) for r in run.rows] == [(0, 0)] * 2
     for c, model in models.items():
-        own = run.layout.named(run.own(c)["model"])
+        named = run.layout.named(run.client_state(c)["model"])
         for name, value in model.items():
-            torch.testing.assert_close(own[name], value, rtol=0, atol=1e-9)
+            torch.testing.assert_close(named[name], value, rtol=0, atol=1e-9)
     assert run.state.clients.get([1]) == [None]  # never asked: its model has the initial weights
     assert run.rows[-1]["clients/personal/evaluated"] == 4

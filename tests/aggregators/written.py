@@ -82,7 +82,7 @@ class Apfl(Aggregator):
 
 
 class BodyOnly(FedAvg):
-    """Oh et al. 2022 (FedBABU): the head keeps its initial weights. The full change travels, so that tests can check it."""
+    """Oh et al. 2022 (FedBABU): the head keeps its initial weights. The full change travels, for the tests."""
 
     def setup(self, layout, clients):
         self.body = tree_map(torch.logical_not, layout.where(layout.last_layer))

@@ -70,16 +70,16 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
     threads = _threads(config, folder, engine.default_threads(trainer))
     set_up_process(threads)
     with interrupts.heeded(), engine:
-        data = adopt(build(config.data, "data"))
-        evaluation: Evaluation = build(config.evaluation, "evaluation")
-        partition: Partition = build(config.partition, "partition")
         aggregator: Aggregator = build(config.aggregator, "aggregator")
-        clients = _clients(config, data, partition, evaluation, aggregator.pooled)
-        make_module = partial(_module, config, data.input_shape, data.classes, overrides)
-        module = make_module()
         uplink = {str(name): build(stage, f"uplink.{name}") for name, stage in config.uplink.items()}
         configured_reduction = None if config.reduction is None else build(config.reduction, "reduction")
         reduction = chosen_reduction(aggregator, uplink, configured_reduction)
+        data = adopt(build(config.data, "data"))
+        evaluation: Evaluation = build(config.evaluation, "evaluation")
+        partition: Partition = build(config.partition, "partition")
+        clients = _clients(config, data, partition, evaluation, aggregator.pooled)
+        make_module = partial(_module, config, data.input_shape, data.classes, overrides)
+        module = make_module()
         initial_counters = counters(module)
 
         shift = partition.transform(seed_number(config.seed, "feature shift"))

@@ -140,7 +140,7 @@ def _restored() -> Iterator[None]:
 
 
 def write_npz(file: Path, shape: Sequence[int], classes: int, sites: Sequence[int], images: bool = True) -> Path:
-    """Samples with learnable classes; `sites`: training samples of each site, which also has three test samples."""
+    """Samples with learnable classes. `sites` are the numbers of training samples; each site has three test samples."""
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(classes, *shape))
     arrays = {}

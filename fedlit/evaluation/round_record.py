@@ -17,7 +17,7 @@ from fedlit.training.cohort import Cohort, Returned
 
 
 class RoundRecord:
-    """Keeps sums only: whatever the size of the cohort, two vectors (P,), the sums of updates and of their directions.
+    """Keeps two vectors (P,), the sums of the updates and of their directions, and a dict of numbers for each client.
 
     Attributes:
         facts: a dict of plain numbers for each client that arrived.

@@ -9,6 +9,8 @@ from fedlit.errors import InputError
 from fedlit.messages.reductions import All, Mean, Reduction
 from fedlit.messages.stages import Stage
 
+_OTHER_STATES = frozenset(("algorithm", "optimizer"))  # owners in a `ClientState`
+
 
 def chosen_reduction(aggregator: Aggregator, uplink: Mapping[str, Stage], reduction: Reduction | None) -> Reduction:
     """The reduction of a run.
@@ -18,9 +20,13 @@ def chosen_reduction(aggregator: Aggregator, uplink: Mapping[str, Stage], reduct
         reduction: the configured reduction; None: `Mean`, or `All` if the algorithm needs every message.
 
     Raises:
-        InputError: the algorithm needs every message unchanged and a stage or the reduction would change it, or the
-            reduction is blind and a stage needs decoding.
+        InputError: the algorithm needs every message unchanged and a stage or the reduction would change it; the
+            algorithm takes one message and `All` does not reduce; the reduction is blind and a stage needs decoding; or
+            a stage has a name under which clients keep other states.
     """
+    if taken := _OTHER_STATES & uplink.keys():
+        name = min(taken)
+        raise InputError(f"uplink.{name}: clients keep another state under this name; give the stage another")
     if aggregator.needs_all:
         if uplink or not isinstance(reduction, All | None):
             changing = list(uplink) or [type(reduction).__name__]
@@ -29,6 +35,8 @@ def chosen_reduction(aggregator: Aggregator, uplink: Mapping[str, Stage], reduct
                 "write uplink={} reduction=null"
             )
         return reduction or All()
+    if type(reduction) is All:
+        raise InputError(f"{aggregator} takes one reduced message, and All does not reduce; write reduction=null")
     reduction = reduction or Mean()
     decoding = [name for name, stage in uplink.items() if stage.decodes]
     if reduction.blind and decoding:

@@ -26,6 +26,8 @@ _CONTRACTS = {
     "engine": "fedlit.engines.Engine",
     "store": "fedlit.stores.Store",
     "logger": "fedlit.tracking.Logger",
+    "uplink.*": "fedlit.messages.stages.Stage",
+    "reduction": "fedlit.messages.reductions.Reduction",
 }
 
 
@@ -48,8 +50,10 @@ def build(config: DictConfig | Mapping[str, Any], key: str, **offered: Any) -> A
     and mappings come as plain ones. InputError where an argument is unknown or missing; an exception of the
     class itself keeps its trace.
     """
-    plain = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else dict(config)
-    assert isinstance(plain, dict)
+    plain = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
+    if not isinstance(plain, Mapping) or "_target_" not in plain:
+        raise InputError(f"{key} names no class; write {key}._target_=<module>.<class>.")
+    plain = dict(plain)
     target = locate(plain["_target_"], key)
     given = {str(name) for name in plain if name not in _CALL}
     check_arguments(target, key, given)
@@ -124,13 +128,14 @@ def _check_inner(node: dict[Any, Any], key: str) -> None:
 
 def _check_contract(instance: Any, path: str, key: str) -> None:
     """InputError if a class of the user's does not inherit from the base class of its group."""
-    if key not in _CONTRACTS:
+    contract = _CONTRACTS.get(key) or _CONTRACTS.get(f"{key.rpartition('.')[0]}.*")
+    if contract is None:
         return
-    module, _, name = _CONTRACTS[key].rpartition(".")
+    module, _, name = contract.rpartition(".")
     if not isinstance(instance, getattr(importlib.import_module(module), name)):
         raise InputError(
             f"{key}._target_={path}: this makes a {type(instance).__name__}, which is no {name}; give a class that "
-            f"inherits from {_CONTRACTS[key]}."
+            f"inherits from {contract}."
         )
 
 

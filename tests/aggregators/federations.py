@@ -1,4 +1,4 @@
-"""Small federations made without a configuration: what the tests of algorithms, samplers and messages share."""
+"""Small federations without a configuration, for the tests of algorithms, samplers and messages."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ WIDTH, CLASSES = 6, 3
 
 
 class Net(pl.LightningModule):
-    """`body` and `head` are linear; between them what is asked for."""
+    """Linear `body` and `head`, with optional normalisation and dropout between them."""
 
     def __init__(self, dropout: float = 0.0, norm: bool = False):
         super().__init__()
@@ -62,7 +62,7 @@ class Net(pl.LightningModule):
 
 
 class Rows(Logger):
-    """Keeps what it is told."""
+    """Keeps the rows that it gets."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
@@ -72,7 +72,7 @@ class Rows(Logger):
 
 
 class Listed(Sampler):
-    """The cohorts as they are listed, round by round."""
+    """The listed cohorts, round by round."""
 
     def __init__(self, *cohorts: Sequence[int]):
         self.cohorts = cohorts
@@ -98,7 +98,7 @@ def shards(*sizes: int) -> Shards:
 
 
 class Running:
-    """A federation of four clients with unequal shards, in double precision, whose rounds go when they are asked for.
+    """A federation of four clients with unequal shards, in double precision, whose rounds run when a test calls `go`.
 
     Args:
         kind: class of the trainer; `trainer` are its arguments.
@@ -153,7 +153,7 @@ class Running:
         self.logger = Rows()
 
     def go(self, rounds: int = 1) -> Running:
-        """So many more rounds."""
+        """Run this number of further rounds."""
         self.federation.rounds = self.state.round + rounds
         federate(self.federation, self.state, self.engine, self.evaluator, self.logger, self.checkpoints)
         return self
@@ -171,11 +171,11 @@ class Running:
         """The server's model, tensor by tensor."""
         return self.layout.named(self.state.server["model"])
 
-    def own(self, client: int) -> dict[str, Any]:
-        """What the algorithm keeps with a client."""
-        (found,) = self.state.clients.get([client])
-        assert found is not None
-        return found["algorithm"]
+    def client_state(self, client: int) -> dict[str, Any]:
+        """The algorithm's state of a client."""
+        (state,) = self.state.clients.get([client])
+        assert state is not None
+        return state["algorithm"]
 
     def orders(self, number: int, cohort: Sequence[int]) -> dict[int, list[list[int]]]:
         """client -> the batches of its first fit in a round, epoch after epoch."""

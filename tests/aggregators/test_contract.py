@@ -1,4 +1,4 @@
-"""Algorithms that the contract has to carry, on `trainer=lightning`."""
+"""Algorithms from papers, written over the contract, on `trainer=lightning`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_scaffold_keeps_the_servers_c_at_the_clients_mean(cohorts: list[list[int
     zero = torch.zeros_like(run.start.weights)
     for _ in cohorts:
         run.go()
-        states = run.state.clients.get(range(4))  # who was never asked still has its zeros
+        states = run.state.clients.get(range(4))  # a client that was never asked still has its zeros
         mean = torch.stack([zero if s is None else s["algorithm"]["c"] for s in states]).mean(0)
         assert float((run.state.server["c"] - mean).abs().max()) < 1e-12
         assert float(mean.abs().max()) > 1e-3
@@ -56,9 +56,9 @@ def test_dropout_draws_are_the_same_in_every_run(tmp_path: Path) -> None:
 def test_the_global_model_of_apfl_is_that_of_fedavg(tmp_path: Path) -> None:
     one, other = (Running(tmp_path, a, Listed(*COHORTS)).go(3) for a in (Apfl(), FedAvg()))
     torch.testing.assert_close(one.weights, other.weights, rtol=0, atol=1e-12)
-    own = [one.own(c) for c in range(4)]
-    assert all(float((s["v"] - one.start.weights).abs().max()) > 1e-3 for s in own)
-    assert len({float(s["alpha"]) for s in own}) == 4
+    states = [one.client_state(c) for c in range(4)]
+    assert all(float((s["v"] - one.start.weights).abs().max()) > 1e-3 for s in states)
+    assert len({float(s["alpha"]) for s in states}) == 4
     assert "clients/personal/accuracy/mean" in one.rows[-1]
 
 
@@ -98,7 +98,7 @@ def test_fedamp_gets_every_message_and_sends_each_client_its_own(tmp_path: Path)
     models, clouds = run.state.server["models"].weights, run.state.server["clouds"].weights
     assert torch.equal(models[1], run.start.weights)
     for c in (0, 2, 3):
-        assert torch.equal(models[c], run.own(c)["w"].weights)
+        assert torch.equal(models[c], run.client_state(c)["w"].weights)
     for i in range(4):
         near = [0.5 * float(torch.exp(-(models[i] - models[j]).square().sum())) / 4 if j != i else 0 for j in range(4)]
         cloud = sum(n * models[j] for j, n in enumerate(near)) + (1 - sum(near)) * models[i]

@@ -1,4 +1,4 @@
-"""Algorithms that fedlit does not bring, written over its contract: each uses another corner of it."""
+"""Algorithms that fedlit does not ship. Each uses another part of the contract."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Scaffold(Aggregator):
 
 
 class Moon(Aggregator):
-    """Li et al. 2021: a rule over features at three weights."""
+    """Li et al. 2021: a `gradient_fn` over features at three weights."""
 
     def __init__(self, mu: float):
         self.mu = mu
@@ -58,7 +58,7 @@ class Moon(Aggregator):
 
 
 class Apfl(Aggregator):
-    """Deng et al. 2020, algorithm 1, adaptive: what moves beside the weights."""
+    """Deng et al. 2020, algorithm 1, adaptive: `carry` has two more tensors."""
 
     def client_state(self, model):
         return {"v": model.weights, "alpha": model.weights.new_full((1,), 0.5)}
@@ -82,7 +82,7 @@ class Apfl(Aggregator):
 
 
 class BodyOnly(FedAvg):
-    """Oh et al. 2022 (FedBABU): the head keeps its first weights. The whole change travels, to be looked at."""
+    """Oh et al. 2022 (FedBABU): the head keeps its initial weights. The full change travels, for the tests."""
 
     def setup(self, layout, clients):
         self.body = tree_map(torch.logical_not, layout.where(layout.last_layer))
@@ -122,8 +122,8 @@ class FedAmp(Aggregator):
         self.clients = clients
 
     def server_state(self, model, rng):
-        alike = tree_map(lambda t: t.repeat(self.clients, 1), model)
-        return {"models": alike, "clouds": alike}
+        copies = tree_map(lambda t: t.repeat(self.clients, 1), model)
+        return {"models": copies, "clouds": copies}
 
     def client_state(self, model):
         return {"w": model}

@@ -1,4 +1,4 @@
-"""How messages become one, and what is refused before any work."""
+"""Reductions, and combinations that are refused before any work."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def test_the_mean_weighs_each_key_as_the_algorithm_says() -> None:
     mean = Mean().start({"c": "uniform"}, ROUND)
     for chunk in chunks():
         mean.add(*chunk)
-    found = mean.finish()
+    reduced = mean.finish()
     by_examples = (1 * 1 + 2 * 2 + 5 * 4) / 8
-    assert found["delta"].weights.tolist() == [by_examples, 10 * by_examples]
-    assert found["delta"].statistics.tolist() == [-by_examples, -10 * by_examples]
-    assert found["c"].tolist() == pytest.approx([(1 + 2 + 4) / 3], abs=1e-15)
+    assert reduced["delta"].weights.tolist() == [by_examples, 10 * by_examples]
+    assert reduced["delta"].statistics.tolist() == [-by_examples, -10 * by_examples]
+    assert reduced["c"].tolist() == pytest.approx([(1 + 2 + 4) / 3], abs=1e-15)
 
 
 def test_start_makes_an_empty_copy_for_each_round() -> None:
@@ -66,21 +66,21 @@ def test_start_makes_an_empty_copy_for_each_round() -> None:
 
 
 def test_all_keeps_every_message_in_order() -> None:
-    every = All().start({}, ROUND)
+    collector = All().start({}, ROUND)
     for chunk in chunks():
-        every.add(*chunk)
-    found = every.finish()
-    assert found["c"].tolist() == [[1.0], [2.0], [4.0]]
-    assert found["delta"].weights.shape == (3, 2)
-    assert found["examples"].tolist() == [[1.0], [2.0], [5.0]]
+        collector.add(*chunk)
+    reduced = collector.finish()
+    assert reduced["c"].tolist() == [[1.0], [2.0], [4.0]]
+    assert reduced["delta"].weights.shape == (3, 2)
+    assert reduced["examples"].tolist() == [[1.0], [2.0], [5.0]]
 
 
 def test_an_algorithm_that_needs_all_messages_gets_all() -> None:
     assert type(chosen_reduction(FedAvg(), {}, None)) is Mean
     assert type(chosen_reduction(FedAmp(), {}, None)) is All
-    blind, every = Blind(), All()
+    blind, all_messages = Blind(), All()
     assert chosen_reduction(FedAvg(), {"clip": Clipped()}, blind) is blind
-    assert chosen_reduction(FedAmp(), {}, every) is every
+    assert chosen_reduction(FedAmp(), {}, all_messages) is all_messages
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What is counted is what travels, whatever the stages on the way make of it."""
+"""The bytes that are counted are those of the wire, after all stages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Single(Stage):
 
 
 class Counted(Stage):
-    """Keeps with each client how often it sent."""
+    """Keeps with each client the number of its messages."""
 
     def state(self, client: Client, wire: Wire) -> dict[str, Any]:
         return {"sent": torch.zeros_like(client.examples)}

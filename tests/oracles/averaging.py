@@ -1,6 +1,6 @@
 """FedAvg and FedProx in plain torch, for a network of two linear layers with a ReLU between.
 
-The order of the batches is given: everything else is written out here.
+The order of the batches is an argument; everything else is written out here.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def loss_of(w: Weights, x: Tensor, y: Tensor) -> Tensor:
 
 def gradient(w: Weights, x: Tensor, y: Tensor) -> Weights:
     leaves = {n: t.clone().requires_grad_() for n, t in w.items()}
-    found = torch.autograd.grad(loss_of(leaves, x, y), list(leaves.values()))
-    return dict(zip(leaves, found, strict=True))
+    gradients = torch.autograd.grad(loss_of(leaves, x, y), list(leaves.values()))
+    return dict(zip(leaves, gradients, strict=True))
 
 
 def train(

@@ -1,4 +1,4 @@
-"""A small run to write down."""
+"""A small run, for the tests of loggers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def about(folder: Path, rounds: int = 5, resumed_after: int = 0) -> About:
 
 
 def row(number: int) -> dict[str, float | int]:
-    """Numbers of a round, exact in float32; the clients' spread in every second round only."""
+    """Metrics of a round, exact in float32; statistics over clients in every second round only."""
     row: dict[str, float | int] = {"global/test/accuracy": number / 8, "train/loss": 1 / 2**number, "cohort/lost": 1}
     if number % 2 == 0:
         row |= {"clients/received/accuracy/mean": 0.5, "clients/received/accuracy/std": 0.25}

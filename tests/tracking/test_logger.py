@@ -43,13 +43,13 @@ def test_loggers_are_called_in_order_and_need_only_round(tmp_path):
     both.round(1, {"train/loss": 2.0}, {"confusion": np.eye(2)})
     both.finish({"rounds": 1})
     both.close()
-    told = {"train/loss": 2.0}
+    row = {"train/loss": 2.0}
     assert calls == [
         ("b", "start", "a run"),
         ("b", "cohort", 1, 3),
         ("b", "client_done", 1, 2),
-        ("a", "round", 1, told, ["confusion"]),
-        ("b", "round", 1, told, ["confusion"]),
+        ("a", "round", 1, row, ["confusion"]),
+        ("b", "round", 1, row, ["confusion"]),
         ("b", "finish", {"rounds": 1}),
         ("a", "close"),
         ("b", "close"),

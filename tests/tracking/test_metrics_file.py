@@ -93,9 +93,9 @@ def test_lines_survive_sigkill(tmp_path):
     while int(process.stdout.readline()) < 20:
         time.sleep(0)
     os.kill(process.pid, signal.SIGKILL)
-    told = [20, *map(int, process.stdout.read().split())]
+    printed = [20, *map(int, process.stdout.read().split())]
     process.wait()
     process.stdout.close()
     rounds = [line["round"] for line in read(tmp_path / "metrics.jsonl")]
     assert rounds == list(range(1, len(rounds) + 1))
-    assert len(rounds) >= told[-1] - 1  # the last number may have been cut in its own print
+    assert len(rounds) >= printed[-1] - 1  # the last number may have been cut in its own print

@@ -17,7 +17,7 @@ ROWS = [{"round": n, **row(n)} for n in range(1, 6)]
 
 
 def run(logger, folder, seconds_a_round=0.0, clock=None, rounds=5, until=5):
-    """The logger, told of a run until that round."""
+    """Call the logger as a run would until that round."""
     logger.start(about(folder, rounds))
     for number in range(1, until + 1):
         logger.cohort(number, 2)

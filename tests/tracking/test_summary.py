@@ -66,10 +66,10 @@ def test_summary_json_is_replaced_and_has_null_for_infinity(tmp_path):
 
 
 def test_validation_of_personal_models_chooses_the_best_round(tmp_path):
-    own = "clients/personal/{}/weighted"
-    table = rows(own.format("validation_accuracy"), [0.5, 0.9, 0.7])
+    name = "clients/personal/{}/weighted"
+    table = rows(name.format("validation_accuracy"), [0.5, 0.9, 0.7])
     for line, test in zip(table, [0.6, 0.8, 0.95], strict=True):
-        line[own.format("accuracy")] = test
+        line[name.format("accuracy")] = test
     best = summarise(table, tmp_path)["best"]
     assert (best["round"], best["chosen_by"], best["test"]) == (2, "validation", 0.8)
 

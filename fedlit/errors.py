@@ -1,10 +1,12 @@
-"""Errors of the user, which are printed as one sentence; a bug keeps its trace."""
+"""Errors of the user, which are printed as one sentence; a bug keeps its trace. The exit codes of the command."""
+
+REFUSED, BUG, INTERRUPTED = 2, 1, 130
 
 
 class InputError(ValueError):
     """An input of the user cannot be used. One sentence: the value, the allowed values, and the correction.
 
-    `fedlit.run` prints it without a trace and ends with exit code 2.
+    `fedlit.run` prints it without a trace and ends with the exit code `REFUSED`.
     """
 
 

@@ -23,7 +23,7 @@ from fedlit.data import DataSource, adopt, chain
 from fedlit.engines import Engine
 from fedlit.engines.failures import ClientFailed
 from fedlit.engines.machine import set_up_process
-from fedlit.errors import InputError
+from fedlit.errors import INTERRUPTED, InputError
 from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import Evaluator
 from fedlit.federation import Federation
@@ -50,7 +50,6 @@ from fedlit.tracking.summary import write as write_summary
 from fedlit.training import JobData, Trainer
 from fedlit.user_module.module_snapshot import counters
 
-INTERRUPTED = 130
 log = logging.getLogger(__name__)
 
 

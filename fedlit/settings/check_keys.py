@@ -85,10 +85,10 @@ def _elsewhere(key: str, composed: Composed, options: Options) -> str | None:
     if not having:
         near = closest(name, {k for keys in options.get(group, {}).values() for k in keys if not k.startswith("_")})
         having = [f"{group}={option}" for option, keys in options.get(group, {}).items() if near in keys]
-        here = f"{package}." in "".join(f"{k} " for k in composed.keys if k == f"{package}.{near}")
+        in_this_option = f"{package}." in "".join(f"{k} " for k in composed.keys if k == f"{package}.{near}")
         return (
             None
-            if near is None or here
+            if near is None or in_this_option
             else f"there is no key {key}; did you mean {package}.{near} of {listed(having)}?"
         )
     return (

@@ -1,0 +1,100 @@
+"""The jobs of a checked command line: one run, or the runs of a sweep. The only file that knows Hydra's main."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from fedlit.errors import BUG, INTERRUPTED, REFUSED, InputError
+from fedlit.quick_imports import no_collection
+from fedlit.settings import folders
+from fedlit.settings.classes import check_classes
+from fedlit.settings.start import Start, job_config
+
+
+def run_jobs(start: Start) -> int:
+    """Run the checked command line; the worst exit code of its jobs."""
+    codes: list[int] = []
+    process = os.getpid()
+
+    def job(config: DictConfig) -> None:
+        record = HydraConfig.get()
+        folder = Path(record.runtime.output_dir)
+        try:
+            code = _run(start, config, folder, list(record.overrides.task))
+        except Exception as error:
+            if os.getpid() != process:  # another process of a launcher: Hydra has to see the failure
+                raise
+            code = _report(error, folder if start.multirun else None)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt  # Hydra lets it pass, and a sweep ends here
+        codes.append(code)
+
+    if start.single is not None:
+        start.single.application.run_composed(start.line.config_name, start.single.config, job)
+    else:
+        _hand_to_hydra(start, job)
+    return BUG if BUG in codes else max(codes, default=0)
+
+
+def _hand_to_hydra(start: Start, job: Callable[[DictConfig], None]) -> None:
+    """Run Hydra's main on the checked overrides: a sweep, or a flag such as --cfg."""
+    import hydra
+
+    main = hydra.main(version_base="1.3", config_path=str(folders.conf_folder()), config_name=folders.CONFIG_NAME)
+    before, sys.argv = sys.argv, [sys.argv[0], *start.flags, *start.overrides]
+    try:
+        main(job)()
+    finally:
+        sys.argv = before
+
+
+def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str]) -> int:
+    """One job: the checks that need its final values and classes, then the experiment."""
+    with start.held(folder):
+        if start.begins_again:
+            logging.getLogger(__name__).warning("Nothing was saved before this run was stopped: it begins again.")
+        config = job_config(start, config, overrides)
+        with no_collection():
+            check_classes(config)
+            from fedlit.experiment import run
+
+        return run(config, folder, overrides)
+
+
+def _report(error: Exception, folder: Path | None) -> int:
+    """Write the error to the terminal and to run.log (the logger writes to both)."""
+    log = logging.getLogger()
+    sentence = str(error) if isinstance(error, InputError) else _misfit(error)
+    if sentence is not None:
+        log.error("%s", sentence if folder is None else f"{folder}: {sentence}")
+        return REFUSED
+    log.error(
+        "The run failed." if folder is None else "%s: the run failed.", *([folder] if folder else []), exc_info=error
+    )
+    return BUG
+
+
+def _misfit(error: Exception) -> str | None:
+    """The sentence for a torchvision that was built for another torch; its import fails with an unclear error."""
+    text = str(error)
+    if "torchvision::" not in text and not (isinstance(error, ImportError | OSError) and "torchvision" in text):
+        return None
+    from importlib.metadata import PackageNotFoundError, version
+
+    installed = []
+    for package in ("torch", "torchvision"):
+        try:
+            installed.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            installed.append(f"no {package}")
+    return (
+        f"torch and torchvision do not fit together ({' and '.join(installed)} are installed); install a pair that "
+        "belongs together: pip install --upgrade torch torchvision."
+    )

@@ -141,13 +141,19 @@ def epoch_metric(metric: str) -> str:
     return f"test/{metric}"
 
 
-def spread_band(name: str) -> tuple[str, str]:
+def client_group(model: str) -> str:
+    """What the names of all metrics of one model on clients begin with."""
+    return f"clients/{model}"
+
+
+def spread_band(model: str, metric: str) -> tuple[str, str]:
     """The lower and upper edge of the band around the mean over clients.
 
-    >>> spread_band("clients/received/loss")
+    >>> spread_band("received", "loss")
     ('spread/clients/received/loss/mean_minus_std', 'spread/clients/received/loss/mean_plus_std')
     """
-    return f"spread/{name}/mean_minus_std", f"spread/{name}/mean_plus_std"
+    family = f"spread/{client_group(model)}/{metric}"
+    return f"{family}/mean_minus_std", f"{family}/mean_plus_std"
 
 
 def client_families(names: Iterable[str]) -> list[tuple[str, str]]:

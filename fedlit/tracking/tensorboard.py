@@ -19,7 +19,7 @@ import numpy as np
 
 from fedlit.errors import InputError
 from fedlit.evaluation.headline import headline
-from fedlit.metric_names import client_families, client_metric, spread_band
+from fedlit.metric_names import client_families, client_group, client_metric, spread_band
 from fedlit.tracking import hparams
 from fedlit.tracking.canvas import drawing, png
 from fedlit.tracking.confusion_figure import confusion_figure
@@ -109,7 +109,7 @@ class TensorBoard(Logger):
         families = client_families(row)
         for model, metric in families:
             mean, std = (row[client_metric(model, metric, statistic)] for statistic in ("mean", "std"))
-            lower, upper = spread_band(f"clients/{model}/{metric}")
+            lower, upper = spread_band(model, metric)
             self._writer.add_scalar(lower, mean - std, number)
             self._writer.add_scalar(upper, mean + std, number)
         if not self._spreads.issuperset(families):  # TensorBoard uses the newest layout
@@ -141,11 +141,11 @@ def _layout(families: list[tuple[str, str]]) -> Any:
 
     charts: dict[str, dict[str, list[Any]]] = {}
     for model, metric in families:
-        name = f"clients/{model}/{metric}"
-        band = [client_metric(model, metric, "mean"), *spread_band(name)]
-        charts.setdefault(f"clients/{model}: mean and one standard deviation", {})[metric] = ["Margin", band]
-        lines = [f"^{re.escape(name)}/({'|'.join(_LINES)})$"]
-        charts.setdefault(f"clients/{model}: mean, worst tenth, worst client", {})[metric] = ["Multiline", lines]
+        group = client_group(model)
+        band = [client_metric(model, metric, "mean"), *spread_band(model, metric)]
+        charts.setdefault(f"{group}: mean and one standard deviation", {})[metric] = ["Margin", band]
+        lines = [f"^{re.escape(f'{group}/{metric}')}/({'|'.join(_LINES)})$"]
+        charts.setdefault(f"{group}: mean, worst tenth, worst client", {})[metric] = ["Multiline", lines]
     return custom_scalars(charts)
 
 

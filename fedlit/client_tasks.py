@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from fedlit.aggregators.base import Aggregator
 from fedlit.client import ClientState
-from fedlit.messages.pipeline import Pipeline
+from fedlit.messages.pipeline import Pipeline, finite_rows
 from fedlit.messages.wire import Wire
 from fedlit.model_vectors import Model, stack, tree_map, unstack
 from fedlit.training.chunk_client import ChunkClient
@@ -44,12 +42,15 @@ class TrainTask:
         _note_update_norm(client, message)
         if watched and client.last is not None:
             _note_metrics(client, client.last, "test", watched, "trained")
-        wire, new_states = self.pipeline.send(client, message, states)
-        for state, algorithm_state in zip(new_states, unstack(after, len(states)), strict=True):
+        sent = self.pipeline.send(client, message, states)
+        for state, algorithm_state in zip(sent.states, unstack(after, len(states)), strict=True):
             state["algorithm"] = algorithm_state
-        for facts, finite in zip(client.facts, _finite(client, wire), strict=True):
-            facts["finite"] = finite
-        return self.pipeline.reduction.encode(client, wire, self.pipeline.weighting), new_states
+        finite = sent.finite
+        if client.last is not None:
+            finite = finite & finite_rows([client.last.weights], len(states)).to(finite.device)
+        for facts, is_finite in zip(client.facts, finite.tolist(), strict=True):
+            facts["finite"] = is_finite
+        return sent.wire, sent.states
 
 
 def _note_metrics(client: ChunkClient, model: Model, split: Split, rows: Sequence[int], name: str) -> None:
@@ -62,17 +63,6 @@ def _note_update_norm(client: ChunkClient, message: dict[str, Any]) -> None:
     if isinstance(delta, Model):
         for facts, norm in zip(client.facts, delta.weights.norm(dim=-1).tolist(), strict=True):
             facts["update_norm"] = norm
-
-
-def _finite(client: ChunkClient, wire: Wire) -> list[bool]:
-    """Whether the message and the trained weights of each client of a chunk are finite."""
-    tensors = [v for v in wire.values() if v.is_floating_point()]
-    if client.last is not None:
-        tensors.append(client.last.weights)
-    finite = torch.ones(len(client.facts), dtype=torch.bool, device=client.examples.device)
-    for t in tensors:
-        finite &= torch.isfinite(t.flatten(1).sum(1))  # NaN and infinity stay in a sum, and a sum is cheap
-    return finite.tolist()
 
 
 @dataclass

@@ -68,7 +68,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
     engine: Engine = build(config.engine, "engine")
     threads = _threads(config, folder, engine.default_threads(trainer))
     set_up_process(threads)
-    with interrupts.heeded(), engine:
+    with interrupts.handled(), engine:
         aggregator: Aggregator = build(config.aggregator, "aggregator")
         uplink = {str(name): build(stage, f"uplink.{name}") for name, stage in config.uplink.items()}
         configured_reduction = None if config.reduction is None else build(config.reduction, "reduction")

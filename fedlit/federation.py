@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fedlit.aggregators.base import Aggregator
+from fedlit.aggregators.base import Aggregator, State
 from fedlit.clients import Clients
 from fedlit.messages.pipeline import Pipeline
 from fedlit.model_vectors import Model
@@ -26,15 +26,18 @@ class Federation:
     seed: int
     rounds: int
 
-    def cohort(self, round: Round, state: FederationState, stateless: bool = False) -> Cohort:
+    def cohort(
+        self, round: Round, state: FederationState, broadcast: State | None = None, stateless: bool = False
+    ) -> Cohort:
         """The clients of a round, with the broadcast, each client's own download and its state.
 
         Args:
+            broadcast: what all clients receive; None asks the algorithm.
             stateless: only the broadcast, for tasks that neither read nor write client states.
         """
         initial = {"algorithm": self.aggregator.client_state(self.initial_model)}
         kept = [None] * len(round.cohort) if stateless else state.clients.get(round.cohort)
         downloads = [{} if stateless else self.aggregator.download(state.server, client) for client in round.cohort]
-        broadcast = self.aggregator.broadcast(state.server)
+        broadcast = self.aggregator.broadcast(state.server) if broadcast is None else broadcast
         states = [client_state or initial for client_state in kept]
         return Cohort(self.clients.jobs(round), broadcast, downloads, states, state.counters)

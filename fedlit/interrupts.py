@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 _requested = threading.Event()
+_deferrals: list[bool] = []  # one for each open block of `deferred`
 
 
 class Interrupted(Exception):
@@ -19,19 +20,29 @@ class Interrupted(Exception):
 
 
 def check() -> None:
-    """Raise Interrupted if Ctrl-C was pressed since `heeded` was entered."""
-    if _requested.is_set():
+    """Raise Interrupted if Ctrl-C was pressed since `handled` was entered."""
+    if _requested.is_set() and not _deferrals:
         raise Interrupted
 
 
-def left_to_main() -> None:
+def ignore_in_worker() -> None:
     """In a worker process: ignore Ctrl-C, which the main process handles, and let `check` raise after SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: _requested.set())
 
 
 @contextmanager
-def heeded() -> Iterator[None]:
+def deferred() -> Iterator[None]:
+    """In the block `check` does not raise; a request that came in it is seen by the next check after it."""
+    _deferrals.append(True)
+    try:
+        yield
+    finally:
+        _deferrals.pop()
+
+
+@contextmanager
+def handled() -> Iterator[None]:
     """In the block, Ctrl-C and SIGTERM (from schedulers) make `check` raise; a second Ctrl-C raises KeyboardInterrupt.
 
     Signal handlers belong to the main thread, so that the block has no effect in other threads.

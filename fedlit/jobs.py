@@ -1,4 +1,4 @@
-"""The jobs of a checked command line: one run, or the runs of a sweep. The only file that knows Hydra's main."""
+"""The jobs of a checked command line: one run, or the runs of a sweep. The only file that calls Hydra's main."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ def run_jobs(start: Start) -> int:
             raise KeyboardInterrupt  # Hydra lets it pass, and a sweep ends here
         codes.append(code)
 
+    job.__module__ = "fedlit.run"  # Hydra names the log of a job after it
     if start.single is not None:
         start.single.application.run_composed(start.line.config_name, start.single.config, job)
     else:

@@ -138,7 +138,7 @@ class Layout:
         counters: names of the other buffers (integers and bools).
         names: name -> all names of that tensor, one for each module that holds it (tied weights, a submodule that is
             registered twice); the key is the first name.
-        last_layer: name of the layer with parameters that runs last, if known (see `modules.probe`).
+        last_layer: name of the layer with parameters that runs last, if known (see `fedlit.user_module.probe`).
     """
 
     def __init__(self, module: nn.Module, last_layer: str | None = None):

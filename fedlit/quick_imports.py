@@ -15,11 +15,11 @@ def no_collection() -> Iterator[None]:
     torch and Lightning leave a million objects, and hardly any is garbage. Searching them takes a sixth of the import,
     and again as long when the process ends.
     """
-    was_enabled, is_first = gc.isenabled(), "fedlit.experiment" not in sys.modules
+    was_enabled, is_first = gc.isenabled(), "torch" not in sys.modules
     gc.disable()
     try:
         yield
-        if is_first:  # a process that had imported it before has objects of its own
+        if is_first:  # a process that had imported torch before, such as a notebook's, has objects of the user's
             gc.freeze()
     finally:
         if was_enabled:

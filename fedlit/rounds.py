@@ -36,8 +36,8 @@ def federate(
 ) -> FederationState:
     """Run the remaining rounds.
 
-    `state` is updated in place after the last client of a round has returned. If Ctrl-C ends a round early, `state` is
-    still that of the round before.
+    `update_server` updates `state` in place. If Ctrl-C ends the training of a round early, `state` is still that of the
+    round before; during the evaluation Ctrl-C waits until the round is recorded.
 
     Raises:
         Interrupted: Ctrl-C was pressed.
@@ -53,12 +53,13 @@ def federate(
         update_server(federation, state, round, arrivals)
         watch.lap("aggregate")
 
-        row, pictures = evaluator(federation, state, engine, round.number)
+        with interrupts.deferred():  # the state is that of this round already
+            row, pictures = evaluator(federation, state, engine, round.number)
         watch.lap("evaluate")
 
         row |= arrivals.record.row() | watch.row()
         state.seconds += watch.total
-        if evaluator.is_best(state, row):
+        if evaluator.note_if_best(state, row):
             checkpoints.save_best(state)
         logger.round(round.number, row, pictures)
         logger.clients(round.number, arrivals.record.facts)
@@ -93,22 +94,21 @@ def train_cohort(
 ) -> Arrivals:
     """Train every client of the round, and reduce messages as they arrive."""
     logger.cohort(round.number, len(round.cohort))
-    cohort = federation.cohort(round, state)
+    cohort = federation.cohort(round, state, round.broadcast)
     arrivals = Arrivals(round, federation.pipeline.inbox(round), RoundRecord.of(cohort), state.counters)
     task = TrainTask(federation.pipeline, *evaluator.watched(round.number, round.cohort))
     for chunk in engine.run(task, cohort):
         arrivals.add(chunk)
-        logger.client_done(round.number, len(round.arrived))
+        logger.client_done(round.number, arrivals.record.returned)
     return arrivals
 
 
 def update_server(federation: Federation, state: FederationState, round: ServerRound, arrivals: Arrivals) -> None:
     """Step the server, and store the clients' new states. If nothing arrived, the server keeps its state."""
     reduced = arrivals.inbox.reduced()
-    if reduced:
-        state.server = federation.aggregator.server_update(state.server, reduced, round)
+    server = federation.aggregator.server_update(state.server, reduced, round) if reduced else state.server
     state.clients.put(round.number, arrivals.states)
-    state.counters, state.round = arrivals.counters, round.number
+    state.server, state.counters, state.round = server, arrivals.counters, round.number
     state.lost += arrivals.record.lost
 
 

@@ -19,7 +19,7 @@ def handlers_are_restored():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_waits_for_the_next_check(number):
-    with interrupts.heeded():
+    with interrupts.handled():
         interrupts.check()
         signal.raise_signal(number)
         for _ in range(2):  # every later check raises too
@@ -29,14 +29,14 @@ def test_a_signal_waits_for_the_next_check(number):
 
 
 def test_a_second_ctrl_c_raises_at_once():
-    with interrupts.heeded():
+    with interrupts.handled():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
 
 
 def test_a_second_sigterm_waits_for_the_next_check():
-    with interrupts.heeded():
+    with interrupts.handled():
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
         with pytest.raises(interrupts.Interrupted):
@@ -44,7 +44,7 @@ def test_a_second_sigterm_waits_for_the_next_check():
 
 
 def test_handlers_are_restored_after_an_error():
-    with pytest.raises(ZeroDivisionError), interrupts.heeded():
+    with pytest.raises(ZeroDivisionError), interrupts.handled():
         signal.raise_signal(signal.SIGINT)
         raise ZeroDivisionError
     interrupts.check()
@@ -55,7 +55,7 @@ def test_another_thread_leaves_the_handlers_unchanged():
 
     def work():
         handler = signal.getsignal(signal.SIGINT)
-        with interrupts.heeded():
+        with interrupts.handled():
             interrupts.check()
             unchanged.append(signal.getsignal(signal.SIGINT) is handler)
 
@@ -63,3 +63,12 @@ def test_another_thread_leaves_the_handlers_unchanged():
     thread.start()
     thread.join()
     assert unchanged == [True]
+
+
+def test_a_deferred_request_is_seen_after_the_block():
+    with interrupts.handled():
+        with interrupts.deferred():
+            signal.raise_signal(signal.SIGINT)
+            interrupts.check()
+        with pytest.raises(interrupts.Interrupted):
+            interrupts.check()

@@ -27,8 +27,8 @@ class Augment:
     def __init__(self, crop: int = 0, flip: bool = False):
         self.crop, self.flip = crop, flip
 
-    def __call__(self, batch: Batch, index: Tensor, client: Tensor, stage: str, key: Tensor) -> Batch:
-        if stage != "train":
+    def __call__(self, batch: Batch, index: Tensor, client: Tensor, split: str, key: Tensor) -> Batch:
+        if split != "train":
             return batch
         return on_inputs(batch, lambda images: self.images(images, index, key))
 

@@ -21,8 +21,8 @@ class Transform(Protocol):
 
     >>> import torch
     >>> from fedlit.randomness import keyed_uniform
-    >>> def brighten(batch, index, client, stage, key):
-    ...     if stage != "train":
+    >>> def brighten(batch, index, client, split, key):
+    ...     if split != "train":
     ...         return batch
     ...     change = keyed_uniform(key, index)[..., None]  # (..., B, 1): one draw a sample
     ...     return on_inputs(batch, lambda x: x + change)
@@ -32,14 +32,14 @@ class Transform(Protocol):
     (torch.Size([2, 3]), True, False)
     """
 
-    def __call__(self, batch: Batch, index: Tensor, client: Tensor, stage: str, key: Tensor) -> Batch:
+    def __call__(self, batch: Batch, index: Tensor, client: Tensor, split: str, key: Tensor) -> Batch:
         """Return the changed batch and leave the given one unchanged.
 
         Args:
             batch: inputs of shape (..., B, *sample); leading axes are the clients of a stack.
             index: (..., B) int64, the samples' numbers.
             client: (..., 1) int64, the number of the client that holds the samples; -1: no client.
-            stage: "train", "validation" or "test".
+            split: "train", "validation" or "test".
             key: (..., 1) int64, key of the draws; it differs in each epoch.
         """
         ...
@@ -51,9 +51,9 @@ class Chain:
     def __init__(self, transforms: Sequence[Transform]):
         self.transforms = tuple(transforms)
 
-    def __call__(self, batch: Batch, index: Tensor, client: Tensor, stage: str, key: Tensor) -> Batch:
+    def __call__(self, batch: Batch, index: Tensor, client: Tensor, split: str, key: Tensor) -> Batch:
         for transform in self.transforms:
-            batch = transform(batch, index, client, stage, key)
+            batch = transform(batch, index, client, split, key)
         return batch
 
 

@@ -31,7 +31,7 @@ class Processes(Engine):
     def __init__(self, workers: int | None = None, on_failure: OnFailure = "raise"):
         """
         Args:
-            workers: processes that train; None is one a GPU, or one a core where there is no GPU.
+            workers: processes that train; None is one a GPU, or one a core where training runs on the CPU.
             on_failure: as in `Serial`; a client whose worker is killed twice counts as one that raised.
         """
         self.workers = workers

@@ -27,7 +27,7 @@ class Ray(Engine):
     def __init__(self, workers: int | None = None, address: str | None = None, on_failure: OnFailure = "raise"):
         """
         Args:
-            workers: actors that train; None is one a GPU of the cluster, or one a core where there is no GPU.
+            workers: actors that train; None is one a GPU of the cluster, or one a core where training runs on the CPU.
             address: of a running cluster, `host:port` or `auto`; None starts a local Ray for this run.
             on_failure: as in `Processes`.
         """

@@ -87,7 +87,7 @@ def run_chunk(worker: Worker, common: tuple[ClientTask, Any, Any], chunk: tuple[
 
 def serve(end: connection.Connection, threads: int, gpu: int | None) -> None:
     """The main function of the process. It returns on a "stop" message, and exits once the main process is gone."""
-    interrupts.left_to_main()
+    interrupts.ignore_in_worker()
     faulthandler.enable()
     set_up_process(threads)
     threading.Thread(target=_exit_with_parent, daemon=True).start()

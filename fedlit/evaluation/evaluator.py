@@ -97,7 +97,7 @@ class Evaluator:
             type(engine.local_worker.host.module).__name__,
         )
 
-    def is_best(self, state: FederationState, row: Row) -> bool:
+    def note_if_best(self, state: FederationState, row: Row) -> bool:
         """Whether this round is the best so far on validation data. If so, it is recorded in the state."""
         choice = choosing_metric([row])
         if choice is None or choice[1] != "validation":

@@ -40,6 +40,11 @@ class RoundRecord:
         downloads = sum(num_bytes(flatten_message(download)) for download in cohort.downloads)
         return cls(len(cohort), broadcast * len(cohort) + downloads)
 
+    @property
+    def returned(self) -> int:
+        """Clients that returned in any way."""
+        return self.arrived + self.lost + self.idle
+
     def add(self, chunk: Returned, moved: Returned) -> None:
         """Add a chunk; `moved` has the rows of its clients that made a step."""
         self.lost += len(chunk.failures)

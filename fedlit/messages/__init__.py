@@ -32,7 +32,7 @@ def chosen_reduction(aggregator: Aggregator, uplink: Mapping[str, Stage], reduct
             changing = list(uplink) or [type(reduction).__name__]
             raise InputError(
                 f"{aggregator} needs every client's own message as it is, and {', '.join(changing)} would change it; "
-                "write uplink={} reduction=null"
+                "leave them out"
             )
         return reduction or All()
     if type(reduction) is All:

@@ -6,10 +6,11 @@ server   wire -> decode, stage by stage in reverse order -> [unpack, if the clie
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from fedlit.aggregators.base import Aggregator
@@ -21,6 +22,15 @@ from fedlit.model_vectors import stack, unstack
 from fedlit.server_round import ServerRound
 
 
+@dataclass
+class Sent:
+    """What K clients send."""
+
+    wire: Wire  # (K, ...)
+    states: list[ClientState]  # K dicts of the stages' new states, by name
+    finite: Tensor  # (K,) bools: all numbers were finite before the reduction's half
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """The stages and the reduction of a run. It holds hyperparameters only and is pickled to the clients."""
@@ -30,14 +40,8 @@ class Pipeline:
     reduction: Reduction
     weighting: dict[str, str]  # key of a message -> "examples" or "uniform"
 
-    def send(
-        self, client: Client, message: dict[str, Any], states: Sequence[ClientState]
-    ) -> tuple[Wire, list[ClientState]]:
-        """The half of K clients, up to the reduction's `encode`, which the caller applies.
-
-        Returns:
-            The wire (K, ...), and for each client a dict of the stages' new states by name.
-        """
+    def send(self, client: Client, message: dict[str, Any], states: Sequence[ClientState]) -> Sent:
+        """The clients' half, for K clients with their states."""
         wire = flatten_message(self.aggregator.unpack(message) if self.reduction.blind else message)
         new_states: list[ClientState] = [{} for _ in states]
         for name, stage in self.uplink.items():
@@ -46,7 +50,8 @@ class Pipeline:
             wire, after = stage.encode(client, wire, stack(before))
             for state, stage_state in zip(new_states, unstack(after, len(states)), strict=True):
                 state[name] = stage_state
-        return wire, new_states
+        finite = finite_rows(wire.values(), len(states))
+        return Sent(self.reduction.encode(client, wire, self.weighting), new_states, finite)
 
     def inbox(self, round: ServerRound) -> Inbox:
         """The server's half for one round."""
@@ -76,3 +81,10 @@ class Inbox:
     def reduced(self) -> dict[str, Any]:
         """The reduced message; empty if nothing arrived."""
         return self.reduction.finish()
+
+
+def finite_rows(tensors: Iterable[Tensor], k: int) -> Tensor:
+    """(k,) bools: whether each row of the floating-point tensors (k, ...) is finite."""
+    # NaN and infinity stay in a sum, and a sum is cheap
+    finite = [torch.isfinite(t.flatten(1).sum(1)) for t in tensors if t.is_floating_point()]
+    return torch.stack(finite).all(0) if finite else torch.ones(k, dtype=torch.bool)

@@ -21,7 +21,7 @@ _NO_CLIENT = -1  # the client of a sample that no client holds
 class FeatureShift:
     """A `fedlit.data.Transform` that shifts the inputs of a batch by the draws of their client.
 
-    The shift is a function of seed, client and sample number alone. It is the same in every epoch and stage, in the
+    The shift is a function of seed, client and sample number alone. It is the same in every epoch and split, in the
     batch (B,) of one client and in that of a stack (K, B). Inputs of client -1 do not change.
     """
 
@@ -30,14 +30,14 @@ class FeatureShift:
     noise: float  # largest standard deviation
     colour: float  # largest change of a channel's factor and of its offset
 
-    def __call__(self, batch: Batch, index: Tensor, client: Tensor, stage: str, key: Tensor) -> Batch:
+    def __call__(self, batch: Batch, index: Tensor, client: Tensor, split: str, key: Tensor) -> Batch:
         """Shift the inputs of a batch.
 
         Args:
             batch: floating-point inputs: images (..., B, C, H, W), or with noise only (..., B, *sample).
             index: (..., B) int64 sample numbers.
             client: (..., 1) or (..., B) int64 client numbers.
-            stage: not used: the shift is the same in training and test.
+            split: not used: the shift is the same in training and test.
             key: not used: the shift is the same in every epoch.
         """
         return on_inputs(batch, lambda inputs: self._shifted(inputs, index, client.expand(index.shape)))

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fedlit.errors import InputError
-from fedlit.run_folder import FORMAT, checkpoint_folders, format_of, holds_run, is_checkpoint_name
+from fedlit.run_folder import FORMAT, FORMAT_FILE, checkpoint_folders, format_of, holds_run, is_checkpoint_name
 
 CONFIG, OVERRIDES = "config.yaml", "overrides.yaml"
 
@@ -31,7 +31,11 @@ class Saved:
 
 def saved_files(config: DictConfig, overrides: Sequence[str]) -> dict[str, str]:
     """File name -> text, to be written into every checkpoint folder (`checkpoints/round_0012/`)."""
-    return {CONFIG: OmegaConf.to_yaml(config), OVERRIDES: yaml.safe_dump(list(overrides))}
+    return {
+        CONFIG: OmegaConf.to_yaml(config),
+        OVERRIDES: yaml.safe_dump(list(overrides)),
+        FORMAT_FILE: f"{FORMAT}\n",
+    }
 
 
 def read_saved(folder: Path) -> Saved:
@@ -41,9 +45,10 @@ def read_saved(folder: Path) -> Saved:
         raise InputError(f"resume={folder}: there is no such folder; give the folder of a run, outputs/<date>/<time>.")
     checkpoints = [path for _, path in checkpoint_folders(folder / "checkpoints")]
     places = checkpoints if checkpoints or _had_saved(folder) else [folder / ".hydra"]
-    if any(path.exists() for path in places) and format_of(folder) != FORMAT:
+    written = next((format_of(path) for path in (folder, *places) if (path / FORMAT_FILE).exists()), format_of(folder))
+    if any(path.exists() for path in places) and written != FORMAT:
         raise InputError(
-            f"resume={folder}: this run folder has format {format_of(folder)}, and this fedlit reads format {FORMAT}; "
+            f"resume={folder}: this run folder has format {written}, and this fedlit reads format {FORMAT}; "
             "resume it with the version of fedlit that wrote it, or start the run again in a new folder."
         )
     for path in places:

@@ -67,8 +67,8 @@ class Start:
             yield
             return
         lock = hold(folder)
-        write_format(folder)
         try:
+            write_format(folder)
             yield
         finally:
             lock.release()

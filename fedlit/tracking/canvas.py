@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -41,6 +42,29 @@ def png(figure: Figure) -> bytes:
     content = io.BytesIO()
     Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(content, "png")
     return content.getvalue()
+
+
+class Background:
+    """Draws in a thread of its own, one figure after the other, so that no round waits for a figure."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+
+    def draw(self, name: str, draw: Callable[[], None]) -> None:
+        """Call `draw` in the thread, after the figure before it is done."""
+        self.wait()
+
+        def run() -> None:
+            with drawing(name):
+                draw()
+
+        self._thread = threading.Thread(target=run, name=f"fedlit draws {name}", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Wait until the figure is done."""
+        if self._thread is not None:
+            self._thread.join()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -11,10 +12,17 @@ import numpy as np
 from fedlit.tracking.canvas import BLUE, ORANGE, Axes, Figure, label_classes, new_figure, png, tidy, write_counts
 from fedlit.tracking.logger import DRAWN_CLIENTS, About
 
+_drawn_once = threading.Lock()
+
+
+def partition_png(about: About) -> bytes:
+    """`partition_figure` as a PNG file: drawn once, for the run folder and for TensorBoard, in whichever thread."""
+    with _drawn_once:
+        return _png(about)
+
 
 @lru_cache(maxsize=1)
-def partition_png(about: About) -> bytes:
-    """`partition_figure` as a PNG file: drawn once, for the run folder and for TensorBoard."""
+def _png(about: About) -> bytes:
     return png(partition_figure(about))
 
 

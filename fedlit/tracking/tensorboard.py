@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from fedlit.errors import InputError
 from fedlit.evaluation.headline import headline
 from fedlit.metric_names import client_families, client_group, client_metric, spread_band
 from fedlit.tracking import hparams
-from fedlit.tracking.canvas import drawing, png
+from fedlit.tracking.canvas import Background, png
 from fedlit.tracking.confusion_figure import confusion_figure
 from fedlit.tracking.logger import About, Logger, Row, Summary
 from fedlit.tracking.partition_figure import partition_png
@@ -40,7 +40,7 @@ class TensorBoard(Logger):
         """
         self.picture_every = picture_every
         self._drawn = 0.0  # when pictures were drawn last, or the run began
-        self._partition_due = False
+        self._background = Background()
         self._held: tuple[int, np.ndarray] | None = None  # round and newest confusion matrix, while it is not drawn
         self._writer: Any = None  # a SummaryWriter, once it has started
         self._spreads: set[tuple[str, str]] = set()  # (model, metric) of the charts of spreads
@@ -58,8 +58,10 @@ class TensorBoard(Logger):
         fresh = about.resumed_after == 0
         # TensorBoard drops what older files of the folder have from this step on (0: the pictures before round 1 too)
         self._writer = SummaryWriter(str(about.folder), purge_step=0 if fresh else about.resumed_after + 1)
-        self._partition_due, self._drawn = fresh, time.monotonic()
+        self._drawn = time.monotonic()
         self._writer.flush()
+        if fresh:
+            self._draw("partition", lambda: partition_png(about), 0)
 
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
         assert self._writer is not None, "start() comes first"
@@ -83,6 +85,7 @@ class TensorBoard(Logger):
     def close(self) -> None:
         if self._writer is not None:
             self._draw_held()
+            self._background.wait()
             self._writer.close()
             self._writer = None
 
@@ -92,17 +95,19 @@ class TensorBoard(Logger):
         self._writer._get_file_writer().add_summary(message, number)
 
     def _draw_held(self) -> None:
-        """Add the pictures that are due: the partition once, and the newest confusion matrix."""
-        partition_due, self._partition_due = self._partition_due, False
-        held, self._held = self._held, None
-        if partition_due:
-            with drawing("TensorBoard's picture of the partition"):
-                self._add(_picture("partition", partition_png(self._about)), 0)
-        if held is not None:
-            number, counts = held
-            with drawing("TensorBoard's picture of the confusion matrix"):
-                self._add(_picture("confusion", png(confusion_figure(counts, self._about.label_names))), number)
-        self._drawn = time.monotonic()
+        """Add a picture of the newest confusion matrix, if there is one."""
+        if self._held is None:
+            return
+        (number, counts), self._held, self._drawn = self._held, None, time.monotonic()
+
+        self._draw("confusion", lambda: png(confusion_figure(counts, self._about.label_names)), number)
+
+    def _draw(self, name: str, png_of: Callable[[], bytes], number: int) -> None:
+        def draw() -> None:
+            self._add(_picture(name, png_of()), number)
+            self._writer.flush()
+
+        self._background.draw(f"TensorBoard's picture of the {name}", draw)
 
     def _add_spreads(self, number: int, row: Row) -> None:
         assert self._writer is not None

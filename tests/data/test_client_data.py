@@ -80,9 +80,9 @@ def test_each_epoch_has_its_own_batches_and_each_fit_its_own_client(samples: Any
 def test_the_transform_gets_index_client_stage_and_key_of_the_epoch() -> None:
     calls = []
 
-    def note(batch: Any, index: torch.Tensor, client: torch.Tensor, stage: str, key: torch.Tensor) -> Any:
+    def note(batch: Any, index: torch.Tensor, client: torch.Tensor, split: str, key: torch.Tensor) -> Any:
         assert (index.dtype, client.dtype, key.dtype) == (torch.int64,) * 3
-        calls.append((index.tolist(), client.tolist(), stage, key.tolist()))
+        calls.append((index.tolist(), client.tolist(), split, key.tolist()))
         return batch[0], batch[1] + 100
 
     data = ClientData(TensorSamples(torch.randn(10, 2), torch.arange(10)), note)
@@ -126,7 +126,7 @@ def test_epochs_and_keys_of_different_number_are_refused() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("samples", [TensorSamples(torch.randn(10, 2), torch.arange(10)), LoadedSamples(Pairs())])
 def test_batches_and_the_arguments_of_the_transform_are_on_the_device(samples: Any) -> None:
-    def check(batch: Any, index: torch.Tensor, client: torch.Tensor, stage: str, key: torch.Tensor) -> Any:
+    def check(batch: Any, index: torch.Tensor, client: torch.Tensor, split: str, key: torch.Tensor) -> Any:
         assert all(t.is_cuda for t in (*batch, index, client, key))
         return batch
 

@@ -32,10 +32,10 @@ def test_on_inputs_accepts_a_tensor_and_refuses_a_dict() -> None:
 
 
 def test_a_chain_applies_transforms_in_order_without_none() -> None:
-    def double(batch, index, client, stage, key):
+    def double(batch, index, client, split, key):
         return batch * 2
 
-    def add(batch, index, client, stage, key):
+    def add(batch, index, client, split, key):
         return batch + key
 
     assert chain(None, None) is None and chain(None, double) is double

@@ -252,7 +252,7 @@ def test_a_worker_that_another_program_terminates_is_replaced():
 
 
 def test_ctrl_c_ends_a_round_at_once():
-    with interrupts.heeded(), federated(2, 99) as run:
+    with interrupts.handled(), federated(2, 99) as run:
         stream = run.stream(epochs=10_000)
         signal.setitimer(signal.ITIMER_REAL, 1.0)
         previous_handler = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))

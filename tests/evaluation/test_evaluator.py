@@ -67,5 +67,5 @@ def test_the_best_round_is_chosen_by_validation(name, values, best):
     state: Any = SimpleNamespace(best=None, round=0)
     for number, value in enumerate(values, 1):
         state.round = number
-        new_evaluator().is_best(state, {name: value})
+        new_evaluator().note_if_best(state, {name: value})
     assert (state.best and state.best["round"]) == best

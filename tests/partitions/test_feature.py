@@ -46,11 +46,11 @@ def test_a_stack_of_clients_sees_what_each_sees_alone(partition: Feature, dtype:
     assert torch.equal(mixed, stack.flatten(0, 1))
 
 
-@pytest.mark.parametrize("stage", ["train", "validation", "test"])
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
 @pytest.mark.parametrize("key", [0, 5])
-def test_the_shift_is_the_same_in_every_epoch_and_stage(stage: str, key: int):
+def test_the_shift_is_the_same_in_every_epoch_and_split(split: str, key: int):
     x, index = images(4), [3, 1, 8, 9]
-    assert torch.equal(shifted(ALL, x, index, [2], stage, key=key), shifted(ALL, x, index, [2]))
+    assert torch.equal(shifted(ALL, x, index, [2], split, key=key), shifted(ALL, x, index, [2]))
 
 
 def test_draws_differ_by_seed_and_client_and_noise_also_by_sample():

@@ -175,16 +175,24 @@ def test_a_folder_of_another_format_is_refused_in_a_sentence(use_small_conf, tmp
     save(folder, 1, ["clients=5"])
     if not has_checkpoint:
         shutil.move(folder / "checkpoints" / "round_0001", folder / ".hydra")
-    if number is None:  # of before there were formats
-        (folder / FORMAT_FILE).unlink()
-    else:
-        (folder / FORMAT_FILE).write_text(f"{number}\n")
+    for file in folder.rglob(FORMAT_FILE):
+        if number is None:  # written before there were formats
+            file.unlink()
+        else:
+            file.write_text(f"{number}\n")
     with pytest.raises(InputError) as error:
         resumed(folder)
     assert str(error.value) == (
         f"resume={folder}: this run folder has format {number or 1}, and this fedlit reads format {FORMAT}; resume it "
         "with the version of fedlit that wrote it, or start the run again in a new folder."
     )
+
+
+def test_checkpoints_alone_are_enough_to_resume(use_small_conf, tmp_path):
+    folder = tmp_path / "run"
+    save(folder, 1, ["clients=5"])
+    (folder / FORMAT_FILE).unlink()
+    assert resumed(folder)
 
 
 def test_the_resumed_folder_is_absolute(in_folder):

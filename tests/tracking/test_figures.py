@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from fedlit.tracking import figures as figures_module
 from fedlit.tracking.canvas import png
 from fedlit.tracking.confusion_figure import confusion_figure
 from fedlit.tracking.curves_figure import curves_figure
-from fedlit.tracking.figures import PATIENCE, Figures
+from fedlit.tracking.figures import Figures
 from fedlit.tracking.partition_figure import partition_figure, partition_png
 from tests.tracking.runs import about, row
 
@@ -33,20 +34,22 @@ def test_both_pictures_are_written_without_pyplot(tmp_path):
     assert "matplotlib.pyplot" not in sys.modules
 
 
-@pytest.mark.parametrize("late", ["a client", "a round"])
-def test_the_partition_is_drawn_when_the_run_has_lasted_some_seconds(tmp_path, late):
-    now = 0.0
-    figures = Figures(clock=lambda: now)
+def test_no_round_waits_for_a_figure(tmp_path, monkeypatch):
+    may_draw = threading.Event()
+
+    def slow(run):
+        assert may_draw.wait(10)
+        return b"drawn"
+
+    monkeypatch.setattr(figures_module, "partition_png", slow)
+    figures = Figures()
     figures.start(about(tmp_path))
     figures.client_done(1, 1)
     figures.round(1, row(1), {})
     assert list(tmp_path.iterdir()) == []
-    now = PATIENCE
-    figures.client_done(2, 1) if late == "a client" else figures.round(2, row(2), {})
-    assert [path.name for path in tmp_path.iterdir()] == ["partition.png"]
-    (tmp_path / "partition.png").unlink()
+    may_draw.set()
     figures.close()
-    assert list(tmp_path.iterdir()) == []
+    assert (tmp_path / "partition.png").read_bytes() == b"drawn"
 
 
 def test_a_figure_that_cannot_be_drawn_costs_a_warning(tmp_path, monkeypatch, caplog):
@@ -60,7 +63,7 @@ def test_a_figure_that_cannot_be_drawn_costs_a_warning(tmp_path, monkeypatch, ca
     figures.start(about(tmp_path))
     figures.finish({})
     figures.close()
-    assert caplog.messages == [
+    assert sorted(caplog.messages) == [
         "curves.png could not be drawn: RuntimeError: no font",
         "partition.png could not be drawn: RuntimeError: no font",
     ]

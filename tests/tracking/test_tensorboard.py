@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -9,6 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
+from fedlit.tracking import tensorboard
+from fedlit.tracking.canvas import png
+from fedlit.tracking.partition_figure import partition_figure
 from fedlit.tracking.tensorboard import TensorBoard
 from tests.tracking.runs import about, row
 
@@ -60,6 +64,7 @@ def test_a_round_is_there_as_it_ends(tmp_path):
 
 def test_resume_after_a_kill_gives_each_round_once(tmp_path):
     killed = tell(tmp_path, [1, 2, 3, 4], close=False, picture_every=0)
+    killed._background.wait()
     tell(tmp_path, [3, 4, 5], resumed_after=2, picture_every=0)
     events = seen(tmp_path)
     assert points(events, "global/test/accuracy") == ACCURACY
@@ -99,12 +104,19 @@ def test_pictures_are_thinned_and_the_last_is_shown(tmp_path):
     assert (image.width, image.height) == Image.open(io.BytesIO(image.encoded_image_string)).size
 
 
-def test_no_picture_is_drawn_before_the_first_round_has_ended(tmp_path):
-    logger = tell(tmp_path, [], close=False, picture_every=0)
+def test_no_round_waits_for_a_picture(tmp_path, monkeypatch):
+    may_draw = threading.Event()
+
+    def slow(run):
+        assert may_draw.wait(10)
+        return png(partition_figure(run))
+
+    monkeypatch.setattr(tensorboard, "partition_png", slow)
+    logger = tell(tmp_path, [1], close=False)
     assert seen(tmp_path).Tags()["images"] == []
-    logger.round(1, row(1), {"confusion": np.eye(2)})
-    assert seen(tmp_path).Tags()["images"] == ["partition", "confusion"]
+    may_draw.set()
     logger.close()
+    assert seen(tmp_path).Tags()["images"] == ["partition", "confusion"]
 
 
 def test_the_layout_names_scalars_that_are_there(tmp_path):

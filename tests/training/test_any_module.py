@@ -15,6 +15,9 @@ from torch.utils.data import Dataset
 from fedlit.aggregators import FedProx
 from fedlit.data import LoadedSamples, TensorSamples
 from fedlit.errors import InputError
+from fedlit.evaluation.measure import Measure
+from fedlit.training import JobData
+from fedlit.training.stacked import VectorizedTrainer
 from tests.training.rounds import Federated, cut, delta, facts, numbers
 
 
@@ -284,3 +287,23 @@ def test_a_manual_modules_loss_is_refused_in_one_sentence():
     client = run.worker.client(run.jobs([0]), {}, [{}])
     with pytest.raises(InputError, match=r"ByHand has manual optimisation.*aggregator=fedavg"):
         client.loss(run.start)
+
+
+class TwoOptimizersLater(pl.LightningModule):
+    """Its layers are made in `configure_model`, so its optimisers can only be seen after it."""
+
+    def configure_model(self):
+        self.first, self.second = nn.Linear(6, 4), nn.Linear(4, 3)
+
+    def training_step(self, batch, batch_idx):
+        return F.cross_entropy(self.second(self.first(batch[0])), batch[1])
+
+    def configure_optimizers(self):
+        return [torch.optim.SGD(layer.parameters(), lr=0.1) for layer in (self.first, self.second)]
+
+
+def test_optimisers_of_layers_that_configure_model_makes_are_refused_before_training():
+    samples = TensorSamples(*numbers(8))
+    trainer = VectorizedTrainer(accelerator="cpu")
+    with pytest.raises(InputError, match="TwoOptimizersLater has 2 optimisers, not one; write trainer=lightning"):
+        trainer.worker(TwoOptimizersLater(), JobData(samples, samples), Measure())

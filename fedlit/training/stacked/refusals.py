@@ -64,10 +64,15 @@ def refuse(precision: str, module: LightningModule) -> None:
             f"trainer.precision={precision}: trainer=vectorized does not scale losses; write "
             "trainer.precision=bf16-mixed, or trainer=lightning."
         )
-    _refuse_optimizers(name, module)
+    refuse_optimizers(module)
 
 
-def _refuse_optimizers(name: str, module: LightningModule) -> None:
+def refuse_optimizers(module: LightningModule) -> None:
+    """
+    Raises:
+        InputError: several optimisers, or LBFGS.
+    """
+    name = type(module).__name__
     try:
         configuration: Any = copied(module).configure_optimizers()
     except Exception:  # it needs a trainer, which it gets later

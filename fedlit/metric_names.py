@@ -78,11 +78,11 @@ METRICS = (
     Metric(UPDATE_NORM, "of the weights", "neither", "Mean Euclidean norm of the clients' updates."),
     Metric(UPDATE_COSINE, "-1 to 1", "neither", "Mean cosine between a client's update and the weighted mean update."),
     Metric(COHORT_ASKED, "clients", "neither", "Clients that were asked: the sum of arrived, lost and idle."),
-    Metric(COHORT_ARRIVED, "clients", "neither", "Clients that returned after at least one optimiser step; their "
+    Metric(COHORT_ARRIVED, "clients", "neither", "Clients that returned with a step in each of their fits; their "
            "messages are reduced."),
     Metric(COHORT_LOST, "clients", "lower", "Clients that raised an error or returned values that are not finite, "
            "under `engine.on_failure=drop`."),
-    Metric(COHORT_IDLE, "clients", "neither", "Clients that made no optimiser step."),
+    Metric(COHORT_IDLE, "clients", "neither", "Clients that made no optimiser step in one of their fits."),
     Metric(BYTES_DOWN, "bytes", "lower", "Size of the broadcast and the downloads to all clients that were asked."),
     Metric(BYTES_UP, "bytes", "lower", "Size of the messages that arrived, as they travel."),
     Metric("time/<part>", "seconds", "lower", "Time of a part of the round: fit, aggregate, evaluate."),

@@ -76,7 +76,7 @@ class Pool:
         return in_order(queue, lambda: self._assign(queue, common), lambda timeout: self._poll(queue, timeout))
 
     def stop(self) -> None:
-        """Idle workers end by themselves, busy ones after their training step, others are killed."""
+        """Idle workers end on a message, busy ones after their training step; the others are killed."""
         atexit.unregister(self.stop)
         for worker in self.workers:
             _ask_to_stop(worker)

@@ -20,7 +20,7 @@ class RoundRecord:
     """Keeps two vectors (P,), the sums of the updates and of their directions, and a dict of numbers for each client.
 
     Attributes:
-        facts: a dict of plain numbers for each client that arrived.
+        facts: what was noted of each client that arrived (see `ChunkClient.facts`).
         asked, arrived, lost, idle: numbers of clients, asked = arrived + lost + idle. Lost clients raised an error or
             returned values that are not finite; idle clients made no step.
     """

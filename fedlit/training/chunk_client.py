@@ -30,7 +30,7 @@ class ChunkClient(ABC):
         same_number: see `BatchPlan`.
 
     Attributes:
-        facts: K dicts of plain numbers for logs.
+        facts: K dicts of what was noted of each client, for logs and metrics: plain values, metrics, lists of these.
         last: the model (K, P), (K, S) after the last fit.
         counters: (K, ...) integer buffers after the last fit, by name.
         new_optimizers: as `optimizers`, after this round.

@@ -1,4 +1,4 @@
-"""The clients of a round, and what each receives. An engine cuts a cohort into chunks for its workers."""
+"""The clients of a round, and what each receives. A worker says where to cut it into chunks; an engine runs these."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Returned:
     states: list[ClientState]  # K new states
     examples: Tensor  # (K, 1)
     moved: list[bool]  # the client made a step in each of its fits
-    facts: list[dict[str, Any]]  # K: plain numbers for logs
+    facts: list[dict[str, Any]]  # K: what was noted of each client, for logs and metrics
     counters: dict[str, Tensor] = field(default_factory=dict)  # (K, ...): the integer buffers of the last fit
     failures: list[str] = field(default_factory=list)  # a sentence for each client that was lost
 

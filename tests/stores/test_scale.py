@@ -94,8 +94,7 @@ STREAMING = """
     for client in range(clients):
         update = torch.full((1, P), float(client))
         wire, examples = {"delta.weights": update, "delta.statistics": update[:, :S]}, torch.ones(1, 1)
-        record.sent(wire)
-        record.message(wire, examples)
+        record.add_updates(wire, examples)
         mean.add([client], wire, examples)
     average = mean.finish()["delta"].weights
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -85,6 +85,9 @@ class Inbox:
 
 def finite_rows(tensors: Iterable[Tensor], k: int) -> Tensor:
     """(k,) bools: whether each row of the floating-point tensors (k, ...) is finite."""
-    # NaN and infinity stay in a sum, and a sum is cheap
-    finite = [torch.isfinite(t.flatten(1).sum(1)) for t in tensors if t.is_floating_point()]
-    return torch.stack(finite).all(0) if finite else torch.ones(k, dtype=torch.bool)
+    floats = [t.flatten(1) for t in tensors if t.is_floating_point()]
+    if not floats:
+        return torch.ones(k, dtype=torch.bool)
+    # NaN and infinity stay in a sum, and a sum is cheap. Sums of finite numbers can overflow: then each one is tested
+    finite = torch.stack([torch.isfinite(t.sum(1)) for t in floats]).all(0)
+    return finite if finite.all() else torch.stack([torch.isfinite(t).all(1) for t in floats]).all(0)

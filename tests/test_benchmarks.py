@@ -49,7 +49,8 @@ def test_bare_and_fedlit_make_the_same_steps_and_losses(file, tmp_path):
             told, wanted = fedlit.round(), plain.round(number)
             assert told["steps"] == wanted["steps"] == SMALL.steps(ours.cohorts(SMALL, ROUNDS)[number - 1])
             assert told["loss"] == pytest.approx(wanted["loss"], rel=1e-5)
-            assert 0 < told["fit"] < told["seconds"] < 60
+            assert told["fit"] > 0 and 0 < told["seconds"] < 60
+            assert number == 1 or told["fit"] < told["seconds"]  # the first fit includes the wait at the gate
     finally:
         fedlit.stop()
     assert fedlit.process.returncode == 130, fedlit.log.read_text()  # as after Ctrl-C

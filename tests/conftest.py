@@ -1,11 +1,13 @@
-"""What all tests share: no run of a test writes into the checkout, and data that has to be downloaded is asked for."""
+"""Fixtures of all tests: an empty folder, the folder of downloaded data, and double precision."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 
 @pytest.fixture
@@ -22,3 +24,12 @@ def data_root() -> Path:
     if not root or not Path(root).is_dir():
         pytest.skip("needs downloaded data: set FEDLIT_DATA to the folder that holds it")
     return Path(root)
+
+
+@pytest.fixture
+def double_precision() -> Iterator[None]:
+    """New tensors are float64, drawn from seed 0."""
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)

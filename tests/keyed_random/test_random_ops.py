@@ -88,16 +88,8 @@ class First(nn.Module):
         return outputs[0]
 
 
-@pytest.fixture
-def double():
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 @pytest.mark.parametrize("name", MODULES)
-def test_a_row_draws_the_same_alone_and_stacked_and_uses_no_global_generator(name, double):
+def test_a_row_draws_the_same_alone_and_stacked_and_uses_no_global_generator(name, double_precision):
     module, inputs = MODULES[name](), torch.randn(3, 6, 4, 8)
     before = torch.get_rng_state()
     alone = one_by_one(module, inputs)
@@ -253,7 +245,7 @@ def test_whole_channels_are_dropped_where_torch_drops_whole_channels(function):
         torch.testing.assert_close(result.unique(), expected.unique())
 
 
-def test_a_transformer_without_dropout_equals_torchs_also_in_evaluation_mode(double):
+def test_a_transformer_without_dropout_equals_torchs_also_in_evaluation_mode(double_precision):
     layer = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True), 2)
     x, padded = torch.randn(3, 5, 8), torch.zeros(3, 5, dtype=torch.bool)
     padded[0, 3:] = True
@@ -268,7 +260,7 @@ def test_a_transformer_without_dropout_equals_torchs_also_in_evaluation_mode(dou
     assert torch.backends.mha.get_fastpath_enabled()
 
 
-def test_dropout_inside_attention_has_the_mean_of_no_dropout(double):
+def test_dropout_inside_attention_has_the_mean_of_no_dropout(double_precision):
     attention, x = nn.MultiheadAttention(8, 2, 0.4, batch_first=True), torch.randn(1, 5, 8)
     for needs in (True, False):  # the two branches of torch's function
         outs = torch.stack(

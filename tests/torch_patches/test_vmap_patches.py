@@ -18,13 +18,7 @@ from fedlit.torch_patches.vmap_patches import VMAP
 from fedlit.user_module.module_snapshot import recomputed_attributes
 from tests.torch_patches.rows import ROWS, assert_same, one_by_one, stacked
 
-
-@pytest.fixture(autouse=True)
-def double():
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 class Of(nn.Module):

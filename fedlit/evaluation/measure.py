@@ -67,14 +67,15 @@ class Measure:
             evaluation_trainer: returns the Trainer for the second strategy.
             confusion: number of classes, for a confusion matrix.
         """
+        client_parts = _Parts(samples, parts, clients, prepare)
         with _evaluating(module), isolated_generators(0):
             if self.by_sample(module):
-                return self._by_sample(module, samples, parts, clients, prepare, confusion)
+                return self._by_sample(module, client_parts, confusion)
             if _has_step(module):
-                logged = self._by_trainer(module, samples, parts, clients, prepare, evaluation_trainer)
-                measured = self._by_batch(module, samples, parts, clients, prepare, confusion)
+                logged = self._by_trainer(module, client_parts, evaluation_trainer)
+                measured = self._by_batch(module, client_parts, confusion)
                 return Measured([a | b for a, b in zip(measured.totals, logged, strict=True)], measured.confusion)
-            return self._by_batch(module, samples, parts, clients, prepare, confusion)
+            return self._by_batch(module, client_parts, confusion)
 
     @staticmethod
     def by_sample(module: LightningModule) -> bool:
@@ -117,19 +118,17 @@ class Measure:
     def _by_sample(
         self,
         module: LightningModule,
-        samples: Samples,
-        parts: Sequence[np.ndarray],
-        clients: Sequence[int],
-        prepare: Prepare,
+        parts: _Parts,
         confusion: int | None,
     ) -> Measured:
-        sizes = np.array([len(p) for p in parts], dtype=np.int64)
-        part_of, index = np.repeat(np.arange(len(parts)), sizes), np.concatenate([*parts, np.empty(0, np.int64)])
+        sizes = np.array([len(p) for p in parts.indices], dtype=np.int64)
+        part_of = np.repeat(np.arange(len(sizes)), sizes)
+        index = np.concatenate([*parts.indices, np.empty(0, np.int64)])
         cuts = [slice(i, i + self.batch_size) for i in range(0, len(index), self.batch_size)]
-        tally = _Tally(len(parts), self.metrics, confusion)
-        clients_of = np.asarray(clients, dtype=np.int64)[part_of]
-        for cut, batch in zip(cuts, samples.batches([index[c] for c in cuts]), strict=True):
-            batch = prepare(batch, torch.from_numpy(index[cut]), torch.from_numpy(clients_of[cut]))
+        tally = _Tally(len(parts.indices), self.metrics, confusion)
+        clients_of = np.asarray(parts.clients, dtype=np.int64)[part_of]
+        for cut, batch in zip(cuts, parts.samples.batches([index[c] for c in cuts]), strict=True):
+            batch = parts.prepare(batch, torch.from_numpy(index[cut]), torch.from_numpy(clients_of[cut]))
             inputs, targets = batch[0], targets_of(batch)
             outputs = module(inputs)
             tally.add_losses(part_of[cut], module.losses(outputs, targets))  # type: ignore[operator]
@@ -139,15 +138,12 @@ class Measure:
     def _by_batch(
         self,
         module: LightningModule,
-        samples: Samples,
-        parts: Sequence[np.ndarray],
-        clients: Sequence[int],
-        prepare: Prepare,
+        parts: _Parts,
         confusion: int | None,
     ) -> Measured:
-        tally = _Tally(len(parts), self.metrics, confusion)
-        for row, (part, client) in enumerate(zip(parts, clients, strict=True)):
-            for batch in self._batches(samples, part, client, prepare):
+        tally = _Tally(len(parts.indices), self.metrics, confusion)
+        for row, (part, client) in enumerate(zip(parts.indices, parts.clients, strict=True)):
+            for batch in parts.batches(part, client, self.batch_size):
                 n = samples_in(batch)
                 outputs, loss = _step_and_outputs(module, batch)
                 if loss is not None:
@@ -159,30 +155,38 @@ class Measure:
     def _by_trainer(
         self,
         module: LightningModule,
-        samples: Samples,
-        parts: Sequence[np.ndarray],
-        clients: Sequence[int],
-        prepare: Prepare,
+        parts: _Parts,
         evaluation_trainer: Callable[[], Trainer],
     ) -> list[Totals]:
         trainer, trainer_before = evaluation_trainer(), module._trainer
         log_before = module.__dict__.pop("log")  # the Trainer has to receive the logged values
         run = trainer.test if is_overridden("test_step", module) else trainer.validate
         totals: list[Totals] = []
-        for part, client in zip(parts, clients, strict=True):
+        for part, client in zip(parts.indices, parts.clients, strict=True):
             logged: Mapping[str, float] = {}
             if len(part):
-                loader = _Loader(lambda: self._batches(samples, part, client, prepare))  # noqa: B023
+                loader = _Loader(lambda: parts.batches(part, client, self.batch_size))  # noqa: B023
                 (logged,) = run(module, loader, verbose=False)
             totals.append({name: (float(value) * len(part), float(len(part))) for name, value in logged.items()})
         module._trainer = trainer_before
         module.log = log_before  # type: ignore[method-assign]
         return totals
 
-    def _batches(self, samples: Samples, part: np.ndarray, client: int, prepare: Prepare) -> Iterator[Any]:
-        cuts = [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
-        for cut, batch in zip(cuts, samples.batches(cuts), strict=True):
-            yield prepare(batch, torch.from_numpy(cut), torch.full((len(cut),), client))
+
+@dataclass(frozen=True)
+class _Parts:
+    """Parts of a set of samples, each of one client."""
+
+    samples: Samples
+    indices: Sequence[np.ndarray]
+    clients: Sequence[int]
+    prepare: Prepare
+
+    def batches(self, part: np.ndarray, client: int, batch_size: int) -> Iterator[Any]:
+        """The prepared batches of one part, in its order."""
+        cuts = [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
+        for cut, batch in zip(cuts, self.samples.batches(cuts), strict=True):
+            yield self.prepare(batch, torch.from_numpy(cut), torch.full((len(cut),), client))
 
 
 class _Loader:

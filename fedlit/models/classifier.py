@@ -6,10 +6,12 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
+from fedlit.data import Samples
 from fedlit.errors import InputError
 
 
@@ -45,6 +47,23 @@ class Classifier(LightningModule):
         """The mean loss of a batch (inputs, targets)."""
         x, y = batch
         return self.losses(self(x), y).mean()
+
+
+def refuse_whole_numbers(module: LightningModule, samples: Samples) -> None:
+    """Refuse samples whose inputs are whole numbers, such as tokens, if the module is a ready model.
+
+    Raises:
+        InputError: the ready model would multiply them by floating-point weights.
+    """
+    if not isinstance(module, Classifier):
+        return
+    batch = samples.batch(np.zeros(1, dtype=np.int64))
+    inputs = batch[0] if isinstance(batch, tuple | list) and batch else batch
+    if isinstance(inputs, Tensor) and not inputs.is_floating_point():
+        raise InputError(
+            f"the ready models take floats as inputs, but those of this data set are {inputs.dtype}; give floats "
+            "(data=npz: data.inputs=features), or write a model with an embedding, model._target_=mine.Net."
+        )
 
 
 def image_shape(model: str, input_shape: Sequence[int], least: int) -> tuple[int, int, int]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from fedlit.data.features import differences_are_lost, normalised_features
-from fedlit.data.layout import channels_first
+from fedlit.data.layout import channels_first, layout_of
 from fedlit.data.normalize import normalizer
 from fedlit.data.samples import TensorSamples
 from fedlit.data.source import DataSource
@@ -27,26 +27,31 @@ def inputs_of(x: np.ndarray, name: str = "inputs", meaning: str = "auto", layout
         name: of the array, for messages.
         meaning: "features" (numbers that are normalised), "tokens" (whole numbers that stay as they are), or "auto":
             bytes are images, floats are features, other integers are tokens.
-        layout: the axis of the channels, see `fedlit.data.layout.channels_first`; tokens have none.
+        layout: the axis of the channels, see `fedlit.data.layout.channels_first`, or "auto": see `chosen_layout`.
 
     Raises:
         ValueError: the array does not hold numbers, has no axis after the samples, or does not fit its meaning.
     """
     if x.dtype.kind not in "uifb" or x.ndim < 2:
-        remedy = f"; write {name}[:, None]" if x.ndim == 1 and x.dtype.kind in "uifb" else ""
-        raise ValueError(f"{name}: inputs must be numbers of shape (samples, ...), not {_described(x)}{remedy}.")
+        remedy = f"write {name}[:, None]" if x.dtype.kind in "uifb" else "write them as floats"
+        raise ValueError(f"{name}: inputs must be numbers of shape (samples, ...), not {_described(x)}; {remedy}.")
     if not x[:1].size:
         raise ValueError(f"{name}: inputs need at least one number a sample, not {_described(x)}.")
-    if meaning == "tokens" or (meaning == "auto" and x.dtype.kind != "f" and x.dtype != np.uint8):
+    if _is_tokens(x, meaning):
         if layout != "auto":
             raise ValueError(
                 f"{name}: {x.dtype} are read as tokens, which have no data.layout; write data.inputs=features."
             )
         return _whole(x, name, "data.inputs=features")
-    x = channels_first(x, layout, name)
+    x = channels_first(x, chosen_layout(x, name, meaning, layout))
     if x.dtype == np.uint8 and meaning == "auto":
         return np.ascontiguousarray(x)
     return x if x.dtype.kind == "f" else _floating(x)
+
+
+def chosen_layout(x: np.ndarray, name: str, meaning: str, layout: str) -> str:
+    """The given layout, or for "auto" that of `fedlit.data.layout.layout_of`, which may log; tokens have none."""
+    return layout if layout != "auto" or _is_tokens(x, meaning) else layout_of(x, name)
 
 
 def targets_of(y: np.ndarray, name: str = "targets", task: str = "auto") -> np.ndarray:
@@ -64,7 +69,7 @@ def targets_of(y: np.ndarray, name: str = "targets", task: str = "auto") -> np.n
         remedy = "; number the classes, by np.unique(y, return_inverse=True)" if y.dtype.kind in "US" else ""
         raise ValueError(f"{name}: targets must be numbers, not {y.dtype}{remedy}.")
     if task == "regression" or (task == "auto" and y.dtype.kind == "f"):
-        return _regression(y, name, task)
+        return _regression(y, name)
     y = _whole(y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y, name, "data.task=regression")
     if task == "classes" and y.ndim != 1:
         raise ValueError(
@@ -81,6 +86,23 @@ def targets_of(y: np.ndarray, name: str = "targets", task: str = "auto") -> np.n
             "them by np.unique(y, return_inverse=True), or write data.task=regression."
         )
     return y
+
+
+def log_doubtful_targets(y: np.ndarray, name: str, task: str) -> None:
+    """Log targets (N, ...) of a regression that may be classes, hold NaN, or lose their differences in 32 bits."""
+    if task == "classes" or (task == "auto" and y.dtype.kind != "f"):
+        return
+    columns = y.reshape(len(y), -1).astype(np.float64)
+    if np.isnan(columns).any():
+        _log.warning("%s holds NaN; the model's loss has to leave these targets out.", name)
+    elif task == "auto" and columns.shape[1] == 1 and (columns == np.rint(columns)).all():
+        _log.warning(
+            "%s holds whole numbers as floats, which are read as a regression; write data.task=classes if these are "
+            "classes, or data.task=regression to confirm.",
+            name,
+        )
+    if y.dtype.itemsize > 4 and any(differences_are_lost(column[np.isfinite(column)]) for column in columns.T):
+        _log.warning("%s: 32 bits cannot tell the targets apart; subtract a constant in the file.", name)
 
 
 def source_of(
@@ -123,40 +145,18 @@ def source_of(
     return DataSource(name, train_samples, test_samples, classes, tuple(x.shape[1:]), label_names=label_names)
 
 
-def regression_targets(values: np.ndarray, name: str, remedy: str) -> np.ndarray:
-    """Finite numbers (N, ...) as float32; a column that 32 bits cannot tell apart is logged.
-
-    Raises:
-        ValueError: a number is too large for 32 bits.
-    """
-    columns = values.reshape(len(values), -1).astype(np.float64)
-    if values.dtype.itemsize > 4 and any(
-        differences_are_lost(column) for column in columns.T if np.isfinite(column).all()
-    ):
-        _log.warning("%s: 32 bits cannot tell the targets apart; %s.", name, remedy)
+def _regression(y: np.ndarray, name: str) -> np.ndarray:
+    if np.isinf(y).any() or (y.size == len(y) and np.isnan(y).any()):
+        raise ValueError(f"{name}: targets hold NaN or infinite values; drop these samples from the file.")
     with np.errstate(over="ignore"):
-        targets = np.ascontiguousarray(values, dtype=np.float32)
-    if (np.isinf(targets) & np.isfinite(values)).any():
-        raise ValueError(
-            f"{name}: targets of a regression must fit into 32 bits, but one is {_largest(values):g}; {remedy}."
-        )
+        targets = np.ascontiguousarray(y, dtype=np.float32)
+    if np.isinf(targets).any():
+        raise ValueError(f"{name}: targets of a regression must fit into 32 bits; scale them in the file.")
     return targets
 
 
-def _regression(y: np.ndarray, name: str, task: str) -> np.ndarray:
-    finite = np.isfinite(y)
-    single = y.size == len(y)  # one number a sample
-    if np.isinf(y).any() or (single and not finite.all()):
-        raise ValueError(f"{name}: targets hold NaN or infinite values; drop these samples from the file.")
-    if not finite.all():
-        _log.warning("%s holds NaN; the model's loss has to leave these targets out.", name)
-    elif task == "auto" and single and (y == np.rint(y)).all():
-        _log.warning(
-            "%s holds whole numbers as floats, which are read as a regression; write data.task=classes if these are "
-            "classes, or data.task=regression to confirm.",
-            name,
-        )
-    return regression_targets(y, name, "subtract a constant in the file, or scale them")
+def _is_tokens(x: np.ndarray, meaning: str) -> bool:
+    return meaning == "tokens" or (meaning == "auto" and x.dtype.kind != "f" and x.dtype != np.uint8)
 
 
 def _whole(x: np.ndarray, name: str, remedy: str) -> np.ndarray:
@@ -182,7 +182,3 @@ def _kind(x: np.ndarray) -> str:
 
 def _described(x: np.ndarray) -> str:
     return f"{x.dtype} of shape {x.shape}"
-
-
-def _largest(values: np.ndarray) -> float:
-    return float(values.ravel()[np.abs(values).argmax()])

@@ -45,8 +45,10 @@ def normalised_features(
 
 def differences_are_lost(values: np.ndarray) -> bool:
     """Whether a column of float64 numbers (N,) varies by less than float32 can tell apart at its size."""
+    if not len(values):
+        return False
     largest, deviation = np.abs(values).max(), (values - values.min()).std()
-    return bool(0 < deviation < 10 * np.spacing(np.float32(largest)))
+    return bool(0 < deviation < 10 * np.finfo(np.float32).eps * largest)
 
 
 def _log_lost_differences(x: np.ndarray, name: str) -> None:
@@ -67,10 +69,9 @@ def _float32(x: np.ndarray, origin: Any, mean: Any, std: Any, name: str) -> np.n
         for chunk in _chunks(len(x)):
             result[chunk] = (_wide(x, x[chunk] - origin) - mean) / std
     if not np.isfinite(result).all():
-        too_large = np.isfinite(x).all()
-        problem = "values that are too large for 32 bits" if too_large else "NaN or infinite values"
-        remedy = "write data.normalize=training, or scale" if too_large else "fill or drop"
-        raise InputError(f"{name} holds {problem}; {remedy} these in the file.")
+        finite = np.isfinite(x).all()
+        problem = "values that are too large for 32 bits" if finite else "NaN or infinite values"
+        raise InputError(f"{name} holds {problem}; {'scale' if finite else 'fill'} or drop these in the file.")
     return result
 
 

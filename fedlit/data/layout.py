@@ -16,26 +16,34 @@ _MEANING = {
 }
 
 
-def channels_first(x: np.ndarray, layout: str, name: str) -> np.ndarray:
-    """A view of the inputs with the channels as the first axis after the samples.
+def channels_first(x: np.ndarray, layout: str) -> np.ndarray:
+    """A view of the inputs (N, ...) with the channels as the first axis after the samples.
 
     Args:
         x: (N, ...), N samples.
-        layout: `channels_first` (N, C, ...), `channels_last` (N, ..., C), `no_channels` (N, ...): one channel is added;
-            `auto`: bytes (N, H, W) have no channels, bytes (N, H, W, C) have them last, all other inputs first, unless
-            the sizes contradict this: an image has 1 to 4 channels. A reading that may be wrong is logged.
+        layout: `channels_first` (N, C, ...), `channels_last` (N, ..., C), or `no_channels` (N, ...): an axis of one
+            channel is added.
+    """
+    if layout == "no_channels":
+        return x[:, None]
+    return np.moveaxis(x, -1, 1) if layout == "channels_last" else x
+
+
+def layout_of(x: np.ndarray, name: str) -> str:
+    """The layout of inputs (N, ...) by type and sizes; a reading that may be wrong is logged.
+
+    Bytes (N, H, W) have no channels, bytes (N, H, W, C) have them last, all other inputs first, unless the sizes
+    contradict this: an image has 1 to 4 channels.
+
+    Args:
+        x: (N, ...), N samples.
         name: of the array, for messages.
 
     Raises:
         ValueError: the sizes fit no layout of images, or another layout than the type's.
     """
-    chosen = _by_sizes(x, name) if layout == "auto" else layout
-    if chosen == "no_channels":
-        return x[:, None]
-    return np.moveaxis(x, -1, 1) if chosen == "channels_last" else x
-
-
-def _by_sizes(x: np.ndarray, name: str) -> str:
+    if x.ndim < 3:
+        return "channels_first"
     first, last, between = x.shape[1], x.shape[-1], x.shape[2:-1]
     if x.ndim < 4:
         if x.dtype == np.uint8 and x.ndim == 3:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fedlit.data.arrays import inputs_of, source_of, targets_of
+from fedlit.data.arrays import chosen_layout, inputs_of, log_doubtful_targets, source_of, targets_of
 from fedlit.data.augment import augmentation
 from fedlit.data.source import DataSource, numbered
 from fedlit.errors import InputError
@@ -48,8 +48,10 @@ def npz(
     path = Path(path).expanduser()
     arrays = _read(path)
     try:
-        x_train, x_test = (inputs_of(arrays[name], name, inputs, layout) for name in ("x_train", "x_test"))
+        layout_of_both = chosen_layout(arrays["x_train"], "x_train", inputs, layout)
+        x_train, x_test = (inputs_of(arrays[name], name, inputs, layout_of_both) for name in ("x_train", "x_test"))
         y_train, y_test = (targets_of(arrays[name], name, task) for name in ("y_train", "y_test"))
+        log_doubtful_targets(arrays["y_train"], "y_train", task)
         names = ("x_train", "x_test")
         source = source_of(path.stem, (x_train, y_train), (x_test, y_test), normalize, input_names=names)
         if "sites_train" in arrays:

@@ -139,10 +139,10 @@ def log_doubtful_columns(tables: dict[Path, pd.DataFrame], features: Sequence[in
 
 
 def _counts_rows(column: pd.Series) -> bool:
-    cells = column.tolist()
-    return len(cells) >= _ROWS_TO_COUNT and any(
-        cells == [str(i + first) for i in range(len(cells))] for first in (0, 1)
-    )
+    if len(column) < _ROWS_TO_COUNT or column.iloc[0] not in ("0", "1"):
+        return False
+    first = int(column.iloc[0])
+    return column.tolist() == [str(number) for number in range(first, first + len(column))]
 
 
 def _cells(path: Path, separator: str, encoding: str) -> pd.DataFrame:

@@ -55,11 +55,12 @@ def _standardised(numbers: np.ndarray, names: Sequence[str], train: np.ndarray, 
     with np.errstate(invalid="ignore", over="ignore"):  # scikit-learn divides by the number of values, which may be 0
         pipeline = make_pipeline(scale, fill).fit(values[train])
         features = pipeline.transform(values).astype(np.float32)
-    too_large = np.isinf(scale.var_) | ~np.isfinite(features[:, : values.shape[1]]).all(0)
+    overflows = ~np.isfinite(scale.var_) & np.isfinite(values[train]).any(0)
+    too_large = overflows | ~np.isfinite(features[:, : values.shape[1]]).all(0)
     if too_large.any():
         raise InputError(
-            f"the numbers in column {names[int(too_large.argmax())]} are too large; scale them in the files, or add the "
-            "column to data.drop."
+            f"the numbers in column {names[int(too_large.argmax())]} are too large; scale them in the files, or add it "
+            "to data.drop."
         )
     return features
 
@@ -78,7 +79,7 @@ def _encoded(categories: pd.DataFrame, train: np.ndarray, indicators: bool) -> n
     A missing category, and one that no training row has, is all 0.
     """
     text = categories.fillna("").set_axis(range(categories.shape[1]), axis=1)  # no other cell is empty
-    kept = []
+    kept: dict[int, np.ndarray] = {}
     for position, name in enumerate(categories.columns):
         column = text[position].to_numpy()
         seen = sorted(set(column[train]))
@@ -94,6 +95,14 @@ def _encoded(categories: pd.DataFrame, train: np.ndarray, indicators: bool) -> n
                 "the categories %s of column %s are different ones; write them in one way if they are one.",
                 *(", ".join(sorted(group)), name),
             )
-        kept.append(np.array([value for value in seen if value or indicators], dtype=object))
-    encoder = OneHotEncoder(categories=kept, handle_unknown="ignore", sparse_output=False, dtype=np.float32)
-    return encoder.fit(text[train]).transform(text)
+        kept[position] = np.array([value for value in seen if value or indicators], dtype=object)
+    columns = [position for position, values in kept.items() if len(values)]
+    if not columns:
+        return np.zeros((len(text), 0), np.float32)
+    encoder = OneHotEncoder(
+        categories=[kept[position] for position in columns],
+        handle_unknown="ignore",
+        sparse_output=False,
+        dtype=np.float32,
+    )
+    return encoder.fit(text.loc[train, columns]).transform(text[columns])

@@ -101,7 +101,9 @@ def _column(column: pd.Series, path: Path, form: NumberFormat, header: bool) -> 
         cells = cells.str.lower().map(_TRUTH)
     values = np.full(len(column), np.nan)
     present = column.notna().to_numpy()
-    text = [form.plain(cell) for cell in cells]
+    text: list[str | None] = cells.tolist()
+    if form != NumberFormat() or "_" in "".join(cells.tolist()):  # most cells are numbers as they are
+        text = [form.plain(cell) for cell in cells]
     try:
         values[present] = np.array(text, dtype=object).astype(np.float64)
     except (ValueError, TypeError):

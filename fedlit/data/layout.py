@@ -44,24 +44,24 @@ def layout_of(x: np.ndarray, name: str) -> str:
     """
     if x.ndim < 3:
         return "channels_first"
-    first, last, between = x.shape[1], x.shape[-1], x.shape[2:-1]
-    if x.ndim < 4:
-        if x.dtype == np.uint8 and x.ndim == 3:
+    first, last, between = x.shape[1], x.shape[-1], set(x.shape[2:-1])
+    if x.ndim == 3:
+        if x.dtype == np.uint8:
             return "no_channels"
-        return _logged("channels_first", "no_channels", x, name) if x.ndim == 3 and first == last else "channels_first"
+        return _logged("channels_first", "no_channels", x, name) if first == last else "channels_first"
     if x.dtype == np.uint8 and x.ndim == 4:
         if last in _CHANNELS:
-            evident = first not in _CHANNELS and {*between} != {last}
-            return "channels_last" if evident else _logged("channels_last", "channels_first", x, name)
+            is_evident = first not in _CHANNELS and between != {last}
+            return "channels_last" if is_evident else _logged("channels_last", "channels_first", x, name)
         if first in _CHANNELS:
             return "channels_first"
         if last < min(first, *between):
             return "channels_last"
-    elif last not in _CHANNELS or {*between} == {last}:
+    elif last not in _CHANNELS or between == {last}:
         return "channels_first"
     elif first in _CHANNELS:
         return _logged("channels_first", "channels_last", x, name)
-    elif {*between} == {first}:
+    elif between == {first}:
         return _logged("channels_last", "channels_first", x, name)
     raise ValueError(
         f"{name} of shape {x.shape} does not show which axis holds the channels; write data.layout=channels_first or "

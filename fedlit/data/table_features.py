@@ -78,7 +78,7 @@ def _encoded(categories: pd.DataFrame, train: np.ndarray, indicators: bool) -> n
 
     A missing category, and one that no training row has, is all 0.
     """
-    text = categories.fillna("").set_axis(range(categories.shape[1]), axis=1)  # no other cell is empty
+    text = categories.astype(object).fillna("").set_axis(range(categories.shape[1]), axis=1)  # no other cell is empty
     kept: dict[int, np.ndarray] = {}
     for position, name in enumerate(categories.columns):
         column = text[position].to_numpy()

@@ -159,7 +159,7 @@ def _refuse_other_codes(sites: Sequence[str], of_site: Sequence[set[Key]]) -> No
     if any(words) and any(numbers):
         shown = [f"{sites[kind.index(True)]} has {_listed(of_site[kind.index(True)])}" for kind in (numbers, words)]
         raise InputError(f"the sites code the target in different ways: {' and '.join(shown)}; {remedy}.")
-    for group in spellings(_words(set().union(*of_site))):
+    for group in spellings(sorted(_words(set().union(*of_site)))):
         if all(len(keys & group) < 2 for keys in of_site):
             shown = [
                 f"{site} has {_listed(keys & group)}" for site, keys in zip(sites, of_site, strict=True) if keys & group
@@ -170,7 +170,7 @@ def _refuse_other_codes(sites: Sequence[str], of_site: Sequence[set[Key]]) -> No
 def _log_doubtful(cells: TargetCells, classes: Sequence[Key], of_site: Sequence[set[Key]]) -> None:
     """Log classes that may be a mistake in the files."""
     words = _words(classes)
-    for group in spellings(words):
+    for group in spellings(sorted(words)):
         _log.warning("the targets %s are different classes; write them in one way if they are one.", _listed(group))
     missing = [word for word in words if word.lower() in _LIKE_MISSING]
     if missing:

@@ -42,7 +42,7 @@ def inputs_of(x: np.ndarray, name: str = "inputs", meaning: str = "auto", layout
             raise ValueError(
                 f"{name}: {x.dtype} are read as tokens, which have no data.layout; write data.inputs=features."
             )
-        return _whole(x, name, "data.inputs=features")
+        return _integers(x, name, "data.inputs=features")
     x = channels_first(x, chosen_layout(x, name, meaning, layout))
     if x.dtype == np.uint8 and meaning == "auto":
         return np.ascontiguousarray(x)
@@ -70,7 +70,7 @@ def targets_of(y: np.ndarray, name: str = "targets", task: str = "auto") -> np.n
         raise ValueError(f"{name}: targets must be numbers, not {y.dtype}{remedy}.")
     if task == "regression" or (task == "auto" and y.dtype.kind == "f"):
         return _regression(y, name)
-    y = _whole(y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y, name, "data.task=regression")
+    y = _integers(y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y, name, "data.task=regression")
     if task == "classes" and y.ndim != 1:
         raise ValueError(
             f"{name}: a sample has one class, not {_described(y)}; write data.task=auto, or argmax(1) of it."
@@ -159,7 +159,7 @@ def _is_tokens(x: np.ndarray, meaning: str) -> bool:
     return meaning == "tokens" or (meaning == "auto" and x.dtype.kind != "f" and x.dtype != np.uint8)
 
 
-def _whole(x: np.ndarray, name: str, remedy: str) -> np.ndarray:
+def _integers(x: np.ndarray, name: str, remedy: str) -> np.ndarray:
     """Whole numbers as int64."""
     largest = np.iinfo(np.int64).max
     fits = x.max() <= largest if x.dtype.kind == "u" else True

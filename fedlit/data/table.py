@@ -60,7 +60,7 @@ def read_table(
     if not len(rows) or len(names) < 2:
         raise InputError(
             f"{path} has {len(names)} columns and {len(rows)} rows with data.separator={separator!r}; "
-            "at least 2 columns and 1 row are needed."
+            f"at least 2 columns and 1 row are needed{_other_separator(names)}."
         )
     rows = rows.mask(rows.isin(["", *map(str, missing)]) | rows.apply(lambda column: column.str.lower() == "nan"))
     values = {form.value(str(mark)) for mark in missing} - {None}
@@ -143,6 +143,12 @@ def _counts_rows(column: pd.Series) -> bool:
         return False
     first = int(column.iloc[0])
     return column.tolist() == [str(number) for number in range(first, first + len(column))]
+
+
+def _other_separator(names: Sequence[str]) -> str:
+    """The option for a separator that the only name of a table contains."""
+    separator = next((mark for mark in ";\t|," if len(names) == 1 and mark in names[0]), None)
+    return "" if separator is None else f"; write 'data.separator=\"{separator}\"'".replace("\t", "\\t")
 
 
 def _cells(path: Path, separator: str, encoding: str) -> pd.DataFrame:

@@ -134,7 +134,7 @@ def _collapse(cells: pd.Series, form: NumberFormat) -> bool:
 def _no_number(path: Path, row: object, cell: str, column: object, form: NumberFormat, header: bool) -> str:
     remedies = ["add it to data.missing, or the column to data.drop or data.categories"]
     if form.decimal != "," and re.fullmatch(r"[+-]?\d+,\d+", cell):
-        remedies.append("write data.decimal=','")
+        remedies.append("write 'data.decimal=\",\"'")
     if row == 1 and not header:
         remedies.append("write data.header=true if the first line holds names")
     return f"{path}: row {row} has {cell!r} in column {column}, which is no number; {', or '.join(remedies)}."

@@ -119,7 +119,11 @@ def _given(
     cells: TargetCells, classes: Sequence[object], numbers: Sequence[int | float | None], form: NumberFormat
 ) -> Targets:
     """The classes of `data.classes`, in this order."""
-    names = [str(name) for name in classes]
+    spellings_of_cells = {cell.lower(): cell for cell in cells.text}
+    names = [  # the command line reads `true` as a truth value
+        spellings_of_cells.get(str(name).lower(), str(name)) if isinstance(name, bool) else str(name)
+        for name in classes
+    ]
     positions: dict[Key, int] = {}
     for position, name in enumerate(names):
         value = form.value(name)

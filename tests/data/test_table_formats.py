@@ -57,6 +57,13 @@ def test_a_table_is_the_same_in_any_format(kind: str, tmp_path: Path) -> None:
     assert np.array_equal(inputs(actual), inputs(expected)) and counts(actual) == {"no": 8, "yes": 8}
 
 
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_a_table_of_one_column_is_refused_with_the_separator_that_it_has(separator: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="at least 2 columns and 1 row are needed") as raised:
+        load(tmp_path, {"a": PLAIN.replace(",", separator)})
+    assert f"""write 'data.separator="{separator}"'""".replace("\t", "\\t") in str(raised.value)
+
+
 def test_words_of_another_encoding_are_read_with_it_and_refused_without(tmp_path: Path) -> None:
     content = table(["krank", "gesünd"] * 8).encode("latin-1")
     with pytest.raises(
@@ -81,7 +88,7 @@ def test_marks_of_thousands_are_left_out_of_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cell", "options", "message"),
     [
-        ('"1,5"', {}, "row 2 has '1,5' in column a, .* or write data.decimal=','"),
+        ('"1,5"', {}, "row 2 has '1,5' in column a, .* or write 'data.decimal=\",\"'"),
         ("1.5", {"decimal": ","}, "row 2 has '1.5' in column a"),
         ('"1,50"', {"thousands": ","}, "row 2 has '1,50' in column a"),
         ('"12,34,567"', {"thousands": ","}, "row 2 has '12,34,567'"),

@@ -149,6 +149,11 @@ def test_named_classes_give_the_order(classes: list[str], expected: dict[str, in
     assert list(counts(source).items()) == list(expected.items()) and source.classes == len(classes)
 
 
+@pytest.mark.parametrize("words", [["true", "false"], ["True", "False"], ["TRUE", "FALSE"]])
+def test_truth_values_name_the_words_of_the_files(words: list[str], tmp_path: Path) -> None:
+    assert load(tmp_path, {"a": table(words * 8)}, classes=[False, True]).label_names == words[::-1]
+
+
 @pytest.mark.parametrize(
     ("targets", "options", "message"),
     [

@@ -80,7 +80,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         clients = _clients(config, data, partition, evaluation, aggregator.pooled)
         make_module = partial(_module, config, data.input_shape, data.classes, overrides)
         module = make_module()
-        refuse_whole_numbers(module, data.train)
+        refuse_whole_numbers(module, data)
         initial_counters = counters(module)
 
         shift = partition.transform(seed_number(config.seed, "feature shift"))

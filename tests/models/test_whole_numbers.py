@@ -10,9 +10,24 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from fedlit.data import Batch, DataSource, TensorSamples, on_inputs
+from fedlit.errors import InputError
+from fedlit.models import Logistic
+from fedlit.models.classifier import refuse_whole_numbers
 from tests.small_runs import command, rows
 
 QUIET = ("rounds=2", "clients=2", "threads=1", "progress=none", "logger=none", "hydra.run.dir=run", "device=cpu")
+
+
+class WordLogistic(Logistic):
+    """The user's subclass of a ready model, with an embedding."""
+
+    def __init__(self, classes: int):
+        super().__init__((8,), classes)
+        self.embedding = nn.Embedding(50, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(self.embedding(x).mean(1))
 
 
 class WordSum(LightningModule):
@@ -68,8 +83,21 @@ def test_a_ready_model_learns_from_whole_numbers_as_features(kind: str, options:
     assert rows(Path("run"))[-1]["global/test/accuracy"] > 0.9
 
 
-def test_a_model_with_an_embedding_gets_the_whole_numbers(in_folder: Path) -> None:
+@pytest.mark.parametrize("model", [WordSum, WordLogistic])
+def test_a_model_with_an_embedding_gets_the_whole_numbers(model: type, in_folder: Path) -> None:
     x, y = separable("integers")
     write(x.astype(np.int32), y)
-    assert command("data=npz", "data.path=mine.npz", f"model._target_={__name__}.WordSum", *QUIET) == 0
+    assert command("data=npz", "data.path=mine.npz", f"model._target_={__name__}.{model.__name__}", *QUIET) == 0
     assert torch.isfinite(torch.tensor(rows(Path("run"))[-1]["train/loss"]))
+
+
+def test_whole_numbers_that_a_transform_turns_into_floats_are_accepted() -> None:
+    x, y = torch.arange(8).reshape(4, 2), torch.tensor([0, 1, 0, 1])
+    samples = TensorSamples(x, y)
+
+    def floats(batch: Batch, *_: object) -> Batch:
+        return on_inputs(batch, lambda inputs: inputs.float())
+
+    refuse_whole_numbers(Logistic((2,), 2), DataSource("mine", samples, samples, 2, (2,), transform=floats))
+    with pytest.raises(InputError, match="torch.int64"):
+        refuse_whole_numbers(Logistic((2,), 2), DataSource("mine", samples, samples, 2, (2,)))

@@ -62,7 +62,13 @@ def read_table(
             f"{path} has {len(names)} columns and {len(rows)} rows with data.separator={separator!r}; "
             f"at least 2 columns and 1 row are needed{_other_separator(names)}."
         )
-    rows = rows.mask(rows.isin(["", *map(str, missing)]) | rows.apply(lambda column: column.str.lower() == "nan"))
+    in_yaml = {
+        "null" if mark is None else str(mark).lower() for mark in missing if mark is None or isinstance(mark, bool)
+    }
+    in_any_case = ["nan", *in_yaml]  # YAML reads null, true and false as values
+    rows = rows.mask(
+        rows.isin(["", *map(str, missing)]) | rows.apply(lambda cells: cells.str.lower().isin(in_any_case))
+    )
     values = {form.value(str(mark)) for mark in missing} - {None}
     if values:
         rows = rows.mask(rows.map(lambda cell: isinstance(cell, str) and form.value(cell) in values))

@@ -117,7 +117,15 @@ def test_marks_of_numbers_that_cannot_be_are_refused(marks: dict, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("mark", "cells"), [(-9, ["-9", "-9.0"]), ("-9", ["-9"]), ("none", ["none"]), (999, ["999", "+999", "9.99e2"])]
+    ("mark", "cells"),
+    [
+        (-9, ["-9", "-9.0"]),
+        ("-9", ["-9"]),
+        ("none", ["none"]),
+        (None, ["null", "NULL"]),
+        (False, ["false", "False"]),
+        (999, ["999", "+999", "9.99e2"]),
+    ],
 )
 def test_a_mark_of_a_missing_value_is_text_or_a_number(mark: object, cells: list[str], tmp_path: Path) -> None:
     content = table(TARGETS, lambda row: f"{cells[row % len(cells)] if row % 3 == 0 else row},{row * 5 % 13}")

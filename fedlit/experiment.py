@@ -30,6 +30,7 @@ from fedlit.federation import Federation
 from fedlit.global_generators import seed_everything
 from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
+from fedlit.models.classifier import refuse_whole_numbers
 from fedlit.models.optimizer import give_optimizer
 from fedlit.partitions import Partition, histogram
 from fedlit.randomness import seed_number
@@ -79,6 +80,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         clients = _clients(config, data, partition, evaluation, aggregator.pooled)
         make_module = partial(_module, config, data.input_shape, data.classes, overrides)
         module = make_module()
+        refuse_whole_numbers(module, data)
         initial_counters = counters(module)
 
         shift = partition.transform(seed_number(config.seed, "feature shift"))

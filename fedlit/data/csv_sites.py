@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import glob
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from fedlit.data.samples import TensorSamples
+from fedlit.data.site_files import site_files
 from fedlit.data.source import DataSource
 from fedlit.data.split import stratified
-from fedlit.data.table import column_position, numbers, read_table
+from fedlit.data.table import column_position, in_one_order, log_doubtful_columns, read_table
+from fedlit.data.table_features import features_of
+from fedlit.data.table_numbers import NumberFormat, numbers
+from fedlit.data.table_targets import TargetCells, read_targets
 from fedlit.errors import InputError
 from fedlit.randomness import generator
 
@@ -35,6 +35,12 @@ def csv_sites(
     drop: Sequence[int | str] = (),
     indicators: bool = False,
     test_fraction: float = 0.2,
+    task: Literal["auto", "classes", "regression"] = "auto",
+    classes: Sequence[int | float | str] | None = None,
+    categories: Sequence[int | str] = (),
+    decimal: str = ".",
+    thousands: str | None = None,
+    encoding: str = "utf-8",
     sites: Sequence[str] | None = None,
     root: str | Path = ".",
     download_from: str | None = None,
@@ -46,135 +52,94 @@ def csv_sites(
 
     Args:
         path: the files, such as `hospitals/*.csv`; the part of a file's name at the `*` is the site's name.
-        target: the column to predict, by number (from 0; -1 is the last) or by name. Whole numbers and words are
-            classes, in sorted order; other numbers are a regression.
+        target: the column to predict, by number (from 0; -1 is the last) or by name.
         target_above: turns a numeric target into two classes: 1 above this number, else 0.
         header: the first line holds the columns' names.
         separator: one character between two cells.
-        missing: marks of a missing value; an empty cell is one too. Rows without a target are left out and logged.
+        missing: marks of a missing value; an empty cell is one too, and a number stands for all cells of its value.
+            Rows without a target are left out and logged.
         drop: columns that are not used, by number or name.
         indicators: for each feature that is missing in a training row, append a feature that is 1 where it is missing.
         test_fraction: share of each class at each site that is the test set; the rows are the same in every run.
+        task: "classes", "regression", or "auto": whole numbers and words are classes, other numbers a regression.
+        classes: the classes in their order, and no others; None: those of the rows, in sorted order.
+        categories: columns of words or codes, by number or name. Each category of a training row becomes a feature that
+            is 1 where the column has it, else 0.
+        decimal: the mark before the fraction of a number.
+        thousands: the mark between groups of three digits; None: there is none.
+        encoding: of the files; a byte order mark goes before it.
         sites: names for the `*`, all of which must exist; None: all files that match.
         root: folder of a relative `path`.
         download_from: an address with a `*` for the site's name, for the message about a missing file.
         name: of the data set, for messages.
 
     Raises:
-        InputError: a file is missing or is no such table, or the files differ in their columns.
+        InputError: a file is missing or is no such table, or the files differ in their columns or code the target in
+            different ways.
     """
     if path is None:
         raise InputError("data=csv_sites needs the files to read, one a site; write data.path='<folder>/*.csv'.")
-    files = _site_files(str(Path(root).expanduser() / Path(path).expanduser()), sites, download_from)
-    tables = [read_table(file, header, separator, missing) for file in files.values()]
-    first_file, *_ = files.values()
-    names = list(tables[0].columns)
-    for file, table in zip(files.values(), tables, strict=True):
-        if list(table.columns) != names:
-            raise InputError(f"{file} has other columns than {first_file}; all sites need the same ones.")
+    form = NumberFormat(decimal, thousands)
+    files = site_files(str(Path(root).expanduser() / Path(path).expanduser()), sites, download_from)
+    tables = in_one_order(
+        {file: read_table(file, header, separator, missing, encoding, form) for file in files.values()}, header
+    )
+    first_file, *_ = tables
+    names = list(tables[first_file].columns)
     target_column = column_position(names, target, "target", first_file)
     unused = {target_column, *(column_position(names, column, "drop", first_file) for column in drop)}
-    rows = _rows(files.values(), tables, target_column, [i for i in range(len(names)) if i not in unused])
-    targets, classes, label_names = _targets(rows.target, target_above)
-    is_test = _split(rows.site, targets if classes else np.zeros(len(targets)), list(files), test_fraction)
+    encoded = {column_position(names, column, "categories", first_file) for column in categories} - unused
+    numeric = [i for i in range(len(names)) if i not in unused | encoded]
+    if not numeric and not encoded:
+        raise InputError(f"{first_file} has no column left that predicts; remove columns from data.drop.")
+    log_doubtful_columns(tables, numeric, header)
+
+    tables = {file: _with_target(table, target_column, file) for file, table in tables.items()}
+    site = np.repeat(np.arange(len(tables)), [len(table) for table in tables.values()])
+    cells = TargetCells(
+        [cell for table in tables.values() for cell in table.iloc[:, target_column]],
+        site,
+        [f"{file}: row {row}" for file, table in tables.items() for row in table.index],
+        list(files),
+    )
+    values = [numbers(table.iloc[:, numeric], file, form, header) for file, table in tables.items()]
+    targets = read_targets(cells, task, target_above, classes, form)
+    is_test = _split(site, targets.values if targets.names else np.zeros(len(site)), list(files), test_fraction)
     if is_test.all() or not is_test.any():
         raise InputError(
             f"data.test_fraction={test_fraction} of {len(is_test)} rows leaves {(~is_test).sum()} for training and "
             f"{is_test.sum()} for the test; both need one at least."
         )
-    features = torch.from_numpy(_standardised(rows.features, ~is_test, indicators))
-    y = torch.from_numpy(targets)
+    features = features_of(
+        np.concatenate(values),
+        pd.concat([table.iloc[:, sorted(encoded)] for table in tables.values()]).map(form.canonical),
+        [names[column] for column in numeric],
+        ~is_test,
+        indicators,
+    )
+    x, y = torch.from_numpy(features), torch.from_numpy(targets.values)
     parts = [torch.from_numpy(np.flatnonzero(chosen)) for chosen in (~is_test, is_test)]
-    train, test = (TensorSamples(features[part], y[part]) for part in parts)
+    train, test = (TensorSamples(x[part], y[part]) for part in parts)
     return DataSource(
         name,
         train,
         test,
-        classes,
+        len(targets.names) if targets.names else None,
         (features.shape[1],),
-        rows.site[~is_test],
-        rows.site[is_test],
-        label_names=label_names,
+        site[~is_test],
+        site[is_test],
+        label_names=targets.names,
     )
 
 
-def _site_files(pattern: str, sites: Sequence[str] | None, download_from: str | None) -> dict[str, Path]:
-    """The files by the names of their sites."""
-    folder, file_name = str(Path(pattern).parent), Path(pattern).name
-    before, star, after = file_name.partition("*")
-    if not star or "*" in after or any(mark in pattern for mark in "?[") or "*" in folder:
-        raise InputError(
-            f"data.path={pattern} needs one * in the file's name, in place of the site's name; "
-            "write data.path='<folder>/*.csv'."
-        )
-    if sites is None:
-        matching = sorted(Path(file) for file in glob.glob(pattern))
-        files = {file.name[len(before) : len(file.name) - len(after)]: file for file in matching if file.is_file()}
-        if not files:
-            raise InputError(
-                f"There is no file {pattern}; data.path is one file a site, such as data.path='<folder>/*.csv'."
-            )
-        return files
-    files = {site: Path(folder, f"{before}{site}{after}") for site in sites}
-    absent = [site for site, file in files.items() if not file.is_file()]
-    if absent:
-        listed = ", ".join(str(files[site]) for site in absent)
-        remedy = "remove them from data.sites, or set data.root to the folder that has them."
-        if download_from is not None:
-            target = Path(folder, f"{before}#1{after}")  # curl replaces #1 by the name from the braces
-            address = download_from.replace("*", "{" + ",".join(absent) + "}")
-            remedy = f"get them by: curl --create-dirs -o '{target}' '{address}'"
-        raise InputError(f"{'These files do' if len(absent) > 1 else 'This file does'} not exist: {listed}; {remedy}")
-    return files
-
-
-@dataclass
-class _Rows:
-    """The rows of all sites that have a target."""
-
-    site: np.ndarray  # (N,) int64
-    features: np.ndarray  # (N, D) float64, NaN: missing
-    target: np.ndarray  # (N,) text
-
-
-def _rows(files: Iterable[Path], tables: Sequence[pd.DataFrame], target: int, columns: Sequence[int]) -> _Rows:
-    """Read the features of the rows that have a target.
-
-    Args:
-        target: position of the target's column.
-        columns: positions of the D features.
-    """
-    has_target = [table.iloc[:, target].notna().to_numpy() for table in tables]
-    for file, kept in zip(files, has_target, strict=True):
-        if not kept.all():
-            _log.warning("%s: %d rows without a target are left out.", file, len(kept) - kept.sum())
-        if not kept.any():
-            raise InputError(f"{file} has no row with a target; every site needs one.")
-    features = [numbers(table.iloc[:, columns], file) for file, table in zip(files, tables, strict=True)]
-    return _Rows(
-        np.repeat(np.arange(len(tables)), [kept.sum() for kept in has_target]),
-        np.concatenate([values[kept] for values, kept in zip(features, has_target, strict=True)]),
-        np.array([cell for table in tables for cell in table.iloc[:, target].dropna()], dtype=str),
-    )
-
-
-def _targets(text: np.ndarray, above: float | None) -> tuple[np.ndarray, int | None, list[str] | None]:
-    """Targets (N,), the number of classes (None: a regression), and the classes' names."""
-    try:
-        values = text.astype(np.float64)
-    except ValueError:
-        if above is not None:
-            raise InputError(
-                f"data.target_above={above} needs numbers as targets, not words; write data.target_above=null."
-            ) from None
-        names, labels = np.unique(text, return_inverse=True)
-        return labels.astype(np.int64), len(names), [str(name) for name in names]
-    if above is not None:
-        return (values > above).astype(np.int64), 2, [f"at most {above:g}", f"above {above:g}"]
-    if (values != np.rint(values)).any():
-        return values.astype(np.float32), None, None
-    classes, labels = np.unique(values, return_inverse=True)
-    return labels.astype(np.int64), len(classes), [f"{value:g}" for value in classes]
+def _with_target(table: pd.DataFrame, target: int, file: Path) -> pd.DataFrame:
+    """The rows of a table that have a target; `target` is the position of its column."""
+    has_target = table.iloc[:, target].notna()
+    if not has_target.all():
+        _log.warning("%s: %d rows without a target are left out.", file, (~has_target).sum())
+    if not has_target.any():
+        raise InputError(f"{file} has no row with a target; every site needs one.")
+    return table[has_target]
 
 
 def _split(site: np.ndarray, classes: np.ndarray, names: Sequence[str], fraction: float) -> np.ndarray:
@@ -184,15 +149,3 @@ def _split(site: np.ndarray, classes: np.ndarray, names: Sequence[str], fraction
         rows = np.flatnonzero(site == number)
         is_test[rows[stratified(classes[rows], fraction, generator("csv_sites", "test", name))[1]]] = True
     return is_test
-
-
-def _standardised(features: np.ndarray, train: np.ndarray, indicators: bool) -> np.ndarray:
-    """(N, D + indicators) float32: `(x - mean) / deviation` by the training rows, and 0 where a value is missing.
-
-    A feature without a value in the training rows has no mean, and is 0 everywhere.
-    """
-    scale = StandardScaler()
-    fill = SimpleImputer(strategy="constant", fill_value=0, add_indicator=indicators, keep_empty_features=True)
-    with np.errstate(invalid="ignore"):  # scikit-learn divides by the number of values, which may be 0
-        pipeline = make_pipeline(scale, fill).fit(features[train])
-    return pipeline.transform(features).astype(np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from fedlit.errors import InputError
 
 Numbers = Sequence[float] | np.ndarray
 
-_CHUNK = 1024  # samples that are float at a time, to save memory
+CHUNK = 1024  # samples that are float at a time, to save memory
 
 
 class Normalize:
@@ -55,28 +55,47 @@ def normalizer(option: Any, x: np.ndarray, scale: float = 1.0) -> Normalize | No
     if option == "training":
         mean, std = statistics(x)
         return Normalize(mean * scale, std * scale, x.ndim - 1, scale)
-    mean, std = _parsed(option, x.shape[1])
+    mean, std = given_statistics(option, x.shape[1])
     return Normalize(mean, std, x.ndim - 1, scale)
 
 
-def statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def statistics(x: np.ndarray, origin: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (C,) of (N, C, ...) by channel, in float64; a constant channel gets deviation 1.
 
+    Args:
+        origin: (C,) numbers that are subtracted from `x` first, so that rounding is small against the deviation.
+
     Raises:
-        InputError: a value is not finite.
+        InputError: a value is not finite, or too large to be squared.
     """
     axes = (0, *range(2, x.ndim))
+    wide = (-1, *[1] * (x.ndim - 2))
     count = x.size // x.shape[1]
-    chunks = [slice(i, i + _CHUNK) for i in range(0, len(x), _CHUNK)]
-    mean = np.sum([x[c].sum(axes, dtype=np.float64) for c in chunks], axis=0) / count
-    if not np.isfinite(mean).all():
-        raise InputError("the training inputs hold NaN or infinite values; fill or drop these in the file.")
-    column = mean.reshape(-1, *[1] * (x.ndim - 2))
-    std = np.sqrt(np.sum([((x[c] - column) ** 2).sum(axes) for c in chunks], axis=0) / count)
+
+    def chunks() -> Iterator[np.ndarray]:
+        for begin in range(0, len(x), CHUNK):
+            chunk = x[begin : begin + CHUNK]
+            yield chunk if origin is None else (chunk - origin.reshape(wide)).astype(np.float64)
+
+    with np.errstate(over="ignore", invalid="ignore"):  # reported below
+        mean = np.sum([chunk.sum(axes, dtype=np.float64) for chunk in chunks()], axis=0) / count
+        column = mean.reshape(wide)
+        std = np.sqrt(np.sum([((chunk - column) ** 2).sum(axes) for chunk in chunks()], axis=0) / count)
+    if not (np.isfinite(mean).all() and np.isfinite(std).all()):
+        finite = np.isfinite(x).all()
+        problem = "values too large to be squared" if finite else "NaN or infinite values"
+        raise InputError(
+            f"the training inputs hold {problem}; {'scale' if finite else 'fill or drop'} these in the file."
+        )
     return mean, np.where(std > 0, std, 1.0)
 
 
-def _parsed(option: Any, channels: int) -> tuple[np.ndarray, np.ndarray]:
+def given_statistics(option: Any, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation, each (1,) or (C,), of the option `[mean, std]`.
+
+    Raises:
+        InputError: the option is no such list, or its numbers do not fit the channels.
+    """
     problem = f"data.normalize={option} cannot be used; write training, none, or [mean,std] such as [0.5,0.5]"
     try:
         mean, std = (np.atleast_1d(np.asarray(_plain(part), dtype=np.float64)) for part in option)
@@ -84,8 +103,8 @@ def _parsed(option: Any, channels: int) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(f"{problem}.") from None
     if any(len(part) not in (1, channels) or part.ndim > 1 for part in (mean, std)):
         raise InputError(f"{problem}, each with 1 or {channels} numbers (one a channel).")
-    if not (std > 0).all():
-        raise InputError(f"{problem}, with std above 0.")
+    if not ((std > 0) & np.isfinite(std)).all() or not np.isfinite(mean).all():
+        raise InputError(f"{problem}, with finite numbers and std above 0.")
     return mean, std
 
 

@@ -1,0 +1,105 @@
+"""Whether messages and states are finite."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fedlit.errors import InputError
+from fedlit.messages.wire import Wire
+from fedlit.model_vectors import Model
+
+
+def finite_rows(values: Iterable[Any], k: int) -> Tensor:
+    """(k,) bools: whether each row is finite in all values, which are tensors (k, ...) or lists of k tensors. Integers
+    and bools are."""
+    results = [_finite(value) for value in values if not isinstance(value, Tensor) or _may_be_infinite(value)]
+    if not results:
+        return torch.ones(k, dtype=torch.bool)
+    return torch.stack([result.to(results[0].device) for result in results]).all(0)
+
+
+def first_not_finite(wire: Wire, k: int) -> list[str]:
+    """k strings: the first key under which a client's row is not finite; empty where there is none."""
+    keys = [""] * k
+    if bool(finite_rows(wire.values(), k).all()):
+        return keys
+    for key, value in reversed(wire.items()):
+        for r, is_finite in enumerate(finite_rows([value], k).tolist()):
+            keys[r] = keys[r] if is_finite else key
+    return keys
+
+
+def check_reduced(reduced: Wire, sent: Collection[str], reduction: str, round_number: int) -> None:
+    """
+    Args:
+        reduced: the reduced message, as a wire without the axis K.
+        sent: the keys of the messages; the others are the reduction's own.
+
+    Raises:
+        InputError: a reduced value is not finite.
+    """
+    for key, value in reduced.items():
+        if key in sent and not _is_finite(value):
+            raise InputError(
+                f"round {round_number}: {reduction} of the messages has NaN or infinite values in {key}, although each "
+                "message is finite: their sum overflows; lower the learning rate, or clip gradients by "
+                "trainer.gradient_clip_val=1"
+            )
+
+
+def check_server_state(before: dict[str, Any], after: dict[str, Any], aggregator: str, round_number: int) -> None:
+    """
+    Raises:
+        InputError: a Model in the server's new state, or a tensor that was finite before, is not finite.
+    """
+    bad = {path: of_model for path, value, of_model in _leaves(after) if not _is_finite(value)}
+    if not bad:
+        return
+    was_finite = {path: _is_finite(value) for path, value, _ in _leaves(before)}
+    for path, of_model in bad.items():
+        if was_finite.get(path, of_model):
+            raise InputError(
+                f"round {round_number}: server_update of {aggregator} made NaN or infinite values in {path} of the "
+                "server's state, although the clients' messages are finite; lower the server's learning rate "
+                "(aggregator.server_optimizer.lr, if the server has an optimiser) or that of the clients"
+            )
+
+
+def _leaves(tree: Any, path: str = "", of_model: bool = False) -> Iterator[tuple[str, Tensor, bool]]:
+    """(path, tensor, whether it is a part of a Model) for each tensor of a state."""
+    if isinstance(tree, Model):
+        tree, of_model = {"weights": tree.weights, "statistics": tree.statistics}, True
+    if isinstance(tree, Tensor):
+        yield path, tree, of_model
+    elif isinstance(tree, Mapping | list | tuple):
+        for key, part in tree.items() if isinstance(tree, Mapping) else enumerate(tree):
+            yield from _leaves(part, f"{path}.{key}".lstrip("."), of_model)
+
+
+def _is_finite(value: Any) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return all(bool(finite_rows([t[None]], 1)) for t in values if isinstance(t, Tensor))
+
+
+def _may_be_infinite(t: Tensor) -> bool:
+    return t.is_floating_point() or t.is_complex()
+
+
+def _finite(value: Tensor | list[Tensor]) -> Tensor:
+    """(k,) bools."""
+    if isinstance(value, list):
+        return torch.stack([_finite(row.reshape(1, -1))[0] for row in value])
+    if not _may_be_infinite(value):
+        return torch.ones(len(value), dtype=torch.bool, device=value.device)
+    if value.is_complex():
+        value = torch.view_as_real(value.resolve_conj())
+    elif value.element_size() == 1:
+        value = value.float()  # torch cannot add 8-bit floats
+    rows = value.flatten(1) if value.dim() > 1 else value[:, None]
+    # NaN and infinity stay in a sum, and a sum is cheap. Sums of finite numbers can overflow: then each one is tested
+    finite = torch.isfinite(rows.sum(1))
+    return finite if finite.all() else torch.isfinite(rows).all(1)

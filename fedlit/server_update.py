@@ -1,4 +1,4 @@
-"""The server's part at the end of a round: its step, also in a round that asks no client, and the checks around it."""
+"""The server's step at the end of a round, also of a round that asks no client."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fedlit import interrupts
 from fedlit.aggregators.base import Aggregator, State
 from fedlit.client_tasks import MessageTask
 from fedlit.engines import Engine
@@ -31,11 +32,11 @@ def new_server_state(
     Raises:
         InputError: the new state is not finite.
     """
-    aggregator = federation.aggregator
     if reduced:
-        return _stepped(aggregator, state.server, reduced, round)
-    zeros = {} if round.cohort else zeros_of_a_message(federation, state, engine, round.number)
-    return _stepped_without_clients(aggregator, state.server, zeros, round) if "delta" in zeros else state.server
+        return _stepped(federation.aggregator, state.server, reduced, round)
+    if round.cohort:
+        return state.server
+    return _stepped_without_clients(federation, state, engine, round)
 
 
 def _stepped(aggregator: Aggregator, server: State, reduced: dict[str, Any], round: ServerRound) -> State:
@@ -44,10 +45,17 @@ def _stepped(aggregator: Aggregator, server: State, reduced: dict[str, Any], rou
     return after
 
 
-def _stepped_without_clients(aggregator: Aggregator, server: State, zeros: dict[str, Any], round: ServerRound) -> State:
-    """Not every algorithm has a step along zeros: one that divides by a part of its message has none."""
+def _stepped_without_clients(
+    federation: Federation, state: FederationState, engine: Engine, round: ServerRound
+) -> State:
+    """The server's state after a step along zeros. Without a `delta` zeros are no message: the mean of models is no
+    change. And not every algorithm has a step along zeros: one that divides by a part of its message has none."""
+    aggregator = federation.aggregator
     try:
-        return _stepped(aggregator, server, zeros, round)
+        zeros = _zeros_of_a_message(federation, state, engine, round.number)
+        return _stepped(aggregator, state.server, zeros, round) if "delta" in zeros else state.server
+    except interrupts.Interrupted:
+        raise
     except Exception as error:
         reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         log.warning(
@@ -57,14 +65,14 @@ def _stepped_without_clients(aggregator: Aggregator, server: State, zeros: dict[
             aggregator,
             reason,
         )
-        return server
+        return state.server
 
 
-def zeros_of_a_message(
+def _zeros_of_a_message(
     federation: Federation, state: FederationState, engine: Engine, round_number: int
 ) -> dict[str, Any]:
-    """The reduced message of a round that asks no client: zeros in the shapes of a message, which are those of one
-    local update on a batch of the largest shard. Empty where the reduction has no such message."""
+    """A reduced message of zeros, in the shapes of a message, which are those of one local update on a batch of the
+    largest shard. Empty where the reduction has no such message."""
     clients = federation.clients
     if not federation.pipeline.reduction.zero_without_clients or not len(clients.train.indices):
         return {}

@@ -82,8 +82,9 @@ class RoundRecord:
         The cosine is sum_k <d_k / |d_k|, m> / (K |m|), where m is the weighted mean of the updates d_k.
         """
         delta = messages.get("delta.weights")
-        if delta is None or delta.dim() != 2:
+        if delta is None or delta.dim() != 2 or not delta.is_floating_point():
             return
+        delta = delta.float() if delta.element_size() < 4 else delta  # 16 bits overflow in the sums
         norms = delta.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(delta.dtype).tiny)
         units, weighted = (delta / norms).sum(0), (examples.to(delta.dtype) * delta).sum(0)
         self._unit_sum = units if self._unit_sum is None else self._unit_sum + units

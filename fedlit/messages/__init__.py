@@ -30,12 +30,15 @@ def chosen_reduction(aggregator: Aggregator, uplink: Mapping[str, Stage], reduct
         if uplink or (reduction is not None and type(reduction) is not All):  # a subclass may change or drop messages
             changing = list(uplink) or [type(reduction).__name__]
             raise InputError(
-                f"{aggregator} needs every client's own message as it is, and {', '.join(changing)} would change it; "
-                "leave them out"
+                f"{aggregator} needs every client's own message as it is, and {', '.join(changing)} may change or drop "
+                "it; leave out the stages, and write reduction=null"
             )
         return reduction or All()
     if isinstance(reduction, All) and type(reduction).finish is All.finish:
-        raise InputError(f"{aggregator} takes one reduced message, and All does not reduce; write reduction=null")
+        raise InputError(
+            f"{aggregator} takes one reduced message, and {type(reduction).__name__} does not reduce; "
+            "write reduction=null"
+        )
     reduction = reduction or Mean()
     decoding = [name for name, stage in uplink.items() if stage.decodes]
     if reduction.blind and decoding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -16,10 +16,12 @@ from fedlit.model_vectors import Model
 def finite_rows(values: Iterable[Any], k: int) -> Tensor:
     """(k,) bools: whether each row is finite in all values, which are tensors (k, ...) or lists of k tensors. Integers
     and bools are."""
-    results = [_finite(value) for value in values if not isinstance(value, Tensor) or _may_be_infinite(value)]
-    if not results:
+    rows = [_as_rows(value) for value in values if isinstance(value, list) or _may_be_infinite(value)]
+    if not rows:
         return torch.ones(k, dtype=torch.bool)
-    return torch.stack([result.to(results[0].device) for result in results]).all(0)
+    # NaN and infinity stay in a sum, and a sum is cheap. Sums of finite numbers can overflow: then each one is tested
+    finite = _all([torch.isfinite(_by_row(torch.sum, r)) for r in rows])
+    return finite if finite.all() else _all([_by_row(torch.all, _by_element(r)) for r in rows])
 
 
 def first_not_finite(wire: Wire, k: int) -> list[str]:
@@ -89,17 +91,24 @@ def _may_be_infinite(t: Tensor) -> bool:
     return t.is_floating_point() or t.is_complex()
 
 
-def _finite(value: Tensor | list[Tensor]) -> Tensor:
-    """(k,) bools."""
+def _as_rows(value: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
+    """As real numbers that torch can add: (k, n), or k tensors (n,)."""
     if isinstance(value, list):
-        return torch.stack([_finite(row.reshape(1, -1))[0] for row in value])
-    if not _may_be_infinite(value):
-        return torch.ones(len(value), dtype=torch.bool, device=value.device)
+        return [torch.as_tensor(_as_rows(row[None]))[0] for row in value]
     if value.is_complex():
         value = torch.view_as_real(value.resolve_conj())
-    elif value.element_size() == 1:
-        value = value.float()  # torch cannot add 8-bit floats
-    rows = value.flatten(1) if value.dim() > 1 else value[:, None]
-    # NaN and infinity stay in a sum, and a sum is cheap. Sums of finite numbers can overflow: then each one is tested
-    finite = torch.isfinite(rows.sum(1))
-    return finite if finite.all() else torch.isfinite(rows).all(1)
+    elif value.is_floating_point() and value.element_size() == 1:
+        value = value.float()
+    return value.flatten(1) if value.dim() > 1 else value[:, None]
+
+
+def _by_row(f: Callable[..., Tensor], rows: Tensor | list[Tensor]) -> Tensor:
+    return torch.stack([f(row) for row in rows]) if isinstance(rows, list) else f(rows, 1)
+
+
+def _by_element(rows: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
+    return [torch.isfinite(row) for row in rows] if isinstance(rows, list) else torch.isfinite(rows)
+
+
+def _all(results: list[Tensor]) -> Tensor:
+    return torch.stack([result.to(results[0].device) for result in results]).all(0)

@@ -22,7 +22,7 @@ from fedlit.client import Client, ClientState
 from fedlit.messages.finite import check_reduced, finite_rows, first_not_finite
 from fedlit.messages.reductions import Reduction
 from fedlit.messages.stages import Stage
-from fedlit.messages.wire import Wire, flatten_message, select_rows, unflatten_message
+from fedlit.messages.wire import Wire, check_rows, flatten_message, select_rows, unflatten_message
 from fedlit.model_vectors import stack, unstack
 from fedlit.server_round import ServerRound
 
@@ -51,6 +51,7 @@ class Pipeline:
         """The clients' half, for K clients with their states."""
         wire = flatten_message(self.aggregator.unpack(message) if self.reduction.blind else message)
         k = len(states)
+        check_rows(wire, k)
         faults = first_not_finite(wire, k)
         new_states: list[dict[str, Any]] = [{} for _ in states]
         for name, stage in self.uplink.items():
@@ -59,6 +60,7 @@ class Pipeline:
             wire, after = stage.encode(client, wire, stack(before))
             for state, stage_state in zip(new_states, unstack(after, k), strict=True):
                 state[name] = stage_state
+            check_rows(wire, k)
             encoded_faults = [key and f"{key} after uplink.{name}" for key in first_not_finite(wire, k)]
             faults = [earlier or fault for earlier, fault in zip(faults, encoded_faults, strict=True)]
         return Sent(self.reduction.encode(client, wire, self.weighting), new_states, faults)

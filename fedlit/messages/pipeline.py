@@ -128,8 +128,12 @@ class Inbox:
         stages = ", ".join(f"uplink.{name}" for name in reversed(list(self.pipeline.uplink)))
         refusals = {}
         for r, key in enumerate(first_not_finite(changed, len(clients))):
-            decoding = stages and message.get(key) is decoded.get(key)
-            origin = f"decode of {stages}" if decoding else f"unpack of {self.pipeline.aggregator}"
+            if message.get(key) is wire.get(key):
+                origin = f"encode of {type(self.reduction).__name__}"
+            elif stages and message.get(key) is decoded.get(key):
+                origin = f"decode of {stages}"
+            else:
+                origin = f"unpack of {self.pipeline.aggregator}"
             if key:
                 refusals[r] = (
                     f"client {clients[r]}, round {self.round.number}: its message has NaN or infinite values in {key} "

@@ -98,6 +98,22 @@ def test_a_message_that_is_not_finite_on_the_server_is_lost_and_the_round_goes_o
     assert len(lines) == 2
 
 
+class Masked(Mean):
+    """A client half that fails for one client."""
+
+    def encode(self, client, wire, weighting):
+        return {key: torch.where(client.number == BAD, float("nan"), value) for key, value in wire.items()}
+
+
+def test_the_client_half_of_a_reduction_is_checked_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = Running(tmp_path, FedAvg(), reduction=Masked()).go()
+    assert run.rows[0]["cohort/lost"] == 1 and bool(run.weights.isfinite().all())
+    assert (
+        "client 2, round 1: its message has NaN or infinite values in delta.weights after encode of Masked"
+        in caplog.text
+    )
+
+
 def test_a_round_whose_messages_are_all_refused_keeps_the_server_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

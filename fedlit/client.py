@@ -22,7 +22,8 @@ GradientFn = Callable[..., Any]
 """`gradient_fn(step, weights, *extras, **carry) -> gradient` (K, P), or `(gradient, new values of carry)`."""
 
 ClientState = dict[str, Any]
-"""The state of one client between rounds, by owner: "algorithm", the name of a stage, "optimizer". No leading axis."""
+"""The state of one client between rounds, by owner: "algorithm", "stages" (by a stage's name), "optimizer". No leading
+axis."""
 
 
 @dataclass

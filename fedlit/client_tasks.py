@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
+from fedlit import interrupts
 from fedlit.aggregators.base import Aggregator
 from fedlit.client import ClientState
-from fedlit.messages.pipeline import Pipeline, finite_rows
-from fedlit.messages.wire import Wire
+from fedlit.errors import InputError
+from fedlit.messages.finite import first_not_finite
+from fedlit.messages.pipeline import Pipeline
+from fedlit.messages.wire import Wire, flatten_message
 from fedlit.model_vectors import Model, stack, tree_map, unstack
 from fedlit.training.chunk_client import ChunkClient
 from fedlit.training.job import Split
@@ -21,8 +26,11 @@ _PERSONAL_SPLITS: tuple[Split, ...] = ("test", "validation")
 class TrainTask:
     """The clients' half of a round: the algorithm's `local_update`, then the client half of the pipeline.
 
+    A client that made no step in one of its fits ("idle" in its facts) is left out of the reduction, and keeps its
+    state. Its message may be NaN, because its steps and learning rates are zero, so zeros take its place.
+
     Adds to the facts of each client: "received" and "trained" (metrics of these models, for watched clients),
-    "update_norm", and "finite", whether its message and trained weights are finite.
+    "update_norm", and "not_finite", the key of the message that is not finite, empty where all are.
     """
 
     pipeline: Pipeline
@@ -38,19 +46,49 @@ class TrainTask:
         if watched and self.each_epoch:
             client.watch_epochs(watched)
         before = stack([state["algorithm"] for state in states])
-        message, after = self.pipeline.aggregator.local_update(client, received, before)
+        try:
+            message, after = self.pipeline.aggregator.local_update(client, received, before)
+            message = _zero_where_idle(client, message)
+            sent = self.pipeline.send(client, message, states)
+        except (InputError, interrupts.Interrupted):
+            raise
+        except Exception:
+            if any("idle" not in facts for facts in client.facts):
+                raise
+            return {}, [{} for _ in states]  # no client of the chunk made a step
         _note_update_norm(client, message)
         if watched and client.last is not None:
             _note_metrics(client, client.last, "test", watched, "trained")
-        sent = self.pipeline.send(client, message, states)
-        for state, algorithm_state in zip(sent.states, unstack(after, len(states)), strict=True):
-            state["algorithm"] = algorithm_state
-        finite = sent.finite
-        if client.last is not None:
-            finite = finite & finite_rows([client.last.weights], len(states)).to(finite.device)
-        for facts, is_finite in zip(client.facts, finite.tolist(), strict=True):
-            facts["finite"] = is_finite
-        return sent.wire, sent.states
+        _note_not_finite(client, sent.faults)
+        new_states = [
+            {"algorithm": algorithm_state} | ({"stages": stages} if any(stages.values()) else {})
+            for algorithm_state, stages in zip(unstack(after, len(states)), sent.stages, strict=True)
+        ]
+        return sent.wire, new_states
+
+
+def _zero_where_idle(client: ChunkClient, message: dict[str, Any]) -> dict[str, Any]:
+    """The messages (K, ...) with zeros in the rows of clients that made no step in one of their fits."""
+    rows = [r for r, facts in enumerate(client.facts) if "idle" in facts]
+    if not rows:
+        return message
+
+    def with_zeros(value: Any) -> Any:
+        if isinstance(value, list):
+            return [torch.zeros_like(t) if r in rows else t for r, t in enumerate(value)]
+        value = value.clone()
+        value[rows] = 0
+        return value
+
+    return tree_map(with_zeros, message)
+
+
+def _note_not_finite(client: ChunkClient, faults: Sequence[str]) -> None:
+    trained = [""] * len(faults)
+    if client.last is not None:
+        trained = first_not_finite({"the trained weights": client.last.weights}, len(faults))
+    for facts, fault, trained_fault in zip(client.facts, faults, trained, strict=True):
+        facts["not_finite"] = "" if "idle" in facts else fault or trained_fault
 
 
 def _note_metrics(client: ChunkClient, model: Model, split: Split, rows: Sequence[int], name: str) -> None:
@@ -80,6 +118,19 @@ class PersonalEvaluationTask:
         for split in _PERSONAL_SPLITS:
             _note_metrics(client, model, split, range(k), split)
         return {}, [{} for _ in states]
+
+
+@dataclass
+class MessageTask:
+    """The clients' messages as they are reduced, without stages: for their keys and shapes. No state changes."""
+
+    aggregator: Aggregator
+
+    def __call__(
+        self, client: ChunkClient, received: dict[str, Any], states: list[ClientState]
+    ) -> tuple[Wire, list[ClientState]]:
+        message, _ = self.aggregator.local_update(client, received, stack([state["algorithm"] for state in states]))
+        return flatten_message(self.aggregator.unpack(message)), [{} for _ in states]
 
 
 @dataclass

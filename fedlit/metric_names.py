@@ -81,7 +81,7 @@ METRICS = (
     Metric(COHORT_ARRIVED, "clients", "neither", "Clients that returned with a step in each of their fits; their "
            "messages are reduced."),
     Metric(COHORT_LOST, "clients", "lower", "Clients that raised an error or returned values that are not finite, "
-           "under `engine.on_failure=drop`."),
+           "under `engine.on_failure=drop`, and clients whose decoded messages are not finite."),
     Metric(COHORT_IDLE, "clients", "neither", "Clients that made no optimiser step in one of their fits."),
     Metric(BYTES_DOWN, "bytes", "lower", "Size of the broadcast and the downloads to all clients that were asked."),
     Metric(BYTES_UP, "bytes", "lower", "Size of the messages that arrived, as they travel."),

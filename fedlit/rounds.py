@@ -20,6 +20,7 @@ from fedlit.messages.pipeline import Inbox
 from fedlit.randomness import generator
 from fedlit.round import Round
 from fedlit.server_round import ServerRound
+from fedlit.server_update import new_server_state
 from fedlit.state import FederationState, keep_largest
 from fedlit.stopwatch import Stopwatch
 from fedlit.tracking import Logger
@@ -50,7 +51,7 @@ def federate(
         arrivals = train_cohort(federation, state, engine, evaluator, logger, round)
         watch.lap("fit")
 
-        update_server(federation, state, round, arrivals)
+        update_server(federation, state, engine, round, arrivals)
         watch.lap("aggregate")
 
         with interrupts.deferred():  # the state is that of this round already
@@ -103,10 +104,13 @@ def train_cohort(
     return arrivals
 
 
-def update_server(federation: Federation, state: FederationState, round: ServerRound, arrivals: Arrivals) -> None:
-    """Step the server, and store the clients' new states. If nothing arrived, the server keeps its state."""
-    reduced = arrivals.inbox.reduced()
-    server = federation.aggregator.server_update(state.server, reduced, round) if reduced else state.server
+def update_server(
+    federation: Federation, state: FederationState, engine: Engine, round: ServerRound, arrivals: Arrivals
+) -> None:
+    """Step the server, and store the clients' new states. If none of the clients that were asked sent anything, the
+    server keeps its state."""
+    arrivals.record.warn_if_nobody_trained(round.number)
+    server = new_server_state(federation, state, engine, round, arrivals.inbox.reduced())
     state.clients.put(round.number, arrivals.states)
     state.server, state.counters, state.round = server, arrivals.counters, round.number
     state.lost += arrivals.record.lost
@@ -123,13 +127,14 @@ class Arrivals:
     states: list[tuple[int, ClientState]] = field(default_factory=list)
 
     def add(self, chunk: Returned) -> None:
-        """Add a chunk. Clients that made no step are left out: they keep their states, and do not reach the server."""
+        """Add a chunk. Clients that made no step, and clients whose messages are refused, are left out: they keep their
+        states, and their messages are not reduced."""
         moved = chunk.rows([r for r, made_step in enumerate(chunk.moved) if made_step])
-        self.record.add(chunk, moved)
-        self.round.arrived += moved.clients
-        self.states += zip(moved.clients, moved.states, strict=True)
-        if moved.clients:
-            self.counters = keep_largest(self.counters, moved.counters)
-            decoded = self.inbox.add(moved.clients, moved.wire, moved.examples)
-            if decoded is not None:
-                self.record.add_updates(decoded, moved.examples)
+        received = self.inbox.add(moved.clients, moved.wire, moved.examples)
+        arrived = moved.rows(received.rows)
+        self.record.add(chunk, arrived, received.refusals)
+        self.states += zip(arrived.clients, arrived.states, strict=True)
+        if arrived.clients:
+            self.counters = keep_largest(self.counters, arrived.counters)
+            if received.decoded is not None:
+                self.record.add_updates(received.decoded, arrived.examples)

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from fedlit.errors import InputError
 
-FORMAT = 2  # of a run folder and its checkpoints; raised when saved contents or names change
+FORMAT = 3  # of a run folder and its checkpoints; raised when saved contents or names change
 FORMAT_FILE = "format.txt"
 LOCK = ".lock"
 _ROUND = re.compile(r"round_(\d+)")

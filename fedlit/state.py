@@ -19,7 +19,7 @@ class FederationState:
     clients: Store  # what each client keeps
     counters: dict[str, Tensor] = field(default_factory=dict)  # integer buffers, the largest of all clients
     best: dict[str, Any] | None = None  # `round`, and a metric's name -> value: best so far
-    lost: int = 0  # clients that raised an error or returned values that are not finite, over all rounds
+    lost: int = 0  # clients that were lost, over all rounds (see `RoundRecord`)
     seconds: float = 0.0  # spent in rounds, over all starts
 
 

@@ -197,7 +197,7 @@ DAMAGES = {
     _text: "cannot be read as tensors and plain values",
     _foreign: "is no checkpoint of fedlit",
     _tensor: "is no checkpoint of fedlit",
-    _other_version: "has format 1, and this fedlit reads format 2",
+    _other_version: f"has format {FORMAT - 1}, and this fedlit reads format {FORMAT}",
 }
 
 

@@ -60,7 +60,8 @@ class Aggregator(ABC):
     """
 
     weighting: Mapping[str, Weighting] = MappingProxyType({})
-    """How the messages under a key are averaged: "examples" (the default) or "uniform"."""
+    """How the messages under a key are averaged: "examples" (the default) or "uniform". A stage that needs it
+    (`Stage.uniform`) makes all keys uniform."""
 
     needs_all: ClassVar[bool] = False
     """`server_update` gets every message, (K, ...), and the clients' numbers of examples instead of means."""
@@ -103,7 +104,8 @@ class Aggregator(ABC):
             state: the clients' states (K, ...).
 
         Returns:
-            The messages and the new states, both (K, ...).
+            The messages and the new states, both (K, ...). The rows of clients that made no step in one of their fits,
+            such as 0/0, are not used.
         """
 
     def unpack(self, message: Message) -> Message:
@@ -113,7 +115,15 @@ class Aggregator(ABC):
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
         """The new server state. The default steps `server["model"]` along the mean `delta` by the server optimiser.
 
-        It is not called where nothing arrived or nothing was sent; the server then keeps its state.
+        In a round that asks no client (`sampler=poisson`), `reduced` holds zeros, sum_k m_k over the expected number of
+        clients, in the keys and shapes of a message, and `round.arrived` is empty: noise is added, and a momentum goes
+        on. That is so where the message has a `delta` and the reduction is the mean.
+
+        It is not called where clients were asked and no message arrived, or nothing was sent. The server then keeps its
+        state.
+
+        Raises:
+            InputError: (by the caller) the new state is not finite.
         """
         model, optimizer = server_step(
             self.server_optimizer, server["model"], reduced["delta"], server.get("optimizer")

@@ -76,11 +76,12 @@ class Failures:
 
     def check_finite(self, returned: Returned, round_number: int) -> Returned:
         """The result without the clients whose updates are not finite."""
-        bad_rows = [r for r, facts in enumerate(returned.facts) if not facts.get("finite", True)]
+        bad_rows = [r for r, facts in enumerate(returned.facts) if facts.get("not_finite")]
         if not bad_rows:
             return returned
         sentences = [
-            f"client {returned.clients[r]}, round {round_number}: its update has NaN or infinite values"
+            f"client {returned.clients[r]}, round {round_number}: its update has NaN or infinite values in "
+            f"{returned.facts[r]['not_finite']}"
             for r in bad_rows
         ]
         if self.on_failure == "raise":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,6 +17,8 @@ from fedlit.messages.wire import Wire, flatten_message, num_bytes
 from fedlit.metric_names import Row
 from fedlit.training.cohort import Cohort, Returned
 
+log = logging.getLogger(__name__)
+
 
 class RoundRecord:
     """Keeps two vectors (P,), the sums of the updates and of their directions, and a dict of numbers for each client.
@@ -22,13 +26,14 @@ class RoundRecord:
     Attributes:
         facts: what was noted of each client that arrived (see `ChunkClient.facts`).
         asked, arrived, lost, idle: numbers of clients, asked = arrived + lost + idle. Lost clients raised an error or
-            returned values that are not finite; idle clients made no step.
+            returned values that are not finite; idle clients made no step in one of their fits.
     """
 
     def __init__(self, asked: int, bytes_down: int):
         self.asked, self.bytes_down, self.bytes_up = asked, bytes_down, 0
         self.lost, self.idle, self.arrived = 0, 0, 0
         self.facts: list[dict[str, Any]] = []
+        self._idle_reason = ""  # of the first idle client
         self._unit_sum: Tensor | None = None
         self._weighted_sum: Tensor | None = None
         self._updates = 0
@@ -45,13 +50,31 @@ class RoundRecord:
         """Clients that returned in any way."""
         return self.arrived + self.lost + self.idle
 
-    def add(self, chunk: Returned, moved: Returned) -> None:
-        """Add a chunk; `moved` has the rows of its clients that made a step."""
-        self.lost += len(chunk.failures)
-        self.idle += len(chunk.clients) - len(moved.clients)
-        self.arrived += len(moved.clients)
-        self.facts += moved.facts
-        self.bytes_up += num_bytes(moved.wire) if moved.clients else 0
+    def add(self, chunk: Returned, arrived: Returned, refusals: Sequence[str]) -> None:
+        """Add a chunk; `arrived` has the rows of the clients whose messages are reduced, `refusals` a sentence for each
+        message that the server refused."""
+        for sentence in refusals:
+            log.warning("%s; the message is refused, and the client counts as lost", sentence)
+        self.lost += len(chunk.failures) + len(refusals)
+        self.idle += chunk.moved.count(False)
+        if not self._idle_reason:
+            self._idle_reason = next((f"client {f['client']}: {f['idle']}" for f in chunk.facts if "idle" in f), "")
+        self.arrived += len(arrived.clients)
+        self.facts += arrived.facts
+        self.bytes_up += num_bytes(arrived.wire)
+
+    def warn_if_nobody_trained(self, round_number: int) -> None:
+        """Warn of a round that asked clients of which none sent anything."""
+        if self.arrived or not self.asked:
+            return
+        idle = [f"{self.idle} made no step ({self._idle_reason})"] if self.idle else []
+        lost = [f"{self.lost} lost"] if self.lost else []
+        log.warning(
+            "round %d: nobody trained, and the server keeps its state; of %d clients that were asked, %s",
+            round_number,
+            self.asked,
+            " and ".join([*idle, *lost]),
+        )
 
     def add_updates(self, messages: Wire, examples: Tensor) -> None:
         """Add decoded messages (K, ...), weighted by `examples` (K, 1), for the mean cosine.
@@ -59,8 +82,9 @@ class RoundRecord:
         The cosine is sum_k <d_k / |d_k|, m> / (K |m|), where m is the weighted mean of the updates d_k.
         """
         delta = messages.get("delta.weights")
-        if delta is None or delta.dim() != 2:
+        if delta is None or delta.dim() != 2 or not delta.is_floating_point():
             return
+        delta = delta.float() if delta.element_size() < 4 else delta  # 16 bits overflow in the sums
         norms = delta.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(delta.dtype).tiny)
         units, weighted = (delta / norms).sum(0), (examples.to(delta.dtype) * delta).sum(0)
         self._unit_sum = units if self._unit_sum is None else self._unit_sum + units
@@ -79,7 +103,7 @@ class RoundRecord:
         }
         row |= _means(self.facts)
         units, weighted = self._unit_sum, self._weighted_sum
-        if units is not None and weighted is not None and float(weighted.norm()) > 0:
+        if units is not None and weighted is not None and 0 < float(weighted.norm()) < math.inf:
             row[metric_names.UPDATE_COSINE] = float(units @ weighted / weighted.norm() / self._updates)
         for name in ("received", "trained"):
             row |= client_rows(name, [facts[name] for facts in self.facts if name in facts])

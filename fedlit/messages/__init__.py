@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from typing import get_args
 
-from fedlit.aggregators.base import Aggregator
+from fedlit.aggregators.base import Aggregator, Weighting
 from fedlit.errors import InputError
 from fedlit.messages.reductions import All, Mean, Reduction
+from fedlit.messages.reductions.base import OTHER_KEYS
 from fedlit.messages.stages import Stage
 
-_OTHER_STATES = frozenset(("algorithm", "optimizer"))  # owners in a `ClientState`
+log = logging.getLogger(__name__)
 
 
 def chosen_reduction(aggregator: Aggregator, uplink: Mapping[str, Stage], reduction: Reduction | None) -> Reduction:
@@ -21,22 +24,21 @@ def chosen_reduction(aggregator: Aggregator, uplink: Mapping[str, Stage], reduct
 
     Raises:
         InputError: the algorithm needs every message unchanged and a stage or the reduction would change it; the
-            algorithm takes one message and `All` does not reduce; the reduction is blind and a stage needs decoding; or
-            a stage has a name under which clients keep other states.
+            algorithm takes one message and `All` does not reduce; or the reduction is blind and a stage needs decoding.
     """
-    if taken := _OTHER_STATES & uplink.keys():
-        name = min(taken)
-        raise InputError(f"uplink.{name}: clients keep another state under this name; give the stage another")
     if aggregator.needs_all:
-        if uplink or not isinstance(reduction, All | None):
+        if uplink or (reduction is not None and type(reduction) is not All):  # a subclass may change or drop messages
             changing = list(uplink) or [type(reduction).__name__]
             raise InputError(
-                f"{aggregator} needs every client's own message as it is, and {', '.join(changing)} would change it; "
-                "leave them out"
+                f"{aggregator} needs every client's own message as it is, and {', '.join(changing)} may change or drop "
+                "it; leave out the stages, and write reduction=null"
             )
         return reduction or All()
-    if type(reduction) is All:
-        raise InputError(f"{aggregator} takes one reduced message, and All does not reduce; write reduction=null")
+    if isinstance(reduction, All) and type(reduction).finish is All.finish:
+        raise InputError(
+            f"{aggregator} takes one reduced message, and {type(reduction).__name__} does not reduce; "
+            "write reduction=null"
+        )
     reduction = reduction or Mean()
     decoding = [name for name, stage in uplink.items() if stage.decodes]
     if reduction.blind and decoding:
@@ -48,6 +50,30 @@ def chosen_reduction(aggregator: Aggregator, uplink: Mapping[str, Stage], reduct
 
 
 def run_weighting(aggregator: Aggregator, uplink: Mapping[str, Stage]) -> dict[str, str]:
-    """key -> how messages are averaged: the algorithm's `weighting`, but "uniform" for `delta` if a stage needs it."""
-    uniform = any(stage.uniform for stage in uplink.values())
-    return {**aggregator.weighting, **({"delta": "uniform"} if uniform else {})}
+    """key -> how messages are averaged: the algorithm's `weighting`, but "uniform" for every key if a stage needs it.
+
+    Raises:
+        InputError: the algorithm's `weighting` is no mapping, or has another value.
+    """
+    weighting, allowed = aggregator.weighting, get_args(Weighting)
+    if not isinstance(weighting, Mapping):
+        raise InputError(
+            f"{aggregator}: weighting={weighting!r} is no mapping; write one from the keys of a message to "
+            f"{' or '.join(allowed)}, such as {{'delta': 'uniform'}}"
+        )
+    for key, value in weighting.items():
+        if value not in allowed:
+            raise InputError(f"{aggregator}: weighting of {key} is {value!r}; write {' or '.join(allowed)}")
+    needing = [f"uplink.{name}" for name, stage in uplink.items() if stage.uniform]
+    if not needing:
+        return dict(weighting)
+    by_examples = [key for key, value in ({"delta": "examples"} | dict(weighting)).items() if value == "examples"]
+    if by_examples:
+        log.warning(
+            "%s: all clients count the same, because %s needs it; %s alone would weigh %s by examples",
+            aggregator,
+            ", ".join(needing),
+            aggregator,
+            ", ".join(by_examples),
+        )
+    return dict.fromkeys(("delta", *weighting, OTHER_KEYS), "uniform")

@@ -2,11 +2,15 @@
 
 client   message -> [unpack, if the reduction is blind] -> encode, stage by stage -> encode of the reduction -> wire
 server   wire -> decode, stage by stage in reverse order -> [unpack, if the client did not] -> the reduction
+
+Messages that are not finite never reach the reduction: clients report their own (`Sent.faults`), and the server refuses
+those that are not finite after `decode` and `unpack`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +19,14 @@ from torch import Tensor
 
 from fedlit.aggregators.base import Aggregator
 from fedlit.client import Client, ClientState
+from fedlit.messages.finite import check_reduced, finite_rows, first_not_finite
 from fedlit.messages.reductions import Reduction
 from fedlit.messages.stages import Stage
-from fedlit.messages.wire import Wire, flatten_message, unflatten_message
+from fedlit.messages.wire import Wire, check_rows, flatten_message, select_rows, unflatten_message
 from fedlit.model_vectors import stack, unstack
 from fedlit.server_round import ServerRound
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -27,8 +34,8 @@ class Sent:
     """What K clients send."""
 
     wire: Wire  # (K, ...)
-    states: list[ClientState]  # K dicts of the stages' new states, by name
-    finite: Tensor  # (K,) bools: all numbers were finite before the reduction's half
+    stages: list[dict[str, Any]]  # K dicts of the stages' new states, by name
+    faults: list[str]  # K: the key under which a message is not finite before the reduction's half; empty if it is
 
 
 @dataclass(frozen=True)
@@ -43,51 +50,119 @@ class Pipeline:
     def send(self, client: Client, message: dict[str, Any], states: Sequence[ClientState]) -> Sent:
         """The clients' half, for K clients with their states."""
         wire = flatten_message(self.aggregator.unpack(message) if self.reduction.blind else message)
-        new_states: list[ClientState] = [{} for _ in states]
+        k = len(states)
+        check_rows(wire, k)
+        faults = first_not_finite(wire, k)
+        new_states: list[dict[str, Any]] = [{} for _ in states]
         for name, stage in self.uplink.items():
-            initial = unstack(stage.state(client, wire), len(states))
-            before = [state.get(name) or first for state, first in zip(states, initial, strict=True)]
+            initial = unstack(stage.state(client, wire), k)
+            before = [state.get("stages", {}).get(name) or first for state, first in zip(states, initial, strict=True)]
             wire, after = stage.encode(client, wire, stack(before))
-            for state, stage_state in zip(new_states, unstack(after, len(states)), strict=True):
+            for state, stage_state in zip(new_states, unstack(after, k), strict=True):
                 state[name] = stage_state
-        finite = finite_rows(wire.values(), len(states))
-        return Sent(self.reduction.encode(client, wire, self.weighting), new_states, finite)
+            check_rows(wire, k)
+            encoded_faults = [key and f"{key} after uplink.{name}" for key in first_not_finite(wire, k)]
+            faults = [earlier or fault for earlier, fault in zip(faults, encoded_faults, strict=True)]
+        return Sent(self.reduction.encode(client, wire, self.weighting), new_states, faults)
 
     def inbox(self, round: ServerRound) -> Inbox:
         """The server's half for one round."""
         return Inbox(self, round)
 
 
+@dataclass
+class Received:
+    """A chunk of messages as it reached the reduction."""
+
+    rows: list[int]  # of the messages that are finite
+    decoded: Wire | None  # these messages before `unpack`; None if the reduction is blind
+    refusals: list[str]  # a sentence for each of the other messages
+
+
 class Inbox:
     """Decodes, unpacks and reduces the messages of one round, chunk by chunk, as they arrive."""
 
     def __init__(self, pipeline: Pipeline, round: ServerRound):
-        self.pipeline, self.reduction = pipeline, pipeline.reduction.start(pipeline.weighting, round)
+        self.pipeline, self.round = pipeline, round
+        self.reduction = pipeline.reduction.start(pipeline.weighting, round)
+        self._checked_by_clients = type(pipeline.reduction).encode is Reduction.encode
+        self._keys: set[str] = set()  # of the messages that were reduced
+        self._row_shapes: dict[str, torch.Size] = {}  # of the tensors that travel, by key
+        self._in_stacks = False  # messages of several clients came as one tensor
+        self._warned = False
 
-    def add(self, clients: list[int], wire: Wire, examples: Tensor) -> Wire | None:
-        """Add a chunk of messages (K, ...), with the clients' numbers of training samples (K, 1).
-
-        Returns:
-            The decoded messages; None if the reduction is blind.
-        """
+    def add(self, clients: list[int], wire: Wire, examples: Tensor) -> Received:
+        """Add a chunk of messages (K, ...), with the clients' numbers of training samples (K, 1), and the clients to
+        `round.arrived`. Messages that are not finite after `decode` or `unpack` are refused."""
+        if not clients:
+            return Received([], None, [])
+        self._warn_of_padding(wire)
+        if self.reduction.blind:
+            self._reduce(clients, wire, examples)
+            return Received(list(range(len(clients))), None, [])
+        decoded = wire
         for stage in reversed(list(self.pipeline.uplink.values())):
-            wire = stage.decode(wire)
-        decoded = None if self.reduction.blind else wire
-        if decoded is not None:
-            wire = flatten_message(self.pipeline.aggregator.unpack(unflatten_message(decoded)))
-        self.reduction.add(clients, wire, examples)
-        return decoded
+            decoded = stage.decode(decoded)
+        message = flatten_message(self.pipeline.aggregator.unpack(unflatten_message(decoded)))
+        refusals = self._refusals(clients, wire, decoded, message)
+        rows = [r for r in range(len(clients)) if r not in refusals]
+        if refusals:
+            clients, examples = [clients[r] for r in rows], examples[rows]
+            decoded, message = ({k: select_rows(v, rows) for k, v in w.items()} for w in (decoded, message))
+        if rows:
+            self._reduce(clients, message, examples)
+        return Received(rows, decoded, list(refusals.values()))
+
+    def _reduce(self, clients: list[int], message: Wire, examples: Tensor) -> None:
+        self.round.arrived += clients
+        self._keys |= message.keys()
+        self.reduction.add(clients, message, examples)
+
+    def _refusals(self, clients: list[int], wire: Wire, decoded: Wire, message: Wire) -> dict[int, str]:
+        """Row -> a sentence, for each message that is not finite. Values that are as they were sent have been checked
+        on the clients."""
+        checked = {id(value) for value in wire.values()} if self._checked_by_clients else set()
+        changed = {key: value for key, value in message.items() if id(value) not in checked}
+        if bool(finite_rows(changed.values(), len(clients)).all()):
+            return {}
+        stages = ", ".join(f"uplink.{name}" for name in reversed(list(self.pipeline.uplink)))
+        refusals = {}
+        for r, key in enumerate(first_not_finite(changed, len(clients))):
+            if message.get(key) is wire.get(key):
+                origin = f"encode of {type(self.reduction).__name__}"
+            elif stages and message.get(key) is decoded.get(key):
+                origin = f"decode of {stages}"
+            else:
+                origin = f"unpack of {self.pipeline.aggregator}"
+            if key:
+                refusals[r] = (
+                    f"client {clients[r]}, round {self.round.number}: its message has NaN or infinite values in {key} "
+                    f"after {origin}"
+                )
+        return refusals
+
+    def _warn_of_padding(self, wire: Wire) -> None:
+        """Warn once a round where tensors with rows of several lengths come from several clients at a time: the shorter
+        rows were padded, and the padding is counted."""
+        tensors = {key: value for key, value in wire.items() if not isinstance(value, list)}
+        self._in_stacks |= any(len(value) > 1 for value in tensors.values())
+        shapes = {key: value.shape[1:] for key, value in tensors.items()}
+        differ = [key for key, shape in shapes.items() if self._row_shapes.setdefault(key, shape) != shape]
+        if differ and self._in_stacks and not self._warned:
+            self._warned = True
+            log.warning(
+                "round %d: rows of several lengths come under %s of the messages, so comm/bytes_up counts padding and "
+                "depends on the chunks; let the stage send a list of K tensors, one a client",
+                self.round.number,
+                differ[0],
+            )
 
     def reduced(self) -> dict[str, Any]:
-        """The reduced message; empty if nothing arrived."""
-        return self.reduction.finish()
+        """The reduced message; empty if nothing arrived.
 
-
-def finite_rows(tensors: Iterable[Tensor], k: int) -> Tensor:
-    """(k,) bools: whether each row of the floating-point tensors (k, ...) is finite."""
-    floats = [t.flatten(1) for t in tensors if t.is_floating_point()]
-    if not floats:
-        return torch.ones(k, dtype=torch.bool)
-    # NaN and infinity stay in a sum, and a sum is cheap. Sums of finite numbers can overflow: then each one is tested
-    finite = torch.stack([torch.isfinite(t.sum(1)) for t in floats]).all(0)
-    return finite if finite.all() else torch.stack([torch.isfinite(t).all(1) for t in floats]).all(0)
+        Raises:
+            InputError: it is not finite, although each message is.
+        """
+        reduced = self.reduction.finish()
+        check_reduced(flatten_message(reduced), self._keys, type(self.reduction).__name__, self.round.number)
+        return reduced

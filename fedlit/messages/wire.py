@@ -1,14 +1,21 @@
-"""The wire format of a message: a flat dict of tensors. Their bytes are counted as traffic."""
+"""The wire format of a message: a flat dict of tensors. Their bytes are counted as traffic.
+
+A value is a tensor (K, ...), a row a client. Where the rows of K clients have unequal lengths, as under a stage that
+sends the entries above a threshold, it is a list of K tensors. So no padding is counted, and the bytes of a client do
+not depend on the other clients of its chunk.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
+import torch
 
 from fedlit.model_vectors import Model
 
-Wire = dict[str, Tensor]
+Wire = dict[str, Any]
+"""Key -> a tensor (K, ...), or a list of K tensors."""
 
 
 def flatten_message(message: dict[str, Any]) -> Wire:
@@ -38,5 +45,37 @@ def unflatten_message(wire: Wire) -> dict[str, Any]:
 
 
 def num_bytes(wire: Wire) -> int:
-    """The bytes of all tensors together."""
-    return sum(t.numel() * t.element_size() for t in wire.values())
+    """The bytes of all tensors together.
+
+    >>> num_bytes({"sent": [torch.zeros(2), torch.zeros(5)], "scale": torch.zeros(2, 1)})
+    36
+    """
+    tensors = [t for value in wire.values() for t in (value if isinstance(value, list) else [value])]
+    return sum(t.numel() * t.element_size() for t in tensors)
+
+
+def select_rows(value: Any, rows: Sequence[int]) -> Any:
+    """The rows of these clients: of a tensor (K, ...), or of a list of K tensors."""
+    return [value[r] for r in rows] if isinstance(value, list) else value[list(rows)]
+
+
+def check_rows(wire: Wire, k: int) -> None:
+    """
+    Raises:
+        ValueError: a value is no tensor (k, ...) and no list of k tensors.
+    """
+    for key, value in wire.items():
+        tensors = value if isinstance(value, list) else [value]
+        for t in tensors:
+            if not torch.is_tensor(t) or t.layout is not torch.strided:
+                kind = f"sparse tensor ({t.layout})" if torch.is_tensor(t) else type(t).__name__
+                raise ValueError(f"{key} of the message holds a {kind}; send dense tensors, or a list of {k} of them")
+        if isinstance(value, list):
+            if len(value) != k:
+                raise ValueError(
+                    f"{key} of the message is a list of {len(value)} tensors: it needs one for each of {k} clients"
+                )
+        elif value.shape[:1] != (k,):
+            raise ValueError(
+                f"{key} of the message has shape {tuple(value.shape)}: its first axis has to be the {k} clients"
+            )

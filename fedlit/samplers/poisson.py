@@ -10,7 +10,8 @@ from fedlit.samplers.base import Probe, Sampler
 
 
 class Poisson(Sampler):
-    """Asks each client independently with probability `participation`; the server keeps its state in an empty round."""
+    """Asks each client independently with probability `participation`. A round may ask no client: the server then steps
+    along zeros (see `Aggregator.server_update`)."""
 
     def __init__(self, participation: float = 1.0):
         """

@@ -14,6 +14,11 @@ import torch
 from fedlit.client import ClientState
 
 
+def is_empty(state: ClientState) -> bool:
+    """Whether a client keeps nothing: neither its algorithm, nor a stage, nor its optimiser."""
+    return not any(state.get("stages", {}).values()) and not any(v for owner, v in state.items() if owner != "stages")
+
+
 class Store(ABC):
     """Keeps the state of each client after its last round. Clients that never took part have no state.
 

@@ -18,7 +18,7 @@ import torch
 
 from fedlit.client import ClientState
 from fedlit.errors import InputError
-from fedlit.stores.base import Store
+from fedlit.stores.base import Store, is_empty
 from fedlit.stores.state_bytes import from_bytes, to_bytes
 
 NAME = "clients.sqlite"
@@ -93,7 +93,7 @@ class DiskStore(Store):
         return [states.get(client) for client in clients]
 
     def put(self, round_number: int, states: Sequence[tuple[int, ClientState]]) -> None:
-        kept = sorted((client, state) for client, state in states if any(state.values()))
+        kept = sorted((client, state) for client, state in states if not is_empty(state))
         if not kept:
             return
         with self._transaction() as cursor:  # one transaction for all clients of the round

@@ -7,7 +7,7 @@ from typing import Any
 
 from fedlit.client import ClientState
 from fedlit.model_vectors import tree_map
-from fedlit.stores.base import Store
+from fedlit.stores.base import Store, is_empty
 
 
 class MemoryStore(Store):
@@ -24,7 +24,7 @@ class MemoryStore(Store):
 
     def put(self, round_number: int, states: Sequence[tuple[int, ClientState]]) -> None:
         for client, state in states:
-            if any(state.values()):
+            if not is_empty(state):
                 self._states[client] = tree_map(lambda t: t.clone(), state)  # a view would keep the stack in memory
 
     def save(self) -> dict[int, ClientState]:

@@ -31,6 +31,7 @@ class ChunkClient(ABC):
 
     Attributes:
         facts: K dicts of what was noted of each client, for logs and metrics: plain values, metrics, lists of these.
+            "idle" is why it made no step in one of its fits; absent where it made one in each.
         last: the model (K, P), (K, S) after the last fit.
         counters: (K, ...) integer buffers after the last fit, by name.
         new_optimizers: as `optimizers`, after this round.
@@ -78,7 +79,11 @@ class ChunkClient(ABC):
         self.calls += 1
         epochs = self.jobs[0].epochs if epochs is None else epochs
         gradient = GradientOptions(adjust_gradient, extras, trainable, gradient_fn, dict(carry or {}))
-        fitted = self._fit(model, gradient, call, epochs)
+        has_batches = epochs > 0 and bool(self.batch_plan.counts.any())
+        if has_batches:
+            fitted = self._fit(model, gradient, call, epochs)
+        else:
+            fitted = self._untrained(model, gradient.carry, len(self.jobs))
         self.moved &= fitted.steps > 0
         self.last = fitted.model
         self._note_fit(fitted, epochs, (time.perf_counter() - begin) / len(self.jobs))
@@ -122,7 +127,14 @@ class ChunkClient(ABC):
     # --- for the trainers ---------------------------------------------------------------------------
     @abstractmethod
     def _fit(self, model: Model, gradient: GradientOptions, call: int, epochs: int) -> Fitted:
-        """The `call`-th fit of the round. The module is restored after it."""
+        """The `call`-th fit of the round; at least one client has a batch. The module is restored after it."""
+
+    def _untrained(self, model: Model, carry: dict[str, Tensor], k: int) -> Fitted:
+        """The result of the fit of k clients without a batch."""
+        zero, no_loss = self.examples.new_zeros(k, 1), self.examples.new_full((k, 1), float("nan"))
+        model = tree_map(lambda t: t.expand(k, -1).clone(), model)
+        carry = {n: v.expand(k, *v.shape[v.dim() > 1 :]).clone() for n, v in carry.items()}
+        return Fitted(model=model, steps=zero, lr=zero.clone(), loss=no_loss, carry=carry)
 
     def _load(self, r: int, model: Model) -> None:
         """Load the model of one of the clients into the module."""
@@ -145,10 +157,32 @@ class ChunkClient(ABC):
         line = {TRAIN_LOSS: loss} | {epoch_metric(n): total / weight for n, (total, weight) in totals.items()}
         self.facts[r].setdefault("epochs", []).append(line)
 
+    def _idle_reason(self, r: int, epochs: int) -> str:
+        """Why a client made no step in a fit, and the remedy."""
+        samples = len(self.jobs[r].train)
+        if not samples:
+            return "it has no training samples; give it some, by another partition or fewer clients"
+        if epochs < 1:
+            return "its fit has 0 epochs; write epochs=1 or more"
+        if self.batch_plan.counts[r]:
+            return (
+                "training_step returned None, or on_train_batch_start returned -1, for each of its batches; let the "
+                "step return a loss"
+            )
+        if self.host.options.limit_train_batches == 0:
+            return "trainer.limit_train_batches=0 leaves no batch; write null, or 1 or more"
+        return (
+            "its only training sample is a batch of one, which batch normalisation cannot train on; give it more "
+            "samples, by another partition or fewer clients"
+        )
+
     def _note_fit(self, fitted: Fitted, epochs: int, seconds: float) -> None:
         skipped = epochs * (np.array([len(job.train) for job in self.jobs]) - self.batch_plan.seen)
         steps, losses = fitted.steps[:, 0].tolist(), fitted.loss[:, 0].tolist()
-        for facts, client_steps, loss, left_out in zip(self.facts, steps, losses, skipped.tolist(), strict=True):
+        for r, (client_steps, loss, left_out) in enumerate(zip(steps, losses, skipped.tolist(), strict=True)):
+            facts = self.facts[r]
+            if not client_steps:
+                facts.setdefault("idle", self._idle_reason(r, epochs))
             facts["steps"] = facts.get("steps", 0) + int(client_steps)
             facts["skipped"] = facts.get("skipped", 0) + left_out
             facts["loss"] = loss

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from fedlit.client import ClientState
-from fedlit.messages.wire import Wire
+from fedlit.messages.wire import Wire, select_rows
 from fedlit.training.job import Job
 
 
@@ -35,7 +35,7 @@ class Returned:
     """A chunk of clients after their half of a round, in the jobs' order."""
 
     clients: list[int]
-    wire: Wire  # (K, ...): the messages to the server
+    wire: Wire  # the messages to the server
     states: list[ClientState]  # K new states
     examples: Tensor  # (K, 1)
     moved: list[bool]  # the client made a step in each of its fits
@@ -50,7 +50,7 @@ class Returned:
             return self
         return Returned(
             [self.clients[r] for r in rows],
-            {k: v[rows] for k, v in self.wire.items()},
+            {k: select_rows(v, rows) for k, v in self.wire.items()},
             [self.states[r] for r in rows],
             self.examples[rows],
             [self.moved[r] for r in rows],

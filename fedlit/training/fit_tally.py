@@ -62,6 +62,12 @@ class FitTally:
         return Fitted(model, new([[self.steps]]), self.rate_sum[None].to(model.weights), new([[self.loss]]), carry)
 
 
+def has_gradient(optimizer: Any) -> bool:
+    """Whether a step of the optimiser changes anything. Without any gradient it does not: training_step returned
+    None."""
+    return any(p.grad is not None for g in optimizer.param_groups for p in g["params"])
+
+
 def learning_rates(optimizers: Sequence[Any], parameters: Mapping[str, Tensor]) -> Tensor:
     """The current learning rates: (1,) where all parameters share one, else (P,)."""
     groups = [g for o in optimizers for g in o.param_groups]

@@ -19,12 +19,13 @@ from fedlit.aggregators import Aggregator
 from fedlit.checkpoint import Checkpoints
 from fedlit.clients import Clients
 from fedlit.data import DataSource, TensorSamples
-from fedlit.engines import Serial
+from fedlit.engines import Engine, Serial
 from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import Evaluator
 from fedlit.federation import Federation
 from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
+from fedlit.messages.reductions import Reduction
 from fedlit.messages.stages import Stage
 from fedlit.models.optimizer import give_optimizer
 from fedlit.partitions import Shards
@@ -103,6 +104,8 @@ class Running:
     Args:
         kind: class of the trainer; `trainer` are its arguments.
         samples: inputs and targets of all training and test samples; else `numbers`.
+        sizes: training samples of the clients; together at most those of `SIZES`.
+        engine: `Serial()` if None.
         optimizer: arguments of the clients' SGD.
     """
 
@@ -121,6 +124,9 @@ class Running:
         norm: bool = False,
         kind: type[Trainer] = LightningTrainer,
         samples: tuple[Tensor, Tensor] | None = None,
+        sizes: Sequence[int] = SIZES,
+        engine: Engine | None = None,
+        reduction: Reduction | None = None,
         **trainer: Any,
     ):
         torch.manual_seed(0)
@@ -132,16 +138,17 @@ class Running:
         train, test = TensorSamples(x[:n], y[:n]), TensorSamples(x[n:], y[n:])
         data = DataSource("numbers", train, test, classes=CLASSES)
         none = shards(*[0] * len(SIZES))
-        clients = Clients(shards(*SIZES), none, shards(*TEST_SIZES), batch_size, epochs, np.empty(0, dtype=np.int64))
+        clients = Clients(shards(*sizes), none, shards(*TEST_SIZES), batch_size, epochs, np.empty(0, dtype=np.int64))
         evaluation = Evaluation()
-        self.engine = Serial()
+        self.engine = engine or Serial()
         options = kind(accelerator="cpu", precision="64-true", **trainer)
         start_counters = counters(module)
         self.engine.start(options, module, JobData(train, test), evaluation.measure())
         self.layout = self.engine.local_worker.host.layout
         aggregator.setup(self.layout, len(clients))
         self.start = self.layout.read(module)
-        reduction = chosen_reduction(aggregator, uplink, None)
+        uplink = dict(uplink)
+        reduction = chosen_reduction(aggregator, uplink, reduction)
         weighting = run_weighting(aggregator, uplink)
         self.federation = Federation(
             aggregator, sampler or All(), Pipeline(aggregator, uplink, reduction, weighting), clients, self.start, 0, 0

@@ -51,9 +51,22 @@ def test_a_cohort_may_have_thousands_of_clients(store: Store) -> None:
 
 
 def test_empty_states_are_not_stored(store: Store) -> None:
-    store.put(1, [(1, {"algorithm": {}}), (2, {"algorithm": {}, "quantize": {}})])
+    store.put(1, [(1, {"algorithm": {}}), (2, {"algorithm": {}, "stages": {"quantize": {}}})])
     store.put(2, [])
     assert store.get([1, 2]) == [None, None] and list(store.items()) == []
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"algorithm": {}, "stages": {"a": {}, "b": {"sent": torch.ones(1)}}},
+        {"algorithm": {}, "optimizer": {"0": {"weight": {"step": torch.ones(())}}}},
+    ],
+    ids=["stage", "optimiser"],
+)
+def test_a_state_of_a_stage_or_an_optimiser_alone_is_stored(store: Store, state: ClientState) -> None:
+    store.put(1, [(1, state)])
+    assert store.get([1])[0].keys() == state.keys()
 
 
 def test_a_stored_row_is_a_copy(store: Store) -> None:

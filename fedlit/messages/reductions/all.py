@@ -28,5 +28,9 @@ class All(Reduction):
     def finish(self) -> dict[str, Any]:
         if not self._wires:
             return {}
-        messages = {key: torch.cat([wire[key] for wire in self._wires]) for key in self._wires[0]}
+        messages = {key: _joined([wire[key] for wire in self._wires]) for key in self._wires[0]}
         return unflatten_message(messages) | {"examples": torch.cat(self._examples)}
+
+
+def _joined(values: list[Any]) -> Any:
+    return [row for rows in values for row in rows] if isinstance(values[0], list) else torch.cat(values)

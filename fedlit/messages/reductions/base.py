@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -42,14 +43,18 @@ class Reduction(ABC):
     blind: ClassVar[bool] = False
     """The server sees sums only: `Aggregator.unpack` runs on the clients, and no stage may need decoding."""
 
-    weighting: dict[str, str]
+    zero_without_clients: ClassVar[bool] = False
+    """A round that asks no client reduces to zeros, of the shapes of one message: sum_k m_k over the sampler's expected
+    number of clients. Otherwise the server keeps its state in such a round."""
+
+    weighting: Mapping[str, str]
     round: ServerRound
 
-    def encode(self, client: Client, wire: Wire, weighting: dict[str, str]) -> Wire:
+    def encode(self, client: Client, wire: Wire, weighting: Mapping[str, str]) -> Wire:
         """The client half, the last step before sending: the wires (K, ...) of K clients."""
         return wire
 
-    def start(self: Self, weighting: dict[str, str], round: ServerRound) -> Self:
+    def start(self: Self, weighting: Mapping[str, str], round: ServerRound) -> Self:
         """A copy that collects the messages of this round."""
         collector = copy.copy(self)
         collector.weighting, collector.round = weighting, round
@@ -62,14 +67,20 @@ class Reduction(ABC):
 
     @abstractmethod
     def add(self, clients: list[int], wire: Wire, examples: Tensor) -> None:
-        """Add a chunk of messages (K, ...), in cohort order; `examples` (K, 1) are the clients' training samples."""
+        """Add a chunk of messages (K, ...), in cohort order; `examples` (K, 1) are the clients' training samples.
+
+        Every number is finite. A value whose rows have unequal lengths is a list of K tensors (see `Wire`).
+        """
 
     @abstractmethod
     def finish(self) -> dict[str, Any]:
         """The reduced message, without the axis K; empty if no message was added. The server then keeps its state."""
 
 
-def message_weights(weighting: dict[str, str], key: str, examples: Tensor) -> Tensor:
+OTHER_KEYS = "*"  # in a weighting: the keys that it does not name
+
+
+def message_weights(weighting: Mapping[str, str], key: str, examples: Tensor) -> Tensor:
     """The weights (K, 1) of the messages under `key` in a mean."""
-    weighted_by = weighting.get(key.split(".")[0], "examples")
+    weighted_by = weighting.get(key.split(".")[0], weighting.get(OTHER_KEYS, "examples"))
     return examples if weighted_by == "examples" else torch.ones_like(examples)

@@ -12,6 +12,12 @@ class Stage:
     """Transforms the messages of any algorithm, and may keep a state with each client. A run has stages by name.
 
     `self` holds hyperparameters only. `encode` gets the wires of K clients (K, ...), `decode` the wires that arrived.
+    Rows whose lengths differ between clients are sent as a list of K tensors, `[row[mask] for ...]`, not padded: every
+    byte is counted, and padding would depend on the chunk. `decode` makes tensors (K, ...) of them again.
+
+    A message that is not finite after `encode` is a failure of its client (`engine.on_failure`); one that is not finite
+    after `decode` is refused: its client counts as lost and keeps its states.
+
     Example, a stage that sends half precision:
 
     >>> import torch
@@ -29,13 +35,14 @@ class Stage:
     """
 
     uniform: ClassVar[bool] = False
-    """The stage needs `delta` averaged with uniform weights."""
+    """The stage needs all clients to count the same: every key is averaged with uniform weights."""
 
     decodes: ClassVar[bool] = False
     """The server must decode each message, which is impossible under a blind reduction."""
 
     def state(self, client: Client, wire: Wire) -> dict[str, Any]:
-        """The initial states (K, ...) of K clients. A state is stored with its client from round to round."""
+        """The initial states (K, ...) of K clients. A state is stored with its client from round to round, under the
+        stage's name."""
         return {}
 
     def encode(self, client: Client, wire: Wire, state: dict[str, Any]) -> tuple[Wire, dict[str, Any]]:

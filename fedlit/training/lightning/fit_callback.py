@@ -14,7 +14,7 @@ from fedlit.errors import InputError
 from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.model_vectors import Layout
 from fedlit.torch_patches.double_backward import DOUBLE_BACKWARD
-from fedlit.training.fit_tally import FitTally, learning_rates
+from fedlit.training.fit_tally import FitTally, has_gradient, learning_rates
 from fedlit.training.gradient import GradientEditor, GradientOptions
 from fedlit.training.optimizer_state import load_optimizer_state, optimizer_state
 from fedlit.user_module.probe import StepTraits
@@ -107,7 +107,8 @@ class FitCallback(pl.Callback):
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: Any) -> None:
         """Lightning calls this after unscaling and before clipping, and under accumulation once a step."""
-        self.tally.add_step([optimizer])
+        if has_gradient(optimizer):
+            self.tally.add_step([optimizer])
         self.editor.before_step()
 
     def on_train_batch_end(

@@ -74,9 +74,6 @@ class LightningClient(ChunkClient):
     def _fit(self, model: Model, gradient: GradientOptions, call: int, epochs: int) -> Fitted:
         host, module, (job,) = self.host, self.host.module, self.jobs
         self._load(0, model)
-        if not self.batch_plan.counts[0]:
-            zero = self.examples.new_zeros(1, 1)
-            return Fitted(host.read(), zero, zero, zero, gradient.carry)
         batches, keys = self._begin(0, call, epochs)
         keeps, key = host.options.keep_optimizer_state, job.key("step", call)
         kept_optimizer = self.optimizers[0].get(str(call)) if keeps else None

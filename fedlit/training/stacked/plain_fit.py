@@ -12,7 +12,7 @@ from fedlit import interrupts
 from fedlit.errors import InputError
 from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.torch_patches.double_backward import DOUBLE_BACKWARD
-from fedlit.training.fit_tally import FitTally, learning_rates
+from fedlit.training.fit_tally import FitTally, has_gradient, learning_rates
 from fedlit.training.gradient import GradientEditor, GradientOptions
 from fedlit.training.module_host import ModuleHost
 from fedlit.training.optimizer_state import load_optimizer_state, optimizer_state
@@ -53,6 +53,7 @@ class PlainFit:
             load_optimizer_state(self.optimizer, self.editor.parameters, kept_optimizer)
         self._stepped = [p for g in self.optimizer.param_groups for p in g["params"]]
         self.tally = FitTally(self.editor.parameters)
+        self.batches = 0  # batches so far: the number of a batch in the fit keys its draws
 
     def run(self, epochs: Sequence[Callable[[], Any]]) -> None:
         """
@@ -97,7 +98,8 @@ class PlainFit:
             )
         self.editor.after_step()
         self.log.end_step()
-        self.trainer.steps = self.tally.steps
+        self.batches += 1
+        self.trainer.steps = self.batches
 
     def _gradients(self, batch: Any, batch_idx: int) -> Tensor | None:
         context = self.host.trainer.precision_plugin.forward_context
@@ -107,14 +109,15 @@ class PlainFit:
         if loss is not None:  # None: the user skips the batch
             self.tally.add_loss(loss)
             self._backward(loss, batch, batch_idx, context)
-        self.tally.add_step([self.optimizer])
+        if has_gradient(self.optimizer):
+            self.tally.add_step([self.optimizer])
         self.editor.before_step()
         self._clip()
         return loss
 
     def _draws(self, differentiated_twice: bool = False) -> RandomMode:
         traits, patches = self.host.traits, (DOUBLE_BACKWARD,) if differentiated_twice else ()
-        return RandomMode(self.key, self.tally.steps, traits.uses_keyed_rng, traits.uses_global_rng, patches)
+        return RandomMode(self.key, self.batches, traits.uses_keyed_rng, traits.uses_global_rng, patches)
 
     @property
     def optimizer_state(self) -> dict[str, Any]:

@@ -115,7 +115,7 @@ class StackedFit:
         if not configurations or configurations[0][1]:
             configurations = []
             for count in self.batch_plan.counts:
-                self.trainer.batches, self.trainer.steps = int(count), 0
+                self.trainer.batches, self.trainer.steps = max(int(count), 1), 0  # schedulers refuse 0 batches
                 configurations.append(configured(module))
             self.trainer.batches = self.trainer.steps = None
         self.trainer.facts_read.clear()

@@ -183,6 +183,9 @@ class StackedClient(ChunkClient):
     ) -> tuple[Fitted, dict[str, Tensor]]:
         host, job = self.host, self.jobs[r]
         self._load(r, model)
+        if not self.batch_plan.counts[r]:  # schedulers that divide by the number of steps cannot be made
+            carry = gradient.row(r, len(self.jobs)).carry
+            return self._untrained(host.read(), carry, 1), counters(host.module)
         batches, keys = self._begin(r, call, epochs)
         self.loader.load(batches, job.client, keys)
         options, initial = gradient.row(r, len(self.jobs)), tree_map(lambda t: t[r] if t.dim() > 1 else t, model)
@@ -196,12 +199,11 @@ class StackedClient(ChunkClient):
             kept_optimizer = self.optimizers[r].get(str(call)) if keeps else None
             watch = after_epoch if r in self.watched else None
             fit = PlainFit(host, options, key, epochs, int(self.batch_plan.counts[r]), kept_optimizer, watch)
-            if self.batch_plan.counts[r]:
-                with quiet(), isolated_generators(key):
-                    fit.run([partial(self.loader.batches, e) for e in range(epochs)])
-                self.facts[r]["logged"] = fit.log.numbers()
-                if keeps:
-                    self.new_optimizers[r][str(call)] = fit.optimizer_state
+            with quiet(), isolated_generators(key):
+                fit.run([partial(self.loader.batches, e) for e in range(epochs)])
+            self.facts[r]["logged"] = fit.log.numbers()
+            if keeps:
+                self.new_optimizers[r][str(call)] = fit.optimizer_state
             trained = with_frozen_statistics(host.read(), initial, options.trainable)
             return fit.tally.fitted(trained, fit.editor.carry), counters(host.module)
         finally:

@@ -6,11 +6,15 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from fedlit.errors import InputError
+
+IGNORED = -100  # `ignore_index` of torch's losses
 
 
 class Classifier(LightningModule):
@@ -38,8 +42,22 @@ class Classifier(LightningModule):
         """From inputs (N, *input_shape) to logits (N, classes)."""
 
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """-log softmax(logits)[target] of each sample (N,), from logits (N, classes) and targets (N,)."""
+        """-log softmax(logits)[target] of each sample (N,), from logits (N, classes) and targets (N,) or (N, 1)."""
+        if targets.dim() > 1:
+            targets = targets.squeeze(1)
+        if targets.dtype != torch.int64:
+            targets = targets.long()
         return F.cross_entropy(logits, targets, reduction="none")
+
+    def check_labels(self, *label_sets: np.ndarray | None) -> None:
+        """InputError where a label is below 0 and is not -100, torch's mark of a sample that is left out."""
+        for labels in label_sets:
+            unusable = [] if labels is None else labels[(labels < 0) & (labels != IGNORED)]
+            if len(unusable):
+                raise InputError(
+                    f"a label of this data set is {unusable[0]}, and the ready models leave out samples of the label "
+                    f"{IGNORED} alone; write {IGNORED} in its place, or your own model, model._target_=mine.Net."
+                )
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """The mean loss of a batch (inputs, targets)."""

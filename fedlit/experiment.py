@@ -84,7 +84,8 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         make_module = partial(_module, config, data.input_shape, data.classes, overrides, start_folder)
         module = make_module()
         if isinstance(module, Classifier):
-            module.check_labels(data.train.labels(), data.test.labels())
+            first_batch = data.train.batch(np.zeros(1, dtype=np.int64))
+            module.check_data(first_batch, data.train.labels(), data.test.labels())
         initial_counters = counters(module)
 
         shift = partition.transform(seed_number(config.seed, "feature shift"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -37,6 +38,8 @@ def loaders_of(data: Any, name: str) -> tuple[Loaded, Loaded]:
     for hook in ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"):
         if overrides(data, hook):
             raise InputError(f"data: {name} overrides {hook}, which clients do not call; override it in the model.")
+    if not _takes_stage(data.setup):
+        raise InputError(f"data: {name}.setup takes no stage, and Lightning gives one; write def setup(self, stage).")
     test_hook = next((hook for hook in _TEST_STAGES if overrides(data, hook)), "")
     data.prepare_data()
     data.setup("fit")
@@ -51,8 +54,8 @@ def loaders_of(data: Any, name: str) -> tuple[Loaded, Loaded]:
     if _is_none(returned):
         raise InputError(f"data: {name} has neither a test nor a validation loader; give it a test_dataloader.")
     test = _loaded(returned, f"{name}.{test_hook}")
-    if train is None or _looks_like(train, test):
-        return _train_of_fit(data, name, train, test), test
+    if train is None or _may_be_of_test(train, test):
+        return _train_of_fit(data, name, train), test
     return train, test
 
 
@@ -64,6 +67,16 @@ def overrides(data: Any, hook: str) -> bool:
 def _loaded(returned: Any, where: str) -> Loaded:
     loader = only_loader(returned, where)
     return Loaded(loader, dataset_of(loader, where), where)
+
+
+def _takes_stage(setup: Any) -> bool:
+    try:
+        inspect.signature(setup).bind("fit")
+    except TypeError:
+        return False
+    except ValueError:  # written in C
+        pass
+    return True
 
 
 def _is_none(returned: Any) -> bool:
@@ -79,22 +92,22 @@ def _train(data: Any, name: str) -> Loaded | None:
     return None if _is_none(returned) else _loaded(returned, f"{name}.train_dataloader")
 
 
-def _looks_like(train: Loaded, test: Loaded) -> bool:
-    """Whether a training loader may have got samples of the test stage."""
-    if not len(train.dataset) or shared_samples(train.dataset, test.dataset):  # type: ignore[arg-type]
-        return True
-    return looks_same(*(samples_of_loader(part.loader, part.dataset) for part in (train, test)))
+def _may_be_of_test(train: Loaded, test: Loaded) -> bool:
+    """Whether all samples of a training loader may be those of the test stage."""
+    size = len(train.dataset)  # type: ignore[arg-type]
+    return shared_samples(test.dataset, train.dataset) == size or _looks_same(train, test)
 
 
-def _train_of_fit(data: Any, name: str, train: Loaded | None, test: Loaded) -> Loaded:
+def _looks_same(first: Loaded, second: Loaded) -> bool:
+    return looks_same(*(samples_of_loader(part.loader, part.dataset) for part in (first, second)))
+
+
+def _train_of_fit(data: Any, name: str, train: Loaded | None) -> Loaded:
     """The training loader of a module that keeps the samples of a stage under one name.
 
     Such a module gives test samples for training once the test stage is set up. It is set up to fit again, and the
-    loader is used if it shares fewer samples with the test set.
+    loader is used if its samples are others.
     """
     data.setup("fit")
     again = _loaded(data.train_dataloader(), f"{name}.train_dataloader")
-    if train is None or not len(train.dataset):  # type: ignore[arg-type]
-        return again
-    shared = [shared_samples(part.dataset, test.dataset) for part in (train, again)]
-    return again if shared[1] < shared[0] or not (shared[0] or _looks_like(again, test)) else train
+    return train if train is not None and _looks_same(train, again) else again

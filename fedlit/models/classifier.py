@@ -49,8 +49,14 @@ class Classifier(LightningModule):
             targets = targets.long()
         return F.cross_entropy(logits, targets, reduction="none")
 
-    def check_labels(self, *label_sets: np.ndarray | None) -> None:
-        """InputError where a label is below 0 and is not -100, torch's mark of a sample that is left out."""
+    def check_data(self, batch: Any, *label_sets: np.ndarray | None) -> None:
+        """InputError if a batch is no pair, or a label is below 0 and is not `IGNORED`."""
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            form = f"has {len(batch)} parts" if isinstance(batch, tuple | list) else f"is a {type(batch).__name__}"
+            raise InputError(
+                f"the ready models take pairs (inputs, targets), and a batch of this data set {form}; write your own "
+                "model, model._target_=mine.Net."
+            )
         for labels in label_sets:
             unusable = [] if labels is None else labels[(labels < 0) & (labels != IGNORED)]
             if len(unusable):

@@ -79,10 +79,9 @@ def build(config: DictConfig | Mapping[str, Any], key: str, **offered: Any) -> A
 
 def names_argument(target: Any, name: str) -> bool:
     """Whether a class has an argument of that name: its own, or that of a base class that `**kwargs` lead to."""
-    constructors = (
-        [c.__init__ for c in target.__mro__ if "__init__" in vars(c)] if inspect.isclass(target) else [target]
-    )
-    for constructor in constructors:
+    bases = inspect.getmro(target) if inspect.isclass(target) else ()
+    constructors: list[Any] = [vars(base)["__init__"] for base in bases if "__init__" in vars(base)]
+    for constructor in constructors or [target]:
         parameters = _arguments(constructor) or {}
         if name in parameters:
             return True

@@ -13,6 +13,7 @@ from fedlit.data.targets import Part, as_classes, target_in, target_part
 from fedlit.data.transform import Batch
 
 _log = logging.getLogger(__name__)
+_SPREAD = 8  # samples that are read where there is no attribute
 _COMPARED = 32  # classes of which a sample is compared with the attribute
 
 
@@ -30,7 +31,7 @@ def find_targets(samples: Samples, target: Part | None, where: str) -> Batch:
         samples.target = 1 if len(first) == 2 else None
     elif isinstance(samples, TensorSamples | LoadedSamples):  # any other Samples knows its labels itself
         index, attribute = _compared(samples)
-        batch = first if attribute is None else samples.batch(index)
+        batch = samples.batch(index)
         samples.target = target_part(batch, attribute, where)
     return first
 
@@ -61,10 +62,11 @@ def trust_or_read(samples: Samples, where: str) -> None:
 
 
 def _compared(samples: Samples) -> tuple[np.ndarray, np.ndarray | None]:
-    """The samples to compare, the first of each class and the ends of the set, and their labels by the attribute."""
+    """The samples to compare, the first of each class and the ends of the set, and their labels by the attribute; some
+    samples over the whole set if there is no such attribute."""
     known = known_labels(samples.dataset, samples.target) if isinstance(samples, LoadedSamples) else None
     if known is None or known.classes is None or len(known.classes) != len(samples):
-        return np.zeros(1, dtype=np.int64), None
+        return np.unique(np.linspace(0, len(samples) - 1, _SPREAD).astype(np.int64)), None
     _, firsts = np.unique(known.classes, return_index=True)
     index = np.unique([0, *firsts[:_COMPARED], len(samples) - 1])
     return index, known.classes[index]

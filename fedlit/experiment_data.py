@@ -41,7 +41,7 @@ def check_same_data(folder: Path, before: Mapping[str, Any] | None, now: Mapping
     different = "" if before is None else difference(before, now)
     if different:
         raise InputError(
-            f"resume={folder}: {different} than when the run began; give it the same data again, or start a fresh run "
+            f"resume={folder}: {different}; give it the same data again, or start a fresh run "
             "(random draws of a data class are repeated if they are of torch's, numpy's or Python's global generators)."
         )
 

@@ -39,12 +39,12 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     for key, name in _SETS.items():
         was, is_now = before[key], now[key]
         if was["size"] != is_now["size"]:
-            return f"the {name} has {is_now['size']} samples and had {was['size']}"
+            return f"the {name} has {is_now['size']} samples, and had {was['size']} when the run began"
         for part in ("labels", "sites"):
             if was[part] != is_now[part]:
-                return f"the {name} has other {part}"
+                return f"the {name} has other {part} than when the run began"
         if not _close(was["samples"], is_now["samples"]):
-            return f"the {name} has other samples"
+            return f"the {name} has other samples than when the run began"
     return ""
 
 

@@ -46,9 +46,16 @@ def known_labels(dataset: Dataset[Any], part: Part | None = None) -> Labels | No
         return Labels(as_classes(dataset.tensors[position]) if len(dataset.tensors) > 1 else None)
     for name in ("targets", "labels"):
         targets = getattr(dataset, name, None)
-        if targets is not None and not callable(targets) and len(targets) == len(dataset):  # type: ignore[arg-type]
+        if hasattr(targets, "__len__") and not callable(targets) and _length(targets) == len(dataset):  # type: ignore[arg-type]
             return Labels(as_classes(targets))
     return None
+
+
+def _length(targets: Any) -> int:
+    try:
+        return len(targets)
+    except TypeError:  # a tensor or array of one number
+        return -1
 
 
 def read_labels(samples: Samples) -> np.ndarray | None:

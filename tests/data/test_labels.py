@@ -67,6 +67,11 @@ def test_an_attribute_of_another_length_is_ignored() -> None:
     assert LoadedSamples(Counting(pair, labels=["cat", "dog", "cow"])).labels().tolist() == LABELS
 
 
+@pytest.mark.parametrize("targets", [7, torch.tensor(7), np.array(7), None, lambda: 7])
+def test_an_attribute_that_is_no_list_is_ignored(targets: Any) -> None:
+    assert LoadedSamples(Counting(pair, targets=targets)).labels().tolist() == LABELS
+
+
 def test_labels_of_a_tensor_dataset_are_its_last_tensor() -> None:
     x, y = torch.zeros(7, 2), torch.tensor(LABELS)
     assert LoadedSamples(TensorDataset(x, y + 5, y)).labels().tolist() == LABELS

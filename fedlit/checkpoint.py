@@ -36,7 +36,8 @@ class Checkpoints:
         files: name -> text, written beside every state (the configuration).
         interval: least time between two checkpoints, seconds.
         keep: number of newest checkpoints that are kept.
-        bits: settings that the last bits of a result depend on (threads); a resumed run takes them over.
+        bits: plain values that the last bits of a result depend on, of which a resumed run has the same: the number of
+            threads, the fingerprint of the data.
     """
 
     def __init__(self, folder: Path, files: Mapping[str, str], interval: float, keep: int, bits: Mapping[str, Any]):
@@ -133,7 +134,7 @@ class Checkpoints:
 
 
 def saved_bits(folder: Path) -> dict[str, Any]:
-    """The settings that the last bits of a saved run depend on; empty if no checkpoint is usable.
+    """The plain values that the last bits of a saved run depend on; empty if no checkpoint is usable.
 
     The file is mapped rather than read, because the state may be large and `load` reads it later. All checkpoints of a
     run have the same settings, so `load` may choose another one.

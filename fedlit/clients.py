@@ -89,7 +89,7 @@ def share_out(
     labelled = Labelled(len(data.train), data.train.labels(), data.classes, data.train_sites)
     server_index = np.sort(generator(seed, "server data").permutation(labelled.size)[:server_samples])
     client_index = np.setdiff1d(np.arange(labelled.size), server_index) if len(server_index) else None
-    divided = labelled if client_index is None else _subset(labelled, client_index)
+    divided = labelled if client_index is None else labelled.part(client_index)
     shards = partition.train(divided, clients, generator(seed, "partition"))
     if evaluation.client_test == "same_partition":
         test_labels = Labelled(len(data.test), data.test.labels(), data.classes, data.test_sites)
@@ -102,15 +102,6 @@ def share_out(
     if pooled:
         shards = Shards(np.sort(shards.indices), np.array([0, len(shards.indices)]))
     return Clients(shards, validation, test, batch_size, local_epochs, server_index)
-
-
-def _subset(data: Labelled, index: np.ndarray) -> Labelled:
-    return Labelled(
-        len(index),
-        None if data.labels is None else data.labels[index],
-        data.classes,
-        None if data.sites is None else data.sites[index],
-    )
 
 
 def _cut(shards: Shards, share: float, rng: np.random.Generator) -> tuple[Shards, Shards]:

@@ -19,25 +19,26 @@ from fedlit import interrupts
 from fedlit.aggregators import Aggregator
 from fedlit.checkpoint import Checkpoints, saved_bits
 from fedlit.clients import Clients, share_out
-from fedlit.data import DataSource, adopt, chain
+from fedlit.data import DataSource, chain
 from fedlit.engines import Engine
 from fedlit.engines.failures import ClientFailed
 from fedlit.engines.machine import set_up_process
 from fedlit.errors import INTERRUPTED, InputError
 from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import Evaluator
+from fedlit.experiment_data import check_same_data, in_folder, load_data
 from fedlit.federation import Federation
 from fedlit.global_generators import seed_everything
 from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
-from fedlit.models.classifier import refuse_whole_numbers
+from fedlit.models.data_check import check_data
 from fedlit.models.optimizer import give_optimizer
 from fedlit.partitions import Partition, histogram
 from fedlit.randomness import seed_number
 from fedlit.rounds import federate
 from fedlit.settings.classes import build
 from fedlit.settings.overrides import explicitly_set
-from fedlit.settings.saved import saved_files
+from fedlit.settings.saved import began_in, saved_files
 from fedlit.state import FederationState
 from fedlit.stores import Store
 from fedlit.tracking import About, Logger, Loggers, MetricsFile
@@ -74,13 +75,15 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         uplink = {str(name): build(stage, f"uplink.{name}") for name, stage in config.uplink.items()}
         configured_reduction = None if config.reduction is None else build(config.reduction, "reduction")
         reduction = chosen_reduction(aggregator, uplink, configured_reduction)
-        data = adopt(build(config.data, "data"))
+        start_folder = began_in(folder, resumed=config.resume is not None)
+        data, data_facts = load_data(config.data, config.batch_size, start_folder)
+        check_same_data(folder, saved_bits(folder).get("data"), data_facts)
         evaluation: Evaluation = build(config.evaluation, "evaluation")
         partition: Partition = build(config.partition, "partition")
         clients = _clients(config, data, partition, evaluation, aggregator.pooled)
-        make_module = partial(_module, config, data.input_shape, data.classes, overrides)
+        make_module = partial(_module, config, data.input_shape, data.classes, overrides, start_folder)
         module = make_module()
-        refuse_whole_numbers(module, data)
+        check_data(module, data)
         initial_counters = counters(module)
 
         shift = partition.transform(seed_number(config.seed, "feature shift"))
@@ -100,7 +103,8 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
             config.rounds,
         )
         interval, keep = config.checkpoint.every, config.checkpoint.keep
-        checkpoints = Checkpoints(folder, saved_files(config, overrides), interval, keep, {"threads": threads})
+        bits = {"threads": threads, "data": data_facts}
+        checkpoints = Checkpoints(folder, saved_files(config, overrides), interval, keep, bits)
         store: Store = build(config.store, "store")
         store.open(checkpoints.folder, layout.device)
         state = checkpoints.load(store, layout.device)
@@ -192,11 +196,16 @@ def _clients(
 
 
 def _module(
-    config: DictConfig, input_shape: tuple[int, ...] | None, classes: int | None, overrides: list[str]
+    config: DictConfig,
+    input_shape: tuple[int, ...] | None,
+    classes: int | None,
+    overrides: list[str],
+    start_folder: Path,
 ) -> LightningModule:
     """The model, with initial weights that depend on the seed only, and with `optimizer=` if its class has none."""
     seed_everything(seed_number(config.seed, "first weights"))
-    module = build(config.model, "model", input_shape=input_shape, classes=classes)
+    with in_folder(start_folder):
+        module = build(config.model, "model", input_shape=input_shape, classes=classes)
     if not isinstance(module, LightningModule):
         raise InputError(
             f"model._target_={config.model._target_}: this makes a {type(module).__name__}, not a LightningModule; "

@@ -7,7 +7,7 @@ from fedlit.data.loaded import LoadedSamples
 from fedlit.data.samples import Samples, TensorSamples
 from fedlit.data.source import DataSource
 from fedlit.data.transform import Batch, Transform, chain, on_inputs
-from fedlit.data.user_data import adopt
+from fedlit.data.user_data import adopt, count_classes
 
 __all__ = [
     "Batch",
@@ -18,5 +18,6 @@ __all__ = [
     "Transform",
     "adopt",
     "chain",
+    "count_classes",
     "on_inputs",
 ]

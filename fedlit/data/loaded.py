@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,11 +12,17 @@ from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 
 from fedlit.data.labels import known_labels, read_labels
 from fedlit.data.samples import Samples
+from fedlit.data.targets import check_range
 from fedlit.data.transform import Batch
 from fedlit.global_generators import preserved_cpu_generators, seed_cpu
 from fedlit.randomness import seed_number
 
-_KEPT = ("num_workers", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context", "prefetch_factor")
+_log = logging.getLogger(__name__)
+_NO_CLASSES = (
+    "%s: its attribute `targets` or `labels` is not one whole number a sample, but its samples have whole numbers: the "
+    "labels are read from the samples."
+)
+KEPT = ("num_workers", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context", "prefetch_factor")
 
 
 class LoadedSamples(Samples):
@@ -36,13 +43,14 @@ class LoadedSamples(Samples):
             loader: further arguments of a DataLoader, such as `num_workers`.
         """
         self.dataset, self.collate_fn, self.loader = dataset, collate_fn, loader
+        self.reads_labels = False  # True: the labels are those of the samples, whatever the Dataset's attributes say
         self._labels: np.ndarray | None = None
         self._labels_known = False
 
     @classmethod
     def of(cls, loader: DataLoader[Any], dataset: Dataset[Any]) -> LoadedSamples:
         """The samples of `dataset` with the settings of `loader`."""
-        kept = {name: getattr(loader, name) for name in _KEPT}
+        kept = {name: getattr(loader, name) for name in KEPT}
         return cls(dataset, loader.collate_fn, **kept)
 
     def __len__(self) -> int:
@@ -51,8 +59,14 @@ class LoadedSamples(Samples):
     def labels(self) -> np.ndarray | None:
         """(N,) int64 class labels or None; the first call may read all samples, with a progress bar."""
         if not self._labels_known:
-            known = known_labels(self.dataset)
-            self._labels = read_labels(self) if known is None else known.classes
+            known = None if self.reads_labels else known_labels(self.dataset, self.target)
+            if known is None or known.classes is None:
+                self._labels = read_labels(self)
+                if known is not None and self._labels is not None:
+                    _log.warning(_NO_CLASSES, type(self.dataset).__name__)
+            else:
+                self._labels = known.classes
+            self._labels = check_range(self._labels)
             self._labels_known = True
         return self._labels
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from fedlit.data.targets import Part, as_classes, check_range, measured_targets, target_in
 from fedlit.data.transform import Batch
 
 
@@ -30,13 +32,14 @@ class Samples(ABC):
     """
 
     in_memory: bool = False  # `batch` accepts an index with leading axes, for a stack of clients
+    target: Part | None = None  # the part of a batch that holds the targets; None: see `target_in`
 
     @abstractmethod
     def __len__(self) -> int: ...
 
     @abstractmethod
     def labels(self) -> np.ndarray | None:
-        """(N,) int64 class labels; None if a target is not one class."""
+        """(N,) int64 class labels; None if a target is not one class. A label below 0 is no class."""
 
     @abstractmethod
     def batch(self, index: np.ndarray, key: int = 0) -> Batch:
@@ -51,6 +54,14 @@ class Samples(ABC):
         """One batch for each index array of `parts`, in their order."""
         return (self.batch(part, key) for part in parts)
 
+    def targets_in(self, batch: Batch) -> Any:
+        """The targets of a batch; None if it has none."""
+        return target_in(batch, self.target)
+
+    def measured_targets(self, batch: Batch) -> Any:
+        """The targets that metrics compare with a model's outputs; None if there are none."""
+        return measured_targets(batch, self.target)
+
     def to(self, device: torch.device | str) -> Samples:
         """These samples with their tensors on a device; unchanged if they are not in memory."""
         return self
@@ -59,7 +70,8 @@ class Samples(ABC):
 class TensorSamples(Samples):
     """Samples in tensors (N, ...); a batch is a tuple with one tensor for each of them.
 
-    The first tensor holds the inputs, the last one the targets; integers (N,) are class labels. Images are contiguous
+    The first tensor holds the inputs, the last one the targets; integers (N,) or (N, 1) are class
+    labels. Images are contiguous
     NCHW and stay uint8. `prepare` (picklable, such as `Normalize`) turns the inputs of a batch into floats.
     """
 
@@ -76,11 +88,8 @@ class TensorSamples(Samples):
         return len(self.tensors[0])
 
     def labels(self) -> np.ndarray | None:
-        targets = self.tensors[-1]
-        if len(self.tensors) < 2 or targets.ndim != 1 or targets.is_floating_point() or targets.is_complex():
-            return None
-        if self._labels is None:
-            self._labels = targets.cpu().numpy().astype(np.int64)
+        if self._labels is None and len(self.tensors) > 1:
+            self._labels = check_range(as_classes(self.targets_in(self.tensors)))
         return self._labels
 
     def batch(self, index: np.ndarray, key: int = 0) -> tuple[Tensor, ...]:
@@ -95,4 +104,6 @@ class TensorSamples(Samples):
         moved = [t.to(device) for t in self.tensors]
         if all(new is old for new, old in zip(moved, self.tensors, strict=True)):
             return self
-        return TensorSamples(*moved, prepare=self.prepare)
+        samples = TensorSamples(*moved, prepare=self.prepare)
+        samples.target = self.target
+        return samples

@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
-from torch.utils.data import (
-    DataLoader,
-    Dataset,
-    IterableDataset,
-    RandomSampler,
-    SequentialSampler,
-    Subset,
-    SubsetRandomSampler,
-    TensorDataset,
-    default_collate,
-)
+from torch.utils.data import Subset
 
-from fedlit.data.labels import known_labels
+from fedlit.data.data_module import loaders_of, overrides
+from fedlit.data.labels import highest_label
 from fedlit.data.loaded import LoadedSamples
-from fedlit.data.samples import Samples, TensorSamples
+from fedlit.data.loader_settings import settings_note
+from fedlit.data.loaders import in_memory, refuse_streams, samples_of_loader
+from fedlit.data.samples import Samples
 from fedlit.data.source import DataSource, numbered
+from fedlit.data.subsets import check_subsets, shared_samples
+from fedlit.data.target_search import find_targets, trust_or_read
+from fedlit.data.targets import Part
+from fedlit.data.transform import Batch
 from fedlit.errors import InputError
 
 _log = logging.getLogger(__name__)
-_LIGHTNING_HOOKS = ("lightning.pytorch.core.hooks", "pytorch_lightning.core.hooks")  # modules of hooks not overridden
 
 
-def adopt(data: Any) -> DataSource:
+class _Set(NamedTuple):
+    """The training or the test set of a user."""
+
+    dataset: Any  # as the user gave it: Subsets are compared
+    samples: Samples
+    where: str  # for messages
+
+
+def adopt(data: Any, target: Part | None = None, batch_size: int | None = None) -> DataSource:
     """A user's data as a DataSource.
 
     The attributes `classes` (a number or names), `input_shape`, `train_sites` and `test_sites` are used if they exist.
@@ -42,95 +44,82 @@ def adopt(data: Any) -> DataSource:
             a LightningDataModule: the data set of its train loader is cut into shards and keeps the loader's
             `collate_fn`, workers and pinning. The test set is that of its test loader, else of its validation loader;
             an object with `train` and `test`, which are map-style Datasets or methods that return them.
+        target: the part of a batch that holds the targets, a number or a key; None: the second part of a pair, or the
+            entry of a dict with a usual name. In longer tuples it has to be known.
+        batch_size: the run's, to warn of loaders with another one.
 
     Raises:
-        InputError: `data` is none of these, or its loaders cannot be cut into shards.
+        InputError: `data` is none of these, or its loaders cannot be cut into shards, or its labels are not known.
     """
     if isinstance(data, DataSource):
         return data
     name = type(data).__name__
     if hasattr(data, "train_dataloader") and hasattr(data, "setup"):
-        train, test = _samples_of_module(data, name)
+        train, test = _sets_of_module(data, name, batch_size)
     elif hasattr(data, "train") and hasattr(data, "test"):
-        train, test = (_samples_of_dataset(_dataset_of(data, part), f"{name}.{part}") for part in ("train", "test"))
+        train, test = (_set_of(_dataset_of(data, part), f"{name}.{part}") for part in ("train", "test"))
     else:
         absent = [part for part in ("train", "test") if not hasattr(data, part)]
         raise InputError(
             f"data: {name} has no {' and no '.join(absent)}; it must be a LightningDataModule, or have two Datasets "
             "`train` and `test`."
         )
-    for part, samples in (("training", train), ("test", test)):
-        if not len(samples):
+    for part, given in (("training", train), ("test", test)):
+        if not len(given.samples):
             raise InputError(f"data: the {part} set of {name} is empty; it needs at least one sample.")
-    classes, names = _classes(data, train, test)
+    _warn_of_shared(train, test)
+    batch = find_targets(train.samples, target, train.where)
+    test.samples.target = train.samples.target
+    for given in (train, test):
+        trust_or_read(given.samples, given.where)
+    classes, names = _classes(data, train.samples, test.samples)
     shape = getattr(data, "input_shape", None)
-    shape = _input_shape(train) if shape is None else tuple(shape)
-    source = DataSource(name, train, test, classes, shape, label_names=names)
+    shape = _input_shape(batch) if shape is None else tuple(shape)
+    source = DataSource(name, train.samples, test.samples, classes, shape, label_names=names)
     _set_sites(source, data, name)
     return source
 
 
-def _samples_of_module(data: Any, name: str) -> tuple[Samples, Samples]:
-    for hook in ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"):
-        if _overrides(data, hook):
-            raise InputError(f"data: {name} overrides {hook}, which clients do not call; override it in the model.")
-    data.prepare_data()
-    data.setup("fit")
-    train = _samples_of_loader(data.train_dataloader(), f"{name}.train_dataloader")
-    for hook, stage in (("test_dataloader", "test"), ("val_dataloader", "validate")):
-        if _overrides(data, hook):
-            data.setup(stage)
-            loader = getattr(data, hook)()
-            if loader is not None and not (isinstance(loader, list | tuple | Mapping) and not loader):
-                return train, _samples_of_loader(loader, f"{name}.{hook}")
-    raise InputError(f"data: {name} has neither a test nor a validation loader; give it a test_dataloader.")
+def count_classes(data: DataSource) -> None:
+    """Raise the number of classes to that of the labels, if the data name fewer; this reads the labels."""
+    highest = highest_label(data.train.labels(), data.test.labels())
+    if data.classes is None or highest is None or highest < data.classes:
+        return
+    _log.warning(
+        "data: %s names %d classes, and a label is %d; %d are counted.", data.name, data.classes, highest, highest + 1
+    )
+    if data.label_names is not None:
+        data.label_names = [*data.label_names, *map(str, range(data.classes, highest + 1))]
+    data.classes = highest + 1
 
 
-def _overrides(data: Any, hook: str) -> bool:
-    return getattr(getattr(data, hook, None), "__module__", _LIGHTNING_HOOKS[0]) not in _LIGHTNING_HOOKS
-
-
-def _samples_of_loader(loader: Any, where: str) -> Samples:
-    if isinstance(loader, list | tuple) and len(loader) == 1:
-        loader = loader[0]
-    if isinstance(loader, Mapping) and len(loader) == 1:
-        loader = next(iter(loader.values()))
-    if not isinstance(loader, DataLoader):
-        returned = "several loaders" if isinstance(loader, list | tuple | Mapping) else f"a {type(loader).__name__}"
-        raise InputError(f"data: {where} returns {returned}; a federation needs one torch DataLoader.")
-    _refuse_streams(loader.dataset, where)
-    if loader.batch_sampler is None:
-        raise InputError(
-            f"data: the loader of {where} has batch_size=None, so that its samples are batches; set a batch size."
+def _sets_of_module(data: Any, name: str, batch_size: int | None) -> tuple[_Set, _Set]:
+    train, test = loaders_of(data, name)
+    sets = [_Set(part.dataset, samples_of_loader(part.loader, part.dataset), part.where) for part in (train, test)]
+    notes = [
+        settings_note(part.loader, part.where, given.samples.in_memory, size)
+        for part, given, size in zip((train, test), sets, (batch_size, None), strict=True)
+    ]
+    texts = [note.text for note in notes if note.text]
+    has_unused_validation = not test.where.endswith("val_dataloader") and overrides(data, "val_dataloader")
+    if has_unused_validation:
+        texts.append(
+            f"{name}.val_dataloader is not used; evaluation.client_validation cuts validation data from the shards."
         )
-    sampler = getattr(loader.batch_sampler, "sampler", loader.batch_sampler)
-    dataset = loader.dataset
-    if isinstance(sampler, SubsetRandomSampler):
-        dataset = Subset(dataset, [int(i) for i in sampler.indices])
-    elif not isinstance(sampler, SequentialSampler | RandomSampler):
-        _log.warning("%s: its %s is not used, because fedlit forms the batches.", where, type(sampler).__name__)
-    if loader.collate_fn is default_collate:
-        samples = _in_memory(dataset)
-        if samples is not None:
-            return samples
-    return LoadedSamples.of(loader, dataset)
+    if texts:
+        is_warning = has_unused_validation or any(note.changes_numbers for note in notes)
+        _log.log(logging.WARNING if is_warning else logging.INFO, "%s", " ".join(texts))
+    return sets[0], sets[1]
 
 
-def _samples_of_dataset(dataset: Any, where: str) -> Samples:
+def _set_of(dataset: Any, where: str) -> _Set:
     if isinstance(dataset, Samples):
-        return dataset
-    _refuse_streams(dataset, where)
+        return _Set(dataset, dataset, where)
+    refuse_streams(dataset, where)
     if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
         raise InputError(f"data: {where} is a {type(dataset).__name__}, not a Dataset with __len__ and __getitem__.")
-    return _in_memory(dataset) or LoadedSamples(dataset)
-
-
-def _refuse_streams(dataset: Any, where: str) -> None:
-    if isinstance(dataset, IterableDataset):
-        raise InputError(
-            f"data: {where} reads an IterableDataset, which cannot be cut into shards; "
-            "use a Dataset with __len__ and __getitem__."
-        )
+    check_subsets(dataset, where)
+    return _Set(dataset, in_memory(dataset) or LoadedSamples(dataset), where)
 
 
 def _dataset_of(data: Any, part: str) -> Any:
@@ -140,18 +129,19 @@ def _dataset_of(data: Any, part: str) -> Any:
     return dataset() if is_method else dataset
 
 
-def _in_memory(dataset: Dataset[Any]) -> TensorSamples | None:
-    """The tensors of a TensorDataset or of its Subset; None for any other Dataset."""
-    if type(dataset) is TensorDataset:
-        return TensorSamples(*dataset.tensors)
-    if type(dataset) is Subset and (samples := _in_memory(dataset.dataset)) is not None:
-        index = torch.as_tensor(np.asarray(dataset.indices, dtype=np.int64))
-        return TensorSamples(*(tensor[index] for tensor in samples.tensors))
-    return None
+def _warn_of_shared(train: _Set, test: _Set) -> None:
+    shared = shared_samples(train.dataset, test.dataset)
+    if shared:
+        _log.warning(
+            "data: %d of the %d test samples of %s are training samples too, so test numbers are not of unseen data.",
+            shared,
+            len(test.dataset),
+            test.where,
+        )
 
 
 def _classes(data: Any, train: Samples, test: Samples) -> tuple[int | None, list[str] | None]:
-    """The number of classes and their names, from an attribute `classes` or else from the labels."""
+    """The number of classes and their names, from an attribute `classes` or else from the labels of both sets."""
     classes = getattr(data, "classes", None)
     if classes is None:
         dataset = getattr(train, "dataset", None)
@@ -163,17 +153,11 @@ def _classes(data: Any, train: Samples, test: Samples) -> tuple[int | None, list
     if isinstance(classes, list | tuple) and classes:
         return len(classes), [str(name) for name in classes]
     labels = train.labels()
-    if labels is None:
-        return None, None
-    highest = int(labels.max())
-    if isinstance(test, TensorSamples) or known_labels(getattr(test, "dataset", None)) is not None:  # type: ignore[arg-type]
-        test_labels = test.labels()
-        highest = highest if test_labels is None else max(highest, int(test_labels.max()))
-    return highest + 1, None
+    highest = None if labels is None else highest_label(labels, test.labels())
+    return None if highest is None else highest + 1, None
 
 
-def _input_shape(samples: Samples) -> tuple[int, ...] | None:
-    batch = samples.batch(np.zeros(1, dtype=np.int64))
+def _input_shape(batch: Batch) -> tuple[int, ...] | None:
     inputs = batch[0] if isinstance(batch, tuple | list) and batch else batch
     return tuple(inputs.shape[1:]) if isinstance(inputs, Tensor) else None
 

@@ -20,6 +20,7 @@ from fedlit.round import Round
 from fedlit.state import FederationState
 
 log = logging.getLogger(__name__)
+_CONFUSED = 1000  # classes up to which there is a confusion matrix: its entries are the square
 
 
 class Evaluator:
@@ -55,7 +56,8 @@ class Evaluator:
         if model is not None:
             host = engine.local_worker.host
             pooled_test = host.data.test if self.options.client_test == "same_partition" else self.data.test
-            pooled = host.measure(model, pooled_test, self._pooled, [-1], self.data.classes)
+            classes = self.data.classes if (self.data.classes or 0) <= _CONFUSED else None
+            pooled = host.measure(model, pooled_test, self._pooled, [-1], classes)
             row |= global_rows("test", pooled.totals)
             self._warn_if_empty(pooled.totals, engine)
             if pooled.confusion is not None:

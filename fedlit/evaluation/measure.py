@@ -14,8 +14,9 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 from fedlit.data import Samples
+from fedlit.data.targets import class_targets
 from fedlit.global_generators import isolated_generators
-from fedlit.user_module.training_step import call_step, loss_of, samples_in, targets_of
+from fedlit.user_module.training_step import call_step, loss_of, samples_in
 
 Totals = dict[str, tuple[float, float]]  # metric -> (sum over the samples, number of samples)
 Prepare = Callable[[Any, Tensor, Tensor], Any]
@@ -106,7 +107,7 @@ class Measure:
         with _evaluating(module), isolated_generators(0):
             for cut in (slice(i, i + width) for i in range(0, longest, width)):
                 batch = prepare(samples.batch(index[:, cut]), torch.from_numpy(index[:, cut]), clients_of[:, cut])
-                all_outputs, all_targets = forward(batch[0]).flatten(0, 1), targets_of(batch).flatten(0, 1)
+                all_outputs, all_targets = forward(batch[0]).flatten(0, 1), samples.targets_in(batch).flatten(0, 1)
                 positions = np.flatnonzero(is_sample[:, cut])
                 part_of = positions // is_sample[:, cut].shape[1]
                 kept = torch.from_numpy(positions).to(all_outputs.device)
@@ -129,7 +130,7 @@ class Measure:
         clients_of = np.asarray(parts.clients, dtype=np.int64)[part_of]
         for cut, batch in zip(cuts, parts.samples.batches([index[c] for c in cuts]), strict=True):
             batch = parts.prepare(batch, torch.from_numpy(index[cut]), torch.from_numpy(clients_of[cut]))
-            inputs, targets = batch[0], targets_of(batch)
+            inputs, targets = batch[0], parts.samples.targets_in(batch)
             outputs = module(inputs)
             tally.add_losses(part_of[cut], module.losses(outputs, targets))  # type: ignore[operator]
             tally.add_outputs(part_of[cut], outputs, targets)
@@ -149,7 +150,7 @@ class Measure:
                 if loss is not None:
                     tally.add_losses(np.full(n, row), loss.detach().expand(n))
                 if outputs is not None:
-                    tally.add_outputs(np.full(n, row), outputs, targets_of(batch))
+                    tally.add_outputs(np.full(n, row), outputs, parts.samples.measured_targets(batch))
         return tally.measured()
 
     def _by_trainer(
@@ -218,9 +219,14 @@ class _Tally:
     def add_losses(self, part_of: np.ndarray, losses: Tensor) -> None:
         self._add("loss", part_of, losses)
 
-    def add_outputs(self, part_of: np.ndarray, outputs: Tensor, targets: Tensor) -> None:
-        if outputs.dim() != 2 or targets.dim() != 1 or targets.is_floating_point() or len(outputs) != len(targets):
+    def add_outputs(self, part_of: np.ndarray, outputs: Tensor, targets: Any) -> None:
+        labels = class_targets(targets)
+        if outputs.dim() != 2 or labels is None or len(outputs) != len(labels):
             return
+        if bool((labels < 0).any()):  # no class
+            has_class = labels >= 0
+            part_of, outputs, labels = part_of[has_class.cpu().numpy()], outputs[has_class], labels[has_class]
+        targets = labels
         predicted = outputs.argmax(1)
         self._add("accuracy", part_of, predicted == targets)
         if self.confusion is not None:

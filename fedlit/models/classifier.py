@@ -6,14 +6,14 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from fedlit.data import DataSource
 from fedlit.errors import InputError
+
+IGNORED = -100  # `ignore_index` of torch's losses
 
 
 class Classifier(LightningModule):
@@ -41,35 +41,17 @@ class Classifier(LightningModule):
         """From inputs (N, *input_shape) to logits (N, classes)."""
 
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """-log softmax(logits)[target] of each sample (N,), from logits (N, classes) and targets (N,)."""
+        """-log softmax(logits)[target] of each sample (N,), from logits (N, classes) and targets (N,) or (N, 1)."""
+        if targets.dim() > 1:
+            targets = targets.squeeze(1)
+        if targets.dtype != torch.int64:
+            targets = targets.long()
         return F.cross_entropy(logits, targets, reduction="none")
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """The mean loss of a batch (inputs, targets)."""
         x, y = batch
         return self.losses(self(x), y).mean()
-
-
-def refuse_whole_numbers(module: LightningModule, data: DataSource) -> None:
-    """Refuse data whose inputs are whole numbers, such as tokens, if the module is a ready model.
-
-    A user's subclass may have an embedding, so it is accepted.
-
-    Raises:
-        InputError: the ready model would multiply them by floating-point weights.
-    """
-    if type(module).__module__.rpartition(".")[0] != __package__:
-        return
-    batch = data.train.batch(np.zeros(1, dtype=np.int64))
-    if data.transform is not None:
-        zero = torch.zeros(1, dtype=torch.int64)
-        batch = data.transform(batch, zero, zero - 1, "test", zero)
-    inputs = batch[0] if isinstance(batch, tuple | list) and batch else batch
-    if isinstance(inputs, Tensor) and not inputs.is_floating_point():
-        raise InputError(
-            f"the ready models take floats as inputs, but those of this data set are {inputs.dtype}; give floats "
-            "(data=npz: data.inputs=features), or write a model with an embedding, model._target_=mine.Net."
-        )
 
 
 def image_shape(model: str, input_shape: Sequence[int], least: int) -> tuple[int, int, int]:

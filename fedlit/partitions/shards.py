@@ -79,7 +79,7 @@ def histogram(shards: Shards, labels: np.ndarray, classes: int, clients: slice =
 
     Args:
         shards: the samples of each client.
-        labels: (N,) class of every sample of the set that the shards index.
+        labels: (N,) class of every sample of the set that the shards index; samples with a label below 0 do not count.
         classes: number of classes.
         clients: a slice of clients without a step: `slice(100)` is the first hundred.
 
@@ -92,5 +92,6 @@ def histogram(shards: Shards, labels: np.ndarray, classes: int, clients: slice =
     number = max(0, stop - start)
     offsets = shards.offsets[start : start + number + 1]
     samples = shards.indices[offsets[0] : offsets[-1]]
-    cell = np.repeat(np.arange(number) * classes, np.diff(offsets)) + labels[samples]
+    has_class = labels[samples] >= 0
+    cell = (np.repeat(np.arange(number) * classes, np.diff(offsets)) + labels[samples])[has_class]
     return np.bincount(cell, minlength=number * classes).reshape(number, classes)

@@ -18,6 +18,7 @@ from fedlit.errors import InputError
 from fedlit.settings.closest import closest, listed
 
 _CALL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")  # Hydra's own keys
+RUN_KEYS = {"data": ("seed", "target")}  # keys of a group that fedlit uses itself, whatever arguments the class has
 _CONTRACTS = {
     "partition": "fedlit.partitions.Partition",
     "aggregator": "fedlit.aggregators.Aggregator",
@@ -39,7 +40,8 @@ def check_classes(config: DictConfig) -> None:
     """
     for key, node in _classes(OmegaConf.to_container(config, resolve=True), ""):
         if not node["_target_"].startswith("fedlit."):
-            check_arguments(locate(node["_target_"], key), key, [name for name in node if name not in _CALL])
+            target = locate(node["_target_"], key)
+            check_arguments(target, key, [name for name in passed_on(node, target, key) if name not in _CALL])
 
 
 def build(config: DictConfig | Mapping[str, Any], key: str, **offered: Any) -> Any:
@@ -50,11 +52,11 @@ def build(config: DictConfig | Mapping[str, Any], key: str, **offered: Any) -> A
     and mappings come as plain ones. InputError where an argument is unknown or missing; an exception of the
     class itself keeps its trace.
     """
-    plain = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
+    plain: Any = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
     if not isinstance(plain, Mapping) or "_target_" not in plain:
         raise InputError(f"{key} names no class; write {key}._target_=<module>.<class>.")
-    plain = dict(plain)
     target = locate(plain["_target_"], key)
+    plain = passed_on(plain, target, key)
     given = {str(name) for name in plain if name not in _CALL}
     check_arguments(target, key, given)
     takes = _arguments(target)
@@ -73,6 +75,25 @@ def build(config: DictConfig | Mapping[str, Any], key: str, **offered: Any) -> A
     instance = waiting(**extra)
     _check_contract(instance, plain["_target_"], key)
     return instance
+
+
+def names_argument(target: Any, name: str) -> bool:
+    """Whether a class has an argument of that name: its own, or that of a base class that `**kwargs` lead to."""
+    bases = inspect.getmro(target) if inspect.isclass(target) else ()
+    constructors: list[Any] = [vars(base)["__init__"] for base in bases if "__init__" in vars(base)]
+    for constructor in constructors or [target]:
+        parameters = _arguments(constructor) or {}
+        if name in parameters:
+            return True
+        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+            return False
+    return False
+
+
+def passed_on(node: Mapping[str, Any], target: Any, key: str) -> dict[str, Any]:
+    """The keys for the class: without those of `RUN_KEYS` that it names no argument for."""
+    of_run = [name for name in RUN_KEYS.get(key, ()) if name in node and not names_argument(target, name)]
+    return {name: value for name, value in node.items() if name not in of_run}
 
 
 def locate(path: str, key: str) -> Any:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -69,12 +71,24 @@ def _had_saved(folder: Path) -> bool:
 
 def saved_search_path(folder: Path) -> list[str]:
     """The user's folders of options (`--config-dir`, `hydra.searchpath`) that the run was started with."""
-    try:
-        recorded = OmegaConf.load(folder / ".hydra" / "hydra.yaml")
-    except (OSError, yaml.YAMLError):
-        return []
-    sources = OmegaConf.select(recorded, "hydra.runtime.config_sources") or []
+    sources = _recorded(folder, "hydra.runtime.config_sources") or []
     return [f"{source.schema}://{source.path}" for source in sources if "command-line" in source.provider]
+
+
+def began_in(folder: Path, resumed: bool) -> Path:
+    """The folder in which a run began, from which its relative paths are meant: the current one may be another, by
+    `hydra.job.chdir=true` or in a resumed run. If it was moved, or there is no record of it, that of this command."""
+    started = Path(HydraConfig.get().runtime.cwd) if HydraConfig.initialized() else Path.cwd()
+    recorded = _recorded(folder, "hydra.runtime.cwd") if resumed else None
+    return Path(recorded) if recorded is not None and Path(recorded).is_dir() else started
+
+
+def _recorded(folder: Path, key: str) -> Any:
+    """A value in Hydra's record of the run's start."""
+    try:
+        return OmegaConf.select(OmegaConf.load(folder / ".hydra" / "hydra.yaml"), key)
+    except (OSError, yaml.YAMLError, OmegaConfBaseException):
+        return None
 
 
 def _why_not(folder: Path, has_checkpoints: bool) -> str:

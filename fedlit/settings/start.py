@@ -132,7 +132,8 @@ def _fresh(line: CommandLine, checked: Checked, composer: Composer) -> Start:
     added = [f"{key}={quoted(str(folder))}"]
     single = None if line.multirun else _single_run(checked.composed, added, composer)
     progress = _progress(checked.composed.config)
-    return Start(line, [*checked.overrides, *added], None, folder, lock, progress=progress, single=single)
+    absolute = folder.absolute()  # Hydra may change the working directory (hydra.job.chdir)
+    return Start(line, [*checked.overrides, *added], None, absolute, lock, progress=progress, single=single)
 
 
 def _progress(config: DictConfig) -> str:

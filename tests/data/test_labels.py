@@ -42,13 +42,34 @@ def test_labels_come_from_attributes_without_reading_a_sample(name: str, kind: C
     assert dataset.read == 0
 
 
-def test_float_attributes_are_not_labels() -> None:
-    dataset = Counting(pair, targets=[0.5] * 7)
-    assert LoadedSamples(dataset).labels() is None and dataset.read == 0
+@pytest.mark.parametrize("targets", [[0.5] * 7, list("abcdefg"), torch.eye(7)])
+def test_an_attribute_that_is_no_class_gives_way_to_the_samples(targets: Any, caplog: pytest.LogCaptureFixture) -> None:
+    samples = LoadedSamples(Counting(pair, targets=targets))
+    assert samples.labels().tolist() == LABELS and samples.labels().tolist() == LABELS
+    assert [record.message.startswith("Counting: its attribute") for record in caplog.records] == [True]
+
+
+def test_an_attribute_of_numbers_beside_numbers_is_no_class(caplog: pytest.LogCaptureFixture) -> None:
+    assert LoadedSamples(Counting(lambda i: (torch.zeros(2), 0.5 * i), targets=[0.5] * 7)).labels() is None
+    assert not caplog.records
+
+
+def test_a_batch_without_classes_is_not_left_out() -> None:
+    """The first batch has one number a sample, a later one has two: they are sequences, and not fewer labels."""
+
+    def padded(rows: list[int]) -> Any:
+        return torch.zeros(len(rows)), torch.zeros(len(rows), max(rows) + 1, dtype=torch.int64)
+
+    assert LoadedSamples(Counting(lambda i: i), padded).labels() is None
 
 
 def test_an_attribute_of_another_length_is_ignored() -> None:
     assert LoadedSamples(Counting(pair, labels=["cat", "dog", "cow"])).labels().tolist() == LABELS
+
+
+@pytest.mark.parametrize("targets", [7, torch.tensor(7), np.array(7), None, lambda: 7])
+def test_an_attribute_that_is_no_list_is_ignored(targets: Any) -> None:
+    assert LoadedSamples(Counting(pair, targets=targets)).labels().tolist() == LABELS
 
 
 def test_labels_of_a_tensor_dataset_are_its_last_tensor() -> None:

@@ -74,10 +74,10 @@ def test_a_data_source_does_not_change() -> None:
     assert adopt(source) is source
 
 
-def test_a_lightning_data_module_is_called_in_lightnings_order() -> None:
+def test_all_stages_of_a_lightning_data_module_are_set_up_before_both_loaders_are_taken() -> None:
     module = Module(loader(shuffle=True), loader(3))
     source = adopt(module)
-    assert module.calls == ["prepare", "fit", "train", "test", "test loader"]
+    assert module.calls == ["prepare", "fit", "test", "train", "test loader"]
     assert isinstance(source.train, TensorSamples) and (len(source.train), len(source.test)) == (9, 3)
     assert source.classes == 4 and source.input_shape == (3, 4) and source.name == "Module"
     x, y = source.train.batch(np.array([8, 1]))

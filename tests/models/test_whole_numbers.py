@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fedlit.data import Batch, DataSource, TensorSamples, on_inputs
 from fedlit.errors import InputError
 from fedlit.models import Logistic
-from fedlit.models.classifier import refuse_whole_numbers
+from fedlit.models.data_check import check_data
 from tests.small_runs import command, rows
 
 QUIET = ("rounds=2", "clients=2", "threads=1", "progress=none", "logger=none", "hydra.run.dir=run", "device=cpu")
@@ -98,6 +98,6 @@ def test_whole_numbers_that_a_transform_turns_into_floats_are_accepted() -> None
     def floats(batch: Batch, *_: object) -> Batch:
         return on_inputs(batch, lambda inputs: inputs.float())
 
-    refuse_whole_numbers(Logistic((2,), 2), DataSource("mine", samples, samples, 2, (2,), transform=floats))
+    check_data(Logistic((2,), 2), DataSource("mine", samples, samples, 2, (2,), transform=floats))
     with pytest.raises(InputError, match="torch.int64"):
-        refuse_whole_numbers(Logistic((2,), 2), DataSource("mine", samples, samples, 2, (2,)))
+        check_data(Logistic((2,), 2), DataSource("mine", samples, samples, 2, (2,)))

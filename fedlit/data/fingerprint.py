@@ -1,0 +1,102 @@
+"""What a checkpoint keeps of a run's data, so that a run does not go on with other data."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from fedlit.data.samples import Samples
+from fedlit.data.source import DataSource
+from fedlit.torch_compat import pytree
+
+_SAMPLES = 8  # samples of each set that are read
+_TOLERANCE = 1e-4  # relative: another machine may round differently
+_SETS = {"train": "training set", "test": "test set"}
+
+
+def fingerprint(data: DataSource) -> dict[str, Any]:
+    """Sizes, labels, sites and some samples of the training and of the test set, as plain values."""
+    sites = {"train": data.train_sites, "test": data.test_sites}
+    return {
+        name: {
+            "size": len(samples),
+            "labels": _digest(samples.labels()),
+            "sites": _digest(sites[name]),
+            "samples": _numbers(samples),
+        }
+        for name, samples in (("train", data.train), ("test", data.test))
+    }
+
+
+def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first difference of two fingerprints in words; empty if there is none."""
+    for key, name in _SETS.items():
+        was, is_now = before[key], now[key]
+        if was["size"] != is_now["size"]:
+            return f"the {name} has {is_now['size']} samples, and had {was['size']} when the run began"
+        for part in ("labels", "sites"):
+            if was[part] != is_now[part]:
+                return f"the {name} has other {part} than when the run began"
+        if not _close(was["samples"], is_now["samples"]):
+            return f"the {name} has other samples than when the run began"
+    return ""
+
+
+def looks_same(first: Samples, second: Samples) -> bool:
+    """Whether two sets have the same size and agree in the samples that are compared."""
+    if len(first) != len(second):
+        return False
+    if not len(first):
+        return True
+    numbers = _numbers(first), _numbers(second)
+    return None not in numbers and _close(*numbers)
+
+
+def _digest(numbers: np.ndarray | None) -> str | None:
+    return None if numbers is None else hashlib.sha256(np.ascontiguousarray(numbers, dtype="<i8").data).hexdigest()
+
+
+def _numbers(samples: Samples) -> list[list[float]] | None:
+    """For some samples, a number for each of their parts; None if reading a sample twice gives other numbers."""
+    index = np.unique(np.linspace(0, len(samples) - 1, _SAMPLES).astype(np.int64))
+    first, second = ([_sample(samples, number) for number in index] for _ in range(2))
+    return first if _close(first, second) else None
+
+
+def _sample(samples: Samples, number: np.int64) -> list[float]:
+    batch = samples.batch(np.array([number]))
+    return [_number(leaf) for leaf in pytree.tree_leaves(batch) if _is_value(leaf)]
+
+
+def _is_value(leaf: Any) -> bool:
+    return isinstance(leaf, Tensor | np.ndarray | np.generic | int | float | str | bytes)
+
+
+def _number(leaf: Any) -> float:
+    """The mean square of an array whose entries are weighted by their position, or a checksum of a text."""
+    if isinstance(leaf, str | bytes):
+        return float(zlib.crc32(leaf.encode() if isinstance(leaf, str) else leaf))
+    if isinstance(leaf, Tensor):
+        leaf = leaf.detach().cpu().to_dense()
+        leaf = (leaf.abs() if leaf.is_complex() else leaf).double().numpy()
+    array = np.asarray(leaf).ravel()
+    if array.dtype.kind not in "iubf":
+        return float(array.size)
+    weights = 1 + np.arange(array.size) % 7
+    return float(np.square(array.astype(np.float64)) @ weights) / max(array.size, 1)
+
+
+def _close(first: list[list[float]] | None, second: list[list[float]] | None) -> bool:
+    if first is None or second is None:
+        return True
+    return [len(numbers) for numbers in first] == [len(numbers) for numbers in second] and all(
+        math.isclose(a, b, rel_tol=_TOLERANCE, abs_tol=1e-9) or (math.isnan(a) and math.isnan(b)) or a == b
+        for numbers, others in zip(first, second, strict=True)
+        for a, b in zip(numbers, others, strict=True)
+    )

@@ -1,0 +1,85 @@
+"""The data of a run: built under a seed of their own, and compared with those that a resumed run began with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from fedlit.data import DataSource, adopt, count_classes
+from fedlit.data.fingerprint import difference, fingerprint
+from fedlit.data.targets import Part
+from fedlit.errors import InputError
+from fedlit.global_generators import isolated_generators
+from fedlit.settings.classes import build, locate, names_argument
+
+
+def load_data(config: DictConfig, batch_size: int, start_folder: Path) -> tuple[DataSource, dict[str, Any]]:
+    """The data that `data=` names, and their fingerprint.
+
+    The global generators of torch, numpy and Python are seeded by `data.seed` (0 if it is not set) before the class is
+    called, run on through its hooks, and are restored afterwards. The run's seed does not matter, so that runs of
+    several seeds share their data.
+
+    Args:
+        config: the group `data`.
+        batch_size: the run's.
+        start_folder: the folder from which relative paths are meant.
+    """
+    with in_folder(start_folder), isolated_generators(_seed(config)):
+        data = adopt(build(config, "data"), _target(config), batch_size)
+        count_classes(data)
+        return data, fingerprint(data)
+
+
+def check_same_data(folder: Path, before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> None:
+    """InputError if a run would go on with other data than it began with."""
+    different = "" if before is None else difference(before, now)
+    if different:
+        raise InputError(
+            f"resume={folder}: {different}; give it the same data again, or start a fresh run "
+            "(random draws of a data class are repeated if they are of torch's, numpy's or Python's global generators)."
+        )
+
+
+@contextmanager
+def in_folder(folder: Path) -> Iterator[None]:
+    """Work in a folder for a while, if it exists on this machine: relative paths are meant from it."""
+    if not folder.is_dir():
+        yield
+        return
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def _seed(config: DictConfig) -> int:
+    seed = config.get("seed")
+    if seed is None:
+        return 0
+    is_number = isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0
+    if not is_number and names_argument(locate(config["_target_"], "data"), "seed"):
+        return 0  # the class's own, of any kind
+    if not is_number:
+        raise InputError(f"data.seed={seed}: it has to be an integer of at least 0; write for example data.seed=0.")
+    return int(seed)
+
+
+def _target(config: DictConfig) -> Part | None:
+    """The part of a batch that holds the targets; a class with an argument `target` has it for itself."""
+    target = config.get("target")
+    if target is None or names_argument(locate(config["_target_"], "data"), "target"):
+        return None
+    if isinstance(target, bool) or not isinstance(target, int | str):
+        raise InputError(
+            f"data.target={target}: it has to be the number or the key of the targets in a sample; write for example "
+            "data.target=1."
+        )
+    return target

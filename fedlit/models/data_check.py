@@ -1,0 +1,63 @@
+"""Whether a ready model can train on a data set, before the run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from fedlit.data import DataSource
+from fedlit.errors import InputError
+from fedlit.models.classifier import IGNORED, Classifier
+
+
+def check_data(module: LightningModule, data: DataSource) -> None:
+    """Refuse data that the methods of a ready model cannot take. What a user's subclass overrides is not checked.
+
+    Raises:
+        InputError: a batch is no pair, the inputs are whole numbers, such as tokens, or a label is below 0 and is not
+            `IGNORED`.
+    """
+    if not isinstance(module, Classifier):
+        return
+    batch = data.train.batch(np.zeros(1, dtype=np.int64))
+    if data.transform is not None:
+        zero = torch.zeros(1, dtype=torch.int64)
+        batch = data.transform(batch, zero, zero - 1, "test", zero)
+    if type(module).training_step is Classifier.training_step:
+        _check_pair(batch)
+    if type(module).__module__.rpartition(".")[0] == __package__:  # a subclass may have an embedding
+        _check_inputs(batch)
+    if type(module).losses is Classifier.losses:
+        for labels in (data.train.labels(), data.test.labels()):
+            _check_labels(labels)
+
+
+def _check_pair(batch: Any) -> None:
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        form = f"has {len(batch)} parts" if isinstance(batch, tuple | list) else f"is a {type(batch).__name__}"
+        raise InputError(
+            f"the ready models take pairs (inputs, targets), and a batch of this data set {form}; write your own "
+            "model, model._target_=mine.Net."
+        )
+
+
+def _check_inputs(batch: Any) -> None:
+    inputs = batch[0] if isinstance(batch, tuple | list) and batch else batch
+    if isinstance(inputs, Tensor) and not inputs.is_floating_point():
+        raise InputError(
+            f"the ready models take floats as inputs, but those of this data set are {inputs.dtype}; give floats "
+            "(data=npz: data.inputs=features), or write a model with an embedding, model._target_=mine.Net."
+        )
+
+
+def _check_labels(labels: np.ndarray | None) -> None:
+    unusable = [] if labels is None else labels[(labels < 0) & (labels != IGNORED)]
+    if len(unusable):
+        raise InputError(
+            f"a label of this data set is {unusable[0]}, and the ready models leave out samples of the label "
+            f"{IGNORED} alone; write {IGNORED} in its place, or your own model, model._target_=mine.Net."
+        )

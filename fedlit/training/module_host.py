@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fedlit.data import Samples
+from fedlit.data.transform import transformed
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure, Measured, mean_loss
 from fedlit.lightning_compat import init_optimizers_and_schedulers
@@ -119,7 +120,7 @@ class ModuleHost:
         if self.data.transform is not None:
             batch = self.trainer.strategy.batch_to_device(batch, self.device)
             index, clients = index.to(self.device), clients.to(self.device)
-            batch = self.data.transform(batch, index, clients, split, torch.zeros_like(index))
+            batch = transformed(self.data.transform, batch, index, clients, split, torch.zeros_like(index))
         return self.on_device(batch)
 
     def on_device(self, batch: Any, already: bool = False) -> Any:

@@ -63,9 +63,7 @@ def chain(*transforms: Transform | None) -> Transform | None:
     return Chain(given) if len(given) > 1 else given[0] if given else None
 
 
-def transformed(
-    transform: Transform, batch: Batch, index: Tensor, client: Tensor, split: str, key: Tensor
-) -> Batch:
+def transformed(transform: Transform, batch: Batch, index: Tensor, client: Tensor, split: str, key: Tensor) -> Batch:
     """The batch that `transform` gives, as a list where it was one: a user's step may ask for the type that its
     DataLoader gives."""
     changed = transform(batch, index, client, split, key)

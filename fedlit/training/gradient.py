@@ -54,6 +54,7 @@ class GradientEditor:
     Attributes:
         parameters: name -> parameter, of those that are trained.
         carry: the current values of the tensors that are updated along with the weights.
+        rate_read: the learning rates that the last `gradient_fn` has read; None where it has read none.
     """
 
     def __init__(self, options: GradientOptions, module: pl.LightningModule, layout: Layout):
@@ -63,6 +64,7 @@ class GradientEditor:
         self._extras = [layout.pieces(v) for v in extras] if options.adjust_gradient else []
         self._trainable = None if options.trainable is None else layout.pieces(_one_row(options.trainable.weights))
         self.carry = dict(options.carry)
+        self.rate_read: Tensor | None = None
         self._before_step: dict[str, Tensor] = {}
 
     def gradient(
@@ -74,10 +76,18 @@ class GradientEditor:
         extras = [v if v.dim() > 1 else v[None] for v in self.options.extras]
         assert self.options.gradient_fn is not None
         gradient = self.options.gradient_fn(step, weights, *extras, **self.carry)
+        self.rate_read = lr if step.lr_was_read else None
         if self.carry:
             gradient, new_carry = gradient
             self.carry |= new_carry
         return self.layout.pieces(gradient.detach()[0])
+
+    def with_gradient(self, loss: Tensor) -> list[str]:
+        """Names of the parameters on which the loss depends. The optimiser skips the others, their weight decay, too,
+        as it does without a `gradient_fn`."""
+        trained = {n: p for n, p in self.parameters.items() if p.requires_grad}
+        gradients = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
+        return [n for n, gradient in zip(trained, gradients, strict=True) if gradient is not None]
 
     def before_step(self) -> None:
         """Adjust the gradients, and set those of weights that are not trainable to zero."""

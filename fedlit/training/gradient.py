@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fedlit.client import AdjustGradient, GradientFn
+from fedlit.errors import InputError
 from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.model_vectors import Layout, Model
 from fedlit.training.batch_step import OneClientStep
@@ -54,7 +55,6 @@ class GradientEditor:
     Attributes:
         parameters: name -> parameter, of those that are trained.
         carry: the current values of the tensors that are updated along with the weights.
-        rate_read: the learning rates that the last `gradient_fn` has read; None where it has read none.
     """
 
     def __init__(self, options: GradientOptions, module: pl.LightningModule, layout: Layout):
@@ -64,7 +64,7 @@ class GradientEditor:
         self._extras = [layout.pieces(v) for v in extras] if options.adjust_gradient else []
         self._trainable = None if options.trainable is None else layout.pieces(_one_row(options.trainable.weights))
         self.carry = dict(options.carry)
-        self.rate_read: Tensor | None = None
+        self._rate_read: Tensor | None = None  # (1,) or (P,), what the last `gradient_fn` read
         self._before_step: dict[str, Tensor] = {}
 
     def gradient(
@@ -76,7 +76,7 @@ class GradientEditor:
         extras = [v if v.dim() > 1 else v[None] for v in self.options.extras]
         assert self.options.gradient_fn is not None
         gradient = self.options.gradient_fn(step, weights, *extras, **self.carry)
-        self.rate_read = lr if step.lr_was_read else None
+        self._rate_read = lr[0] if step.lr_was_read else None
         if self.carry:
             gradient, new_carry = gradient
             self.carry |= new_carry
@@ -100,6 +100,21 @@ class GradientEditor:
                 p.grad = p.grad * self._trainable[name]
         if self._trainable is not None:
             self._before_step = {n: p.detach().clone() for n, p in self.parameters.items()}
+
+    def check_rate(self, applied: Tensor) -> None:
+        """
+        Args:
+            applied: the learning rates of the step, (1,) or (P,).
+
+        Raises:
+            InputError: they are not those that `gradient_fn` has read.
+        """
+        if self._rate_read is not None and not torch.equal(self._rate_read, applied):
+            raise InputError(
+                f"{type(self.module).__name__} changes the learning rate between the backward pass and the end of the "
+                "step, and this algorithm reads it in the backward pass (step.lr); change it in on_train_batch_start, "
+                "or write aggregator=fedavg."
+            )
 
     @torch.no_grad()
     def after_step(self) -> None:

@@ -117,13 +117,7 @@ class FitCallback(pl.Callback):
 
     def _end_step(self, optimizer: Any) -> None:
         self.tally.end_step([optimizer])
-        rate_read = self.editor.rate_read
-        if rate_read is not None and not torch.equal(rate_read[0], self.tally.last_rates):
-            raise InputError(
-                f"{type(self.module).__name__} changes the learning rate between the backward pass and the end of the "
-                "step, and this algorithm reads it in the backward pass (step.lr); change it in on_train_batch_start, "
-                "or write aggregator=fedavg."
-            )
+        self.editor.check_rate(self.tally.last_rates)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

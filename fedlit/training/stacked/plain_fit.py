@@ -97,6 +97,7 @@ class PlainFit:
                 "write trainer=lightning."
             )
         self.tally.end_step([self.optimizer])
+        self.editor.check_rate(self.tally.last_rates)
         self.editor.after_step()
         self.log.end_step()
         self.trainer.steps = self.tally.steps

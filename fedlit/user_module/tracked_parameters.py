@@ -5,8 +5,7 @@ A hook can replace layers, create some, or unfreeze them. What such a fit trains
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +13,8 @@ from torch import Tensor, nn
 from fedlit.errors import InputError
 from fedlit.model_vectors import Layout
 from fedlit.user_module.module_structure import ModuleStructure
+
+_WAY_OUT = "make the layer in __init__ or in configure_model, which is called once"
 
 
 class TrackedParameters:
@@ -41,35 +42,44 @@ class TrackedParameters:
             return
         current = dict(self._module.named_parameters(remove_duplicate=False))
         modules = dict(self._module.named_modules(remove_duplicate=False))
-        replaced = [n for n, p in self._trained.items() if current.get(n) is not p]
-        replaced += [n for n, holder in self._holders.items() if modules.get(n) is not holder]
-        if replaced:
+        gone = [n for n, p in self._trained.items() if current.get(n) is not p]
+        gone += [n for n, holder in self._holders.items() if not holder._buffers.keys() <= _buffers(modules.get(n)).keys()]
+        if gone:
             raise InputError(
-                f"{type(self._module).__name__} replaces or removes {replaced[0]} in a fit, so the received weights "
-                "would be lost; make the layer in __init__ or in configure_model, which is called once."
+                f"{type(self._module).__name__} replaces or removes {gone[0]} in a fit, so the received weights "
+                f"would be lost; {_WAY_OUT}."
             )
 
-    def check_frozen(self, has_drawn: Callable[[], bool]) -> None:
-        """Call it when the user's setup has run.
+    def check_setup(self, has_drawn: Callable[[], bool]) -> None:
+        """As `check`, when the user's setup has run. It may make a layer that is not trained, if that layer is the same
+        in each fit or a copy of a trained one.
 
         Args:
             has_drawn: whether random numbers were drawn in the fit so far.
 
         Raises:
-            InputError: a layer that is not sent is made in each fit, with other random weights.
+            InputError: a new layer has other random weights in each fit, or has lost the received statistics.
         """
+        self.check()
         if self._structure.is_unchanged():
             return
         for name, p in self._module.named_parameters():
             if id(p) in self._trained_ids:
                 continue
             first = self._frozen.setdefault(name, p.detach().clone())
-            is_equal = _equal(p, first) or any(_equal(p, trained) for trained in self._trained.values())
-            if not is_equal and has_drawn():
+            if not _equals_one_of(p, [first, *self._trained.values()]) and has_drawn():
                 raise InputError(
-                    f"{type(self._module).__name__} makes {name} in each fit, with other random weights for each "
-                    "client; make it in __init__ or in configure_model, which is called once."
+                    f"{type(self._module).__name__} makes {name} in each fit, with other random weights for each client; "
+                    f"{_WAY_OUT}."
                 )
+        received = [b for holder in self._holders.values() for b in holder._buffers.values() if b is not None]
+        for name, holder in self._holders.items():
+            for key, value in _buffers(self._module.get_submodule(name)).items():
+                if value is not None and key in holder._buffers and not _equals_one_of(value, received):
+                    raise InputError(
+                        f"{type(self._module).__name__} makes {name} in each fit, and its received {key} is lost; "
+                        f"{_WAY_OUT}."
+                    )
 
     def check_stepped(self, parameters: Sequence[Tensor]) -> None:
         """
@@ -100,5 +110,9 @@ class TrackedParameters:
         )
 
 
-def _equal(a: Any, b: Any) -> bool:
-    return a.shape == b.shape and bool(torch.equal(a, b))
+def _buffers(module: nn.Module | None) -> dict[str, Tensor | None]:
+    return {} if module is None else module._buffers
+
+
+def _equals_one_of(tensor: Tensor, others: Iterable[Tensor]) -> bool:
+    return any(tensor.shape == other.shape and torch.equal(tensor, other) for other in others)

@@ -91,8 +91,7 @@ class FitCallback(pl.Callback):
                 f"{type(module).__name__} has a backward of its own, and this algorithm puts its gradient there; "
                 "leave it out, or write aggregator=fedavg"
             )
-        self.host.tracked.check()
-        self.host.tracked.check_frozen(self._has_drawn)
+        self.host.tracked.check_setup(self._has_drawn)
         self.tally.begin(trainer.optimizers)
         for optimizer in trainer.optimizers:
             record_steps(optimizer, partial(self.tally.add_step, [optimizer]), partial(self._end_step, optimizer))

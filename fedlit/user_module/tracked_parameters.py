@@ -43,7 +43,9 @@ class TrackedParameters:
         current = dict(self._module.named_parameters(remove_duplicate=False))
         modules = dict(self._module.named_modules(remove_duplicate=False))
         gone = [n for n, p in self._trained.items() if current.get(n) is not p]
-        gone += [n for n, holder in self._holders.items() if not holder._buffers.keys() <= _buffers(modules.get(n)).keys()]
+        gone += [
+            n for n, holder in self._holders.items() if not holder._buffers.keys() <= _buffers(modules.get(n)).keys()
+        ]
         if gone:
             raise InputError(
                 f"{type(self._module).__name__} replaces or removes {gone[0]} in a fit, so the received weights "

@@ -365,7 +365,7 @@ class TwoByHand(pl.LightningModule):
 
 
 def test_of_several_optimisers_each_has_its_own_rates_and_none_a_gain() -> None:
-    results, start, layout = fits(TwoByHand, "lightning")
+    results, _, layout = fits(TwoByHand, "lightning")
     lr = layout.pieces(results[0].lr)
     torch.testing.assert_close(lr["body.weight"], torch.full_like(lr["body.weight"], 0.7))
     torch.testing.assert_close(lr["head.bias"], torch.full_like(lr["head.bias"], 0.14))

@@ -215,7 +215,9 @@ def test_a_thawed_layer_under_the_vectorized_trainer(name: str, stack: str) -> N
         assert_trained(fitted, row, host, plain(THAWED[name], job))
 
 
-@pytest.mark.parametrize("name", ["setup", "on_train_epoch_start, first", "training_step", "frozen later", "a callback"])
+@pytest.mark.parametrize(
+    "name", ["setup", "on_train_epoch_start, first", "training_step", "frozen later", "a callback"]
+)
 def test_algorithms_on_gradients_of_thawed_layers(name: str) -> None:
     """The plain gradient, by an adjustment and by a `gradient_fn`, gives the plain fit."""
 
@@ -295,5 +297,3 @@ def test_a_trial_that_fails_does_not_end_the_run() -> None:
 
     results, host = fits(Fails)
     assert_trained(results[0], 0, host, plain(Net, jobs()[0]))
-
-

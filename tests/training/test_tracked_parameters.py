@@ -208,13 +208,17 @@ def test_layers_that_a_fit_would_lose_are_refused_in_one_sentence(name: str) -> 
 def test_statistics_that_each_fit_would_begin_again_are_refused(tmp_path: Path) -> None:
     """In the first round they are the initial ones."""
     run = Running(tmp_path, FedAvg(), net=StatisticsAnew()).go(1)
-    with pytest.raises(InputError, match=r"StatisticsAnew makes net\.1 in each fit, and its received running_mean is lost"):
+    with pytest.raises(
+        InputError, match=r"StatisticsAnew makes net\.1 in each fit, and its received running_mean is lost"
+    ):
         run.go(1)
 
 
 @pytest.mark.parametrize("kind", [LightningTrainer, VectorizedTrainer])
 def test_a_layer_that_is_trained_in_a_list_is_refused(kind: Any) -> None:
-    with pytest.raises(InputError, match=r"Hidden: its optimiser trains a tensor of shape .* no parameter of the module"):
+    with pytest.raises(
+        InputError, match=r"Hidden: its optimiser trains a tensor of shape .* no parameter of the module"
+    ):
         fits(Hidden, kind)
 
 

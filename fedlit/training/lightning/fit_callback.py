@@ -130,5 +130,5 @@ class FitCallback(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.logged = {n: float(v) for n, v in trainer.callback_metrics.items() if v.numel() == 1}
-        for optimizer in trainer.optimizers:
+        for optimizer in trainer.optimizers if self.host.options.keep_optimizer_state else ():
             self.optimizer_state |= optimizer_state(optimizer, self.editor.parameters)

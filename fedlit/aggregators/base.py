@@ -28,8 +28,8 @@ class Aggregator(ABC):
     Tensors of the server have no such axis, (P,) and (S,), and broadcast (see `fedlit.client`).
 
     Example: SCAFFOLD (Karimireddy et al. 2020, algorithm 1, option II, server step size 1). A client steps along
-    g_i(y_i) - c_i + c. After its last step, c_i+ = c_i - c + (x - y_i) / gain, where `gain` is what its steps applied of
-    a constant gradient of 1: without momentum, the sum of their learning rates. The server adds to x the mean of
+    g_i(y_i) - c_i + c. After its last step, c_i+ = c_i - c + (x - y_i) / gain, where the gain is what its steps applied
+    of a constant gradient of 1: without momentum, the sum of their learning rates. The server adds to x the mean of
     y_i - x, and to c the mean of c_i+ - c_i times |S| / N.
 
     >>> class Scaffold(Aggregator):  # in mine.py, chosen by aggregator._target_=mine.Scaffold

@@ -71,8 +71,8 @@ class TrackedParameters:
             first = self._frozen.setdefault(name, p.detach().clone())
             if not _equals_one_of(p, [first, *self._trained.values()]) and has_drawn():
                 raise InputError(
-                    f"{type(self._module).__name__} makes {name} in each fit, with other random weights for each client; "
-                    f"{_WAY_OUT}."
+                    f"{type(self._module).__name__} makes {name} in each fit, with other random weights for each "
+                    f"client; {_WAY_OUT}."
                 )
         received = [b for holder in self._holders.values() for b in holder._buffers.values() if b is not None]
         for name, holder in self._holders.items():

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
+from fedlit.errors import InputError
 from fedlit.model_vectors import Model
 from fedlit.round import Round
 
@@ -35,6 +36,26 @@ class Fitted:
     lr: Tensor  # (K, 1) sum of the steps' learning rates; (K, P) where parameter groups differ
     loss: Tensor  # (K, 1) mean training loss over the steps
     carry: dict[str, Tensor] = field(default_factory=dict)  # final values of the tensors in `carry`
+    compute_gain: Callable[[], Tensor] | None = None  # see `gain`
+
+    @property
+    def gain(self) -> Tensor:
+        """What the steps applied of a constant gradient of 1, from an empty momentum: (K, 1), or (K, P) where
+        parameters differ. The change of the weights over it, (x - y) / gain, is the fit's mean gradient.
+
+        The gradient is the one that SGD gets, after `adjust_gradient`, clipping and weight decay. Without momentum the
+        gain is `lr`. With learning rate gamma_j and momentum rho it is sum_j gamma_j (1 - rho^j) / (1 - rho);
+        `fedlit.training.sgd_gain` has the formula with dampening and Nesterov's momentum. Steps in which a parameter
+        had no gradient are not in its gain. A parameter that was never stepped has the gain of another, so that a
+        division gives 0. Under `maximize` the gain is negative.
+
+        Raises:
+            InputError: it is not defined: for another optimiser than torch.optim.SGD, and for momentum under
+                `trainer.keep_optimizer_state=true`.
+        """
+        if self.compute_gain is None:
+            raise InputError("this fit has no gain (Fitted.gain): it was not made by a trainer; divide by its lr.")
+        return self.compute_gain()
 
 
 class Step(Protocol):

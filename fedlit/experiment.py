@@ -84,15 +84,16 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         make_module = partial(_module, config, data.input_shape, data.classes, overrides, start_folder)
         module = make_module()
         check_data(module, data)
-        initial_counters = counters(module)
 
         shift = partition.transform(seed_number(config.seed, "feature shift"))
         tests = data.test if evaluation.client_test == "same_partition" else data.train
-        job_data = JobData(data.train, tests, chain(data.transform, shift))
+        job_data = JobData(data.train, tests, chain(data.transform, shift), config.local_epochs)
         engine.start(trainer, module, job_data, evaluation.measure(), make_module)
-        layout = engine.local_worker.host.layout
+        host = engine.local_worker.host
+        layout = host.layout
         aggregator.setup(layout, len(clients))
-        initial_model = layout.read(engine.local_worker.host.module)
+        initial_model = layout.read(host.module)
+        initial_counters = {n: c.cpu() for n, c in counters(host.module).items()}  # with those of configure_model
         federation = Federation(
             aggregator,
             build(config.sampler, "sampler"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -17,8 +17,8 @@ from fedlit.errors import InputError
 class Model:
     """The trained numbers of a module, as vectors of the module's widest floating-point type.
 
-    Frozen parameters are in neither vector and are never sent. Integer buffers are in neither, because they cannot be
-    averaged.
+    Frozen parameters, which no fit trains, are in neither vector and are never sent. Integer buffers are in neither,
+    because they cannot be averaged.
     """
 
     weights: Tensor  # (..., P): the trained parameters, changed by an optimiser
@@ -141,13 +141,17 @@ class Layout:
         last_layer: name of the layer with parameters that runs last, if known (see `fedlit.user_module.probe`).
     """
 
-    def __init__(self, module: nn.Module, last_layer: str | None = None):
+    def __init__(self, module: nn.Module, last_layer: str | None = None, thawed: Collection[str] = ()):
+        """
+        Args:
+            thawed: names of parameters that are frozen now and that a fit trains.
+        """
         parameters = dict(module.named_parameters())
         buffers = dict(module.named_buffers())
         complex_names = [n for n, t in [*parameters.items(), *buffers.items()] if t.is_complex()]
         if complex_names:
             raise InputError(f"{type(module).__name__}: {complex_names[0]} is complex; write it as two real tensors")
-        self.weights = {n: p.shape for n, p in parameters.items() if p.requires_grad}
+        self.weights = {n: p.shape for n, p in parameters.items() if p.requires_grad or n in thawed}
         self.statistics = {n: b.shape for n, b in buffers.items() if b.is_floating_point()}
         self.counters = [n for n, b in buffers.items() if not b.is_floating_point()]
         self.last_layer = last_layer

@@ -23,7 +23,7 @@ class ServerClient:
         """As `Client.fit`, with (P,) and (S,) for the argument and the result."""
         fitted = self.client.fit(_with_client_axis(model), extras=[v[None] for v in extras], **options)
         model, carry = tree_map(lambda t: t[0], fitted.model), tree_map(lambda t: t[0], fitted.carry)
-        return Fitted(model, fitted.steps[0], fitted.lr[0], fitted.loss[0], carry)
+        return Fitted(model, fitted.steps[0], fitted.lr[0], fitted.loss[0], carry, lambda: fitted.gain[0])
 
     def loss(self, model: Model) -> Tensor:
         """As `Client.loss`, (1,)."""

@@ -36,7 +36,9 @@ class MyScaffold(Aggregator):
 
         x, c, c_i = received["model"], received["c"], state["c_i"]
         y = client.fit(x, adjust_gradient=corrected, extras=(c, c_i))
-        c_new = c_i - c + (x.weights - y.model.weights) / y.lr  # y.lr sums the learning rates of the steps: K eta_l
+        c_new = (
+            c_i - c + (x.weights - y.model.weights) / y.gain
+        )  # the mean gradient; without momentum y.gain is K eta_l
         return {"delta": y.model - x, "c": c_new - c_i}, {"c_i": c_new}
 
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:

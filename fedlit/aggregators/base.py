@@ -28,8 +28,9 @@ class Aggregator(ABC):
     Tensors of the server have no such axis, (P,) and (S,), and broadcast (see `fedlit.client`).
 
     Example: SCAFFOLD (Karimireddy et al. 2020, algorithm 1, option II, server step size 1). A client steps along
-    g_i(y_i) - c_i + c. After its last step, c_i+ = c_i - c + (x - y_i) / (sum of the steps' learning rates). The
-    server adds to x the mean of y_i - x, and to c the mean of c_i+ - c_i times |S| / N.
+    g_i(y_i) - c_i + c. After its last step, c_i+ = c_i - c + (x - y_i) / gain, where the gain is what its steps applied
+    of a constant gradient of 1: without momentum, the sum of their learning rates. The server adds to x the mean of
+    y_i - x, and to c the mean of c_i+ - c_i times |S| / N.
 
     >>> class Scaffold(Aggregator):  # in mine.py, chosen by aggregator._target_=mine.Scaffold
     ...     weighting = {"c": "uniform"}
@@ -46,7 +47,7 @@ class Aggregator(ABC):
     ...     def local_update(self, client, received, state):
     ...         x, c, c_i = received["model"], received["c"], state["c"]
     ...         y = client.fit(x, adjust_gradient=lambda g, w, c, c_i: g - c_i + c, extras=(c, c_i))
-    ...         c_new = c_i - c + (x.weights - y.model.weights) / y.lr
+    ...         c_new = c_i - c + (x.weights - y.model.weights) / y.gain
     ...         return {"delta": y.model - x, "c": c_new - c_i}, {"c": c_new}
     ...
     ...     def server_update(self, server, reduced, round):

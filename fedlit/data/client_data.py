@@ -10,7 +10,7 @@ from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import LightningDataModule
 
 from fedlit.data.samples import Samples
-from fedlit.data.transform import Batch, Transform
+from fedlit.data.transform import Batch, Transform, transformed
 
 
 class ClientData(LightningDataModule):
@@ -68,7 +68,7 @@ class ClientData(LightningDataModule):
             device = batch[0].device
         index = torch.tensor(np.asarray(part), device=device)
         client, epoch_key = torch.tensor([self._client], device=device), torch.tensor([key], device=device)
-        return self.transform(batch, index, client, "train", epoch_key)
+        return transformed(self.transform, batch, index, client, "train", epoch_key)
 
 
 class EpochBatches:

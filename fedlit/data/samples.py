@@ -68,7 +68,7 @@ class Samples(ABC):
 
 
 class TensorSamples(Samples):
-    """Samples in tensors (N, ...); a batch is a tuple with one tensor for each of them.
+    """Samples in tensors (N, ...); a batch is a list with one tensor for each of them, as a DataLoader gives it.
 
     The first tensor holds the inputs, the last one the targets; integers (N,) or (N, 1) are class
     labels. Images are contiguous
@@ -92,13 +92,13 @@ class TensorSamples(Samples):
             self._labels = check_range(as_classes(self.targets_in(self.tensors)))
         return self._labels
 
-    def batch(self, index: np.ndarray, key: int = 0) -> tuple[Tensor, ...]:
+    def batch(self, index: np.ndarray, key: int = 0) -> list[Tensor]:
         # np.array copies: torch warns about read-only arrays, and the caller may change its array.
         rows = torch.from_numpy(np.array(index, dtype=np.int64)).to(self.tensors[0].device, non_blocking=True)
         batch = [t.index_select(0, rows.flatten()).view(*rows.shape, *t.shape[1:]) for t in self.tensors]
         if self.prepare is not None:
             batch[0] = self.prepare(batch[0])
-        return tuple(batch)
+        return batch
 
     def to(self, device: torch.device | str) -> TensorSamples:
         moved = [t.to(device) for t in self.tensors]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fedlit.errors import InputError
 
-Batch = Any  # output of a collate function: tensors in tuples, lists or dicts; `(inputs, targets)` from data in memory
+Batch = Any  # output of a collate function: tensors in lists, tuples or dicts; `[inputs, targets]` from data in memory
 
 
 class Transform(Protocol):
@@ -61,6 +61,13 @@ def chain(*transforms: Transform | None) -> Transform | None:
     """The transforms in sequence, without those that are None; None if none is left."""
     given = [transform for transform in transforms if transform is not None]
     return Chain(given) if len(given) > 1 else given[0] if given else None
+
+
+def transformed(transform: Transform, batch: Batch, index: Tensor, client: Tensor, split: str, key: Tensor) -> Batch:
+    """The batch that `transform` gives, as a list where it was one: a user's step may ask for the type that its
+    DataLoader gives."""
+    changed = transform(batch, index, client, split, key)
+    return list(changed) if type(batch) is list and type(changed) is tuple else changed
 
 
 def on_inputs(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:

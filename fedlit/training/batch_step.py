@@ -20,7 +20,13 @@ class BatchStep(ABC):
     axis: int
 
     def __init__(self, batch: Any, batch_idx: int, lr: Tensor):
-        self.batch, self.batch_idx, self.lr = batch, batch_idx, lr
+        self.batch, self.batch_idx, self._lr = batch, batch_idx, lr
+        self.lr_was_read = False
+
+    @property
+    def lr(self) -> Tensor:
+        self.lr_was_read = True
+        return self._lr
 
     @abstractmethod
     def _evaluate(self, quantity: str, weights: Tensor, batch: Any) -> Tensor:

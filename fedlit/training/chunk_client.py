@@ -134,7 +134,7 @@ class ChunkClient(ABC):
         zero, no_loss = self.examples.new_zeros(k, 1), self.examples.new_full((k, 1), float("nan"))
         model = tree_map(lambda t: t.expand(k, -1).clone(), model)
         carry = {n: v.expand(k, *v.shape[v.dim() > 1 :]).clone() for n, v in carry.items()}
-        return Fitted(model=model, steps=zero, lr=zero.clone(), loss=no_loss, carry=carry)
+        return Fitted(model, zero, zero.clone(), no_loss, carry, zero.clone)
 
     def _load(self, r: int, model: Model) -> None:
         """Load the model of one of the clients into the module."""

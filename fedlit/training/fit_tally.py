@@ -1,8 +1,9 @@
-"""Counts of one client's fit: optimiser steps, their learning rates, losses."""
+"""Counts of one client's fit: optimiser steps, their learning rates and gain, losses."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from fedlit.client import Fitted
 from fedlit.model_vectors import Model
+from fedlit.training.sgd_gain import FitGain
 
 
 class FitTally:
@@ -18,17 +20,35 @@ class FitTally:
 
     Args:
         parameters: name -> parameter, of those that are trained.
+        keeps_state: the client keeps the optimiser's state between rounds.
+        check_stepped: called with the parameters of a step that have a gradient, whenever these have changed.
 
     Attributes:
         steps: optimiser steps.
         rate_sum: sum of the steps' learning rates: (1,) where all parameters share one rate, else (P,).
+        last_rates: the learning rates of the last step, (1,) or (P,).
     """
 
-    def __init__(self, parameters: Mapping[str, Tensor]) -> None:
-        self._parameters = parameters
+    def __init__(
+        self,
+        parameters: Mapping[str, Tensor],
+        keeps_state: bool = False,
+        check_stepped: Callable[[Sequence[Tensor]], None] | None = None,
+    ) -> None:
+        self._parameters, self._keeps_state, self._check_stepped = parameters, keeps_state, check_stepped
+        self._gain: FitGain | None = None
+        self._several = False
+        self._is_counted = False  # the last step
+        self._stepped: set[int] = set()
         self._loss_sums: list[Tensor] = []  # one for each epoch, in double precision
         self._loss_counts: list[int] = []
         self.steps, self.rate_sum = 0, torch.zeros(1)
+        self.last_rates = self.rate_sum
+
+    def begin(self, optimizers: Sequence[Any]) -> None:
+        """Call it with all optimisers of the fit before its first step, and before a kept state is loaded."""
+        self._several = len(optimizers) > 1
+        self._gain = FitGain(optimizers, self._keeps_state)
 
     def begin_epoch(self) -> None:
         self._loss_sums.append(torch.zeros((), dtype=torch.float64))
@@ -40,10 +60,38 @@ class FitTally:
         self._loss_counts[-1] += 1
 
     def add_step(self, optimizers: Sequence[Any]) -> None:
+        """Count a step. Call it when the gradients and the learning rates of the step are known.
+
+        A step without any gradient changes nothing, and is not counted: training_step returned None.
+
+        Args:
+            optimizers: those that take the step.
+        """
+        self._is_counted = any(p.grad is not None for o in optimizers for g in o.param_groups for p in g["params"])
+        if not self._is_counted:
+            return
         self.steps += 1
-        rates = learning_rates(optimizers, self._parameters)
-        self.rate_sum = widened(self.rate_sum.to(rates), rates)
-        self.rate_sum += rates
+        if self._check_stepped is not None:
+            stepped = [p for o in optimizers for group in o.param_groups for p in group["params"] if p.grad is not None]
+            ids = set(map(id, stepped))
+            if ids != self._stepped:
+                self._check_stepped(stepped)
+                self._stepped = ids
+        if self._gain is not None:
+            for optimizer in optimizers:
+                self._gain.add_step(optimizer)
+        if not _may_set_rates(optimizers):
+            self._add_rates(optimizers)
+
+    def end_step(self, optimizers: Sequence[Any]) -> None:
+        """Call it when the step has been taken."""
+        if self._is_counted and _may_set_rates(optimizers):
+            self._add_rates(optimizers)
+
+    def _add_rates(self, optimizers: Sequence[Any]) -> None:
+        self.last_rates = learning_rates(optimizers, self._parameters, self._several)
+        self.rate_sum = widened(self.rate_sum.to(self.last_rates), self.last_rates)
+        self.rate_sum += self.last_rates
 
     @property
     def epoch_loss(self) -> float:
@@ -58,25 +106,33 @@ class FitTally:
 
     def fitted(self, model: Model, carry: dict[str, Tensor]) -> Fitted:
         """The result of the fit, with the leading axis of one client."""
-        new = model.weights.new_tensor
-        return Fitted(model, new([[self.steps]]), self.rate_sum[None].to(model.weights), new([[self.loss]]), carry)
+        new, rate_sum = model.weights.new_tensor, self.rate_sum[None].to(model.weights)
+        gain = None if self._gain is None else partial(self._gain.of, self._parameters, rate_sum)
+        return Fitted(model, new([[self.steps]]), rate_sum, new([[self.loss]]), carry, gain)
 
 
-def has_gradient(optimizer: Any) -> bool:
-    """Whether a step of the optimiser changes anything. Without any gradient it does not: training_step returned
-    None."""
-    return any(p.grad is not None for g in optimizer.param_groups for p in g["params"])
+def learning_rates(optimizers: Sequence[Any], parameters: Mapping[str, Tensor], several: bool = False) -> Tensor:
+    """The current learning rates: (1,) where all parameters share one, else (P,).
 
-
-def learning_rates(optimizers: Sequence[Any], parameters: Mapping[str, Tensor]) -> Tensor:
-    """The current learning rates: (1,) where all parameters share one, else (P,)."""
+    Args:
+        several: there are other optimisers, whose parameters have a learning rate of 0 here.
+    """
     groups = [g for o in optimizers for g in o.param_groups]
     first = next(iter(parameters.values()))
     rates = {float(g["lr"]) for g in groups}
-    if len(rates) == 1:
+    if len(rates) == 1 and not several:
         return first.new_full((1,), rates.pop())  # new_tensor would synchronise with the GPU
     rate_of = {id(p): float(g["lr"]) for g in groups for p in g["params"]}
     return torch.cat([first.new_full((p.numel(),), rate_of.get(id(p), 0.0)) for p in parameters.values()])
+
+
+def _may_set_rates(optimizers: Sequence[Any]) -> bool:
+    """Whether the step of an optimiser may set its learning rate before the update, as a user's own class can. After a
+    step with hooks the rate may be that of the next step."""
+    return any(
+        not type(o).__module__.startswith("torch.optim") and not getattr(o, "_optimizer_step_post_hooks", None)
+        for o in optimizers
+    )
 
 
 def widened(rates: Tensor, others: Tensor) -> Tensor:

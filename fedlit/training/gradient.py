@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fedlit.client import AdjustGradient, GradientFn
+from fedlit.errors import InputError
 from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.model_vectors import Layout, Model
 from fedlit.training.batch_step import OneClientStep
@@ -63,6 +64,7 @@ class GradientEditor:
         self._extras = [layout.pieces(v) for v in extras] if options.adjust_gradient else []
         self._trainable = None if options.trainable is None else layout.pieces(_one_row(options.trainable.weights))
         self.carry = dict(options.carry)
+        self._rate_read: Tensor | None = None  # (1,) or (P,), what the last `gradient_fn` read
         self._before_step: dict[str, Tensor] = {}
 
     def gradient(
@@ -74,10 +76,18 @@ class GradientEditor:
         extras = [v if v.dim() > 1 else v[None] for v in self.options.extras]
         assert self.options.gradient_fn is not None
         gradient = self.options.gradient_fn(step, weights, *extras, **self.carry)
+        self._rate_read = lr[0] if step.lr_was_read else None
         if self.carry:
             gradient, new_carry = gradient
             self.carry |= new_carry
         return self.layout.pieces(gradient.detach()[0])
+
+    def with_gradient(self, loss: Tensor) -> list[str]:
+        """Names of the parameters on which the loss depends. The optimiser skips the others, their weight decay, too,
+        as it does without a `gradient_fn`."""
+        trained = {n: p for n, p in self.parameters.items() if p.requires_grad}
+        gradients = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
+        return [n for n, gradient in zip(trained, gradients, strict=True) if gradient is not None]
 
     def before_step(self) -> None:
         """Adjust the gradients, and set those of weights that are not trainable to zero."""
@@ -90,6 +100,21 @@ class GradientEditor:
                 p.grad = p.grad * self._trainable[name]
         if self._trainable is not None:
             self._before_step = {n: p.detach().clone() for n, p in self.parameters.items()}
+
+    def check_rate(self, applied: Tensor) -> None:
+        """
+        Args:
+            applied: the learning rates of the step, (1,) or (P,).
+
+        Raises:
+            InputError: they are not those that `gradient_fn` has read.
+        """
+        if self._rate_read is not None and not torch.equal(self._rate_read, applied):
+            raise InputError(
+                f"{type(self.module).__name__} changes the learning rate between the backward pass and the end of the "
+                "step, and this algorithm reads it in the backward pass (step.lr); change it in on_train_batch_start, "
+                "or write aggregator=fedavg."
+            )
 
     @torch.no_grad()
     def after_step(self) -> None:

@@ -25,6 +25,7 @@ class JobData:
     train: Samples  # training and validation parts of the shards
     test: Samples  # the clients' local tests (the training set itself where they are cut from the shards)
     transform: Transform | None = None
+    epochs: int = 12  # local epochs of a fit, as far as they are known before the run
 
     def samples(self, split: Split) -> Samples:
         return self.test if split == "test" else self.train

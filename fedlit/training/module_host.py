@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 from fedlit.data import Samples
+from fedlit.data.transform import transformed
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure, Measured, mean_loss
 from fedlit.lightning_compat import init_optimizers_and_schedulers
@@ -19,8 +23,10 @@ from fedlit.model_vectors import Layout, Model, tree_map
 from fedlit.torch_compat import BatchNorm, pytree
 from fedlit.training.job import Job, JobData, Split
 from fedlit.training.quiet import quiet
+from fedlit.training.thawed import thawed_parameters, trial_epochs
 from fedlit.user_module.module_snapshot import ModuleSnapshot
 from fedlit.user_module.probe import StepTraits, probe
+from fedlit.user_module.tracked_parameters import TrackedParameters
 
 
 class HostOptions(Protocol):
@@ -42,24 +48,37 @@ class ModuleHost:
     A Lightning Trainer knows the device and the precision. Weights, statistics and counters are loaded for each client;
     `snapshot` restores everything else.
 
+    Args:
+        thawed: the attribute, where it is known; None: a trial finds it.
+
     Attributes:
         trainer: the Lightning Trainer.
         module: the module, on the device.
         data: samples, on the device where they are kept in memory.
         traits: of the training step, as one trial of it showed them.
         layout: positions of the module's tensors in a Model.
+        thawed: names of parameters that are frozen between fits and that a fit trains.
         sets_round: `module.round` is the round's number during a fit; False where the module has a `round` of its own.
     """
 
-    def __init__(self, options: HostOptions, module: pl.LightningModule, data: JobData, measure: Measure):
+    def __init__(
+        self,
+        options: HostOptions,
+        module: pl.LightningModule,
+        data: JobData,
+        measure: Measure,
+        thawed: frozenset[str] | None = None,
+    ):
         self.options, self.measuring = options, measure
         self.trainer = options.lightning_trainer()
         keep_on_device(self.trainer)
         self._evaluation_trainer: pl.Trainer | None = None
         self.device = self.trainer.strategy.root_device
         self.module = module
-        with quiet():
-            module.configure_model()
+        if is_overridden("configure_model", module):
+            with quiet():
+                module.configure_model()
+            module.configure_model = _configured  # type: ignore[method-assign]  # a fit would make new layers
         self.sets_round = not hasattr(module, "round")
         if self.sets_round:
             module.round = 0  # type: ignore[assignment]
@@ -70,11 +89,16 @@ class ModuleHost:
         assert accelerator is not None
         accelerator.setup_device(self.device)  # makes "cuda" in a user's step this GPU, as a Trainer's fit does
         module.to(self.device, memory_format=self.format)
-        self.data = JobData(data.train.to(self.device), data.test.to(self.device), data.transform)
+        self.data = replace(data, train=data.train.to(self.device), test=data.test.to(self.device))
         with plugin.forward_context():  # the probe runs in the run's precision
             self.traits: StepTraits = probe(module, self._first_batch())
-        self.layout = Layout(module, self.traits.last_layer)
-        self.snapshot = ModuleSnapshot(module)
+        if thawed is None:
+            trial_trainer = partial(options.lightning_trainer, max_epochs=trial_epochs(self.data))
+            thawed = thawed_parameters(trial_trainer, module, self.data)
+        self.thawed = thawed
+        self.layout = Layout(module, self.traits.last_layer, thawed)
+        self.snapshot = ModuleSnapshot(module, self.layout.weights)
+        self.tracked = TrackedParameters(module, self.layout, self.snapshot.structure, self.snapshot.frozen)
         self.has_batch_norm = any(isinstance(m, BatchNorm) for m in module.modules())
 
     def _first_batch(self) -> Any:
@@ -119,7 +143,7 @@ class ModuleHost:
         if self.data.transform is not None:
             batch = self.trainer.strategy.batch_to_device(batch, self.device)
             index, clients = index.to(self.device), clients.to(self.device)
-            batch = self.data.transform(batch, index, clients, split, torch.zeros_like(index))
+            batch = transformed(self.data.transform, batch, index, clients, split, torch.zeros_like(index))
         return self.on_device(batch)
 
     def on_device(self, batch: Any, already: bool = False) -> Any:
@@ -200,6 +224,10 @@ class ModuleHost:
             self._evaluation_trainer = self.options.lightning_trainer(limit_val_batches=1.0)
             keep_on_device(self._evaluation_trainer)
         return self._evaluation_trainer
+
+
+def _configured() -> None:
+    """Replaces `configure_model` of a module whose layers are made."""
 
 
 def keep_on_device(trainer: pl.Trainer) -> None:

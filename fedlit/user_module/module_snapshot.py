@@ -2,7 +2,8 @@
 
 One module object serves all clients of a worker. Weights, statistics and counters are loaded for each client. The
 snapshot restores the rest: Python attributes (a step counter, a torchmetric, hooks, hyperparameters), frozen parameters
-that a step changed in place (the teacher of a self-supervised method), `requires_grad`, and training modes.
+that a step changed in place (the teacher of a self-supervised method), layers that a hook replaced or added,
+`requires_grad`, and training modes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import copy
 import random
 from collections import OrderedDict, deque
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +22,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from fedlit.torch_compat import WrappedHook, is_batched
+from fedlit.user_module.module_structure import ModuleStructure
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
@@ -37,14 +40,27 @@ _PLAIN = (int, float, str, bool, bytes, complex, type(None), type, torch.dtype, 
 
 
 class ModuleSnapshot:
-    def __init__(self, module: nn.Module):
-        self.module = module
+    """
+    Args:
+        loaded: names of the parameters that are loaded for each client.
+
+    Attributes:
+        structure: of the module.
+        frozen: name -> value of the other parameters.
+    """
+
+    def __init__(self, module: nn.Module, loaded: Collection[str] | None = None):
+        self.module, self.structure = module, ModuleStructure(module)
+        parameters = dict(module.named_parameters())
+        if loaded is None:
+            loaded = {n for n, p in parameters.items() if p.requires_grad}
+        self.frozen = {n: p.detach().clone() for n, p in parameters.items() if n not in loaded}
         tensors: list[Any] = [*module.parameters(), *module.buffers()]
         # memo of deep copies: a copied attribute keeps pointing at the module's own tensors and submodules
         self._shared = {id(part): part for part in [*tensors, *module.modules()]}
         self._attributes = [(m, self._copied(_plain_attributes(m))) for m in module.modules()]
         self._requires_grad = [(p, p.requires_grad) for p in module.parameters()]
-        self._frozen = [(p, p.detach().clone()) for p in module.parameters() if not p.requires_grad]
+        self._frozen = [(parameters[n], value) for n, value in self.frozen.items()]
         self._empty_buffers = [(m, n) for m in module.modules() for n, b in m._buffers.items() if b is None]
 
     def _copied(self, attributes: dict[str, Any]) -> dict[str, Any]:
@@ -65,6 +81,7 @@ class ModuleSnapshot:
     @torch.no_grad()
     def restore(self) -> None:
         """Restore everything except weights, statistics and counters."""
+        self.structure.restore()
         for module, attributes in self._attributes:
             current = vars(module)
             for name in [n for n in current if n not in attributes and n not in _TENSOR_DICTS]:
@@ -89,6 +106,7 @@ class ModuleSnapshot:
             if name not in _SET_BY_FITS and (names[id(module)], name) not in recomputed
             if differ(attributes.get(name, _MISSING), vars(module).get(name, _MISSING))
         ]
+        changed += [] if self.structure.is_unchanged() else ["the layers"]
         changed += [f"{type(m).__name__}.{n}" for m, n in self._empty_buffers if m._buffers[n] is not None]
         parameters = {id(p): n for n, p in self.module.named_parameters()}
         changed += [parameters[id(p)] for p, value in self._frozen if not torch.equal(p, value)]

@@ -29,7 +29,7 @@ class Scaffold(Aggregator):
     def local_update(self, client, received, state):
         x, c, c_i = received["model"], received["c"], state["c"]
         y = client.fit(x, adjust_gradient=lambda g, w, c, c_i: g + c - c_i, extras=(c, c_i))
-        c_new = c_i - c + (x.weights - y.model.weights) / y.lr
+        c_new = c_i - c + (x.weights - y.model.weights) / y.gain
         return {"delta": y.model - x, "c": c_new - c_i}, {"c": c_new}
 
     def server_update(self, server, reduced, round):
@@ -103,7 +103,7 @@ class QFedAvg(Aggregator):
     def local_update(self, client, received, state):
         x, loss = received["model"], client.loss(received["model"])
         y = client.fit(x)
-        lipschitz, moved = y.steps / y.lr, y.model - x
+        lipschitz, moved = y.steps / y.gain, y.model - x  # 1 / the step size
         gap = lipschitz * moved.weights
         h = self.q * loss ** (self.q - 1) * gap.square().sum(-1, keepdim=True) + lipschitz * loss**self.q
         return {"delta": Model(loss**self.q * gap, moved.statistics), "h": h}, state

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import lr_scheduler as schedules
 
 from fedlit.aggregators import Aggregator, FedAvg, FedPer, FedProx
 from fedlit.model_vectors import Model
@@ -72,6 +73,17 @@ class TwoGroups(Classifier):
         }
 
 
+def scheduled(interval: str, make: Callable[[Any], Any]) -> Callable[[], pl.LightningModule]:
+    """A small net under SGD with momentum and a scheduler."""
+
+    class Scheduled(Classifier):
+        def configure_optimizers(self) -> Any:
+            optimizer = torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
+            return [optimizer], [{"scheduler": make(optimizer), "interval": interval}]
+
+    return lambda: Scheduled(Net())
+
+
 class Characters(nn.Module):
     """An LSTM over letters that classifies texts."""
 
@@ -117,6 +129,9 @@ MODULES: dict[str, tuple[Callable[[], pl.LightningModule], Callable[[], tuple[Te
     "cnn": (lambda: Classifier(cnn()), images),
     "awkward": (lambda: Classifier(Awkward()), numbers),
     "two_groups": (lambda: TwoGroups(Net()), numbers),
+    "by_step": (scheduled("step", lambda o: schedules.ExponentialLR(o, 0.7)), numbers),
+    "by_epoch": (scheduled("epoch", lambda o: schedules.StepLR(o, 1, 0.3)), numbers),
+    "cyclic": (scheduled("step", lambda o: schedules.CyclicLR(o, 0.01, 0.2, 2)), numbers),  # of momentum, too
     "lstm": (lambda: Classifier(Characters()), text),
     "ready": (lambda: Mlp([6], 3, [8], dropout=0.2), numbers),  # measured sample by sample, as a stack too
     "transformer": (lambda: Classifier(SmallTransformer()), text),
@@ -134,7 +149,14 @@ ALGORITHMS: dict[str, Callable[[], Aggregator]] = {
     "per_fedavg": lambda: PerFedAvg(second_order=True),
 }
 QUICK = {(a, m) for a in ALGORITHMS for m in MODULES if m == "batch_norm" or a in ("fedavg",)}
-QUICK |= {("moon", "awkward"), ("per_fedavg", "transformer"), ("apfl", "two_groups"), ("body_only", "two_groups")}
+QUICK |= {
+    ("scaffold", "by_step"),
+    ("q_fedavg", "cyclic"),
+    ("moon", "awkward"),
+    ("per_fedavg", "transformer"),
+    ("apfl", "two_groups"),
+    ("body_only", "two_groups"),
+}
 
 
 def pairs() -> list[Any]:
@@ -200,11 +222,25 @@ def test_one_by_one_gives_the_same_bits_as_trainers(module: str, tmp_path: Path)
         assert torch.equal(tensors(rows)[name].nan_to_num(), value.nan_to_num()), name
 
 
-@pytest.mark.parametrize("chunk", [1, 2])
-def test_the_size_of_chunks_does_not_change_the_weights(chunk: int, tmp_path: Path) -> None:
-    default = run(tmp_path, "scaffold", "dropout", kind=VectorizedTrainer)
-    chunked = run(tmp_path, "scaffold", "dropout", kind=VectorizedTrainer, chunk=chunk)
-    torch.testing.assert_close(chunked.weights, default.weights, rtol=0, atol=1e-12)
+READ_RATES = ("scaffold", "apfl", "q_fedavg")  # algorithms that read learning rates or the gain
+SCHEDULED = ("two_groups", "by_step", "by_epoch", "cyclic")
+
+
+@pytest.mark.parametrize("chunk", [1, 2])  # a cohort of three leaves a chunk of one
+@pytest.mark.parametrize(
+    ("algorithm", "module"), [("scaffold", "dropout"), *((a, m) for a in READ_RATES for m in SCHEDULED)]
+)
+def test_the_size_of_chunks_does_not_change_the_numbers(
+    algorithm: str, module: str, chunk: int, tmp_path: Path
+) -> None:
+    """Nor whether it is a Trainer's."""
+    expected = tensors(run(tmp_path, algorithm, module))
+    chunked = run(tmp_path, algorithm, module, kind=VectorizedTrainer, stack="always", chunk=chunk)
+    assert chunked.engine.local_worker.setup.plan.stacked
+    for name, value in tensors(chunked).items():
+        torch.testing.assert_close(
+            value, expected[name], rtol=1e-9, atol=1e-9, equal_nan=True, msg=partial("{}: {}".format, name)
+        )
 
 
 @pytest.mark.parametrize(

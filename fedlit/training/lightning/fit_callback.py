@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
@@ -11,13 +12,14 @@ from torch import Tensor
 
 from fedlit import interrupts
 from fedlit.errors import InputError
+from fedlit.global_generators import generator_states, isolated_generators
 from fedlit.keyed_random.random_mode import RandomMode
-from fedlit.model_vectors import Layout
 from fedlit.torch_patches.double_backward import DOUBLE_BACKWARD
-from fedlit.training.fit_tally import FitTally, has_gradient, learning_rates
+from fedlit.training.fit_tally import FitTally, learning_rates
 from fedlit.training.gradient import GradientEditor, GradientOptions
+from fedlit.training.lightning.step_recorder import record_steps
+from fedlit.training.module_host import ModuleHost
 from fedlit.training.optimizer_state import load_optimizer_state, optimizer_state
-from fedlit.user_module.probe import StepTraits
 from fedlit.user_module.training_step import call_step, loss_of
 
 
@@ -27,26 +29,23 @@ class FitCallback(pl.Callback):
 
     Args:
         key: of the draws in the step.
-        prepare: a batch in the run's memory format.
         kept_optimizer: the initial state of the optimiser; None: a new one.
         after_epoch: called with the epoch's mean loss.
     """
 
     def __init__(
         self,
-        module: pl.LightningModule,
-        layout: Layout,
-        traits: StepTraits,
+        host: ModuleHost,
         options: GradientOptions,
         key: int,
-        prepare: Callable[[Any], Any],
         kept_optimizer: dict[str, Any] | None,
         after_epoch: Callable[[float], None] | None,
     ):
-        self.module, self.options, self.key, self.traits, self.prepare = module, options, key, traits, prepare
+        self.host, self.module, self.options, self.key = host, host.module, options, key
+        self.traits, self.prepare = host.traits, host.formatted
         self.kept_optimizer, self.after_epoch = kept_optimizer, after_epoch
-        self.editor = GradientEditor(options, module, layout)
-        self.tally = FitTally(self.editor.parameters)
+        self.editor = GradientEditor(options, host.module, host.layout)
+        self.tally = FitTally(self.editor.parameters, host.options.keep_optimizer_state, host.tracked.check_stepped)
         self.batches = 0  # batches so far: the number of a batch in the fit keys its draws
         self.logged: dict[str, float] = {}
         self.optimizer_state: dict[str, Any] = {}
@@ -70,12 +69,9 @@ class FitCallback(pl.Callback):
         # Lightning has multiplied the loss by this factor, and later divides the gradients by the scale
         scaler = getattr(plugin, "scaler", None)
         factor = (scaler.get_scale() if scaler is not None else 1.0) / trainer.accumulate_grad_batches
-        # a parameter on which the loss does not depend has no gradient, so the optimiser skips its weight decay, too
-        plain_gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-        for (name, p), plain in zip(parameters.items(), plain_gradients, strict=True):
-            if plain is not None:
-                piece = (factor * pieces[name]).to(p.dtype)
-                p.grad = piece if p.grad is None else p.grad + piece
+        for name in self.editor.with_gradient(loss):
+            p, piece = parameters[name], (factor * pieces[name]).to(parameters[name].dtype)
+            p.grad = piece if p.grad is None else p.grad + piece
 
     def _draws(self, differentiated_twice: bool = False) -> RandomMode:
         patches = (DOUBLE_BACKWARD,) if differentiated_twice else ()
@@ -95,9 +91,18 @@ class FitCallback(pl.Callback):
                 f"{type(module).__name__} has a backward of its own, and this algorithm puts its gradient there; "
                 "leave it out, or write aggregator=fedavg"
             )
-        if self.kept_optimizer:
-            for optimizer in trainer.optimizers:
+        self.host.tracked.check_setup(self._has_drawn)
+        self.tally.begin(trainer.optimizers)
+        for optimizer in trainer.optimizers:
+            record_steps(optimizer, partial(self.tally.add_step, [optimizer]), partial(self._end_step, optimizer))
+            if self.kept_optimizer:
                 load_optimizer_state(optimizer, self.editor.parameters, self.kept_optimizer)
+
+    def _has_drawn(self) -> bool:
+        """Whether the fit so far, its setup, has drawn from a global generator."""
+        states = generator_states()
+        with isolated_generators(self.key):
+            return states != generator_states()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.tally.begin_epoch()
@@ -107,9 +112,11 @@ class FitCallback(pl.Callback):
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: Any) -> None:
         """Lightning calls this after unscaling and before clipping, and under accumulation once a step."""
-        if has_gradient(optimizer):
-            self.tally.add_step([optimizer])
         self.editor.before_step()
+
+    def _end_step(self, optimizer: Any) -> None:
+        self.tally.end_step([optimizer])
+        self.editor.check_rate(self.tally.last_rates)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -123,5 +130,5 @@ class FitCallback(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.logged = {n: float(v) for n, v in trainer.callback_metrics.items() if v.numel() == 1}
-        for optimizer in trainer.optimizers:
+        for optimizer in trainer.optimizers if self.host.options.keep_optimizer_state else ():
             self.optimizer_state |= optimizer_state(optimizer, self.editor.parameters)

@@ -78,12 +78,11 @@ class LightningClient(ChunkClient):
         keeps, key = host.options.keep_optimizer_state, job.key("step", call)
         kept_optimizer = self.optimizers[0].get(str(call)) if keeps else None
         after_epoch = partial(self._measure_epoch, 0) if self.watched else None
-        callback = FitCallback(
-            module, host.layout, host.traits, gradient, key, host.formatted, kept_optimizer, after_epoch
-        )
+        callback = FitCallback(host, gradient, key, kept_optimizer, after_epoch)
         try:
             with isolated_generators(key):
                 self.worker.fit(callback, batches, keys, job.client)
+            host.tracked.check()
             self.counters = {n: c[None] for n, c in counters(module).items()}
             trained = with_frozen_statistics(host.read(), model, gradient.trainable)
         finally:

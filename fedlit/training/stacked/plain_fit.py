@@ -12,7 +12,7 @@ from fedlit import interrupts
 from fedlit.errors import InputError
 from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.torch_patches.double_backward import DOUBLE_BACKWARD
-from fedlit.training.fit_tally import FitTally, has_gradient, learning_rates
+from fedlit.training.fit_tally import FitTally, learning_rates
 from fedlit.training.gradient import GradientEditor, GradientOptions
 from fedlit.training.module_host import ModuleHost
 from fedlit.training.optimizer_state import load_optimizer_state, optimizer_state
@@ -49,10 +49,11 @@ class PlainFit:
         self.optimizer, self.schedulers = configured(self.module)
         self.trainer.with_optimizers([self.optimizer], self.schedulers)
         self.editor = GradientEditor(options, self.module, host.layout)
+        self.tally = FitTally(self.editor.parameters, host.options.keep_optimizer_state, host.tracked.check_stepped)
+        self.tally.begin([self.optimizer])
         if kept_optimizer:
             load_optimizer_state(self.optimizer, self.editor.parameters, kept_optimizer)
         self._stepped = [p for g in self.optimizer.param_groups for p in g["params"]]
-        self.tally = FitTally(self.editor.parameters)
         self.batches = 0  # batches so far: the number of a batch in the fit keys its draws
 
     def run(self, epochs: Sequence[Callable[[], Any]]) -> None:
@@ -96,6 +97,8 @@ class PlainFit:
                 f"trainer=vectorized: {type(self.optimizer).__name__} runs the step {calls} times a batch, not once; "
                 "write trainer=lightning."
             )
+        self.tally.end_step([self.optimizer])
+        self.editor.check_rate(self.tally.last_rates)
         self.editor.after_step()
         self.log.end_step()
         self.batches += 1
@@ -109,10 +112,9 @@ class PlainFit:
         if loss is not None:  # None: the user skips the batch
             self.tally.add_loss(loss)
             self._backward(loss, batch, batch_idx, context)
-        if has_gradient(self.optimizer):
-            self.tally.add_step([self.optimizer])
         self.editor.before_step()
         self._clip()
+        self.tally.add_step([self.optimizer])
         return loss
 
     def _draws(self, differentiated_twice: bool = False) -> RandomMode:
@@ -128,11 +130,11 @@ class PlainFit:
         if self.editor.options.gradient_fn is None:
             loss.backward()
             return
-        plain_gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+        with_gradient = self.editor.with_gradient(loss)
         rates = learning_rates([self.optimizer], parameters)[None]
         pieces = self.editor.gradient(batch, batch_idx, self._draws(differentiated_twice=True), rates, context)
-        for (name, p), plain in zip(parameters.items(), plain_gradients, strict=True):
-            p.grad = None if plain is None else pieces[name].to(p.dtype)
+        for name in with_gradient:
+            parameters[name].grad = pieces[name].to(parameters[name].dtype)
 
     def _clip(self) -> None:
         limit = self.host.options.gradient_clip_val

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fedlit.data.transform import transformed
 from fedlit.torch_compat import pytree
 from fedlit.training.batch_plan import StackBatch
 from fedlit.training.job import Job
@@ -38,7 +39,7 @@ class StackBatches:
                 batch = self.host.trainer.strategy.batch_to_device(batch, self.numbers.device)
             index, key = to_device_of(self.numbers, part.index), to_device_of(self.numbers, keys)[:, None]
             rows_of_batch = part.rows if isinstance(part.rows, slice) else to_device_of(self.numbers, part.rows)
-            batch = self.data.transform(batch, index, self.numbers[rows_of_batch], "train", key)
+            batch = transformed(self.data.transform, batch, index, self.numbers[rows_of_batch], "train", key)
         return self.host.on_device(batch, already=self.data.train.in_memory)
 
     def _keys(self, epoch: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dis
 import logging
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 
 import numpy as np
@@ -158,7 +158,7 @@ class _Trials:
         module = copied(self.host.module)
         if self.precision == "64-true":
             module.double()
-        host = ModuleHost(options, module, self.host.data, self.host.measuring)
+        host = ModuleHost(options, module, self.host.data, self.host.measuring, self.host.thawed)
         return _Trial(StackedWorker(host, plan, None, self.compile, silent=True))
 
 
@@ -201,6 +201,8 @@ class _Trial:
             "loss": fitted.loss,
             "lr": fitted.lr,
         }
+        with suppress(InputError):  # not every optimiser has one
+            result["gain"] = fitted.gain
         return result | client.counters | logged
 
     def changed(self) -> str:

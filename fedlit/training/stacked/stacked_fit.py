@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from fedlit.training.batch_step import BatchStep
 from fedlit.training.fit_tally import learning_rates, widened
 from fedlit.training.gradient import GradientOptions
 from fedlit.training.job import SampleOrder
+from fedlit.training.stacked.row_gains import RowGains
 from fedlit.training.stacked.setup import StackSetup
 from fedlit.training.stacked.stacked_optimizer import Rows, Runs, stacked_optimizer, to_device_of
 from fedlit.training.stacked.stacked_pass import PassInputs, StackedPass, TracedPass
@@ -131,11 +133,13 @@ class StackedFit:
         self._groups = [[names[id(p)] for p in g["params"]] for g in self._optimizers[0].param_groups]
         self._parameters = {n: p for n, p in module.named_parameters() if n in self.layout.weights}
         self._shared_rate = learning_rates(self._optimizers[:1], self._parameters)[None]
+        keeps_state = self.host.options.keep_optimizer_state
+        self._gains = RowGains(self._optimizers, self._groups, bool(self._schedulers), keeps_state)
 
     def _rate(self, row_numbers: np.ndarray) -> Tensor:
         """The rows' current learning rates: (n, 1), or (n, P) where groups differ; (1, ...) where all rows share
         them."""
-        if len(self._optimizers) == 1:  # without a scheduler
+        if not self._schedulers:
             return self._shared_rate
         rates = [learning_rates([self._optimizers[r]], self._parameters) for r in row_numbers]
         widest = max(rates, key=len)
@@ -213,6 +217,7 @@ class StackedFit:
             gradient = self._gathered(result.gradients)
         else:
             gradient = self._from_gradient_fn(rows, weights, batch, batch_idx, rate)
+        self._gains.add_step(row_numbers)
         with torch.no_grad():
             self._update(rows, row_numbers, weights, gradient, with_gradient)
         self.steps[row_numbers] += 1
@@ -300,6 +305,10 @@ class StackedFit:
         if self._schedulers:
             return self._rate_sum
         return torch.from_numpy(self.steps).to(self._rate_sum)[:, None] * self._shared_rate[0]
+
+    def gain(self) -> Callable[[], Tensor]:
+        """A function that returns `Fitted.gain`."""
+        return partial(self._gains.of, self.steps, self.layout.weights, self.lr())
 
     def loss(self) -> Tensor:
         """(K, 1): the mean over the steps."""

@@ -214,15 +214,24 @@ class _RowwiseOptimizer(StackedOptimizer):
             w, g = weights[:, run], gradient[:, run]
             if options.get("maximize"):
                 g = -g
-            self._step_run(rows, counts, w, g, lr, options, run.start)
+            self._step_run(rows, row_numbers, counts, w, g, lr, options, run.start)
 
     @abstractmethod
     def _step_run(
-        self, rows: Rows, counts: np.ndarray, w: Tensor, g: Tensor, lr: float | Tensor, options: Any, begin: int
+        self,
+        rows: Rows,
+        row_numbers: np.ndarray,
+        counts: np.ndarray,
+        w: Tensor,
+        g: Tensor,
+        lr: float | Tensor,
+        options: Any,
+        begin: int,
     ) -> None:
         """Step one run of weights in place.
 
         Args:
+            row_numbers: (n,) the rows as numbers.
             counts: (n,) steps that each row has taken.
             w, g: (n, run).
             lr: a number, or (n, 1).
@@ -243,16 +252,34 @@ class _Sgd(_RowwiseOptimizer):
     g_t = g_t + lambda w_t
     b_1 = g_1, b_t = mu b_(t-1) + (1 - tau) g_t
     w_(t+1) = w_t - gamma b_t, with Nesterov's momentum w_t - gamma (g_t + mu b_t)
+
+    Attributes:
+        has_buffer: by begin of a run of weights: (K,) whether a row has b. It has none before its first step with
+            momentum, which may be a later one under a scheduler.
     """
 
+    def __init__(self, options: RowOptions, clients: int):
+        super().__init__(options, clients)
+        self.has_buffer: dict[int, np.ndarray] = {}
+
     def _step_run(
-        self, rows: Rows, counts: np.ndarray, w: Tensor, g: Tensor, lr: float | Tensor, options: Any, begin: int
+        self,
+        rows: Rows,
+        row_numbers: np.ndarray,
+        counts: np.ndarray,
+        w: Tensor,
+        g: Tensor,
+        lr: float | Tensor,
+        options: Any,
+        begin: int,
     ) -> None:
         if options["weight_decay"]:
             g = g.add(w, alpha=options["weight_decay"])
         if options["momentum"]:
             buffer = self._state_of("momentum", begin, w)
-            is_first = counts == 0
+            has_buffer = self.has_buffer.setdefault(begin, np.zeros(self.clients, dtype=bool))
+            is_first = ~has_buffer[row_numbers]
+            has_buffer[row_numbers] = True
             if is_first.all():
                 b = g.clone()
             else:
@@ -281,7 +308,15 @@ class _Adam(_RowwiseOptimizer):
     """
 
     def _step_run(
-        self, rows: Rows, counts: np.ndarray, w: Tensor, g: Tensor, lr: float | Tensor, options: Any, begin: int
+        self,
+        rows: Rows,
+        row_numbers: np.ndarray,
+        counts: np.ndarray,
+        w: Tensor,
+        g: Tensor,
+        lr: float | Tensor,
+        options: Any,
+        begin: int,
     ) -> None:
         beta1, beta2 = options["betas"]
         decay = options["weight_decay"]

@@ -126,7 +126,7 @@ class StackedClient(ChunkClient):
                 facts["logged"] = logged
         steps = torch.from_numpy(fit.steps).to(fit.weights)[:, None]
         trained = with_frozen_statistics(fit.model(), model, gradient.trainable)
-        return Fitted(trained, steps, fit.lr(), fit.loss().to(fit.weights), fit.carry)
+        return Fitted(trained, steps, fit.lr(), fit.loss().to(fit.weights), fit.carry, fit.gain())
 
     def _check_side_effects(self, states_before: Any) -> None:
         """The trial before the run has only a few steps. Later steps may draw from a global generator or change
@@ -176,6 +176,7 @@ class StackedClient(ChunkClient):
             torch.cat([f.lr.expand(1, rate_width) for f in fits]),
             torch.cat([f.loss for f in fits]),
             carry,
+            partial(_gains, fits),
         )
 
     def _fit_row(
@@ -204,6 +205,7 @@ class StackedClient(ChunkClient):
             self.facts[r]["logged"] = fit.log.numbers()
             if keeps:
                 self.new_optimizers[r][str(call)] = fit.optimizer_state
+            host.tracked.check()
             trained = with_frozen_statistics(host.read(), initial, options.trainable)
             return fit.tally.fitted(trained, fit.editor.carry), counters(host.module)
         finally:
@@ -237,3 +239,10 @@ class StackedClient(ChunkClient):
             totals = host.measuring.measure_stack(host.module, forward, samples, parts, clients, prepare)
         host.snapshot.restore()
         return totals
+
+
+def _gains(fits: Sequence[Fitted]) -> Tensor:
+    """`Fitted.gain` of clients that were trained one by one."""
+    gains = [fitted.gain for fitted in fits]
+    width = max(gain.shape[-1] for gain in gains)
+    return torch.cat([gain.expand(1, width) for gain in gains])

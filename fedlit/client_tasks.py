@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from fedlit.aggregators.base import Aggregator
 from fedlit.client import ClientState
 from fedlit.messages.pipeline import Pipeline, finite_rows
@@ -39,23 +41,34 @@ class TrainTask:
             client.watch_epochs(watched)
         before = stack([state["algorithm"] for state in states])
         message, after = self.pipeline.aggregator.local_update(client, received, before)
+        client.note_sent(message)
         _note_update_norm(client, message)
         if watched and client.last is not None:
-            _note_metrics(client, client.last, "test", watched, "trained")
+            _note_metrics(client, client.last, "test", watched, "trained", client.counters)
         sent = self.pipeline.send(client, message, states)
         for state, algorithm_state in zip(sent.states, unstack(after, len(states)), strict=True):
             state["algorithm"] = algorithm_state
         finite = sent.finite
-        if client.last is not None:
-            finite = finite & finite_rows([client.last.weights], len(states)).to(finite.device)
+        if client.fits:
+            trained = [fit.model.weights for fit in client.fits]
+            finite = finite & finite_rows(trained, len(states)).to(finite.device)
         for facts, is_finite in zip(client.facts, finite.tolist(), strict=True):
             facts["finite"] = is_finite
         return sent.wire, sent.states
 
 
-def _note_metrics(client: ChunkClient, model: Model, split: Split, rows: Sequence[int], name: str) -> None:
-    for r, totals in zip(rows, client.measure(model, split, rows), strict=True):
+def _note_metrics(
+    client: ChunkClient,
+    model: Model,
+    split: Split,
+    rows: Sequence[int],
+    name: str,
+    counters: dict[str, Tensor] | None = None,
+) -> None:
+    for r, totals in zip(rows, client.measure(model, split, rows, counters), strict=True):
         client.facts[r][name] = totals
+        if client.host.subject.higher_is_better:
+            client.facts[r]["higher_is_better"] = dict(client.host.subject.higher_is_better)
 
 
 def _note_update_norm(client: ChunkClient, message: dict[str, Any]) -> None:

@@ -84,7 +84,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         shift = partition.transform(seed_number(config.seed, "feature shift"))
         tests = data.test if evaluation.client_test == "same_partition" else data.train
         job_data = JobData(data.train, tests, chain(data.transform, shift))
-        engine.start(trainer, module, job_data, evaluation.measure(), make_module)
+        engine.start(trainer, module, job_data, evaluation.measure(data.classes), make_module)
         layout = engine.local_worker.host.layout
         aggregator.setup(layout, len(clients))
         initial_model = layout.read(engine.local_worker.host.module)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fedlit.data.normalize import normalizer
+from fedlit.data.normalize import normalizer, refuse_non_finite
 from fedlit.data.samples import TensorSamples
 from fedlit.data.source import DataSource
 
@@ -76,6 +76,8 @@ def source_of(
     if kinds[0] != kinds[1]:
         raise ValueError(f"training and test samples differ in type or shape: {kinds[0]} and {kinds[1]}.")
     prepare = None if x.dtype == np.int64 else normalizer(normalize, x, 1 / 255 if x.dtype == np.uint8 else 1.0)
+    if prepare is not None and normalize == "training" and x.dtype == np.float32:
+        refuse_non_finite(test[0], "test")
     train_samples, test_samples = (
         TensorSamples(torch.from_numpy(inputs), torch.from_numpy(targets), prepare=prepare)
         for inputs, targets in (train, test)

@@ -69,11 +69,19 @@ def statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     count = x.size // x.shape[1]
     chunks = [slice(i, i + _CHUNK) for i in range(0, len(x), _CHUNK)]
     mean = np.sum([x[c].sum(axes, dtype=np.float64) for c in chunks], axis=0) / count
-    if not np.isfinite(mean).all():
-        raise InputError("the training inputs hold NaN or infinite values; fill or drop these in the file.")
+    refuse_non_finite(mean, "training")
     column = mean.reshape(-1, *[1] * (x.ndim - 2))
     std = np.sqrt(np.sum([((x[c] - column) ** 2).sum(axes) for c in chunks], axis=0) / count)
     return mean, np.where(std > 0, std, 1.0)
+
+
+def refuse_non_finite(numbers: np.ndarray, part: str) -> None:
+    """
+    Raises:
+        InputError: a value is not finite.
+    """
+    if not np.isfinite(numbers).all():
+        raise InputError(f"the {part} inputs hold NaN or infinite values; fill or drop these in the file.")
 
 
 def _parsed(option: Any, channels: int) -> tuple[np.ndarray, np.ndarray]:

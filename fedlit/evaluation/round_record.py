@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fedlit import metric_names
+from fedlit.evaluation.direction import Directions
 from fedlit.evaluation.evaluation import client_rows
 from fedlit.messages.wire import Wire, flatten_message, num_bytes
 from fedlit.metric_names import Row
@@ -19,13 +20,17 @@ from fedlit.training.cohort import Cohort, Returned
 class RoundRecord:
     """Keeps two vectors (P,), the sums of the updates and of their directions, and a dict of numbers for each client.
 
+    Args:
+        directions: of metrics; those that clients declare are added.
+
     Attributes:
         facts: what was noted of each client that arrived (see `ChunkClient.facts`).
         asked, arrived, lost, idle: numbers of clients, asked = arrived + lost + idle. Lost clients raised an error or
             returned values that are not finite; idle clients made no step.
     """
 
-    def __init__(self, asked: int, bytes_down: int):
+    def __init__(self, asked: int, bytes_down: int, directions: Directions | None = None):
+        self.directions = directions or Directions()
         self.asked, self.bytes_down, self.bytes_up = asked, bytes_down, 0
         self.lost, self.idle, self.arrived = 0, 0, 0
         self.facts: list[dict[str, Any]] = []
@@ -34,11 +39,11 @@ class RoundRecord:
         self._updates = 0
 
     @classmethod
-    def of(cls, cohort: Cohort) -> RoundRecord:
+    def of(cls, cohort: Cohort, directions: Directions | None = None) -> RoundRecord:
         """The record of a round that begins. Every client of the cohort counts as having received its download."""
         broadcast = num_bytes(flatten_message(cohort.broadcast))
         downloads = sum(num_bytes(flatten_message(download)) for download in cohort.downloads)
-        return cls(len(cohort), broadcast * len(cohort) + downloads)
+        return cls(len(cohort), broadcast * len(cohort) + downloads, directions)
 
     @property
     def returned(self) -> int:
@@ -50,6 +55,8 @@ class RoundRecord:
         self.lost += len(chunk.failures)
         self.idle += len(chunk.clients) - len(moved.clients)
         self.arrived += len(moved.clients)
+        for client in moved.facts:
+            self.directions.declared |= client.pop("higher_is_better", {})
         self.facts += moved.facts
         self.bytes_up += num_bytes(moved.wire) if moved.clients else 0
 
@@ -82,7 +89,8 @@ class RoundRecord:
         if units is not None and weighted is not None and float(weighted.norm()) > 0:
             row[metric_names.UPDATE_COSINE] = float(units @ weighted / weighted.norm() / self._updates)
         for name in ("received", "trained"):
-            row |= client_rows(name, [facts[name] for facts in self.facts if name in facts])
+            measured = [facts[name] for facts in self.facts if name in facts]
+            row |= client_rows(name, measured, better=self.directions.better)
         return row
 
 
@@ -91,7 +99,8 @@ def _means(facts: list[dict[str, Any]]) -> Row:
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for client in facts:
         logged = {metric_names.train_log(name): value for name, value in client.get("logged", {}).items()}
-        for name, value in ({metric_names.TRAIN_LOSS: client.get("loss")} | logged).items():
+        others = {metric_names.fit_loss(fit): loss for fit, loss in client.get("other_losses", {}).items()}
+        for name, value in ({metric_names.TRAIN_LOSS: client.get("loss")} | others | logged).items():
             if value is not None and math.isfinite(value):
                 sums[name][0] += value * client["examples"]
                 sums[name][1] += client["examples"]

@@ -59,6 +59,7 @@ class MeasuredModule:
         self.name = type(module).__name__
         self.higher_is_better: dict[str, bool] = {}
         self.needs_gradients = False
+        self._has_optimizers = False
         self._tensors: TensorState | None = None  # of the model that is measured, while its steps run
 
     @cached_property
@@ -117,7 +118,8 @@ class MeasuredModule:
     def _set_up(self) -> None:
         self.module.eval()
         self.module.trainer = self.trainer
-        if not self.trainer.optimizers:  # for `self.optimizers()`
+        if not self._has_optimizers:  # for `self.optimizers()`
+            self._has_optimizers = True
             # configure_optimizers may need a fit; then the step raises where it reads them
             with suppress(Exception):
                 strategy = self.trainer.strategy

@@ -112,7 +112,7 @@ class TensorBoard(Logger):
 
     def _add_spreads(self, number: int, row: Row) -> None:
         assert self._writer is not None
-        families = [(*family, client_metric(*family, "worst") in row) for family in client_families(row)]
+        families = [(*family, client_metric(*family, "min") not in row) for family in client_families(row)]
         for model, metric, _ in families:
             mean, std = (row[client_metric(model, metric, statistic)] for statistic in ("mean", "std"))
             lower, upper = spread_band(model, metric)

@@ -214,8 +214,8 @@ class StackedClient(ChunkClient):
         if models_differ and self.setup.plan.stacked and samples.in_memory and host.subject.trial.by_sample:
             clients = [self.jobs[r].client for r in rows]
             server_counters = {n: c.expand(len(self.jobs), *c.shape) for n, c in self.start_counters.items()}
-            model, row_counters = tree_map(lambda t: t[list(rows)], (model, counters or server_counters))
-            return self._measure_stack(model, row_counters, samples, split, parts, clients)
+            row_counters = {n: c[list(rows)] for n, c in (counters or server_counters).items()}
+            return self._measure_stack(model[list(rows)], row_counters, samples, split, parts, clients)
         return super().measure(model, split, rows, counters)
 
     def _measure_stack(

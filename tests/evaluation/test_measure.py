@@ -68,8 +68,8 @@ def subject_of(module: pl.LightningModule, example=None) -> MeasuredModule:
     return MeasuredModule(module, ModuleSnapshot(module), a_trainer, lambda: batch)
 
 
-def parts_of(samples, indices, clients=None, prepare=lambda batch, index, clients_of: batch) -> Parts:
-    return Parts.of(samples, "test", indices, clients or [-1] * len(indices), prepare)
+def parts_of(samples, indices, clients=None, prepare=lambda batch, index, clients_of: batch, split="test") -> Parts:
+    return Parts.of(samples, split, indices, clients or [-1] * len(indices), prepare)
 
 
 def measured(kind: type, parts=PARTS, measure=None, confusion=None):

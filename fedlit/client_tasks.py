@@ -41,7 +41,7 @@ class TrainTask:
             client.watch_epochs(watched)
         before = stack([state["algorithm"] for state in states])
         message, after = self.pipeline.aggregator.local_update(client, received, before)
-        client.note_sent(message)
+        client.note_sent(message, received)
         _note_update_norm(client, message)
         if watched and client.last is not None:
             _note_metrics(client, client.last, "test", watched, "trained", client.counters)

@@ -103,12 +103,12 @@ class ChunkClient(ABC):
         call = self._draw_counts[what] = self._draw_counts.get(what, -1) + 1
         return torch.stack([job.draw(kind, what, call, like) for job in self.jobs])
 
-    def note_sent(self, message: dict[str, Any]) -> None:
+    def note_sent(self, message: dict[str, Any], received: dict[str, Any]) -> None:
         """Note which fit trained the model of the message: its loss, logged values, weights and counters are those of
         the clients. Those of other fits get the names `fit_1`, `fit_2`, ..., by the order of the fits."""
         if len(self.fits) < 2:
             return
-        sent = sent_fit(message, self.fits)
+        sent = sent_fit(message, received, self.fits)
         self.last, self.counters = self.fits[sent].model, self.fits[sent].counters
         for r, facts in enumerate(self.facts):
             others = {f"fit_{i}": fit for i, fit in enumerate(self.fits, 1) if i != sent + 1}

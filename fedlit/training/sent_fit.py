@@ -13,6 +13,7 @@ from fedlit.messages.wire import flatten_message
 from fedlit.model_vectors import Model
 
 _COLUMNS = 4096  # of a vector that are compared
+_LIKE = 0.9  # least |cosine| of similar vectors
 _ELEMENTS = 64  # of a shorter vector that are looked for in a longer one
 
 
@@ -36,17 +37,19 @@ class FitRecord:
     counters: dict[str, Tensor] = field(default_factory=dict)
 
 
-def sent_fit(message: dict[str, Any], fits: Sequence[FitRecord]) -> int:
+def sent_fit(message: dict[str, Any], received: dict[str, Any], fits: Sequence[FitRecord]) -> int:
     """The position of the fit that trained the model of a message: a vector of it equals the weights w after the fit or
     their change w - w_0 since the start of this or an earlier fit, or has the largest |cosine| with one of these.
 
-    A vector under "delta" decides where there is one. Of equals, and where no vector is like a fit's, it is the last.
+    A vector under "delta" decides where there is one. Where no vector is like a fit's (noise, compression), it is the
+    fit that began at a received model. Of equals it is the last.
     """
     if len(fits) < 2:
         return len(fits) - 1
     vectors = _vectors({"delta": message["delta"]}) if "delta" in message else []
-    scores = [_score(vectors or _vectors(message), fits, i) for i in range(len(fits))]
-    return max(range(len(fits)), key=lambda i: (scores[i], i))
+    likeness = [_score(vectors or _vectors(message), fits, i) for i in range(len(fits))]
+    starts = [any(_are_equal(fit.start.weights, t) for t in flatten_message(received).values()) for fit in fits]
+    return max(range(len(fits)), key=lambda i: (likeness[i] >= _LIKE and likeness[i], starts[i], likeness[i], i))
 
 
 def _vectors(message: dict[str, Any]) -> list[Tensor]:
@@ -54,16 +57,24 @@ def _vectors(message: dict[str, Any]) -> list[Tensor]:
     return [
         tensor
         for name, tensor in flatten_message(message).items()
-        if tensor.dim() == 2 and tensor.shape[1] > 1 and tensor.is_floating_point() and not name.endswith(".statistics")
+        if torch.is_tensor(tensor)
+        and tensor.dim() == 2
+        and tensor.shape[1] > 1
+        and tensor.is_floating_point()
+        and not name.endswith(".statistics")
     ]
 
 
+def _are_equal(weights: Tensor, value: Any) -> bool:
+    return torch.is_tensor(value) and value.dtype == weights.dtype and torch.equal(weights, value)
+
+
 def _score(vectors: Sequence[Tensor], fits: Sequence[FitRecord], i: int) -> float:
-    """2 where a vector equals one of the fit's, else the largest likeness, 0 to 1."""
+    """2 where a vector equals a candidate, else the largest likeness, 0 to 1."""
     weights = fits[i].model.weights
     trained = [weights, *(weights - fit.start.weights for fit in fits[: i + 1])]
     masks = [fit.trainable.weights for fit in fits if fit.trainable is not None]
-    scores = [_likeness(vector, own, masks) for vector in vectors for own in trained]
+    scores = [_likeness(vector, candidate, masks) for vector in vectors for candidate in trained]
     return max(scores, default=0.0)
 
 

@@ -26,8 +26,11 @@ from tests.training.rounds import numbers
 
 NAMES = {
     "lower": """
-        loss val_loss valLoss test/loss f1_loss acc_loss error val_error mse val_mse RMSE mae MAPE perplexity val_ppl nll
-        ece brier BrierScore brier_score wer cer cross_entropy kl_div mean_squared_error top1_error fid loss_epoch hamming
+        loss val_loss valLoss test/loss f1_loss acc_loss error val_error mse val_mse RMSE mae MAPE perplexity val_ppl
+        nll
+        ece brier BrierScore brier_score wer cer cross_entropy kl_div mean_squared_error top1_error
+        fid loss_epoch
+        hamming
         """,
     "higher": """
         acc val_acc val/acc accuracy balanced_accuracy acc@5 auroc roc_auc f1 F1Score f1_macro r2 r2_score iou mIoU dice

@@ -60,6 +60,7 @@ class MeasuredModule:
         self.higher_is_better: dict[str, bool] = {}
         self.needs_gradients = False
         self._has_optimizers = False
+        self._is_fresh = False  # no step has run since the module was opened
         self._tensors: TensorState | None = None  # of the model that is measured, while its steps run
 
     @cached_property
@@ -100,6 +101,7 @@ class MeasuredModule:
         with self.snapshot.put_aside(), isolated_generators(0):
             self._tensors = None if keeps_tensors else TensorState(self.module)
             self._set_up()
+            self._is_fresh = True
             try:
                 yield
             finally:
@@ -110,9 +112,11 @@ class MeasuredModule:
     def reset(self, key: int) -> None:
         """Before a part, and before a second try of it: undo what steps changed, and seed the global generators."""
         assert self._tensors is not None, "the module is not open"
-        self._tensors.put_back()
-        self.snapshot.restore()
-        self._set_up()
+        if not self._is_fresh:
+            self._tensors.put_back()
+            self.snapshot.restore()
+            self._set_up()
+        self._is_fresh = False
         seed_everything(key)
 
     def _set_up(self) -> None:

@@ -57,11 +57,8 @@ def _vectors(message: dict[str, Any]) -> list[Tensor]:
     return [
         tensor
         for name, tensor in flatten_message(message).items()
-        if torch.is_tensor(tensor)
-        and tensor.dim() == 2
-        and tensor.shape[1] > 1
-        and tensor.is_floating_point()
-        and not name.endswith(".statistics")
+        if not name.endswith(".statistics") and torch.is_tensor(tensor) and tensor.is_floating_point()
+        if tensor.dim() == 2 and tensor.shape[1] > 1
     ]
 
 

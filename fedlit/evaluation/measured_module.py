@@ -83,6 +83,7 @@ class MeasuredModule:
         """Made once, before the first measurement. Worker processes make it of the same samples."""
         batch = self._example()
         with self.opened():
+            self.reset(0)
             trial = trial_of(
                 self.module, self.step_name, self.received(batch), lambda: self.reset(0), self.snapshot.changed
             )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fedlit import interrupts
 from fedlit.aggregators.base import Aggregator
@@ -56,9 +57,10 @@ class TrainTask:
             if any("idle" not in facts for facts in client.facts):
                 raise
             return {}, [{} for _ in states]  # no client of the chunk made a step
+        client.note_sent(message, received)
         _note_update_norm(client, message)
         if watched and client.last is not None:
-            _note_metrics(client, client.last, "test", watched, "trained")
+            _note_metrics(client, client.last, "test", watched, "trained", client.counters)
         _note_not_finite(client, sent.faults)
         new_states = [
             {"algorithm": algorithm_state} | ({"stages": stages} if any(stages.values()) else {})
@@ -84,16 +86,26 @@ def _zero_where_idle(client: ChunkClient, message: dict[str, Any]) -> dict[str, 
 
 
 def _note_not_finite(client: ChunkClient, faults: Sequence[str]) -> None:
-    trained = [""] * len(faults)
-    if client.last is not None:
-        trained = first_not_finite({"the trained weights": client.last.weights}, len(faults))
-    for facts, fault, trained_fault in zip(client.facts, faults, trained, strict=True):
-        facts["not_finite"] = "" if "idle" in facts else fault or trained_fault
+    weights = {f"the weights after fit {i}": fit.model.weights for i, fit in enumerate(client.fits, start=1)}
+    if len(weights) == 1:
+        weights = {"the trained weights": client.fits[0].model.weights}
+    fit_faults = first_not_finite(weights, len(faults))
+    for facts, fault, fit_fault in zip(client.facts, faults, fit_faults, strict=True):
+        facts["not_finite"] = "" if "idle" in facts else fault or fit_fault
 
 
-def _note_metrics(client: ChunkClient, model: Model, split: Split, rows: Sequence[int], name: str) -> None:
-    for r, totals in zip(rows, client.measure(model, split, rows), strict=True):
+def _note_metrics(
+    client: ChunkClient,
+    model: Model,
+    split: Split,
+    rows: Sequence[int],
+    name: str,
+    counters: dict[str, Tensor] | None = None,
+) -> None:
+    for r, totals in zip(rows, client.measure(model, split, rows, counters), strict=True):
         client.facts[r][name] = totals
+        if client.host.subject.higher_is_better:
+            client.facts[r]["higher_is_better"] = dict(client.host.subject.higher_is_better)
 
 
 def _note_update_norm(client: ChunkClient, message: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ class Metric:
         name: may have placeholders in angle brackets, such as `global/<split>/<metric>`.
         unit: the unit of its values.
         better: the direction that is better; "neither" if the values are no measure of quality; "by metric": see
-            `lower_is_better`.
+            `fedlit.evaluation.direction`.
         meaning: a sentence.
     """
 
@@ -55,6 +55,7 @@ TRAIN_LOSS, SKIPPED_SAMPLES = "train/loss", "train/skipped_samples"
 UPDATE_NORM, UPDATE_COSINE = "update/norm", "update/cosine"
 
 STATISTICS = ("mean", "weighted", "std", "worst", "worst_decile")  # of one value per client, over clients
+ENDS = ("min", "max")  # in place of the last two, where the better direction of a metric is not known
 
 METRICS = (
     Metric("global/<split>/<metric>", "of the metric", "by metric", "The global model on pooled samples (test or "
@@ -63,14 +64,21 @@ METRICS = (
            "once."),
     Metric("clients/<model>/<metric>/weighted", "of the metric", "by metric", "Mean over clients, weighted by their "
            "numbers of evaluated samples."),
-    Metric("clients/<model>/<metric>/std", "of the metric", "neither", "Standard deviation over clients."),
-    Metric("clients/<model>/<metric>/worst", "of the metric", "by metric", "The value of the worst client."),
+    Metric("clients/<model>/<metric>/std", "of the metric", "neither", "Standard deviation over clients, of the "
+           "population: the squares are divided by the number of clients (ddof 0)."),
+    Metric("clients/<model>/<metric>/worst", "of the metric", "by metric", "The value of the worst client; NaN if a "
+           "client's value is NaN."),
     Metric("clients/<model>/<metric>/worst_decile", "of the metric", "by metric", "Mean over the worst tenth of the "
            "clients, at least one client."),
+    Metric("clients/<model>/<metric>/min", "of the metric", "neither", "The smallest value of a client, in place of "
+           "worst and worst_decile where the better direction of the metric is not known."),
+    Metric("clients/<model>/<metric>/max", "of the metric", "neither", "The largest value of a client, likewise."),
     Metric("clients/<model>/evaluated", "clients", "neither", "Clients that were evaluated; at most "
            "`evaluation.clients`."),
-    Metric(TRAIN_LOSS, "of the loss", "lower", "Mean training loss of the clients' last fits, weighted by their "
-           "numbers of training samples."),
+    Metric(TRAIN_LOSS, "of the loss", "lower", "Mean training loss of the clients' fits of the model that is sent, "
+           "weighted by their numbers of training samples."),
+    Metric("train/loss/<fit>", "of the loss", "lower", "The same of another fit of the round, such as Ditto's of the "
+           "personal model; `fit_2` is the second fit in `local_update`."),
     Metric(SKIPPED_SAMPLES, "samples", "neither", "Training samples that no step used: a last batch of one sample "
            "under batch normalisation, or batches past `trainer.limit_train_batches`. Absent if zero."),
     Metric("train/log/<name>", "of the value", "by metric", "Mean of a value that the training step logs, weighted by "
@@ -104,7 +112,7 @@ def client_metric(model: str, metric: str, statistic: str) -> str:
     """
     Args:
         model: "received", "trained", "personal" or "global".
-        statistic: one of `STATISTICS`.
+        statistic: one of `STATISTICS` or `ENDS`.
 
     >>> client_metric("received", "accuracy", "mean")
     'clients/received/accuracy/mean'
@@ -122,6 +130,12 @@ def validation_metric(metric: str) -> str:
     return f"validation_{metric}"
 
 
+def personal_test_metric(metric: str) -> str:
+    """The metric of a client's model on its test data: `logged_validation_x` for a logged value `validation_x`, whose
+    name would be that of x on validation data."""
+    return f"logged_{metric}" if metric.startswith("validation_") else metric
+
+
 def on_test(name: str) -> str:
     """The name of the same metric on test data.
 
@@ -134,6 +148,11 @@ def on_test(name: str) -> str:
 def train_log(name: str) -> str:
     """The name of a value that the training step logs."""
     return f"train/log/{name}"
+
+
+def fit_loss(fit: str) -> str:
+    """The name of the training loss of another fit than the one of the model that is sent."""
+    return f"{TRAIN_LOSS}/{fit}"
 
 
 def epoch_metric(metric: str) -> str:
@@ -191,15 +210,7 @@ def base_metric(name: str) -> str | None:
     if group == "global":
         return metric or None
     statistic = metric.rpartition("/")[2]
-    return metric[: -len(statistic) - 1] or None if group == "clients" and statistic in STATISTICS else None
-
-
-def lower_is_better(name: str) -> bool:
-    """Whether a smaller value is better: the declared direction; "by metric", names that end in loss or error."""
-    for metric in METRICS:
-        if metric.better != "by metric" and metric.matches(name):
-            return metric.better == "lower"
-    return (base_metric(name) or name).endswith(("loss", "error"))
+    return metric[: -len(statistic) - 1] or None if group == "clients" and statistic in (*STATISTICS, *ENDS) else None
 
 
 def table() -> str:

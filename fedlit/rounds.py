@@ -96,7 +96,8 @@ def train_cohort(
     """Train every client of the round, and reduce messages as they arrive."""
     logger.cohort(round.number, len(round.cohort))
     cohort = federation.cohort(round, state, round.broadcast)
-    arrivals = Arrivals(round, federation.pipeline.inbox(round), RoundRecord.of(cohort), state.counters)
+    record = RoundRecord.of(cohort, evaluator.directions)
+    arrivals = Arrivals(round, federation.pipeline.inbox(round), record, state.counters)
     task = TrainTask(federation.pipeline, *evaluator.watched(round.number, round.cohort))
     for chunk in engine.run(task, cohort):
         arrivals.add(chunk)

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from fedlit.errors import InputError
-from fedlit.evaluation.measure import Measure, Totals
+from fedlit.evaluation.direction import KNOWN, Directions
+from fedlit.evaluation.measure import Measure
 from fedlit.evaluation.spread import pooled, spread
-from fedlit.metric_names import Row, client_metric, clients_evaluated, global_metric
+from fedlit.evaluation.tally import ACCURACY, LOSS, Totals
+from fedlit.metric_names import Direction, Row, client_metric, clients_evaluated, global_metric
 from fedlit.randomness import generator
 
 
@@ -31,6 +33,8 @@ class Evaluation:
     client_validation: float = 0.0  # fraction of a shard that is its validation data
     batch_size: int = 512
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    higher_is_better: Sequence[str] = ()  # patterns of logged names, before the known ones (see `direction`)
+    lower_is_better: Sequence[str] = ()
     each_epoch: bool = False  # also measure after each local epoch, and write clients.jsonl
 
     def __post_init__(self) -> None:
@@ -42,9 +46,27 @@ class Evaluation:
                     "arguments."
                 )
 
-    def measure(self) -> Measure:
-        """What measures a module on samples, with these options."""
-        return Measure(self.batch_size, self.metrics)
+            if name == LOSS:
+                raise InputError(
+                    f"evaluation.metrics.{name}: the loss of training_step has this name; write "
+                    f"evaluation.metrics.test_{name} or another name."
+                )
+            if name == ACCURACY and getattr(metric, "higher_is_better", None) is not True:
+                raise InputError(
+                    f"evaluation.metrics.{name}={type(metric).__name__}: the best round is the one of the highest "
+                    f"accuracy, and of this metric higher is not better; write evaluation.metrics.my_{name} or another "
+                    "name."
+                )
+
+    def measure(self, classes: int | None = None) -> Measure:
+        """What measures a module on samples, with these options, for data with this number of classes."""
+        return Measure(self.batch_size, self.metrics, classes)
+
+    def directions(self) -> Directions:
+        """Which direction of each metric is better."""
+        higher = {name: getattr(metric, "higher_is_better", None) for name, metric in self.metrics.items()}
+        declared = {name: bool(value) for name, value in higher.items() if value is not None}
+        return Directions(self.higher_is_better, self.lower_is_better, declared)
 
     def is_due(self, round_number: int, rounds: int) -> bool:
         """Whether models are measured after this round; `rounds` is the number of the last one."""
@@ -70,19 +92,25 @@ class Evaluation:
         return frozenset(np.asarray(cohort)[rng.choice(len(cohort), self.clients, replace=False)].tolist())
 
 
-def client_rows(model: str, totals: Sequence[Totals], rename: Callable[[str], str] = str) -> Row:
+def client_rows(
+    model: str,
+    totals: Sequence[Totals],
+    rename: Callable[[str], str] = str,
+    better: Callable[[str], Direction] = KNOWN.better,
+) -> Row:
     """`clients/<model>/<metric>/<statistic>`, and the number of clients that were measured.
 
     Args:
         totals: one a client; empty for a client without data.
         rename: gives the metric's part of the name.
+        better: gives the direction of a metric.
     """
     measured = [client for client in totals if client]
     if not measured:
         return {}
     row: Row = {
         client_metric(model, rename(metric), statistic): value
-        for metric, statistics in spread(measured).items()
+        for metric, statistics in spread(measured, better).items()
         for statistic, value in statistics.items()
     }
     return row | {clients_evaluated(model): len(measured)}

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
-from fedlit.aggregators.base import Aggregator
+from fedlit.aggregators.base import Aggregator, State
 from fedlit.client_tasks import PersonalEvaluationTask
 from fedlit.data import DataSource
 from fedlit.engines import Engine
 from fedlit.evaluation.evaluation import Evaluation, client_rows, global_rows
 from fedlit.evaluation.headline import best_row, choosing_metric
-from fedlit.evaluation.measure import Totals
+from fedlit.evaluation.tally import Totals
 from fedlit.federation import Federation
-from fedlit.metric_names import Row, validation_metric
+from fedlit.metric_names import Row, personal_test_metric, validation_metric
 from fedlit.round import Round
 from fedlit.state import FederationState
 
@@ -28,11 +29,15 @@ class Evaluator:
 
     Args:
         rounds: the number of the last round.
+
+    Attributes:
+        directions: of metrics; those that torchmetrics' metrics declare are added when they are measured.
     """
 
     def __init__(self, options: Evaluation, data: DataSource, rounds: int, seed: int):
         self.options, self.data, self.rounds, self.seed = options, data, rounds, seed
         self._pooled = [options.pooled_samples(seed, len(data.test))]
+        self.directions = options.directions()
         self._warned = False
 
     def watched(self, round_number: int, cohort: Sequence[int]) -> tuple[frozenset[int], bool]:
@@ -56,17 +61,21 @@ class Evaluator:
         if model is not None:
             host = engine.local_worker.host
             pooled_test = host.data.test if self.options.client_test == "same_partition" else self.data.test
+            measure = partial(host.measure, model, state.counters)
             classes = self.data.classes if (self.data.classes or 0) <= _CONFUSED else None
-            pooled = host.measure(model, pooled_test, self._pooled, [-1], classes)
+            pooled = measure(pooled_test, "test", self._pooled, [-1], classes)
+            self.directions.declared |= host.subject.higher_is_better
             row |= global_rows("test", pooled.totals)
             self._warn_if_empty(pooled.totals, engine)
             if pooled.confusion is not None:
                 pictures["confusion"] = pooled.confusion
             tests = [clients.test[c] for c in evaluated]
-            row |= client_rows("global", host.measure(model, host.data.test, tests, evaluated).totals)
-            validations = [clients.validation[c] for c in evaluated]
-            row |= global_rows("validation", host.measure(model, host.data.train, validations, evaluated).totals)
-        if has_personal_models(federation.aggregator) and not clients.pooled:
+            totals = measure(host.data.test, "test", tests, evaluated).totals
+            row |= client_rows("global", totals, better=self.directions.better)
+            validation = np.concatenate([clients.validation[c] for c in evaluated])
+            owners = np.repeat(evaluated, [len(clients.validation[c]) for c in evaluated])
+            row |= global_rows("validation", measure(host.data.train, "validation", [validation], [owners]).totals)
+        if not clients.pooled and has_personal_models(federation.aggregator, state.server, evaluated):
             row |= self._personal(federation, state, engine, round_number, evaluated)
         return row, pictures
 
@@ -82,11 +91,14 @@ class Evaluator:
         round = Round(round_number, federation.seed, clients, len(federation.clients), "evaluate")
         chunks = engine.run(PersonalEvaluationTask(federation.aggregator), federation.cohort(round, state))
         facts = [client for chunk in chunks for client in chunk.facts]
+        for client in facts:
+            self.directions.declared |= client.get("higher_is_better", {})
         tests = [client["test"] for client in facts]
         if any(len(federation.clients.test[c]) for c in clients):
             self._warn_if_empty(tests, engine)
-        row = client_rows("personal", tests)
-        return row | client_rows("personal", [client["validation"] for client in facts], validation_metric)
+        better = self.directions.better
+        row = client_rows("personal", tests, personal_test_metric, better)
+        return row | client_rows("personal", [client["validation"] for client in facts], validation_metric, better)
 
     def _warn_if_empty(self, totals: Sequence[Totals], engine: Engine) -> None:
         """Warn once, because the run would otherwise end without metrics and without a word about it."""
@@ -111,6 +123,11 @@ class Evaluator:
         return True
 
 
-def has_personal_models(aggregator: Aggregator) -> bool:
-    """Whether the algorithm overrides `personal`; otherwise a client uses the model that it received."""
-    return type(aggregator).personal is not Aggregator.personal
+def has_personal_models(aggregator: Aggregator, server: State, clients: Sequence[int]) -> bool:
+    """Whether clients may use another model than the one that all of them receive: the algorithm overrides `personal`,
+    or a client's model comes by `download`."""
+    if type(aggregator).personal is not Aggregator.personal:
+        return True
+    if type(aggregator).download is Aggregator.download:
+        return False
+    return any("model" in aggregator.download(server, client) for client in clients)

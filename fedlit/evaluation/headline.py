@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from fedlit.metric_names import client_metric, global_metric, lower_is_better, validation_metric
+from fedlit.metric_names import base_metric, client_metric, global_metric, validation_metric
 
 _VALIDATION = tuple(
     name
@@ -39,8 +39,9 @@ def choosing_metric(rows: Sequence[Mapping[str, float]]) -> tuple[str, str] | No
 
 
 def best_row(rows: Sequence[Mapping[str, float]], name: str) -> Mapping[str, float]:
-    """The row in which `name` is best, the first of equals. At least one row must have a finite value of it."""
-    sign = -1 if lower_is_better(name) else 1
+    """The row in which `name`, an accuracy or a loss, is best, the first of equals. At least one row must have a finite
+    value of it."""
+    sign = -1 if str(base_metric(name)).endswith("loss") else 1
     return max((row for row in rows if _is_number(row.get(name))), key=lambda row: sign * row[name])
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fedlit import metric_names
+from fedlit.evaluation.direction import Directions
 from fedlit.evaluation.evaluation import client_rows
 from fedlit.messages.wire import Wire, flatten_message, num_bytes
 from fedlit.metric_names import Row
@@ -23,13 +24,17 @@ log = logging.getLogger(__name__)
 class RoundRecord:
     """Keeps two vectors (P,), the sums of the updates and of their directions, and a dict of numbers for each client.
 
+    Args:
+        directions: of metrics; those that clients declare are added.
+
     Attributes:
         facts: what was noted of each client that arrived (see `ChunkClient.facts`).
         asked, arrived, lost, idle: numbers of clients, asked = arrived + lost + idle. Lost clients raised an error or
             returned values that are not finite; idle clients made no step in one of their fits.
     """
 
-    def __init__(self, asked: int, bytes_down: int):
+    def __init__(self, asked: int, bytes_down: int, directions: Directions | None = None):
+        self.directions = directions or Directions()
         self.asked, self.bytes_down, self.bytes_up = asked, bytes_down, 0
         self.lost, self.idle, self.arrived = 0, 0, 0
         self.facts: list[dict[str, Any]] = []
@@ -39,11 +44,11 @@ class RoundRecord:
         self._updates = 0
 
     @classmethod
-    def of(cls, cohort: Cohort) -> RoundRecord:
+    def of(cls, cohort: Cohort, directions: Directions | None = None) -> RoundRecord:
         """The record of a round that begins. Every client of the cohort counts as having received its download."""
         broadcast = num_bytes(flatten_message(cohort.broadcast))
         downloads = sum(num_bytes(flatten_message(download)) for download in cohort.downloads)
-        return cls(len(cohort), broadcast * len(cohort) + downloads)
+        return cls(len(cohort), broadcast * len(cohort) + downloads, directions)
 
     @property
     def returned(self) -> int:
@@ -60,6 +65,8 @@ class RoundRecord:
         if not self._idle_reason:
             self._idle_reason = next((f"client {f['client']}: {f['idle']}" for f in chunk.facts if "idle" in f), "")
         self.arrived += len(arrived.clients)
+        for client in arrived.facts:
+            self.directions.declared |= client.pop("higher_is_better", {})
         self.facts += arrived.facts
         self.bytes_up += num_bytes(arrived.wire)
 
@@ -106,7 +113,8 @@ class RoundRecord:
         if units is not None and weighted is not None and 0 < float(weighted.norm()) < math.inf:
             row[metric_names.UPDATE_COSINE] = float(units @ weighted / weighted.norm() / self._updates)
         for name in ("received", "trained"):
-            row |= client_rows(name, [facts[name] for facts in self.facts if name in facts])
+            measured = [facts[name] for facts in self.facts if name in facts]
+            row |= client_rows(name, measured, better=self.directions.better)
         return row
 
 
@@ -115,7 +123,8 @@ def _means(facts: list[dict[str, Any]]) -> Row:
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for client in facts:
         logged = {metric_names.train_log(name): value for name, value in client.get("logged", {}).items()}
-        for name, value in ({metric_names.TRAIN_LOSS: client.get("loss")} | logged).items():
+        others = {metric_names.fit_loss(fit): loss for fit, loss in client.get("other_losses", {}).items()}
+        for name, value in ({metric_names.TRAIN_LOSS: client.get("loss")} | others | logged).items():
             if value is not None and math.isfinite(value):
                 sums[name][0] += value * client["examples"]
                 sums[name][1] += client["examples"]

@@ -12,6 +12,7 @@ import numpy as np
 from fedlit.atomic_files import write_text
 from fedlit.metric_names import Row
 from fedlit.tracking.logger import About, Logger
+from fedlit.tracking.metrics_file import plain
 
 NAME = "clients.jsonl"
 
@@ -43,4 +44,17 @@ class ClientsFile(Logger):
         assert self._path is not None, "start() comes first"
         with open(self._path, "a", encoding="utf-8") as file:
             for client in facts:
-                file.write(json.dumps({"round": number, **client}) + "\n")
+                file.write(json.dumps({"round": number, **plain_values(client)}, allow_nan=False) + "\n")
+
+
+def plain_values(value: Any) -> Any:
+    """What was noted of a client, as JSON can hold it. A metric's pair (sum, number of samples) becomes its mean, and a
+    number that is not finite None."""
+    if isinstance(value, Mapping):
+        return {name: plain_values(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [plain_values(part) for part in value]
+    if isinstance(value, tuple):
+        total, count = value
+        return plain(total / count)
+    return value if isinstance(value, str | bool | None) else plain(value)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fedlit.metric_names import TRAIN_LOSS, Row, base_metric, client_metric, global_metric
+from fedlit.metric_names import ENDS, TRAIN_LOSS, Row, base_metric, client_metric, global_metric
 from fedlit.tracking.canvas import BLUE, INK, ORANGE, Axes, Figure, new_figure, tidy
 
 _GLOBAL = {"test": BLUE, "validation": "#7a9fd4"}
@@ -54,8 +54,9 @@ def _draw_metric(axes: Axes, rows: Sequence[Row], names: set[str], metric: str) 
         with_std, std = _series(rows, client_metric(model, metric, "std"))
         if np.array_equal(rounds, with_std):
             axes.fill_between(rounds, mean - std, mean + std, color=color, alpha=0.15, linewidth=0)
-        worst = client_metric(model, metric, "worst")
-        _draw_line(axes, rows, worst, f"clients, {model}: worst", color, linewidth=1, linestyle=":")
+        for end in ("worst", *ENDS):
+            name = client_metric(model, metric, end)
+            _draw_line(axes, rows, name, f"clients, {model}: {end}", color, linewidth=1, linestyle=":")
     if metric == "loss":
         _draw_line(axes, rows, TRAIN_LOSS, "training", INK, linewidth=1, linestyle="--")
     axes.set(xlabel="round", ylabel=metric)

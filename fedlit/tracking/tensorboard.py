@@ -3,7 +3,8 @@
 Written are all numbers of a round, grouped by the part of their name before the first slash; pictures of the partition
 and of the confusion matrix; the configuration with the final metric (HPARAMS tab); and charts of the spread over
 clients (CUSTOM SCALARS tab): the mean with a band of one standard deviation to both sides, and mean, worst client and
-worst tenth as lines. TensorBoard can only draw a band between scalars, so its edges are written under `spread/`.
+worst tenth as lines (smallest and largest, where the direction of the metric is not known). TensorBoard can only draw
+a band between scalars, so its edges are written under `spread/`.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ import numpy as np
 
 from fedlit.errors import InputError
 from fedlit.evaluation.headline import headline
-from fedlit.metric_names import client_families, client_group, client_metric, spread_band
+from fedlit.metric_names import ENDS, client_families, client_group, client_metric, spread_band
 from fedlit.tracking import hparams
 from fedlit.tracking.canvas import Background, png
 from fedlit.tracking.confusion_figure import confusion_figure
 from fedlit.tracking.logger import About, Logger, Row, Summary
 from fedlit.tracking.partition_figure import partition_png
 
-_LINES = ("mean", "worst", "worst_decile")
+_LINES = {True: ("mean", "worst", "worst_decile"), False: ("mean", *ENDS)}  # whether the metric has a worst value
 
 
 class TensorBoard(Logger):
@@ -43,7 +44,7 @@ class TensorBoard(Logger):
         self._background = Background()
         self._held: tuple[int, np.ndarray] | None = None  # round and newest confusion matrix, while it is not drawn
         self._writer: Any = None  # a SummaryWriter, once it has started
-        self._spreads: set[tuple[str, str]] = set()  # (model, metric) of the charts of spreads
+        self._spreads: set[tuple[str, str, bool]] = set()  # (model, metric, it has a worst value) of the charts
         self._compared = False  # whether the HPARAMS tab has the configuration
 
     def start(self, about: About) -> None:
@@ -111,8 +112,8 @@ class TensorBoard(Logger):
 
     def _add_spreads(self, number: int, row: Row) -> None:
         assert self._writer is not None
-        families = client_families(row)
-        for model, metric in families:
+        families = [(*family, client_metric(*family, "min") not in row) for family in client_families(row)]
+        for model, metric, _ in families:
             mean, std = (row[client_metric(model, metric, statistic)] for statistic in ("mean", "std"))
             lower, upper = spread_band(model, metric)
             self._writer.add_scalar(lower, mean - std, number)
@@ -140,17 +141,19 @@ def _picture(name: str, content: bytes) -> Any:
     return Event(value=[Event.Value(tag=name, image=image)])
 
 
-def _layout(families: list[tuple[str, str]]) -> Any:
-    """The charts of the CUSTOM SCALARS tab for pairs of model and metric such as ("received", "accuracy")."""
+def _layout(families: list[tuple[str, str, bool]]) -> Any:
+    """The charts of the CUSTOM SCALARS tab for model, metric, and whether it has a worst value, such as ("received",
+    "accuracy", True)."""
     from torch.utils.tensorboard.summary import custom_scalars
 
     charts: dict[str, dict[str, list[Any]]] = {}
-    for model, metric in families:
+    for model, metric, has_worst in families:
         group = client_group(model)
         band = [client_metric(model, metric, "mean"), *spread_band(model, metric)]
         charts.setdefault(f"{group}: mean and one standard deviation", {})[metric] = ["Margin", band]
-        lines = [f"^{re.escape(f'{group}/{metric}')}/({'|'.join(_LINES)})$"]
-        charts.setdefault(f"{group}: mean, worst tenth, worst client", {})[metric] = ["Multiline", lines]
+        lines = [f"^{re.escape(f'{group}/{metric}')}/({'|'.join(_LINES[has_worst])})$"]
+        title = "mean, worst tenth, worst client" if has_worst else "mean, smallest, largest"
+        charts.setdefault(f"{group}: {title}", {})[metric] = ["Multiline", lines]
     return custom_scalars(charts)
 
 

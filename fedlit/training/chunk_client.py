@@ -19,6 +19,7 @@ from fedlit.training.batch_plan import BatchPlan
 from fedlit.training.gradient import GradientOptions
 from fedlit.training.job import Job, Split
 from fedlit.training.module_host import ModuleHost
+from fedlit.training.sent_fit import FitRecord, sent_fit
 
 
 class ChunkClient(ABC):
@@ -32,8 +33,9 @@ class ChunkClient(ABC):
     Attributes:
         facts: K dicts of what was noted of each client, for logs and metrics: plain values, metrics, lists of these.
             "idle" is why it made no step in one of its fits; absent where it made one in each.
-        last: the model (K, P), (K, S) after the last fit.
-        counters: (K, ...) integer buffers after the last fit, by name.
+        fits: of this round so far.
+        last: the model (K, P), (K, S) after the last fit; after `note_sent`, after the fit that is sent.
+        counters: (K, ...) integer buffers after that fit, by name.
         new_optimizers: as `optimizers`, after this round.
     """
 
@@ -58,6 +60,7 @@ class ChunkClient(ABC):
         self.new_optimizers: list[dict[str, Any]] = [{} for _ in jobs]
         self.start_counters = counters
         self.counters: dict[str, Tensor] = {}
+        self.fits: list[FitRecord] = []
         self.last: Model | None = None
         limit = host.options.limit_train_batches
         self.batch_plan = BatchPlan(sizes, jobs[0].batch_size, host.has_batch_norm, limit, same_number)
@@ -87,6 +90,9 @@ class ChunkClient(ABC):
         self.moved &= fitted.steps > 0
         self.last = fitted.model
         self._note_fit(fitted, epochs, (time.perf_counter() - begin) / len(self.jobs))
+        logged = [facts.get("logged", {}) for facts in self.facts]
+        losses = [facts["loss"] for facts in self.facts]
+        self.fits.append(FitRecord(model, fitted.model, trainable, losses, logged, self.counters))
         return fitted
 
     def loss(self, model: Model, on: Literal["train", "validation"] = "train") -> Tensor:
@@ -102,26 +108,47 @@ class ChunkClient(ABC):
         call = self._draw_counts[what] = self._draw_counts.get(what, -1) + 1
         return torch.stack([job.draw(kind, what, call, like) for job in self.jobs])
 
+    def note_sent(self, message: dict[str, Any], received: dict[str, Any]) -> None:
+        """Note which fit trained the model of the message: its loss, logged values, weights and counters are those of
+        the clients. Those of other fits get the names `fit_1`, `fit_2`, ..., by the order of the fits."""
+        if len(self.fits) < 2:
+            return
+        sent = sent_fit(message, received, self.fits)
+        self.last, self.counters = self.fits[sent].model, self.fits[sent].counters
+        for r, facts in enumerate(self.facts):
+            others = {f"fit_{i}": fit for i, fit in enumerate(self.fits, 1) if i != sent + 1}
+            facts["loss"] = self.fits[sent].losses[r]
+            facts["other_losses"] = {name: fit.losses[r] for name, fit in others.items()}
+            facts["logged"] = self.fits[sent].logged[r] | {
+                f"{name}/{key}": value for name, fit in others.items() for key, value in fit.logged[r].items()
+            }
+
     # --- measuring, for a client task --------------------------------------------------------------
     def watch_epochs(self, rows: Sequence[int]) -> None:
         """Measure these clients' test data after each local epoch of every later fit, into `facts["epochs"]`."""
         self.watched = rows
 
-    def measure(self, model: Model, split: Split, rows: Sequence[int]) -> list[Totals]:
+    def measure(
+        self, model: Model, split: Split, rows: Sequence[int], counters: dict[str, Tensor] | None = None
+    ) -> list[Totals]:
         """The metrics of the models (K, P), (K, S) of these clients on their own data, one a row; empty where a client
-        has no data."""
+        has no data.
+
+        Args:
+            counters: the models' integer buffers (K, ...); None: the server's.
+        """
         parts = [self.jobs[r].indices(split) for r in rows]
         clients = [self.jobs[r].client for r in rows]
         if not any(len(part) for part in parts):
             return [{} for _ in rows]
         samples = self.host.data.samples(split)
-        same_model = model.weights.dim() == 1 or (len(self.jobs) > 1 and model.weights.stride(0) == 0)
+        is_expanded = len(self.jobs) > 1 and model.weights.stride(0) == 0
+        same_model = not counters and (model.weights.dim() == 1 or is_expanded)
         totals: list[Totals] = []
         for group in [range(len(parts))] if same_model else [range(i, i + 1) for i in range(len(parts))]:
-            self._load(rows[group[0]], model)  # one model on many clients' data is one pass
+            self._load(rows[group[0]], model, counters)  # one model on many clients' data is one pass
             group_parts, group_clients = [parts[i] for i in group], [clients[i] for i in group]
             totals += self.host.measure_loaded(samples, split, group_parts, group_clients).totals
-        self.host.snapshot.restore()
         return totals
 
     # --- for the trainers ---------------------------------------------------------------------------
@@ -136,9 +163,10 @@ class ChunkClient(ABC):
         carry = {n: v.expand(k, *v.shape[v.dim() > 1 :]).clone() for n, v in carry.items()}
         return Fitted(model, zero, zero.clone(), no_loss, carry, zero.clone)
 
-    def _load(self, r: int, model: Model) -> None:
-        """Load the model of one of the clients into the module."""
-        self.host.load(tree_map(lambda t: t[r] if t.dim() > 1 and len(t) > 1 else t, model), self.start_counters)
+    def _load(self, r: int, model: Model, counters: dict[str, Tensor] | None = None) -> None:
+        """Load the model of one of the clients into the module, with its counters (K, ...) or else the server's."""
+        row_counters = {n: c[r] for n, c in counters.items()} if counters else self.start_counters
+        self.host.load(tree_map(lambda t: t[r] if t.dim() > 1 and len(t) > 1 else t, model), row_counters)
 
     def _begin(self, r: int, call: int, epochs: int) -> tuple[list[list[np.ndarray]], list[int]]:
         """Begin the fit of one client by itself: returns its batches, epoch by epoch, and the epochs' keys of draws."""
@@ -154,7 +182,8 @@ class ChunkClient(ABC):
         self._note_epoch(r, loss, totals)
 
     def _note_epoch(self, r: int, loss: float, totals: Totals) -> None:
-        line = {TRAIN_LOSS: loss} | {epoch_metric(n): total / weight for n, (total, weight) in totals.items()}
+        fit: dict[str, Any] = {"fit": self.calls} if self.calls > 1 else {}
+        line = fit | {TRAIN_LOSS: loss} | {epoch_metric(n): total / weight for n, (total, weight) in totals.items()}
         self.facts[r].setdefault("epochs", []).append(line)
 
     def _idle_reason(self, r: int, epochs: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, Protocol
@@ -11,14 +10,16 @@ from typing import Any, Literal, Protocol
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 from fedlit.data import Samples
 from fedlit.data.transform import transformed
 from fedlit.errors import InputError
-from fedlit.evaluation.measure import Measure, Measured, mean_loss
-from fedlit.lightning_compat import init_optimizers_and_schedulers
+from fedlit.evaluation.measure import Measure, Measured
+from fedlit.evaluation.measured_module import MeasuredModule
+from fedlit.evaluation.parts import Parts
 from fedlit.model_vectors import Layout, Model, tree_map
 from fedlit.torch_compat import BatchNorm, pytree
 from fedlit.training.job import Job, JobData, Split
@@ -58,6 +59,7 @@ class ModuleHost:
         traits: of the training step, as one trial of it showed them.
         layout: positions of the module's tensors in a Model.
         thawed: names of parameters that are frozen between fits and that a fit trains.
+        subject: the module while it is measured.
         sets_round: `module.round` is the round's number during a fit; False where the module has a `round` of its own.
     """
 
@@ -72,7 +74,6 @@ class ModuleHost:
         self.options, self.measuring = options, measure
         self.trainer = options.lightning_trainer()
         keep_on_device(self.trainer)
-        self._evaluation_trainer: pl.Trainer | None = None
         self.device = self.trainer.strategy.root_device
         self.module = module
         if is_overridden("configure_model", module):
@@ -99,6 +100,9 @@ class ModuleHost:
         self.layout = Layout(module, self.traits.last_layer, thawed)
         self.snapshot = ModuleSnapshot(module, self.layout.weights)
         self.tracked = TrackedParameters(module, self.layout, self.snapshot.structure, self.snapshot.frozen)
+        self.subject = MeasuredModule(
+            module, self.snapshot, self._evaluation_trainer, self._first_batch, self.data.train.targets_in
+        )
         self.has_batch_norm = any(isinstance(m, BatchNorm) for m in module.modules())
 
     def _first_batch(self) -> Any:
@@ -141,7 +145,7 @@ class ModuleHost:
             clients: (B,) the clients that they belong to.
         """
         if self.data.transform is not None:
-            batch = self.trainer.strategy.batch_to_device(batch, self.device)
+            batch = move_data_to_device(batch, self.device)
             index, clients = index.to(self.device), clients.to(self.device)
             batch = transformed(self.data.transform, batch, index, clients, split, torch.zeros_like(index))
         return self.on_device(batch)
@@ -149,81 +153,76 @@ class ModuleHost:
     def on_device(self, batch: Any, already: bool = False) -> Any:
         """A batch on the device, in the run's precision and memory format; `already`: it is on the device."""
         if not already:
-            batch = self.trainer.strategy.batch_to_device(batch, self.device)
+            batch = move_data_to_device(batch, self.device)  # not by the Trainer, which calls the module's hooks
         return self.formatted(self.trainer.precision_plugin.convert_input(batch))
 
     # --- measuring -------------------------------------------------------------------------------
     def measure(
         self,
         model: Model,
+        counters: dict[str, Tensor],
         samples: Samples,
+        split: Split,
         parts: Sequence[np.ndarray],
-        clients: Sequence[int],
+        clients: Sequence[int | np.ndarray],
         confusion: int | None = None,
     ) -> Measured:
-        """One model (P,), (S,) on several parts of a sample set in one pass.
+        """One model (P,), (S,) with its integer buffers on several parts of a sample set.
 
         Args:
-            clients: the client of each part; -1 for a part that belongs to no client.
+            clients: for each part the client of its samples, or the client of each sample; -1 for no client.
             confusion: number of classes, for a confusion matrix.
         """
-        self.layout.write(self.module, model)
-        measured = self.measure_loaded(samples, "test", parts, clients, confusion)
-        self.snapshot.restore()
-        return measured
+        self.load(model, counters)
+        return self.measure_loaded(samples, split, parts, clients, confusion)
 
     def measure_loaded(
         self,
         samples: Samples,
         split: Split,
         parts: Sequence[np.ndarray],
-        clients: Sequence[int],
+        clients: Sequence[int | np.ndarray],
         confusion: int | None = None,
     ) -> Measured:
-        """As `measure`, for the model that is loaded."""
+        """As `measure`, for the model that is loaded. The fit of a client may be running."""
+        with quiet(), self.trainer.precision_plugin.val_step_context():
+            return self.measuring(self.subject, self.parts(samples, split, parts, clients), confusion)
+
+    def parts(
+        self,
+        samples: Samples,
+        split: Split,
+        indices: Sequence[np.ndarray],
+        clients: Sequence[int | np.ndarray],
+        prepared_as: Split | None = None,
+    ) -> Parts:
+        """Parts of a sample set whose batches are prepared for the module.
+
+        Args:
+            prepared_as: the split whose transforms are used; None: `split`.
+        """
 
         def prepare(batch: Any, index: Tensor, clients_of: Tensor) -> Any:
-            return self.prepared(batch, index, clients_of, split)
+            return self.prepared(batch, index, clients_of, prepared_as or split)
 
-        self.attach_trainer()
-        with quiet(), self.trainer.precision_plugin.val_step_context():
-            return self.measuring(self.module, samples, parts, clients, prepare, self.evaluation_trainer, confusion)
+        return Parts.of(samples, split, indices, clients, prepare)
 
     def mean_loss(self, job: Job, on: Literal["train", "validation"]) -> float:
-        """The mean loss of the loaded model on a client's data, in evaluation mode. The module is restored."""
+        """The mean loss of the loaded model on a client's data, in evaluation mode."""
         if not self.module.automatic_optimization:
             raise InputError(
                 f"{type(self.module).__name__} has manual optimisation: its step trains and cannot be asked for a "
                 "loss, which this algorithm or sampler needs; write aggregator=fedavg sampler=uniform."
             )
-
-        def prepare(batch: Any, index: Tensor, clients: Tensor) -> Any:
-            return self.prepared(batch, index, clients, "validation")  # without the augmentation of training
-
-        self.attach_trainer()
-        size = self.measuring.batch_size
+        parts = self.parts(self.data.train, on, [job.indices(on)], [job.client], "validation")  # not augmented
         with quiet(), self.trainer.precision_plugin.val_step_context():
-            value = mean_loss(self.module, self.data.train, job.indices(on), job.client, prepare, size)
-        self.snapshot.restore()
-        return value
+            return self.measuring.mean_loss(self.subject, parts)
 
-    def attach_trainer(self) -> None:
-        """A training_step may read `self.trainer` also before the first fit. The snapshot removes it again."""
-        if self.module._trainer is not None:
-            return
-        self.module.trainer = self.trainer
-        if not self.trainer.optimizers:  # for `self.optimizers()`
-            # configure_optimizers may need a fit; then the step raises where it reads them
-            with suppress(Exception), quiet():
-                strategy = self.trainer.strategy
-                strategy.optimizers, strategy.lr_scheduler_configs = init_optimizers_and_schedulers(self.module)
-
-    def evaluation_trainer(self) -> pl.Trainer:
-        """The Trainer that runs the user's test_step or validation_step."""
-        if self._evaluation_trainer is None:
-            self._evaluation_trainer = self.options.lightning_trainer(limit_val_batches=1.0)
-            keep_on_device(self._evaluation_trainer)
-        return self._evaluation_trainer
+    def _evaluation_trainer(self) -> pl.Trainer:
+        # without inference mode, because a step may take gradients itself
+        trainer = self.options.lightning_trainer(limit_val_batches=1.0, inference_mode=False)
+        keep_on_device(trainer)
+        return trainer
 
 
 def _configured() -> None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import copy
 import random
 from collections import OrderedDict, deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -83,10 +84,7 @@ class ModuleSnapshot:
         """Restore everything except weights, statistics and counters."""
         self.structure.restore()
         for module, attributes in self._attributes:
-            current = vars(module)
-            for name in [n for n in current if n not in attributes and n not in _TENSOR_DICTS]:
-                del current[name]
-            current.update(self._copied(attributes))
+            _replace_attributes(module, self._copied(attributes))
         for parameter, flag in self._requires_grad:
             parameter.requires_grad_(flag)
             parameter.grad = None
@@ -94,6 +92,32 @@ class ModuleSnapshot:
             parameter.copy_(value)  # always: a write through `.data` cannot be detected
         for module, name in self._empty_buffers:
             module._buffers[name] = None
+
+    @contextmanager
+    def put_aside(self) -> Iterator[None]:
+        """While open, everything but weights, statistics and counters is as in the snapshot; on exit it is as before.
+
+        The fit of a client may be running. Its attributes, flags and gradients are kept by reference, because the block
+        gets copies of the snapshot's.
+        """
+        attributes = [(module, _plain_attributes(module)) for module, _ in self._attributes]
+        flags = [(p, p.requires_grad, p.grad) for p, _ in self._requires_grad]
+        frozen = [(p, p.detach().clone()) for p, _ in self._frozen]
+        empty = [(module._buffers, name, module._buffers[name]) for module, name in self._empty_buffers]
+        self.restore()
+        try:
+            yield
+        finally:
+            for module, values in attributes:
+                _replace_attributes(module, values)
+            for parameter, flag, gradient in flags:
+                parameter.requires_grad_(flag)
+                parameter.grad = gradient
+            with torch.no_grad():
+                for parameter, value in frozen:
+                    parameter.copy_(value)
+            for buffers, name, buffer in empty:
+                buffers[name] = buffer
 
     def changed(self) -> list[str]:
         """Names of attributes and frozen parameters that differ from the snapshot, as far as values can be compared."""
@@ -118,6 +142,13 @@ class ModuleSnapshot:
 def _plain_attributes(module: nn.Module) -> dict[str, Any]:
     """The attributes of a module, without its dicts of tensors and submodules."""
     return {name: value for name, value in vars(module).items() if name not in _TENSOR_DICTS}
+
+
+def _replace_attributes(module: nn.Module, attributes: dict[str, Any]) -> None:
+    current = vars(module)
+    for name in [n for n in current if n not in attributes and n not in _TENSOR_DICTS]:
+        del current[name]
+    current.update(attributes)
 
 
 def recomputed_attributes(module: nn.Module) -> set[tuple[str, str]]:

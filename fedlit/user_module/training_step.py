@@ -28,6 +28,13 @@ def _takes_batch_idx(step: Callable[..., Any]) -> bool:
     return len(parameters) > 2 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
 
 
+def call_evaluation_step(step: Callable[..., Any], batch: Any, batch_idx: int) -> Any:
+    """Call a module's test_step or validation_step, a bound method, with as many arguments as it has."""
+    arguments = {"dataloader_idx": 0} if "dataloader_idx" in inspect.signature(step).parameters else {}
+    function = getattr(step, "__func__", step)
+    return step(batch, batch_idx, **arguments) if _takes_batch_idx(function) else step(batch, **arguments)
+
+
 def loss_of(output: Any) -> Tensor | None:
     """The loss in a training_step's return value: a tensor, a dict with `loss`, or None for a batch that is skipped."""
     return output["loss"] if isinstance(output, dict) else output

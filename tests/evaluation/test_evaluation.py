@@ -37,5 +37,5 @@ def test_watched_clients_are_of_the_cohort():
 
 
 def test_an_algorithm_with_private_layers_has_personal_models():
-    assert has_personal_models(FedPer())
-    assert not has_personal_models(FedAvg())
+    assert has_personal_models(FedPer(), {}, [0])
+    assert not has_personal_models(FedAvg(), {}, [0])

@@ -20,7 +20,7 @@ class Silent:
 
 
 class Host(SimpleNamespace):
-    def measure(self, model, samples, parts, clients, confusion=None):
+    def measure(self, model, counters, samples, split, parts, clients, confusion=None):
         return Measured([self.totals] * len(parts))
 
 
@@ -34,8 +34,9 @@ def evaluate(evaluator, totals, number=1):
     clients = SimpleNamespace(test=parts, validation=parts, pooled=False)
     federation: Any = SimpleNamespace(aggregator=FedAvg(), clients=clients, seed=0)
     data = SimpleNamespace(train=range(4), test=range(4))
-    engine: Any = SimpleNamespace(local_worker=SimpleNamespace(host=Host(module=Silent(), data=data, totals=totals)))
-    state: Any = SimpleNamespace(server={"model": object()})
+    host = Host(module=Silent(), data=data, totals=totals, subject=SimpleNamespace(higher_is_better={}))
+    engine: Any = SimpleNamespace(local_worker=SimpleNamespace(host=host))
+    state: Any = SimpleNamespace(server={"model": object()}, counters={})
     return evaluator(federation, state, engine, number)
 
 

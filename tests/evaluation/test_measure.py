@@ -11,7 +11,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from fedlit.data import TensorSamples
-from fedlit.evaluation.measure import Measure, mean_loss
+from fedlit.evaluation.measure import Measure
+from fedlit.evaluation.measured_module import MeasuredModule
+from fedlit.evaluation.parts import Parts
+from fedlit.user_module.module_snapshot import ModuleSnapshot
 from tests.training.rounds import cut, numbers
 
 
@@ -56,16 +59,24 @@ def a_trainer() -> pl.Trainer:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        inference_mode=False,
     )
+
+
+def subject_of(module: pl.LightningModule, example=None) -> MeasuredModule:
+    batch = numbers(4) if example is None else example
+    return MeasuredModule(module, ModuleSnapshot(module), a_trainer, lambda: batch)
+
+
+def parts_of(samples, indices, clients=None, prepare=lambda batch, index, clients_of: batch, split="test") -> Parts:
+    return Parts.of(samples, split, indices, clients or [-1] * len(indices), prepare)
 
 
 def measured(kind: type, parts=PARTS, measure=None, confusion=None):
     torch.manual_seed(0)
     module = kind()
-    samples = TensorSamples(*numbers(27))
-    result = (measure or Measure(batch_size=4))(
-        module, samples, parts, [-1] * len(parts), lambda batch, index, clients_of: batch, a_trainer, confusion
-    )
+    samples = parts_of(TensorSamples(*numbers(27)), parts)
+    result = (measure or Measure(batch_size=4))(subject_of(module), samples, confusion)
     return module, result
 
 
@@ -123,7 +134,8 @@ def test_targets_that_are_no_classes_have_only_a_loss():
             return F.mse_loss(self(batch[0]), batch[1])
 
     samples = TensorSamples(torch.randn(6, 6), torch.randn(6, 3))
-    result = Measure()(Regression(), samples, cut(6), [0], lambda b, i, w: b, a_trainer, 3)
+    example = samples.batch(np.arange(4))
+    result = Measure()(subject_of(Regression(), example), parts_of(samples, cut(6)), 3)
     assert set(result.totals[0]) == {"loss"} and result.confusion is None
 
 
@@ -136,7 +148,7 @@ def test_prepare_receives_samples_and_their_clients():
 
     for kind in (ByBatch, BySample):
         seen.clear()
-        Measure(4)(kind(), TensorSamples(*numbers(6)), cut(4, 2), [5, 9], prepare, a_trainer)
+        Measure(4)(subject_of(kind()), parts_of(TensorSamples(*numbers(6)), cut(4, 2), [5, 9], prepare))
         assert seen == [(0, 5), (1, 5), (2, 5), (3, 5), (4, 9), (5, 9)]
 
 
@@ -144,10 +156,10 @@ def test_mean_loss_weights_batches_by_their_samples():
     losses, _, _, _ = by_hand()
     torch.manual_seed(0)
     module = ByBatch()
-    args = (0, lambda b, i, w: b, 4)
-    result = mean_loss(module, TensorSamples(*numbers(27)), np.arange(7), *args)
+    subject, samples = subject_of(module), TensorSamples(*numbers(27))
+    result = Measure(4).mean_loss(subject, parts_of(samples, [np.arange(7)]))
     assert result == pytest.approx(float(losses[:7].mean()), rel=1e-5)
-    assert np.isnan(mean_loss(module, TensorSamples(*numbers(27)), np.arange(0), *args))
+    assert np.isnan(Measure(4).mean_loss(subject, parts_of(samples, [np.arange(0)])))
     assert module.training
 
 

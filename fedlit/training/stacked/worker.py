@@ -152,13 +152,14 @@ class StackedClient(ChunkClient):
 
         def measure() -> None:
             nonlocal total_before, steps_before
-            self._check_side_effects(states_before)  # before measuring, which restores the module
+            self._check_side_effects(states_before)
             steps = fit.steps - steps_before
             losses = (fit.total - total_before).cpu().numpy() / np.maximum(steps, 1)
             total_before, steps_before = fit.total.clone(), fit.steps.copy()
-            for r, totals in zip(self.watched, self.measure(fit.model(), "test", self.watched), strict=True):
+            epoch_counters = {n: fit.buffers[n] for n in self.layout.counters}
+            measured = self.measure(fit.model(), "test", self.watched, epoch_counters)
+            for r, totals in zip(self.watched, measured, strict=True):
                 self._note_epoch(r, float(losses[r]), totals)
-            fit.trainer.attach(self.host.module)
 
         return measure
 
@@ -192,13 +193,9 @@ class StackedClient(ChunkClient):
         options, initial = gradient.row(r, len(self.jobs)), tree_map(lambda t: t[r] if t.dim() > 1 else t, model)
         keeps, key = host.options.keep_optimizer_state, job.key("step", call)
 
-        def after_epoch(loss: float) -> None:
-            self._measure_epoch(r, loss)
-            fit.trainer.attach(host.module)
-
         try:
             kept_optimizer = self.optimizers[r].get(str(call)) if keeps else None
-            watch = after_epoch if r in self.watched else None
+            watch = partial(self._measure_epoch, r) if r in self.watched else None
             fit = PlainFit(host, options, key, epochs, int(self.batch_plan.counts[r]), kept_optimizer, watch)
             with quiet(), isolated_generators(key):
                 fit.run([partial(self.loader.batches, e) for e in range(epochs)])
@@ -212,33 +209,38 @@ class StackedClient(ChunkClient):
             host.snapshot.restore()
 
     # --- measuring --------------------------------------------------------------------------------
-    def measure(self, model: Model, split: Split, rows: Sequence[int]) -> list[Totals]:
+    def measure(
+        self, model: Model, split: Split, rows: Sequence[int], counters: dict[str, Tensor] | None = None
+    ) -> list[Totals]:
         host, samples = self.host, self.host.data.samples(split)
         parts = [self.jobs[r].indices(split) for r in rows]
         models_differ = model.weights.dim() > 1 and model.weights.stride(0) > 0 and any(len(part) for part in parts)
-        if models_differ and self.setup.plan.stacked and samples.in_memory and host.measuring.by_sample(host.module):
+        if models_differ and self.setup.plan.stacked and samples.in_memory and host.subject.trial.by_sample:
             clients = [self.jobs[r].client for r in rows]
-            return self._measure_stack(tree_map(lambda t: t[list(rows)], model), samples, split, parts, clients)
-        return super().measure(model, split, rows)
+            server_counters = {n: c.expand(len(self.jobs), *c.shape) for n, c in self.start_counters.items()}
+            row_counters = {n: c[list(rows)] for n, c in (counters or server_counters).items()}
+            return self._measure_stack(model[list(rows)], row_counters, samples, split, parts, clients)
+        return super().measure(model, split, rows, counters)
 
     def _measure_stack(
-        self, model: Model, samples: Samples, split: Split, parts: Sequence[np.ndarray], clients: Sequence[int]
+        self,
+        model: Model,
+        row_counters: dict[str, Tensor],
+        samples: Samples,
+        split: Split,
+        parts: Sequence[np.ndarray],
+        clients: Sequence[int],
     ) -> list[Totals]:
         host, layout = self.host, self.layout
         call = StackedCall(host.module, layout, keyed=False, patch_vmap=self.setup.plan.patch_vmap)
         weights, buffers = layout.pieces(model.weights), layout.pieces(model.statistics, layout.statistics)
-        buffers = {n: b.contiguous() for n, b in buffers.items()}
+        buffers = {n: b.contiguous() for n, b in (buffers | row_counters).items()}
 
         def forward(inputs: Tensor) -> Tensor:
             return call("forward", weights, buffers, inputs, 0)[0]
 
-        def prepare(batch: Any, index: Tensor, clients_of: Tensor) -> Any:
-            return host.prepared(batch, index, clients_of, split)
-
         with quiet(), host.trainer.precision_plugin.val_step_context():
-            totals = host.measuring.measure_stack(host.module, forward, samples, parts, clients, prepare)
-        host.snapshot.restore()
-        return totals
+            return host.measuring.measure_stack(host.subject, forward, host.parts(samples, split, parts, clients))
 
 
 def _gains(fits: Sequence[Fitted]) -> Tensor:

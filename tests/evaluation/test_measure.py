@@ -65,7 +65,7 @@ def a_trainer() -> pl.Trainer:
 
 def subject_of(module: pl.LightningModule, example=None) -> MeasuredModule:
     batch = numbers(4) if example is None else example
-    return MeasuredModule(module, ModuleSnapshot(module), a_trainer, lambda: batch)
+    return MeasuredModule(module, ModuleSnapshot(module), a_trainer, lambda: batch, lambda batch: batch[-1])
 
 
 def parts_of(samples, indices, clients=None, prepare=lambda batch, index, clients_of: batch, split="test") -> Parts:

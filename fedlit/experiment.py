@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fedlit import interrupts
 from fedlit.aggregators import Aggregator
+from fedlit.algorithm_trial import try_algorithm
 from fedlit.checkpoint import Checkpoints, saved_bits
 from fedlit.clients import Clients, share_out
 from fedlit.data import DataSource, adopt, chain
@@ -85,6 +86,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         tests = data.test if evaluation.client_test == "same_partition" else data.train
         job_data = JobData(data.train, tests, chain(data.transform, shift))
         engine.start(trainer, module, job_data, evaluation.measure(), make_module)
+        try_algorithm(aggregator, uplink, reduction, clients, engine.local_worker, initial_counters, config.seed)
         layout = engine.local_worker.host.layout
         aggregator.setup(layout, len(clients))
         initial_model = layout.read(engine.local_worker.host.module)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedlit.algorithm_trial.trees import described
+from fedlit.algorithm_trial.trees import described, tensors
 from fedlit.checkpoint import as_resumed
 from fedlit.errors import InputError
 from fedlit.model_vectors import Layout, Model
@@ -72,7 +72,8 @@ def check_pair(where: str, value: Any) -> None:
 def check_state_like(where: str, state: Any, initial: Mapping[str, Any], k: int) -> None:
     """A new client state has the keys, and a row's shapes, of `client_state`."""
     check_tensors(where, state, k, "{} for a stateless client")
-    extra, absent = sorted(state.keys() - initial.keys()), sorted(initial.keys() - state.keys())
+    shapes, first_shapes = ({path: tuple(t.shape) for path, t in tensors(tree).items()} for tree in (state, initial))
+    extra, absent = sorted(shapes.keys() - first_shapes.keys()), sorted(first_shapes.keys() - shapes.keys())
     if extra or absent:
         key = (extra or absent)[0]
         has, client_state_has = ("has", "does not have") if extra else ("does not have", "has")
@@ -80,20 +81,12 @@ def check_state_like(where: str, state: Any, initial: Mapping[str, Any], k: int)
             f"{where} {has} {key!r}, which the state of client_state {client_state_has}; return the same keys from "
             "both, because clients in their first round are trained together with others."
         )
-    for (path, first), (_, new) in zip(_sorted_tensors(initial), _sorted_tensors(state), strict=False):
-        if new.shape[1:] != first.shape:
+    for path, first_shape in first_shapes.items():
+        if shapes[path][1:] != first_shape:
             raise InputError(
-                f"{where} has {path} of shape {tuple(new.shape[1:])} for each client, and client_state gives "
-                f"{tuple(first.shape)}; return the same shape from both, with the axis K first from local_update."
+                f"{where} has {path} of shape {shapes[path][1:]} for each client, and client_state gives "
+                f"{first_shape}; return the same shape from both, with the axis K first from local_update."
             )
-
-
-def _sorted_tensors(value: Any, path: str = "") -> list[tuple[str, Tensor]]:
-    if isinstance(value, Model):
-        return [(f"{path}.weights", value.weights), (f"{path}.statistics", value.statistics)]
-    if isinstance(value, Mapping):
-        return [pair for key in sorted(value) for pair in _sorted_tensors(value[key], f"{path}.{key}".lstrip("."))]
-    return [(path, value)]
 
 
 def check_model(where: str, value: Any, layout: Layout, k: int | None) -> None:
@@ -137,7 +130,7 @@ def check_default_delta(name: str, message: Mapping[str, Any], model: Any) -> No
 
 def check_averaged(where: str, message: Mapping[str, Any]) -> None:
     """A mean is of numbers. Small integers would overflow in the weighted sum."""
-    for path, tensor in _sorted_tensors(message):
+    for path, tensor in tensors(message).items():
         if not tensor.is_floating_point() and (tensor.dtype == torch.bool or tensor.dtype.itemsize < 4):
             kind = str(tensor.dtype).removeprefix("torch.")
             raise InputError(
@@ -150,7 +143,8 @@ def check_saved(where: str, state: Mapping[str, Any]) -> None:
     """A server state is read from a checkpoint as it was saved."""
     for key, value in state.items():
         try:
-            resumed = as_resumed({key: value}, _device(value))
+            device = next((t.device for t in tensors(value).values()), torch.device("cpu"))
+            resumed = as_resumed({key: value}, device)
         except Exception:
             path, leaf = _first_unsaved(f"{key}", value)
             raise InputError(
@@ -163,20 +157,6 @@ def check_saved(where: str, state: Mapping[str, Any]) -> None:
             )
 
 
-def _device(value: Any) -> torch.device:
-    return next((t.device for _, t in _leaf_tensors(value)), torch.device("cpu"))
-
-
-def _leaf_tensors(value: Any) -> list[tuple[str, Tensor]]:
-    if isinstance(value, list | tuple):
-        return [pair for inner in value for pair in _leaf_tensors(inner)]
-    return [(p, t) for p, t in _sorted_tensors(value) if isinstance(t, Tensor)] if _is_tree(value) else []
-
-
-def _is_tree(value: Any) -> bool:
-    return isinstance(value, Tensor | Model) or (isinstance(value, dict) and all(isinstance(k, str) for k in value))
-
-
 def _first_unsaved(path: str, value: Any) -> tuple[str, Any]:
     """The smallest part of a value that a checkpoint cannot hold."""
     parts: list[tuple[str, Any]] = []
@@ -186,7 +166,7 @@ def _first_unsaved(path: str, value: Any) -> tuple[str, Any]:
         parts = [(f"{path}[{number}]", inner) for number, inner in enumerate(value)]
     for inner_path, inner in parts:
         try:
-            as_resumed(inner)
+            as_resumed([inner])
         except Exception:
             return _first_unsaved(inner_path, inner)
     return path, value

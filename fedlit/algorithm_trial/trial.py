@@ -367,6 +367,11 @@ def _mixes(watched: WatchedClient, path: str) -> str:
             f"{watched.where}: its gradient_fn gives a client other numbers together with other clients than alone; "
             "add up the losses of the clients, torch.autograd.grad(step.loss(w).sum(), w)[0], and take no mean over K."
         )
+    if watched.adjusts:
+        return (
+            f"{watched.where}: its adjust_gradient, or the code around it, gives a client other numbers together with "
+            "other clients than alone; change each gradient elementwise, by its weights and by extras."
+        )
     return (
         f"{watched.where} gives a client other numbers together with other clients than alone (in {path}); compute "
         "along the last axis with keepdim=True, and take no mean or sum over K."

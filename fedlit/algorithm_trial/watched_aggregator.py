@@ -1,4 +1,4 @@
-"""A copy of an algorithm whose calls are checked: what goes in is not changed, what comes out fits the contract."""
+"""A copy of an algorithm whose calls are checked: arguments stay as they are, results fit the contract."""
 
 from __future__ import annotations
 
@@ -21,6 +21,15 @@ from fedlit.model_vectors import Layout, Model
 from fedlit.server_round import ServerRound
 
 _RECEIVED = "received, from broadcast and download,"
+
+_KEYED_DRAWS = {
+    "setup": "draw from numpy.random.default_rng(0), or another seed",
+    "server_state": "draw from the rng that it gets, by generator=rng",
+    "client_state": "draw in local_update, by client.draw('normal', 'start', like)",
+    "local_update": "draw by client.draw('normal', 'noise', like)",
+    "personal": "draw by client.draw('normal', 'noise', like)",
+    "server_update": "draw from round.generator('noise')",
+}
 
 
 class WatchedAggregator(Aggregator):
@@ -115,15 +124,10 @@ class WatchedAggregator(Aggregator):
         if after == before:
             return
         kind = "torch" if after[0] != before[0] else "Python" if after[3] != before[3] else "numpy"
-        keyed = {
-            "local_update": "client.draw('normal', 'noise', like)",
-            "personal": "client.draw('normal', 'noise', like)",
-            "server_update": "round.generator('noise')",
-            "server_state": "the rng that it gets, generator=rng",
-        }.get(method, "numpy.random.default_rng(self.seed), with a seed of its own")
+        advice = _KEYED_DRAWS.get(method, "draw in server_update, from round.generator('noise'), and keep the numbers")
         raise InputError(
             f"{self.name}.{method} draws from {kind}'s global random generator, so that its numbers depend on the "
-            f"order of work and change when a run is resumed; draw from {keyed}."
+            f"order of work and change when a run is resumed; {advice}."
         )
 
     def _check_kept(self, method: str) -> None:

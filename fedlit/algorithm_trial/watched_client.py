@@ -57,7 +57,7 @@ class WatchedClient:
         check_model(f"{self.where}: the model of client.fit", model, self.layout, k)
         self._check_trainable(trainable, k)
         self._check_extras(extras, k, elementwise=adjust_gradient is not None)
-        self._check_carry(carry, gradient_fn, k)
+        self._check_carry(carry, k)
         if adjust_gradient is not None:
             self.adjusts = True
             self._note_closure("adjust_gradient", adjust_gradient, k)
@@ -112,15 +112,11 @@ class WatchedClient:
                     f"P = {self.layout.size}."
                 )
 
-    def _check_carry(self, carry: dict[str, Tensor] | None, gradient_fn: GradientFn | None, k: int) -> None:
+    def _check_carry(self, carry: dict[str, Tensor] | None, k: int) -> None:
         if not carry:
             return
         if not isinstance(carry, dict):
             raise InputError(f"{self.where}: `carry` is {described(carry)}; write a dict, such as carry={{'v': v}}.")
-        if gradient_fn is None:
-            raise InputError(
-                f"{self.where}: `carry` is updated by a gradient_fn, and client.fit gets none; pass gradient_fn too."
-            )
         for name, value in carry.items():
             if not isinstance(value, Tensor) or (value.dim() > 1 and len(value) not in (1, k)):
                 raise InputError(f"{self.where}: carry[{name!r}] is {described(value)}; give a tensor (K, ...).")

@@ -132,8 +132,11 @@ class WatchedClient:
 
     def _failed(self, name: str, error: Exception) -> None:
         """Raise the sentence for an error in one of the functions that a closure explains."""
-        if self.closed_over and isinstance(error, RuntimeError | IndexError) and "size" in f"{error}":
-            raise InputError(self.closed_over) from error
+        if isinstance(error, RuntimeError | IndexError) and "size" in f"{error}":
+            if self.closed_over:
+                raise InputError(self.closed_over) from error
+            if name == "adjust_gradient":
+                raise InputError(self.not_elementwise()) from error
 
     def _watched_adjust_gradient(self, function: AdjustGradient) -> AdjustGradient:
         pieces = self.by_pieces
@@ -149,7 +152,7 @@ class WatchedClient:
             except Exception as error:
                 self._failed("adjust_gradient", error)
                 if pieces:
-                    raise InputError(f"{self._elementwise()} ({type(error).__name__} on a piece).") from error
+                    raise InputError(self.not_elementwise()) from error
                 raise
             self._check_gradient("adjust_gradient", adjusted, shape)
             if not torch.equal(weights, weights_before) and not weights_before.isnan().any():
@@ -162,15 +165,13 @@ class WatchedClient:
 
         return adjust_gradient
 
-    def _elementwise(self) -> str:
-        return (
-            f"{self.where}: its adjust_gradient is not elementwise; it is called for the whole vector or tensor by "
-            "tensor, so that a norm or mean over positions depends on the trainer: write a gradient_fn"
-        )
-
     def not_elementwise(self) -> str:
-        """The sentence for an `adjust_gradient` that gives other numbers on pieces of its arguments."""
-        return self._elementwise() + "."
+        """The sentence for an `adjust_gradient` that gives other numbers, or fails, on pieces of its arguments."""
+        return (
+            f"{self.where}: its adjust_gradient is not elementwise; it is called for the whole vector or tensor by tensor, "
+            "so that a norm or mean over positions depends on the trainer, and vectors of other lengths do not fit: write "
+            "a gradient_fn, and pass vectors by extras."
+        )
 
     def _in_pieces(self, function: AdjustGradient, *arguments: Tensor) -> Tensor:
         gradient = arguments[0]

@@ -143,8 +143,9 @@ class WatchedClient:
 
         def adjust_gradient(gradient: Tensor, weights: Tensor, *extras: Tensor) -> Tensor:
             nonlocal pieces
-            states, weights_before = generator_states(), weights.clone()
-            shape = gradient.shape
+            weights_before, shape = weights.clone(), gradient.shape
+            if pieces and _draws(function, gradient.clone(), weights_before.clone(), *extras):
+                pieces = False  # the draws of pieces are others
             try:
                 adjusted = (self._in_pieces if pieces else _called)(function, gradient, weights, *extras)
             except InputError:
@@ -159,17 +160,15 @@ class WatchedClient:
                 raise InputError(
                     f"{self.where}: its adjust_gradient changes the weights in place; return the new gradient only."
                 )
-            if generator_states() != states:
-                pieces = False  # draws differ by the size of the pieces
             return adjusted
 
         return adjust_gradient
 
     def not_elementwise(self) -> str:
-        """The sentence for an `adjust_gradient` that gives other numbers, or fails, on pieces of its arguments."""
+        """The sentence for an `adjust_gradient` that gives other numbers, or fails, on pieces."""
         return (
-            f"{self.where}: its adjust_gradient is not elementwise; it is called for the whole vector or tensor by tensor, "
-            "so that a norm or mean over positions depends on the trainer, and vectors of other lengths do not fit: write "
+            f"{self.where}: its adjust_gradient is not elementwise; it is called for the whole vector or tensor by tensor, so "
+            "that a norm or mean over positions depends on the trainer, and vectors of other lengths do not fit: write "
             "a gradient_fn, and pass vectors by extras."
         )
 
@@ -237,6 +236,14 @@ class WatchedClient:
             f"{self.where}: its {name} returns {described(gradient)}, not a gradient of shape {tuple(shape)}; return a "
             "tensor of the shape of the weights."
         )
+
+
+def _draws(function: Callable[..., Any], *arguments: Any) -> bool:
+    """Whether a function draws from a global generator."""
+    with isolated_generators(0):
+        states = generator_states()
+        function(*arguments)
+        return generator_states() != states
 
 
 def _called(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -205,16 +205,6 @@ class GradientInPlace(Up):
 
 
 @right
-class SinglePrecisionOnly(Up):
-    def setup(self, layout, clients):
-        self.mix = torch.eye(layout.size if layout.size < 3000 else 1)
-
-    def local_update(self, client, received, state):
-        d = fedavg(client, received)["delta"]
-        return {"delta": Model((d.weights[..., None] @ torch.eye(1))[..., 0], d.statistics)}, state
-
-
-@right
 class InheritedWeighting(FedAvg):
     def local_update(self, client, received, state):
         return {"m": client.fit(received["model"]).model}, state

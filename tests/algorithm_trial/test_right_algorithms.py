@@ -91,7 +91,7 @@ def test_algorithms_of_papers_pass(module: str, trainer: str, tmp_path: Path, ca
     run = federation(tmp_path, trainer, MODULES[module]())
     for name, algorithm in ALGORITHMS.items():
         if name in ("QFedAvg", "Apfl", "Scaffold") and module == "scheduled":
-            continue  # they read learning rates, and a chunk of one client under a scheduler has those of its first step
+            continue  # they read rates: a chunk of one client under a scheduler has those of its first step
         tried(algorithm(), run)
         assert_tried_to_the_end(caplog)
 

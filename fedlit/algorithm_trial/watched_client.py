@@ -167,9 +167,9 @@ class WatchedClient:
     def not_elementwise(self) -> str:
         """The sentence for an `adjust_gradient` that gives other numbers, or fails, on pieces."""
         return (
-            f"{self.where}: its adjust_gradient is not elementwise; it is called for the whole vector or tensor by tensor, so "
-            "that a norm or mean over positions depends on the trainer, and vectors of other lengths do not fit: write "
-            "a gradient_fn, and pass vectors by extras."
+            f"{self.where}: its adjust_gradient is not elementwise; it is called for whole vectors or tensor by tensor, "
+            "so that a norm or mean over positions depends on the trainer, and vectors of other lengths do not fit: "
+            "write a gradient_fn, or pass vectors by extras."
         )
 
     def _in_pieces(self, function: AdjustGradient, *arguments: Tensor) -> Tensor:

@@ -48,8 +48,8 @@ def build(config: DictConfig | Mapping[str, Any], key: str, **offered: Any) -> A
 
     `offered` holds what fedlit knows (such as input_shape): each is passed if the class has an argument of that name
     and the configuration does not set it. With `_partial_: true` the result waits for its remaining arguments. Lists
-    and mappings come as plain ones. InputError where an argument is unknown or missing; an exception of the
-    class itself keeps its trace.
+    and mappings come as plain ones. InputError where an argument is unknown or missing, where the class
+    lacks methods of its base class, and where it raises a ValueError itself; another exception keeps its trace.
     """
     plain = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
     if not isinstance(plain, Mapping) or "_target_" not in plain:

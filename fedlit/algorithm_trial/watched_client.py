@@ -167,7 +167,7 @@ class WatchedClient:
     def not_elementwise(self) -> str:
         """The sentence for an `adjust_gradient` that gives other numbers, or fails, on pieces."""
         return (
-            f"{self.where}: its adjust_gradient is not elementwise; it is called for whole vectors or tensor by tensor, "
+            f"{self.where}: its adjust_gradient is not elementwise; it gets whole vectors or one tensor at a time, "
             "so that a norm or mean over positions depends on the trainer, and vectors of other lengths do not fit: "
             "write a gradient_fn, or pass vectors by extras."
         )

@@ -1,7 +1,7 @@
 """Two rounds of two small clients before the run: together, again, and each client alone on a fresh copy.
 
 The trial runs on a copy of the module in 64 bits, where rounding cannot hide or feign a difference; and in the run's
-precision where the algorithm works in one floating type only. Under a worker with one client a chunk
+precision where the module is large or the algorithm works in one floating type only. Under a worker with one client a chunk
 (trainer=lightning, a module that cannot be stacked) "together" is one after the other. Then a mixing of clients can
 neither happen nor show, and the other checks remain.
 """
@@ -46,6 +46,7 @@ from fedlit.training.chunk_client import ChunkClient
 log = logging.getLogger(__name__)
 _SIZES = 8, 4  # samples of the two clients: in their second step one of them trains alone
 _BATCH = 4  # batch normalisation works on halves of it, for algorithms that split a batch
+_EXACT = 1_000_000  # weights of the largest module that is tried in 64 bits, where convolutions are slow
 _NUMBERS = 10_000_000  # in the models of all clients: more clients are left out, because algorithms keep a model each
 
 
@@ -76,7 +77,8 @@ def try_algorithm(
     failure: Exception | None = None
     try:
         with isolated_generators(seed):
-            for precision, chunks in (("64-true", True), (options.precision, True), (options.precision, False)):
+            exact = [("64-true", True)] if worker.host.layout.size <= _EXACT else []
+            for precision, chunks in [*exact, (options.precision, True), (options.precision, False)]:
                 try:
                     trial_worker = worker.for_trial(precision)
                     if trial_worker is not None:

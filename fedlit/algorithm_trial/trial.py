@@ -1,9 +1,9 @@
 """Two rounds of two small clients before the run: together, again, and each client alone on a fresh copy.
 
 The trial runs on a copy of the module in 64 bits, where rounding cannot hide or feign a difference; and in the run's
-precision where the module is large or the algorithm works in one floating type only. Under a worker with one client a chunk
-(trainer=lightning, a module that cannot be stacked) "together" is one after the other. Then a mixing of clients can
-neither happen nor show, and the other checks remain.
+precision where the module is large or the algorithm works in one floating type only. Under a worker with one client a
+chunk (trainer=lightning, a module that cannot be stacked) "together" is one after the other. Then a mixing of clients
+can neither happen nor show, and the other checks remain.
 """
 
 from __future__ import annotations

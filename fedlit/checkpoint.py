@@ -8,6 +8,7 @@ decides what it contains of the clients: their states, or the name of the file t
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import shutil
 import time
@@ -169,6 +170,18 @@ def _read(path: Path, device: torch.device | str) -> dict[str, Any]:
     if saved.get("version") != FORMAT:
         raise InputError(f"{path} has format {saved.get('version')}, and this fedlit reads format {FORMAT}")
     return saved
+
+
+def as_resumed(value: Any, device: torch.device | str = "cpu") -> Any:
+    """A part of a state as a resumed run would read it.
+
+    Raises:
+        Exception: torch cannot save it, or not load it as tensors and plain values.
+    """
+    file = io.BytesIO()
+    torch.save(_plain(value), file)
+    file.seek(0)
+    return _models(torch.load(file, weights_only=True), device)
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fedlit import interrupts
 from fedlit.aggregators import Aggregator
+from fedlit.algorithm_trial import try_algorithm
 from fedlit.checkpoint import Checkpoints, saved_bits
 from fedlit.clients import Clients, share_out
 from fedlit.data import DataSource, chain
@@ -91,9 +92,10 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         engine.start(trainer, module, job_data, evaluation.measure(data.classes), make_module)
         host = engine.local_worker.host
         layout = host.layout
+        initial_counters = {n: c.cpu() for n, c in counters(host.module).items()}  # with those of configure_model
+        try_algorithm(aggregator, uplink, reduction, clients, engine.local_worker, initial_counters, config.seed)
         aggregator.setup(layout, len(clients))
         initial_model = layout.read(host.module)
-        initial_counters = {n: c.cpu() for n, c in counters(host.module).items()}  # with those of configure_model
         federation = Federation(
             aggregator,
             build(config.sampler, "sampler"),

@@ -19,6 +19,7 @@ from fedlit.federation import Federation
 from fedlit.messages.pipeline import Inbox
 from fedlit.randomness import generator
 from fedlit.round import Round
+from fedlit.samplers import checked_clients, checked_expected
 from fedlit.server_round import ServerRound
 from fedlit.server_update import new_server_state
 from fedlit.state import FederationState, keep_largest
@@ -78,8 +79,9 @@ def open_round(federation: Federation, state: FederationState, engine: Engine) -
         return np.concatenate([chunk.wire["loss"][:, 0].cpu().numpy() for chunk in chunks])
 
     chosen = federation.sampler(number, generator(federation.seed, "cohort", number), len(clients), probe)
+    chosen = checked_clients(federation.sampler, chosen, len(clients))
     round = ServerRound(number, federation.seed, clients.longest_first(chosen), len(clients))
-    round.expected = federation.sampler.expected(len(clients))
+    round.expected = checked_expected(federation.sampler, len(clients))
     round.broadcast = federation.aggregator.broadcast(state.server)
     round.server_client = clients.server_client(round, engine.local_worker, state.counters)
     return round

@@ -1,8 +1,8 @@
 """Samplers: which clients a round asks."""
 
 from fedlit.samplers.all import All
-from fedlit.samplers.base import Probe, Sampler
+from fedlit.samplers.base import Probe, Sampler, checked_clients, checked_expected
 from fedlit.samplers.poisson import Poisson
 from fedlit.samplers.uniform import Uniform
 
-__all__ = ["All", "Poisson", "Probe", "Sampler", "Uniform"]
+__all__ = ["All", "Poisson", "Probe", "Sampler", "Uniform", "checked_clients", "checked_expected"]

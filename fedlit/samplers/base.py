@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import index
+from typing import Any
 
 import numpy as np
+
+from fedlit.errors import InputError
 
 Probe = Callable[[Sequence[int]], np.ndarray]
 """From K clients to the losses (K,) of the models they would receive, on their training data."""
@@ -38,3 +42,46 @@ class Sampler(ABC):
     @abstractmethod
     def expected(self, clients: int) -> float:
         """The expected number of clients in a round."""
+
+
+def checked_clients(sampler: Sampler, chosen: Any, clients: int) -> list[int]:
+    """The chosen clients as plain numbers. A client that is drawn twice, with replacement, stays twice.
+
+    Raises:
+        InputError: one of them is no number from 0 to clients - 1.
+    """
+    name = type(sampler).__name__
+    if not isinstance(chosen, Iterable) or isinstance(chosen, str | bytes):
+        raise InputError(f"{name} returns {chosen!r} as the clients of a round; return a list of their numbers.")
+    numbers: list[int] = []
+    for value in chosen:
+        try:
+            number = -1 if isinstance(value, bool) else index(value)
+        except TypeError:
+            number = -1
+        if not 0 <= number < clients:
+            raise InputError(
+                f"{name} chooses client {value!r} of {clients}; return whole numbers from 0 to {clients - 1}, and no "
+                "mask."
+            )
+        numbers.append(number)
+    return numbers
+
+
+def checked_expected(sampler: Sampler, clients: int) -> float:
+    """The expected number of clients in a round.
+
+    Raises:
+        InputError: it is no number, or negative, or not finite.
+    """
+    expected: Any = sampler.expected(clients)
+    try:
+        number = float(expected)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise InputError(
+            f"{type(sampler).__name__}.expected returns {expected!r}; return the mean number of clients in a round, "
+            f"such as {clients}."
+        )
+    return number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import importlib
 import importlib.util
 import inspect
@@ -49,8 +50,8 @@ def build(config: DictConfig | Mapping[str, Any], key: str, **offered: Any) -> A
 
     `offered` holds what fedlit knows (such as input_shape): each is passed if the class has an argument of that name
     and the configuration does not set it. With `_partial_: true` the result waits for its remaining arguments. Lists
-    and mappings come as plain ones. InputError where an argument is unknown or missing; an exception of the
-    class itself keeps its trace.
+    and mappings come as plain ones. InputError where an argument is unknown or missing, where the class
+    lacks methods of its base class, and where it raises a ValueError itself; another exception keeps its trace.
     """
     plain: Any = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
     if not isinstance(plain, Mapping) or "_target_" not in plain:
@@ -64,6 +65,7 @@ def build(config: DictConfig | Mapping[str, Any], key: str, **offered: Any) -> A
         name: value for name, value in offered.items() if takes is not None and name in takes and name not in given
     }
     _check_inner(plain, key)
+    _check_abstract(target, plain["_target_"], key)
     try:
         waiting = instantiate({"_convert_": "all", **plain, "_partial_": True})
     except InstantiationException as error:
@@ -72,7 +74,14 @@ def build(config: DictConfig | Mapping[str, Any], key: str, **offered: Any) -> A
         return waiting
     if "_args_" not in plain:
         _check_missing(target, key, {*given, *extra})
-    instance = waiting(**extra)
+    try:
+        instance = waiting(**extra)
+    except ValueError as error:
+        if isinstance(error, InputError) or not _is_raised(error):
+            raise
+        raise InputError(
+            f"{key}._target_={plain['_target_']}: {_name(target)} refuses its arguments: {error}"
+        ) from error
     _check_contract(instance, plain["_target_"], key)
     return instance
 
@@ -138,6 +147,28 @@ def _check_missing(target: Any, key: str, given: Collection[str]) -> None:
         )
         if needed and name not in given:
             raise InputError(f"{key}.{name} is missing: {_name(target)} needs it; write {key}.{name}=<value>.")
+
+
+def _check_abstract(target: Any, path: str, key: str) -> None:
+    """InputError where a class lacks methods of its base class."""
+    if inspect.isabstract(target):
+        names = listed(sorted(target.__abstractmethods__))
+        base = next(base for base in reversed(target.__mro__) if getattr(base, "__abstractmethods__", None))
+        raise InputError(
+            f"{key}._target_={path}: {_name(target)} does not define {names}; write it as {base.__module__}."
+            f"{base.__name__} describes."
+        )
+
+
+def _is_raised(error: ValueError) -> bool:
+    """Whether a `raise` statement raised the error: a check of arguments, and no accident such as int("x")."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return False
+    code, position = trace.tb_frame.f_code, trace.tb_lasti
+    return any(i.opname == "RAISE_VARARGS" for i in dis.get_instructions(code) if i.offset == position)
 
 
 def _check_inner(node: dict[Any, Any], key: str) -> None:

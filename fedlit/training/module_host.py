@@ -25,7 +25,7 @@ from fedlit.torch_compat import BatchNorm, pytree
 from fedlit.training.job import Job, JobData, Split
 from fedlit.training.quiet import quiet
 from fedlit.training.thawed import thawed_parameters, trial_epochs
-from fedlit.user_module.module_snapshot import ModuleSnapshot
+from fedlit.user_module.module_snapshot import ModuleSnapshot, copied
 from fedlit.user_module.probe import StepTraits, probe
 from fedlit.user_module.tracked_parameters import TrackedParameters
 
@@ -33,6 +33,7 @@ from fedlit.user_module.tracked_parameters import TrackedParameters
 class HostOptions(Protocol):
     """The options of a trainer that its host reads (see `fedlit.training.trainer.Trainer`)."""
 
+    precision: str
     memory_format: str
     gradient_clip_val: float | None
     gradient_clip_algorithm: str | None
@@ -41,6 +42,9 @@ class HostOptions(Protocol):
 
     def lightning_trainer(self, **more: Any) -> pl.Trainer:
         """A Lightning Trainer that prints nothing and writes nothing."""
+
+    def for_trial(self, precision: str) -> HostOptions:
+        """These options in another precision, on all batches and without clipping."""
 
 
 class ModuleHost:
@@ -110,6 +114,16 @@ class ModuleHost:
         index = np.arange(min(4, len(self.data.train)))
         samples = torch.from_numpy(index)
         return self.prepared(next(iter(self.data.train.batches([index]))), samples, torch.zeros_like(samples), "train")
+
+    def for_trial(self, precision: str) -> ModuleHost:
+        """A host of a copy of the module in another precision, on all batches and without clipping."""
+        return ModuleHost(
+            self.options.for_trial(precision),
+            copied_for(precision, self.module),
+            self.data,
+            self.measuring,
+            self.thawed,
+        )
 
     def begin_fit(self, round_number: int) -> None:
         """Called before each fit."""
@@ -227,6 +241,11 @@ class ModuleHost:
 
 def _configured() -> None:
     """Replaces `configure_model` of a module whose layers are made."""
+
+
+def copied_for(precision: str, module: pl.LightningModule) -> pl.LightningModule:
+    """A deep copy, in 64 bits if the precision is "64-true"."""
+    return copied(module).double() if precision == "64-true" else copied(module)
 
 
 def keep_on_device(trainer: pl.Trainer) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import lightning.pytorch as pl
 from lightning.pytorch.plugins.environments import LightningEnvironment
@@ -15,6 +15,8 @@ from fedlit.evaluation.measure import Measure
 from fedlit.training.job import JobData
 from fedlit.training.quiet import quiet
 from fedlit.training.worker import Worker
+
+Self = TypeVar("Self", bound="Trainer")
 
 
 @dataclass
@@ -33,6 +35,10 @@ class Trainer(ABC):
     @abstractmethod
     def worker(self, module: pl.LightningModule, data: JobData, measure: Measure) -> Worker:
         """A worker that trains with this module. The caller does not use the module afterwards."""
+
+    def for_trial(self: Self, precision: str) -> Self:
+        """These options in another precision, on all batches and without clipping."""
+        return replace(self, precision=precision, limit_train_batches=None, gradient_clip_val=None)
 
     def lightning_trainer(self, **more: Any) -> pl.Trainer:
         """A Lightning Trainer that prints nothing and writes nothing."""

@@ -36,6 +36,11 @@ class Worker(ABC):
     ) -> ChunkClient:
         """A chunk of clients, longest shard first (arguments as in `ChunkClient`)."""
 
+    def for_trial(self, precision: str) -> Worker | None:
+        """A worker like this one with a copy of the module, in another precision, that gives no warnings; None where
+        there is none, and then algorithms are not tried before the run."""
+        return None
+
     def run(self, task: ClientTask, cohort: Cohort) -> Returned:
         """Run `task` for one chunk of a cohort."""
         k, jobs = len(cohort), cohort.jobs

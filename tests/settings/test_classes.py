@@ -12,6 +12,7 @@ from fedlit.settings import classes
 from fedlit.settings.classes import build, check_classes, locate
 
 MINE = """
+import abc
 class Net:
     def __init__(self, width, lr=0.1, *, input_shape=None, widths=()):
         if lr == 13:
@@ -25,6 +26,16 @@ class Open:
 class Inner:
     class Deep:
         pass
+
+class Checked:
+    def __init__(self, mu):
+        self.mu = float(mu)
+        if self.mu < 0:
+            raise ValueError("mu is 0 or more")
+
+class Unfinished(abc.ABC):
+    @abc.abstractmethod
+    def local_update(self): ...
 
 number = 3
 """
@@ -138,3 +149,16 @@ def test_a_class_without_the_base_class_of_its_group_is_refused(mine):
 @pytest.mark.parametrize("path", classes._CONTRACTS.values())
 def test_the_base_class_of_each_group_exists(path):
     assert isinstance(locate(path, "x"), type)
+
+
+def test_a_class_that_refuses_its_arguments_is_refused_and_an_accident_keeps_its_trace(mine):
+    with pytest.raises(InputError, match=r"aggregator\._target_=mine\.Checked: .* mu is 0 or more"):
+        build({"_target_": "mine.Checked", "mu": -1}, "aggregator")
+    with pytest.raises(ValueError, match="could not convert") as caught:
+        build({"_target_": "mine.Checked", "mu": "much"}, "aggregator")
+    assert not isinstance(caught.value, InputError)
+
+
+def test_a_class_without_the_methods_of_its_base_class_is_refused(mine):
+    with pytest.raises(InputError, match=r"mine\.Unfinished: Unfinished does not define local_update"):
+        build({"_target_": "mine.Unfinished"}, "aggregator")

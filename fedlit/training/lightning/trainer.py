@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -55,6 +55,11 @@ class LightningTrainer(Trainer):
 
     def worker(self, module: pl.LightningModule, data: JobData, measure: Measure) -> LightningWorker:
         return LightningWorker(ModuleHost(self, module, data, measure))
+
+    def for_trial(self, precision: str) -> LightningTrainer:
+        """As `Trainer.for_trial`, without the user's callbacks: they may write files."""
+        options = {name: value for name, value in self.options.items() if name != "callbacks"}
+        return replace(super().for_trial(precision), accumulate_grad_batches=1, options=options)
 
     def lightning_trainer(self, **more: Any) -> pl.Trainer:
         arguments = {"accumulate_grad_batches": self.accumulate_grad_batches} | self.options

@@ -30,6 +30,9 @@ class LightningWorker(Worker):
         self._callbacks = list(host.trainer.callbacks)  # type: ignore[attr-defined]
         self._loader = ClientData(host.data.train, host.data.transform)
 
+    def for_trial(self, precision: str) -> LightningWorker:
+        return LightningWorker(self.host.for_trial(precision))
+
     def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
         return (slice(i, i + 1) for i in range(len(jobs)))
 

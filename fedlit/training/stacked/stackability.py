@@ -31,7 +31,6 @@ from fedlit.training.module_host import ModuleHost
 from fedlit.training.stacked.setup import StackPlan
 from fedlit.training.stacked.worker import StackedWorker
 from fedlit.training.trainer import Trainer
-from fedlit.user_module.module_snapshot import copied
 from fedlit.user_module.trainer_stub import DiffersByClient
 
 log = logging.getLogger(__name__)
@@ -154,11 +153,7 @@ class _Trials:
         return 1e-6 if self.precision == "64-true" else 1e-2
 
     def _trial(self, plan: StackPlan) -> _Trial:
-        options = replace(self.trainer, precision=self.precision, limit_train_batches=None, gradient_clip_val=None)
-        module = copied(self.host.module)
-        if self.precision == "64-true":
-            module.double()
-        host = ModuleHost(options, module, self.host.data, self.host.measuring, self.host.thawed)
+        host = self.host.for_trial(self.precision)
         return _Trial(StackedWorker(host, plan, None, self.compile, silent=True))
 
 

@@ -46,6 +46,9 @@ class StackedWorker(Worker):
         self.setup, self.chunk = StackSetup(host, plan, compile, Notices(silent)), chunk
         self.loader = ClientData(host.data.train, host.data.transform)
 
+    def for_trial(self, precision: str) -> StackedWorker:
+        return StackedWorker(self.host.for_trial(precision), self.setup.plan, self.chunk, None, silent=True)
+
     def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
         """Chunks of nearly equal size. Where clients are trained one by one a chunk is one client, so that several
         workers can share them."""

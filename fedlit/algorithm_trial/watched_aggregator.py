@@ -1,0 +1,240 @@
+"""A copy of an algorithm whose calls are checked: arguments stay as they are, results fit the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from fedlit.aggregators import Aggregator
+from fedlit.aggregators.base import Message, State
+from fedlit.algorithm_trial import returned_values as check
+from fedlit.algorithm_trial.kept_attributes import KeptAttributes
+from fedlit.algorithm_trial.trees import Entries, MissingKey, changed_in_place, cloned, tensors
+from fedlit.algorithm_trial.watched_client import WatchedClient
+from fedlit.client import Client
+from fedlit.errors import InputError
+from fedlit.global_generators import generator_states
+from fedlit.model_vectors import Layout, Model
+from fedlit.server_round import ServerRound
+
+_RECEIVED = "received, from broadcast and download,"
+
+_KEYED_DRAWS = {
+    "setup": "draw from numpy.random.default_rng(0), or another seed",
+    "server_state": "draw from the rng that it gets, by generator=rng",
+    "client_state": "draw in local_update, by client.draw('normal', 'start', like)",
+    "local_update": "draw by client.draw('normal', 'noise', like)",
+    "personal": "draw by client.draw('normal', 'noise', like)",
+    "server_update": "draw from round.generator('noise')",
+}
+
+
+class WatchedAggregator(Aggregator):
+    """
+    Args:
+        inner: the copy. `setup` is called here.
+        layout, clients: for `setup`.
+        averages: the run's reduction takes means.
+        by_pieces: see `WatchedClient`.
+
+    Attributes:
+        touched: what the algorithm changed outside of its states, and in which method.
+        results: the messages and new states that `local_update` returned, in order of the calls.
+        models: what `personal` returned, likewise.
+        watched: method -> the client of its last call.
+        keys: of the messages, unpacked.
+    """
+
+    def __init__(self, inner: Aggregator, layout: Layout, clients: int, averages: bool, by_pieces: bool = False):
+        self.inner, self.layout, self.averages, self.by_pieces = inner, layout, averages, by_pieces
+        self.name = type(inner).__name__
+        self.touched: dict[str, str] = {}
+        self.settled = False  # from now on calls are repeated, and nothing but a state changes
+        self.results: list[tuple[Message, State]] = []
+        self.keys: set[str] = set()
+        self.models: list[Model] = []
+        self.watched: dict[str, WatchedClient] = {}
+        self.initial: State = {}
+        self._server_model: Any = None
+        self._kept: KeptAttributes | None = None
+        self._call("setup", [], layout, clients)
+        self._kept = KeptAttributes(inner)
+
+    def is_default(self, method: str) -> bool:
+        """Whether the algorithm does not override a method."""
+        return getattr(type(self.inner), method) is getattr(Aggregator, method)
+
+    # --- one call ----------------------------------------------------------------------------------
+    def _call(self, method: str, sources: Sequence[tuple[str, Any]], *more: Any, first: Any = None) -> Any:
+        """The result of a method.
+
+        Args:
+            sources: (name, value) of the arguments that are trees; the method gets copies.
+            more: further arguments, after them.
+            first: the argument before them, a client.
+        """
+        copies = {name: cloned(value) for name, value in sources}
+        given = {name: (tensors(value), tensors(copies[name])) for name, value in sources}
+        arguments = [Entries(n, v) if type(v) is dict else v for n, v in copies.items()]
+        states = generator_states()
+        try:
+            result = getattr(self.inner, method)(*([] if first is None else [first]), *arguments, *more)
+        except MissingKey as error:
+            raise InputError(self._missing(method, error)) from error
+        except AttributeError as error:
+            self._explain(method, error, more)
+            raise
+        self._check_draws(method, states)
+        for name, (originals, tensors_given) in given.items():
+            path = changed_in_place(originals, tensors_given)
+            if path is not None:
+                raise InputError(
+                    f"{self.name}.{method} changes {path or 'a tensor'} of {name.split(',')[0]} in place; make a new "
+                    "tensor, such as x * 0.9 in place of x.mul_(0.9)."
+                )
+        self._check_kept(method)
+        return _plain(result)
+
+    def _missing(self, method: str, error: MissingKey) -> str:
+        where = f"{self.name}.{method}"
+        keys = f"it has {', '.join(error.keys)}" if error.keys else "it is empty"
+        if self.is_default(method):
+            return (
+                f"{where} is the default, which reads {error.key!r} of {error.source} and {keys}; write {method}, or "
+                f"keep {error.key!r}."
+            )
+        return (
+            f"{where} reads {error.key!r} of {error.source} and {keys}; return {error.key!r} where this dict is made."
+        )
+
+    def _explain(self, method: str, error: AttributeError, more: Sequence[Any]) -> None:
+        """Raise the sentence for a server that trains without data."""
+        rounds = [value for value in more if isinstance(value, ServerRound)]
+        if rounds and rounds[0].server_client is None and error.obj is None and error.name in ("fit", "loss", "client"):
+            raise InputError(
+                f"{self.name}.{method} uses round.server_client.{error.name}, and the server has no data; write "
+                "server_samples=<number>."
+            ) from error
+
+    def _check_draws(self, method: str, before: Any) -> None:
+        after = generator_states()
+        if after == before:
+            return
+        kind = "torch" if after[0] != before[0] else "Python" if after[3] != before[3] else "numpy"
+        advice = _KEYED_DRAWS.get(method, "draw in server_update, from round.generator('noise'), and keep the numbers")
+        raise InputError(
+            f"{self.name}.{method} draws from {kind}'s global random generator, so that its numbers depend on the "
+            f"order of work and change when a run is resumed; {advice}."
+        )
+
+    def _check_kept(self, method: str) -> None:
+        if self._kept is None:
+            return
+        for name in self._kept.changed():
+            self.touched.setdefault(name, method)
+            if self.settled:
+                raise InputError(self.kept_sentence(name))
+
+    def kept_sentence(self, name: str) -> str:
+        """The sentence for a value that is kept outside of the states."""
+        return (
+            f"{self.name}.{self.touched[name]} keeps numbers in {name}, which a resumed run loses and workers do not "
+            "share; keep them in the client's state (client_state, local_update) or in the server's (server_state, "
+            "server_update)."
+        )
+
+    # --- the contract ----------------------------------------------------------------------------------
+    def server_state(self, model: Model, rng: torch.Generator) -> State:
+        state = self._call("server_state", [("the model", model)], rng)
+        check.check_dict(f"{self.name}.server_state: its result", state, "the server's state, such as {'model': model}")
+        check.check_saved(f"{self.name}.server_state", state)
+        return state
+
+    def client_state(self, model: Model) -> State:
+        self.initial = self._call("client_state", [("the model", model)])
+        check.check_tensors(f"{self.name}.client_state: its result", self.initial)
+        return self.initial
+
+    def broadcast(self, server: State) -> State:
+        self._server_model = server.get("model")
+        sent = self._call("broadcast", [("the server's state", server)])
+        check.check_tensors(f"{self.name}.broadcast: its result", sent, example="what all clients receive, such as {}")
+        return sent
+
+    def download(self, server: State, client: int) -> State:
+        sent = self._call("download", [("the server's state", server)], client)
+        check.check_tensors(f"{self.name}.download: its result", sent, example="what this client receives, such as {}")
+        return sent
+
+    def local_update(self, client: Client, received: State, state: State) -> tuple[Message, State]:
+        watched = WatchedClient(f"{self.name}.local_update", client, self.layout, self.by_pieces)
+        self.watched["local_update"] = watched
+        sources = [(_RECEIVED, received), ("the client's state", state)]
+        returned = self._call("local_update", sources, first=watched)
+        where, k = f"{self.name}.local_update", len(client.examples)
+        check.check_pair(where, returned)
+        message, new_state = returned
+        check.check_tensors(f"{where}: the message", message, k, "the pair of message and state, message a dict")
+        check.check_state_like(f"{where}: the state", new_state, self.initial, k)
+        self._check_unused(message, new_state, watched.fits)
+        if self.is_default("server_update") and message and self.is_default("unpack"):
+            check.check_default_delta(self.name, message, self._server_model)
+        if not torch.equal(watched.examples, client.examples) or not torch.equal(watched.number, client.number):
+            raise InputError(f"{where} changes client.examples or client.number in place; make a new tensor.")
+        self.results.append((message, new_state))
+        return message, new_state
+
+    def _check_unused(self, message: Message, state: State, fits: int) -> None:
+        if fits and not message and not state and self.is_default("personal"):
+            raise InputError(
+                f"{self.name}.local_update trains and then sends nothing and keeps nothing, so that no model changes; "
+                "send the change of the model, such as {'delta': client.fit(x).model - x}."
+            )
+
+    def unpack(self, message: Message) -> Message:
+        k = next((len(t) for t in tensors(message).values()), None)
+        unpacked = self._call("unpack", [("the message", message)])
+        where = f"{self.name}.{'local_update' if self.is_default('unpack') else 'unpack'}: the message"
+        check.check_tensors(where, unpacked, k, "the messages as they are reduced")
+        if self.averages:
+            check.check_averaged(where, unpacked)
+        self.keys |= unpacked.keys()
+        return unpacked
+
+    def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
+        round = replace(round, broadcast=cloned(round.broadcast), arrived=list(round.arrived))
+        sources = [("the server's state", server), ("the reduced message", reduced)]
+        state = self._call("server_update", sources, round)
+        where = f"{self.name}.server_update"
+        check.check_dict(f"{where}: its result", state, "the new server state, such as {**server, 'model': model}")
+        check.check_saved(where, state)
+        return state
+
+    def personal(self, client: Client, received: State, state: State) -> Model:
+        watched = WatchedClient(f"{self.name}.personal", client, self.layout, self.by_pieces)
+        self.watched["personal"] = watched
+        sources = [(_RECEIVED, received), ("the client's state", state)]
+        model = self._call("personal", sources, first=watched)
+        check.check_model(f"{self.name}.personal: its result", model, self.layout, len(client.examples))
+        self.models.append(model.expand(len(client.examples)))
+        return model
+
+    def global_model(self, server: State) -> Model | None:
+        model = self._call("global_model", [("the server's state", server)])
+        if model is not None:
+            check.check_model(f"{self.name}.global_model: its result", model, self.layout, None)
+        return model
+
+
+def _plain(value: Any) -> Any:
+    """The value with plain dicts in place of `Entries`."""
+    if isinstance(value, Entries):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(_plain(inner) for inner in value)
+    if type(value) is dict:
+        return {key: _plain(inner) for key, inner in value.items()}
+    return value

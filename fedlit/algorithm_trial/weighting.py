@@ -1,0 +1,65 @@
+"""The `weighting` of an algorithm: its values, and its keys against the messages of the trial."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from types import CodeType
+from typing import Any
+
+from fedlit.aggregators import Aggregator
+from fedlit.errors import InputError
+from fedlit.settings.closest import closest
+
+_VALUES = ("examples", "uniform")
+
+
+def check_values(aggregator: Aggregator) -> None:
+    """`weighting` maps keys of messages to "examples" or "uniform"."""
+    name, weighting = type(aggregator).__name__, aggregator.weighting
+    if not isinstance(weighting, Mapping):
+        raise InputError(f"{name}.weighting is {weighting!r}; write a dict, such as {{'delta': 'uniform'}}.")
+    for key, value in weighting.items():
+        if value not in _VALUES:
+            near = closest(value, _VALUES) if isinstance(value, str) else None
+            hint = f"did you mean {near!r}?" if near else "write 'examples' or 'uniform'."
+            raise InputError(f"{name}.weighting[{key!r}] is {value!r}, neither 'examples' nor 'uniform'; {hint}")
+
+
+def check_keys(aggregator: Aggregator, sent: set[str]) -> None:
+    """A key that has an effect is sent. One that stands in a method may be sent in a later round.
+
+    Args:
+        sent: the keys of the messages in the trial.
+    """
+    if aggregator.needs_all:
+        return
+    for key, value in aggregator.weighting.items():
+        if value == "uniform" and key not in sent and key not in _texts(type(aggregator)):
+            near = closest(key, sorted(sent))
+            hint = f"did you mean {near!r}?" if near else f"it sends {', '.join(sorted(sent)) or 'nothing'}."
+            raise InputError(
+                f"{type(aggregator).__name__}.weighting[{key!r}] has no effect, because no message has this key; {hint}"
+            )
+
+
+def _texts(owner: type) -> set[Any]:
+    """The texts within the methods that make messages."""
+    functions = [
+        inspect.unwrap(member)
+        for cls in owner.__mro__
+        if cls not in (object, Aggregator)
+        for name, member in vars(cls).items()
+        if inspect.isfunction(member) and name not in ("__init__", "server_state", "server_update")
+    ]
+    texts: set[Any] = set()
+    waiting = [function.__code__ for function in functions]
+    while waiting:
+        for constant in waiting.pop().co_consts:
+            if isinstance(constant, CodeType):
+                waiting.append(constant)
+            elif isinstance(constant, tuple | frozenset):
+                texts |= {inner for inner in constant if isinstance(inner, str)}
+            elif isinstance(constant, str):
+                texts.add(constant)
+    return texts

@@ -31,7 +31,7 @@ class TrainTask:
     state. Its message may be NaN, because its steps and learning rates are zero, so zeros take its place.
 
     Adds to the facts of each client: "received" and "trained" (metrics of these models, for watched clients),
-    "update_norm", and "not_finite", the key of the message that is not finite, empty where all are.
+    "update_norm", and "not_finite", the key of a message that is not finite.
     """
 
     pipeline: Pipeline
@@ -91,7 +91,8 @@ def _note_not_finite(client: ChunkClient, faults: Sequence[str]) -> None:
         weights = {"the trained weights": client.fits[0].model.weights}
     fit_faults = first_not_finite(weights, len(faults))
     for facts, fault, fit_fault in zip(client.facts, faults, fit_faults, strict=True):
-        facts["not_finite"] = "" if "idle" in facts else fault or fit_fault
+        if "idle" not in facts and (fault or fit_fault):
+            facts["not_finite"] = fault or fit_fault
 
 
 def _note_metrics(

@@ -37,10 +37,14 @@ def run_jobs(start: Start) -> int:
         codes.append(code)
 
     job.__module__ = "fedlit.run"  # Hydra names the log of a job after it
-    if start.single is not None:
-        start.single.application.run_composed(start.line.config_name, start.single.config, job)
-    else:
-        _hand_to_hydra(start, job)
+    try:
+        if start.single is not None:
+            start.single.application.run_composed(start.line.config_name, start.single.config, job)
+        else:
+            _hand_to_hydra(start, job)
+    finally:
+        if start.lock is not None:
+            start.lock.release()
     return BUG if BUG in codes else max(codes, default=0)
 
 

@@ -176,7 +176,6 @@ class _Trial:
         algorithm.results.clear()
         task, cohort = TrainTask(self._pipeline(algorithm)), self._cohort(algorithm, inputs, round.for_clients(), noise)
         returned = [self.worker.run(task, cohort[rows]) for rows in self._chunks(cohort, together, algorithm.name)]
-        round.arrived = [c for chunk in returned for c, moved in zip(chunk.clients, chunk.moved, strict=True) if moved]
         return round, returned
 
     def _jobs(self, round: Round) -> list[Job]:

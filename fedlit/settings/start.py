@@ -35,7 +35,7 @@ class SingleRun:
 
 @dataclass(frozen=True)
 class Start:
-    """A checked command line. The lock on `folder` is held by this process until it ends."""
+    """A checked command line. `run_jobs` releases the lock on `folder`."""
 
     line: CommandLine
     overrides: list[str]

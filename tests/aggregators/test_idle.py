@@ -205,7 +205,7 @@ def test_states_of_a_client_are_those_of_its_last_round_with_steps(trainer: str,
     """It trains in round 1 and makes no step in round 2."""
     run = running(
         tmp_path,
-        "Scaffold",
+        "NanInPlaceOfZero",
         Case(net=SkipsLater),
         [[0, IDLE], [0, IDLE]],
         trainer,

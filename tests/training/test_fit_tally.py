@@ -22,6 +22,7 @@ from tests.training.test_module_kinds import worker
 
 def test_rates_and_losses_are_those_of_all_steps():
     body, head = (nn.Parameter(torch.zeros(n, dtype=torch.float64)) for n in (2, 3))
+    body.grad, head.grad = torch.zeros_like(body), torch.zeros_like(head)
     optimizer = torch.optim.SGD([{"params": [body], "lr": 0.1}, {"params": [head], "lr": 0.1}])
     tally = FitTally({"body": body, "head": head})
     assert tally.steps == 0 and tally.rate_sum.tolist() == [0] and np.isnan(tally.loss)

@@ -27,7 +27,7 @@ from fedlit.engines.machine import set_up_process
 from fedlit.errors import INTERRUPTED, InputError
 from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import Evaluator
-from fedlit.experiment_data import check_same_data, in_folder, load_data
+from fedlit.experiment_data import check_same_data, in_folder, load_data, with_labels_for
 from fedlit.federation import Federation
 from fedlit.global_generators import seed_everything
 from fedlit.messages import chosen_reduction, run_weighting
@@ -85,6 +85,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         make_module = partial(_module, config, data.input_shape, data.classes, overrides, start_folder)
         module = make_module()
         check_data(module, data)
+        data = with_labels_for(module, data)
 
         shift = partition.transform(seed_number(config.seed, "feature shift"))
         tests = data.test if evaluation.client_test == "same_partition" else data.train

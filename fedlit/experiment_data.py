@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from lightning.pytorch import LightningModule
 from omegaconf import DictConfig
 
 from fedlit.data import DataSource, adopt, count_classes
 from fedlit.data.fingerprint import difference, fingerprint
+from fedlit.data.label_axis import SqueezedLabels, has_label_axis, squeezed
 from fedlit.data.targets import Part
 from fedlit.errors import InputError
 from fedlit.global_generators import isolated_generators
 from fedlit.settings.classes import build, locate, names_argument
+from fedlit.user_module.probe import probe
+
+log = logging.getLogger(__name__)
 
 
 def load_data(config: DictConfig, batch_size: int, start_folder: Path) -> tuple[DataSource, dict[str, Any]]:
@@ -44,6 +52,20 @@ def check_same_data(folder: Path, before: Mapping[str, Any] | None, now: Mapping
             f"resume={folder}: {different}; give it the same data again, or start a fresh run "
             "(random draws of a data class are repeated if they are of torch's, numpy's or Python's global generators)."
         )
+
+
+def with_labels_for(module: LightningModule, data: DataSource) -> DataSource:
+    """The data, with labels (N, 1) as (N,) if the module's step raises with (N, 1) and runs with (N,)."""
+    batch = data.train.batch(np.arange(min(2, len(data.train))))
+    if not has_label_axis(data.train, batch):
+        return data
+    if not probe(module, batch).failure or probe(module, squeezed(batch, data.train.target)).failure:
+        return data
+    log.warning(
+        "%s: training_step gets the labels of %s as (N,), because it fails with (N, 1).",
+        *(type(module).__name__, data.name),
+    )
+    return replace(data, train=SqueezedLabels(data.train), test=SqueezedLabels(data.test))
 
 
 @contextmanager

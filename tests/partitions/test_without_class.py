@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torchmetrics.classification import MulticlassAccuracy
 
 from fedlit.errors import InputError
-from fedlit.evaluation.measure import _Tally
+from fedlit.evaluation.tally import Tally
 from fedlit.partitions import Classes, Dirichlet, DirichletQuantity, Iid, Labelled, Natural, SortedShards, histogram
 from fedlit.randomness import generator
 
@@ -64,8 +65,10 @@ def test_a_set_without_any_class_is_refused_by_label_alone(partition):
 def test_accuracy_and_confusion_leave_them_out(column):
     targets = torch.tensor([0, -100, 1, -1, 1])
     outputs = torch.nn.functional.one_hot(torch.tensor([0, 0, 1, 1, 0]), 2).float()
-    tally = _Tally(2, {}, 2)
+    metrics = {"micro": MulticlassAccuracy(num_classes=2, average="micro")}
+    tally = Tally("Net", 2, metrics, classes=2, confusion=2)
     tally.add_outputs(np.array([0, 0, 0, 1, 1]), outputs, targets[:, None] if column else targets)
     measured = tally.measured()
-    assert [part["accuracy"] for part in measured.totals] == [(2, 2), (0, 1)]
+    for name in ("accuracy", "micro"):
+        assert [part[name] for part in measured.totals] == [(2, 2), (0, 1)]
     assert measured.confusion.tolist() == [[1, 0], [1, 1]]

@@ -24,10 +24,10 @@ class TrainerState:
         self._trainer = trainer
         self.callbacks = list(trainer.callbacks)  # type: ignore[attr-defined]
         scaler = getattr(trainer.precision_plugin, "scaler", None)
-        objects = [*self.callbacks, *([] if scaler is None else [scaler])]
+        objects: list[Any] = [*self.callbacks, *([] if scaler is None else [scaler])]
         # memo of deep copies: a callback keeps pointing at the same Trainer and at other callbacks
         self._shared = {id(part): part for part in [trainer, *objects]}
-        self._initial = [(attributes, self._copied(attributes)) for attributes in map(vars, objects)]
+        self._initial = [(part.__dict__, self._copied(part.__dict__)) for part in objects]
         self._options = {n: v for n, v in vars(trainer).items() if not n.startswith("_") and isinstance(v, _PLAIN)}
 
     def _copied(self, attributes: dict[str, Any]) -> dict[str, Any]:
@@ -42,6 +42,7 @@ class TrainerState:
         return {name: copy_of(value) for name, value in attributes.items()}
 
     def restore(self) -> None:
+        """Call it before each fit."""
         vars(self._trainer).update(self._options)
         self._trainer.callbacks = list(self.callbacks)  # type: ignore[attr-defined]
         for current, initial in self._initial:

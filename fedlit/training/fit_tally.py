@@ -39,7 +39,8 @@ class FitTally:
         self._gain: FitGain | None = None
         self._several = False
         self._is_counted = False  # the last step
-        self._stepped: set[int] = set()
+        self._stepped: list[list[int]] = []  # the parameters of the last step, by parameter group
+        self._may_set_rates = False  # an optimiser of the last step
         self._loss_sums: list[Tensor] = []  # one for each epoch, in double precision
         self._loss_counts: list[int] = []
         self.steps, self.rate_sum = 0, torch.zeros(1)
@@ -67,25 +68,25 @@ class FitTally:
         Args:
             optimizers: those that take the step.
         """
-        self._is_counted = any(p.grad is not None for o in optimizers for g in o.param_groups for p in g["params"])
+        groups = [group for o in optimizers for group in o.param_groups]
+        stepped = [[id(p) for p in group["params"] if p.grad is not None] for group in groups]
+        self._is_counted = any(stepped)
         if not self._is_counted:
             return
         self.steps += 1
-        if self._check_stepped is not None:
-            stepped = [p for o in optimizers for group in o.param_groups for p in group["params"] if p.grad is not None]
-            ids = set(map(id, stepped))
-            if ids != self._stepped:
-                self._check_stepped(stepped)
-                self._stepped = ids
+        if stepped != self._stepped:
+            self._stepped = stepped
+            self._may_set_rates = any(map(_may_set_rate, optimizers))
+            if self._check_stepped is not None:
+                self._check_stepped([p for group in groups for p in group["params"] if p.grad is not None])
         if self._gain is not None:
-            for optimizer in optimizers:
-                self._gain.add_step(optimizer)
-        if not _may_set_rates(optimizers):
+            self._gain.add_step(groups, stepped)
+        if not self._may_set_rates:
             self._add_rates(optimizers)
 
     def end_step(self, optimizers: Sequence[Any]) -> None:
         """Call it when the step has been taken."""
-        if self._is_counted and _may_set_rates(optimizers):
+        if self._is_counted and self._may_set_rates:
             self._add_rates(optimizers)
 
     def _add_rates(self, optimizers: Sequence[Any]) -> None:
@@ -126,13 +127,11 @@ def learning_rates(optimizers: Sequence[Any], parameters: Mapping[str, Tensor], 
     return torch.cat([first.new_full((p.numel(),), rate_of.get(id(p), 0.0)) for p in parameters.values()])
 
 
-def _may_set_rates(optimizers: Sequence[Any]) -> bool:
+def _may_set_rate(optimizer: Any) -> bool:
     """Whether the step of an optimiser may set its learning rate before the update, as a user's own class can. After a
     step with hooks the rate may be that of the next step."""
-    return any(
-        not type(o).__module__.startswith("torch.optim") and not getattr(o, "_optimizer_step_post_hooks", None)
-        for o in optimizers
-    )
+    has_hooks = getattr(optimizer, "_optimizer_step_post_hooks", None)
+    return not type(optimizer).__module__.startswith("torch.optim") and not has_hooks
 
 
 def widened(rates: Tensor, others: Tensor) -> Tensor:

@@ -99,7 +99,7 @@ class ModuleHost:
             self.traits: StepTraits = probe(module, self._first_batch())
         if thawed is None:
             trial_trainer = partial(options.lightning_trainer, max_epochs=trial_epochs(self.data))
-            thawed = thawed_parameters(trial_trainer, module, self.data)
+            thawed = thawed_parameters(trial_trainer, module, self._first_batch)
         self.thawed = thawed
         self.layout = Layout(module, self.traits.last_layer, thawed)
         self.snapshot = ModuleSnapshot(module, self.layout.weights)

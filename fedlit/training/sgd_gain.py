@@ -112,28 +112,39 @@ class FitGain:
 
     def __init__(self, optimizers: Sequence[Any], keeps_state: bool):
         self._reason, self._keeps_state = why_undefined(optimizers, keeps_state), keeps_state
-        self._groups: list[GroupGain] = []
-        self._group_of: dict[int, int] = {}  # id of a parameter -> its group
-        self._apart: dict[int, GroupGain] = {}  # id -> the gain of a parameter without a gradient in some steps
+        self._stepped: Sequence[Sequence[int]] = ()
+        self._changes = 0  # how often other parameters were stepped than before
+        self._gain_of: dict[
+            int, GroupGain
+        ] = {}  # id of a parameter -> its gain; parameters with the same steps share it
+        self._running: list[tuple[int, GroupGain]] = []  # (parameter group, gain) of the parameters of the last step
 
-    def add_step(self, optimizer: Any) -> None:
-        """Call it before the step, when the gradients are known."""
+    def add_step(self, groups: Sequence[Mapping[str, Any]], stepped: Sequence[Sequence[int]]) -> None:
+        """Call it before the step, when the gradients are known.
+
+        Args:
+            groups: the optimiser's parameter groups.
+            stepped: for each group the ids of its parameters that have a gradient.
+        """
         if self._reason:
             return
-        for number, options in enumerate(optimizer.param_groups):
-            if number == len(self._groups):
-                self._groups.append(GroupGain())
-            group = self._groups[number]
-            for p in options["params"]:
-                key = id(p)
-                if key not in self._group_of:
-                    self._group_of[key] = number
-                if key in self._apart:
-                    if p.grad is not None:
-                        self._apart[key].add_step(options)
-                elif p.grad is None:
-                    self._apart[key] = group.copy()
-            group.add_step(options)
+        if stepped != self._stepped:
+            self._stepped, self._running = stepped, []
+            self._changes += 1
+            for number, keys in enumerate(stepped):
+                self._split(number, keys)
+        for number, gain in self._running:
+            gain.add_step(groups[number])
+
+    def _split(self, number: int, keys: Sequence[int]) -> None:
+        """Parameters of a group that had the same gain share a copy of it from this step on."""
+        copies: dict[GroupGain | None, GroupGain] = {}
+        for key in keys:
+            before = self._gain_of.get(key)
+            if before not in copies:
+                copies[before] = GroupGain() if before is None else before.copy()
+                self._running.append((number, copies[before]))
+            self._gain_of[key] = copies[before]
 
     def of(self, parameters: Mapping[str, Tensor], rate_sum: Tensor) -> Tensor:
         """`Fitted.gain`, (1, 1) or (1, P).
@@ -146,18 +157,14 @@ class FitGain:
         """
         if self._reason:
             raise InputError(self._reason)
-        if self._keeps_state and any(group.buffer is not None for group in self._groups):
+        gains = [self._gain_of.get(id(p)) for p in parameters.values()]
+        known = [gain for gain in gains if gain is not None]
+        if self._keeps_state and any(gain.buffer is not None for gain in known):
             raise InputError(_KEPT)  # a scheduler brought the momentum
-        apart = {key: gain for key, gain in self._apart.items() if gain.total}
-        if not apart and all(group.is_rate_sum for group in self._groups):
+        if self._changes < 2 and all(gain.is_rate_sum for gain in known):
             return gain_from_rates(rate_sum)
-        totals = [self._total(id(p), apart) for p in parameters.values()]
-        return gain_by_parameter(np.array([totals]), [p.numel() for p in parameters.values()], rate_sum)
-
-    def _total(self, key: int, apart: Mapping[int, GroupGain]) -> float:
-        if key in apart:
-            return apart[key].total
-        return self._groups[self._group_of[key]].total if key in self._group_of else 0.0
+        totals = np.array([[0.0 if gain is None else gain.total for gain in gains]])
+        return gain_by_parameter(totals, [p.numel() for p in parameters.values()], rate_sum)
 
 
 def gain_from_rates(rate_sum: Tensor) -> Tensor:

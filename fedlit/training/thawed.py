@@ -5,19 +5,19 @@ A layer that is frozen in `__init__` may be unfrozen in any hook, by a callback,
 
 from __future__ import annotations
 
-import copy
+import contextlib
+import io
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 
-from fedlit.data.client_data import ClientData
 from fedlit.global_generators import isolated_generators
 from fedlit.training.job import JobData
 from fedlit.training.quiet import quiet
+from fedlit.training.trainer_state import TrainerState
 from fedlit.user_module.module_snapshot import copied
 
 log = logging.getLogger(__name__)
@@ -26,36 +26,56 @@ _EPOCHS = 12  # at most; Lightning's BackboneFinetuning unfreezes in the elevent
 
 
 def thawed_parameters(
-    make_trainer: Callable[[], pl.Trainer], module: pl.LightningModule, data: JobData
+    make_trainer: Callable[[], pl.Trainer], module: pl.LightningModule, first_batch: Callable[[], Any]
 ) -> frozenset[str]:
     """Names of the parameters that are frozen now and that an optimiser steps in a fit of a copy of `module`.
 
-    The trial has the epochs of a fit, `_EPOCHS` at most, each of one batch of up to four samples. A fit in which a
-    parameter is unfrozen later is refused (`user_module.tracked_parameters`).
+    The trial has the epochs of a fit, `_EPOCHS` at most, each of one batch. It ends when all parameters are unfrozen. A
+    fit in which a parameter is unfrozen later is refused (`user_module.tracked_parameters`).
 
     Args:
         make_trainer: makes a Trainer for `trial_epochs` epochs.
+        first_batch: returns a few samples, as the module gets them.
     """
     if all(p.requires_grad for p in module.parameters()):
         return frozenset()
     try:
-        with warnings.catch_warnings(), isolated_generators(0), quiet():
-            warnings.simplefilter("ignore")
-            trainer, trial = make_trainer(), copied(module)
-            watch = _Watch(trial)
-            trainer.callbacks = [*copy.deepcopy(trainer.callbacks), watch]  # type: ignore[attr-defined]
-            loader = ClientData(data.train, data.transform)
-            epochs = trial_epochs(data)
-            loader.load([[np.arange(min(4, len(data.train)))]] * epochs, 0, range(epochs))
-            trainer.fit(trial, datamodule=loader)
+        trainer, trial = make_trainer(), copied(module)
     except Exception as error:  # each fit of the run is checked, too
-        log.info("%s: a fit of it cannot be tried before the run", type(module).__name__, exc_info=error)
+        log.info("%s cannot be copied for a trial", type(module).__name__, exc_info=error)
         return frozenset()
+    initial, watch = TrainerState(trainer), _Watch(trial)
+    trainer.callbacks.append(watch)  # type: ignore[attr-defined]
+    try:
+        with _silent(), isolated_generators(0):
+            trainer.fit(trial, datamodule=_OneBatch(first_batch()))
+    except Exception as error:
+        log.info("%s: a fit of it cannot be tried before the run", type(module).__name__, exc_info=error)
+    finally:
+        initial.restore()
     return frozenset(watch.thawed)
 
 
 def trial_epochs(data: JobData) -> int:
     return min(data.epochs, _EPOCHS)
+
+
+class _OneBatch(pl.LightningDataModule):
+    """The same batch in each epoch, so that the user's data are read once. It is also its own loader, because a Trainer
+    takes a list for several loaders."""
+
+    def __init__(self, batch: Any):
+        super().__init__()
+        self._batch = batch
+
+    def train_dataloader(self) -> _OneBatch:
+        return self
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[Any]:
+        yield self._batch
 
 
 class _Watch(pl.Callback):
@@ -68,3 +88,18 @@ class _Watch(pl.Callback):
             self.thawed |= {
                 self._frozen[id(p)] for p in group["params"] if p.grad is not None and id(p) in self._frozen
             }
+        trainer.should_stop = trainer.should_stop or len(self.thawed) == len(self._frozen)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Drop what a user's hooks print, log and warn of: the fits of the run will say it."""
+    disabled = logging.root.manager.disable
+    nowhere = io.StringIO()
+    with warnings.catch_warnings(), quiet(), contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(disabled)

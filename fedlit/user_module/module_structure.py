@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import is_
 from typing import Any
 
 from torch import nn
@@ -44,4 +45,4 @@ class ModuleStructure:
 
 
 def _is_same(current: dict[str, Any], original: dict[str, Any]) -> bool:
-    return len(current) == len(original) and all(current.get(n) is value for n, value in original.items())
+    return current.keys() == original.keys() and all(map(is_, current.values(), original.values()))

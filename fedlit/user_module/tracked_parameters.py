@@ -62,9 +62,9 @@ class TrackedParameters:
         Raises:
             InputError: a new layer has other random weights in each fit, or has lost the received statistics.
         """
-        self.check()
         if self._structure.is_unchanged():
             return
+        self.check()
         for name, p in self._module.named_parameters():
             if id(p) in self._trained_ids:
                 continue

@@ -273,6 +273,26 @@ class LateHead(Net):
         return F.cross_entropy(out, batch[1])
 
 
+class Joins(Net):
+    """The head joins the optimiser's group in the second epoch, in place of a group of its own."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        optimizer: Any = self.optimizers()
+        if self.current_epoch == 0:
+            optimizer.param_groups[0]["params"] = list(self.body.parameters())
+        elif batch_idx == 0:
+            optimizer.param_groups[0]["params"] = list(self.parameters())
+        return super().training_step(batch, batch_idx)
+
+
+@most_kinds
+@pytest.mark.parametrize("make", [sgd(), sgd(momentum=0.0)], ids=["momentum", "plain"])
+def test_a_parameter_that_joins_a_group_later(make: Callable[[Any], Any], kind: str) -> None:
+    changes, gain = applied(lambda: Joins(make), kind, epochs=2)
+    torch.testing.assert_close(gain, changes, rtol=0, atol=1e-12)
+    assert len(gain[0].unique()) == 2
+
+
 @most_kinds
 @pytest.mark.parametrize("make", [sgd(), sgd(momentum=0.0), two_groups], ids=["momentum", "plain", "groups"])
 @pytest.mark.parametrize("net", [Unused, LateHead])

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import logging
+import random
+import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +27,7 @@ from fedlit.evaluation.measure import Measure
 from fedlit.round import Round
 from fedlit.training import Job, JobData
 from fedlit.training.lightning import LightningTrainer
+from fedlit.training.module_host import ModuleHost
 from fedlit.training.stacked import VectorizedTrainer
 from fedlit.user_module.module_snapshot import counters
 from tests.aggregators.federations import Running
@@ -287,6 +293,83 @@ def test_the_module_of_the_user_is_not_trained_by_the_trial() -> None:
     assert all(torch.equal(t, before[n]) for n, t in module.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)
     assert not any(p.requires_grad for p in module.backbone.parameters())  # type: ignore[union-attr]
+
+
+class Prints(pl.Callback):
+    """Counts, prints, logs, warns and draws in each epoch."""
+
+    epochs = 0
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.epochs += 1
+        print("printed")
+        print("printed", file=sys.stderr)
+        logging.getLogger("a user's").error("logged")
+        warnings.warn("warned", stacklevel=1)
+        torch.rand(1), np.random.rand(), random.random()
+
+
+class WithFile(Prints):
+    """It cannot be copied as a whole."""
+
+    def __init__(self) -> None:
+        self.file = open(__file__)  # noqa: SIM115
+
+
+class Reads(TensorSamples):
+    """Counts the samples that are read."""
+
+    reads = 0
+
+    def batch(self, index: Any, key: int = 0) -> Any:
+        self.reads += len(index)
+        return super().batch(index, key)
+
+    def to(self, device: Any) -> Any:
+        return self
+
+
+@pytest.mark.parametrize("callback", [Prints, WithFile])
+def test_the_trial_leaves_no_trace(callback: Any, capfd: Any, caplog: Any, recwarn: Any) -> None:
+    noted, samples = callback(), TensorSamples(*data())
+    trainer = LightningTrainer(accelerator="cpu", precision="64-true", options={"callbacks": [noted]})
+    module = made(in_a_place("on_train_epoch_end", 1)).double()
+    states = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index, union-attr]
+    host = trainer.worker(module, JobData(samples, samples, epochs=EPOCHS), Measure()).host  # type: ignore[arg-type]
+    assert "backbone.weight" in host.layout.weights, "the trial ran"
+    assert noted.epochs == 0
+    printed = capfd.readouterr()
+    assert not printed.out and not printed.err
+    assert not [r for r in caplog.records if r.message == "logged"] and logging.root.manager.disable == 0
+    assert not [w for w in recwarn if "warned" in str(w.message)]
+    assert torch.equal(torch.get_rng_state(), states[0]) and random.getstate() == states[2]
+    assert np.random.get_state()[1].tolist() == states[1]  # type: ignore[index, union-attr]
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_the_trial_reads_a_few_samples_once_and_none_without_frozen_parameters(frozen: bool) -> None:
+    module, counts = made(Net).double(), []
+    module.backbone.requires_grad_(not frozen)  # type: ignore[union-attr]
+    for thawed in (None, frozenset()):  # None: by a trial
+        samples = Reads(*data())
+        trainer = LightningTrainer(accelerator="cpu", precision="64-true")
+        ModuleHost(trainer, copy.deepcopy(module), JobData(samples, samples, epochs=9), Measure(), thawed)
+        counts.append(samples.reads)
+    assert counts[0] - counts[1] == (4 if frozen else 0)
+
+
+def test_the_trial_ends_when_all_parameters_are_thawed() -> None:
+    epochs = []
+
+    class Noted(in_a_place("on_train_epoch_start", 2)):  # type: ignore[misc]
+        def on_train_epoch_end(self) -> None:
+            epochs.append(self.current_epoch)
+
+    samples = TensorSamples(*data())
+    LightningTrainer(accelerator="cpu", precision="64-true").worker(
+        made(Noted), JobData(samples, samples, epochs=12), Measure()
+    )
+    assert epochs == [0, 1, 2]
 
 
 def test_a_trial_that_fails_does_not_end_the_run() -> None:

@@ -20,6 +20,7 @@ from fedlit.training.job import Job
 from fedlit.training.lightning.fit_callback import FitCallback
 from fedlit.training.module_host import ModuleHost
 from fedlit.training.quiet import quiet
+from fedlit.training.trainer_state import TrainerState
 from fedlit.training.worker import Worker
 from fedlit.user_module.module_snapshot import counters
 
@@ -27,7 +28,7 @@ from fedlit.user_module.module_snapshot import counters
 class LightningWorker(Worker):
     def __init__(self, host: ModuleHost):
         super().__init__(host)
-        self._callbacks = list(host.trainer.callbacks)  # type: ignore[attr-defined]
+        self._initial = TrainerState(host.trainer)
         self._loader = ClientData(host.data.train, host.data.transform)
 
     def for_trial(self, precision: str) -> LightningWorker:
@@ -52,7 +53,8 @@ class LightningWorker(Worker):
         """
         trainer, module = self.host.trainer, self.host.module
         self._loader.load(batches, client, keys)
-        trainer.callbacks = [*self._callbacks, callback]  # type: ignore[attr-defined]
+        self._initial.restore()
+        trainer.callbacks.append(callback)  # type: ignore[attr-defined]
         trainer.fit_loop = FitLoop(trainer, max_epochs=len(batches))
         module.training_step = callback.training_step  # type: ignore[method-assign]
         if callback.options.gradient_fn is not None:

@@ -83,12 +83,17 @@ def measured_targets(batch: Any, part: Part | None) -> Any:
     usual name, its only integers (N,)."""
     targets = target_in(batch, part)
     if isinstance(targets, tuple | list | Mapping):
-        tensors = [leaf for leaf in pytree.tree_leaves(targets) if torch.is_tensor(leaf)]
-        return tensors[0] if len(tensors) == 1 else None
+        return only_tensor(targets)
     if targets is None and isinstance(batch, Mapping):
         integers = [value for value in batch.values() if class_targets(value) is not None]
         return integers[0] if len(integers) == 1 else None
     return targets
+
+
+def only_tensor(targets: Any) -> Tensor | None:
+    """The tensor in a nest of tuples, lists and dicts; None if there is none or more than one."""
+    tensors = [leaf for leaf in pytree.tree_leaves(targets) if torch.is_tensor(leaf)]
+    return tensors[0] if len(tensors) == 1 else None
 
 
 def _parts(batch: Any) -> str:

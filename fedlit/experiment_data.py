@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from fedlit.data.targets import Part
 from fedlit.errors import InputError
 from fedlit.global_generators import isolated_generators
 from fedlit.settings.classes import build, locate, names_argument
+
+_log = logging.getLogger(__name__)
 
 
 def load_data(config: DictConfig, batch_size: int, start_folder: Path) -> tuple[DataSource, dict[str, Any]]:
@@ -33,7 +36,19 @@ def load_data(config: DictConfig, batch_size: int, start_folder: Path) -> tuple[
     with in_folder(start_folder), isolated_generators(_seed(config)):
         data = adopt(build(config, "data"), _target(config), batch_size)
         count_classes(data)
-        return data, fingerprint(data)
+        facts = fingerprint(data)
+        if not are_repeatable(facts):
+            _log.warning(
+                "data: samples of %s differ when they are read again with the same seeds, so runs cannot be repeated, and "
+                "the algorithm is not tried before the run; draw from the global generators of torch, numpy or Python.",
+                data.name,
+            )
+        return data, facts
+
+
+def are_repeatable(facts: Mapping[str, Any]) -> bool:
+    """Whether a sample that is read again is the same: not so if it is drawn from a generator of the data set's own."""
+    return all(facts[part]["samples"] is not None for part in ("train", "test"))
 
 
 def check_same_data(folder: Path, before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> None:

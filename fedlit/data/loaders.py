@@ -66,11 +66,16 @@ def samples_of_loader(loader: DataLoader[Any], dataset: Dataset[Any]) -> Samples
 
 
 def refuse_streams(dataset: Any, where: str) -> None:
-    """InputError for an IterableDataset."""
+    """InputError for an IterableDataset, and for any other Dataset without a length."""
     if isinstance(dataset, IterableDataset):
         raise InputError(
             f"data: {where} reads an IterableDataset, which cannot be cut into shards; "
             "use a Dataset with __len__ and __getitem__."
+        )
+    if not hasattr(dataset, "__len__"):
+        raise InputError(
+            f"data: {where} reads a {type(dataset).__name__} without a length, which cannot be cut into shards; "
+            "give it a method __len__."
         )
 
 

@@ -53,8 +53,9 @@ class BatchStep(ABC):
         targets = only_tensor(self._samples.targets_in(self.batch))
         if targets is None:
             raise InputError(
-                "this algorithm reads the targets of a batch (step.targets), and a batch of this data set has none that "
-                "are one tensor; name the part that holds them, data.target=<number or key>, or write aggregator=fedavg."
+                "this algorithm reads the targets of a batch (step.targets), and a batch of this data set has none "
+                "that are one tensor; name the part that holds them, data.target=<number or key>, or write "
+                "aggregator=fedavg."
             )
         return targets if self.axis else targets[None]
 

@@ -39,7 +39,7 @@ def load_data(config: DictConfig, batch_size: int, start_folder: Path) -> tuple[
         facts = fingerprint(data)
         if not are_repeatable(facts):
             _log.warning(
-                "data: samples of %s differ when they are read again with the same seeds, so runs cannot be repeated, and "
+                "data: samples of %s differ when they are read again with the same seeds, so no run is repeatable, and "
                 "the algorithm is not tried before the run; draw from the global generators of torch, numpy or Python.",
                 data.name,
             )

@@ -76,7 +76,7 @@ def test_the_generators_are_put_back_and_the_module_is_imported_once() -> None:
     before = generator_states()
     module = import_user_module("import_user")
     assert generator_states() == before
-    assert module.DRAWN == (*expected(), *expected()[:2])
+    assert (*expected(), *expected()[:2]) == module.DRAWN
     assert import_user_module("import_user") is module and imported_user_modules().count("import_user") == 1
 
 

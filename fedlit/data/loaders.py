@@ -37,6 +37,11 @@ def only_loader(returned: Any, where: str) -> DataLoader[Any]:
         kind = "several loaders" if isinstance(loader, list | tuple | Mapping) else f"a {type(loader).__name__}"
         raise InputError(f"data: {where} returns {kind}; a federation needs one torch DataLoader.")
     refuse_streams(loader.dataset, where)
+    if not hasattr(loader.dataset, "__len__"):
+        raise InputError(
+            f"data: {where} reads a {type(loader.dataset).__name__} without a length, which cannot be cut into shards; "
+            "give it a method __len__."
+        )
     if loader.batch_sampler is None:
         raise InputError(
             f"data: the loader of {where} has batch_size=None, so that its samples are batches; set a batch size."
@@ -66,16 +71,11 @@ def samples_of_loader(loader: DataLoader[Any], dataset: Dataset[Any]) -> Samples
 
 
 def refuse_streams(dataset: Any, where: str) -> None:
-    """InputError for an IterableDataset, and for any other Dataset without a length."""
+    """InputError for an IterableDataset."""
     if isinstance(dataset, IterableDataset):
         raise InputError(
             f"data: {where} reads an IterableDataset, which cannot be cut into shards; "
             "use a Dataset with __len__ and __getitem__."
-        )
-    if not hasattr(dataset, "__len__"):
-        raise InputError(
-            f"data: {where} reads a {type(dataset).__name__} without a length, which cannot be cut into shards; "
-            "give it a method __len__."
         )
 
 

@@ -15,7 +15,7 @@ from fedlit.torch_compat import pytree
 
 Part = int | str  # position in a tuple or list, key of a dict, or name of an attribute
 NAMES = ("targets", "labels", "target", "label", "y")  # keys of the target in a sample that is a dict
-_NUMBER_NAME = re.compile(r"(^|_)(id|idx|uid|index|indices|number|group|site|client|user|domain|length|weight)s?$")
+_NUMBER_NAME = re.compile(r"(^|_)(id|idx|uid|index|indices|number)s?$")
 _CLASSES = 100_000  # more are counted only if there are enough samples
 
 
@@ -143,4 +143,6 @@ def target_part(batch: Any, attribute: np.ndarray | None, where: str) -> Part | 
     held = f"whole numbers are at {kinds}" if len(labels) > 1 else f"the only whole number is at {kinds}"
     count = f"{len(batch)} parts" if isinstance(batch, tuple | list) else f"the keys {', '.join(map(str, batch))}"
     ways = " or ".join(f"data.target={part}" for part in labels)
-    raise InputError(f"data: a sample of {where} has {count} ({held}), so its label is not known; write {ways}, or another part.")
+    raise InputError(
+        f"data: a sample of {where} has {count} ({held}), so its label is not known; write {ways}, or another part."
+    )

@@ -79,7 +79,7 @@ class Step(Protocol):
 
     @property
     def targets(self) -> Tensor:
-        """The batch's targets, its last tensor, (K, B, ...)."""
+        """The batch's targets, (K, B, ...): the part that `data.target` names, else the second of a pair."""
 
 
 class Client(Protocol):

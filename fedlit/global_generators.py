@@ -1,4 +1,5 @@
-"""The global random generators of torch, numpy and Python: seeded, saved and restored here and nowhere else.
+"""The global random generators of torch, numpy and Python: seeded, saved and restored here, and in `user_imports`
+while a user's module is imported.
 
 fedlit draws from keyed generators (`fedlit.randomness`). The global ones matter because a user's code draws from them.
 """

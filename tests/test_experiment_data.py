@@ -86,6 +86,24 @@ class File:
         self.train = self.test = TensorDataset(torch.from_numpy(x), torch.arange(len(x)) % 2)
 
 
+class Noisy(torch.utils.data.Dataset):
+    targets = Y.tolist()
+
+    def __init__(self):
+        self.rng = np.random.default_rng(0)
+
+    def __len__(self):
+        return 60
+
+    def __getitem__(self, i):
+        return X[i] + float(self.rng.normal()), int(Y[i])
+
+
+class OwnGenerator:
+    def __init__(self):
+        self.train = self.test = Noisy()
+
+
 class Net(lightning.LightningModule):
     def __init__(self, weights=None):
         super().__init__()
@@ -222,6 +240,13 @@ def test_all_engines_have_the_same_data() -> None:
     assert command(*words, "hydra.run.dir=serial") == 0
     assert command(*words, "engine=processes", "engine.workers=2", "hydra.run.dir=processes") == 0
     assert numbers(Path("serial")) == numbers(Path("processes"))
+
+
+def test_samples_drawn_from_a_generator_of_their_own_run_with_a_warning(capfd: pytest.CaptureFixture[str]) -> None:
+    assert command(*QUIET, NET, "data._target_=split_data.OwnGenerator", "hydra.run.dir=run") == 0
+    message = capfd.readouterr().err
+    assert message.count("differ when they are read again with the same seeds") == 1
+    assert len(rows(Path("run"))) == 1
 
 
 def test_data_target_on_the_command_line(capfd: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,8 @@ from fedlit.data.samples import Samples
 from fedlit.data.source import DataSource
 from fedlit.torch_compat import pytree
 
+SampleNumbers = list[list[float]]
+
 _SAMPLES = 8  # samples of each set that are read
 _TOLERANCE = 1e-4  # relative: another machine may round differently
 _SETS = {"train": "training set", "test": "test set"}
@@ -28,7 +30,7 @@ def fingerprint(data: DataSource) -> dict[str, Any]:
             "size": len(samples),
             "labels": _digest(samples.labels()),
             "sites": _digest(sites[name]),
-            "samples": _numbers(samples),
+            "samples": some_samples(samples),
         }
         for name, samples in (("train", data.train), ("test", data.test))
     }
@@ -54,7 +56,7 @@ def looks_same(first: Samples, second: Samples) -> bool:
         return False
     if not len(first):
         return True
-    numbers = _numbers(first), _numbers(second)
+    numbers = some_samples(first), some_samples(second)
     return None not in numbers and _close(*numbers)
 
 
@@ -62,11 +64,20 @@ def _digest(numbers: np.ndarray | None) -> str | None:
     return None if numbers is None else hashlib.sha256(np.ascontiguousarray(numbers, dtype="<i8").data).hexdigest()
 
 
-def _numbers(samples: Samples) -> list[list[float]] | None:
+def some_samples(samples: Samples) -> SampleNumbers | None:
     """For some samples, a number for each of their parts; None if reading a sample twice gives other numbers."""
-    index = np.unique(np.linspace(0, len(samples) - 1, _SAMPLES).astype(np.int64))
-    first, second = ([_sample(samples, number) for number in index] for _ in range(2))
+    first, second = _read(samples), _read(samples)
     return first if _close(first, second) else None
+
+
+def same_samples(samples: Samples, numbers: SampleNumbers | None) -> bool:
+    """Whether these are the samples of which `some_samples` gave the numbers."""
+    return numbers is None or _close(_read(samples), numbers)
+
+
+def _read(samples: Samples) -> SampleNumbers:
+    index = np.unique(np.linspace(0, len(samples) - 1, _SAMPLES).astype(np.int64))
+    return [_sample(samples, number) for number in index]
 
 
 def _sample(samples: Samples, number: np.int64) -> list[float]:
@@ -92,7 +103,7 @@ def _number(leaf: Any) -> float:
     return float(np.square(array.astype(np.float64)) @ weights) / max(array.size, 1)
 
 
-def _close(first: list[list[float]] | None, second: list[list[float]] | None) -> bool:
+def _close(first: SampleNumbers | None, second: SampleNumbers | None) -> bool:
     if first is None or second is None:
         return True
     return [len(numbers) for numbers in first] == [len(numbers) for numbers in second] and all(

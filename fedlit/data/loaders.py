@@ -37,6 +37,11 @@ def only_loader(returned: Any, where: str) -> DataLoader[Any]:
         kind = "several loaders" if isinstance(loader, list | tuple | Mapping) else f"a {type(loader).__name__}"
         raise InputError(f"data: {where} returns {kind}; a federation needs one torch DataLoader.")
     refuse_streams(loader.dataset, where)
+    if not hasattr(loader.dataset, "__len__"):
+        raise InputError(
+            f"data: {where} reads a {type(loader.dataset).__name__} without a length, which cannot be cut into shards; "
+            "give it a method __len__."
+        )
     if loader.batch_sampler is None:
         raise InputError(
             f"data: the loader of {where} has batch_size=None, so that its samples are batches; set a batch size."

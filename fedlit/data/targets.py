@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from fedlit.torch_compat import pytree
 
 Part = int | str  # position in a tuple or list, key of a dict, or name of an attribute
 NAMES = ("targets", "labels", "target", "label", "y")  # keys of the target in a sample that is a dict
+_NUMBER_NAME = re.compile(r"(^|_)(id|idx|uid|index|indices|number)s?$")
 _CLASSES = 100_000  # more are counted only if there are enough samples
 
 
@@ -80,15 +82,21 @@ def target_in(batch: Any, part: Part | None) -> Any:
 
 def measured_targets(batch: Any, part: Part | None) -> Any:
     """The targets that metrics compare with the outputs: as `target_in`, the only tensor in it; in a dict without a
-    usual name, its only integers (N,)."""
+    usual name, its only integers (N,), if they are not named as numbers of samples."""
     targets = target_in(batch, part)
     if isinstance(targets, tuple | list | Mapping):
-        tensors = [leaf for leaf in pytree.tree_leaves(targets) if torch.is_tensor(leaf)]
-        return tensors[0] if len(tensors) == 1 else None
+        return only_tensor(targets)
     if targets is None and isinstance(batch, Mapping):
-        integers = [value for value in batch.values() if class_targets(value) is not None]
+        values = [value for name, value in batch.items() if not _NUMBER_NAME.search(str(name).lower())]
+        integers = [value for value in values if class_targets(value) is not None]
         return integers[0] if len(integers) == 1 else None
     return targets
+
+
+def only_tensor(targets: Any) -> Tensor | None:
+    """The tensor in a nest of tuples, lists and dicts; None if there is none or more than one."""
+    tensors = [leaf for leaf in pytree.tree_leaves(targets) if torch.is_tensor(leaf)]
+    return tensors[0] if len(tensors) == 1 else None
 
 
 def _parts(batch: Any) -> str:
@@ -132,7 +140,9 @@ def target_part(batch: Any, attribute: np.ndarray | None, where: str) -> Part | 
     if isinstance(batch, Mapping) and len({tuple(classes) for classes in labels.values()}) == 1:
         return next(iter(labels))
     kinds = " and ".join(map(str, labels))
-    held = f"whole numbers are at {kinds}" if len(labels) > 1 else f"a whole number is at {kinds}"
+    held = f"whole numbers are at {kinds}" if len(labels) > 1 else f"the only whole number is at {kinds}"
     count = f"{len(batch)} parts" if isinstance(batch, tuple | list) else f"the keys {', '.join(map(str, batch))}"
     ways = " or ".join(f"data.target={part}" for part in labels)
-    raise InputError(f"data: a sample of {where} has {count} ({held}), so its label is not known; write {ways}.")
+    raise InputError(
+        f"data: a sample of {where} has {count} ({held}), so its label is not known; write {ways}, or another part."
+    )

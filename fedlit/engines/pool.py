@@ -22,6 +22,7 @@ from fedlit.engines.serialization import Packed, unpack
 from fedlit.engines.worker_process import Reply, serve
 from fedlit.errors import InputError
 from fedlit.training import Cohort, Returned
+from fedlit.user_imports import imported_user_modules
 
 _PRELOADED = ["torch", "lightning.pytorch", "fedlit.training", "fedlit.engines.worker_process"]
 _STOP_SECONDS = 2.0  # for a worker to finish its training step; then it is killed
@@ -94,7 +95,8 @@ class Pool:
         main_end, worker_end = context.Pipe()
         gpu = self.gpus[number % len(self.gpus)] if self.gpus else None
         # not a daemon: daemons may not have children, and a data set may start loader processes
-        process = context.Process(target=serve, args=(worker_end, self.threads, gpu), name=f"fedlit worker {number}")
+        arguments = worker_end, self.threads, gpu, imported_user_modules()
+        process = context.Process(target=serve, args=arguments, name=f"fedlit worker {number}")
         with _sigint_blocked():
             process.start()
         worker_end.close()

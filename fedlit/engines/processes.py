@@ -61,7 +61,7 @@ class Processes(Engine):
         if max_workers > 1 and max_workers * threads > cores() and not gpus(trainer):
             log.warning("%d workers with %d threads each compete for %d cores", max_workers, threads, cores())
         packed_data = _pack(data, "the data")
-        setup = _pack(WorkerSetup.of(trainer, module, rebuild, measure), "the trainer or a metric")
+        setup = _pack(WorkerSetup.of(trainer, module, data, measure, rebuild), "the trainer or a metric")
         _use_shared_memory(data, packed_data)
         self.local_worker = trainer.worker(module, data, measure)
         device = self.local_worker.host.layout.device

@@ -21,6 +21,7 @@ from fedlit.engines.serialization import pack_arrays, unpack_arrays
 from fedlit.engines.worker_process import Reply
 from fedlit.errors import InputError, one_line
 from fedlit.training import Cohort, Returned
+from fedlit.user_imports import imported_user_modules
 
 log = logging.getLogger(__name__)
 _START_TIMEOUT = 60.0  # seconds in which no actor becomes ready; Ray takes half of it to notice a lost machine
@@ -91,7 +92,7 @@ class RayActors:
             "runtime_env": {"env_vars": variables},  # Ray would set the numbers of threads itself
             **({} if self.gpu else {"num_cpus": 1}),
         }
-        return self.ray.remote(**options)(RayWorker).remote(threads, self.gpu, os.getcwd())
+        return self.ray.remote(**options)(RayWorker).remote(threads, self.gpu, os.getcwd(), imported_user_modules())
 
     def _assign(self, queue: OrderedQueue, common_number: int, common: Any) -> None:
         for actor in self.actors:

@@ -57,7 +57,7 @@ class Ray(Engine):
                 f"trainer.devices={named_gpus(trainer)}: Ray itself gives each worker a GPU; write trainer.devices=1, "
                 "and set CUDA_VISIBLE_DEVICES for the command, or for `ray start`, to use certain GPUs only."
             )
-        setup = self._put(WorkerSetup.of(trainer, module, rebuild, measure), "the trainer or a metric")
+        setup = self._put(WorkerSetup.of(trainer, module, data, measure, rebuild), "the trainer or a metric")
         stored_data = self._put(data, "the data")
         self.local_worker = trainer.worker(module, data, measure)
         max_actors = self.workers or max(1, self.session.count("GPU" if gpu else "CPU"))

@@ -15,6 +15,7 @@ from fedlit.engines.machine import set_up_process
 from fedlit.engines.serialization import pack_arrays, unpack_arrays
 from fedlit.engines.worker_process import LogCollector, LogRecord, Reply, WorkerSetup, run_chunk
 from fedlit.training import Returned
+from fedlit.user_imports import import_again
 
 Arrays = Sequence[np.ndarray]
 """A value as `serialization.pack_arrays` gives it: Ray's object store passes numpy arrays on without pickling them."""
@@ -23,17 +24,19 @@ Arrays = Sequence[np.ndarray]
 class RayWorker:
     """No method raises, because Ray would treat the actor as lost: a reply carries the exception."""
 
-    def __init__(self, threads: int, gpu: bool, folder: str):
+    def __init__(self, threads: int, gpu: bool, folder: str, user_modules: Sequence[str]):
         """
         Args:
             threads: of a torch operation.
             gpu: Ray has assigned a GPU to this actor, the only one that it sees.
             folder: the main process's working directory, entered if it exists on this machine, for relative paths.
+            user_modules: imported in this order before anything is unpickled.
         """
         with suppress(OSError):
             os.chdir(folder)
         set_up_process(threads)
         self.gpu = 0 if gpu else None
+        self.user_modules = user_modules
         self.worker: Any = None
         self.common: Any = None
         self.common_number = -1
@@ -68,6 +71,7 @@ class RayWorker:
 
     def _set_up(self, setup: Arrays, data: Arrays) -> None:
         if self.worker is None:
+            import_again(self.user_modules)
             worker_setup: WorkerSetup = unpack_arrays(setup)
             self.worker = worker_setup.worker(unpack_arrays(data), self.gpu)
             logging.getLogger().addHandler(LogCollector(self.records))

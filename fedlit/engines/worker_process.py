@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection, parent_process, util
 from typing import Any
@@ -15,14 +15,18 @@ from typing import Any
 from lightning.pytorch import LightningModule
 
 from fedlit import interrupts
+from fedlit.data import Samples
+from fedlit.data.fingerprint import SampleNumbers, same_samples, some_samples
 from fedlit.engines.channel import Channel
 from fedlit.engines.failures import Failed
 from fedlit.engines.machine import on_gpu, set_up_process
 from fedlit.engines.module_copy import ModuleCopy
 from fedlit.engines.serialization import Packed, map_shared, unpack
+from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
 from fedlit.training import Cohort, JobData, Returned, Trainer, Worker
 from fedlit.training.worker import ClientTask
+from fedlit.user_imports import import_again
 
 
 @dataclass
@@ -33,19 +37,42 @@ class WorkerSetup:
     module: ModuleCopy
     measure: Measure
     log_level: int
+    samples: dict[str, SampleNumbers | None]  # some samples of the main process, to compare
 
     @classmethod
     def of(
-        cls, trainer: Trainer, module: LightningModule, rebuild: Callable[[], LightningModule] | None, measure: Measure
+        cls,
+        trainer: Trainer,
+        module: LightningModule,
+        data: JobData,
+        measure: Measure,
+        rebuild: Callable[[], LightningModule] | None,
     ) -> WorkerSetup:
         """In the main process, with the arguments of `Engine.start`."""
-        return cls(trainer, ModuleCopy.of(module, rebuild), measure, logging.getLogger().getEffectiveLevel())
+        samples = {name: some_samples(samples) for name, samples in _by_set(data).items()}
+        return cls(trainer, ModuleCopy.of(module, rebuild), measure, logging.getLogger().getEffectiveLevel(), samples)
 
     def worker(self, data: JobData, gpu: int | None) -> Worker:
-        """In the worker process: the worker."""
+        """In the worker process: the worker.
+
+        Raises:
+            InputError: the samples are others than in the main process.
+        """
+        for name, samples in _by_set(data).items():
+            if not same_samples(samples, self.samples[name]):
+                raise InputError(
+                    f"engine: a worker process reads other {name} samples than the main process: they depend on a "
+                    "variable outside of the data set, such as a global one or an attribute of a class; keep it in "
+                    "the data set (self), or write engine=serial."
+                )
         logging.getLogger().addHandler(logging.NullHandler())  # the main process's own worker logs the same messages
         logging.getLogger().setLevel(self.log_level)
         return on_gpu(self.trainer, gpu).worker(self.module.restore(), data, self.measure)
+
+
+def _by_set(data: JobData) -> dict[str, Samples]:
+    """The samples that a worker unpickles by the user's classes: those in memory are tensors."""
+    return {name: samples for name, samples in (("training", data.train), ("test", data.test)) if not samples.in_memory}
 
 
 LogRecord = tuple[str, int, str]
@@ -85,14 +112,14 @@ def run_chunk(worker: Worker, common: tuple[ClientTask, Any, Any], chunk: tuple[
     return worker.run(task, Cohort(jobs, broadcast, downloads, states, counters))
 
 
-def serve(end: connection.Connection, threads: int, gpu: int | None) -> None:
+def serve(end: connection.Connection, threads: int, gpu: int | None, user_modules: Sequence[str]) -> None:
     """The main function of the process. It returns on a "stop" message, and exits once the main process is gone."""
     interrupts.ignore_in_worker()
     faulthandler.enable()
     set_up_process(threads)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     try:
-        _Server(Channel(end), gpu).run()
+        _Server(Channel(end), gpu, user_modules).run()
     except interrupts.Interrupted:
         pass
     except (EOFError, OSError):  # the main process closed its end, or was killed
@@ -102,8 +129,8 @@ def serve(end: connection.Connection, threads: int, gpu: int | None) -> None:
 class _Server:
     """Answers the messages of the main process, in the order in which they come."""
 
-    def __init__(self, channel: Channel, gpu: int | None):
-        self.channel, self.gpu = channel, gpu
+    def __init__(self, channel: Channel, gpu: int | None, user_modules: Sequence[str]):
+        self.channel, self.gpu, self.user_modules = channel, gpu, user_modules
         self.worker: Any = None
         self.common: Any = None  # task, broadcast, counters; a Packed until a chunk needs it
         self.records: list[LogRecord] = []
@@ -138,6 +165,7 @@ class _Server:
         self.records.clear()
 
     def _set_up(self, packed: Packed, data: Packed) -> None:
+        import_again(self.user_modules)
         setup: WorkerSetup = unpack(packed)
         self.worker = setup.worker(map_shared(data), self.gpu)
 

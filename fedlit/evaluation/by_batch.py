@@ -14,7 +14,7 @@ from fedlit.evaluation.measured_module import MeasuredModule
 from fedlit.evaluation.outputs import refuse_non_finite_inputs
 from fedlit.evaluation.parts import Parts
 from fedlit.evaluation.tally import Tally
-from fedlit.user_module.training_step import call_step, loss_of, samples_in
+from fedlit.user_module.training_step import call_step, loss_of
 
 
 def measure_parts(subject: MeasuredModule, parts: Parts, batch_size: int, tally: Tally) -> None:
@@ -23,7 +23,7 @@ def measure_parts(subject: MeasuredModule, parts: Parts, batch_size: int, tally:
         key = parts.key(row)
         for batch_idx, batch in enumerate(parts.batches(row, batch_size)):
             batch, outputs, loss = _run(subject, key, batch, batch_idx, needs_outputs=True)
-            part_of = np.full(samples_in(batch), row)
+            part_of = np.full(parts.batch_length(row, batch_idx, batch_size), row)
             tally.begin_batch()
             if loss is not None:
                 tally.add_losses(part_of, loss.expand(len(part_of)))
@@ -39,8 +39,9 @@ def mean_loss(subject: MeasuredModule, parts: Parts, batch_size: int) -> float:
     for batch_idx, batch in enumerate(parts.batches(0, batch_size)):
         _, _, loss = _run(subject, key, batch, batch_idx, needs_outputs=False)
         if loss is not None:
-            total += float(loss) * samples_in(batch)
-            count += samples_in(batch)
+            length = parts.batch_length(0, batch_idx, batch_size)
+            total += float(loss) * length
+            count += length
     return total / count if count else float("nan")
 
 

@@ -72,6 +72,10 @@ class Parts:
         for cut, batch in zip(cuts, self.samples.batches([part.index[cut] for cut in cuts]), strict=True):
             yield self.prepare(batch, torch.from_numpy(part.index[cut]), part.clients_of(cut))
 
+    def batch_length(self, row: int, number: int, batch_size: int) -> int:
+        """Samples in a batch of a part, whatever the axes of its tensors are."""
+        return min(batch_size, len(self.parts[row]) - number * batch_size)
+
     def key(self, row: int) -> int:
         """Of the draws in the steps of a part. It has no round and no model in it: two rounds differ by the model."""
         clients = self.parts[row].clients

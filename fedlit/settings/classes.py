@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fedlit.errors import InputError
 from fedlit.settings.closest import closest, listed
+from fedlit.user_imports import import_user_module
 
 _CALL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")  # Hydra's own keys
 RUN_KEYS = {"data": ("seed", "target")}  # keys of a group that fedlit uses itself, whatever arguments the class has
@@ -212,7 +213,7 @@ def _classes(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def _module(name: str, path: str, key: str, parent: Any = None) -> ModuleType | None:
     """The module of that name; None where its parent has no such module; its own exceptions pass through."""
     try:
-        return importlib.import_module(name)
+        return import_user_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
             raise  # another module, which the user's module imports

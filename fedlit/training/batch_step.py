@@ -10,8 +10,11 @@ from typing import Any
 import lightning.pytorch as pl
 from torch import Tensor
 
+from fedlit.data import Samples
+from fedlit.data.targets import only_tensor
+from fedlit.errors import InputError
 from fedlit.keyed_random.random_mode import RandomMode
-from fedlit.user_module.training_step import FunctionalStep, part_of, targets_of
+from fedlit.user_module.training_step import FunctionalStep, part_of
 
 
 class BatchStep(ABC):
@@ -19,8 +22,12 @@ class BatchStep(ABC):
 
     axis: int
 
-    def __init__(self, batch: Any, batch_idx: int, lr: Tensor):
-        self.batch, self.batch_idx, self._lr = batch, batch_idx, lr
+    def __init__(self, batch: Any, batch_idx: int, lr: Tensor, samples: Samples):
+        """
+        Args:
+            samples: of which the batch is made; they know the part of it that holds the targets.
+        """
+        self.batch, self.batch_idx, self._lr, self._samples = batch, batch_idx, lr, samples
         self.lr_was_read = False
 
     @property
@@ -43,7 +50,13 @@ class BatchStep(ABC):
 
     @property
     def targets(self) -> Tensor:
-        targets = targets_of(self.batch)
+        targets = only_tensor(self._samples.targets_in(self.batch))
+        if targets is None:
+            raise InputError(
+                "this algorithm reads the targets of a batch (step.targets), and a batch of this data set has none "
+                "that are one tensor; name the part that holds them, data.target=<number or key>, or write "
+                "aggregator=fedavg."
+            )
         return targets if self.axis else targets[None]
 
 
@@ -58,8 +71,9 @@ class OneClientStep(BatchStep):
         draws: RandomMode,
         lr: Tensor,
         context: Callable[[], Any],
+        samples: Samples,
     ):
-        super().__init__(batch, batch_idx, lr)
+        super().__init__(batch, batch_idx, lr, samples)
         self.step, self.draws, self.context = step, draws, context
 
     def _evaluate(self, quantity: str, weights: Tensor, batch: Any) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fedlit.client import AdjustGradient, GradientFn
+from fedlit.data import Samples
 from fedlit.errors import InputError
 from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.model_vectors import Layout, Model
@@ -57,8 +58,8 @@ class GradientEditor:
         carry: the current values of the tensors that are updated along with the weights.
     """
 
-    def __init__(self, options: GradientOptions, module: pl.LightningModule, layout: Layout):
-        self.options, self.module, self.layout = options, module, layout
+    def __init__(self, options: GradientOptions, module: pl.LightningModule, layout: Layout, samples: Samples):
+        self.options, self.module, self.layout, self.samples = options, module, layout, samples
         self.parameters = {n: p for n, p in module.named_parameters() if n in layout.weights}
         extras = [v[0] if v.dim() > 1 else v for v in options.extras]
         self._extras = [layout.pieces(v) for v in extras] if options.adjust_gradient else []
@@ -71,7 +72,8 @@ class GradientEditor:
         self, batch: Any, batch_idx: int, draws: RandomMode, lr: Tensor, context: Callable[[], Any]
     ) -> dict[str, Tensor]:
         """The result of `gradient_fn` at the module's weights, by parameter name."""
-        step = OneClientStep(FunctionalStep(self.module, self.layout), batch, batch_idx, draws, lr, context)
+        user_step = FunctionalStep(self.module, self.layout)
+        step = OneClientStep(user_step, batch, batch_idx, draws, lr, context, self.samples)
         weights = self.layout.read(self.module).weights[None].requires_grad_()
         extras = [v if v.dim() > 1 else v[None] for v in self.options.extras]
         assert self.options.gradient_fn is not None

@@ -123,11 +123,6 @@ def part_of(batch: Any, part: tuple[int, int], axis: int) -> Any:
     return pytree.tree_map(lambda t: t[index] if torch.is_tensor(t) and t.shape[axis] >= n else t, batch)
 
 
-def targets_of(batch: Any) -> Tensor:
-    """A batch's last tensor."""
-    return [t for t in pytree.tree_leaves(batch) if torch.is_tensor(t)][-1]
-
-
 def samples_in(batch: Any, axis: int = 0) -> int:
     """Samples in a batch, as Lightning counts them: the length of its first tensor along `axis`; 1 for a number."""
     first = next(t for t in pytree.tree_leaves(batch) if torch.is_tensor(t))

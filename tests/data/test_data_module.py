@@ -197,3 +197,22 @@ def test_a_setup_without_a_stage_is_refused() -> None:
 
     with pytest.raises(InputError, match=r"NoStage.setup takes no stage, .*; write def setup\(self, stage\)"):
         adopt(NoStage())
+
+
+class Endless:
+    """A Dataset without a length."""
+
+    def __getitem__(self, i: int) -> Any:
+        return torch.zeros(1), 0
+
+
+class NoLength(LightningDataModule):
+    def train_dataloader(self) -> Any:
+        return DataLoader(Endless())  # type: ignore[arg-type]
+
+    test_dataloader = train_dataloader
+
+
+def test_a_data_set_without_a_length_is_refused() -> None:
+    with pytest.raises(InputError, match="NoLength.train_dataloader reads a Endless without a length"):
+        adopt(NoLength())

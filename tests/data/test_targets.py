@@ -105,6 +105,14 @@ def test_a_part_that_does_not_exist_is_refused(form: Any, target: Any, message: 
         adopt(Both(lambda: Form(form)), target)
 
 
+@pytest.mark.parametrize("name", ["id", "idx", "index", "sample_id", "uid", "Number", "patient_ids"])
+def test_numbers_of_samples_in_a_dict_are_no_targets_of_metrics(name: str) -> None:
+    source = adopt(Both(lambda: Form(lambda i: {"x": X[i], name: i})))
+    assert source.train.measured_targets(source.train.batch(np.arange(4))) is None
+    source = adopt(Both(lambda: Form(lambda i: {"x": X[i], name: i, "covid": LABELS[i]})))
+    assert source.train.measured_targets(source.train.batch(np.arange(4))).tolist() == LABELS[:4]
+
+
 def test_an_attribute_says_which_part_is_the_label() -> None:
     source = adopt(Both(lambda: Form(lambda i: (X[i], i, LABELS[i], 3 * i), targets=LABELS)))
     assert source.train.target == 2 and source.train.labels().tolist() == LABELS

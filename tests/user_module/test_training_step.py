@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.model_vectors import Layout
-from fedlit.user_module.training_step import FunctionalStep, call_step, loss_of, part_of, samples_in, targets_of
+from fedlit.user_module.training_step import FunctionalStep, call_step, loss_of, part_of, samples_in
 from tests.training.rounds import numbers
 
 
@@ -83,7 +83,7 @@ def test_forms_of_batches_and_outputs():
     x, y = numbers(5)
     assert loss_of({"loss": x}) is x and loss_of(x) is x and loss_of(None) is None
     batch = {"inputs": [x, x + 1], "targets": y}
-    assert targets_of(batch) is y and samples_in(batch) == 5
+    assert samples_in(batch) == 5
     part = part_of(batch, (1, 2), 0)
     assert torch.equal(part["targets"], y[[1, 3]]) and torch.equal(part["inputs"][1], (x + 1)[[1, 3]])
     assert part_of(batch, (0, 1), 0) is batch

@@ -44,7 +44,7 @@ class FitCallback(pl.Callback):
         self.host, self.module, self.options, self.key = host, host.module, options, key
         self.traits, self.prepare = host.traits, host.formatted
         self.kept_optimizer, self.after_epoch = kept_optimizer, after_epoch
-        self.editor = GradientEditor(options, host.module, host.layout)
+        self.editor = GradientEditor(options, host.module, host.layout, host.data.train)
         self.tally = FitTally(self.editor.parameters, host.options.keep_optimizer_state, host.tracked.check_stepped)
         self.batches = 0  # batches so far: the number of a batch in the fit keys its draws
         self.logged: dict[str, float] = {}

@@ -48,7 +48,7 @@ class PlainFit:
         self.trainer.attach(self.module)
         self.optimizer, self.schedulers = configured(self.module)
         self.trainer.with_optimizers([self.optimizer], self.schedulers)
-        self.editor = GradientEditor(options, self.module, host.layout)
+        self.editor = GradientEditor(options, self.module, host.layout, host.data.train)
         self.tally = FitTally(self.editor.parameters, host.options.keep_optimizer_state, host.tracked.check_stepped)
         self.tally.begin([self.optimizer])
         if kept_optimizer:

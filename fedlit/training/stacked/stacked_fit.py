@@ -35,7 +35,7 @@ class StackedStep(BatchStep):
     axis = 1
 
     def __init__(self, fit: StackedFit, rows: Rows, batch: Any, batch_idx: int, buffers: dict[str, Tensor], lr: Tensor):
-        super().__init__(batch, batch_idx, lr)
+        super().__init__(batch, batch_idx, lr, fit.host.data.train)
         self.fit, self.rows, self.buffers = fit, rows, buffers
 
     def _evaluate(self, quantity: str, weights: Tensor, batch: Any) -> Tensor:

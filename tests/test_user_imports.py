@@ -1,0 +1,93 @@
+"""Draws at the top of a user's file: the same whatever was imported before, and in worker processes."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fedlit.global_generators import generator_states
+from fedlit.user_imports import import_user_module, imported_user_modules
+
+HELPER = """
+import random
+import numpy as np
+DRAWN = random.random(), np.random.rand()
+"""
+LIBRARY = "import random\nrandom.seed(99)\nrandom.random()\n"
+USER = """
+import random
+import import_library
+import numpy as np
+import torch
+import import_helper
+DRAWN = random.random(), np.random.rand(), torch.rand(1).item(), *import_helper.DRAWN
+"""
+PRINT = """
+import sys
+from fedlit.user_imports import import_user_module
+{before}
+print(import_user_module("import_{name}").DRAWN)
+"""
+BEFORE = {
+    "nothing": "",
+    "numpy": "import numpy",
+    "numpy, drawing": "import numpy; numpy.random.rand()",
+    "a library that draws": "import import_library, random; random.random()",
+    "another module": "open('import_other.py', 'w').write('import import_helper'); import_user_module('import_other')",
+}
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {"helper": HELPER, "library": LIBRARY, "user": USER}.items():
+        (tmp_path / f"import_{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+def printed(before: str, name: str) -> str:
+    paths = [str(Path(__file__).parents[1]), "."]
+    code = f"import sys; sys.path[:0] = {paths!r}\n" + PRINT.format(before=before, name=name)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_draws_at_import_are_the_same_whatever_was_imported_before() -> None:
+    assert {printed(before, "helper") for before in BEFORE.values()} == {f"{expected()[:2]}\n"}
+
+
+def test_a_module_that_imports_torch_itself_draws_the_same() -> None:
+    assert printed("", "user") == f"{(*expected(), *expected()[:2])}\n"
+
+
+def test_torch_is_not_imported_for_it() -> None:
+    helper = printed("", "helper")
+    assert (
+        printed("import atexit; atexit.register(lambda: print('torch' in sys.modules))", "helper") == f"{helper}False\n"
+    )
+
+
+def test_the_generators_are_put_back_and_the_module_is_imported_once() -> None:
+    before = generator_states()
+    module = import_user_module("import_user")
+    assert generator_states() == before
+    assert (*expected(), *expected()[:2]) == module.DRAWN
+    assert import_user_module("import_user") is module and imported_user_modules().count("import_user") == 1
+
+
+def expected() -> tuple[float, float, float]:
+    """The first draws of Python's, numpy's and torch's generators from seed 0."""
+    of_torch = torch.rand(1, generator=torch.Generator().manual_seed(0)).item()
+    return random.Random(0).random(), float(np.random.RandomState(0).rand()), of_torch
+
+
+def test_a_module_that_does_not_exist_is_an_import_error() -> None:
+    finders = list(sys.meta_path)
+    with pytest.raises(ModuleNotFoundError, match="import_nothing"):
+        import_user_module("import_nothing")
+    assert sys.meta_path == finders

@@ -22,11 +22,10 @@ DRAWN = random.random(), np.random.rand()
 LIBRARY = "import random\nrandom.seed(99)\nrandom.random()\n"
 USER = """
 import random
-import import_library
 import numpy as np
 import torch
 import import_helper
-DRAWN = random.random(), np.random.rand(), torch.rand(1).item(), *import_helper.DRAWN
+DRAWN = *import_helper.DRAWN, torch.rand(1).item()
 """
 PRINT = """
 import sys
@@ -62,21 +61,14 @@ def test_draws_at_import_are_the_same_whatever_was_imported_before() -> None:
 
 
 def test_a_module_that_imports_torch_itself_draws_the_same() -> None:
-    assert printed("", "user") == f"{(*expected(), *expected()[:2])}\n"
-
-
-def test_torch_is_not_imported_for_it() -> None:
-    helper = printed("", "helper")
-    assert (
-        printed("import atexit; atexit.register(lambda: print('torch' in sys.modules))", "helper") == f"{helper}False\n"
-    )
+    assert printed("", "user") == f"{expected()}\n"
 
 
 def test_the_generators_are_put_back_and_the_module_is_imported_once() -> None:
     before = generator_states()
     module = import_user_module("import_user")
     assert generator_states() == before
-    assert (*expected(), *expected()[:2]) == module.DRAWN
+    assert expected() == module.DRAWN
     assert import_user_module("import_user") is module and imported_user_modules().count("import_user") == 1
 
 
@@ -87,7 +79,5 @@ def expected() -> tuple[float, float, float]:
 
 
 def test_a_module_that_does_not_exist_is_an_import_error() -> None:
-    finders = list(sys.meta_path)
     with pytest.raises(ModuleNotFoundError, match="import_nothing"):
         import_user_module("import_nothing")
-    assert sys.meta_path == finders

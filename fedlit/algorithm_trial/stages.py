@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fedlit.algorithm_trial.comparison import difference
 from fedlit.aggregators.base import Message
+from fedlit.algorithm_trial.comparison import difference
 from fedlit.client import Client, ClientState
 from fedlit.errors import InputError
 from fedlit.messages.pipeline import Pipeline

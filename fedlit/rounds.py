@@ -11,14 +11,14 @@ from torch import Tensor
 from fedlit import interrupts
 from fedlit.checkpoint import Checkpoints
 from fedlit.client import ClientState
-from fedlit.client_tasks import LossTask, TrainTask
+from fedlit.client_tasks import TrainTask
 from fedlit.engines import Engine
 from fedlit.evaluation.evaluator import Evaluator
 from fedlit.evaluation.round_record import RoundRecord
 from fedlit.federation import Federation
 from fedlit.messages.pipeline import Inbox
+from fedlit.probe import probed_losses
 from fedlit.randomness import generator
-from fedlit.round import Round
 from fedlit.samplers import checked_clients, checked_expected
 from fedlit.server_round import ServerRound
 from fedlit.server_update import new_server_state
@@ -74,9 +74,7 @@ def open_round(federation: Federation, state: FederationState, engine: Engine) -
     number, clients = state.round + 1, federation.clients
 
     def probe(candidates: Sequence[int]) -> np.ndarray:
-        round = Round(number, federation.seed, list(candidates), len(clients), "probe")
-        chunks = engine.run(LossTask(), federation.cohort(round, state, stateless=True))
-        return np.concatenate([chunk.wire["loss"][:, 0].cpu().numpy() for chunk in chunks])
+        return probed_losses(federation, state, engine, number, candidates)
 
     chosen = federation.sampler(number, generator(federation.seed, "cohort", number), len(clients), probe)
     chosen = checked_clients(federation.sampler, chosen, len(clients))

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fedlit.model_vectors import Model
+from fedlit.model_vectors import Model, tree_map
 
 OptimizerFactory = Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer]
 
@@ -38,6 +38,7 @@ def server_step(
     Returns:
         The new model, and the optimiser's new state (empty if it keeps none).
     """
+    delta = tree_map(lambda d, x: d.to(x), delta, model)  # a stage may decode to another type
     if factory is None:
         return model + delta, {}
     weights = nn.Parameter(model.weights.clone())

@@ -22,6 +22,7 @@ from fedlit import interrupts
 from fedlit.aggregators import Aggregator
 from fedlit.algorithm_trial.comparison import difference, explained_by_rounding
 from fedlit.algorithm_trial.kept_attributes import SharedValues
+from fedlit.algorithm_trial.stages import check_stages
 from fedlit.algorithm_trial.trees import cloned, tensors
 from fedlit.algorithm_trial.watched_aggregator import WatchedAggregator
 from fedlit.algorithm_trial.watched_client import WatchedClient
@@ -33,7 +34,7 @@ from fedlit.errors import InputError
 from fedlit.global_generators import isolated_generators
 from fedlit.messages import run_weighting
 from fedlit.messages.pipeline import Pipeline
-from fedlit.messages.reductions import Mean, Reduction
+from fedlit.messages.reductions import All, Mean, Reduction
 from fedlit.messages.stages import Stage
 from fedlit.messages.wire import Wire
 from fedlit.model_vectors import Model, stack, tree_map
@@ -144,6 +145,7 @@ class _Trial:
             used.global_model(server)
             states = self._states(returned, states)
         check_keys(self.aggregator, used.keys)
+        self._check_stages(used, inputs, len(returned[0].clients))
         together = self._outcome(used, inputs, together=True)
         used.settled = True
         self._round(used, inputs, together=True)
@@ -234,14 +236,29 @@ class _Trial:
     def _server_update(
         self, algorithm: WatchedAggregator, server: dict[str, Any], round: ServerRound, returned: Sequence[Returned]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The new server state, and the reduced message."""
+        """The new server state, and the reduced message: empty where a user's reduction fails on two messages, because
+        a rule may need more, such as a trimmed mean."""
+        round.server_client = self._server_client(algorithm, round)
+        try:
+            reduced = self._reduced(algorithm, round, returned)
+        except interrupts.Interrupted:
+            raise
+        except Exception:
+            if type(self.reduction) in (Mean, All):
+                raise
+            log.info("%s was not tried before the run", type(self.reduction).__name__, exc_info=True)
+            reduced = {}
+        return (self._stepped(algorithm, server, reduced, round) if reduced else server), reduced
+
+    def _reduced(
+        self, algorithm: WatchedAggregator, round: ServerRound, returned: Sequence[Returned]
+    ) -> dict[str, Any]:
         inbox = self._pipeline(algorithm).inbox(round)
         for chunk in returned:
             moved = chunk.rows([r for r, made_step in enumerate(chunk.moved) if made_step])
             if moved.clients:
                 inbox.add(moved.clients, moved.wire, moved.examples)
-        reduced = inbox.reduced()
-        return (self._stepped(algorithm, server, reduced, round) if reduced else server), reduced
+        return inbox.reduced()
 
     def _stepped(
         self, algorithm: WatchedAggregator, server: dict[str, Any], reduced: dict[str, Any], round: ServerRound
@@ -254,6 +271,17 @@ class _Trial:
         for chunk in returned:
             after |= {c: s for c, s, moved in zip(chunk.clients, chunk.states, chunk.moved, strict=True) if moved}
         return [after[client] for client in self.cohort]
+
+    def _check_stages(self, algorithm: WatchedAggregator, inputs: _RoundInputs, k: int) -> None:
+        """The message of the first chunk, of k clients, once more through the stages."""
+        jobs = self._jobs(Round(inputs.number, self.seed, self.cohort, self.clients))
+        check_stages(
+            self._pipeline(algorithm),
+            lambda rows: self.worker.client([jobs[r] for r in rows], self.counters, [{} for _ in rows]),
+            algorithm.results[0][0],
+            inputs.states[:k],
+            self.tolerance,
+        )
 
     # --- comparisons ---------------------------------------------------------------------------------
     def _outcome(

@@ -37,7 +37,7 @@ def chosen_reduction(aggregator: Aggregator, uplink: Mapping[str, Stage], reduct
     if isinstance(reduction, All) and type(reduction).finish is All.finish:
         raise InputError(
             f"{aggregator} takes one reduced message, and {type(reduction).__name__} does not reduce; "
-            "write reduction=null"
+            "write reduction=null, or set needs_all = True in the algorithm's class"
         )
     reduction = reduction or Mean()
     decoding = [name for name, stage in uplink.items() if stage.decodes]

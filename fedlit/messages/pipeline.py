@@ -22,7 +22,7 @@ from fedlit.client import Client, ClientState
 from fedlit.messages.finite import check_reduced, finite_rows, first_not_finite
 from fedlit.messages.reductions import Reduction
 from fedlit.messages.stages import Stage
-from fedlit.messages.wire import Wire, check_rows, flatten_message, select_rows, unflatten_message
+from fedlit.messages.wire import Wire, check_rows, copied, flatten_message, select_rows, unflatten_message
 from fedlit.model_vectors import stack, unstack
 from fedlit.server_round import ServerRound
 
@@ -48,22 +48,29 @@ class Pipeline:
     weighting: dict[str, str]  # key of a message -> "examples" or "uniform"
 
     def send(self, client: Client, message: dict[str, Any], states: Sequence[ClientState]) -> Sent:
-        """The clients' half, for K clients with their states."""
+        """The clients' half, for K clients with their states. Stages get copies: one that changes its wire in place
+        changes neither the client's state nor what is measured of its model.
+
+        Raises:
+            InputError: a result is no wire of K clients.
+        """
         wire = flatten_message(self.aggregator.unpack(message) if self.reduction.blind else message)
         k = len(states)
-        check_rows(wire, k)
+        check_rows(wire, k, f"local_update of {self.aggregator}")
         faults = first_not_finite(wire, k)
         new_states: list[dict[str, Any]] = [{} for _ in states]
         for name, stage in self.uplink.items():
             initial = unstack(stage.state(client, wire), k)
             before = [state.get("stages", {}).get(name) or first for state, first in zip(states, initial, strict=True)]
-            wire, after = stage.encode(client, wire, stack(before))
+            wire, after = stage.encode(client, copied(wire), stack(before))
             for state, stage_state in zip(new_states, unstack(after, k), strict=True):
                 state[name] = stage_state
-            check_rows(wire, k)
+            check_rows(wire, k, f"encode of uplink.{name}")
             encoded_faults = [key and f"{key} after uplink.{name}" for key in first_not_finite(wire, k)]
             faults = [earlier or fault for earlier, fault in zip(faults, encoded_faults, strict=True)]
-        return Sent(self.reduction.encode(client, wire, self.weighting), new_states, faults)
+        wire = self.reduction.encode(client, wire, self.weighting)
+        check_rows(wire, k, f"encode of {type(self.reduction).__name__}")
+        return Sent(wire, new_states, faults)
 
     def inbox(self, round: ServerRound) -> Inbox:
         """The server's half for one round."""
@@ -85,7 +92,8 @@ class Inbox:
     def __init__(self, pipeline: Pipeline, round: ServerRound):
         self.pipeline, self.round = pipeline, round
         self.reduction = pipeline.reduction.start(pipeline.weighting, round)
-        self._checked_by_clients = type(pipeline.reduction).encode is Reduction.encode
+        stages = reversed(list(pipeline.uplink.items()))
+        self._decoding = {name: stage for name, stage in stages if type(stage).decode is not Stage.decode}
         self._keys: set[str] = set()  # of the messages that were reduced
         self._row_shapes: dict[str, torch.Size] = {}  # of the tensors that travel, by key
         self._in_stacks = False  # messages of several clients came as one tensor
@@ -93,18 +101,30 @@ class Inbox:
 
     def add(self, clients: list[int], wire: Wire, examples: Tensor) -> Received:
         """Add a chunk of messages (K, ...), with the clients' numbers of training samples (K, 1), and the clients to
-        `round.arrived`. Messages that are not finite after `decode` or `unpack` are refused."""
+        `round.arrived`. Messages that are not finite after `decode` or `unpack` are refused.
+
+        Raises:
+            InputError: a result of `decode` or `unpack` is no wire of K clients.
+        """
         if not clients:
             return Received([], None, [])
         self._warn_of_padding(wire)
         if self.reduction.blind:
             self._reduce(clients, wire, examples)
             return Received(list(range(len(clients))), None, [])
+        forms: dict[str, Wire] = {}  # what made it -> the messages in a form that the clients have not checked
+        if type(self.reduction).encode is not Reduction.encode:
+            forms[f"encode of {type(self.reduction).__name__}"] = wire
         decoded = wire
-        for stage in reversed(list(self.pipeline.uplink.values())):
-            decoded = stage.decode(decoded)
-        message = flatten_message(self.pipeline.aggregator.unpack(unflatten_message(decoded)))
-        refusals = self._refusals(clients, wire, decoded, message)
+        for name, stage in self._decoding.items():
+            decoded = forms[f"decode of uplink.{name}"] = stage.decode(copied(decoded))
+            check_rows(decoded, len(clients), f"decode of uplink.{name}")
+        aggregator = self.pipeline.aggregator
+        message = flatten_message(aggregator.unpack(unflatten_message(decoded)))
+        if type(aggregator).unpack is not Aggregator.unpack:
+            forms[f"unpack of {aggregator}"] = message
+            check_rows(message, len(clients), f"unpack of {aggregator}")
+        refusals = self._refusals(clients, forms)
         rows = [r for r in range(len(clients)) if r not in refusals]
         if refusals:
             clients, examples = [clients[r] for r in rows], examples[rows]
@@ -118,23 +138,16 @@ class Inbox:
         self._keys |= message.keys()
         self.reduction.add(clients, message, examples)
 
-    def _refusals(self, clients: list[int], wire: Wire, decoded: Wire, message: Wire) -> dict[int, str]:
-        """Row -> a sentence, for each message that is not finite. Values that are as they were sent have been checked
-        on the clients."""
-        checked = {id(value) for value in wire.values()} if self._checked_by_clients else set()
-        changed = {key: value for key, value in message.items() if id(value) not in checked}
-        if bool(finite_rows(changed.values(), len(clients)).all()):
+    def _refusals(self, clients: list[int], forms: dict[str, Wire]) -> dict[int, str]:
+        """Row -> a sentence, for each message that is not finite in the last of these forms."""
+        k, last = len(clients), next(reversed(forms.values()), {})
+        if bool(finite_rows(last.values(), k).all()):
             return {}
-        stages = ", ".join(f"uplink.{name}" for name in reversed(list(self.pipeline.uplink)))
+        faults = {origin: first_not_finite(form, k) for origin, form in forms.items()}
         refusals = {}
-        for r, key in enumerate(first_not_finite(changed, len(clients))):
-            if message.get(key) is wire.get(key):
-                origin = f"encode of {type(self.reduction).__name__}"
-            elif stages and message.get(key) is decoded.get(key):
-                origin = f"decode of {stages}"
-            else:
-                origin = f"unpack of {self.pipeline.aggregator}"
+        for r, key in enumerate(first_not_finite(last, k)):
             if key:
+                origin = next(origin for origin, keys in faults.items() if keys[r])
                 refusals[r] = (
                     f"client {clients[r]}, round {self.round.number}: its message has NaN or infinite values in {key} "
                     f"after {origin}"

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from fedlit.errors import InputError
 from fedlit.model_vectors import Model
 
 Wire = dict[str, Any]
@@ -59,23 +60,35 @@ def select_rows(value: Any, rows: Sequence[int]) -> Any:
     return [value[r] for r in rows] if isinstance(value, list) else value[list(rows)]
 
 
-def check_rows(wire: Wire, k: int) -> None:
+def copied(wire: Wire) -> Wire:
+    """A copy of the wire and of its tensors."""
+    return {key: [t.clone() for t in v] if isinstance(v, list) else v.clone() for key, v in wire.items()}
+
+
+def check_rows(wire: Wire, k: int, origin: str) -> None:
     """
+    Args:
+        origin: what made the wire, for the sentence.
+
     Raises:
-        ValueError: a value is no tensor (k, ...) and no list of k tensors.
+        InputError: a value is no tensor (k, ...) and no list of k tensors.
     """
     for key, value in wire.items():
         tensors = value if isinstance(value, list) else [value]
         for t in tensors:
             if not torch.is_tensor(t) or t.layout is not torch.strided:
                 kind = f"sparse tensor ({t.layout})" if torch.is_tensor(t) else type(t).__name__
-                raise ValueError(f"{key} of the message holds a {kind}; send dense tensors, or a list of {k} of them")
+                raise InputError(
+                    f"{origin}: {key} of the message holds a {kind}; send dense tensors, or a list of {k} of them"
+                )
         if isinstance(value, list):
             if len(value) != k:
-                raise ValueError(
-                    f"{key} of the message is a list of {len(value)} tensors: it needs one for each of {k} clients"
+                raise InputError(
+                    f"{origin}: {key} of the message is a list of {len(value)} tensors: it needs one for each of {k} "
+                    "clients"
                 )
         elif value.shape[:1] != (k,):
-            raise ValueError(
-                f"{key} of the message has shape {tuple(value.shape)}: its first axis has to be the {k} clients"
+            raise InputError(
+                f"{origin}: {key} of the message has shape {tuple(value.shape)}: its first axis has to be the {k} "
+                "clients"
             )

@@ -12,7 +12,8 @@ import numpy as np
 from fedlit.errors import InputError
 
 Probe = Callable[[Sequence[int]], np.ndarray]
-"""From K clients to the losses (K,) of the models they would receive, on their training data."""
+"""From K clients to the losses (K,) of the models they would receive, on their training data. NaN where a client has no
+samples, or failed under `engine.on_failure=drop`."""
 
 
 class Sampler(ABC):

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from fedlit.aggregators import FedAvg
 from fedlit.client import Client
-from fedlit.engines.failures import ClientFailed
+from fedlit.errors import InputError
 from fedlit.messages.stages import Stage
 from fedlit.messages.wire import Wire
 from fedlit.training.stacked import VectorizedTrainer
@@ -133,7 +133,7 @@ def test_a_value_that_cannot_travel_is_named(value: Any, says: str, tmp_path: Pa
         def local_update(self, client, received, state):
             return {"delta.weights": value}, state
 
-    with pytest.raises(ClientFailed, match=re.escape(says)):
+    with pytest.raises(InputError, match=re.escape(f"local_update of Sends: {says}")):
         Running(tmp_path, Sends()).go()
 
 

@@ -15,6 +15,8 @@ class Stage:
     Rows whose lengths differ between clients are sent as a list of K tensors, `[row[mask] for ...]`, not padded: every
     byte is counted, and padding would depend on the chunk. `decode` makes tensors (K, ...) of them again.
 
+    Both get copies and may change them in place. They keep clients apart: norms and means are along the last axis.
+
     A message that is not finite after `encode` is a failure of its client (`engine.on_failure`); one that is not finite
     after `decode` is refused: its client counts as lost and keeps its states.
 

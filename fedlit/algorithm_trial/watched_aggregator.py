@@ -11,13 +11,13 @@ import torch
 from fedlit.aggregators import Aggregator
 from fedlit.aggregators.base import Message, State
 from fedlit.algorithm_trial import returned_values as check
-from fedlit.algorithm_trial.kept_attributes import KeptAttributes
+from fedlit.algorithm_trial.kept_values import KeptValues
 from fedlit.algorithm_trial.trees import Entries, MissingKey, changed_in_place, cloned, tensors
 from fedlit.algorithm_trial.watched_client import WatchedClient
 from fedlit.client import Client
 from fedlit.errors import InputError
 from fedlit.global_generators import generator_states
-from fedlit.model_vectors import Layout, Model
+from fedlit.model_vectors import Layout, Model, unstack
 from fedlit.server_round import ServerRound
 
 _RECEIVED = "received, from broadcast and download,"
@@ -42,8 +42,8 @@ class WatchedAggregator(Aggregator):
 
     Attributes:
         touched: what the algorithm changed outside of its states, and in which method.
-        results: the messages and new states that `local_update` returned, in order of the calls.
-        models: what `personal` returned, likewise.
+        results: a message and a new state for each client of `local_update`, in order of the calls.
+        models: what `personal` returned for each, likewise.
         watched: method -> the client of its last call.
         keys: of the messages, unpacked.
     """
@@ -59,9 +59,9 @@ class WatchedAggregator(Aggregator):
         self.watched: dict[str, WatchedClient] = {}
         self.initial: State = {}
         self._server_model: Any = None
-        self._kept: KeptAttributes | None = None
+        self._kept: KeptValues | None = None
         self._call("setup", [], layout, clients)
-        self._kept = KeptAttributes(inner)
+        self._kept = KeptValues(inner)
 
     def is_default(self, method: str) -> bool:
         """Whether the algorithm does not override a method."""
@@ -131,7 +131,7 @@ class WatchedAggregator(Aggregator):
         )
 
     def _check_kept(self, method: str) -> None:
-        if self._kept is None:
+        if self._kept is None:  # in `setup`
             return
         for name in self._kept.changed():
             self.touched.setdefault(name, method)
@@ -184,7 +184,7 @@ class WatchedAggregator(Aggregator):
             check.check_default_delta(self.name, message, self._server_model)
         if not torch.equal(watched.examples, client.examples) or not torch.equal(watched.number, client.number):
             raise InputError(f"{where} changes client.examples or client.number in place; make a new tensor.")
-        self.results.append((message, new_state))
+        self.results += zip(unstack(message, k), unstack(new_state, k), strict=True)
         return message, new_state
 
     def _check_unused(self, message: Message, state: State, fits: int) -> None:
@@ -219,7 +219,7 @@ class WatchedAggregator(Aggregator):
         sources = [(_RECEIVED, received), ("the client's state", state)]
         model = self._call("personal", sources, first=watched)
         check.check_model(f"{self.name}.personal: its result", model, self.layout, len(client.examples))
-        self.models.append(model.expand(len(client.examples)))
+        self.models += unstack(model.expand(len(client.examples)), len(client.examples))
         return model
 
     def global_model(self, server: State) -> Model | None:

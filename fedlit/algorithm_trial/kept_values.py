@@ -18,11 +18,11 @@ import numpy as np
 from torch import Tensor
 
 from fedlit.aggregators import Aggregator
-from fedlit.algorithm_trial.trees import cloned
+from fedlit.algorithm_trial.trees import Picture, cloned
 from fedlit.user_module.module_snapshot import differ
 
 _DATA = (dict, list, set, deque, int, float, str, tuple, Tensor, np.ndarray, type(None))
-_LARGEST = 1_000_000  # elements of a value that is copied
+_LARGEST = 1_000_000  # elements of a class attribute or a global that is compared
 
 
 class KeptValues:
@@ -30,25 +30,18 @@ class KeptValues:
 
     def __init__(self, aggregator: Aggregator):
         self.aggregator = aggregator
-        self._picture = {name: _pictured(value) for name, value in self._current().items()}
+        self._pictures = {name: Picture(value) for name, value in self._current().items()}
 
     def changed(self) -> list[str]:
         """The names of the values that changed since the last call, such as `self.seen`."""
         current = self._current()
-        names = [n for n in {**self._picture, **current} if self._differs(n, current)]
+        missing = self._pictures.keys() - current.keys()
+        names = [n for n, v in current.items() if n not in self._pictures or self._pictures[n].differs_from(v)]
         for name in names:
-            self._picture.pop(name, None)
-            if name in current:
-                self._picture[name] = _pictured(current[name])
-        return names
-
-    def _differs(self, name: str, current: dict[str, Any]) -> bool:
-        if name not in current or name not in self._picture:
-            return True
-        before, now = self._picture[name], current[name]
-        if isinstance(before, _Large):
-            return not before.is_unchanged(now)
-        return differ(before, now) and not differ(now, now)  # a tensor with NaN differs from itself
+            self._pictures[name] = Picture(current[name])
+        for name in missing:
+            del self._pictures[name]
+        return [*names, *sorted(missing)]
 
     def _current(self) -> dict[str, Any]:
         values = {f"self.{name}": value for name, value in vars(self.aggregator).items()}
@@ -89,23 +82,6 @@ class _Shared:
     holder: Any  # the class or the module
     name: str
     value: Any
-
-
-@dataclass
-class _Large:
-    """A tensor that is too large for a copy after each call. torch counts the changes in place."""
-
-    tensor: Tensor
-    version: int
-
-    def is_unchanged(self, value: Any) -> bool:
-        return value is self.tensor and value._version == self.version
-
-
-def _pictured(value: Any) -> Any:
-    if isinstance(value, Tensor) and value.numel() > _LARGEST and not value.is_inference():
-        return _Large(value, value._version)
-    return cloned(value)
 
 
 def _shared_values(aggregator: Aggregator) -> Iterator[_Shared]:

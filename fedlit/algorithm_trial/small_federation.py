@@ -150,12 +150,12 @@ class SmallFederation:
         return outcome
 
     def reduce(self, algorithm: WatchedAggregator, round: ServerRound, returned: Sequence[Returned]) -> dict[str, Any]:
-        """The reduced message; empty where no client made a step."""
+        """The reduced message, of the clients that made a step and sent finite numbers; empty where there is none."""
         inbox = self._pipeline(algorithm).inbox(round)
         for chunk in returned:
-            moved = chunk.rows([r for r, made_step in enumerate(chunk.moved) if made_step])
-            if moved.clients:
-                inbox.add(moved.clients, moved.wire, moved.examples)
+            rows = [r for r, facts in enumerate(chunk.facts) if chunk.moved[r] and not facts.get("not_finite")]
+            arrived = chunk.rows(rows)
+            inbox.add(arrived.clients, arrived.wire, arrived.examples)
         return inbox.reduced()
 
     def server_update(

@@ -12,7 +12,7 @@ from fedlit.aggregators import Aggregator
 from fedlit.aggregators.base import Message, State
 from fedlit.algorithm_trial import returned_values as check
 from fedlit.algorithm_trial.kept_values import KeptValues
-from fedlit.algorithm_trial.trees import Entries, MissingKey, changed_in_place, cloned, tensors
+from fedlit.algorithm_trial.trees import Entries, MissingKey, Picture, cloned, tensors
 from fedlit.algorithm_trial.watched_client import WatchedClient
 from fedlit.client import Client
 from fedlit.errors import InputError
@@ -76,8 +76,10 @@ class WatchedAggregator(Aggregator):
             more: further arguments, after them.
             first: the argument before them, a client.
         """
-        copies = {name: cloned(value) for name, value in sources}
-        given = {name: (tensors(value), tensors(copies[name])) for name, value in sources}
+        copies = {name: cloned(value, share_large=True) for name, value in sources}
+        given = [
+            (name, path, tensor, Picture(tensor)) for name, v in copies.items() for path, tensor in tensors(v).items()
+        ]
         arguments = [Entries(n, v) if type(v) is dict else v for n, v in copies.items()]
         states = generator_states()
         try:
@@ -88,9 +90,8 @@ class WatchedAggregator(Aggregator):
             self._explain(method, error, more)
             raise
         self._check_draws(method, states)
-        for name, (originals, tensors_given) in given.items():
-            path = changed_in_place(originals, tensors_given)
-            if path is not None:
+        for name, path, tensor, before in given:
+            if before.differs_from(tensor):
                 raise InputError(
                     f"{self.name}.{method} changes {path or 'a tensor'} of {name.split(',')[0]} in place; make a new "
                     "tensor, such as x * 0.9 in place of x.mul_(0.9)."
@@ -205,7 +206,7 @@ class WatchedAggregator(Aggregator):
         return unpacked
 
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
-        round = replace(round, broadcast=cloned(round.broadcast), arrived=list(round.arrived))
+        round = replace(round, broadcast=cloned(round.broadcast, share_large=True), arrived=list(round.arrived))
         sources = [("the server's state", server), ("the reduced message", reduced)]
         state = self._call("server_update", sources, round)
         where = f"{self.name}.server_update"

@@ -73,7 +73,7 @@ def try_algorithm(
     shared, precision = SharedValues(aggregator), worker.host.options.precision
     failure: Exception | None = None
     try:
-        with isolated_generators(seed):
+        with isolated_generators(seed_number(seed, "trial of the algorithm")):  # a seed that no method sets itself
             size = trial_size(worker.host)
             exact = [("64-true", True)] if size.exact else []
             for trial_precision, chunks in [*exact, (precision, True), (precision, False)]:

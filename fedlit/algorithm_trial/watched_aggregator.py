@@ -23,7 +23,7 @@ from fedlit.server_round import ServerRound
 _RECEIVED = "received, from broadcast and download,"
 
 _KEYED_DRAWS = {
-    "setup": "draw from numpy.random.default_rng(0), or another seed",
+    "setup": "draw from numpy.random.default_rng(0) or after torch.manual_seed(0), or another seed",
     "server_state": "draw from the rng that it gets, by generator=rng",
     "client_state": "draw in local_update, by client.draw('normal', 'start', like)",
     "local_update": "draw by client.draw('normal', 'noise', like)",
@@ -81,7 +81,7 @@ class WatchedAggregator(Aggregator):
             (name, path, tensor, Picture(tensor)) for name, v in copies.items() for path, tensor in tensors(v).items()
         ]
         arguments = [Entries(n, v) if type(v) is dict else v for n, v in copies.items()]
-        states = generator_states()
+        states, seed = generator_states(), torch.initial_seed()
         try:
             result = getattr(self.inner, method)(*([] if first is None else [first]), *arguments, *more)
         except MissingKey as error:
@@ -89,7 +89,7 @@ class WatchedAggregator(Aggregator):
         except AttributeError as error:
             self._explain(method, error, more)
             raise
-        self._check_draws(method, states)
+        self._check_draws(method, states, seeds_itself=torch.initial_seed() != seed)
         for name, path, tensor, before in given:
             if before.differs_from(tensor):
                 raise InputError(
@@ -120,11 +120,12 @@ class WatchedAggregator(Aggregator):
                 "server_samples=<number>."
             ) from error
 
-    def _check_draws(self, method: str, before: Any) -> None:
+    def _check_draws(self, method: str, before: Any, seeds_itself: bool) -> None:
+        """Refuse draws from global generators, but not those after a `torch.manual_seed` of the method."""
         after = generator_states()
-        if after == before:
+        if after[1:] == before[1:] and (seeds_itself or after[0] == before[0]):
             return
-        kind = "torch" if after[0] != before[0] else "Python" if after[3] != before[3] else "numpy"
+        kind = "Python" if after[3] != before[3] else "numpy" if after[1:] != before[1:] else "torch"
         advice = _KEYED_DRAWS.get(method, "draw in server_update, from round.generator('noise'), and keep the numbers")
         raise InputError(
             f"{self.name}.{method} draws from {kind}'s global random generator, so that its numbers depend on the "

@@ -43,7 +43,7 @@ class RoundInputs:
 
 
 @dataclass(frozen=True)
-class Noise:
+class InputNoise:
     """Random changes of all that the clients get, of a relative size."""
 
     size: float
@@ -93,7 +93,9 @@ class SmallFederation:
         parts = np.split(samples, np.cumsum(self.sizes)[:-1])
         return [Job(c, round, self.batch, 1, parts[c], validation) for c in self.cohort]
 
-    def _cohort(self, algorithm: WatchedAggregator, inputs: RoundInputs, round: Round, noise: Noise | None) -> Cohort:
+    def _cohort(
+        self, algorithm: WatchedAggregator, inputs: RoundInputs, round: Round, noise: InputNoise | None
+    ) -> Cohort:
         downloads = [algorithm.download(inputs.server, client) for client in self.cohort]
         cohort = Cohort(self.jobs(round), algorithm.broadcast(inputs.server), downloads, inputs.states, self.counters)
         return cohort if noise is None else _perturbed(cohort, noise)
@@ -117,7 +119,7 @@ class SmallFederation:
         algorithm: WatchedAggregator,
         inputs: RoundInputs,
         together: bool = True,
-        noise: Noise | None = None,
+        noise: InputNoise | None = None,
     ) -> tuple[ServerRound, list[Returned]]:
         """What the clients return; the algorithm notes its results.
 
@@ -136,7 +138,7 @@ class SmallFederation:
         algorithm: WatchedAggregator,
         inputs: RoundInputs,
         together: bool = True,
-        noise: Noise | None = None,
+        noise: InputNoise | None = None,
     ) -> Outcome:
         """What is compared, of each client: its message and its new state, as noted, and its personal model."""
         outcome: Outcome = [{"the message": message, "the state": state} for message, state in algorithm.results]
@@ -205,7 +207,7 @@ class _PersonalTask:
         return {}, [{} for _ in states]
 
 
-def _perturbed(cohort: Cohort, noise: Noise) -> Cohort:
+def _perturbed(cohort: Cohort, noise: InputNoise) -> Cohort:
     rng = torch.Generator().manual_seed(noise.seed)
 
     def noisy(t: Tensor) -> Tensor:

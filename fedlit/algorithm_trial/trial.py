@@ -28,7 +28,7 @@ from fedlit.algorithm_trial.comparison import (
     rounding,
 )
 from fedlit.algorithm_trial.kept_values import SharedValues
-from fedlit.algorithm_trial.small_federation import Noise, RoundInputs, SmallFederation
+from fedlit.algorithm_trial.small_federation import InputNoise, RoundInputs, SmallFederation
 from fedlit.algorithm_trial.trees import cloned
 from fedlit.algorithm_trial.trial_size import trial_size
 from fedlit.algorithm_trial.verdicts import gives_others_again, mixes_clients
@@ -169,17 +169,17 @@ class _Trial:
         differing = self._differences(together, pieces)
         if not differing or not self.federation.repeats(self.rounding.tolerance):
             return
-        noisy = [self._alone(inputs, by_pieces=True, noise=Noise(self.rounding.error, seed)) for seed in range(3)]
+        noisy = [self._alone(inputs, by_pieces=True, noise=InputNoise(self.rounding.error, seed)) for seed in range(3)]
         if explained_by_rounding(differing, [self._differences(pieces, other) for other in noisy]):
             return
         watched = used.watched[_method(differing)]
         if watched.adjusts and not used.touched:
-            whole = self._alone(inputs, by_pieces=False)
-            if not self._differences(together, whole):
+            unpieced = self._alone(inputs, by_pieces=False)
+            if not self._differences(together, unpieced):
                 raise InputError(watched.not_elementwise())
         raise InputError(mixes_clients(used, watched, next(iter(differing))))
 
-    def _alone(self, inputs: RoundInputs, by_pieces: bool, noise: Noise | None = None) -> Outcome:
+    def _alone(self, inputs: RoundInputs, by_pieces: bool, noise: InputNoise | None = None) -> Outcome:
         fresh = self._copy(by_pieces)
         fresh.client_state(self.model)
         self.federation.train(fresh, inputs, together=False, noise=noise)

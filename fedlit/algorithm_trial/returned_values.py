@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedlit.algorithm_trial.trees import described, tensors
+from fedlit.algorithm_trial.trees import described, shortened, tensors
 from fedlit.checkpoint import as_resumed
 from fedlit.errors import InputError
 from fedlit.model_vectors import Layout, Model
@@ -141,7 +141,7 @@ def check_averaged(where: str, message: Mapping[str, Any]) -> None:
 
 def check_saved(where: str, state: Mapping[str, Any]) -> None:
     """A server state is read from a checkpoint as it was saved."""
-    for key, value in state.items():
+    for key, value in shortened(state).items():
         try:
             device = next((t.device for t in tensors(value).values()), torch.device("cpu"))
             resumed = as_resumed({key: value}, device)

@@ -1,4 +1,4 @@
-"""Trees of an algorithm's values (dicts, lists, Models, tensors): copied, and named by their paths."""
+"""Trees of an algorithm's values (dicts, lists, Models, tensors): copied, compared, and named by their paths."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from fedlit.model_vectors import Model
+from fedlit.user_module.module_snapshot import differ
+
+_LARGEST = 1_000_000  # numbers
 
 
 class MissingKey(KeyError):
@@ -35,21 +37,54 @@ class Entries(dict[Any, Any]):
         raise MissingKey(self.source, key, [str(k) for k in self])
 
 
-def cloned(value: Any) -> Any:
-    """A deep copy whose tensors have memory of their own. Objects that cannot be copied are shared."""
+def cloned(value: Any, share_large: bool = False) -> Any:
+    """A deep copy whose tensors have memory of their own. Objects that cannot be copied are shared.
+
+    Args:
+        share_large: large tensors are shared, too; see `is_large`.
+    """
     if isinstance(value, Tensor):
-        return value.detach().clone().requires_grad_(value.requires_grad)
+        return value if share_large and is_large(value) else value.detach().clone().requires_grad_(value.requires_grad)
     if isinstance(value, Model):
-        return Model(cloned(value.weights), cloned(value.statistics))
-    if isinstance(value, Entries):
-        return {key: cloned(inner) for key, inner in value.items()}
-    if type(value) in (dict, list, tuple):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        return type(value)((k, cloned(v)) if isinstance(value, dict) else cloned(v) for k, v in items)
+        return Model(cloned(value.weights, share_large), cloned(value.statistics, share_large))
+    if type(value) in (dict, Entries):
+        return {key: cloned(inner, share_large) for key, inner in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(cloned(inner, share_large) for inner in value)
     try:
         return copy.deepcopy(value)
     except Exception:
         return value
+
+
+def is_large(tensor: Tensor) -> bool:
+    """Whether a tensor takes long to copy. torch counts its changes in place."""
+    return tensor.numel() > _LARGEST and tensor.is_contiguous() and not tensor.is_inference()
+
+
+def shortened(value: Any) -> Any:
+    """A tree of the same types and keys with a number in place of each large tensor."""
+    if type(value) is Tensor:
+        return value.flatten()[:1] if is_large(value) else value
+    if isinstance(value, Model):
+        return Model(shortened(value.weights), shortened(value.statistics))
+    if type(value) is dict:
+        return {key: shortened(inner) for key, inner in value.items()}
+    return type(value)(map(shortened, value)) if type(value) in (list, tuple) else value
+
+
+class Picture:
+    """A value as it is now: a copy, or of a large tensor the number of changes in place."""
+
+    def __init__(self, value: Any):
+        large = isinstance(value, Tensor) and is_large(value)
+        self._value, self._version = value if large else cloned(value), value._version if large else None
+
+    def differs_from(self, value: Any) -> bool:
+        """Whether the value is another now. NaN equals NaN."""
+        if self._version is not None:
+            return value is not self._value or value._version != self._version
+        return differ(self._value, value) and not differ(value, value)
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -69,23 +104,6 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def tensors(value: Any) -> dict[str, Tensor]:
     """The tensors of a tree, by path."""
     return {path: leaf for path, leaf in leaves(value) if isinstance(leaf, Tensor)}
-
-
-def changed_in_place(before: Any, after: Any) -> str | None:
-    """The path of a tensor that differs from its earlier copy, bit for bit."""
-    for path, tensor in tensors(after).items():
-        earlier = before.get(path)
-        if earlier is not None and not _same_numbers(earlier, tensor):
-            return path
-    return None
-
-
-def _same_numbers(first: Tensor, second: Tensor) -> bool:
-    if first.shape != second.shape or first.dtype != second.dtype:
-        return False
-    if torch.equal(first, second):
-        return True
-    return first.is_floating_point() and bool(torch.allclose(first, second, rtol=0, atol=0, equal_nan=True))
 
 
 def described(value: Any) -> str:

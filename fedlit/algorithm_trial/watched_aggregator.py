@@ -11,19 +11,19 @@ import torch
 from fedlit.aggregators import Aggregator
 from fedlit.aggregators.base import Message, State
 from fedlit.algorithm_trial import returned_values as check
-from fedlit.algorithm_trial.kept_attributes import KeptAttributes
-from fedlit.algorithm_trial.trees import Entries, MissingKey, changed_in_place, cloned, tensors
+from fedlit.algorithm_trial.kept_values import KeptValues
+from fedlit.algorithm_trial.trees import Entries, MissingKey, Picture, cloned, tensors
 from fedlit.algorithm_trial.watched_client import WatchedClient
 from fedlit.client import Client
 from fedlit.errors import InputError
 from fedlit.global_generators import generator_states
-from fedlit.model_vectors import Layout, Model
+from fedlit.model_vectors import Layout, Model, unstack
 from fedlit.server_round import ServerRound
 
 _RECEIVED = "received, from broadcast and download,"
 
 _KEYED_DRAWS = {
-    "setup": "draw from numpy.random.default_rng(0), or another seed",
+    "setup": "draw from numpy.random.default_rng(0) or after torch.manual_seed(0), or another seed",
     "server_state": "draw from the rng that it gets, by generator=rng",
     "client_state": "draw in local_update, by client.draw('normal', 'start', like)",
     "local_update": "draw by client.draw('normal', 'noise', like)",
@@ -42,8 +42,8 @@ class WatchedAggregator(Aggregator):
 
     Attributes:
         touched: what the algorithm changed outside of its states, and in which method.
-        results: the messages and new states that `local_update` returned, in order of the calls.
-        models: what `personal` returned, likewise.
+        results: a message and a new state for each client of `local_update`, in order of the calls.
+        models: what `personal` returned for each, likewise.
         watched: method -> the client of its last call.
         keys: of the messages, unpacked.
     """
@@ -59,9 +59,9 @@ class WatchedAggregator(Aggregator):
         self.watched: dict[str, WatchedClient] = {}
         self.initial: State = {}
         self._server_model: Any = None
-        self._kept: KeptAttributes | None = None
+        self._kept: KeptValues | None = None
         self._call("setup", [], layout, clients)
-        self._kept = KeptAttributes(inner)
+        self._kept = KeptValues(inner)
 
     def is_default(self, method: str) -> bool:
         """Whether the algorithm does not override a method."""
@@ -76,10 +76,12 @@ class WatchedAggregator(Aggregator):
             more: further arguments, after them.
             first: the argument before them, a client.
         """
-        copies = {name: cloned(value) for name, value in sources}
-        given = {name: (tensors(value), tensors(copies[name])) for name, value in sources}
+        copies = {name: cloned(value, share_large=True) for name, value in sources}
+        given = [
+            (name, path, tensor, Picture(tensor)) for name, v in copies.items() for path, tensor in tensors(v).items()
+        ]
         arguments = [Entries(n, v) if type(v) is dict else v for n, v in copies.items()]
-        states = generator_states()
+        states, seed = generator_states(), torch.initial_seed()
         try:
             result = getattr(self.inner, method)(*([] if first is None else [first]), *arguments, *more)
         except MissingKey as error:
@@ -87,10 +89,9 @@ class WatchedAggregator(Aggregator):
         except AttributeError as error:
             self._explain(method, error, more)
             raise
-        self._check_draws(method, states)
-        for name, (originals, tensors_given) in given.items():
-            path = changed_in_place(originals, tensors_given)
-            if path is not None:
+        self._check_draws(method, states, seeds_itself=torch.initial_seed() != seed)
+        for name, path, tensor, before in given:
+            if before.differs_from(tensor):
                 raise InputError(
                     f"{self.name}.{method} changes {path or 'a tensor'} of {name.split(',')[0]} in place; make a new "
                     "tensor, such as x * 0.9 in place of x.mul_(0.9)."
@@ -119,11 +120,12 @@ class WatchedAggregator(Aggregator):
                 "server_samples=<number>."
             ) from error
 
-    def _check_draws(self, method: str, before: Any) -> None:
+    def _check_draws(self, method: str, before: Any, seeds_itself: bool) -> None:
+        """Refuse draws from global generators, but not those after a `torch.manual_seed` of the method."""
         after = generator_states()
-        if after == before:
+        if after[1:] == before[1:] and (seeds_itself or after[0] == before[0]):
             return
-        kind = "torch" if after[0] != before[0] else "Python" if after[3] != before[3] else "numpy"
+        kind = "Python" if after[3] != before[3] else "numpy" if after[1:] != before[1:] else "torch"
         advice = _KEYED_DRAWS.get(method, "draw in server_update, from round.generator('noise'), and keep the numbers")
         raise InputError(
             f"{self.name}.{method} draws from {kind}'s global random generator, so that its numbers depend on the "
@@ -131,7 +133,7 @@ class WatchedAggregator(Aggregator):
         )
 
     def _check_kept(self, method: str) -> None:
-        if self._kept is None:
+        if self._kept is None:  # in `setup`
             return
         for name in self._kept.changed():
             self.touched.setdefault(name, method)
@@ -184,7 +186,7 @@ class WatchedAggregator(Aggregator):
             check.check_default_delta(self.name, message, self._server_model)
         if not torch.equal(watched.examples, client.examples) or not torch.equal(watched.number, client.number):
             raise InputError(f"{where} changes client.examples or client.number in place; make a new tensor.")
-        self.results.append((message, new_state))
+        self.results += zip(unstack(message, k), unstack(new_state, k), strict=True)
         return message, new_state
 
     def _check_unused(self, message: Message, state: State, fits: int) -> None:
@@ -205,7 +207,7 @@ class WatchedAggregator(Aggregator):
         return unpacked
 
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
-        round = replace(round, broadcast=cloned(round.broadcast), arrived=list(round.arrived))
+        round = replace(round, broadcast=cloned(round.broadcast, share_large=True), arrived=list(round.arrived))
         sources = [("the server's state", server), ("the reduced message", reduced)]
         state = self._call("server_update", sources, round)
         where = f"{self.name}.server_update"
@@ -219,7 +221,7 @@ class WatchedAggregator(Aggregator):
         sources = [(_RECEIVED, received), ("the client's state", state)]
         model = self._call("personal", sources, first=watched)
         check.check_model(f"{self.name}.personal: its result", model, self.layout, len(client.examples))
-        self.models.append(model.expand(len(client.examples)))
+        self.models += unstack(model.expand(len(client.examples)), len(client.examples))
         return model
 
     def global_model(self, server: State) -> Model | None:

@@ -10,6 +10,7 @@ import inspect
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
@@ -17,78 +18,79 @@ import numpy as np
 from torch import Tensor
 
 from fedlit.aggregators import Aggregator
-from fedlit.algorithm_trial.trees import cloned
+from fedlit.algorithm_trial.trees import Picture, cloned
 from fedlit.user_module.module_snapshot import differ
 
 _DATA = (dict, list, set, deque, int, float, str, tuple, Tensor, np.ndarray, type(None))
-_LARGEST = 1_000_000  # elements of a global tensor that is compared
+_LARGEST = 1_000_000  # elements of a class attribute or a global that is compared
 
 
-class KeptAttributes:
+class KeptValues:
     """A picture of these values. It is compared after each call of a method."""
 
     def __init__(self, aggregator: Aggregator):
         self.aggregator = aggregator
-        self.owners = [*_classes(aggregator)]
-        self._picture = self._take()
+        self._pictures = {name: Picture(value) for name, value in self._current().items()}
 
     def changed(self) -> list[str]:
         """The names of the values that changed since the last call, such as `self.seen`."""
-        current = self._read()
-        names = [n for n in {**self._picture, **current} if self._differs(n, current)]
+        current = self._current()
+        missing = self._pictures.keys() - current.keys()
+        names = [n for n, v in current.items() if n not in self._pictures or self._pictures[n].differs_from(v)]
         for name in names:
-            self._picture.pop(name, None)
-            if name in current:
-                self._picture[name] = cloned(current[name])
-        return names
+            self._pictures[name] = Picture(current[name])
+        for name in missing:
+            del self._pictures[name]
+        return [*names, *sorted(missing)]
 
-    def _differs(self, name: str, current: dict[str, Any]) -> bool:
-        if name not in current or name not in self._picture:
-            return True
-        now = current[name]
-        return differ(self._picture[name], now) and not differ(now, now)  # a tensor with NaN differs from itself
-
-    def _take(self) -> dict[str, Any]:
-        return {name: cloned(value) for name, value in self._read().items()}
-
-    def _read(self) -> dict[str, Any]:
+    def _current(self) -> dict[str, Any]:
         values = {f"self.{name}": value for name, value in vars(self.aggregator).items()}
-        for owner in self.owners:
-            values |= {f"{owner.__name__}.{name}": v for name, v in vars(owner).items() if _is_data(name, v)}
-            values |= {f"the global {name}": value for name, value in _named_globals(owner)}
-        return values
+        return values | {shared.label: shared.value for shared in _shared_values(self.aggregator)}
 
 
 class SharedValues:
     """Class attributes and globals, which copies of an algorithm share with it; put back after the trial."""
 
     def __init__(self, aggregator: Aggregator):
-        self._saved: list[tuple[Any, str, Any, Any]] = []
-        self._caches: list[Callable[[], None]] = []
-        for owner in _classes(aggregator):
-            module = sys.modules.get(owner.__module__)
-            class_values = [(owner, n, v) for n, v in vars(owner).items() if _is_data(n, v)]
-            global_values = [(module, n, v) for n, v in _named_globals(owner)]
-            self._saved += [(holder, n, v, cloned(v)) for holder, n, v in class_values + global_values]
-            functions = [*vars(owner).values(), *(_globals(owner)[n] for n in _names(owner) if n in _globals(owner))]
-            self._caches += [f.cache_clear for f in functions if hasattr(f, "cache_clear")]
+        self._saved = [(shared, cloned(shared.value)) for shared in _shared_values(aggregator)]
+        functions = [member for owner in _classes(aggregator) for member in _members(owner)]
+        self._caches: list[Callable[[], None]] = [f.cache_clear for f in functions if hasattr(f, "cache_clear")]
 
     def restore(self) -> None:
-        for holder, name, value, saved in self._saved:
-            if isinstance(value, dict | set):
-                if differ(value, saved):
-                    value.clear()
-                    value.update(saved)
-            elif isinstance(value, list | deque):
-                if differ(value, saved):
-                    value.clear()
-                    value.extend(saved)
+        """Everything as it was. Containers and tensors keep their identity."""
+        for shared, saved in self._saved:
+            value = shared.value
+            if isinstance(value, dict | set) and differ(value, saved):
+                value.clear()
+                value.update(saved)
+            elif isinstance(value, list | deque) and differ(value, saved):
+                value.clear()
+                value.extend(saved)
             elif isinstance(value, Tensor):
                 value.data.copy_(saved)
-            if getattr(holder, name, None) is not value:
-                setattr(holder, name, value)
+            if getattr(shared.holder, shared.name, None) is not value:
+                setattr(shared.holder, shared.name, value)
         for clear in self._caches:
             clear()
+
+
+@dataclass
+class _Shared:
+    """A value that copies of an algorithm share with it."""
+
+    label: str  # for a sentence
+    holder: Any  # the class or the module
+    name: str
+    value: Any
+
+
+def _shared_values(aggregator: Aggregator) -> Iterator[_Shared]:
+    for owner in _classes(aggregator):
+        yield from (_Shared(f"{owner.__name__}.{n}", owner, n, v) for n, v in vars(owner).items() if _is_data(n, v))
+        module, values = sys.modules.get(owner.__module__), _globals(owner)
+        for name in sorted(_names(owner)):
+            if name in values and _is_data(name, values[name]):
+                yield _Shared(f"the global {name}", module, name, values[name])
 
 
 def _classes(aggregator: Aggregator) -> Iterator[type]:
@@ -96,6 +98,13 @@ def _classes(aggregator: Aggregator) -> Iterator[type]:
     for owner in type(aggregator).__mro__:
         if owner not in (object, Aggregator) and not owner.__module__.startswith("fedlit."):
             yield owner
+
+
+def _members(owner: type) -> Iterator[Any]:
+    """The members of a class, and the globals that its methods name."""
+    values = _globals(owner)
+    yield from vars(owner).values()
+    yield from (values[name] for name in _names(owner) if name in values)
 
 
 def _is_data(name: str, value: Any) -> bool:
@@ -107,11 +116,6 @@ def _is_data(name: str, value: Any) -> bool:
 
 def _globals(owner: type) -> dict[str, Any]:
     return vars(sys.modules[owner.__module__]) if owner.__module__ in sys.modules else {}
-
-
-def _named_globals(owner: type) -> Iterator[tuple[str, Any]]:
-    values = _globals(owner)
-    yield from ((n, values[n]) for n in sorted(_names(owner)) if n in values and _is_data(n, values[n]))
 
 
 def _names(owner: type) -> set[str]:

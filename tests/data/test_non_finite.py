@@ -17,6 +17,6 @@ def test_non_finite_inputs_are_refused(part: str, value: float, tmp_path: Path) 
     arrays = {f"x_{p}": np.random.default_rng(0).normal(size=(6, 3)) for p in ("train", "test")}
     arrays[f"x_{part}"][2, 1] = value
     np.savez(tmp_path / "d.npz", **arrays, y_train=np.arange(6) % 2, y_test=np.arange(6) % 2)
-    name = {"train": "training"}.get(part, part)
-    with pytest.raises(InputError, match=f"the {name} inputs hold NaN or infinite values; fill or drop these"):
+    subject = {"train": "the training inputs hold", "test": "x_test holds"}[part]
+    with pytest.raises(InputError, match=f"{subject} NaN or infinite values; fill or drop these"):
         npz(str(tmp_path / "d.npz"))

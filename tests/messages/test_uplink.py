@@ -116,8 +116,8 @@ def test_a_stage_may_have_any_name_beside_an_algorithm_and_an_optimiser_with_sta
         ),
         (
             "reduction._target_=fedlit.messages.reductions.All",
-            "FedAvg takes one reduced message, and All does not reduce; write reduction=null, or set needs_all = True in "
-            "the algorithm's class",
+            "FedAvg takes one reduced message, and All does not reduce; write reduction=null, or set needs_all = True "
+            "in the algorithm's class",
         ),
     ],
     ids=["no stage", "no mapping", "no class", "no reduction", "does not reduce"],

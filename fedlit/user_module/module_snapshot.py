@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar

@@ -24,10 +24,11 @@ LOWER = (
     *("regret", "deviance", "edit_distance", "levenshtein*", "chamfer*", "hausdorff*", "crps", "bits_per_dim"),
     *("false_positive_rate", "false_negative_rate", "inaccuracy", "misaccuracy"),
 )
-_NOT_KNOWN_WITH = frozenset(  # words that make something else of a metric
-    "neg negative minus inverse inv non not gap drop diff delta std var variance weight scale threshold bits time count "
-    "num n size key ratio bound gain improvement reduction increase decrease margin cost coef correction free".split()
-)
+_NOT_KNOWN_WITH = {  # words that make something else of a metric
+    *("neg", "negative", "minus", "inverse", "inv", "non", "not", "gap", "drop", "diff", "delta", "std", "var"),
+    *("variance", "weight", "scale", "threshold", "bits", "time", "count", "num", "n", "size", "key", "ratio", "bound"),
+    *("gain", "improvement", "reduction", "increase", "decrease", "margin", "cost", "coef", "correction", "free"),
+}
 
 
 @dataclass

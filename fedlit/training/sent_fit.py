@@ -69,7 +69,7 @@ def _likeness(vector: Tensor, fits: Sequence[FitRecord], i: int) -> float:
     """2 where the vector is weights or a change of weights of the fit, or a part of it; near 1 where it is scaled; else
     0. Positions that the fit did not change are not those of the model that it trained."""
     weights = fits[i].model.weights
-    masks = [slice(None), *(fit.trainable.weights for fit in fits if fit.trainable is not None)]
+    masks: list[slice | Tensor] = [slice(None), *(fit.trainable.weights for fit in fits if fit.trainable is not None)]
     changed = weights != fits[i].start.weights
     likeness = [0.0]
     for candidate in (weights, *(weights - fit.start.weights for fit in fits[: i + 1])):

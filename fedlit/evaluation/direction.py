@@ -14,15 +14,21 @@ HIGHER = (
     *("auc", "*auroc", "*auprc", "average_precision", "map", "map50", "ndcg", "mrr", "hit_rate", "r2*", "dice"),
     *("*iou", "jaccard*", "kappa", "mcc", "matthews*", "pearson*", "spearman*", "kendall*", "concordance*", "cindex"),
     *("bleu*", "sacrebleu", "rouge*", "meteor", "chrf", "psnr", "ssim", "elbo", "likelihood", "*reward"),
+    *("tpr", "tnr", "true_positive_rate", "true_negative_rate", "exact_match", "success_rate", "snr", "si_snr"),
     *("explained_variance", "neg_mean_squared_error", "neg_root_mean_squared_error", "neg_mean_absolute_error"),
 )
 LOWER = (
     *("*loss", "*error", "err", "*mse", "*mae", "*mape", "msle", "rmsle", "*perplexity", "ppl", "nll", "bce", "ce"),
     *("cross_entropy", "crossentropy", "kl", "*divergence", "brier*", "ece", "mce", "wer", "cer", "mer", "ter"),
     *("neg_log_likelihood", "negative_log_likelihood", "fid", "kid", "lpips", "fpr", "fnr", "eer", "hamming*"),
-    *("regret", "deviance", "distance"),
+    *("regret", "deviance", "edit_distance", "levenshtein*", "chamfer*", "hausdorff*", "crps", "bits_per_dim"),
+    *("false_positive_rate", "false_negative_rate", "inaccuracy", "misaccuracy"),
 )
-_TURNING = ("neg", "negative", "minus")  # a direction after one of these words is not known
+_NOT_KNOWN_WITH = {  # words that make something else of a metric
+    *("neg", "negative", "minus", "inverse", "inv", "non", "not", "gap", "drop", "diff", "delta", "std", "var"),
+    *("variance", "weight", "scale", "threshold", "bits", "time", "count", "num", "n", "size", "key", "ratio", "bound"),
+    *("gain", "improvement", "reduction", "increase", "decrease", "margin", "cost", "coef", "correction", "free"),
+}
 
 
 @dataclass
@@ -60,15 +66,19 @@ class Directions:
 
 
 def _by_words(metric: str) -> Direction:
-    """By the last words of a name that are known: "loss" in `f1_loss`; "neither" where none is."""
-    words = f"_{'_'.join(re.findall(r'[a-z0-9]+', metric.lower()))}_"
-    matches: list[tuple[int, int, Direction]] = [
-        (match.end(), -match.start(), direction) for direction, known in _KNOWN for match in known.finditer(words)
-    ]
-    if not matches:
-        return "neither"
-    _, start, direction = max(matches)
-    return "neither" if any(f"_{word}_" in words[: 1 - start] for word in _TURNING) else direction
+    """By the last words of a name that are known: "loss" in `f1_loss`; "neither" where none is, and where another word
+    may make something else of the metric: `neg_loss`, `accuracy_gap`."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", metric)  # valLoss, negMSE
+    for name in (parted, metric):  # mAP is one word
+        words = f"_{'_'.join(re.findall(r'[a-z0-9]+', name.lower().replace('1-', 'minus_')))}_"
+        matches: list[tuple[int, int, Direction]] = [
+            (match.end(), -match.start(), direction) for direction, known in _KNOWN for match in known.finditer(words)
+        ]
+        if matches:
+            end, start, direction = max(matches)
+            others = {*words[:-start].split("_"), *words[end:].split("_")}
+            return "neither" if others & _NOT_KNOWN_WITH else direction
+    return "neither"
 
 
 def _pattern(patterns: Sequence[str]) -> re.Pattern[str]:

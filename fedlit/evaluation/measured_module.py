@@ -3,7 +3,8 @@
 A measurement is a function of the model, the data and keys. Therefore a step finds, at the start of each part:
 
 - evaluation mode, and the attributes, flags and frozen parameters that the module had before the first fit;
-- as `self.trainer` a Trainer that has never fitted: `current_epoch` 0, `global_step` 0, `max_epochs` 1, new optimisers;
+- as `self.trainer` a Trainer that has never fitted: `current_epoch` 0, `global_step` 0, `max_epochs` and
+  `num_training_batches` 1, new optimisers;
 - `self.round` 0, and as `batch_idx` the number of the batch in the part;
 - draws keyed by client, split, batch and draw; the global generators seeded by client and split.
 
@@ -69,12 +70,17 @@ class MeasuredModule:
     @cached_property
     def trainer(self) -> Trainer:
         """A Trainer that never runs."""
-        return self._new_trainer()
+        return self._unfitted_trainer()
 
     @cached_property
     def test_trainer(self) -> Trainer:
         """A Trainer that runs the module's `test_step` or `validation_step`, and never fits."""
-        return self._new_trainer()
+        return self._unfitted_trainer()
+
+    def _unfitted_trainer(self) -> Trainer:
+        trainer = self._new_trainer()
+        trainer.fit_loop.max_batches = 1  # infinite before a fit, and a loss may be divided by it
+        return trainer
 
     @property
     def step_name(self) -> str | None:

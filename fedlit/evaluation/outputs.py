@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,20 +45,20 @@ def why_no_accuracy(module_name: str, columns: int, classes: int | None) -> str:
     return ""
 
 
-def predictions(scores: Tensor) -> tuple[Tensor, Tensor]:
+def predictions(scores: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """The predicted classes (N,) of scores (N, C), and whether each is one: NaN and an infinite largest score are none.
 
     A score of minus infinity, which excludes a class, is allowed.
     """
     largest, predicted = scores.max(1)
-    return predicted, torch.isfinite(largest)
+    return predicted.cpu().numpy(), np.isfinite(largest.double().cpu().numpy())
 
 
-def are_predictions(outputs: Tensor) -> Tensor:
+def are_predictions(outputs: Tensor) -> np.ndarray:
     """(N,) bool: whether the outputs (N, ...) of a sample are predictions; see `predictions`."""
     if outputs.dim() == 2 and outputs.shape[1] > 1:
         return predictions(outputs)[1]
-    return torch.isfinite(outputs).reshape(len(outputs), -1).all(1)
+    return torch.isfinite(outputs).reshape(len(outputs), -1).all(1).cpu().numpy()
 
 
 def of_one_shape(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

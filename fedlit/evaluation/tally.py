@@ -103,22 +103,22 @@ class Tally:
             if not has_accuracy:
                 warn(reason)
             return
-        predicted, is_prediction = of.predictions(outputs)
-        known = (labels >= 0).cpu().numpy()  # labels below 0 are ignored, as by torch's `ignore_index`
-        right = ((predicted == labels) & is_prediction).cpu().numpy()
+        predicted_classes, is_prediction = of.predictions(outputs)
+        true_classes = labels.cpu().numpy()
+        known = true_classes >= 0  # labels below 0 are ignored, as by torch's `ignore_index`
+        right = (predicted_classes == true_classes) & is_prediction
         self._note_finite(is_prediction)
         if not has_accuracy:
             self._add(ACCURACY, part_of, right & known, known)
         if self.confusion is not None:
-            true_classes, predicted_classes = labels.cpu().numpy(), predicted.cpu().numpy()
             # a module may have more outputs than classes
-            counted = known & is_prediction.cpu().numpy()
+            counted = known & is_prediction
             counted &= np.maximum(true_classes, predicted_classes) < len(self.confusion)
             np.add.at(self.confusion, (true_classes[counted], predicted_classes[counted]), 1)
             self.confused = True
 
-    def _note_finite(self, is_prediction: Tensor) -> None:
-        if not bool(is_prediction.all()):
+    def _note_finite(self, is_prediction: np.ndarray) -> None:
+        if not is_prediction.all():
             self.finite = False
             warn(
                 f"{self.module_name}: some of its outputs are NaN or infinite. Such predictions count as wrong, and "
@@ -128,8 +128,7 @@ class Tally:
     def _update_metrics(self, part_of: np.ndarray, outputs: Tensor, targets: Tensor) -> None:
         is_prediction = of.are_predictions(outputs)
         self._note_finite(is_prediction)
-        bad = ~is_prediction.cpu().numpy()
-        self.spoilt[part_of[bad]] = True
+        self.spoilt[part_of[~is_prediction]] = True
         outputs, targets = of.of_one_shape(outputs, targets)
         for row in np.unique(part_of):
             index = torch.from_numpy(np.flatnonzero(part_of == row)).to(outputs.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,9 @@ from fedlit.messages.wire import flatten_message
 from fedlit.model_vectors import Model
 
 _COLUMNS = 4096  # of a vector that are compared
-_LIKE = 0.9  # least |cosine| of similar vectors
-_ELEMENTS = 64  # of a shorter vector that are looked for in a longer one
+_SCALED = 1 - 1e-6  # least |cosine| of vectors that differ by a factor and by rounding
+_LEAST = 4  # elements of a vector by which a factor is known
+_ELEMENTS = 16  # of a shorter vector that are looked for in a longer one
 
 
 @dataclass
@@ -38,18 +39,16 @@ class FitRecord:
 
 
 def sent_fit(message: dict[str, Any], received: dict[str, Any], fits: Sequence[FitRecord]) -> int:
-    """The position of the fit that trained the model of a message: a vector of it equals the weights w after the fit or
-    their change w - w_0 since the start of this or an earlier fit, or has the largest |cosine| with one of these.
+    """The position of the last fit whose weights w, or change of weights w - w_0, the message holds as they are; else
+    scaled; else of the last fit that began at a received model.
 
-    A vector under "delta" decides where there is one. Where no vector is like a fit's (noise, compression), it is the
-    fit that began at a received model. Of equals it is the last.
+    w_0 is where this or an earlier fit began. A message may hold a part of the positions, and zeros at others; each
+    client has a factor of its own. A vector under "delta" decides where there is one.
     """
-    if len(fits) < 2:
-        return len(fits) - 1
-    vectors = _vectors({"delta": message["delta"]}) if "delta" in message else []
-    likeness = [_score(vectors or _vectors(message), fits, i) for i in range(len(fits))]
-    starts = [any(_are_equal(fit.start.weights, t) for t in flatten_message(received).values()) for fit in fits]
-    return max(range(len(fits)), key=lambda i: (likeness[i] >= _LIKE and likeness[i], starts[i], likeness[i], i))
+    vectors = _vectors({"delta": message["delta"]} if "delta" in message else message)
+    starts = [_began_at(fit.start.weights, received) for fit in fits]
+    likeness = [max((_likeness(vector, fits, i) for vector in vectors), default=0.0) for i in range(len(fits))]
+    return max(range(len(fits)), key=lambda i: (likeness[i], starts[i], i))
 
 
 def _vectors(message: dict[str, Any]) -> list[Tensor]:
@@ -62,37 +61,47 @@ def _vectors(message: dict[str, Any]) -> list[Tensor]:
     ]
 
 
-def _are_equal(weights: Tensor, value: Any) -> bool:
-    return torch.is_tensor(value) and value.dtype == weights.dtype and torch.equal(weights, value)
+def _began_at(start: Tensor, received: dict[str, Any]) -> bool:
+    return any(_holds(start, vector.expand(len(start), -1)) for vector in _vectors(received))
 
 
-def _score(vectors: Sequence[Tensor], fits: Sequence[FitRecord], i: int) -> float:
-    """2 where a vector equals a candidate, else the largest likeness, 0 to 1."""
+def _likeness(vector: Tensor, fits: Sequence[FitRecord], i: int) -> float:
+    """2 where the vector is weights or a change of weights of the fit, or a part of it; near 1 where it is scaled; else
+    0. Positions that the fit did not change are not those of the model that it trained."""
     weights = fits[i].model.weights
-    trained = [weights, *(weights - fit.start.weights for fit in fits[: i + 1])]
-    masks = [fit.trainable.weights for fit in fits if fit.trainable is not None]
-    scores = [_likeness(vector, candidate, masks) for vector in vectors for candidate in trained]
-    return max(scores, default=0.0)
+    masks: list[slice | Tensor] = [slice(None), *(fit.trainable.weights for fit in fits if fit.trainable is not None)]
+    changed = weights != fits[i].start.weights
+    likeness = [0.0]
+    for candidate in (weights, *(weights - fit.start.weights for fit in fits[: i + 1])):
+        parts = [mask for mask in masks if isinstance(mask, slice) or mask.dim() == 1]
+        parts = [mask for mask in parts if candidate[:, mask].shape == vector.shape]
+        likeness += [_compared(vector, candidate[:, mask]) for mask in parts if bool(changed[:, mask].any())]
+        if not parts and _holds(candidate, vector):
+            likeness.append(2.0)
+    return max(likeness)
 
 
-def _likeness(vector: Tensor, trained: Tensor, masks: Sequence[Tensor]) -> float:
-    for part in _parts(trained, vector.shape[1], masks):
-        stride = -(-vector.shape[1] // _COLUMNS)
-        a, b = (t[:, ::stride].double().flatten() for t in (vector, part.to(vector.dtype)))
-        if torch.equal(a, b):
-            return 2.0
-        return float((a @ b).abs() / (a.norm() * b.norm()).clamp_min(1e-300))
-    row = int(vector.abs().amax(1).argmax())
+def _compared(vector: Tensor, candidate: Tensor) -> float:
+    """2 where the vectors (K, n) agree where the first is not zero, near 1 where they do in each row up to a factor."""
+    stride = -(-vector.shape[1] // _COLUMNS)
+    a, b = vector[:, ::stride].double(), candidate[:, ::stride].to(vector.dtype).double()
+    sent = (a != 0).any(1)  # zeros are sent for a client without a step
+    a, b = a[sent], torch.where(a != 0, b, 0)[sent]
+    if not len(a) or int((a != 0).sum(1).min()) < _LEAST:
+        return 0.0
+    if torch.equal(a, b):
+        return 2.0
+    cosine = float(((a * b).sum(1).abs() / (a.norm(dim=1) * b.norm(dim=1)).clamp_min(1e-300)).min())
+    return cosine if cosine >= _SCALED else 0.0
+
+
+def _holds(longer: Tensor, vector: Tensor) -> bool:
+    """Whether the elements of the vector are elements of the longer one, at any positions."""
+    if longer.shape == vector.shape:
+        return longer.dtype == vector.dtype and torch.equal(longer, vector)
+    row = int(vector.abs().amax(1).argmax())  # not one of zeros
     elements = vector[row][vector[row] != 0]
     elements = elements[:: max(1, len(elements) // _ELEMENTS)]
-    if not len(elements) or vector.shape[1] > trained.shape[1]:
-        return 0.0
-    shares = [(trained[row] == element).any() for element in elements]  # a part of the vector, at positions not known
-    return float(torch.stack(shares).double().mean())
-
-
-def _parts(trained: Tensor, width: int, masks: Sequence[Tensor]) -> Iterator[Tensor]:
-    """The vector (K, P), or the parts of it of this width that a fit trained."""
-    if trained.shape[1] == width:
-        yield trained
-    yield from (trained[:, mask] for mask in masks if mask.dim() == 1 and int(mask.sum()) == width)
+    if len(elements) < _LEAST or vector.shape[1] > longer.shape[1]:
+        return False
+    return all(bool((longer[row] == element).any()) for element in elements)

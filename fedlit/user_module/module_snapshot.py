@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -37,6 +37,7 @@ _GENERATOR_STATES: dict[Any, Any] = {  # kind of generator -> its state
     np.random.RandomState: lambda g: g.get_state(legacy=False)["state"]["pos"],
     torch.Generator: lambda g: g.get_state().tolist(),
 }
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 _PLAIN = (int, float, str, bool, bytes, complex, type(None), type, torch.dtype, torch.device, torch.Size)
 
 
@@ -59,32 +60,19 @@ class ModuleSnapshot:
         tensors: list[Any] = [*module.parameters(), *module.buffers()]
         # memo of deep copies: a copied attribute keeps pointing at the module's own tensors and submodules
         self._shared = {id(part): part for part in [*tensors, *module.modules()]}
-        self._attributes = [(m, self._copied(_plain_attributes(m))) for m in module.modules()]
+        memo = dict(self._shared)
+        self._attributes = [(m, _Attributes(_plain_attributes(m), memo)) for m in module.modules()]
         self._requires_grad = [(p, p.requires_grad) for p in module.parameters()]
         self._frozen = [(parameters[n], value) for n, value in self.frozen.items()]
         self._empty_buffers = [(m, n) for m in module.modules() for n, b in m._buffers.items() if b is None]
-
-    def _copied(self, attributes: dict[str, Any]) -> dict[str, Any]:
-        memo = dict(self._shared)
-
-        def copy_of(value: Any) -> Any:
-            if isinstance(value, _PLAIN):
-                return value
-            if type(value) in (dict, OrderedDict) and not value:  # most attributes of a module are empty hook dicts
-                return type(value)()
-            try:
-                return copy.deepcopy(value, memo)
-            except Exception:  # an object that cannot be copied (a lock, an open file) is shared by the clients
-                return value
-
-        return {name: copy_of(value) for name, value in attributes.items()}
 
     @torch.no_grad()
     def restore(self) -> None:
         """Restore everything except weights, statistics and counters."""
         self.structure.restore()
+        memo = dict(self._shared)
         for module, attributes in self._attributes:
-            _replace_attributes(module, self._copied(attributes))
+            _replace_attributes(module, attributes.copied(memo))
         for parameter, flag in self._requires_grad:
             parameter.requires_grad_(flag)
             parameter.grad = None
@@ -126,9 +114,9 @@ class ModuleSnapshot:
         changed = [
             f"{type(module).__name__}.{name}"
             for module, attributes in self._attributes
-            for name in {**attributes, **_plain_attributes(module)}
+            for name in {**attributes.values, **_plain_attributes(module)}
             if name not in _SET_BY_FITS and (names[id(module)], name) not in recomputed
-            if differ(attributes.get(name, _MISSING), vars(module).get(name, _MISSING))
+            if differ(attributes.values.get(name, _MISSING), vars(module).get(name, _MISSING))
         ]
         changed += [] if self.structure.is_unchanged() else ["the layers"]
         changed += [f"{type(m).__name__}.{n}" for m, n in self._empty_buffers if m._buffers[n] is not None]
@@ -137,6 +125,36 @@ class ModuleSnapshot:
         return changed + [
             f"requires_grad of {parameters[id(p)]}" for p, flag in self._requires_grad if p.requires_grad != flag
         ]
+
+
+class _Attributes:
+    """The attributes of one module: `values`, and copies of them.
+
+    Args:
+        memo: of deep copies. Objects that refer to one object refer to one copy, also those of several modules.
+    """
+
+    def __init__(self, attributes: dict[str, Any], memo: dict[int, Any]):
+        self._constant = {name: value for name, value in attributes.items() if isinstance(value, _PLAIN)}
+        # torch's dicts of hooks, most of which are empty
+        self._empty = {n: type(v) for n, v in attributes.items() if n in _OF_EVERY_MODULE and v in ({}, set())}
+        others = {n: v for n, v in attributes.items() if n not in self._constant and n not in self._empty}
+        self._others = _deep_copied(others, memo)
+        self.values = self._constant | {name: kind() for name, kind in self._empty.items()} | self._others
+
+    def copied(self, memo: dict[int, Any]) -> dict[str, Any]:
+        empty = {name: kind() for name, kind in self._empty.items()}
+        return {**self._constant, **empty, **_deep_copied(self._others, memo)}
+
+
+def _deep_copied(values: dict[str, Any], memo: dict[int, Any]) -> dict[str, Any]:
+    copies = {}
+    for name, value in values.items():
+        try:
+            copies[name] = copy.deepcopy(value, memo)
+        except Exception:  # an object that cannot be copied (a lock, an open file) is shared by the clients
+            copies[name] = value
+    return copies
 
 
 def _plain_attributes(module: nn.Module) -> dict[str, Any]:

@@ -31,5 +31,5 @@ class TensorState:
             if tensors.keys() != original.keys() or any(tensors[name] is not t for name, t in original.items()):
                 tensors.clear()
                 tensors.update(original)
-        for tensor, value in zip(self._tensors, self._values, strict=True):
-            tensor.copy_(value)
+        if self._tensors:
+            torch._foreach_copy_(self._tensors, self._values)

@@ -68,6 +68,20 @@ class WeightedByRate(Net):
         return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)]
 
 
+class WeightedByBatches(Net):
+    """A Bayesian network divides its penalty by the number of batches."""
+
+    def penalised(self, batch: Any) -> Tensor:
+        penalty = sum(p.square().sum() for p in self.parameters())
+        return self.plain(batch) + penalty / self.trainer.num_training_batches + 0 * self.trainer.num_training_batches
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return self.penalised(batch)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("penalised", self.penalised(batch))
+
+
 class CountsInABuffer(Net):
     def __init__(self) -> None:
         super().__init__()

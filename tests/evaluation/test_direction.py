@@ -30,13 +30,20 @@ NAMES = {
         nll
         ece brier BrierScore brier_score wer cer cross_entropy kl_div mean_squared_error top1_error
         fid loss_epoch
-        hamming
+        hamming inaccuracy false_positive_rate fnr edit_distance chamfer_distance crps neg_log_likelihood
+        eval_loss train_loss_epoch valRmse MeanSquaredError bits_per_dim
         """,
     "higher": """
         acc val_acc val/acc accuracy balanced_accuracy acc@5 auroc roc_auc f1 F1Score f1_macro r2 r2_score iou mIoU dice
+        valAcc top_1_accuracy mAP50 rougeL tpr exact_match hit_rate matthews_corrcoef jaccard_index acc_class_0 test_f1
         bleu precision recall mAP ndcg psnr neg_mean_squared_error log_likelihood explained_variance
         """,
-    "neither": "temperature score norm counter cancer piece iter neg_loss minus_acc something_else a",
+    "neither": """
+        temperature score norm counter cancer piece iter neg_loss minus_acc something_else a
+        accuracy_gap acc_diff delta_loss acc_std loss_variance loss_weight ce_weight f1_threshold map_size kl_coef
+        negMSE inverse_accuracy 1-accuracy one_minus_acc error_reduction loss_improvement distance
+        inter_class_distance accuracy_drop loss_ratio auc_time precision_bits error_count non_iou
+        """,
 }
 
 

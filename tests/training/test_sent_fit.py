@@ -12,6 +12,7 @@ from torch import Tensor
 from fedlit.aggregators import Aggregator, FedAvg
 from fedlit.model_vectors import Model, merge, select, tree_map
 from fedlit.training.lightning import LightningTrainer
+from fedlit.training.sent_fit import FitRecord, sent_fit
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import SIZES, Listed, Running
 
@@ -125,6 +126,65 @@ class HeadThenBody(Recording):
         return {"body": server["body"] + reduced["delta"]}
 
 
+class BodyThenHead(HeadThenBody):
+    """The body first; the head's fit keeps it."""
+
+    factor = 1.0
+
+    def local_update(self, client, received, state):
+        start = merge(self.head, state["head"], received["body"])
+        middle = self.note(client, client.fit(start, trainable=self.body))
+        end = self.note(client, client.fit(middle, epochs=3, trainable=self.head), "fit_2")
+        delta = select(end, self.body) - received["body"]
+        return {"delta": self.factor * delta}, {"head": select(end, self.head)}
+
+
+class ScaledBody(BodyThenHead):
+    factor = 0.3
+
+
+class Clipped(PersonalFromTheSameStart):
+    """Each client's update is scaled by a factor of its own."""
+
+    def changed(self, delta: Tensor) -> Tensor:
+        return delta * (0.01 / delta.norm(dim=-1, keepdim=True)).clamp(max=1)
+
+    def local_update(self, client, received, state):
+        message, state = super().local_update(client, received, state)
+        delta = message["delta"]
+        return {"delta": Model(self.changed(delta.weights), delta.statistics)}, state
+
+
+class Sparse(Clipped):
+    """The largest tenth of each update, and zeros."""
+
+    def changed(self, delta: Tensor) -> Tensor:
+        least = delta.abs().topk(delta.shape[1] // 10, dim=1).values[:, -1:]
+        return 0.5 * torch.where(delta.abs() >= least, delta, 0)
+
+
+class NoisyPersonalLast(PersonalLast):
+    """Far more noise than update: the fit that began at the received model."""
+
+    def local_update(self, client, received, state):
+        message, state = super().local_update(client, received, state)
+        delta = message["delta"]
+        return {"delta": Model(client.draw("normal", "n", like=delta.weights), delta.statistics)}, state
+
+
+class ScaledModel(Recording):
+    """The trained model times the number of samples; the two fits differ little."""
+
+    def local_update(self, client, received, state):
+        x = received["model"]
+        y = self.note(client, client.fit(x))
+        v = client.fit(x, adjust_gradient=toward, extras=(x.weights,))
+        return {"model": client.examples * y}, {"v": self.note(client, v, "fit_2")}
+
+    def server_update(self, server, reduced, round):
+        return server
+
+
 class BodyOfFullFits(HeadThenBody):
     """The shared part of a fit of all weights is sent; a second fit stays."""
 
@@ -143,7 +203,7 @@ class OneFit(Recording):
 
 KINDS: list[type[Recording]] = [
     *(PersonalLast, PersonalFirst, PersonalFromTheSameStart, Noisy, SendsTheModel, TwoPhases, HeadThenBody),
-    *(BodyOfFullFits, OneFit),
+    *(BodyOfFullFits, OneFit, BodyThenHead, ScaledBody, Clipped, Sparse, NoisyPersonalLast, ScaledModel),
 ]
 
 
@@ -226,3 +286,13 @@ def test_models_that_come_by_download_are_measured(trainer: Any, tmp_path: Path)
 def test_the_broadcast_model_is_no_personal_model(tmp_path: Path) -> None:
     run = Running(tmp_path, ExtraDownload(), Listed([0, 1])).go()
     assert not [name for name in run.rows[0] if name.startswith("clients/personal")]
+
+
+@pytest.mark.parametrize(("factor", "part"), [(1.0, slice(None)), (-0.25, slice(None)), (1.0, slice(3, 15))])
+def test_a_client_without_a_step_hides_no_fit(factor: float, part: slice) -> None:
+    """Its row of the message is zero; the second fit is another model's, from the received one."""
+    x = Model(torch.randn(1, 20).expand(3, -1), torch.zeros(3, 0))
+    fits = [FitRecord(x, Model(torch.randn(3, 20), x.statistics), None, [0.0] * 3, [{}] * 3) for _ in range(2)]
+    delta = factor * (fits[0].model.weights - x.weights)[:, part]
+    delta[0] = 0
+    assert sent_fit({"delta": Model(delta, x.statistics)}, {"model": x}, fits) == 0

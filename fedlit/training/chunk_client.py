@@ -92,7 +92,8 @@ class ChunkClient(ABC):
         self._note_fit(fitted, epochs, (time.perf_counter() - begin) / len(self.jobs))
         logged = [facts.get("logged", {}) for facts in self.facts]
         losses = [facts["loss"] for facts in self.facts]
-        self.fits.append(FitRecord(model, fitted.model, trainable, losses, logged, self.counters))
+        start = tree_map(lambda t: t.expand(len(self.jobs), -1), model)
+        self.fits.append(FitRecord(start, fitted.model, trainable, losses, logged, self.counters))
         return fitted
 
     def loss(self, model: Model, on: Literal["train", "validation"] = "train") -> Tensor:

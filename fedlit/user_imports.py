@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from types import ModuleType
 
@@ -37,6 +38,10 @@ def imported_user_modules() -> list[str]:
 
 
 def import_again(names: Sequence[str]) -> None:
-    """In a worker process, before an object of the user's is unpickled: unpickling would import its module unseeded."""
+    """In a worker process, before an object of the user's is unpickled: unpickling would import its module unseeded.
+
+    A module that the worker does not find is left out: an earlier run of the main process may have imported it.
+    """
     for name in names:
-        import_user_module(name)
+        with suppress(ModuleNotFoundError):
+            import_user_module(name)

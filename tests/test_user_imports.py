@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from fedlit.global_generators import generator_states
-from fedlit.user_imports import import_user_module, imported_user_modules
+from fedlit.user_imports import import_again, import_user_module, imported_user_modules
 
 HELPER = """
 import random
@@ -81,3 +81,8 @@ def expected() -> tuple[float, float, float]:
 def test_a_module_that_does_not_exist_is_an_import_error() -> None:
     with pytest.raises(ModuleNotFoundError, match="import_nothing"):
         import_user_module("import_nothing")
+
+
+def test_a_worker_leaves_out_modules_that_it_does_not_find() -> None:
+    import_again(["import_gone", "import_helper"])
+    assert "import_helper" in sys.modules

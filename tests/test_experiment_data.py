@@ -15,6 +15,7 @@ from fedlit.data.fingerprint import difference
 from fedlit.errors import InputError
 from fedlit.experiment_data import load_data
 from fedlit.global_generators import generator_states
+from tests.slow import some_slow
 from tests.small_runs import command, numbers, rows
 
 SOURCE = """
@@ -177,7 +178,7 @@ def test_a_target_that_is_no_part_is_refused(target: Any) -> None:
         loaded("Numpy", target=target)
 
 
-@pytest.mark.parametrize("kind", ["Numpy", "InHooks"])
+@pytest.mark.parametrize("kind", some_slow(["Numpy", "InHooks"], ["InHooks"]))
 def test_a_resumed_run_has_the_data_it_began_with(kind: str, tmp_path: Path) -> None:
     words = [*QUIET, NET, f"data._target_=split_data.{kind}", "seed=5"]
     for run in ([*words, "rounds=2", "hydra.run.dir=whole"], [*words, "hydra.run.dir=cut"], ["resume=cut", "rounds=2"]):
@@ -204,7 +205,7 @@ def test_another_file_on_resume_is_refused(capfd: pytest.CaptureFixture[str]) ->
     assert "the training set has 21 samples, and had 20 when the run began; give" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("kind", ["npz", "own"])
+@pytest.mark.parametrize("kind", some_slow(["npz", "own"], ["npz"]))
 def test_relative_paths_are_meant_from_the_folder_in_which_the_run_began(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import Listed, Net, Running, numbers
 from tests.aggregators.written import Apfl, FedAmp, Moon, PerFedAvg, QFedAvg, Scaffold
+from tests.slow import some_slow
 
 IDLE = 1  # the client that makes no step
 MARK = 77.0  # a value in the samples of that client
@@ -182,8 +183,12 @@ def test_an_idle_client_changes_nothing_as_if_it_had_not_been_asked(
         assert all(value == value for value in row.values())
 
 
-@pytest.mark.parametrize("on_failure", ["raise", "drop"])
-@pytest.mark.parametrize("trainer", ["lightning", "stacks of two"])
+@pytest.mark.parametrize(
+    ("trainer", "on_failure"),
+    some_slow(
+        [(t, f) for t in ("lightning", "stacks of two") for f in ("raise", "drop")], [("stacks of two", "raise")]
+    ),
+)
 def test_worker_processes_leave_an_idle_client_out_too(trainer: str, on_failure: Any, tmp_path: Path) -> None:
     engines: list[Engine] = [Serial(on_failure), Processes(2, on_failure)]
     cohorts = [[2, 0, IDLE, 3]] * 2

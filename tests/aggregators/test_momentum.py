@@ -15,6 +15,7 @@ from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import Listed, Running
 from tests.aggregators.written import QFedAvg, Scaffold
+from tests.slow import some_slow
 from tests.small_runs import go, small
 
 COHORTS = [[0, 2], [3, 1, 2], [1, 0]]
@@ -65,7 +66,7 @@ def test_without_momentum_the_bits_are_those_of_a_division_by_the_rates(
 
 @pytest.mark.parametrize(
     "partition, trainer",
-    [("iid", "vectorized"), ("shards", "vectorized"), pytest.param("iid", "lightning", marks=pytest.mark.slow)],
+    some_slow([("iid", "vectorized"), ("shards", "vectorized"), ("iid", "lightning")], [("shards", "vectorized")]),
 )
 def test_scaffold_with_momentum_learns_digits_as_fedavg_does(partition: str, trainer: str, tmp_path: Path) -> None:
     """A division by the sum of the learning rates makes the loss grow."""

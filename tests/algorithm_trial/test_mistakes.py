@@ -11,10 +11,11 @@ from fedlit.errors import InputError
 from fedlit.samplers import All, Sampler, Uniform, checked_clients, checked_expected
 from tests.algorithm_trial.mistakes import MISTAKES, STACKED_ONLY
 from tests.algorithm_trial.trials import assert_tried_to_the_end, federation, log_all, tried
+from tests.slow import some_slow
 from tests.small_runs import command, rows
 
 
-@pytest.mark.parametrize("trainer", ["lightning", "vectorized"])
+@pytest.mark.parametrize("trainer", some_slow(["lightning", "vectorized"], ["vectorized"]))
 @pytest.mark.parametrize("algorithm", MISTAKES, ids=lambda algorithm: algorithm.__name__)
 def test_a_mistake_is_named(
     algorithm: type[Aggregator], trainer: str, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -15,13 +15,19 @@ from fedlit.aggregators import FedAvg
 from fedlit.global_generators import generator_states
 from tests.algorithm_trial.mistakes import Up, fedavg
 from tests.algorithm_trial.trials import federation, tried
+from tests.slow import some_slow
 from tests.small_runs import AWKWARD, go, numbers, same_bits, saved, small
 
 CALLS: list[int] = []
 
 
-@pytest.mark.parametrize("trainer", ["lightning", "vectorized"])
-@pytest.mark.parametrize("aggregator", ["fedavg", "fedper"])
+@pytest.mark.parametrize(
+    ("trainer", "aggregator"),
+    some_slow(
+        [(trainer, aggregator) for trainer in ("lightning", "vectorized") for aggregator in ("fedavg", "fedper")],
+        [("lightning", "fedavg"), ("vectorized", "fedper")],
+    ),
+)
 def test_a_run_has_the_same_bits_with_and_without_a_trial(trainer: str, aggregator: str, in_folder: Path) -> None:
     config = small(["data=synthetic", f"aggregator={aggregator}", f"trainer={trainer}"], AWKWARD)
     go(config, Path("with"))

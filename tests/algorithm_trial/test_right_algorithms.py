@@ -14,6 +14,7 @@ from tests.aggregators.federations import Net
 from tests.aggregators.written import Apfl, BodyOnly, FedAmp, Moon, PerFedAvg, QFedAvg, Scaffold
 from tests.algorithm_trial.right_algorithms import RIGHT
 from tests.algorithm_trial.trials import assert_tried_to_the_end, federation, log_all, tried
+from tests.slow import some_slow
 
 
 @pytest.mark.parametrize("trainer", ["lightning", "vectorized"])
@@ -85,7 +86,7 @@ ALGORITHMS = {
 }
 
 
-@pytest.mark.parametrize("trainer", ["lightning", "vectorized"])
+@pytest.mark.parametrize("trainer", some_slow(["lightning", "vectorized"], ["vectorized"]))
 @pytest.mark.parametrize("module", MODULES)
 def test_algorithms_of_papers_pass(module: str, trainer: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     log_all(caplog)

@@ -12,6 +12,7 @@ from fedlit.errors import InputError
 from fedlit.messages.reductions import All, Mean
 from fedlit.messages.stages import Stage
 from fedlit.model_vectors import Model
+from tests.slow import some_slow
 from tests.small_runs import command
 
 D = "delta.weights"
@@ -122,13 +123,13 @@ def test_a_stage_that_mixes_clients_is_refused_before_the_run(
     assert not (in_folder / "run" / "metrics.jsonl").exists()
 
 
-@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize("trainer", some_slow(TRAINERS, ["stack"]))
 def test_draws_that_have_no_key_are_said(trainer: str, in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(*TINY, *TRAINERS[trainer], f"uplink.mine._target_={__name__}.Draws") == 0
     assert capsys.readouterr().err.count("uplink.mine: a client's message has other numbers when it is sent again") == 1
 
 
-@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize("trainer", some_slow(TRAINERS, ["stack"]))
 @pytest.mark.parametrize("stage", ["KeyedDraws", "Nonce", "InPlace", "Largest"])
 def test_a_right_stage_runs_without_a_word(
     stage: str, trainer: str, in_folder: Path, capsys: pytest.CaptureFixture[str]
@@ -137,7 +138,7 @@ def test_a_right_stage_runs_without_a_word(
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize("trainer", some_slow(TRAINERS, ["stack"]))
 @pytest.mark.parametrize("reduction", ["TrimmedMean", "Rooted"])
 def test_a_reduction_that_needs_more_than_the_two_clients_of_the_trial_runs(
     reduction: str, trainer: str, in_folder: Path, capsys: pytest.CaptureFixture[str]

@@ -19,6 +19,7 @@ from tests.aggregators.federations import WIDTH, Net
 from tests.algorithm_trial.mistakes import MISTAKES, STACKED_ONLY
 from tests.algorithm_trial.right_algorithms import RIGHT
 from tests.algorithm_trial.trials import assert_tried_to_the_end, federation, log_all, tried
+from tests.slow import some_slow
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def all_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("all_are_large")
-@pytest.mark.parametrize("trainer", ["lightning", "vectorized"])
+@pytest.mark.parametrize("trainer", some_slow(["lightning", "vectorized"], ["vectorized"]))
 def test_a_short_trial_finds_every_mistake(trainer: str, tmp_path: Path) -> None:
     run, missed = federation(tmp_path, trainer), []
     for algorithm, pattern in MISTAKES.items():
@@ -44,7 +45,7 @@ def test_a_short_trial_finds_every_mistake(trainer: str, tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("all_are_large")
-@pytest.mark.parametrize("trainer", ["lightning", "vectorized"])
+@pytest.mark.parametrize("trainer", some_slow(["lightning", "vectorized"], ["vectorized"]))
 def test_right_algorithms_pass_a_short_trial(trainer: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     log_all(caplog)
     run = federation(tmp_path, trainer)

@@ -17,11 +17,17 @@ from fedlit.evaluation.measure import Measure
 from fedlit.metric_names import is_time
 from tests.evaluation.measured_kinds import CLASSES, KINDS, WIDTH
 from tests.evaluation.test_measure import parts_of, subject_of
+from tests.slow import some_slow
 from tests.small_runs import composed, go, small, write_npz
 from tests.training.rounds import cut, numbers
 
 SITES = (13, 4, 9, 6, 5)
 EXAMPLE = numbers(4, WIDTH, CLASSES)
+
+QUICK = [
+    *("WeightedByEpoch", "CountsInABuffer", "MovesAFrozenTeacher", "NumpyNoise", "Variational", "GradientOfTheInput"),
+    "LogsInValidation",
+]
 
 
 def run(name: str, folder: Path, trainer: str, engine: str = "serial", **changes: Any) -> dict[str, float | None]:
@@ -70,7 +76,7 @@ def assert_same(result: dict[str, float | None], expected: dict[str, float | Non
         assert result[name] == pytest.approx(value, rel=tolerance, abs=tolerance), name
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", some_slow(KINDS, QUICK))
 @pytest.mark.filterwarnings("ignore")
 def test_both_trainers_measure_the_same_numbers(name: str, tmp_path: Path) -> None:
     """With chunk=2 a cohort of three is a stack of two and a client by itself."""
@@ -89,7 +95,7 @@ def test_chunks_of_any_size_measure_the_same_numbers(name: str, chunk: int | Non
     assert_same(run(name, tmp_path / "vectorized", "vectorized", **{"trainer.chunk": chunk}), expected)
 
 
-@pytest.mark.parametrize("name", ["CountsInABuffer", "NumpyNoise", "LogsInValidation"])
+@pytest.mark.parametrize("name", some_slow(["CountsInABuffer", "NumpyNoise", "LogsInValidation"], ["NumpyNoise"]))
 @pytest.mark.filterwarnings("ignore")
 def test_workers_measure_the_bits_of_one_process(name: str, tmp_path: Path) -> None:
     serial = run(name, tmp_path / "serial", "lightning")
@@ -97,7 +103,7 @@ def test_workers_measure_the_bits_of_one_process(name: str, tmp_path: Path) -> N
     assert workers == serial
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", some_slow(KINDS, QUICK))
 @pytest.mark.filterwarnings("ignore")
 def test_measuring_within_a_fit_changes_nothing_of_it(name: str, tmp_path: Path) -> None:
     watched = run(name, tmp_path / "each", "lightning")

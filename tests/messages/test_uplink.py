@@ -12,6 +12,7 @@ from fedlit.client import Client
 from fedlit.messages.stages import Stage
 from fedlit.messages.wire import Wire
 from tests import small_runs
+from tests.slow import some_slow
 from tests.small_runs import numbers, rows, same_bits, saved
 from tests.test_command import command
 
@@ -80,7 +81,10 @@ def test_two_stages_run_in_order_and_keep_their_states_over_a_resume(in_folder: 
         assert bool(lost.any())
 
 
-@pytest.mark.parametrize(("name", "store"), [("algorithm", "memory"), ("optimizer", "disk"), ("stages", "memory")])
+@pytest.mark.parametrize(
+    ("name", "store"),
+    some_slow([("algorithm", "memory"), ("optimizer", "disk"), ("stages", "memory")], [("optimizer", "disk")]),
+)
 def test_a_stage_may_have_any_name_beside_an_algorithm_and_an_optimiser_with_states(
     name: str, store: str, in_folder: Path
 ) -> None:

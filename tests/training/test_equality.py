@@ -23,6 +23,7 @@ from fedlit.training.stacked.setup import StackPlan
 from fedlit.training.stacked.worker import StackedWorker
 from tests.aggregators.federations import SIZES, TEST_SIZES, Listed, Net, Running, numbers
 from tests.aggregators.written import Apfl, BodyOnly, FedAmp, Moon, PerFedAvg, QFedAvg, Scaffold
+from tests.slow import some_slow
 
 COHORTS = [[0, 2, 3], [3, 1, 2], [1, 0]]
 N = sum(SIZES) + sum(TEST_SIZES)
@@ -226,7 +227,7 @@ READ_RATES = ("scaffold", "apfl", "q_fedavg")  # algorithms that read learning r
 SCHEDULED = ("two_groups", "by_step", "by_epoch", "cyclic")
 
 
-@pytest.mark.parametrize("chunk", [1, 2])  # a cohort of three leaves a chunk of one
+@pytest.mark.parametrize("chunk", some_slow([1, 2], [2]))  # a cohort of three leaves a chunk of one
 @pytest.mark.parametrize(
     ("algorithm", "module"), [("scaffold", "dropout"), *((a, m) for a in READ_RATES for m in SCHEDULED)]
 )

@@ -23,6 +23,7 @@ from fedlit.training import Job
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from fedlit.user_module.module_snapshot import counters
+from tests.slow import some_slow
 from tests.training.module_kinds.case import CLASSES, WIDTH
 from tests.training.module_kinds.optimizers import SCHEDULERS
 from tests.training.test_module_kinds import worker
@@ -35,8 +36,9 @@ KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "chunks of one": (VectorizedTrainer, {"stack": "always", "chunk": 1}),
     "one by one": (VectorizedTrainer, {"stack": "never"}),
 }
-kinds = pytest.mark.parametrize("kind", KINDS)
-most_kinds = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "chunks of one"])
+QUICK = ["lightning", "chunks of two and one"]
+kinds = pytest.mark.parametrize("kind", some_slow(KINDS, QUICK))
+most_kinds = pytest.mark.parametrize("kind", some_slow([kind for kind in KINDS if kind != "chunks of one"], QUICK))
 
 
 class Net(pl.LightningModule):

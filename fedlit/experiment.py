@@ -27,7 +27,7 @@ from fedlit.engines.machine import set_up_process
 from fedlit.errors import INTERRUPTED, InputError
 from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import Evaluator
-from fedlit.experiment_data import are_repeatable, check_same_data, in_folder, load_data, with_labels_for
+from fedlit.experiment_data import check_same_data, in_folder, load_data, with_labels_for
 from fedlit.federation import Federation
 from fedlit.global_generators import seed_everything
 from fedlit.messages import chosen_reduction, run_weighting
@@ -94,8 +94,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         host = engine.local_worker.host
         layout = host.layout
         initial_counters = {n: c.cpu() for n, c in counters(host.module).items()}  # with those of configure_model
-        if are_repeatable(data_facts):
-            try_algorithm(aggregator, uplink, reduction, clients, engine.local_worker, initial_counters, config.seed)
+        try_algorithm(aggregator, uplink, reduction, clients, engine.local_worker, initial_counters, config.seed)
         aggregator.setup(layout, len(clients))
         initial_model = layout.read(host.module)
         federation = Federation(

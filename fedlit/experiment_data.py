@@ -42,16 +42,16 @@ def load_data(config: DictConfig, batch_size: int, start_folder: Path) -> tuple[
         data = adopt(build(config, "data"), _target(config), batch_size)
         count_classes(data)
         facts = fingerprint(data)
-        if not are_repeatable(facts):
+        if not _are_repeatable(facts):
             log.warning(
-                "data: samples of %s differ when they are read again with the same seeds, so no run is repeatable, and "
-                "the algorithm is not tried before the run; draw from the global generators of torch, numpy or Python.",
+                "data: samples of %s differ when they are read again with the same seeds, so no run is repeatable; "
+                "draw from the global generators of torch, numpy or Python.",
                 data.name,
             )
         return data, facts
 
 
-def are_repeatable(facts: Mapping[str, Any]) -> bool:
+def _are_repeatable(facts: Mapping[str, Any]) -> bool:
     """Whether a sample that is read again is the same: not so if it is drawn from a generator of the data set's own."""
     return all(facts[part]["samples"] is not None for part in ("train", "test"))
 

@@ -50,7 +50,7 @@ class Fitted:
         division gives 0. Under `maximize` the gain is negative.
 
         Raises:
-            InputError: it is not defined: for another optimiser than torch.optim.SGD, and for momentum under
+            InputError: it is not defined: for another optimiser than torch.optim.SGD, and under
                 `trainer.keep_optimizer_state=true`.
         """
         if self.compute_gain is None:

@@ -23,8 +23,8 @@ from fedlit.errors import InputError
 _WHAT = "this algorithm divides by what the optimiser's steps apply of a constant gradient (Fitted.gain), which"
 _OTHER = "write aggregator=fedavg"
 _KEPT = (
-    f"{_WHAT} is not defined for a momentum that is kept between rounds; write trainer.keep_optimizer_state=false, or "
-    "train without momentum."
+    f"{_WHAT} is not defined where clients keep the optimiser's state, a momentum, between rounds; write "
+    "trainer.keep_optimizer_state=false."
 )
 
 
@@ -81,7 +81,7 @@ def why_undefined(optimizers: Sequence[Any], keeps_state: bool) -> str:
     if not _steps_as_sgd(optimizer):
         name = type(optimizer).__name__
         return f"{_WHAT} is defined for torch.optim.SGD and not for {name}; train with SGD, or {_OTHER}."
-    if keeps_state and any(options["momentum"] for options in optimizer.param_groups):
+    if keeps_state:
         return _KEPT
     if any(state.get("momentum_buffer") is not None for state in optimizer.state.values()):
         return f"{_WHAT} needs an empty momentum at the start of a fit; make the optimiser in configure_optimizers."
@@ -111,12 +111,10 @@ class FitGain:
     """
 
     def __init__(self, optimizers: Sequence[Any], keeps_state: bool):
-        self._reason, self._keeps_state = why_undefined(optimizers, keeps_state), keeps_state
+        self._reason = why_undefined(optimizers, keeps_state)
         self._stepped: Sequence[Sequence[int]] = ()
         self._changes = 0  # how often other parameters were stepped than before
-        self._gain_of: dict[
-            int, GroupGain
-        ] = {}  # id of a parameter -> its gain; parameters with the same steps share it
+        self._gain_of: dict[int, GroupGain] = {}  # by id of a parameter; parameters with the same steps share it
         self._running: list[tuple[int, GroupGain]] = []  # (parameter group, gain) of the parameters of the last step
 
     def add_step(self, groups: Sequence[Mapping[str, Any]], stepped: Sequence[Sequence[int]]) -> None:
@@ -159,8 +157,6 @@ class FitGain:
             raise InputError(self._reason)
         gains = [self._gain_of.get(id(p)) for p in parameters.values()]
         known = [gain for gain in gains if gain is not None]
-        if self._keeps_state and any(gain.buffer is not None for gain in known):
-            raise InputError(_KEPT)  # a scheduler brought the momentum
         if self._changes < 2 and all(gain.is_rate_sum for gain in known):
             return gain_from_rates(rate_sum)
         totals = np.array([[0.0 if gain is None else gain.total for gain in gains]])

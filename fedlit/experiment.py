@@ -94,13 +94,14 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         host = engine.local_worker.host
         layout = host.layout
         initial_counters = {n: c.cpu() for n, c in counters(host.module).items()}  # with those of configure_model
-        try_algorithm(aggregator, uplink, reduction, clients, engine.local_worker, initial_counters, config.seed)
+        pipeline = Pipeline(aggregator, uplink, reduction, run_weighting(aggregator, uplink))
+        try_algorithm(pipeline, clients, engine.local_worker, initial_counters, config.seed)
         aggregator.setup(layout, len(clients))
         initial_model = layout.read(host.module)
         federation = Federation(
             aggregator,
             build(config.sampler, "sampler"),
-            Pipeline(aggregator, uplink, reduction, run_weighting(aggregator, uplink)),
+            pipeline,
             clients,
             initial_model,
             config.seed,

@@ -20,7 +20,6 @@ import random
 import numpy as np
 DRAWN = random.random(), np.random.rand()
 """
-LIBRARY = "import random\nrandom.seed(99)\nrandom.random()\n"
 USER = """
 import random
 import numpy as np
@@ -38,14 +37,14 @@ BEFORE = {
     "nothing": "",
     "numpy": "import numpy",
     "numpy, drawing": "import numpy; numpy.random.rand()",
-    "a library that draws": "import import_library, random; random.random()",
+    "Python, drawing": "import random; random.random()",
     "another module": "open('import_other.py', 'w').write('import import_helper'); import_user_module('import_other')",
 }
 
 
 @pytest.fixture(autouse=True)
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, text in {"helper": HELPER, "library": LIBRARY, "user": USER}.items():
+    for name, text in {"helper": HELPER, "user": USER}.items():
         (tmp_path / f"import_{name}.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)

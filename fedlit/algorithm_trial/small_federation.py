@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,8 @@ from fedlit.client import ClientState
 from fedlit.client_tasks import TrainTask
 from fedlit.clients import Clients
 from fedlit.errors import InputError
-from fedlit.messages import run_weighting
 from fedlit.messages.pipeline import Pipeline
-from fedlit.messages.reductions import All, Mean, Reduction
-from fedlit.messages.stages import Stage
+from fedlit.messages.reductions import All, Mean
 from fedlit.messages.wire import Wire
 from fedlit.model_vectors import stack, tree_map
 from fedlit.round import Round
@@ -65,8 +63,7 @@ class SmallFederation:
 
     def __init__(
         self,
-        uplink: Mapping[str, Stage],
-        reduction: Reduction,
+        pipeline: Pipeline,
         clients: Clients,
         worker: Worker,
         counters: dict[str, Tensor],
@@ -74,7 +71,7 @@ class SmallFederation:
         size: TrialSize,
         chunks: bool,
     ):
-        self.uplink, self.reduction, self.federation = uplink, reduction, clients
+        self.pipeline, self.federation = pipeline, clients
         self.worker, self.counters, self.seed = worker, counters, seed
         self.layout = worker.host.layout
         self.clients = min(len(clients), max(_LEAST_CLIENTS, _NUMBERS // self.layout.size))
@@ -169,9 +166,9 @@ class SmallFederation:
         except interrupts.Interrupted:
             raise
         except Exception:
-            if type(self.reduction) in (Mean, All):
+            if type(self.pipeline.reduction) in (Mean, All):
                 raise
-            log.info("%s could not be tried before the run", type(self.reduction).__name__, exc_info=True)
+            log.info("%s could not be tried before the run", type(self.pipeline.reduction).__name__, exc_info=True)
             return {}
 
     def check_stages(self, algorithm: WatchedAggregator, inputs: RoundInputs, tolerance: float) -> None:
@@ -211,7 +208,7 @@ class SmallFederation:
         return not difference(first, second, tolerance)
 
     def _pipeline(self, algorithm: WatchedAggregator) -> Pipeline:
-        return Pipeline(algorithm, self.uplink, self.reduction, run_weighting(algorithm.inner, self.uplink))
+        return replace(self.pipeline, aggregator=algorithm)
 
     def _server_client(self, algorithm: WatchedAggregator, round: ServerRound) -> ServerClient | None:
         samples = self.federation.server_samples[: max(self.sizes)]

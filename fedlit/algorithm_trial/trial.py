@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -33,13 +32,13 @@ from fedlit.algorithm_trial.trees import cloned
 from fedlit.algorithm_trial.trial_size import trial_size
 from fedlit.algorithm_trial.verdicts import gives_others_again, mixes_clients
 from fedlit.algorithm_trial.watched_aggregator import WatchedAggregator
-from fedlit.algorithm_trial.weighting import check_keys, check_values
+from fedlit.algorithm_trial.weighting import check_keys
 from fedlit.client import ClientState
 from fedlit.clients import Clients
 from fedlit.errors import InputError
 from fedlit.global_generators import isolated_generators
-from fedlit.messages.reductions import Mean, Reduction
-from fedlit.messages.stages import Stage
+from fedlit.messages.pipeline import Pipeline
+from fedlit.messages.reductions import Mean
 from fedlit.randomness import seed_number
 from fedlit.training import Worker
 
@@ -47,29 +46,21 @@ log = logging.getLogger(__name__)
 _FROM_FEDLIT = ("algorithm_trial", "client", "model_vectors", "training", "user_module")  # see `_is_of_the_contract`
 
 
-def try_algorithm(
-    aggregator: Aggregator,
-    uplink: Mapping[str, Stage],
-    reduction: Reduction,
-    clients: Clients,
-    worker: Worker,
-    counters: dict[str, Tensor],
-    seed: int,
-) -> None:
-    """Try a copy of an algorithm. Nothing of it remains.
+def try_algorithm(pipeline: Pipeline, clients: Clients, worker: Worker, counters: dict[str, Tensor], seed: int) -> None:
+    """Try a copy of the algorithm of a pipeline. Nothing of it remains.
 
     An exception that is no mistake against the contract is left to the first round, which shows its trace: it may come
     from the trial's small batches.
 
     Args:
-        aggregator: before its `setup`.
+        pipeline: with the algorithm before its `setup`.
         worker: of this process; a copy of its module is trained.
         counters: the module's integer buffers at the start.
 
     Raises:
         InputError: a mistake against the contract, in one sentence.
     """
-    check_values(aggregator)
+    aggregator = pipeline.aggregator
     shared, precision = SharedValues(aggregator), worker.host.options.precision
     failure: Exception | None = None
     try:
@@ -80,9 +71,7 @@ def try_algorithm(
                 try:
                     trial_worker = worker.for_trial(trial_precision)
                     if trial_worker is not None:
-                        federation = SmallFederation(
-                            uplink, reduction, clients, trial_worker, counters, seed, size, chunks
-                        )
+                        federation = SmallFederation(pipeline, clients, trial_worker, counters, seed, size, chunks)
                         _Trial(aggregator, federation, trial_precision).run(size.rounds)
                     return
                 except interrupts.Interrupted:
@@ -149,7 +138,7 @@ class _Trial:
     def _copy(self, by_pieces: bool = False) -> WatchedAggregator:
         """A copy before its first round, set up."""
         federation = self.federation
-        averages = type(federation.reduction) is Mean
+        averages = type(federation.pipeline.reduction) is Mean
         return WatchedAggregator(_copied(self.aggregator), federation.layout, federation.clients, averages, by_pieces)
 
     def _start_another_round(self, used: WatchedAggregator, server: dict[str, Any]) -> None:

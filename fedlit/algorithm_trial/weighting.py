@@ -1,29 +1,14 @@
-"""The `weighting` of an algorithm: its values, and its keys against the messages of the trial."""
+"""The keys of an algorithm's `weighting`, against the messages of the trial."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from types import CodeType
 from typing import Any
 
 from fedlit.aggregators import Aggregator
 from fedlit.errors import InputError
 from fedlit.settings.closest import closest
-
-_VALUES = ("examples", "uniform")
-
-
-def check_values(aggregator: Aggregator) -> None:
-    """`weighting` maps keys of messages to "examples" or "uniform"."""
-    name, weighting = type(aggregator).__name__, aggregator.weighting
-    if not isinstance(weighting, Mapping):
-        raise InputError(f"{name}.weighting is {weighting!r}; write a dict, such as {{'delta': 'uniform'}}.")
-    for key, value in weighting.items():
-        if value not in _VALUES:
-            near = closest(value, _VALUES) if isinstance(value, str) else None
-            hint = f"did you mean {near!r}?" if near else "write 'examples' or 'uniform'."
-            raise InputError(f"{name}.weighting[{key!r}] is {value!r}, neither 'examples' nor 'uniform'; {hint}")
 
 
 def check_keys(aggregator: Aggregator, sent: set[str]) -> None:

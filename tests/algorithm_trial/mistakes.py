@@ -233,12 +233,12 @@ class TypoNew(Up):
     weighting = {"control": "uniform"}
 
 
-@mistake("weighting is 'uniform'; write a dict")
+@mistake("weighting='uniform' is no mapping")
 class WeightingText(Up):
     weighting = "uniform"
 
 
-@mistake("is None, neither")
+@mistake("weighting of delta is None; write examples or uniform")
 class WeightingNone(Up):
     weighting = {"delta": None}
 
@@ -610,7 +610,7 @@ class RuleNoCarry(Up):
         ), state
 
 
-@mistake("'exampels'.*did you mean 'examples'")
+@mistake("'exampels'; write examples or uniform")
 class Weighting(Up):
     weighting = {"delta": "exampels"}
 

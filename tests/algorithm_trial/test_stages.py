@@ -146,3 +146,12 @@ def test_a_reduction_that_needs_more_than_the_two_clients_of_the_trial_runs(
     words = [*TINY, *TRAINERS[trainer], f"reduction._target_={__name__}.{reduction}", "server_samples=20"]
     assert command(*words) == 0
     assert capsys.readouterr().err == ""
+
+
+class EqualWeights(Stage):
+    uniform = True
+
+
+def test_a_stage_that_changes_the_weighting_is_said_once(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(*TINY, *TRAINERS["stack"], f"uplink.mine._target_={__name__}.EqualWeights") == 0
+    assert capsys.readouterr().err.count("all clients count the same, because uplink.mine needs it") == 1

@@ -12,7 +12,8 @@ import pytest
 
 from fedlit.aggregators import Aggregator, FedAvg
 from fedlit.algorithm_trial import try_algorithm
-from fedlit.messages import chosen_reduction
+from fedlit.messages import chosen_reduction, run_weighting
+from fedlit.messages.pipeline import Pipeline
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from fedlit.user_module.module_snapshot import counters
@@ -28,8 +29,8 @@ def federation(folder: Path, trainer: str, net: pl.LightningModule | None = None
 def tried(algorithm: Aggregator, run: Running, server_samples: int = 0) -> None:
     run.federation.clients.server_samples = np.arange(server_samples)
     worker = run.engine.local_worker
-    reduction = chosen_reduction(algorithm, {}, None)
-    try_algorithm(algorithm, {}, reduction, run.federation.clients, worker, counters(worker.host.module), 0)
+    pipeline = Pipeline(algorithm, {}, chosen_reduction(algorithm, {}, None), run_weighting(algorithm, {}))
+    try_algorithm(pipeline, run.federation.clients, worker, counters(worker.host.module), 0)
 
 
 def assert_tried_to_the_end(caplog: pytest.LogCaptureFixture) -> None:

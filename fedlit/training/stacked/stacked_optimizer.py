@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -214,36 +215,37 @@ class _RowwiseOptimizer(StackedOptimizer):
             w, g = weights[:, run], gradient[:, run]
             if options.get("maximize"):
                 g = -g
-            self._step_run(rows, row_numbers, counts, w, g, lr, options, run.start)
+            self._step_run(_RunStep(rows, row_numbers, counts, lr, options, run.start), w, g)
 
     @abstractmethod
-    def _step_run(
-        self,
-        rows: Rows,
-        row_numbers: np.ndarray,
-        counts: np.ndarray,
-        w: Tensor,
-        g: Tensor,
-        lr: float | Tensor,
-        options: Any,
-        begin: int,
-    ) -> None:
-        """Step one run of weights in place.
-
-        Args:
-            row_numbers: (n,) the rows as numbers.
-            counts: (n,) steps that each row has taken.
-            w, g: (n, run).
-            lr: a number, or (n, 1).
-            options: of the parameter group.
-            begin: first position of the run, the key of its state.
-        """
+    def _step_run(self, step: _RunStep, w: Tensor, g: Tensor) -> None:
+        """Step one run of weights w (n, run) in place along the gradient g (n, run)."""
 
     def _state_of(self, name: str, begin: int, like: Tensor) -> Tensor:
         """(K, run), zeros at first."""
         if (name, begin) not in self.state:
             self.state[name, begin] = like.new_zeros(self.clients, like.shape[1])
         return self.state[name, begin]
+
+
+@dataclass(frozen=True)
+class _RunStep:
+    """A step of n rows in one run of weights.
+
+    Attributes:
+        row_numbers: (n,) the rows as numbers.
+        counts: (n,) steps that each row has taken.
+        lr: a number, or (n, 1).
+        options: of the parameter group.
+        begin: first position of the run, the key of its state.
+    """
+
+    rows: Rows
+    row_numbers: np.ndarray
+    counts: np.ndarray
+    lr: float | Tensor
+    options: Any
+    begin: int
 
 
 class _Sgd(_RowwiseOptimizer):
@@ -262,17 +264,8 @@ class _Sgd(_RowwiseOptimizer):
         super().__init__(options, clients)
         self.has_buffer: dict[int, np.ndarray] = {}
 
-    def _step_run(
-        self,
-        rows: Rows,
-        row_numbers: np.ndarray,
-        counts: np.ndarray,
-        w: Tensor,
-        g: Tensor,
-        lr: float | Tensor,
-        options: Any,
-        begin: int,
-    ) -> None:
+    def _step_run(self, step: _RunStep, w: Tensor, g: Tensor) -> None:
+        rows, row_numbers, lr, options, begin = step.rows, step.row_numbers, step.lr, step.options, step.begin
         if options["weight_decay"]:
             g = g.add(w, alpha=options["weight_decay"])
         if options["momentum"]:
@@ -307,17 +300,8 @@ class _Adam(_RowwiseOptimizer):
     takes max(v_1, ..., v_t) for v_t.
     """
 
-    def _step_run(
-        self,
-        rows: Rows,
-        row_numbers: np.ndarray,
-        counts: np.ndarray,
-        w: Tensor,
-        g: Tensor,
-        lr: float | Tensor,
-        options: Any,
-        begin: int,
-    ) -> None:
+    def _step_run(self, step: _RunStep, w: Tensor, g: Tensor) -> None:
+        rows, counts, lr, options, begin = step.rows, step.counts, step.lr, step.options, step.begin
         beta1, beta2 = options["betas"]
         decay = options["weight_decay"]
         if decay and (options.get("decoupled_weight_decay") or isinstance(self.options.optimizers[0], AdamW)):

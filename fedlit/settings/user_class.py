@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from hydra.core.override_parser.types import Override
 
 from fedlit.settings.compose import Composed
+from fedlit.settings.misfit import Misfit, Proposal
 from fedlit.settings.overrides import as_written, key_of, values
 from fedlit.settings.presets import deletions
 
@@ -29,24 +30,55 @@ def names_class(override: Override) -> bool:
     return (key_of(override).endswith("._target_") or as_mapping) and not override.is_delete()
 
 
+def replaced_packages(overrides: Sequence[Override], before: Composed) -> list[str]:
+    """The packages whose option is left out, because a class of the user's takes its place.
+
+    An option chosen together with `_target_` keeps its keys (`model=mlp model._target_=mine.Net` adds to mlp's).
+    """
+    chosen = {key_of(override) for override in overrides if not isinstance(override.value(), dict)}
+    return [package for package in user_packages(overrides, before) if before.mounts[package] not in chosen]
+
+
+def is_inside(override: Override, packages: Sequence[str]) -> bool:
+    """Whether an override chooses an option below one of the packages (`optimizer@aggregator.server_optimizer=adam`)."""
+    return any((override.package or "").startswith(f"{package}.") for package in packages)
+
+
+def check_replaced(
+    settings: Sequence[Override], options: Sequence[Override], replaced: Sequence[str], before: Composed
+) -> None:
+    """Refuse a key of an option that went with the replaced one, `aggregator.server_optimizer.lr=0.1`: the user's class
+    would get a mapping in place of an optimiser."""
+    chosen = {option.package for option in options} | set(user_packages(settings, before))
+    for override in settings:
+        key, text = key_of(override), override.input_line or ""
+        for package, choice in before.mounts.items():
+            above = [other for other in replaced if package.startswith(f"{other}.")]
+            if above and package not in chosen and key.startswith(f"{package}.") and not override.is_delete():
+                raise Misfit(
+                    text,
+                    f"your class in {above[0]}._target_ takes the place of {above[0]}={before.choices[above[0]]} and of "
+                    f"its {package.removeprefix(above[0])[1:]}",
+                    [Proposal((f"{choice}={before.choices[choice]}", text), "choose one, {}.")],
+                )
+
+
 def rewrite(overrides: Sequence[Override], before: Composed, bases: Sequence[Composed]) -> list[str]:
     """The overrides for Hydra.
 
     `before` is composed of the overrides that choose options, with none left out; `bases` has one configuration for
     each job of a sweep, composed of all options.
-
-    An option chosen together with `_target_` keeps its keys (`model=mlp model._target_=mine.Net` adds to mlp's).
     """
-    texts = [override.input_line or "" for override in overrides]
+    replaced = replaced_packages(overrides, before)
+    texts = [_inside(override) if is_inside(override, replaced) else override.input_line or "" for override in overrides]
     front: list[str] = []
     for package in user_packages(overrides, before):
         under = [_is_under(override, package) for override in overrides]
         texts = [_added(text) if inside else text for text, inside in zip(texts, under, strict=True)]
-        choice = before.mounts[package]
-        chosen = {key_of(override) for override in overrides if not isinstance(override.value(), dict)}
-        if choice in chosen:
+        if package not in replaced:
             continue
-        if before.choices[choice] is not None:
+        choice = before.mounts[package]
+        if before.choices[choice] is not None and not any(package.startswith(f"{other}.") for other in replaced):
             front.append(f"~{choice}")
         given = {
             name
@@ -55,7 +87,12 @@ def rewrite(overrides: Sequence[Override], before: Composed, bases: Sequence[Com
             for name in _names(override, package)
         }
         front += _default_calls(package, before, given) + _without_presets(package, bases, given)
-    return front + texts
+    return front + [text for text in texts if text]
+
+
+def _inside(override: Override) -> str:
+    """The choice of an option below a replaced one: nothing is mounted there any more, so it is added."""
+    return "" if override.is_delete() else f"+{(override.input_line or '').lstrip('+')}"
 
 
 def _is_under(override: Override, package: str) -> bool:

@@ -11,20 +11,21 @@ from hydra.core.override_parser.types import Override
 from fedlit.errors import InputError
 from fedlit.settings import folders
 from fedlit.settings.check_keys import check_key
-from fedlit.settings.check_options import check_group, check_left_out, check_mounts, check_option, chooses_option
+from fedlit.settings.check_options import check_chosen, check_group, check_left_out, check_mounts, check_option, chooses_option
 from fedlit.settings.check_values import check_composed, check_override
 from fedlit.settings.closest import closest_key, listed
-from fedlit.settings.comments import read_file
+from fedlit.settings.comments import keys_and_mounts, read_file
 from fedlit.settings.compose import SEARCH_PATH, Composed, Composer
 from fedlit.settings.folders import groups
 from fedlit.settings.misfit import Misfit, Proposal, WrongValue
-from fedlit.settings.overrides import for_shell, key_of, parse, sign, single_overrides
+from fedlit.settings.overrides import MissingValue, assignment, for_shell, key_of, parse, sign, single_overrides
 from fedlit.settings.presets import check_presets, left_over
 from fedlit.settings.table import Table
 from fedlit.settings.user_class import (
     check_replaced,
     is_inside,
     names_class,
+    preset_packages,
     replaced_packages,
     rewrite,
     user_packages,
@@ -77,11 +78,13 @@ def _explained(misfit: Misfit, given: Sequence[str], composer: Composer, sweeps:
 
 def _check(given: Sequence[str], composer: Composer, sweeps: bool) -> Checked:
     known_groups = set(composer.groups(given))
-    _check_bare_words(given, composer, known_groups)
-    overrides = parse(given, composer.loader)
+    try:
+        overrides = parse(given, composer.loader)
+    except MissingValue as error:
+        raise InputError(_without_value(error.text, given, composer, known_groups)) from None
     for override in overrides:
         if override.is_sweep_override() and not sweeps:
-            raise InputError(_no_sweep(override))
+            raise _no_sweep(override)
         if chooses_option(override, known_groups):
             check_option(override, lambda group: composer.options(group, given), sorted(known_groups))
         else:
@@ -91,16 +94,20 @@ def _check(given: Sequence[str], composer: Composer, sweeps: bool) -> Checked:
     jobs = None if to_rewrite else _compose_jobs(overrides, options, composer)
     plain = [option for option in options if option.package is None and sign(option) == ""]
     if jobs is None or any(sign(option) for option in options):
-        before = _compose_options(given, plain, composer)[0]
+        try:
+            before = _compose_options(given, plain, composer)[0]
+        except InputError:
+            check_chosen(plain, _compose_options(given, [], composer)[0])
+            raise
     else:
         before = jobs[0]
-    of_user = user_packages(settings, before)
     replaced = replaced_packages(overrides, before)
+    outside = [option for option in options if not is_inside(option, replaced)]
     check_replaced(settings, options, replaced, before)
-    check_mounts([option for option in options if not is_inside(option, replaced)], before, _is_own_option)
+    check_mounts(outside, before, _is_own_option)
+    bases = jobs or _compose_options(given, outside, composer)
+    of_user = [*user_packages(settings, before), *preset_packages(overrides, bases)]
     if of_user:
-        outside = [option for option in options if not is_inside(option, replaced)]
-        bases = jobs or _compose_options(given, outside, composer)
         overrides = parse(rewrite(overrides, before, bases), composer.loader)
         options, settings = _split(overrides, known_groups)
         jobs = _compose_jobs(overrides, options, composer)
@@ -163,7 +170,7 @@ def _shipped_keys() -> dict[str, dict[str, list[str]]]:
     folder = folders.conf_folder()
     return {
         group: {
-            option: [entry.key for entry in read_file(folder / group / f"{option}.yaml").entries] for option in options
+            option: keys_and_mounts(read_file(folder / group / f"{option}.yaml")) for option in options
         }
         for group, options in groups(folder).items()
     }
@@ -174,26 +181,32 @@ def _is_own_option(group: str, option: str) -> bool:
     return option not in groups(folders.conf_folder()).get(group.partition("@")[0], [])
 
 
-def _check_bare_words(given: Sequence[str], composer: Composer, known_groups: set[str]) -> None:
-    """Refuse `fedprox` and `clients`, words without a value, with what they lack."""
-    for text in given:
-        word = text.lstrip("+")
-        if "=" in text or text.startswith("~"):
-            continue
-        choosing = [group for group in sorted(known_groups) if word in composer.options(group, given)]
-        if choosing:
-            meant = listed(for_shell(f"{group}={word}") for group in choosing)
-            raise InputError(f"{text}: an option is written with its group; did you mean {meant}?")
-        keys = [*known_groups, *composer.compose([]).keys]
-        if word in keys:
-            raise InputError(f"{text}: a value is missing; write {word}=<value>.")
-        near = closest_key(word, sorted(keys))
-        advice = f"did you mean {near}=<value>?" if near else "write key=value or group=option; --help lists both."
-        raise InputError(f"{text}: there is no key {word}, and a value is missing; {advice}")
+def _without_value(text: str, given: Sequence[str], composer: Composer, known_groups: set[str]) -> str:
+    """The sentence for `fedprox` or `clients`, a word without a value."""
+    word = text.lstrip("+")
+    following = given[given.index(text) + 1 :]
+    keys = sorted({*known_groups, *composer.compose([]).keys})
+    if word in keys and len(following) > 1 and following[0] == "=":
+        return f"{text}: an override has no spaces; write {for_shell(f'{word}={following[1]}')}."
+    if word in keys:
+        return f"{text}: a value is missing; write {word}=<value>."
+    group, _, option = word.partition(".")
+    choosing = [other for other in sorted(known_groups) if word in composer.options(other, given)]
+    if option and group in known_groups and option in composer.options(group, given):
+        choosing, word = [group], option
+    if choosing:
+        meant = listed(for_shell(f"{other}={word}") for other in choosing)
+        return f"{text}: an option is written with its group; did you mean {meant}?"
+    near = closest_key(word, keys)
+    advice = f"did you mean {near}=<value>?" if near else "write key=value or group=option; --help lists both."
+    return f"{text}: there is no key {word}, and a value is missing; {advice}"
 
 
-def _no_sweep(override: Override) -> str:
-    text, key = override.input_line or "", key_of(override)
+def _no_sweep(override: Override) -> Misfit:
+    text, key = override.input_line or "", override.get_key_element()
     value = text.partition("=")[2]
-    as_list = for_shell(f"{key}=[{value}]")
-    return f"{text}: several values are a sweep; add --multirun to run each, or write {as_list} for a list."
+    proposals = [
+        Proposal((written,), f"add --multirun to run each, or write {{}} for {kind}.")
+        for written, kind in ((f"{key}=[{value}]", "a list"), (assignment(key, value), "a text"))
+    ]
+    return Misfit(text, "several values are a sweep", proposals, "add --multirun to run each, or give one.")

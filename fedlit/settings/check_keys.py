@@ -38,11 +38,23 @@ def _check(override: Override, key: str, composed: Composed, groups: set[str], o
         )
     if isinstance(keys.get(key), dict) and key not in rules.rules and not isinstance(override.value(), dict):
         raise _holds_keys(override, key, composed)
-    if key in keys or rules.open_above(key) or any(isinstance(keys.get(above), list) for above in above_of(key)):
+    if key in keys or rules.open_above(key):
         return
+    for above in above_of(key):
+        if isinstance(elements := keys.get(above), list):
+            _check_number(text, key, above, len(elements))
+            return
     if foreign_class(key, keys) is not None and sign(override) in ("+", "++"):
         return  # compared with the signature when the run starts
     raise unknown_key(override, key, composed, groups, options())
+
+
+def _check_number(text: str, key: str, above: str, length: int) -> None:
+    """Refuse `model.hidden.first=3`: the elements of a list have numbers."""
+    number = key[len(above) + 1 :].partition(".")[0]
+    if not number.isdigit() or int(number) >= length:
+        has = f"its elements are 0 to {length - 1}" if length else "it is empty"
+        raise InputError(f"{text}: {above} is a list and has no {number}; {has}; write the whole list, '{above}=[...]'.")
 
 
 def _holds_keys(override: Override, key: str, composed: Composed) -> Misfit:

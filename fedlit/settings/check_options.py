@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from hydra.core.override_parser.types import Override
 
 from fedlit.errors import InputError
-from fedlit.settings.closest import closest, listed, slips
+from fedlit.settings import folders
+from fedlit.settings.closest import closest, listed, normalised, slips
 from fedlit.settings.compose import Composed
-from fedlit.settings.known_names import OTHER_NAMES, is_known, known_name
+from fedlit.settings.known_names import KEYS, OTHER_NAMES, is_known, known_name
 from fedlit.settings.misfit import Misfit, Proposal, meant
-from fedlit.settings.overrides import as_written, for_shell, key_of, sign, values
+from fedlit.settings.overrides import as_written, key_of, sign, values
 from fedlit.settings.table import foreign_class
+
+PRESETS = ("experiment", "debug")  # groups whose options set keys of others
 
 Options = Callable[[str], Sequence[str]]
 
@@ -56,16 +59,18 @@ def _no_option(override: Override, value: str, known: Sequence[str], options: Op
     reason = f"there is no {group} named {as_written(value)}"
     if is_known(group, value) and (advice := known_name(group, value, at)):
         return Misfit(text, reason, [], advice)
-    with_class = f"a class of your own is {for_shell(f'{at}._target_=mine.Name')}"
-    otherwise = f"the options are {listed(known)}" + ("." if group.startswith("hydra/") else f"; {with_class}.")
+    is_class = group in folders.groups(folders.conf_folder()) and group not in PRESETS
+    with_class = f"; a class of your own is {at}._target_=mine.Name" if is_class else ""
+    otherwise = f"the options are {listed(known)}{with_class}."
     if "." in value and "/" not in value and "*" not in value:
         return Misfit(text, reason, [Proposal((f"{at}._target_={value}",), "a class is named by {}")], otherwise)
-    other = OTHER_NAMES.get(group, {}).get(value.lower().replace("_", "").replace("-", ""))
+    other = OTHER_NAMES.get(group, {}).get(normalised(value))
     names = [other] if other is not None else slips(value, known)
     if len(names) > 1:
         return Misfit(text, reason, [], f"did you mean {listed(f'{key_of(override)}={name}' for name in names)}?")
     if names:
-        return Misfit(text, reason, [meant(_with_option(override, value, names[0]))], otherwise)
+        corrected = _with_option(override, value, names[0])
+        return Misfit(text, reason, [meant(corrected), meant(corrected.lstrip("+"))], otherwise)
     if advice := known_name(group, value, at):
         return Misfit(text, reason, [], advice)
     elsewhere = [other for other in _without_hydras(groups) if other != group and value in options(other)]
@@ -91,11 +96,11 @@ def check_mounts(overrides: Sequence[Override], base: Composed, own_options: Cal
     for override in overrides:
         text, choice = override.input_line or "", key_of(override)
         plain = text.lstrip("+~")
-        if override.is_add() and base.choices.get(choice) is not None:
-            phrase = "write {}, without the +."
-            raise Misfit(text, f"an option of {choice} is chosen already", [Proposal((plain,), phrase)])
+        if override.is_add() and choice in base.choices:
+            chosen = "has a place already" if base.choices[choice] is None else "is chosen already"
+            raise Misfit(text, f"an option of {choice} {chosen}", [Proposal((plain,), "write {}, without the +.")])
         if override.is_force_add():
-            added = [plain] if base.choices.get(choice) is not None else [f"+{plain}", plain]
+            added = [plain] if choice in base.choices else [f"+{plain}", plain]
             raise Misfit(
                 text, "an option is chosen without the ++", [Proposal((word,), "write {}.") for word in added]
             )
@@ -111,16 +116,34 @@ def check_mounts(overrides: Sequence[Override], base: Composed, own_options: Cal
             continue
         if override.is_delete():
             raise Misfit(text, f"no option of {override.key_or_group} is chosen there", [Proposal((), "leave it out.")])
-        mounted = [name for name in base.choices if name.split("@")[0] == override.key_or_group and "@" in name]
-        nearest = closest(choice, mounted)
-        proposals = [meant(_corrected(override, nearest).lstrip("+"))] if nearest else []
+        proposals = [meant(word) for word in _other_places(override, base)]
         reason = f"no option of {override.key_or_group} is chosen there"
         if has_no_mount:
             has = base.mounts[above].partition("@")[0]
             reason = f"{has}={base.choices[base.mounts[above]]} takes no {(override.package or '').rpartition('.')[2]}"
-        elif not (override.package and nearest):
-            proposals.append(Proposal((f"+{plain}",), "write {}."))
+        elif not proposals:
+            proposals = [Proposal((f"+{plain}",), "write {}.")]
         raise Misfit(text, reason, proposals, "leave it out, or choose another option.")
+
+
+def check_chosen(overrides: Sequence[Override], base: Composed) -> None:
+    """Refuse `extra=one` of a group from which no option is chosen without it."""
+    for override in overrides:
+        text = override.input_line or ""
+        if sign(override) == "" and override.package is None and key_of(override) not in base.choices:
+            reason = f"no option of {key_of(override)} is chosen by default"
+            raise Misfit(text, reason, [Proposal((f"+{text}",), "write {}.")])
+
+
+def _other_places(override: Override, base: Composed) -> list[str]:
+    """The override at a place that its package is a slip of, or that another framework's name means."""
+    group, package = override.key_or_group, override.package or ""
+    value = (override.input_line or "").partition("=")[2]
+    name = package.rpartition(".")[2]
+    mounted = [choice for choice in base.choices if choice.startswith(f"{group}@")]
+    near = [choice for choice in mounted if slips(name, [choice.rpartition(".")[2]])]
+    places = [KEYS[normalised(name)]] if KEYS.get(normalised(name)) == group else near
+    return [f"{place}={value}" for place in places]
 
 
 def check_left_out(overrides: Sequence[Override], composed: Composed, before: Composed) -> None:

@@ -40,6 +40,12 @@ class OptionFile:
     source: str  # the rest of the head: paper, notes
     preset: bool  # sets keys all over the configuration (`# @package _global_`)
     entries: tuple[Entry, ...]
+    defaults: tuple[str, ...] = ()  # the groups of its defaults list, "/optimizer@server_optimizer", "override /data"
+
+
+def keys_and_mounts(file: OptionFile) -> list[str]:
+    """The keys of an option, and where its defaults list mounts options of other groups."""
+    return [*(entry.key for entry in file.entries), *(name.partition("@")[2] for name in file.defaults if "@" in name)]
 
 
 @cache
@@ -53,8 +59,9 @@ def read(text: str) -> OptionFile:
     lines = text.splitlines()
     about, source, preset = _header(lines)
     root = yaml.compose(text, Loader=LOADER)
-    entries = tuple(_entries(root, "", lines)) if isinstance(root, yaml.MappingNode) else ()
-    return OptionFile(about, source, preset, entries)
+    if not isinstance(root, yaml.MappingNode):
+        return OptionFile(about, source, preset, ())
+    return OptionFile(about, source, preset, tuple(_entries(root, "", lines)), tuple(_defaults(root)))
 
 
 def read_about(path: Path) -> str:
@@ -82,6 +89,12 @@ def _header(lines: list[str]) -> tuple[str, str, bool]:
     first = _SENTENCE.match(text)
     about = first.group() if first else text
     return about, text[len(about) :].strip(), preset
+
+
+def _defaults(root: yaml.MappingNode) -> Iterator[str]:
+    for key, value in root.value:
+        if key.value == "defaults" and isinstance(value, yaml.SequenceNode):
+            yield from (item.value[0][0].value for item in value.value if isinstance(item, yaml.MappingNode))
 
 
 def _entries(node: yaml.MappingNode, above: str, lines: list[str]) -> Iterator[Entry]:

@@ -16,7 +16,7 @@ def by_name(table: dict[str, str]) -> dict[str, str]:
 
 _OWN = "write it as a class of your own, `{at}._target_=mine.%s`"
 _REDUCTION = "it takes the place of the mean: write it as a class of your own, `reduction._target_=mine.%s`"
-_STAGE = "no stage is shipped: write it as a class of your own, `uplink.%s._target_=mine.%s`"
+_STAGE = "write it as a class of your own, `uplink.%s._target_=mine.%s`"
 
 NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is nearest in meaning
     "aggregator": by_name(
@@ -50,10 +50,9 @@ NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is n
         {
             "noniid": "several are: by labels `partition=dirichlet` or `partition=shards`, by sizes "
             "`partition=quantity`",
-            "labelskew lda": "it is `partition=dirichlet`",
-            "pathological": "it is `partition=shards`",
         }
     ),
+    "trainer": by_name({"cpu gpu cuda": "where clients train is said by `device=gpu` or `device=cpu`"}),
     "sampler": by_name({"powerofchoice oort fedcs divfl": _OWN % "Sampler"}),
     "data": by_name(
         {
@@ -86,7 +85,7 @@ NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is n
 OTHER_NAMES: dict[str, dict[str, str]] = {  # group -> other name -> option
     "aggregator": by_name({"average averaging": "fedavg", "standalone solo": "local", "pooled": "centralized"}),
     "sampler": by_name({"random": "uniform", "full": "all", "bernoulli": "poisson"}),
-    "partition": by_name({"homogeneous random": "iid", "sites": "natural"}),
+    "partition": by_name({"homogeneous random": "iid", "sites": "natural", "labelskew lda": "dirichlet", "pathological": "shards"}),
     "engine": by_name({"multiprocessing parallel mp": "processes", "sequential single": "serial"}),
     "trainer": by_name({"stacked vmap": "vectorized", "pl": "lightning"}),
     "store": by_name({"ram": "memory", "sqlite": "disk"}),
@@ -114,6 +113,7 @@ KEYS: dict[str, str] = by_name(  # name at the top level -> key or group
         "dataset datamodule": "data",
         "network net arch architecture": "model",
         "partitioner split": "partition",
+        "dirichletalpha concentration": "partition.alpha",
         "clientselection selection": "sampler",
         "opt clientoptimizer": "optimizer",
     }

@@ -14,6 +14,14 @@ from hydra.errors import HydraException
 from fedlit.errors import InputError
 
 
+class MissingValue(InputError):
+    """A word without an equals sign; `text` is the word."""
+
+    def __init__(self, text: str):
+        self.text = text
+        super().__init__(f"{text}: a value is missing; write {text.lstrip('+')}=<value>.")
+
+
 def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
     """Each override as Hydra parses it; InputError for one that does not follow its grammar.
 
@@ -25,6 +33,8 @@ def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[
         try:
             [override] = parser.parse_overrides([text])  # the plural form passes the loader on
         except HydraException as error:
+            if "=" not in text and not text.startswith("~"):
+                raise MissingValue(text) from None
             raise InputError(_unreadable(overrides[index:], error)) from None
         if not override.key_or_group:
             raise InputError(f"{text}: there is no key before the = sign; write for example clients=10.")
@@ -35,18 +45,18 @@ def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[
 def _unreadable(words: Sequence[str], error: HydraException) -> str:
     """The sentence for the first of these words, which Hydra cannot parse."""
     text = words[0]
-    if "=" not in text:
-        return f"{text}: a value is missing; write {text.lstrip('+')}=<value>."
     key, _, value = text.partition("=")
     why = f"{text}: this is not of the form key=value ({' '.join(str(error).splitlines()[0].split())})"
     for count in range(2, len(words) + 1):  # a shell has cut a mapping or a text at its spaces
         joined = " ".join(words[:count])
         if _is_readable(joined):
-            return f"{why}; a value with spaces is quoted for the shell, {for_shell(joined)}."
+            is_sweep = OverridesParser.create().parse_override(joined).is_sweep_override()
+            whole = assignment(key, joined.partition("=")[2]) if is_sweep else joined
+            return f"{why}; a value with spaces is quoted for the shell, {for_shell(whole)}."
     as_text = assignment(key, value)
-    return f"{why}; a text with special characters is quoted, {for_shell(as_text)}." if _is_readable(as_text) else why + (
-        "; write for example clients=10, optimizer@aggregator.server_optimizer=adam, +a.b=1 or ~a.b."
-    )
+    if _is_readable(as_text):
+        return f"{why}; a text with special characters is quoted, {for_shell(as_text)}."
+    return f"{why}; write for example clients=10, optimizer@aggregator.server_optimizer=adam, +a.b=1 or '~a.b'."
 
 
 def _is_readable(text: str) -> bool:
@@ -65,8 +75,10 @@ def quoted(text: str) -> str:
 def assignment(key: str, value: str) -> str:
     """`key=value` with the value in double quotes where Hydra would read it as something else."""
     plain = f"{key}={value}"
-    if _is_readable(plain) and OverridesParser.create().parse_override(plain).value() == value:
-        return plain
+    if _is_readable(plain):
+        override = OverridesParser.create().parse_override(plain)
+        if not override.is_sweep_override() and override.value() == value:
+            return plain
     return f"{key}={QuotedString(value, Quote.double).with_quotes()}"
 
 

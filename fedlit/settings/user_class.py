@@ -2,6 +2,7 @@
 
 The shipped default is left out with all its keys (`~model`), and the given keys are added (`++model.lr=0.2`). They are
 compared with the class's signature when the run starts (`fedlit.settings.classes`), because that imports the class.
+A class that a preset (`experiment=mine`) names takes the place of the default likewise.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from hydra.core.override_parser.types import Override
 
 from fedlit.settings.compose import Composed
+from fedlit.settings.folders import CONFIG_NAME
 from fedlit.settings.misfit import Misfit, Proposal
 from fedlit.settings.overrides import as_written, key_of, values
 from fedlit.settings.presets import deletions
@@ -39,6 +41,28 @@ def replaced_packages(overrides: Sequence[Override], before: Composed) -> list[s
     return [package for package in user_packages(overrides, before) if before.mounts[package] not in chosen]
 
 
+def preset_packages(overrides: Sequence[Override], bases: Sequence[Composed]) -> list[str]:
+    """The packages whose class a preset (`experiment=`) or a primary configuration of the user's names, in each job, for
+    a default option. An option that is chosen, there or on the command line, keeps its keys."""
+    chosen = {key_of(override) for override in overrides} | set(user_packages(overrides, bases[0]))
+    named = [_named_by_presets(base) for base in bases]
+    return [
+        package
+        for package, choice in bases[0].mounts.items()
+        if choice not in chosen and package not in chosen and all(package in packages for packages in named)
+    ]
+
+
+def _named_by_presets(composed: Composed) -> set[str]:
+    packages: set[str] = set()
+    chosen: set[str] = set()
+    for part in composed.parts:
+        if part.package == "" and (part.comments.preset or part.name != CONFIG_NAME):
+            chosen |= {name.removeprefix("override ").lstrip("/") for name in part.comments.defaults}
+            packages |= {e.key.removesuffix("._target_") for e in part.comments.entries if e.key.endswith("._target_")}
+    return {package for package in packages if composed.mounts.get(package) not in chosen}
+
+
 def is_inside(override: Override, packages: Sequence[str]) -> bool:
     """Whether an override chooses an option below one of the packages (`optimizer@aggregator.server_optimizer=adam`)."""
     return any((override.package or "").startswith(f"{package}.") for package in packages)
@@ -52,6 +76,10 @@ def check_replaced(
     chosen = {option.package for option in options} | set(user_packages(settings, before))
     for override in settings:
         key, text = key_of(override), override.input_line or ""
+        if override.is_delete() and any(key.startswith(f"{package}.") for package in replaced):
+            package = key.partition(".")[0]
+            reason = f"your class in {package}._target_ gets no key of {package}={before.choices.get(package)}"
+            raise Misfit(text, reason, [Proposal((), "leave it out.")], "leave it out.")
         for package, choice in before.mounts.items():
             above = [other for other in replaced if package.startswith(f"{other}.")]
             if above and package not in chosen and key.startswith(f"{package}.") and not override.is_delete():
@@ -72,10 +100,11 @@ def rewrite(overrides: Sequence[Override], before: Composed, bases: Sequence[Com
     replaced = replaced_packages(overrides, before)
     texts = [_inside(override) if is_inside(override, replaced) else override.input_line or "" for override in overrides]
     front: list[str] = []
-    for package in user_packages(overrides, before):
+    of_presets = preset_packages(overrides, bases)
+    for package in [*user_packages(overrides, before), *of_presets]:
         under = [_is_under(override, package) for override in overrides]
         texts = [_added(text) if inside else text for text, inside in zip(texts, under, strict=True)]
-        if package not in replaced:
+        if package not in replaced and package not in of_presets:
             continue
         choice = before.mounts[package]
         if before.choices[choice] is not None and not any(package.startswith(f"{other}.") for other in replaced):
@@ -86,7 +115,10 @@ def rewrite(overrides: Sequence[Override], before: Composed, bases: Sequence[Com
             if inside
             for name in _names(override, package)
         }
-        front += _default_calls(package, before, given) + _without_presets(package, bases, given)
+        by_preset = _set_by_presets(package, bases)
+        front += _default_calls(package, before, given | (by_preset if package in of_presets else set()))
+        if package in replaced:
+            front += deletions(f"{package}.{name}" for name in sorted(by_preset - given - {"_target_", *_KEPT}))
     return front + [text for text in texts if text]
 
 
@@ -117,8 +149,7 @@ def _default_calls(package: str, base: Composed, given: set[str]) -> list[str]:
     return [f"++{package}.{name}={as_written(base.keys[f'{package}.{name}'])}" for name in kept]
 
 
-def _without_presets(package: str, bases: Sequence[Composed], given: set[str]) -> list[str]:
-    """Overrides that delete the keys that presets (`experiment=`) set for the class that was replaced."""
+def _set_by_presets(package: str, bases: Sequence[Composed]) -> set[str]:
+    """The names directly under the package that presets (`experiment=`) set; those for a replaced class are deleted."""
     keys = {key for base in bases for key in base.table.preset if key.startswith(f"{package}.")}
-    names = sorted({key[len(package) + 1 :].partition(".")[0] for key in keys} - given - {"_target_", *_KEPT})
-    return deletions(f"{package}.{name}" for name in names)
+    return {key[len(package) + 1 :].partition(".")[0] for key in keys}

@@ -35,6 +35,7 @@ from fedlit.messages.pipeline import Pipeline
 from fedlit.models.data_check import check_data
 from fedlit.models.optimizer import give_optimizer
 from fedlit.partitions import Partition, histogram
+from fedlit.plurals import counted
 from fedlit.randomness import seed_number
 from fedlit.rounds import federate
 from fedlit.settings.classes import build
@@ -245,10 +246,10 @@ def _describe(
     if labels is not None and data.classes:
         label_counts = histogram(clients.train, labels, data.classes, clients=slice(0, shown))
     plain_config: Any = OmegaConf.to_container(config, resolve=True)
-    schedule = f"{_counted(config.rounds, 'round')} of {_counted(config.local_epochs, 'local epoch')}"
+    schedule = f"{counted(config.rounds, 'round')} of {counted(config.local_epochs, 'local epoch')}"
     facts = {
-        "data": f"{data.name}, {len(data.train)} training and {len(data.test)} test samples",
-        "clients": f"{len(clients)}, {_class_name(config.partition)}, shards of {_range(clients.train.sizes)} samples",
+        "data": f"{data.name}, {len(data.train)} training and {counted(len(data.test), 'test sample')}",
+        "clients": f"{len(clients)}, {_class_name(config.partition)}, shards of {_samples(clients.train.sizes)}",
         "model": f"{type(module).__name__}, {layout.size:,} trained parameters",
         "aggregator": f"{_class_name(config.aggregator)}, {schedule}",
         "folder": os.path.relpath(folder),
@@ -271,10 +272,6 @@ def _class_name(config: Mapping[str, Any]) -> str:
     return str(config["_target_"]).rpartition(".")[2]
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
-def _range(sizes: np.ndarray) -> str:
+def _samples(sizes: np.ndarray) -> str:
     low, high = int(sizes.min()), int(sizes.max())
-    return str(low) if low == high else f"{low} to {high}"
+    return counted(low, "sample") if low == high else f"{low:,} to {high:,} samples"

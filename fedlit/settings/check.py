@@ -11,7 +11,14 @@ from hydra.core.override_parser.types import Override
 from fedlit.errors import InputError
 from fedlit.settings import folders
 from fedlit.settings.check_keys import check_key
-from fedlit.settings.check_options import check_chosen, check_group, check_left_out, check_mounts, check_option, chooses_option
+from fedlit.settings.check_options import (
+    check_chosen,
+    check_group,
+    check_left_out,
+    check_mounts,
+    check_option,
+    chooses_option,
+)
 from fedlit.settings.check_values import check_composed, check_override
 from fedlit.settings.closest import closest_key, listed
 from fedlit.settings.comments import keys_and_mounts, read_file
@@ -169,9 +176,7 @@ def _shipped_keys() -> dict[str, dict[str, list[str]]]:
     """Group -> option -> its keys, for the advice that another option has a key."""
     folder = folders.conf_folder()
     return {
-        group: {
-            option: keys_and_mounts(read_file(folder / group / f"{option}.yaml")) for option in options
-        }
+        group: {option: keys_and_mounts(read_file(folder / group / f"{option}.yaml")) for option in options}
         for group, options in groups(folder).items()
     }
 

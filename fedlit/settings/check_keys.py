@@ -54,7 +54,9 @@ def _check_number(text: str, key: str, above: str, length: int) -> None:
     number = key[len(above) + 1 :].partition(".")[0]
     if not number.isdigit() or int(number) >= length:
         has = f"its elements are 0 to {length - 1}" if length else "it is empty"
-        raise InputError(f"{text}: {above} is a list and has no {number}; {has}; write the whole list, '{above}=[...]'.")
+        raise InputError(
+            f"{text}: {above} is a list and has no {number}; {has}; write the whole list, '{above}=[...]'."
+        )
 
 
 def _holds_keys(override: Override, key: str, composed: Composed) -> Misfit:

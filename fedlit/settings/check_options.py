@@ -101,9 +101,7 @@ def check_mounts(overrides: Sequence[Override], base: Composed, own_options: Cal
             raise Misfit(text, f"an option of {choice} {chosen}", [Proposal((plain,), "write {}, without the +.")])
         if override.is_force_add():
             added = [plain] if choice in base.choices else [f"+{plain}", plain]
-            raise Misfit(
-                text, "an option is chosen without the ++", [Proposal((word,), "write {}.") for word in added]
-            )
+            raise Misfit(text, "an option is chosen without the ++", [Proposal((word,), "write {}.") for word in added])
         if choice in base.choices:
             continue
         above = (override.package or "").rpartition(".")[0]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import yaml
 
+from fedlit.errors import InputError
 from fedlit.settings.allowed import Allowed, allowed
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, if PyYAML was built with it
@@ -50,8 +51,11 @@ def keys_and_mounts(file: OptionFile) -> list[str]:
 
 @cache
 def read_file(path: Path) -> OptionFile:
-    """The comments of a YAML file."""
-    return read(path.read_text(encoding="utf-8"))
+    """The comments of a YAML file; InputError for one that is no YAML or has a bracket outside the grammar."""
+    try:
+        return read(path.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())}; mend the file.") from error
 
 
 def read(text: str) -> OptionFile:

@@ -85,7 +85,9 @@ NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is n
 OTHER_NAMES: dict[str, dict[str, str]] = {  # group -> other name -> option
     "aggregator": by_name({"average averaging": "fedavg", "standalone solo": "local", "pooled": "centralized"}),
     "sampler": by_name({"random": "uniform", "full": "all", "bernoulli": "poisson"}),
-    "partition": by_name({"homogeneous random": "iid", "sites": "natural", "labelskew lda": "dirichlet", "pathological": "shards"}),
+    "partition": by_name(
+        {"homogeneous random": "iid", "sites": "natural", "labelskew lda": "dirichlet", "pathological": "shards"}
+    ),
     "engine": by_name({"multiprocessing parallel mp": "processes", "sequential single": "serial"}),
     "trainer": by_name({"stacked vmap": "vectorized", "pl": "lightning"}),
     "store": by_name({"ram": "memory", "sqlite": "disk"}),

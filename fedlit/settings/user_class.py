@@ -98,7 +98,9 @@ def rewrite(overrides: Sequence[Override], before: Composed, bases: Sequence[Com
     each job of a sweep, composed of all options.
     """
     replaced = replaced_packages(overrides, before)
-    texts = [_inside(override) if is_inside(override, replaced) else override.input_line or "" for override in overrides]
+    texts = [
+        _inside(override) if is_inside(override, replaced) else override.input_line or "" for override in overrides
+    ]
     front: list[str] = []
     of_presets = preset_packages(overrides, bases)
     for package in [*user_packages(overrides, before), *of_presets]:

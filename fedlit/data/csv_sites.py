@@ -108,8 +108,8 @@ def csv_sites(
     is_test = _split(site, targets.values if targets.names else np.zeros(len(site)), list(files), test_fraction)
     if is_test.all() or not is_test.any():
         raise InputError(
-            f"data.test_fraction={test_fraction} of {counted(len(is_test), 'row')} leaves {(~is_test).sum()} for training and "
-            f"{is_test.sum()} for the test; both need one at least."
+            f"data.test_fraction={test_fraction} of {counted(len(is_test), 'row')} leaves {(~is_test).sum()} for "
+            f"training and {is_test.sum()} for the test; both need one at least."
         )
     features = features_of(
         np.concatenate(values),

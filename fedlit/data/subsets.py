@@ -47,8 +47,8 @@ def check_indices(indices: Any, size: int, what: str) -> np.ndarray:
     low, high = int(array.min()), int(array.max())
     if high >= size or low < -size:
         raise InputError(
-            f"data: the indices of {what} run from {low} to {high}, and it has {counted(size, 'sample')}; give numbers from 0 to "
-            f"{size - 1}."
+            f"data: the indices of {what} run from {low} to {high}, and it has {counted(size, 'sample')}; give "
+            f"numbers from 0 to {size - 1}."
         )
     return array.astype(np.int64)
 

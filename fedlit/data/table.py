@@ -60,8 +60,8 @@ def read_table(
     rows = cells.iloc[1:] if header else cells
     if not len(rows) or len(names) < 2:
         raise InputError(
-            f"{path} has {counted(len(names), 'column')} and {counted(len(rows), 'row')} with data.separator={separator!r}; "
-            f"at least 2 columns and 1 row are needed{_other_separator(names)}."
+            f"{path} has {counted(len(names), 'column')} and {counted(len(rows), 'row')} with "
+            f"data.separator={separator!r}; at least 2 columns and 1 row are needed{_other_separator(names)}."
         )
     in_yaml = {
         "null" if mark is None else str(mark).lower() for mark in missing if mark is None or isinstance(mark, bool)

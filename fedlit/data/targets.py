@@ -43,7 +43,8 @@ def check_range(labels: np.ndarray | None) -> np.ndarray | None:
     """
     if labels is not None and len(labels) and int(labels.max()) >= max(_CLASSES, 10 * len(labels)):
         raise InputError(
-            f"data: the labels of {counted(len(labels), 'sample')} are whole numbers from {labels.min()} to {labels.max()}, too "
+            f"data: the labels of {counted(len(labels), 'sample')} are whole numbers from {labels.min()} to "
+            f"{labels.max()}, too "
             "wide a range for classes; number the classes from 0 (numpy.unique(labels, return_inverse=True)[1]), or "
             "give floats if they are not classes."
         )

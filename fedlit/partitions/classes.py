@@ -45,14 +45,15 @@ class Classes(Partition):
     def _check(self, clients: int, classes: int) -> None:
         if self.classes_per_client > classes:
             raise InputError(
-                f"partition.classes_per_client={self.classes_per_client} is more than the {counted(classes, 'class', 'classes')} of the "
+                f"partition.classes_per_client={self.classes_per_client} is more than the "
+                f"{counted(classes, 'class', 'classes')} of the "
                 f"training set; write partition.classes_per_client={classes} or less."
             )
         if clients * self.classes_per_client < classes:
             raise InputError(
                 f"clients={clients} with partition.classes_per_client={self.classes_per_client} leave some of the "
-                f"{counted(classes, 'class', 'classes')} without a client; write partition.classes_per_client={-(-classes // clients)} or "
-                "more."
+                f"{counted(classes, 'class', 'classes')} without a client; write "
+                f"partition.classes_per_client={-(-classes // clients)} or more."
             )
 
 

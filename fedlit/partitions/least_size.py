@@ -13,7 +13,8 @@ def check_least_size(size: int, clients: int, min_size: int) -> None:
     if clients * min_size > size:
         raise InputError(
             f"partition.min_size={min_size} for clients={clients} needs "
-            f"{counted(clients * min_size, 'training sample')}, but there {'is' if size == 1 else 'are'} {size}; write partition.min_size={size // clients} or less, or fewer clients."
+            f"{counted(clients * min_size, 'training sample')}, but there {'is' if size == 1 else 'are'} {size}; "
+            f"write partition.min_size={size // clients} or less, or fewer clients."
         )
 
 

@@ -72,7 +72,8 @@ def defaults(folder: Path) -> dict[str, str | None]:
 
 
 def ordered_groups(*folders_of_options: Path) -> dict[str, list[str]]:
-    """Group -> options, in the order of the shipped config.yaml (the last folder); groups it does not name come last."""
+    """Group -> options, in the order of the shipped config.yaml (the last folder); groups it does not name come "
+    "last."""
     options: dict[str, list[str]] = {}
     for folder in reversed(folders_of_options):
         for group, names in groups(folder).items():
@@ -93,7 +94,9 @@ def _asked(name: str, known: dict[str, list[str]], folders_of_options: Sequence[
         return "\n\n".join(_option_page(_file(folders_of_options, g, o), g, o) for g, o in choosing)
     files = [("", folders_of_options[-1] / f"{CONFIG_NAME}.yaml")]
     files += [(f"{g}.", _file(folders_of_options, g, o)) for g, options in known.items() for o in options]
-    rows = {_entries([e], above) for above, file in files for e in read_file(file).entries if f"{above}{e.key}" == group}
+    rows = {
+        _entries([e], above) for above, file in files for e in read_file(file).entries if f"{above}{e.key}" == group
+    }
     if rows:
         return "\n".join(sorted(rows))
     names = [*known, *(option for options in known.values() for option in options)]

@@ -125,8 +125,8 @@ SENTENCES: dict[str, str] = by_name(  # name at the top level -> what to write
     {
         "devices gpus numgpus ngpus": "a client is trained on one device, and several devices train several clients: "
         "`engine=processes device=gpu` has a worker a GPU",
-        "numworkers workers njobs nprocs": "clients are trained in parallel by `engine=processes engine.workers={value}`; "
-        "loader workers are those of your own data class",
+        "numworkers workers njobs nprocs": "clients are trained in parallel by `engine=processes "
+        "engine.workers={value}`; loader workers are those of your own data class",
     }
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -80,6 +81,11 @@ def assignment(key: str, value: str) -> str:
         if not override.is_sweep_override() and override.value() == value:
             return plain
     return f"{key}={QuotedString(value, Quote.double).with_quotes()}"
+
+
+def resume_override(folder: str | PurePath) -> str:
+    """`resume=<folder>` as it is typed in a shell, whatever characters the folder has."""
+    return for_shell(assignment("resume", str(folder)))
 
 
 def for_shell(*overrides: str) -> str:

@@ -42,8 +42,8 @@ def replaced_packages(overrides: Sequence[Override], before: Composed) -> list[s
 
 
 def preset_packages(overrides: Sequence[Override], bases: Sequence[Composed]) -> list[str]:
-    """The packages whose class a preset (`experiment=`) or a primary configuration of the user's names, in each job, for
-    a default option. An option that is chosen, there or on the command line, keeps its keys."""
+    """The packages of default options for which a preset (`experiment=`) or a primary configuration of the user's names
+    a class, in each job. An option that is chosen, there or on the command line, keeps its keys."""
     chosen = {key_of(override) for override in overrides} | set(user_packages(overrides, bases[0]))
     named = [_named_by_presets(base) for base in bases]
     return [
@@ -64,7 +64,8 @@ def _named_by_presets(composed: Composed) -> set[str]:
 
 
 def is_inside(override: Override, packages: Sequence[str]) -> bool:
-    """Whether an override chooses an option below one of the packages (`optimizer@aggregator.server_optimizer=adam`)."""
+    """Whether an override chooses an option below one of the packages "
+    "(`optimizer@aggregator.server_optimizer=adam`)."""
     return any((override.package or "").startswith(f"{package}.") for package in packages)
 
 
@@ -85,8 +86,8 @@ def check_replaced(
             if above and package not in chosen and key.startswith(f"{package}.") and not override.is_delete():
                 raise Misfit(
                     text,
-                    f"your class in {above[0]}._target_ takes the place of {above[0]}={before.choices[above[0]]} and of "
-                    f"its {package.removeprefix(above[0])[1:]}",
+                    f"your class in {above[0]}._target_ takes the place of {above[0]}={before.choices[above[0]]} and "
+                    f"of its {package.removeprefix(above[0])[1:]}",
                     [Proposal((f"{choice}={before.choices[choice]}", text), "choose one, {}.")],
                 )
 

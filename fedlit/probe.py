@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -55,14 +56,20 @@ def refuse_missing_model(federation: Federation, state: FederationState) -> None
     if "model" in federation.aggregator.broadcast(state.server):
         return
 
+    asked: list[int] = []
+
     def refuse(_: Sequence[int]) -> np.ndarray:
+        asked.append(number)
         raise InputError(_nothing_to_probe(federation))
 
     end = time.monotonic() + _LONGEST
     with isolated_generators(seed_number(federation.seed, "trial of the sampler")):
         for number in range(state.round + 1, federation.rounds + 1):
             rng = generator(federation.seed, "cohort", number)
-            copy.copy(federation.sampler)(number, rng, len(federation.clients), refuse)
+            with suppress(Exception):  # another failure is that of its own round
+                copy.deepcopy(federation.sampler)(number, rng, len(federation.clients), refuse)
+            if asked:
+                raise InputError(_nothing_to_probe(federation))
             if time.monotonic() > end:
                 return
 

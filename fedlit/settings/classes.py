@@ -52,10 +52,16 @@ def check_classes(config: DictConfig, overrides: Sequence[str] = ()) -> None:
             try:
                 check_arguments(target, key, [name for name in passed_on(node, target, key) if name not in _CALL])
             except InputError as error:
-                chosen = [text for text in overrides if text.lstrip("+").startswith(f"{key}=") and "{" not in text]
-                classes = [text for text in overrides if text.lstrip("+").startswith(f"{key}._target_=")]
-                kept = f" The keys of {chosen[0]} are passed as well; leave it out to pass yours alone."
-                raise InputError(f"{error}{kept}" if chosen and classes else str(error)) from None
+                raise InputError(f"{error}{_kept_keys(key, overrides)}") from None
+
+
+def _kept_keys(key: str, overrides: Sequence[str]) -> str:
+    """A sentence on the option that was chosen beside the user's class, whose keys the class gets too."""
+    words = [text.lstrip("+") for text in overrides]
+    chosen = [text for text in words if text.startswith(f"{key}=") and "{" not in text]
+    if not chosen or not any(text.startswith(f"{key}._target_=") for text in words):
+        return ""
+    return f" The keys of {chosen[0]} are passed as well; leave it out to pass yours alone."
 
 
 def build(config: DictConfig | Mapping[str, Any], key: str, **offered: Any) -> Any:

@@ -157,12 +157,16 @@ def known_name(group: str, value: str, at: str) -> str | None:
     """
     plugins = PLUGINS.get(group, {})
     table = plugins or NOT_SHIPPED.get(group, {})
-    spelt = [name for name in slips(value, table) if len(normalised(name)) <= len(normalised(value)) + 1]
+    asked = normalised(value)
+    is_long = len(asked) > 5  # two short names, such as fedpd and fedmd, often differ in one letter
+    spelt = [
+        n for n in slips(value, table) if normalised(n) == asked or (is_long and len(normalised(n)) <= len(asked) + 1)
+    ]
     if not spelt:
         return None
     if plugins:
         return f"it comes with a package of its own, pip install {plugins[spelt[0]]}."
-    name = value if normalised(value) == normalised(spelt[0]) else f"{spelt[0]}, if it is meant,"
+    name = value if asked == normalised(spelt[0]) else f"{spelt[0]}, if it is meant,"
     return f"{name} is not shipped; {table[spelt[0]].replace('{at}', at)}."
 
 

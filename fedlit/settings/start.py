@@ -121,7 +121,9 @@ def _fresh(line: CommandLine, checked: Checked, composer: Composer) -> Start:
         if holds_run(folder):
             lock.release()
             again = (
-                "give another folder" if line.multirun else f"write {resume_override(folder)} to go on with it, or another folder"
+                "give another folder"
+                if line.multirun
+                else f"write {resume_override(folder)} to go on with it, or another folder"
             )
             raise InputError(f"{key}={folder}: this folder holds a run already; {again}.")
     else:

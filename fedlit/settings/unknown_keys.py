@@ -118,7 +118,7 @@ def _corrections(override: Override, name: str, groups: set[str]) -> list[str]:
 
 
 def _nothing_like(key: str, known: Iterable[str]) -> str:
-    parent, _, name = key.rpartition(".")
+    parent = key.rpartition(".")[0]
     siblings = [k.rpartition(".")[2] for k in known if k.rpartition(".")[0] == parent and not k.endswith("_")]
     if siblings:
         return f"{parent or 'the top level'} has {listed(siblings)}."

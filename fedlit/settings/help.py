@@ -37,8 +37,8 @@ def help_text(arguments: Sequence[str] = ()) -> str:
 
     Options of the user's (`--config-dir`, `hydra.searchpath`) are listed with those of fedlit.
     """
-    own, names = _own_folders(arguments)
-    folders_of_options = [*own, folders.conf_folder()]
+    user_folders, names = _own_folders(arguments)
+    folders_of_options = [*user_folders, folders.conf_folder()]
     known = ordered_groups(*folders_of_options)
     pages = [_asked(name, known, folders_of_options) for name in names]
     return "\n\n".join(pages) if pages else _page(folders_of_options, known)
@@ -46,23 +46,23 @@ def help_text(arguments: Sequence[str] = ()) -> str:
 
 def _own_folders(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     """The user's folders of options, and the names that are asked for."""
-    own: list[str] = []
+    given: list[str] = []
     names: list[str] = []
     words = iter(arguments)
     for word in words:
         flag, equals, value = word.partition("=")
         if flag in ("--config-dir", "-cd"):
-            own.append(value if equals else next(words, ""))
+            given.append(value if equals else next(words, ""))
         elif flag in ("--config-name", "-cn", "--package", "-p", "--cfg", "-c", "--info", "-i") and not equals:
             next(words, "")
         elif flag == "hydra.searchpath":
-            own += [str(folder).removeprefix("file://") for folder in yaml.safe_load(value) or []]
+            given += [str(folder).removeprefix("file://") for folder in yaml.safe_load(value) or []]
         elif not word.startswith("-"):
             names.append(word)
-    for folder in own:
+    for folder in given:
         if not Path(folder).expanduser().is_dir():
             raise InputError(f"--config-dir: there is no folder {folder}; give one that holds groups of options.")
-    return [Path(folder).expanduser() for folder in own], names
+    return [Path(folder).expanduser() for folder in given], names
 
 
 def defaults(folder: Path) -> dict[str, str | None]:

@@ -52,7 +52,7 @@ NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is n
             "`partition=quantity`",
         }
     ),
-    "trainer": by_name({"cpu gpu cuda": "where clients train is said by `device=gpu` or `device=cpu`"}),
+    "trainer": by_name({"cpu gpu cuda": "clients train where the key device says, `device=gpu` or `device=cpu`"}),
     "sampler": by_name({"powerofchoice oort fedcs divfl": _OWN % "Sampler"}),
     "data": by_name(
         {

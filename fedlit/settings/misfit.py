@@ -68,8 +68,8 @@ class Misfit(InputError):
             if error is None or proposal.name:
                 advice = proposal.sentence(error)
                 break
-        whole = f"{self.text}: {self.reason}" + (f"; {advice}" if advice else "")
-        return whole if whole.endswith((".", "?")) else f"{whole}."
+        sentence = f"{self.text}: {self.reason}" + (f"; {advice}" if advice else "")
+        return sentence if sentence.endswith((".", "?")) else f"{sentence}."
 
 
 def meant(text: str) -> Proposal:

@@ -52,8 +52,8 @@ def _unreadable(words: Sequence[str], error: HydraException) -> str:
         joined = " ".join(words[:count])
         if _is_readable(joined):
             is_sweep = OverridesParser.create().parse_override(joined).is_sweep_override()
-            whole = assignment(key, joined.partition("=")[2]) if is_sweep else joined
-            return f"{why}; a value with spaces is quoted for the shell, {for_shell(whole)}."
+            unsplit = assignment(key, joined.partition("=")[2]) if is_sweep else joined
+            return f"{why}; a value with spaces is quoted for the shell, {for_shell(unsplit)}."
     as_text = assignment(key, value)
     if _is_readable(as_text):
         return f"{why}; a text with special characters is quoted, {for_shell(as_text)}."

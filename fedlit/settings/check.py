@@ -30,6 +30,7 @@ from fedlit.settings.presets import check_presets, left_over
 from fedlit.settings.table import Table
 from fedlit.settings.user_class import (
     check_replaced,
+    emptied_packages,
     is_inside,
     names_class,
     preset_packages,
@@ -109,7 +110,8 @@ def _check(given: Sequence[str], composer: Composer, sweeps: bool) -> Checked:
     else:
         before = jobs[0]
     replaced = replaced_packages(overrides, before)
-    outside = [option for option in options if not is_inside(option, replaced)]
+    emptied = emptied_packages(overrides, before)
+    outside = [option for option in options if not is_inside(option, emptied)]
     check_replaced(settings, options, replaced, before)
     check_mounts(outside, before, _is_own_option)
     bases = jobs or _compose_options(given, outside, composer)

@@ -41,6 +41,13 @@ def replaced_packages(overrides: Sequence[Override], before: Composed) -> list[s
     return [package for package in user_packages(overrides, before) if before.mounts[package] not in chosen]
 
 
+def emptied_packages(overrides: Sequence[Override], before: Composed) -> list[str]:
+    """The replaced packages, and those whose option the overrides leave out themselves, as rewritten ones do."""
+    left_out = {key_of(override) for override in overrides if override.is_delete()}
+    of_user = user_packages(overrides, before)
+    return replaced_packages(overrides, before) + [p for p in of_user if before.mounts[p] in left_out]
+
+
 def preset_packages(overrides: Sequence[Override], bases: Sequence[Composed]) -> list[str]:
     """The packages of default options for which a preset (`experiment=`) or a primary configuration of the user's names
     a class, in each job. An option that is chosen, there or on the command line, keeps its keys."""
@@ -99,9 +106,8 @@ def rewrite(overrides: Sequence[Override], before: Composed, bases: Sequence[Com
     each job of a sweep, composed of all options.
     """
     replaced = replaced_packages(overrides, before)
-    texts = [
-        _inside(override) if is_inside(override, replaced) else override.input_line or "" for override in overrides
-    ]
+    emptied = emptied_packages(overrides, before)
+    texts = [_inside(override) if is_inside(override, emptied) else override.input_line or "" for override in overrides]
     front: list[str] = []
     of_presets = preset_packages(overrides, bases)
     for package in [*user_packages(overrides, before), *of_presets]:

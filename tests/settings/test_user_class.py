@@ -75,6 +75,7 @@ def test_a_class_of_a_primary_configuration_takes_the_place_of_the_default(use_s
 
 def test_rewritten_overrides_compose_to_the_same_again(checked):
     overrides = ["model._target_=mine.Net", "model.lr=0.2", "clients=3"]
+    overrides += ["optimizer@aggregator.server_optimizer=adam", "aggregator._target_=mine.Agg"]
     once = checked(*overrides)
     assert checked(*once.overrides).composed.config == once.composed.config
 

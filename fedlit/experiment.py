@@ -14,9 +14,11 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig, OmegaConf
+from torch.nn.parameter import UninitializedParameter
 
 from fedlit import interrupts
 from fedlit.aggregators import Aggregator
+from fedlit.aggregators.server_step import check_server_optimizer
 from fedlit.algorithm_trial import try_algorithm
 from fedlit.checkpoint import Checkpoints, saved_bits
 from fedlit.clients import Clients, share_out
@@ -33,12 +35,14 @@ from fedlit.global_generators import seed_everything
 from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
 from fedlit.models.data_check import check_data
-from fedlit.models.optimizer import give_optimizer
+from fedlit.models.optimizer import give_optimizer, make_optimizer
 from fedlit.partitions import Partition, histogram
+from fedlit.plurals import counted
+from fedlit.probe import refuse_missing_model
 from fedlit.randomness import seed_number
 from fedlit.rounds import federate
 from fedlit.settings.classes import build
-from fedlit.settings.overrides import explicitly_set
+from fedlit.settings.overrides import explicitly_set, resume_override
 from fedlit.settings.saved import began_in, saved_files
 from fedlit.state import FederationState
 from fedlit.stores import Store
@@ -76,6 +80,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         uplink = {str(name): build(stage, f"uplink.{name}") for name, stage in config.uplink.items()}
         configured_reduction = None if config.reduction is None else build(config.reduction, "reduction")
         reduction = chosen_reduction(aggregator, uplink, configured_reduction)
+        _check_server(aggregator, config.server_samples)
         start_folder = began_in(folder, resumed=config.resume is not None)
         data, data_facts = load_data(config.data, config.batch_size, start_folder)
         check_same_data(folder, saved_bits(folder).get("data"), data_facts)
@@ -118,6 +123,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
                 initial_model, torch.Generator().manual_seed(seed_number(config.seed, "server"))
             )
             state = FederationState(0, server, store, initial_counters)
+        refuse_missing_model(federation, state)
         evaluator = Evaluator(evaluation, data, config.rounds, config.seed)
         files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.each_epoch else [])]
         loggers = Loggers([*files, build(config.logger, "logger"), Figures(), progress(config.progress)])
@@ -170,7 +176,7 @@ def _last_logged_round(folder: Path) -> int:
 
 
 def _resume_command(folder: Path) -> str:
-    return f"python -m fedlit.run resume={os.path.relpath(folder)}"
+    return f"python -m fedlit.run {resume_override(os.path.relpath(folder))}"
 
 
 def _threads(config: DictConfig, folder: Path, default: int) -> int:
@@ -182,6 +188,13 @@ def _threads(config: DictConfig, folder: Path, default: int) -> int:
     if saved is not None:
         return int(saved)
     return default if config.threads is None else int(config.threads)
+
+
+def _check_server(aggregator: Aggregator, server_samples: int) -> None:
+    """Refuse what the server cannot do, which would be seen after a round of training only."""
+    check_server_optimizer(aggregator.server_optimizer)
+    if aggregator.needs_server_data and not server_samples:
+        raise InputError(f"{aggregator} needs samples of the server; write for example server_samples=100.")
 
 
 def _clients(
@@ -225,7 +238,10 @@ def _module(
                 "of the two out."
             )
     else:
-        give_optimizer(module, build(config.optimizer, "optimizer"))
+        factory = build(config.optimizer, "optimizer")
+        give_optimizer(module, factory)
+        if not any(isinstance(p, UninitializedParameter) for p in module.parameters()):
+            make_optimizer(module, factory)  # refuses wrong settings before any work
     return module
 
 
@@ -245,10 +261,10 @@ def _describe(
     if labels is not None and data.classes:
         label_counts = histogram(clients.train, labels, data.classes, clients=slice(0, shown))
     plain_config: Any = OmegaConf.to_container(config, resolve=True)
-    schedule = f"{_counted(config.rounds, 'round')} of {_counted(config.local_epochs, 'local epoch')}"
+    schedule = f"{counted(config.rounds, 'round')} of {counted(config.local_epochs, 'local epoch')}"
     facts = {
-        "data": f"{data.name}, {len(data.train)} training and {len(data.test)} test samples",
-        "clients": f"{len(clients)}, {_class_name(config.partition)}, shards of {_range(clients.train.sizes)} samples",
+        "data": f"{data.name}, {len(data.train)} training and {counted(len(data.test), 'test sample')}",
+        "clients": f"{len(clients)}, {_class_name(config.partition)}, shards of {_samples(clients.train.sizes)}",
         "model": f"{type(module).__name__}, {layout.size:,} trained parameters",
         "aggregator": f"{_class_name(config.aggregator)}, {schedule}",
         "folder": os.path.relpath(folder),
@@ -271,10 +287,6 @@ def _class_name(config: Mapping[str, Any]) -> str:
     return str(config["_target_"]).rpartition(".")[2]
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
-def _range(sizes: np.ndarray) -> str:
+def _samples(sizes: np.ndarray) -> str:
     low, high = int(sizes.min()), int(sizes.max())
-    return str(low) if low == high else f"{low} to {high}"
+    return counted(low, "sample") if low == high else f"{low:,} to {high:,} samples"

@@ -67,7 +67,7 @@ def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str]) -
             logging.getLogger(__name__).warning("Nothing was saved before this run was stopped: it begins again.")
         config = job_config(start, config, overrides)
         with no_collection():
-            check_classes(config)
+            check_classes(config, overrides)
             from fedlit.experiment import run
 
         return run(config, folder, overrides)

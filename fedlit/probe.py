@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -10,9 +13,13 @@ from fedlit.client_tasks import LossTask
 from fedlit.engines import Engine
 from fedlit.errors import InputError
 from fedlit.federation import Federation
+from fedlit.global_generators import isolated_generators
+from fedlit.randomness import generator, seed_number
 from fedlit.round import Round
 from fedlit.samplers import checked_clients
 from fedlit.state import FederationState
+
+_LONGEST = 1.0  # seconds in which a copy of the sampler is tried
 
 
 def probed_losses(
@@ -24,13 +31,10 @@ def probed_losses(
     Raises:
         InputError: a candidate is no client, or the broadcast has no model.
     """
-    clients, sampler = federation.clients, type(federation.sampler).__name__
+    clients = federation.clients
     broadcast = federation.aggregator.broadcast(state.server)
     if "model" not in broadcast:
-        raise InputError(
-            f"{sampler} chooses clients by the loss of the model that all receive, and {federation.aggregator} sends "
-            "none; write sampler=uniform, or another aggregator"
-        )
+        raise InputError(_nothing_to_probe(federation))
     numbers = checked_clients(federation.sampler, candidates, len(clients))
     cohort = clients.longest_first(dict.fromkeys(numbers))
     round = Round(round_number, federation.seed, cohort, len(clients), "probe")
@@ -39,3 +43,39 @@ def probed_losses(
         if chunk.clients:
             losses |= zip(chunk.clients, chunk.wire["loss"][:, 0].tolist(), strict=True)
     return np.array([losses.get(number, np.nan) for number in numbers])
+
+
+def refuse_missing_model(federation: Federation, state: FederationState) -> None:
+    """Refuse, before any work, a sampler that asks for losses in a later round under an algorithm that sends no model.
+
+    A copy of the sampler chooses the clients of the rounds to come, for at most a second.
+
+    Raises:
+        InputError: it asks for losses.
+    """
+    if "model" in federation.aggregator.broadcast(state.server):
+        return
+
+    asked: list[int] = []
+
+    def refuse(_: Sequence[int]) -> np.ndarray:
+        asked.append(number)
+        raise InputError(_nothing_to_probe(federation))
+
+    end = time.monotonic() + _LONGEST
+    with isolated_generators(seed_number(federation.seed, "trial of the sampler")):
+        for number in range(state.round + 1, federation.rounds + 1):
+            rng = generator(federation.seed, "cohort", number)
+            with suppress(Exception):  # another failure is that of its own round
+                copy.deepcopy(federation.sampler)(number, rng, len(federation.clients), refuse)
+            if asked:
+                raise InputError(_nothing_to_probe(federation))
+            if time.monotonic() > end:
+                return
+
+
+def _nothing_to_probe(federation: Federation) -> str:
+    return (
+        f"{type(federation.sampler).__name__} chooses clients by the loss of the model that all receive, and "
+        f"{federation.aggregator} sends none; write sampler=uniform, or another aggregator."
+    )

@@ -23,7 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "--help" in arguments or "-h" in arguments:
             from fedlit.settings.help import help_text
 
-            print(help_text([name for name in arguments if not name.startswith("-")]))
+            print(help_text(arguments))
+            return 0
+        if "--version" in arguments:
+            from fedlit.settings.version import version_text
+
+            print(version_text())
             return 0
         with no_collection():
             from fedlit.settings.start import prepare

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
+
+@pytest.fixture(autouse=True)
+def torch_stays_imported() -> Iterator[None]:
+    """Torch cannot be imported twice: a test that removes its modules breaks the tests after it, or itself if it runs
+    alone (`SystemError: bad call flags`). Remove your own modules by their names."""
+    yield
+    lost = [name for name, module in _IMPORTED.items() if sys.modules.get(name) is not module]
+    sys.modules.update(_IMPORTED)
+    assert not lost, f"a test removed {', '.join(lost)} from sys.modules"
+
+
+_IMPORTED = {name: sys.modules[name] for name in ("torch", "torch.nn", "torch.optim", "numpy")}
 
 
 @pytest.fixture

@@ -70,6 +70,10 @@ class Aggregator(ABC):
     pooled: ClassVar[bool] = False
     """One client trains on all training shards together. This is a matter of data: the round loop does not know it."""
 
+    needs_server_data: ClassVar[bool] = False
+    """`server_update` trains or measures on samples of the server (`round.server_client`): a run without
+    `server_samples` is refused before any work."""
+
     server_optimizer: OptimizerFactory | None = None
     """The optimiser of the default `server_update`; None adds the mean update: SGD with learning rate 1."""
 

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fedlit.errors import InputError, one_line
 from fedlit.model_vectors import Model, tree_map
 
 OptimizerFactory = Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer]
@@ -48,3 +49,22 @@ def server_step(
     weights.grad = -delta.weights
     optimizer.step()
     return Model(weights.detach(), model.statistics + delta.statistics), dict(optimizer.state[weights])
+
+
+def check_server_optimizer(factory: OptimizerFactory | None) -> None:
+    """Try one step of two numbers, before the run: the first true one comes after a round of training.
+
+    Raises:
+        InputError: the optimiser refuses its settings, or has no step along a dense gradient of a vector.
+    """
+    if factory is None:
+        return
+    model = Model(torch.zeros(2), torch.zeros(0))
+    try:
+        _, state = server_step(factory, model, model, None)
+        server_step(factory, model, model, state)
+    except Exception as error:
+        raise InputError(
+            f"aggregator.server_optimizer cannot step a vector ({one_line(error)}); change its keys, or write "
+            "optimizer@aggregator.server_optimizer=adam."
+        ) from error

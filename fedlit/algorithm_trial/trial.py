@@ -44,6 +44,7 @@ from fedlit.training import Worker
 
 log = logging.getLogger(__name__)
 _FROM_FEDLIT = ("algorithm_trial", "client", "model_vectors", "training", "user_module")  # see `_is_of_the_contract`
+_OF_FORMS = ("fedlit.messages.wire", "fedlit.messages.reductions.mean")  # shapes and types of messages, not numbers
 
 
 def try_algorithm(pipeline: Pipeline, clients: Clients, worker: Worker, counters: dict[str, Tensor], seed: int) -> None:
@@ -93,8 +94,9 @@ def _is_of_the_contract(error: InputError) -> bool:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    package, _, room = ("" if trace is None else trace.tb_frame.f_globals.get("__name__", "")).partition(".")
-    return package == "fedlit" and room.partition(".")[0] in _FROM_FEDLIT
+    module = "" if trace is None else trace.tb_frame.f_globals.get("__name__", "")
+    package, _, room = module.partition(".")
+    return package == "fedlit" and (room.partition(".")[0] in _FROM_FEDLIT or module in _OF_FORMS)
 
 
 class _Trial:

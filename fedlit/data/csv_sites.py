@@ -20,6 +20,7 @@ from fedlit.data.table_features import features_of
 from fedlit.data.table_numbers import NumberFormat, numbers
 from fedlit.data.table_targets import TargetCells, read_targets
 from fedlit.errors import InputError
+from fedlit.plurals import counted
 from fedlit.randomness import generator
 
 _log = logging.getLogger(__name__)
@@ -107,8 +108,8 @@ def csv_sites(
     is_test = _split(site, targets.values if targets.names else np.zeros(len(site)), list(files), test_fraction)
     if is_test.all() or not is_test.any():
         raise InputError(
-            f"data.test_fraction={test_fraction} of {len(is_test)} rows leaves {(~is_test).sum()} for training and "
-            f"{is_test.sum()} for the test; both need one at least."
+            f"data.test_fraction={test_fraction} of {counted(len(is_test), 'row')} leaves {(~is_test).sum()} for "
+            f"training and {is_test.sum()} for the test; both need one at least."
         )
     features = features_of(
         np.concatenate(values),
@@ -136,7 +137,9 @@ def _with_target(table: pd.DataFrame, target: int, file: Path) -> pd.DataFrame:
     """The rows of a table that have a target; `target` is the position of its column."""
     has_target = table.iloc[:, target].notna()
     if not has_target.all():
-        _log.warning("%s: %d rows without a target are left out.", file, (~has_target).sum())
+        left_out = int((~has_target).sum())
+        verb = "is" if left_out == 1 else "are"
+        _log.warning("%s: %s without a target %s left out.", file, counted(left_out, "row"), verb)
     if not has_target.any():
         raise InputError(f"{file} has no row with a target; every site needs one.")
     return table[has_target]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fedlit.data.samples import Samples
 from fedlit.data.source import DataSource
+from fedlit.plurals import counted
 from fedlit.torch_compat import pytree
 
 SampleNumbers = list[list[float]]
@@ -41,7 +42,7 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     for key, name in _SETS.items():
         was, is_now = before[key], now[key]
         if was["size"] != is_now["size"]:
-            return f"the {name} has {is_now['size']} samples, and had {was['size']} when the run began"
+            return f"the {name} has {counted(is_now['size'], 'sample')}, and had {was['size']} when the run began"
         for part in ("labels", "sites"):
             if was[part] != is_now[part]:
                 return f"the {name} has other {part} than when the run began"

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, Dataset, Subset
 
 from fedlit.errors import InputError
+from fedlit.plurals import counted
 
 
 def check_subsets(dataset: Any, where: str) -> None:
@@ -46,8 +47,8 @@ def check_indices(indices: Any, size: int, what: str) -> np.ndarray:
     low, high = int(array.min()), int(array.max())
     if high >= size or low < -size:
         raise InputError(
-            f"data: the indices of {what} run from {low} to {high}, and it has {size} samples; give numbers from 0 to "
-            f"{size - 1}."
+            f"data: the indices of {what} run from {low} to {high}, and it has {counted(size, 'sample')}; give "
+            f"numbers from 0 to {size - 1}."
         )
     return array.astype(np.int64)
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from fedlit.data.table_numbers import NumberFormat
 from fedlit.errors import InputError
+from fedlit.plurals import counted
 
 _log = logging.getLogger(__name__)
 
@@ -59,8 +60,8 @@ def read_table(
     rows = cells.iloc[1:] if header else cells
     if not len(rows) or len(names) < 2:
         raise InputError(
-            f"{path} has {len(names)} columns and {len(rows)} rows with data.separator={separator!r}; "
-            f"at least 2 columns and 1 row are needed{_other_separator(names)}."
+            f"{path} has {counted(len(names), 'column')} and {counted(len(rows), 'row')} with "
+            f"data.separator={separator!r}; at least 2 columns and 1 row are needed{_other_separator(names)}."
         )
     in_yaml = {
         "null" if mark is None else str(mark).lower() for mark in missing if mark is None or isinstance(mark, bool)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fedlit.errors import InputError
+from fedlit.plurals import counted
 from fedlit.torch_compat import pytree
 
 Part = int | str  # position in a tuple or list, key of a dict, or name of an attribute
@@ -42,7 +43,8 @@ def check_range(labels: np.ndarray | None) -> np.ndarray | None:
     """
     if labels is not None and len(labels) and int(labels.max()) >= max(_CLASSES, 10 * len(labels)):
         raise InputError(
-            f"data: the labels of {len(labels)} samples are whole numbers from {labels.min()} to {labels.max()}, too "
+            f"data: the labels of {counted(len(labels), 'sample')} are whole numbers from {labels.min()} to "
+            f"{labels.max()}, too "
             "wide a range for classes; number the classes from 0 (numpy.unique(labels, return_inverse=True)[1]), or "
             "give floats if they are not classes."
         )
@@ -104,7 +106,7 @@ def _parts(batch: Any) -> str:
         keys = ", ".join(map(str, batch))
         return f"is a dict with the keys {keys}; write data.target=<one of them>"
     if isinstance(batch, tuple | list):
-        return f"has {len(batch)} parts; write a number from 0 to {len(batch) - 1}"
+        return f"has {counted(len(batch), 'part')}; write a number from 0 to {len(batch) - 1}"
     return f"is a {type(batch).__name__} without it; leave data.target out, or name an attribute"
 
 
@@ -141,7 +143,7 @@ def target_part(batch: Any, attribute: np.ndarray | None, where: str) -> Part | 
         return next(iter(labels))
     kinds = " and ".join(map(str, labels))
     held = f"whole numbers are at {kinds}" if len(labels) > 1 else f"the only whole number is at {kinds}"
-    count = f"{len(batch)} parts" if isinstance(batch, tuple | list) else f"the keys {', '.join(map(str, batch))}"
+    count = counted(len(batch), "part") if isinstance(batch, tuple | list) else f"the keys {', '.join(map(str, batch))}"
     ways = " or ".join(f"data.target={part}" for part in labels)
     raise InputError(
         f"data: a sample of {where} has {count} ({held}), so its label is not known; write {ways}, or another part."

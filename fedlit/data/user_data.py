@@ -21,6 +21,7 @@ from fedlit.data.target_search import find_targets, trust_or_read
 from fedlit.data.targets import Part
 from fedlit.data.transform import Batch
 from fedlit.errors import InputError
+from fedlit.plurals import counted
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +87,11 @@ def count_classes(data: DataSource) -> None:
     if data.classes is None or highest is None or highest < data.classes:
         return
     _log.warning(
-        "data: %s names %d classes, and a label is %d; %d are counted.", data.name, data.classes, highest, highest + 1
+        "data: %s names %s, and a label is %d; %d are counted.",
+        data.name,
+        counted(data.classes, "class", "classes"),
+        highest,
+        highest + 1,
     )
     if data.label_names is not None:
         data.label_names = [*data.label_names, *map(str, range(data.classes, highest + 1))]
@@ -133,10 +138,11 @@ def _warn_of_shared(train: _Set, test: _Set) -> None:
     shared = shared_samples(train.dataset, test.dataset)
     if shared:
         _log.warning(
-            "data: %d of the %d test samples of %s are training samples too, so test numbers are not of unseen data.",
+            "data: %d of the %s of %s %s, so test numbers are not of unseen data.",
             shared,
-            len(test.dataset),
+            counted(len(test.dataset), "test sample"),
             test.where,
+            "is a training sample too" if shared == 1 else "are training samples too",
         )
 
 

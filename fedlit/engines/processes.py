@@ -19,6 +19,7 @@ from fedlit.engines.serialization import Packed, map_shared, pack
 from fedlit.engines.worker_process import WorkerSetup
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
+from fedlit.plurals import counted
 from fedlit.training import Cohort, JobData, Returned, Trainer
 from fedlit.training.worker import ClientTask
 
@@ -59,7 +60,8 @@ class Processes(Engine):
     ) -> None:
         threads, max_workers = torch.get_num_threads(), self._max_workers(trainer)
         if max_workers > 1 and max_workers * threads > cores() and not gpus(trainer):
-            log.warning("%d workers with %d threads each compete for %d cores", max_workers, threads, cores())
+            each, shared = counted(threads, "thread"), counted(cores(), "core")
+            log.warning("%d workers with %s each compete for %s", max_workers, each, shared)
         packed_data = _pack(data, "the data")
         setup = _pack(WorkerSetup.of(trainer, module, data, measure, rebuild), "the trainer or a metric")
         _use_shared_memory(data, packed_data)

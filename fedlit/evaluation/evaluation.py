@@ -41,7 +41,7 @@ class Evaluation:
         for name, metric in self.metrics.items():
             if not (callable(getattr(metric, "update", None)) and callable(getattr(metric, "compute", None))):
                 raise InputError(
-                    f"evaluation.metrics.{name}={metric}: this is no torchmetrics Metric; write for "
+                    f"evaluation.metrics.{name}={type(metric).__name__}: this is no torchmetrics Metric; write for "
                     f"example evaluation.metrics.{name}._target_=torchmetrics.classification.MulticlassF1Score and its "
                     "arguments."
                 )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fedlit.data.targets import class_targets
 from fedlit.errors import InputError
+from fedlit.plurals import counted
 from fedlit.torch_compat import pytree
 
 
@@ -38,7 +39,8 @@ def why_no_accuracy(module_name: str, columns: int, classes: int | None) -> str:
         )
     if classes is not None and columns < classes:
         return (
-            f"{module_name}: forward gives {columns} numbers a sample and the data has {classes} classes, so these are "
+            f"{module_name}: forward gives {counted(columns, 'number')} a sample and the data has "
+            f"{counted(classes, 'class', 'classes')}, so these are "
             "no score a class, and neither accuracy nor a confusion matrix is measured; log a metric in test_step, or "
             "let forward give one score a class."
         )

@@ -16,6 +16,7 @@ from fedlit.evaluation.direction import Directions
 from fedlit.evaluation.evaluation import client_rows
 from fedlit.messages.wire import Wire, flatten_message, num_bytes
 from fedlit.metric_names import Row
+from fedlit.plurals import counted
 from fedlit.training.cohort import Cohort, Returned
 
 log = logging.getLogger(__name__)
@@ -77,9 +78,10 @@ class RoundRecord:
         idle = [f"{self.idle} made no step ({self._idle_reason})"] if self.idle else []
         lost = [f"{self.lost} lost"] if self.lost else []
         log.warning(
-            "round %d: nobody trained, and the server keeps its state; of %d clients that were asked, %s",
+            "round %d: nobody trained, and the server keeps its state; of %s that %s asked, %s",
             round_number,
-            self.asked,
+            counted(self.asked, "client"),
+            "was" if self.asked == 1 else "were",
             " and ".join([*idle, *lost]),
         )
 

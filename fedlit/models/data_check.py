@@ -12,6 +12,7 @@ from torch import Tensor
 from fedlit.data import DataSource
 from fedlit.errors import InputError
 from fedlit.models.classifier import IGNORED, Classifier
+from fedlit.plurals import counted
 
 
 def check_data(module: LightningModule, data: DataSource) -> None:
@@ -38,7 +39,9 @@ def check_data(module: LightningModule, data: DataSource) -> None:
 
 def _check_pair(batch: Any) -> None:
     if not isinstance(batch, tuple | list) or len(batch) != 2:
-        form = f"has {len(batch)} parts" if isinstance(batch, tuple | list) else f"is a {type(batch).__name__}"
+        form = (
+            f"has {counted(len(batch), 'part')}" if isinstance(batch, tuple | list) else f"is a {type(batch).__name__}"
+        )
         raise InputError(
             f"the ready models take pairs (inputs, targets), and a batch of this data set {form}; write your own "
             "model, model._target_=mine.Net."

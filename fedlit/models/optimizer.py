@@ -29,11 +29,17 @@ def make_optimizer(module: LightningModule, factory: Callable[..., Optimizer]) -
     """`factory` with the module's parameters that require a gradient.
 
     Raises:
-        InputError: the optimiser refuses its settings, such as Nesterov momentum without momentum.
+        InputError: the optimiser refuses its settings, such as Nesterov momentum without momentum, or is none.
     """
     # A module-level function, because Lightning unwraps a partial and inspects the function's code.
     parameters = [p for p in module.parameters() if p.requires_grad]
     try:
-        return factory(parameters)
+        optimizer = factory(parameters)
     except ValueError as error:
         raise InputError(f"the optimizer refuses its settings: {error}; change optimizer.<key>.") from error
+    if not hasattr(optimizer, "step"):
+        raise InputError(
+            f"optimizer._target_ makes an object of type {type(optimizer).__name__}, which is not an optimiser; give a "
+            "class of torch.optim, or one that inherits from torch.optim.Optimizer."
+        )
+    return optimizer

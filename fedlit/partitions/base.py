@@ -13,6 +13,7 @@ from fedlit.data.transform import Transform
 from fedlit.errors import InputError
 from fedlit.partitions.shards import Shards
 from fedlit.partitions.sharing import hand_out, largest_remainder, proportional
+from fedlit.plurals import counted
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class Partition(ABC):
             raise InputError("the server keeps all training samples and the clients get none; lower server_samples.")
         if clients > data.size:
             raise InputError(
-                f"clients={clients} is more than the {data.size} training samples; write clients={data.size} or fewer."
+                f"clients={clients} is more than the {counted(data.size, 'training sample')}; "
+                f"write clients={data.size} or fewer."
             )
         self.check_labels(data)
         if not self.by_label or data.labels is None or data.labels.min() >= 0:

@@ -12,6 +12,7 @@ from fedlit.errors import InputError
 from fedlit.partitions.base import Labelled, Partition
 from fedlit.partitions.shards import Shards
 from fedlit.partitions.sharing import equal
+from fedlit.plurals import counted
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,15 @@ class Classes(Partition):
     def _check(self, clients: int, classes: int) -> None:
         if self.classes_per_client > classes:
             raise InputError(
-                f"partition.classes_per_client={self.classes_per_client} is more than the {classes} classes of the "
+                f"partition.classes_per_client={self.classes_per_client} is more than the "
+                f"{counted(classes, 'class', 'classes')} of the "
                 f"training set; write partition.classes_per_client={classes} or less."
             )
         if clients * self.classes_per_client < classes:
             raise InputError(
                 f"clients={clients} with partition.classes_per_client={self.classes_per_client} leave some of the "
-                f"{classes} classes without a client; write partition.classes_per_client={-(-classes // clients)} or "
-                "more."
+                f"{counted(classes, 'class', 'classes')} without a client; write "
+                f"partition.classes_per_client={-(-classes // clients)} or more."
             )
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from fedlit.errors import InputError
+from fedlit.plurals import counted
 
 
 def check_least_size(size: int, clients: int, min_size: int) -> None:
     """Raise InputError if there are fewer than `clients * min_size` samples."""
     if clients * min_size > size:
         raise InputError(
-            f"partition.min_size={min_size} for clients={clients} needs {clients * min_size} training samples, but "
-            f"there are {size}; write partition.min_size={size // clients} or less, or fewer clients."
+            f"partition.min_size={min_size} for clients={clients} needs "
+            f"{counted(clients * min_size, 'training sample')}, but there {'is' if size == 1 else 'are'} {size}; "
+            f"write partition.min_size={size // clients} or less, or fewer clients."
         )
 
 

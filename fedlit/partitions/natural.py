@@ -10,6 +10,7 @@ from fedlit.errors import InputError
 from fedlit.partitions.base import Labelled, Partition
 from fedlit.partitions.shards import Shards
 from fedlit.partitions.sharing import equal
+from fedlit.plurals import counted
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Natural(Partition):
         sites, site = self._sites(data)
         if clients > len(sites):
             raise InputError(
-                f"clients={clients} is more than the {len(sites)} sites of the training set; "
+                f"clients={clients} is more than the {counted(len(sites), 'site')} of the training set; "
                 f"write clients={len(sites)} or fewer."
             )
         client = np.arange(clients)

@@ -10,6 +10,7 @@ import numpy as np
 from fedlit.errors import InputError
 from fedlit.partitions.base import Labelled, Partition
 from fedlit.partitions.sharing import equal
+from fedlit.plurals import counted
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,9 @@ class SortedShards(Partition):
         pieces = clients * self.shards_per_client
         if pieces > data.size:
             raise InputError(
-                f"clients={clients} with partition.shards_per_client={self.shards_per_client} needs {pieces} pieces "
-                f"of {data.size} training samples; write partition.shards_per_client={data.size // clients} or less."
+                f"clients={clients} with partition.shards_per_client={self.shards_per_client} needs "
+                f"{counted(pieces, 'piece')} of {counted(data.size, 'training sample')}; write "
+                f"partition.shards_per_client={data.size // clients} or less."
             )
         dealt = rng.permutation(np.repeat(np.arange(clients), self.shards_per_client))  # the client of each piece
         owner = np.empty(data.size, np.int64)

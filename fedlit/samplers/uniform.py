@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fedlit.errors import InputError
+from fedlit.plurals import counted
 from fedlit.samplers.base import Probe, Sampler
 
 
@@ -26,8 +27,8 @@ class Uniform(Sampler):
             return max(1, round(self.participation * clients))
         if self.number > clients:
             raise InputError(
-                f"sampler.number={self.number} is more than the {clients} clients; write sampler.number={clients} or "
-                "less."
+                f"sampler.number={self.number} is more than the {counted(clients, 'client')}; write "
+                f"sampler.number={clients} or less."
             )
         return self.number
 

@@ -11,15 +11,33 @@ from hydra.core.override_parser.types import Override
 from fedlit.errors import InputError
 from fedlit.settings import folders
 from fedlit.settings.check_keys import check_key
-from fedlit.settings.check_options import check_group, check_left_out, check_mounts, check_option, chooses_option
+from fedlit.settings.check_options import (
+    check_chosen,
+    check_group,
+    check_left_out,
+    check_mounts,
+    check_option,
+    chooses_option,
+)
 from fedlit.settings.check_values import check_composed, check_override
-from fedlit.settings.comments import read_file
+from fedlit.settings.closest import closest_key, listed
+from fedlit.settings.comments import keys_and_mounts, read_file
 from fedlit.settings.compose import SEARCH_PATH, Composed, Composer
 from fedlit.settings.folders import groups
-from fedlit.settings.overrides import key_of, parse, sign, single_overrides
+from fedlit.settings.misfit import Misfit, Proposal, WrongValue
+from fedlit.settings.overrides import MissingValue, assignment, for_shell, key_of, parse, sign, single_overrides
 from fedlit.settings.presets import check_presets, left_over
 from fedlit.settings.table import Table
-from fedlit.settings.user_class import names_class, rewrite, user_packages
+from fedlit.settings.user_class import (
+    check_replaced,
+    emptied_packages,
+    is_inside,
+    names_class,
+    preset_packages,
+    replaced_packages,
+    rewrite,
+    user_packages,
+)
 
 
 @dataclass(frozen=True)
@@ -34,17 +52,49 @@ def check(given: Sequence[str], composer: Composer, *, sweeps: bool = False) -> 
     """Check the overrides and give those for Hydra; InputError at the first that is wrong.
 
     A configuration is composed once. If the overrides have to be rewritten (for a class of the user's, for a key that a
-    preset left over) it is composed again, and so is a wrong one, to name the mistake.
+    preset left over) it is composed again, and so is a wrong one, to name the mistake. What is proposed in place of a
+    wrong override is checked as well before it is printed.
 
     `sweeps`: with `--multirun` an override may have several values, and each is checked.
     """
-    overrides = parse(given, composer.loader)
+    try:
+        return _check(given, composer, sweeps)
+    except Misfit as misfit:
+        raise InputError(_explained(misfit, given, composer, sweeps)) from None
+
+
+def _explained(misfit: Misfit, given: Sequence[str], composer: Composer, sweeps: bool) -> str:
+    """The sentence of a misfit, with a proposal that is known to compose."""
+
+    def problem(proposal: Proposal) -> InputError | None:
+        words = [word for text in given for word in (proposal.words if text == misfit.text else (text,))]
+        keys = [word.lstrip("+~").partition("=")[0] for word in proposal.words]
+        try:
+            _check(words, composer, sweeps)
+        except Misfit as inner:
+            if inner.text not in proposal.words:
+                return None  # another override is wrong as well
+            return InputError(_explained(inner, words, composer, sweeps)) if proposal.name else inner
+        except WrongValue as error:
+            return error if any(error.key == key or error.key.startswith(f"{key}.") for key in keys) else None
+        except InputError as error:
+            return error
+        return None
+
+    return misfit.sentence(problem)
+
+
+def _check(given: Sequence[str], composer: Composer, sweeps: bool) -> Checked:
     known_groups = set(composer.groups(given))
+    try:
+        overrides = parse(given, composer.loader)
+    except MissingValue as error:
+        raise InputError(_without_value(error.text, given, composer, known_groups)) from None
     for override in overrides:
         if override.is_sweep_override() and not sweeps:
-            raise InputError(_no_sweep(override))
+            raise _no_sweep(override)
         if chooses_option(override, known_groups):
-            check_option(override, lambda group: composer.options(group, given))
+            check_option(override, lambda group: composer.options(group, given), sorted(known_groups))
         else:
             check_group(override, known_groups)
     options, settings = _split(overrides, known_groups)
@@ -52,15 +102,22 @@ def check(given: Sequence[str], composer: Composer, *, sweeps: bool = False) -> 
     jobs = None if to_rewrite else _compose_jobs(overrides, options, composer)
     plain = [option for option in options if option.package is None and sign(option) == ""]
     if jobs is None or any(sign(option) for option in options):
-        before = _compose_options(given, plain, composer)[0]
+        try:
+            before = _compose_options(given, plain, composer)[0]
+        except InputError:
+            check_chosen(plain, _compose_options(given, [], composer)[0])
+            raise
     else:
         before = jobs[0]
-    check_mounts(options, before)
-    of_user = user_packages(settings, before)
+    replaced = replaced_packages(overrides, before)
+    emptied = emptied_packages(overrides, before)
+    outside = [option for option in options if not is_inside(option, emptied)]
+    check_replaced(settings, options, replaced, before)
+    check_mounts(outside, before, _is_own_option)
+    bases = jobs or _compose_options(given, outside, composer)
+    of_user = [*user_packages(settings, before), *preset_packages(overrides, bases)]
     if of_user:
-        overrides = parse(
-            rewrite(overrides, before, jobs or _compose_options(given, options, composer)), composer.loader
-        )
+        overrides = parse(rewrite(overrides, before, bases), composer.loader)
         options, settings = _split(overrides, known_groups)
         jobs = _compose_jobs(overrides, options, composer)
     if jobs is None:
@@ -121,14 +178,42 @@ def _shipped_keys() -> dict[str, dict[str, list[str]]]:
     """Group -> option -> its keys, for the advice that another option has a key."""
     folder = folders.conf_folder()
     return {
-        group: {
-            option: [entry.key for entry in read_file(folder / group / f"{option}.yaml").entries] for option in options
-        }
+        group: {option: keys_and_mounts(read_file(folder / group / f"{option}.yaml")) for option in options}
         for group, options in groups(folder).items()
     }
 
 
-def _no_sweep(override: Override) -> str:
-    text, key = override.input_line or "", key_of(override)
+def _is_own_option(group: str, option: str) -> bool:
+    """Whether an option is not shipped."""
+    return option not in groups(folders.conf_folder()).get(group.partition("@")[0], [])
+
+
+def _without_value(text: str, given: Sequence[str], composer: Composer, known_groups: set[str]) -> str:
+    """The sentence for `fedprox` or `clients`, a word without a value."""
+    word = text.lstrip("+")
+    following = given[given.index(text) + 1 :]
+    keys = sorted({*known_groups, *composer.compose([]).keys})
+    if word in keys and len(following) > 1 and following[0] == "=":
+        return f"{text}: an override has no spaces; write {for_shell(f'{word}={following[1]}')}."
+    if word in keys:
+        return f"{text}: a value is missing; write {word}=<value>."
+    group, _, option = word.partition(".")
+    choosing = [other for other in sorted(known_groups) if word in composer.options(other, given)]
+    if option and group in known_groups and option in composer.options(group, given):
+        choosing, word = [group], option
+    if choosing:
+        meant = listed(for_shell(f"{other}={word}") for other in choosing)
+        return f"{text}: an option is written with its group; did you mean {meant}?"
+    near = closest_key(word, keys)
+    advice = f"did you mean {near}=<value>?" if near else "write key=value or group=option; --help lists both."
+    return f"{text}: there is no key {word}, and a value is missing; {advice}"
+
+
+def _no_sweep(override: Override) -> Misfit:
+    text, key = override.input_line or "", override.get_key_element()
     value = text.partition("=")[2]
-    return f"{text}: several values are a sweep; add --multirun to run each, or write {key}=[{value}] for a list."
+    proposals = [
+        Proposal((written,), f"add --multirun to run each, or write {{}} for {kind}.")
+        for written, kind in ((f"{key}=[{value}]", "a list"), (assignment(key, value), "a text"))
+    ]
+    return Misfit(text, "several values are a sweep", proposals, "add --multirun to run each, or give one.")

@@ -11,7 +11,9 @@ from omegaconf.errors import OmegaConfBaseException
 from fedlit.errors import InputError
 from fedlit.settings.comments import Entry
 from fedlit.settings.compose import Composed
-from fedlit.settings.overrides import as_written, key_of, leaves, values
+from fedlit.settings.message_parts import check_parts
+from fedlit.settings.misfit import WrongValue
+from fedlit.settings.overrides import as_written, for_shell, key_of, leaves, values
 from fedlit.settings.table import Table
 
 
@@ -38,13 +40,15 @@ def check_composed(composed: Composed) -> None:
 
 def check_value(key: str, value: Any, rule: Entry, source: str = "") -> None:
     """InputError if the comment of `key` does not allow `value`; `source` names the file that set it."""
+    check_parts(key, value)
     if rule.allowed is None or rule.allowed.accepts(value):
         return
     written = as_written(value) or "''"
     where = f" (set by {source})" if source else ""
-    raise InputError(
+    raise WrongValue(
+        key,
         f"{key}={written}{where}: {key} ({rule.meaning}) has to be {rule.allowed.describe()}; "
-        f"write for example {key}={_example(value, rule)}."
+        f"write for example {for_shell(f'{key}={_example(value, rule)}')}.",
     )
 
 

@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import inspect
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +22,9 @@ from fedlit.user_imports import import_user_module
 _CALL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")  # Hydra's own keys
 RUN_KEYS = {"data": ("seed", "target")}  # keys of a group that fedlit uses itself, whatever arguments the class has
 _CONTRACTS = {
+    "optimizer": "torch.optim.Optimizer",
+    "aggregator.server_optimizer": "torch.optim.Optimizer",
+    "evaluation": "fedlit.evaluation.Evaluation",
     "partition": "fedlit.partitions.Partition",
     "aggregator": "fedlit.aggregators.Aggregator",
     "sampler": "fedlit.samplers.Sampler",
@@ -34,16 +37,31 @@ _CONTRACTS = {
 }
 
 
-def check_classes(config: DictConfig) -> None:
+def check_classes(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     """Check the keys of every class in a configuration that is not fedlit's own against the class's signature.
 
     InputError if a class cannot be found or has no such argument. An exception from the import of the user's module
     passes through, with its trace.
+
+    `overrides` are those of the run: an option that was chosen beside the user's class keeps its keys.
     """
     for key, node in _classes(OmegaConf.to_container(config, resolve=True), ""):
         if not node["_target_"].startswith("fedlit."):
             target = locate(node["_target_"], key)
-            check_arguments(target, key, [name for name in passed_on(node, target, key) if name not in _CALL])
+            _check_kind(target, node["_target_"], key)
+            try:
+                check_arguments(target, key, [name for name in passed_on(node, target, key) if name not in _CALL])
+            except InputError as error:
+                raise InputError(f"{error}{_kept_keys(key, overrides)}") from None
+
+
+def _kept_keys(key: str, overrides: Sequence[str]) -> str:
+    """A sentence on the option that was chosen beside the user's class, whose keys the class gets too."""
+    words = [text.lstrip("+") for text in overrides]
+    chosen = [text for text in words if text.startswith(f"{key}=") and "{" not in text]
+    if not chosen or not any(text.startswith(f"{key}._target_=") for text in words):
+        return ""
+    return f" The keys of {chosen[0]} are passed as well; leave it out to pass yours alone."
 
 
 def build(config: DictConfig | Mapping[str, Any], key: str, **offered: Any) -> Any:
@@ -179,17 +197,37 @@ def _check_inner(node: dict[Any, Any], key: str) -> None:
             _check_missing(locate(inner["_target_"], where), where, {name for name in inner if name not in _CALL})
 
 
-def _check_contract(instance: Any, path: str, key: str) -> None:
-    """InputError if a class of the user's does not inherit from the base class of its group."""
-    contract = _CONTRACTS.get(key) or _CONTRACTS.get(f"{key.rpartition('.')[0]}.*")
-    if contract is None:
+def _check_kind(target: Any, path: str, key: str) -> None:
+    """InputError if a class does not inherit from the base class of its group; what a function makes is seen later."""
+    contract = _contract(key)
+    if contract is None or not inspect.isclass(target) or "__new__" in vars(target):
         return
+    is_like = "optimizer" in key and hasattr(target, "step")  # wrappers of an optimiser
+    if not issubclass(target, _base(contract)) and not is_like:
+        raise InputError(_is_no(contract, path, key, f"{_name(target)} is"))
+
+
+def _check_contract(instance: Any, path: str, key: str) -> None:
+    """InputError if what a class or function of the user's makes does not inherit from the base class of its group."""
+    contract = _contract(key)
+    if contract is not None and not isinstance(instance, _base(contract)):
+        raise InputError(_is_no(contract, path, key, f"it makes an object of type {type(instance).__name__}, which is"))
+
+
+def _contract(key: str) -> str | None:
+    return _CONTRACTS.get(key) or _CONTRACTS.get(f"{key.rpartition('.')[0]}.*")
+
+
+def _base(contract: str) -> type:
     module, _, name = contract.rpartition(".")
-    if not isinstance(instance, getattr(importlib.import_module(module), name)):
-        raise InputError(
-            f"{key}._target_={path}: this makes a {type(instance).__name__}, which is no {name}; give a class that "
-            f"inherits from {contract}."
-        )
+    base: type = getattr(importlib.import_module(module), name)
+    return base
+
+
+def _is_no(contract: str, path: str, key: str, what: str) -> str:
+    name = contract.rpartition(".")[2]
+    article = "an" if name[0] in "AEIOU" else "a"
+    return f"{key}._target_={path}: {what} not {article} {name}; give a class that inherits from {contract}."
 
 
 def _arguments(target: Any) -> Mapping[str, inspect.Parameter] | None:

@@ -16,6 +16,47 @@ def closest(word: str, known: Iterable[str]) -> str | None:
     return by_lower[matches[0]] if matches else None
 
 
+def slips(word: str, known: Iterable[str]) -> list[str]:
+    """The known words of which `word` is a slip: another case or hyphen, its beginning, or one or two wrong letters.
+
+    Closer than `closest`, because names of algorithms and data sets that differ in more letters, or in a number, are
+    names of other things: fedsgd is no slip of fedavg.
+    """
+    plain = normalised(word)
+    by_plain = {normalised(name): name for name in known}
+    if plain in by_plain:
+        return [by_plain[plain]]
+    beginnings = [name for other, name in by_plain.items() if len(plain) >= 3 and other.startswith(plain)]
+    if beginnings:
+        return beginnings
+    allowed = 1 if len(plain) < 8 else 2
+    distances = {name: _distance(plain, other) for other, name in by_plain.items() if _digits(plain) == _digits(other)}
+    return sorted((name for name, distance in distances.items() if distance <= allowed), key=lambda n: distances[n])
+
+
+def normalised(word: str) -> str:
+    """`word` in small letters, without hyphens and underscores: FedAvg, fed_avg and fed-avg are one name."""
+    return word.lower().replace("_", "").replace("-", "").replace(" ", "")
+
+
+def _digits(word: str) -> str:
+    return "".join(letter for letter in word if letter.isdigit())
+
+
+def _distance(a: str, b: str) -> int:
+    """The number of letters to insert, delete, replace, or swap with the next one (optimal string alignment)."""
+    rows = [list(range(len(b) + 1))]
+    for i in range(1, len(a) + 1):
+        row = [i]
+        for j in range(1, len(b) + 1):
+            best = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (a[i - 1] != b[j - 1]))
+            if i > 1 and j > 1 and a[i - 1] == b[j - 2] and a[i - 2] == b[j - 1]:
+                best = min(best, rows[-2][j - 2] + 1)
+            row.append(best)
+        rows.append(row)
+    return rows[-1][-1]
+
+
 def closest_key(key: str, known: Iterable[str]) -> str | None:
     """The known dotted key most like `key`.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import yaml
 
+from fedlit.errors import InputError
 from fedlit.settings.allowed import Allowed, allowed
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, if PyYAML was built with it
@@ -40,12 +41,21 @@ class OptionFile:
     source: str  # the rest of the head: paper, notes
     preset: bool  # sets keys all over the configuration (`# @package _global_`)
     entries: tuple[Entry, ...]
+    defaults: tuple[str, ...] = ()  # the groups of its defaults list, "/optimizer@server_optimizer", "override /data"
+
+
+def keys_and_mounts(file: OptionFile) -> list[str]:
+    """The keys of an option, and where its defaults list mounts options of other groups."""
+    return [*(entry.key for entry in file.entries), *(name.partition("@")[2] for name in file.defaults if "@" in name)]
 
 
 @cache
 def read_file(path: Path) -> OptionFile:
-    """The comments of a YAML file."""
-    return read(path.read_text(encoding="utf-8"))
+    """The comments of a YAML file; InputError for one that is no YAML or has a bracket outside the grammar."""
+    try:
+        return read(path.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())}; mend the file.") from error
 
 
 def read(text: str) -> OptionFile:
@@ -53,8 +63,9 @@ def read(text: str) -> OptionFile:
     lines = text.splitlines()
     about, source, preset = _header(lines)
     root = yaml.compose(text, Loader=LOADER)
-    entries = tuple(_entries(root, "", lines)) if isinstance(root, yaml.MappingNode) else ()
-    return OptionFile(about, source, preset, entries)
+    if not isinstance(root, yaml.MappingNode):
+        return OptionFile(about, source, preset, ())
+    return OptionFile(about, source, preset, tuple(_entries(root, "", lines)), tuple(_defaults(root)))
 
 
 def read_about(path: Path) -> str:
@@ -82,6 +93,12 @@ def _header(lines: list[str]) -> tuple[str, str, bool]:
     first = _SENTENCE.match(text)
     about = first.group() if first else text
     return about, text[len(about) :].strip(), preset
+
+
+def _defaults(root: yaml.MappingNode) -> Iterator[str]:
+    for key, value in root.value:
+        if key.value == "defaults" and isinstance(value, yaml.SequenceNode):
+            yield from (item.value[0][0].value for item in value.value if isinstance(item, yaml.MappingNode))
 
 
 def _entries(node: yaml.MappingNode, above: str, lines: list[str]) -> Iterator[Entry]:

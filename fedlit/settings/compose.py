@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fedlit.errors import InputError
 from fedlit.settings import comments, folders
 from fedlit.settings.hydra_compat import Application, Loader, make_application
+from fedlit.settings.known_names import plugin_package
 from fedlit.settings.overrides import parse
 from fedlit.settings.table import Part, Table, dotted, make_table
 
@@ -161,4 +162,6 @@ def _reason(error: Exception) -> str:
     """Hydra's reason why it does not compose, on one line."""
     reasons = [str(error), *([str(error.__cause__)] if isinstance(error.__cause__, OmegaConfBaseException) else [])]
     lines = [line.strip() for reason in reasons for line in reason.splitlines() if line.strip()]
-    return "The configuration does not compose: " + " ".join(lines)
+    reason = "The configuration does not compose: " + " ".join(lines)
+    package = plugin_package(reason)
+    return reason if package is None else f"{reason} It comes with a package of its own: pip install {package}"

@@ -23,25 +23,46 @@ EXAMPLES = (
     ("python -m fedlit.run resume=outputs/2025-01-31/12-00-00 rounds=40", "a run goes on"),
 )
 FLAGS = (
-    ("--help partition", "every key of the options of a group"),
+    ("--help partition", "every key of the options of a group; --help dirichlet: of an option"),
     ("--cfg job", "show the configuration instead of running (--resolve: with all values filled in)"),
     ("--multirun, -m", "run each combination of the values that are given with commas"),
     ("--config-dir, -cd DIR", "a folder of your own options, DIR/model/mine.yaml for model=mine"),
-    ("--info", "where the configuration comes from; --hydra-help and --version are Hydra's as well"),
+    ("--info", "where the configuration comes from; --hydra-help is Hydra's as well"),
+    ("--version", "the versions of fedlit, torch, lightning and Hydra"),
 )
 
 
-def help_text(names: Sequence[str] = ()) -> str:
-    """The help page; with names of groups (`--help partition`), every key of their options."""
-    folder = folders.conf_folder()
-    known = ordered_groups(folder)
-    asked = [name for name in names if "=" not in name and not Path(name).is_dir()]
-    for name in asked:
-        if name not in known:
-            nearest = closest(name, known)
-            advice = f"did you mean --help {nearest}?" if nearest else f"the groups are {listed(known)}."
-            raise InputError(f"--help {name}: there is no group of options named {name}; {advice}")
-    return "\n\n".join(_group_page(folder, name, known[name]) for name in asked) if asked else _page(folder, known)
+def help_text(arguments: Sequence[str] = ()) -> str:
+    """The help page of a command line; with names of groups, options or keys (`--help partition`) what they are.
+
+    Options of the user's (`--config-dir`, `hydra.searchpath`) are listed with those of fedlit.
+    """
+    user_folders, names = _own_folders(arguments)
+    folders_of_options = [*user_folders, folders.conf_folder()]
+    known = ordered_groups(*folders_of_options)
+    pages = [_asked(name, known, folders_of_options) for name in names]
+    return "\n\n".join(pages) if pages else _page(folders_of_options, known)
+
+
+def _own_folders(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """The user's folders of options, and the names that are asked for."""
+    given: list[str] = []
+    names: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if flag in ("--config-dir", "-cd"):
+            given.append(value if equals else next(words, ""))
+        elif flag in ("--config-name", "-cn", "--package", "-p", "--cfg", "-c", "--info", "-i") and not equals:
+            next(words, "")
+        elif flag == "hydra.searchpath":
+            given += [str(folder).removeprefix("file://") for folder in yaml.safe_load(value) or []]
+        elif not word.startswith("-"):
+            names.append(word)
+    for folder in given:
+        if not Path(folder).expanduser().is_dir():
+            raise InputError(f"--config-dir: there is no folder {folder}; give one that holds groups of options.")
+    return [Path(folder).expanduser() for folder in given], names
 
 
 def defaults(folder: Path) -> dict[str, str | None]:
@@ -50,16 +71,50 @@ def defaults(folder: Path) -> dict[str, str | None]:
     return {group: option for item in listed_defaults if isinstance(item, dict) for group, option in item.items()}
 
 
-def ordered_groups(folder: Path) -> dict[str, list[str]]:
-    """Group -> options, in the order of config.yaml; groups it does not name come last."""
-    options = groups(folder)
-    names = [*(name for name in defaults(folder) if name in options), *options]
+def ordered_groups(*folders_of_options: Path) -> dict[str, list[str]]:
+    """Group -> options, in the order of the shipped config.yaml (the last folder); groups it does not name come "
+    "last."""
+    options: dict[str, list[str]] = {}
+    for folder in reversed(folders_of_options):
+        for group, names in groups(folder).items():
+            options[group] = list(dict.fromkeys([*options.get(group, []), *names]))
+    names = [*(name for name in defaults(folders_of_options[-1]) if name in options), *options]
     return {name: options[name] for name in dict.fromkeys(names)}
 
 
-def _page(folder: Path, known: dict[str, list[str]]) -> str:
-    default = defaults(folder)
-    keys = [entry for entry in read_file(folder / f"{CONFIG_NAME}.yaml").entries if entry.default]
+def _asked(name: str, known: dict[str, list[str]], folders_of_options: Sequence[Path]) -> str:
+    """The page of a group, an option or a key."""
+    group, _, option = name.lstrip("+~").partition("=")
+    group = group.partition("@")[0]
+    if group in known:
+        chosen = [option] if option in known[group] else known[group]
+        return "\n\n".join(_option_page(_file(folders_of_options, group, o), group, o) for o in chosen)
+    choosing = [(other, group) for other, options in known.items() if group in options]
+    if choosing:
+        return "\n\n".join(_option_page(_file(folders_of_options, g, o), g, o) for g, o in choosing)
+    files = [("", folders_of_options[-1] / f"{CONFIG_NAME}.yaml")]
+    files += [(f"{g}.", _file(folders_of_options, g, o)) for g, options in known.items() for o in options]
+    rows = {
+        _entries([e], above) for above, file in files for e in read_file(file).entries if f"{above}{e.key}" == group
+    }
+    if rows:
+        return "\n".join(sorted(rows))
+    names = [*known, *(option for options in known.values() for option in options)]
+    nearest = closest(group, names)
+    advice = f"did you mean --help {nearest}?" if nearest else f"the groups are {listed(known)}."
+    raise InputError(f"--help {name}: there is no group of options, option or key named {group}; {advice}")
+
+
+def _file(folders_of_options: Sequence[Path], group: str, option: str) -> Path:
+    """The file of an option in the first folder that has it."""
+    files = [folder / group / f"{option}.yaml" for folder in folders_of_options]
+    return next(file for file in files if file.is_file())
+
+
+def _page(folders_of_options: Sequence[Path], known: dict[str, list[str]]) -> str:
+    shipped = folders_of_options[-1]
+    default = defaults(shipped)
+    keys = [entry for entry in read_file(shipped / f"{CONFIG_NAME}.yaml").entries if entry.default]
     blocks = [
         "fedlit: federated learning of any LightningModule, composed by Hydra.",
         "python -m fedlit.run [key=value ...] [group=option ...] [flags]     (installed also as: fedlit)",
@@ -68,24 +123,24 @@ def _page(folder: Path, known: dict[str, list[str]]) -> str:
     ]
     for group, options in known.items():
         rows = [
-            (f"{'*' if option == default.get(group) else ' '} {option}", read_about(folder / group / f"{option}.yaml"))
+            (
+                f"{'*' if option == default.get(group) else ' '} {option}",
+                read_about(_file(folders_of_options, group, option)),
+            )
             for option in options
         ]
         blocks.append(f"{group}=\n{_rows(rows)}")
     return "\n\n".join([*blocks, "Examples\n" + _rows(EXAMPLES, below=True), "Flags\n" + _rows(FLAGS)])
 
 
-def _group_page(folder: Path, group: str, options: Sequence[str]) -> str:
-    blocks = []
-    for option in options:
-        file = read_file(folder / group / f"{option}.yaml")
-        entries = [entry for entry in file.entries if entry.default and not _is_hydras(entry)]
-        keys = _entries(entries, f"{group}." if not file.preset else "")
-        about = textwrap.fill(
-            f"{file.about} {file.source}".strip(), _width() - 2, initial_indent="  ", subsequent_indent="  "
-        )
-        blocks.append("\n".join(filter(None, (f"{group}={option}", about, keys))))
-    return "\n\n".join(blocks)
+def _option_page(path: Path, group: str, option: str) -> str:
+    file = read_file(path)
+    entries = [entry for entry in file.entries if entry.default and not _is_hydras(entry)]
+    keys = _entries(entries, f"{group.replace('/', '.')}." if not file.preset else "")
+    about = textwrap.fill(
+        f"{file.about} {file.source}".strip(), _width() - 2, initial_indent="  ", subsequent_indent="  "
+    )
+    return "\n".join(filter(None, (f"{group}={option}", about, keys)))
 
 
 def _is_hydras(entry: Entry) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -13,6 +15,14 @@ from hydra.errors import HydraException
 from fedlit.errors import InputError
 
 
+class MissingValue(InputError):
+    """A word without an equals sign; `text` is the word."""
+
+    def __init__(self, text: str):
+        self.text = text
+        super().__init__(f"{text}: a value is missing; write {text.lstrip('+')}=<value>.")
+
+
 def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
     """Each override as Hydra parses it; InputError for one that does not follow its grammar.
 
@@ -20,29 +30,67 @@ def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[
     """
     parser = OverridesParser.create(config_loader=loader)
     parsed = []
-    for text in overrides:
+    for index, text in enumerate(overrides):
         try:
             [override] = parser.parse_overrides([text])  # the plural form passes the loader on
         except HydraException as error:
-            raise InputError(_unreadable(text, error)) from None
+            if "=" not in text and not text.startswith("~"):
+                raise MissingValue(text) from None
+            raise InputError(_unreadable(overrides[index:], error)) from None
         if not override.key_or_group:
             raise InputError(f"{text}: there is no key before the = sign; write for example clients=10.")
         parsed.append(override)
     return parsed
 
 
-def _unreadable(text: str, error: HydraException) -> str:
-    if "=" not in text:
-        return f"{text}: a value is missing; write {text.lstrip('+')}=<value>."
-    value = text.partition("=")[2]
-    why = " ".join(str(error).splitlines()[0].split())
-    quote = f"; a value with special characters is quoted, '{text.partition('=')[0]}=\"{value}\"'" if value else ""
-    return f"{text}: this is not of the form key=value ({why}){quote}."
+def _unreadable(words: Sequence[str], error: HydraException) -> str:
+    """The sentence for the first of these words, which Hydra cannot parse."""
+    text = words[0]
+    key, _, value = text.partition("=")
+    why = f"{text}: this is not of the form key=value ({' '.join(str(error).splitlines()[0].split())})"
+    for count in range(2, len(words) + 1):  # a shell has cut a mapping or a text at its spaces
+        joined = " ".join(words[:count])
+        if _is_readable(joined):
+            is_sweep = OverridesParser.create().parse_override(joined).is_sweep_override()
+            unsplit = assignment(key, joined.partition("=")[2]) if is_sweep else joined
+            return f"{why}; a value with spaces is quoted for the shell, {for_shell(unsplit)}."
+    as_text = assignment(key, value)
+    if _is_readable(as_text):
+        return f"{why}; a text with special characters is quoted, {for_shell(as_text)}."
+    return f"{why}; write for example clients=10, optimizer@aggregator.server_optimizer=adam, +a.b=1 or '~a.b'."
+
+
+def _is_readable(text: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(text)
+    except HydraException:
+        return False
+    return True
 
 
 def quoted(text: str) -> str:
     """`text` in quotes, so that Hydra takes all its characters as they are."""
     return QuotedString(text, Quote.single).with_quotes()
+
+
+def assignment(key: str, value: str) -> str:
+    """`key=value` with the value in double quotes where Hydra would read it as something else."""
+    plain = f"{key}={value}"
+    if _is_readable(plain):
+        override = OverridesParser.create().parse_override(plain)
+        if not override.is_sweep_override() and override.value() == value:
+            return plain
+    return f"{key}={QuotedString(value, Quote.double).with_quotes()}"
+
+
+def resume_override(folder: str | PurePath) -> str:
+    """`resume=<folder>` as it is typed in a shell, whatever characters the folder has."""
+    return for_shell(assignment("resume", str(folder)))
+
+
+def for_shell(*overrides: str) -> str:
+    """The overrides as they are typed in bash or zsh. A placeholder, such as `clients=<value>`, stays as it is."""
+    return " ".join(text if text.endswith("=<value>") else shlex.quote(text) for text in overrides)
 
 
 def sign(override: Override) -> str:

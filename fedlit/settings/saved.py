@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedlit.errors import InputError
 from fedlit.run_folder import FORMAT, FORMAT_FILE, checkpoint_folders, format_of, holds_run, is_checkpoint_name
+from fedlit.settings.overrides import resume_override
 
 CONFIG, OVERRIDES = "config.yaml", "overrides.yaml"
 
@@ -94,11 +95,11 @@ def _recorded(folder: Path, key: str) -> Any:
 def _why_not(folder: Path, has_checkpoints: bool) -> str:
     if folder.name == "checkpoints" or is_checkpoint_name(folder.name):
         above = folder.parent if folder.name == "checkpoints" else folder.parent.parent
-        return f"this is a folder of checkpoints; give the folder of the run, resume={above}."
+        return f"this is a folder of checkpoints; give the folder of the run, {resume_override(above)}."
     if has_checkpoints:
         return "none of its checkpoints can be read; start the run again in a new folder."
     if (folder / "multirun.yaml").exists():
-        return f"this is the folder of a sweep; give one of its runs, such as resume={folder / '0'}."
+        return f"this is the folder of a sweep; give one of its runs, such as {resume_override(folder / '0')}."
     if _had_saved(folder):
         return "this run has come to its end and its checkpoints are gone; start it again in a new folder."
     if holds_run(folder):

@@ -19,7 +19,7 @@ from fedlit.settings.check_values import check_composed
 from fedlit.settings.command_line import CommandLine
 from fedlit.settings.compose import SEARCH_PATH, Composed, Composer, composer, resolved
 from fedlit.settings.hydra_compat import Application
-from fedlit.settings.overrides import parse, quoted
+from fedlit.settings.overrides import parse, quoted, resume_override
 from fedlit.settings.presets import check_presets
 from fedlit.settings.resume import resume, resumed_folder
 from fedlit.settings.saved import read_saved
@@ -121,7 +121,9 @@ def _fresh(line: CommandLine, checked: Checked, composer: Composer) -> Start:
         if holds_run(folder):
             lock.release()
             again = (
-                "give another folder" if line.multirun else f"write resume={folder} to go on with it, or another folder"
+                "give another folder"
+                if line.multirun
+                else f"write {resume_override(folder)} to go on with it, or another folder"
             )
             raise InputError(f"{key}={folder}: this folder holds a run already; {again}.")
     else:

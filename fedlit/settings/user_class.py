@@ -2,6 +2,7 @@
 
 The shipped default is left out with all its keys (`~model`), and the given keys are added (`++model.lr=0.2`). They are
 compared with the class's signature when the run starts (`fedlit.settings.classes`), because that imports the class.
+A class that a preset (`experiment=mine`) names takes the place of the default likewise.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Sequence
 from hydra.core.override_parser.types import Override
 
 from fedlit.settings.compose import Composed
+from fedlit.settings.folders import CONFIG_NAME
+from fedlit.settings.misfit import Misfit, Proposal
 from fedlit.settings.overrides import as_written, key_of, values
 from fedlit.settings.presets import deletions
 
@@ -29,24 +32,91 @@ def names_class(override: Override) -> bool:
     return (key_of(override).endswith("._target_") or as_mapping) and not override.is_delete()
 
 
+def replaced_packages(overrides: Sequence[Override], before: Composed) -> list[str]:
+    """The packages whose option is left out, because a class of the user's takes its place.
+
+    An option chosen together with `_target_` keeps its keys (`model=mlp model._target_=mine.Net` adds to mlp's).
+    """
+    chosen = {key_of(override) for override in overrides if not isinstance(override.value(), dict)}
+    return [package for package in user_packages(overrides, before) if before.mounts[package] not in chosen]
+
+
+def emptied_packages(overrides: Sequence[Override], before: Composed) -> list[str]:
+    """The replaced packages, and those whose option the overrides leave out themselves, as rewritten ones do."""
+    left_out = {key_of(override) for override in overrides if override.is_delete()}
+    of_user = user_packages(overrides, before)
+    return replaced_packages(overrides, before) + [p for p in of_user if before.mounts[p] in left_out]
+
+
+def preset_packages(overrides: Sequence[Override], bases: Sequence[Composed]) -> list[str]:
+    """The packages of default options for which a preset (`experiment=`) or a primary configuration of the user's names
+    a class, in each job. An option that is chosen, there or on the command line, keeps its keys."""
+    chosen = {key_of(override) for override in overrides} | set(user_packages(overrides, bases[0]))
+    named = [_named_by_presets(base) for base in bases]
+    return [
+        package
+        for package, choice in bases[0].mounts.items()
+        if choice not in chosen and package not in chosen and all(package in packages for packages in named)
+    ]
+
+
+def _named_by_presets(composed: Composed) -> set[str]:
+    packages: set[str] = set()
+    chosen: set[str] = set()
+    for part in composed.parts:
+        if part.package == "" and (part.comments.preset or part.name != CONFIG_NAME):
+            chosen |= {name.removeprefix("override ").lstrip("/") for name in part.comments.defaults}
+            packages |= {e.key.removesuffix("._target_") for e in part.comments.entries if e.key.endswith("._target_")}
+    return {package for package in packages if composed.mounts.get(package) not in chosen}
+
+
+def is_inside(override: Override, packages: Sequence[str]) -> bool:
+    """Whether an override chooses an option below one of the packages "
+    "(`optimizer@aggregator.server_optimizer=adam`)."""
+    return any((override.package or "").startswith(f"{package}.") for package in packages)
+
+
+def check_replaced(
+    settings: Sequence[Override], options: Sequence[Override], replaced: Sequence[str], before: Composed
+) -> None:
+    """Refuse a key of an option that went with the replaced one, `aggregator.server_optimizer.lr=0.1`: the user's class
+    would get a mapping in place of an optimiser."""
+    chosen = {option.package for option in options} | set(user_packages(settings, before))
+    for override in settings:
+        key, text = key_of(override), override.input_line or ""
+        if override.is_delete() and any(key.startswith(f"{package}.") for package in replaced):
+            package = key.partition(".")[0]
+            reason = f"your class in {package}._target_ gets no key of {package}={before.choices.get(package)}"
+            raise Misfit(text, reason, [Proposal((), "leave it out.")], "leave it out.")
+        for package, choice in before.mounts.items():
+            above = [other for other in replaced if package.startswith(f"{other}.")]
+            if above and package not in chosen and key.startswith(f"{package}.") and not override.is_delete():
+                raise Misfit(
+                    text,
+                    f"your class in {above[0]}._target_ takes the place of {above[0]}={before.choices[above[0]]} and "
+                    f"of its {package.removeprefix(above[0])[1:]}",
+                    [Proposal((f"{choice}={before.choices[choice]}", text), "choose one, {}.")],
+                )
+
+
 def rewrite(overrides: Sequence[Override], before: Composed, bases: Sequence[Composed]) -> list[str]:
     """The overrides for Hydra.
 
     `before` is composed of the overrides that choose options, with none left out; `bases` has one configuration for
     each job of a sweep, composed of all options.
-
-    An option chosen together with `_target_` keeps its keys (`model=mlp model._target_=mine.Net` adds to mlp's).
     """
-    texts = [override.input_line or "" for override in overrides]
+    replaced = replaced_packages(overrides, before)
+    emptied = emptied_packages(overrides, before)
+    texts = [_inside(override) if is_inside(override, emptied) else override.input_line or "" for override in overrides]
     front: list[str] = []
-    for package in user_packages(overrides, before):
+    of_presets = preset_packages(overrides, bases)
+    for package in [*user_packages(overrides, before), *of_presets]:
         under = [_is_under(override, package) for override in overrides]
         texts = [_added(text) if inside else text for text, inside in zip(texts, under, strict=True)]
-        choice = before.mounts[package]
-        chosen = {key_of(override) for override in overrides if not isinstance(override.value(), dict)}
-        if choice in chosen:
+        if package not in replaced and package not in of_presets:
             continue
-        if before.choices[choice] is not None:
+        choice = before.mounts[package]
+        if before.choices[choice] is not None and not any(package.startswith(f"{other}.") for other in replaced):
             front.append(f"~{choice}")
         given = {
             name
@@ -54,8 +124,16 @@ def rewrite(overrides: Sequence[Override], before: Composed, bases: Sequence[Com
             if inside
             for name in _names(override, package)
         }
-        front += _default_calls(package, before, given) + _without_presets(package, bases, given)
-    return front + texts
+        by_preset = _set_by_presets(package, bases)
+        front += _default_calls(package, before, given | (by_preset if package in of_presets else set()))
+        if package in replaced:
+            front += deletions(f"{package}.{name}" for name in sorted(by_preset - given - {"_target_", *_KEPT}))
+    return front + [text for text in texts if text]
+
+
+def _inside(override: Override) -> str:
+    """The choice of an option below a replaced one: nothing is mounted there any more, so it is added."""
+    return "" if override.is_delete() else f"+{(override.input_line or '').lstrip('+')}"
 
 
 def _is_under(override: Override, package: str) -> bool:
@@ -80,8 +158,7 @@ def _default_calls(package: str, base: Composed, given: set[str]) -> list[str]:
     return [f"++{package}.{name}={as_written(base.keys[f'{package}.{name}'])}" for name in kept]
 
 
-def _without_presets(package: str, bases: Sequence[Composed], given: set[str]) -> list[str]:
-    """Overrides that delete the keys that presets (`experiment=`) set for the class that was replaced."""
+def _set_by_presets(package: str, bases: Sequence[Composed]) -> set[str]:
+    """The names directly under the package that presets (`experiment=`) set; those for a replaced class are deleted."""
     keys = {key for base in bases for key in base.table.preset if key.startswith(f"{package}.")}
-    names = sorted({key[len(package) + 1 :].partition(".")[0] for key in keys} - given - {"_target_", *_KEPT})
-    return deletions(f"{package}.{name}" for name in names)
+    return {key[len(package) + 1 :].partition(".")[0] for key in keys}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fedlit.plurals import counted
 from fedlit.tracking.canvas import BLUE, ORANGE, Axes, Figure, label_classes, new_figure, png, tidy, write_counts
 from fedlit.tracking.logger import DRAWN_CLIENTS, About
 
@@ -38,7 +39,9 @@ def partition_figure(about: About) -> Figure:
     _draw_sizes(axes[0], about)
     if about.histogram is not None:
         _draw_heatmap(axes[1], about.histogram, about.label_names, len(about.sizes))
-    figure.suptitle(f"{int(about.sizes.sum()):,} training samples of {len(about.sizes):,} clients", fontsize=12)
+    figure.suptitle(
+        f"{counted(int(about.sizes.sum()), 'training sample')} of {counted(len(about.sizes), 'client')}", fontsize=12
+    )
     return figure
 
 
@@ -97,7 +100,11 @@ def _draw_size_counts(axes: Axes, sizes: np.ndarray) -> None:
     axes.hist(np.maximum(sizes, 1) if wide else sizes, bins=edges, color=BLUE, alpha=0.9)
     axes.axvline(np.median(sizes), color=ORANGE, linewidth=1.5, label=f"median {np.median(sizes):,.0f}")
     span = f"{low:,} to {high:,}" if low < high else f"{low:,}"
-    axes.set(xlabel="training samples", ylabel="clients", title=f"clients of {span} samples")
+    axes.set(
+        xlabel="training samples",
+        ylabel="clients",
+        title=f"clients of {span} {'sample' if low == high == 1 else 'samples'}",
+    )
     axes.legend(fontsize=9, frameon=False)
     tidy(axes, grid="y")
 
@@ -114,7 +121,7 @@ def _draw_heatmap(axes: Axes, histogram: np.ndarray, names: Sequence[str] | None
     numbered = shown <= 30 and classes <= 12
     if numbered:
         write_counts(axes, histogram, shares > 0.6 * shares.max(), size=7)
-    which = "clients and classes" if shown == clients else f"{shown} of {clients:,} clients, and classes"
+    which = "clients and classes" if shown == clients else f"{shown} of {counted(clients, 'client')}, and classes"
     axes.set(xlabel="class", ylabel="client", title=which)
     label_classes(axes.xaxis, classes, names, slanted=True)
     _label_clients(axes, shown)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fedlit.evaluation.headline import headline
 from fedlit.metric_names import TRAIN_LOSS, is_time, on_test
+from fedlit.plurals import counted
 from fedlit.tracking.logger import About, Summary
 
 
@@ -33,7 +34,7 @@ def round_line(number: int, rounds: int, row: Mapping[str, float]) -> str:
 def closing(about: About, summary: Summary) -> str:
     """The last line: rounds, last and best metric, time, clients lost and idle, folder, and the TensorBoard command."""
     done, last, best = summary["rounds"], summary["last"], summary["best"]
-    rounds = f"{done} rounds" if done >= about.rounds else f"stopped after round {done} of {about.rounds}"
+    rounds = counted(done, "round") if done >= about.rounds else f"stopped after round {done} of {about.rounds}"
     shown = headline(last)
     metrics = [] if shown is None else [f"{shown} {figure(last[shown])}"]
     if best is not None:

@@ -279,7 +279,7 @@ def test_a_round_in_which_nobody_trained_says_so_and_the_server_keeps_its_state(
         assert (row["cohort/idle"], row["cohort/arrived"], row["cohort/lost"], row["comm/bytes_up"]) == (1, 0, 0, 0)
         assert not [name for name in row if name.startswith(("train/", "update/"))]
         (line,) = [r.getMessage() for r in caplog.records if "nobody trained" in r.getMessage()]
-        assert line.startswith("round 1: nobody trained, and the server keeps its state; of 1 clients that were asked")
+        assert line.startswith("round 1: nobody trained, and the server keeps its state; of 1 client that was asked")
         assert reason in line and "\n" not in line
 
 

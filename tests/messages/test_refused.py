@@ -119,9 +119,7 @@ def test_a_round_whose_messages_are_all_refused_keeps_the_server_and_says_so(
 ) -> None:
     run = Running(tmp_path, FedAvg(), Listed([BAD], [0]), uplink={"sent": Sent()}).go()
     assert torch.equal(run.weights, run.start.weights)
-    assert (
-        "round 1: nobody trained, and the server keeps its state; of 1 clients that were asked, 1 lost" in caplog.text
-    )
+    assert "round 1: nobody trained, and the server keeps its state; of 1 client that was asked, 1 lost" in caplog.text
     assert not torch.equal(run.go().weights, run.start.weights)
 
 

@@ -12,8 +12,8 @@ REFUSED = {
     # groups and options
     "partitoin=iid": "did you mean partition=iid?",
     "partition=dirchlet": "there is no partition named dirchlet; did you mean partition=dirichlet?",
-    "+partition=dirchlet": "did you mean +partition=dirichlet?",
-    "partition=zzz": "the options are dirichlet or iid.",
+    "+partition=dirchlet": "did you mean partition=dirichlet?",
+    "partition=zzz": "the options are dirichlet or iid; a class of your own is partition._target_=mine.Name.",
     "partition=null": "null is no option; leave this override out, or choose from dirichlet or iid.",
     "partition=[iid,dirichlet]": "one option is chosen; write partition=<option>",
     "+partition=iid": "write partition=iid, without the +.",
@@ -27,15 +27,15 @@ REFUSED = {
     "+clint=10": "did you mean clients=10?",
     "lr=0.1": "did you mean optimizer.lr=0.1?",
     "+foo.bar=1": "there is no key foo.bar; --help lists the keys",
-    "foo=1": "there is no key foo in the top level; it has aggregator, batch_size",
+    "foo=1": "there is no key foo; the top level has aggregator, batch_size",
     "checkpoint.evry=1": "did you mean checkpoint.every=1?",
     "checkpoint={evry: 1}": "did you mean checkpoint.every?",
     "partition.alpha=1": "partition=iid has no alpha; partition=dirichlet has it.",
     "+partition.alpha=1": "partition=iid has no alpha; partition=dirichlet has it.",
-    "engine.workers=2": "there is no key workers in engine; it has on_failure or options.",
+    "engine.workers=2": "there is no key engine.workers; engine has on_failure or options.",
     "+clients=3": "clients exists already; write clients=3, without the +.",
     "~clients": "clients cannot be left out; set it, clients=<value>.",
-    "optimizer.momentm=0.3": "did you mean optimizer.momentum=0.3? If torch.optim.SGD takes it",
+    "optimizer.momentm=0.3": "did you mean optimizer.momentum=0.3? If torch.optim.SGD takes optimizer.momentm, write +",
     "optimizer.nesterov=true": "if torch.optim.SGD takes it, write +optimizer.nesterov=true.",
     "checkpoint=5": "checkpoint holds keys; write checkpoint.every=<value>.",
     "checkpoint=null": "checkpoint holds keys",
@@ -151,8 +151,8 @@ def test_groups_options_and_presets_of_the_user_are_checked_like_shipped_ones(ch
     assert (config.clients, config.extra.a, config.model.width) == (4, 2, 5)
     for override, expected in {
         "model=nett": "did you mean model=net?",
-        "+extar=one": "did you mean extra=one?",
-        "extra=one": "use \\+extra=one",
+        "+extar=one": "did you mean \\+extra=one\\?",
+        "extra=one": "no option of extra is chosen by default; write \\+extra=one",
     }.items():
         with pytest.raises(InputError, match=expected):
             checked(*where, override, **given)

@@ -130,20 +130,37 @@ def test_a_missing_argument_is_refused_and_an_error_inside_passes_through(mine):
 def test_a_missing_argument_of_an_inner_class_is_refused(mine):
     """A metric that needs num_classes."""
     inner = {"_target_": "mine.Open", "metrics": {"f1": {"_target_": "mine.Net", "lr": 0.2}}}
-    with pytest.raises(InputError, match=r"evaluation\.metrics\.f1\.width is missing: Net needs it"):
-        build(inner, "evaluation")
+    with pytest.raises(InputError, match=r"model\.metrics\.f1\.width is missing: Net needs it"):
+        build(inner, "model")
     inner["metrics"]["f1"]["_partial_"] = True  # the rest comes later
-    build(inner, "evaluation")
+    build(inner, "model")
 
 
 def test_a_class_without_the_base_class_of_its_group_is_refused(mine):
     expected = (
-        r"^logger\._target_=mine\.Open: this makes a Open, which is no Logger; give a class that inherits from "
-        r"fedlit\.tracking\.Logger\.$"
+        r"^logger\._target_=mine\.Open: it makes an object of type Open, which is not a Logger; give a class that "
+        r"inherits from fedlit\.tracking\.Logger\.$"
     )
     with pytest.raises(InputError, match=expected):
         build({"_target_": "mine.Open"}, "logger")
     assert build({"_target_": "fedlit.partitions.Iid"}, "partition")
+
+
+@pytest.mark.parametrize("key", [key.replace("*", "mine") for key in classes._CONTRACTS])
+def test_a_foreign_class_is_refused_in_every_group_before_it_is_called(mine, key):
+    with pytest.raises(
+        InputError, match=rf"^{key}\._target_=mine\.Open: Open is not an? \w+; give a class that inherits"
+    ):
+        check_classes(OmegaConf.from_dotlist([f"{key}._target_=mine.Open"]))
+
+
+def test_the_keys_of_an_option_beside_a_class_of_the_users_are_named(mine):
+    config = OmegaConf.create({"model": {"_target_": "mine.Net", "hidden": [1]}})
+    overrides = ["model=mlp", "model._target_=mine.Net"]
+    with pytest.raises(InputError, match="The keys of model=mlp are passed as well; leave it out"):
+        check_classes(config, overrides)
+    with pytest.raises(InputError, match="it takes width, lr, input_shape or widths.$"):
+        check_classes(config, overrides[1:])
 
 
 @pytest.mark.parametrize("path", classes._CONTRACTS.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -9,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from fedlit import __version__
 from fedlit.errors import InputError
+from fedlit.run import main
 from fedlit.settings.folders import conf_folder
 from fedlit.settings.help import EXAMPLES, FLAGS, help_text
 from fedlit.settings.option_list import option_list
+from tests.settings.conftest import write_options
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -40,6 +44,41 @@ def test_the_page_of_a_group_lists_the_keys_of_its_options(use_small_conf):
     assert "model.channels=8" in page
     with pytest.raises(InputError, match="did you mean --help partition?"):
         help_text(["partitin"])
+
+
+@pytest.mark.parametrize(
+    "where", [["-cd", "{}"], ["--config-dir", "{}"], ["--config-dir={}"], ["hydra.searchpath=[{}]"]]
+)
+def test_options_of_the_users_are_listed_and_explained(use_small_conf, tmp_path, where):
+    write_options(tmp_path, {"model/net.yaml": "# A net.\nwidth: 3  # units [int >= 1]\n", "extra/one.yaml": "a: 1\n"})
+    flags = [word.format(tmp_path) for word in where]
+    for words in ([*flags, "--help", "model"], ["--help", "model", *flags], ["model=net", "--help", *flags]):
+        assert "model.width=3 units [int >= 1]" in " ".join(help_text(words).split())
+    assert "extra.a=1" in help_text([*flags, "--help", "extra"])
+    assert "net A net." in " ".join(help_text([*flags, "--help"]).split())
+
+
+def test_an_option_and_a_key_are_explained_by_their_names(use_small_conf):
+    for name in ("dirichlet", "partition=dirichlet", "partition.alpha"):
+        page = help_text(["--help", name])
+        assert "partition.alpha=0.5" in page and "partition=iid" not in page
+    assert "optimizer=adam" in help_text(["--help", "optimizer@aggregator.server_optimizer"])
+    assert "number of clients" in help_text(["--help", "clients"])
+    with pytest.raises(InputError, match="there is no folder nowhere"):
+        help_text(["-cd", "nowhere", "--help"])
+
+
+def test_the_version_is_fedlits(capsys):
+    assert main(["--version"]) == 0
+    assert re.fullmatch(
+        rf"fedlit {re.escape(__version__)} \(torch \S+, lightning \S+, hydra-core \S+\)\n", capsys.readouterr().out
+    )
+
+
+def test_a_file_of_options_that_cannot_be_read_is_named(use_small_conf, tmp_path):
+    write_options(tmp_path, {"model/net.yaml": "width: 3  # units [int or (two)]\n"})
+    with pytest.raises(InputError, match=r"net\.yaml: \[int or \(two\)\] does not say what is allowed"):
+        help_text(["-cd", str(tmp_path), "--help", "model"])
 
 
 def test_the_option_list_has_every_option_and_key(use_small_conf):

@@ -59,7 +59,7 @@ def test_a_given_folder_is_used_once(command, experiment, capsys):
     assert experiment.calls[-1][1] == Path("some place/a=b").absolute()
     capsys.readouterr()
     assert command(["hydra.run.dir='some place/a=b'"]) == 2
-    assert "this folder holds a run already; write resume=some place/a=b" in capsys.readouterr().err
+    assert "this folder holds a run already; write 'resume=\"some place/a=b\"' to" in capsys.readouterr().err
     assert len(experiment.calls) == 1
 
 

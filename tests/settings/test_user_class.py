@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from omegaconf import OmegaConf
 
+from fedlit.settings.check import check
+from fedlit.settings.compose import composer
 from fedlit.settings.overrides import explicitly_set
+from tests.settings.conftest import write_options
 
 
 def composed(checked, *overrides, at="model", **kinds):
@@ -42,8 +45,37 @@ def test_keys_that_a_preset_set_for_the_replaced_class_are_left_out(checked):
     }
 
 
+OWN = {
+    "experiment/own.yaml": "# @package _global_\nmodel:\n  _target_: mine.Net\n  width: 4\n",
+    "experiment/opt.yaml": "# @package _global_\noptimizer:\n  _target_: torch.optim.RMSprop\n",
+    "experiment/kept.yaml": "# @package _global_\ndefaults:\n  - override /model: mlp\nmodel:\n  _target_: mine.Net\n",
+    "primary.yaml": "defaults:\n  - config\n  - _self_\nmodel:\n  _target_: mine.Net\n",
+}
+
+
+def test_a_class_of_a_preset_takes_the_place_of_the_default_with_its_keys(checked, tmp_path):
+    where = {"config_dir": write_options(tmp_path, OWN)}
+    own = composed(checked, "experiment=own", **where)
+    assert own == {"_target_": "mine.Net", "width": 4}
+    assert composed(checked, "experiment=own", "model.lr=1", **where) == own | {"lr": 1}
+    assert composed(checked, "experiment=own", "model.width=5", **where) == own | {"width": 5}
+    assert set(composed(checked, "experiment=own", "model=cnn", at="model", **where)) > {"_target_", "channels"}
+    assert composed(checked, "experiment=opt", at="optimizer", **where) == {
+        "_target_": "torch.optim.RMSprop",
+        "_partial_": True,
+    }
+    kept = composed(checked, "experiment=kept", **where)
+    assert kept == {"_target_": "mine.Net", "hidden": [200], "dropout": None}
+
+
+def test_a_class_of_a_primary_configuration_takes_the_place_of_the_default(use_small_conf, tmp_path):
+    with composer("primary", write_options(tmp_path, OWN)) as made:
+        assert OmegaConf.to_container(check([], made).composed.config.model) == {"_target_": "mine.Net"}
+
+
 def test_rewritten_overrides_compose_to_the_same_again(checked):
     overrides = ["model._target_=mine.Net", "model.lr=0.2", "clients=3"]
+    overrides += ["optimizer@aggregator.server_optimizer=adam", "aggregator._target_=mine.Agg"]
     once = checked(*overrides)
     assert checked(*once.overrides).composed.config == once.composed.config
 

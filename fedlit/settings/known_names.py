@@ -1,0 +1,181 @@
+"""Names that users know from papers and other frameworks, and what to write for them in fedlit.
+
+A name that becomes an option is deleted here; a test finds it. Commands stand between backquotes, and each composes.
+`{at}` is the place of the option: `aggregator`, `optimizer@aggregator.server_optimizer`, `aggregator.server_optimizer`.
+"""
+
+from __future__ import annotations
+
+from fedlit.settings.closest import normalised, slips
+
+
+def by_name(table: dict[str, str]) -> dict[str, str]:
+    """`{"a b": text}` -> `{"a": text, "b": text}`."""
+    return {name: text for names, text in table.items() for name in names.split()}
+
+
+_OWN = "write it as a class of your own, `{at}._target_=mine.%s`"
+_REDUCTION = "it takes the place of the mean: write it as a class of your own, `reduction._target_=mine.%s`"
+_STAGE = "write it as a class of your own, `uplink.%s._target_=mine.%s`"
+
+NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is nearest in meaning
+    "aggregator": by_name(
+        {
+            "fedsgd": "it is FedAvg with one step on all samples of a client, "
+            "`aggregator=fedavg local_epochs=1 batch_size=1000000`",
+            "fedopt fedadam": "it is FedAvg with Adam on the server, "
+            "`aggregator=fedavg optimizer@aggregator.server_optimizer=adam`",
+            "fedadagrad": "it is FedAvg with Adagrad on the server, "
+            "`aggregator=fedavg aggregator.server_optimizer._target_=torch.optim.Adagrad`",
+            "fedyogi": "torch has no Yogi; the nearest is FedAvg with Adam on the server, "
+            "`aggregator=fedavg optimizer@aggregator.server_optimizer=adam`",
+            "fedavgm fedmom slowmo": "it is FedAvg with momentum on the server, "
+            "`aggregator=fedavg aggregator.server_optimizer.momentum=0.9`",
+            "scaffold": "it is the example in the docstring of fedlit.aggregators.Aggregator: " + _OWN % "Scaffold",
+            "moon feddyn fednova fedcm mime fedlin fedbabu ditto pfedme apfl perfedavg fedala fedamp qffl afl feddf "
+            "fedgen fedmd fedproto ccvr lgfedavg fedbn": _OWN % "Algorithm",
+            "fedrep": "the nearest is FedPer, which trains body and head together, `aggregator=fedper`",
+            "krum multikrum bulyan median trimmedmean geometricmedian rfa": _REDUCTION % "Robust",
+            "fltrust": "it needs samples of the server: write it as a class of your own, "
+            "`{at}._target_=mine.Algorithm server_samples=100`",
+            "secagg": _REDUCTION % "SecAgg",
+        }
+    ),
+    "optimizer": {
+        normalised(name): f"it is torch's own class, `{{at}}._target_=torch.optim.{name}`"
+        for name in ("RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "ASGD", "Rprop", "LBFGS")
+    }
+    | by_name({"yogi lamb lars lion sam": _OWN % "Optimizer"}),
+    "partition": by_name(
+        {
+            "noniid": "several are: by labels `partition=dirichlet` or `partition=shards`, by sizes "
+            "`partition=quantity`",
+        }
+    ),
+    "trainer": by_name({"cpu gpu cuda": "clients train where the key device says, `device=gpu` or `device=cpu`"}),
+    "sampler": by_name({"powerofchoice oort fedcs divfl": _OWN % "Sampler"}),
+    "data": by_name(
+        {
+            "femnist": "it has a writer for each sample, which emnist has not: " + _OWN % "Data",
+            "kmnist qmnist svhn shakespeare celeba imagenet tinyimagenet reddit stackoverflow": _OWN % "Data",
+        }
+    ),
+    "logger": by_name(
+        {
+            "wandb mlflow neptune comet aim csv": "metrics.jsonl in the run folder has all numbers; for another place "
+            + _OWN % "Logger"
+        }
+    ),
+    "uplink": by_name(
+        {
+            "topk randk sparsify": _STAGE % ("topk", "TopK"),
+            "qsgd quantize signsgd terngrad": _STAGE % ("quantize", "Quantize"),
+            "dp clip noise": _STAGE % ("clip", "Clip"),
+            "attack byzantine": _STAGE % ("attack", "Attack"),
+        }
+    ),
+    "reduction": by_name(
+        {
+            "krum multikrum bulyan median trimmedmean geometricmedian rfa": _REDUCTION % "Robust",
+            "secagg secureaggregation": _REDUCTION % "SecAgg",
+        }
+    ),
+}
+
+OTHER_NAMES: dict[str, dict[str, str]] = {  # group -> other name -> option
+    "aggregator": by_name({"average averaging": "fedavg", "standalone solo": "local", "pooled": "centralized"}),
+    "sampler": by_name({"random": "uniform", "full": "all", "bernoulli": "poisson"}),
+    "partition": by_name(
+        {"homogeneous random": "iid", "sites": "natural", "labelskew lda": "dirichlet", "pathological": "shards"}
+    ),
+    "engine": by_name({"multiprocessing parallel mp": "processes", "sequential single": "serial"}),
+    "trainer": by_name({"stacked vmap": "vectorized", "pl": "lightning"}),
+    "store": by_name({"ram": "memory", "sqlite": "disk"}),
+}
+
+KEYS: dict[str, str] = by_name(  # name at the top level -> key or group
+    {
+        "numclients nclients totalclients numusers users": "clients",
+        "numrounds nrounds globalrounds commrounds commround communicationrounds serverrounds numserverrounds "
+        "globalepochs": "rounds",
+        "fractionfit fractiontrain fraction frac clientfraction joinratio samplerate samplingrate": "participation",
+        "epochs numepochs maxepochs localep clientepochs epoch": "local_epochs",
+        "bs batch localbs trainbatchsize localbatchsize": "batch_size",
+        "learningrate locallr clientlr": "optimizer.lr",
+        "serverlr globallr serverlearningrate": "aggregator.server_optimizer.lr",
+        "serveroptimizer serveropt": "optimizer@aggregator.server_optimizer",
+        "randomseed": "seed",
+        "accelerator cuda gpu": "device",
+        "numthreads": "threads",
+        "precision": "trainer.precision",
+        "outputdir outdir savedir logdir outputfolder": "hydra.run.dir",
+        "runname expname experimentname": "name",
+        "resumefrom ckpt ckptpath checkpointpath": "resume",
+        "algorithm algo alg strategy method": "aggregator",
+        "dataset datamodule": "data",
+        "network net arch architecture": "model",
+        "partitioner split": "partition",
+        "dirichletalpha concentration": "partition.alpha",
+        "clientselection selection": "sampler",
+        "opt clientoptimizer": "optimizer",
+    }
+)
+
+SENTENCES: dict[str, str] = by_name(  # name at the top level -> what to write
+    {
+        "devices gpus numgpus ngpus": "a client is trained on one device, and several devices train several clients: "
+        "`engine=processes device=gpu` has a worker a GPU",
+        "numworkers workers njobs nprocs": "clients are trained in parallel by `engine=processes "
+        "engine.workers={value}`; loader workers are those of your own data class",
+    }
+)
+
+PLUGINS: dict[str, dict[str, str]] = {  # group of Hydra -> option -> the pip package that brings it
+    "hydra/launcher": by_name(
+        {
+            "submitit_slurm submitit_local slurm": "hydra-submitit-launcher",
+            "joblib": "hydra-joblib-launcher",
+            "ray ray_aws": "hydra-ray-launcher",
+            "rq": "hydra-rq-launcher",
+        }
+    ),
+    "hydra/sweeper": by_name(
+        {"optuna": "hydra-optuna-sweeper", "ax": "hydra-ax-sweeper", "nevergrad": "hydra-nevergrad-sweeper"}
+    ),
+    "hydra/job_logging": {"colorlog": "hydra-colorlog"},
+    "hydra/hydra_logging": {"colorlog": "hydra-colorlog"},
+}
+
+
+def known_name(group: str, value: str, at: str) -> str | None:
+    """The advice for an option that fedlit does not have, `scaffold is not shipped; ...`; None for an unknown name.
+
+    Args:
+        group: a group, or a key such as `uplink`.
+        value: the option that was asked for; one or two letters may be wrong.
+        at: the package of the option, `aggregator.server_optimizer`.
+    """
+    plugins = PLUGINS.get(group, {})
+    table = plugins or NOT_SHIPPED.get(group, {})
+    asked = normalised(value)
+    is_long = len(asked) > 5  # two short names, such as fedpd and fedmd, often differ in one letter
+    spelt = [
+        n for n in slips(value, table) if normalised(n) == asked or (is_long and len(normalised(n)) <= len(asked) + 1)
+    ]
+    if not spelt:
+        return None
+    if plugins:
+        return f"it comes with a package of its own, pip install {plugins[spelt[0]]}."
+    name = value if asked == normalised(spelt[0]) else f"{spelt[0]}, if it is meant,"
+    return f"{name} is not shipped; {table[spelt[0]].replace('{at}', at)}."
+
+
+def is_known(group: str, value: str) -> bool:
+    """Whether a name stands in the tables as it is written."""
+    return normalised(value) in map(normalised, {**PLUGINS.get(group, {}), **NOT_SHIPPED.get(group, {})})
+
+
+def plugin_package(reason: str) -> str | None:
+    """The pip package that brings an option of Hydra's, if Hydra says that it does not find the option."""
+    options = ((f"{group}/{name}", package) for group, names in PLUGINS.items() for name, package in names.items())
+    return next((package for option, package in options if f"{option}'" in reason), None)

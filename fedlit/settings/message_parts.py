@@ -1,0 +1,62 @@
+"""The values of `uplink` and `reduction`: classes named by `_target_`, stages by name as well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fedlit.settings.closest import normalised
+from fedlit.settings.known_names import known_name
+from fedlit.settings.misfit import WrongValue
+from fedlit.settings.overrides import as_written
+
+
+def check_parts(key: str, value: Any) -> None:
+    """Refuse a stage or a reduction that names no class; values of other keys pass."""
+    if key == "uplink":
+        _check_uplink(value)
+    elif key == "reduction":
+        _check_reduction(value)
+
+
+def _check_uplink(value: Any) -> None:
+    if not isinstance(value, Mapping):
+        names = value if isinstance(value, list | tuple) else [value]
+        raise WrongValue("uplink", f"uplink={as_written(value)}: uplink has a class under each name; {_stage(names)}")
+    for name, stage in value.items():
+        if name == "_target_":
+            short = normalised(str(stage).rpartition(".")[2]) or "mine"
+            raise WrongValue(
+                "uplink",
+                f"uplink._target_={as_written(stage)}: a stage has a name; write for example "
+                f"uplink.{short}._target_={as_written(stage)}.",
+            )
+        if not isinstance(stage, Mapping) or "_target_" not in stage:
+            shown = stage if not isinstance(stage, Mapping) else dict(stage)
+            raise WrongValue("uplink", f"uplink.{name}={as_written(shown)}: this names no class; {_stage([name])}")
+
+
+def _stage(names: Any) -> str:
+    """The advice for stages that were asked for by name."""
+    for name in names:
+        if isinstance(name, str) and (advice := known_name("uplink", name, "uplink")):
+            return advice
+    words = [name for name in names if isinstance(name, str) and name.isidentifier()]
+    name = words[0] if words else "mine"
+    nothing = "" if words else "uplink={} for no stage, or "
+    return f"write {nothing}uplink.{name}._target_=mine.{name.title().replace('_', '')} for a class of your own."
+
+
+def _check_reduction(value: Any) -> None:
+    if value is None or (isinstance(value, Mapping) and "_target_" in value):
+        return
+    asked = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+    written = f"reduction={as_written(value)}: this names no class"
+    if isinstance(asked, str) and (advice := known_name("reduction", asked, "reduction")):
+        raise WrongValue("reduction", f"{written}; {advice}")
+    target = asked if isinstance(asked, str) and "." in asked else "mine.Reduction"
+    raise WrongValue(
+        "reduction",
+        f"{written}; write reduction=null for the mean (or for all messages, if the algorithm needs them), or "
+        f"reduction._target_={target} for a class of your own.",
+    )

@@ -1,0 +1,125 @@
+"""What is meant by a key that does not exist: a slip, a key of another option, another framework's name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from hydra.core.override_parser.types import Override
+
+from fedlit.settings.closest import closest, closest_key, listed, normalised
+from fedlit.settings.compose import Composed
+from fedlit.settings.known_names import KEYS, SENTENCES
+from fedlit.settings.misfit import Misfit, Proposal, meant, surely_meant
+from fedlit.settings.overrides import for_shell, key_of
+from fedlit.settings.table import foreign_class
+
+Options = dict[str, dict[str, list[str]]]
+
+
+def unknown_key(override: Override, key: str, composed: Composed, groups: set[str], options: Options) -> Misfit:
+    """The misfit of a key that is in no file of the configuration; `options` is group -> option -> its keys."""
+    text, value = override.input_line or "", (override.input_line or "").partition("=")[2]
+    reason = f"there is no key {key}"
+    known = {k for k in composed.keys if not k.startswith("hydra") or key.startswith("hydra")} | composed.table.known
+    candidates = sorted(known - {""}, key=lambda k: (k.count("."), k))
+    foreign = foreign_class(key, composed.keys)
+    if foreign is not None:
+        return _of_a_foreign_class(override, key, foreign, candidates)
+    if (advice := SENTENCES.get(normalised(key))) is not None:
+        return Misfit(text, reason, [], advice.replace("{value}", value or "<value>") + ".")
+    if (sentence := _elsewhere(key, composed, options)) is not None:
+        return Misfit(text, sentence, [])
+    names = _meant_names(key, candidates, groups)
+    if key != key_of(override):  # inside a mapping, which is not written out again
+        return Misfit(text, reason, [], f"did you mean {names[0]}?" if names else _nothing_like(key, candidates))
+    proposals = [meant(text) for name in names for text in _corrections(override, name, groups)]
+    if "." not in key:
+        proposals += _by_value(value, options) + _of_another_option(key, value, options)
+    sure = [name for name in names if name == KEYS.get(normalised(key)) or get_close_matches(key, [name], cutoff=0.8)]
+    proposals += [surely_meant(name, _corrections(override, name, groups)[-1]) for name in sure]
+    having = [f"{group}={option}" for group, option in _options_with(key, options)]
+    otherwise = f"{listed(having)} has it." if having else _nothing_like(key, candidates)
+    return Misfit(text, reason, proposals, otherwise)
+
+
+def _of_a_foreign_class(override: Override, key: str, foreign: str, candidates: Iterable[str]) -> Misfit:
+    text = override.input_line or ""
+    parent = key.rpartition(".")[0]
+    siblings = [k for k in candidates if k.rpartition(".")[0] == parent]
+    other_name = KEYS.get(normalised(key.rpartition(".")[2]))
+    nearest = other_name if other_name in siblings else closest_key(key, siblings)
+    added = f"write {for_shell(f'+{text}')}."
+    if nearest is None:
+        return Misfit(text, f"{key} is not among the keys that are set", [], f"if {foreign} takes it, {added}")
+    corrected = for_shell(*_corrections(override, nearest, set()))
+    return Misfit(text, f"there is no key {key}", [], f"did you mean {corrected}? If {foreign} takes {key}, {added}")
+
+
+def _elsewhere(key: str, composed: Composed, options: Options) -> str | None:
+    """`partition=iid has no alpha; partition=dirichlet has it`, or None."""
+    package, _, name = key.partition(".")
+    group = composed.mounts.get(package, "")
+    first = name.partition(".")[0]  # of server_optimizer.lr
+    having = [f"{group}={option}" for option, keys in options.get(group, {}).items() if {name, first} & {*keys}]
+    if having and f"{package}.{first}" not in composed.keys:
+        chosen = composed.choices[group]
+        return f"{group}={chosen} has no {first}; {listed(having)} {'has' if len(having) == 1 else 'have'} it"
+    near = closest(name, {k for keys in options.get(group, {}).values() for k in keys if not k.startswith("_")})
+    if near is None or f"{package}.{near}" in composed.keys:
+        return None
+    having = [f"{group}={option}" for option, keys in options.get(group, {}).items() if near in keys]
+    return f"there is no key {key}; did you mean {package}.{near} of {listed(having)}?"
+
+
+def _meant_names(key: str, candidates: list[str], groups: set[str]) -> list[str]:
+    """Keys and groups that may be meant, the likeliest first."""
+    parent, _, name = key.rpartition(".")
+    other_name = KEYS.get(normalised(name))
+    top = {*(k for k in candidates if "." not in k), *groups}
+    nearest = closest(key, top) if not parent else closest_key(key, candidates)
+    ends = [k for k in candidates if k.rpartition(".")[2] == name]
+    if parent:  # a key of the same name elsewhere is another thing
+        ends = [*(k for k in ends if k.startswith(f"{parent}.")), *(k for k in ends if "." not in k)]
+    names = [other_name if not parent else None, nearest, *ends, other_name if parent else None]
+    if not parent:
+        names.append(closest_key(key, candidates))
+    return list(dict.fromkeys(n for n in names if n is not None and not n.startswith("_")))
+
+
+def _by_value(value: str, options: Options) -> list[Proposal]:
+    """Options of that name, `aggregator=fedavg` for `foo=FedAvg`."""
+    return [
+        meant(f"{group}={option}")
+        for group, choices in options.items()
+        for option in choices
+        if normalised(option) == normalised(value)
+    ]
+
+
+def _of_another_option(key: str, value: str, options: Options) -> list[Proposal]:
+    """The option that has a key of that name, `aggregator=fedprox aggregator.mu=0.1` for `mu=0.1`, if it is one."""
+    having = _options_with(key, options)
+    if len(having) != 1:
+        return []
+    [(group, option)] = having
+    return [Proposal((f"{group}={option}", f"{group}.{key}={value}"), f"{group}={option} has it, {{}}.")]
+
+
+def _options_with(key: str, options: Options) -> list[tuple[str, str]]:
+    return [(group, option) for group, choices in options.items() for option, keys in choices.items() if key in keys]
+
+
+def _corrections(override: Override, name: str, groups: set[str]) -> list[str]:
+    """The override with another key or group; a `+` is kept only where an option may be added."""
+    value = (override.input_line or "").partition("=")[2]
+    signs = ["~"] if override.is_delete() else ["+", ""] if override.is_add() and name in groups else [""]
+    return [f"{prefix}{name}={value}" if value else f"{prefix}{name}" for prefix in signs]
+
+
+def _nothing_like(key: str, known: Iterable[str]) -> str:
+    parent = key.rpartition(".")[0]
+    siblings = [k.rpartition(".")[2] for k in known if k.rpartition(".")[0] == parent and not k.endswith("_")]
+    if siblings:
+        return f"{parent or 'the top level'} has {listed(siblings)}."
+    return "--help lists the keys and the options."

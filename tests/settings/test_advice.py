@@ -1,0 +1,275 @@
+"""What a refusal proposes composes, is quoted for a shell, and changes nothing else than what was asked for."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from fedlit.errors import InputError
+from fedlit.settings import known_names
+from fedlit.settings.check import check
+from fedlit.settings.closest import normalised, slips
+from fedlit.settings.compose import composer
+from fedlit.settings.folders import conf_folder, groups
+from fedlit.settings.overrides import assignment, for_shell, parse, resume_override
+from tests.settings.conftest import write_options
+from tests.slow import some_slow
+
+SERVER = "optimizer@aggregator.server_optimizer"
+
+
+def refusal(*overrides, config_dir=None, sweeps=False):
+    with composer(config_dir=config_dir) as made, pytest.raises(InputError) as caught:
+        check(overrides, made, sweeps=sweeps)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def composed(*overrides, config_dir=None):
+    with composer(config_dir=config_dir) as made:
+        return check(overrides, made).composed.config
+
+
+def by_shell(text):
+    """The words of a command line, as bash splits them."""
+    return (
+        subprocess.run(["bash", "-c", f"printf '%s\\0' {text}"], capture_output=True, text=True, check=True)
+        .stdout[:-1]
+        .split("\0")
+    )
+
+
+def proposal(message):
+    """The words of the first proposal of a refusal."""
+    phrases = [
+        r"`(.*?)`",
+        r"did you mean ([^?]*=[^?]*)\?",
+        r"(?:write(?: for example)?|has it,|choose one,|named by) (.*?)(?:, without|\.$| to | for )",
+    ]
+    matches = [match for phrase in phrases if (match := re.search(phrase, message))]
+    assert matches, message
+    return by_shell(matches[0][1])
+
+
+PROPOSED = {  # the overrides, the first of which is wrong -> what is proposed in its place
+    (f"optimiser@{SERVER.partition('@')[2]}=adam",): [f"{SERVER}=adam"],
+    ("optimizer@aggregator.server=adam",): [f"{SERVER}=adam"],
+    ("optimizer@aggregator.client_optimizer=adam",): ["optimizer=adam"],
+    ("server_optimizer=adam",): [f"{SERVER}=adam"],
+    ("aggregator.server_optimizer=adam",): [f"{SERVER}=adam"],
+    (f"+{SERVER}=adam",): [f"{SERVER}=adam"],
+    (f"++{SERVER}=adam",): [f"{SERVER}=adam"],
+    (f"{SERVER}=adm",): [f"{SERVER}=adam"],
+    ("aggregator.lr=0.1",): ["aggregator.server_optimizer.lr=0.1"],
+    ("aggregator.server_optimizer.lr=0.1", "aggregator._target_=mine.A"): [
+        f"{SERVER}=plain",
+        "aggregator.server_optimizer.lr=0.1",
+    ],
+    ("aggregator=fedsgd",): ["aggregator=fedavg", "local_epochs=1", "batch_size=1000000"],
+    ("aggregator=FedOpt",): ["aggregator=fedavg", f"{SERVER}=adam"],
+    ("algorithm=fed-adam",): ["aggregator=fedavg", f"{SERVER}=adam"],
+    ("aggregator=fedavgm",): ["aggregator=fedavg", "aggregator.server_optimizer.momentum=0.9"],
+    ("aggregator=scafold",): ["aggregator._target_=mine.Scaffold"],
+    ("aggregator=FedAvg",): ["aggregator=fedavg"],
+    ("aggregator=mine.Agg",): ["aggregator._target_=mine.Agg"],
+    (f"{SERVER}=rmsprop",): ["aggregator.server_optimizer._target_=torch.optim.RMSprop"],
+    ("strategy=FedAvg",): ["aggregator=fedavg"],
+    ("fedprox",): ["aggregator=fedprox"],
+    ("uplink=[topk]",): ["uplink.topk._target_=mine.TopK"],
+    ("uplink=topk",): ["uplink.topk._target_=mine.TopK"],
+    ("uplink.topk=0.1",): ["uplink.topk._target_=mine.TopK"],
+    ("uplink._target_=mine.TopK",): ["uplink.topk._target_=mine.TopK"],
+    ("reduction=[krum]",): ["reduction._target_=mine.Robust"],
+    ("reduction={}",): ["reduction=null"],
+    ("devices=4",): ["engine=processes", "device=gpu"],
+    ("gpus=2",): ["engine=processes", "device=gpu"],
+    ("accelerator=gpu",): ["device=gpu"],
+    ("num_workers=4",): ["engine=processes", "engine.workers=4"],
+    ("num_clients=10",): ["clients=10"],
+    ("num_rounds=10",): ["rounds=10"],
+    ("epochs=3",): ["local_epochs=3"],
+    ("trainer.max_epochs=3",): ["local_epochs=3"],
+    ("lr=0.1",): ["optimizer.lr=0.1"],
+    ("learning_rate=0.1",): ["optimizer.lr=0.1"],
+    ("bs=8",): ["batch_size=8"],
+    ("data.batch_size=8",): ["batch_size=8"],
+    ("fraction_fit=0.1",): ["participation=0.1"],
+    ("mu=0.1",): ["aggregator=fedprox", "aggregator.mu=0.1"],
+    ("output_dir=x",): ["hydra.run.dir=x"],
+    ("name=a,", "b"): ['name="a, b"'],
+    ("uplink={a:", "{_target_:", "mine.A}}"): ["uplink={a: {_target_: mine.A}}"],
+    ("name=it's, b",): ['name="it\'s, b"'],
+    ("clients", "=", "3"): ["clients=3"],
+    ("~model.hidden", "model._target_=mine.Net"): [],
+}
+QUICK = [0, 5, 7, 9, 10, 12, 20, 26, 41, 42]
+
+
+@pytest.mark.parametrize("number", some_slow(range(len(PROPOSED)), QUICK), ids=lambda n: list(PROPOSED)[n][0])
+def test_a_proposal_composes_in_place_of_the_wrong_override(number):
+    overrides = list(PROPOSED)[number]
+    message = refusal(*overrides)
+    if "leave it out" in message:
+        words = []
+    elif "is quoted" in message:
+        words = by_shell(message.rpartition("quoted")[2].partition(", ")[2].removesuffix("."))
+    else:
+        words = proposal(message)
+    assert words == PROPOSED[overrides]
+    composed(*words, *(word for word in overrides[1:] if "._target_=" in word and "{" not in word))
+
+
+ABSENT = [  # overrides, a part of the command that they do not lead to, a part of the sentence
+    (["optimizer@model.optimizer=adam"], "server_optimizer", "model=mlp takes no optimizer"),
+    (["aggregator.server_optimizer.lr=0.1", "aggregator=local"], "optimizer.lr=0.1?", "aggregator=fedavg"),
+    ([f"{SERVER}=adam", "aggregator=local"], "write +", "aggregator=local takes no server_optimizer"),
+    ([f"+{SERVER}=adam", "aggregator=local"], "without the +", "aggregator=local takes no server_optimizer"),
+    (["model=resnet50"], "resnet18?", "the options are"),
+    (["data=femnist"], "emnist?", "data._target_=mine.Data"),
+    (["aggregator=fedpd"], "did you mean", "the options are centralized"),
+    (["epochs=abc"], "did you mean local_epochs=abc", "local_epochs=abc: local_epochs"),
+    (["precision=16"], "reduction", "trainer.precision=16: "),
+    (["alpha=0.3"], "did you mean", "partition=dirichlet or partition=dirichlet_quantity has it."),
+    (["model.hidden.x=3"], "invalid literal", "model.hidden is a list"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "absent", "present"), some_slow(ABSENT, ABSENT[:1] + ABSENT[5:8]))
+def test_nothing_else_than_what_was_asked_for_is_proposed(overrides, absent, present):
+    message = refusal(*overrides)
+    assert absent not in message and present in message
+
+
+@pytest.mark.parametrize("sign", ["", "+", "++"])
+def test_a_class_of_the_users_takes_a_server_optimizer_under_every_sign(sign):
+    config = composed(f"{sign}{SERVER}=adam", "aggregator._target_=mine.Agg")
+    assert config.aggregator._target_ == "mine.Agg" and "weighting" not in config.aggregator
+    assert config.aggregator.server_optimizer._target_ == "torch.optim.Adam"
+
+
+def test_a_class_of_the_users_can_go_without_a_server_optimizer():
+    assert set(composed(f"~{SERVER}", "aggregator._target_=mine.Agg").aggregator) == {"_target_"}
+
+
+# --- the tables of known names
+
+
+def test_no_known_name_is_an_option():
+    shipped = groups(conf_folder())
+    for group, names in {**known_names.NOT_SHIPPED, **known_names.OTHER_NAMES}.items():
+        options = set(map(normalised, shipped.get(group, [])))
+        assert not options & set(map(normalised, names)), f"{group}: delete the name that is an option now"
+    for group, names in known_names.OTHER_NAMES.items():
+        assert set(names.values()) <= set(shipped[group])
+
+
+def test_no_plugin_is_among_hydras_own_options():
+    with composer() as made:
+        for group, names in known_names.PLUGINS.items():
+            assert not set(made.options(group)) & set(names)
+
+
+def commands():
+    texts = [text for names in known_names.NOT_SHIPPED.values() for text in names.values()]
+    texts += known_names.SENTENCES.values()
+    return sorted({command for text in texts for command in re.findall(r"`(.*?)`", text)})
+
+
+@pytest.mark.slow
+def test_each_advice_of_the_tables_composes():
+    wrong = []
+    with composer() as made:
+        for command in commands():
+            for at in ["optimizer", "aggregator.server_optimizer"] if "{at}._target_=torch" in command else ["model"]:
+                words = by_shell(command.replace("{at}", at).replace("{value}", "2"))
+                try:
+                    check(words, made)
+                except InputError as error:
+                    wrong.append(str(error))
+    assert not wrong
+
+
+def test_each_optimizer_of_the_tables_is_torchs():
+    import torch
+
+    paths = re.findall(r"torch\.optim\.(\w+)", " ".join(commands()))
+    assert paths and all(issubclass(getattr(torch.optim, name), torch.optim.Optimizer) for name in paths)
+
+
+def test_each_other_name_of_a_key_leads_to_a_key_or_a_group():
+    with composer() as made:
+        known = {*made.compose(["partition=dirichlet"]).keys, *made.groups(), SERVER}
+    assert set(known_names.KEYS.values()) <= known
+    assert not set(known_names.KEYS) & set(map(normalised, known)) - {"split"}
+
+
+@pytest.mark.parametrize(
+    ("override", "package"),
+    [
+        ("hydra/launcher=submitit_slurm", "hydra-submitit-launcher"),
+        ("hydra/launcher=submitit_lokal", "hydra-submitit-launcher"),
+        ("hydra/launcher=joblib", "hydra-joblib-launcher"),
+        ("hydra/launcher=ray", "hydra-ray-launcher"),
+        ("hydra/sweeper=optuna", "hydra-optuna-sweeper"),
+        ("hydra/job_logging=colorlog", "hydra-colorlog"),
+    ],
+)
+def test_a_plugin_of_hydra_is_named_by_its_pip_package(override, package):
+    assert refusal(override).endswith(f"pip install {package}.")
+
+
+def test_a_plugin_that_a_preset_chooses_is_named_too(tmp_path):
+    preset = "# @package _global_\ndefaults:\n  - override /hydra/launcher: submitit_slurm\n"
+    write_options(tmp_path, {"experiment/slurm.yaml": preset})
+    assert "pip install hydra-submitit-launcher" in refusal("experiment=slurm", config_dir=tmp_path)
+
+
+# --- slips
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("fedvg", ["fedavg"]),
+        ("FED_AVG", ["fedavg"]),
+        ("fedrpox", ["fedprox"]),
+        ("fedsgd", []),
+        ("fedopt", []),
+        ("fedrep", []),
+        ("cent", ["centralized"]),
+        ("cifar100", []),
+    ],
+)
+def test_a_slip_is_one_or_two_wrong_letters(word, expected):
+    assert slips(word, ["centralized", "fedavg", "fedper", "fedprox", "cifar10"]) == expected
+
+
+# --- quotes
+
+TEXTS = [
+    "a b",
+    "a, b",
+    "it's",
+    'say "x"',
+    "a=b",
+    "{x",
+    "[x",
+    "a$HOME",
+    "`ls`",
+    "~/x",
+    "1e3",
+    "true",
+    "null",
+    "(x)",
+    "a\\",
+    "é",
+]
+
+
+def test_a_quoted_text_passes_bash_and_hydra_as_it_is():
+    line = " ".join(for_shell(assignment("name", text)) for text in TEXTS)
+    assert [override.value() for override in parse(by_shell(line))] == TEXTS
+    line = " ".join(resume_override(text) for text in TEXTS)
+    assert [override.value() for override in parse(by_shell(line))] == TEXTS

@@ -1,0 +1,102 @@
+"""What cannot work is refused before the first client trains, and not after a round."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fedlit.aggregators import FedAvg, Local
+from fedlit.aggregators.server_step import check_server_optimizer
+from fedlit.errors import InputError
+from fedlit.experiment import _check_server
+from fedlit.models.optimizer import make_optimizer
+from fedlit.probe import refuse_missing_model
+from fedlit.samplers import Sampler
+from tests.aggregators.federations import Running
+
+ROUNDS = 5
+
+
+class Probing(Sampler):
+    """Asks for losses from a round on, and fails without them before `fails`."""
+
+    def __init__(self, first: int, fails: int = 0):
+        self.first, self.fails, self.seen = first, fails, []
+
+    def __call__(self, round_number: int, rng: np.random.Generator, clients: int, probe: Any) -> list[int]:
+        self.seen.append(round_number)
+        if round_number < self.fails:
+            raise KeyError("no losses yet")
+        return [int(np.argmax(probe(range(clients))))] if round_number >= self.first else [0]
+
+    def expected(self, clients: int) -> float:
+        return 1.0
+
+
+def check(folder: Path, aggregator: Any, sampler: Sampler) -> None:
+    run = Running(folder, aggregator, sampler)
+    run.federation.rounds = ROUNDS
+    refuse_missing_model(run.federation, run.state)
+
+
+@pytest.mark.parametrize(("first", "fails"), [(1, 0), (2, 0), (ROUNDS, 0), (3, 2)])
+def test_a_sampler_that_asks_for_losses_in_a_later_round_is_refused(tmp_path: Path, first: int, fails: int) -> None:
+    sampler = Probing(first, fails)
+    with pytest.raises(
+        InputError, match="Probing chooses clients by the loss .* Local sends none; write sampler=uniform"
+    ):
+        check(tmp_path, Local(), sampler)
+    assert sampler.seen == []
+
+
+@pytest.mark.parametrize(("aggregator", "first"), [(FedAvg, 1), (Local, ROUNDS + 1)])
+def test_a_sampler_whose_losses_are_known_or_not_asked_for_is_not(tmp_path: Path, aggregator: Any, first: int) -> None:
+    check(tmp_path, aggregator(), Probing(first))
+
+
+def test_an_algorithm_that_needs_samples_of_the_server_is_refused_without_them() -> None:
+    class Tuned(FedAvg):
+        needs_server_data = True
+
+    with pytest.raises(InputError, match="^Tuned needs samples of the server; write for example server_samples=100.$"):
+        _check_server(Tuned(), 0)
+    _check_server(Tuned(), 1)
+    _check_server(FedAvg(), 0)
+
+
+class Nothing:
+    def __init__(self, parameters: Any):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("factory", "reason"),
+    [
+        (torch.optim.LBFGS, "closure"),
+        (torch.optim.SparseAdam, "dense gradients"),
+        (partial(torch.optim.SGD, lr=1.0, nesterov=True), "Nesterov"),
+        (Nothing, "no attribute 'step'"),
+    ],
+)
+def test_a_server_optimizer_that_cannot_step_a_vector_is_refused(factory: Any, reason: str) -> None:
+    with pytest.raises(InputError, match=f"^aggregator.server_optimizer cannot step a vector .*{reason}"):
+        check_server_optimizer(factory)
+
+
+@pytest.mark.parametrize(
+    "factory",
+    [None, torch.optim.Adam, torch.optim.Adagrad, torch.optim.RMSprop, partial(torch.optim.SGD, lr=1.0, momentum=0.9)],
+)
+def test_other_server_optimizers_are_not(factory: Any) -> None:
+    check_server_optimizer(factory)
+
+
+def test_an_optimizer_that_is_none_is_refused() -> None:
+    with pytest.raises(InputError, match="makes an object of type Nothing, which is not an optimiser"):
+        make_optimizer(nn.Linear(1, 1), Nothing)  # type: ignore[arg-type]

@@ -1,0 +1,144 @@
+"""The layers of a module, made once before anything reads them: by `setup`, `configure_model` and lazy layers.
+
+Draws are of the global generators, as the run or `ModuleCopy.restore` has left them, so that all processes and a resumed
+run make the same weights.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from fedlit.errors import InputError, one_line
+from fedlit.global_generators import isolated_generators
+from fedlit.training.quiet import quiet, silent
+from fedlit.user_module.module_snapshot import ModuleSnapshot, copied, plain_attributes, replace_attributes
+from fedlit.user_module.training_step import call_evaluation_step, call_step
+
+Attach = Callable[[LightningModule], None]
+"""Gives a module its trainer."""
+
+
+def make_layers(module: LightningModule, attach: Attach) -> None:
+    """Call prepare_data, setup and configure_model in the order of a Trainer. Afterwards prepare_data and
+    configure_model do nothing; so does setup, if another call of it would replace trained weights."""
+    for hook in ("prepare_data", "setup", "configure_model"):
+        if is_overridden(hook, module):
+            attach(module)
+            if hook == "setup":
+                _take_stage(module)
+            with quiet():
+                getattr(module, hook)(*(("fit",) if hook == "setup" else ()))
+            if hook != "setup":
+                setattr(module, hook, done)
+    if is_overridden("setup", module) and _replaces_weights(module, attach):
+        module.setup = done  # type: ignore[method-assign]
+    module.trainer = None
+
+
+def done(*args: Any, **kwargs: Any) -> None:
+    """In place of a hook that has made its layers."""
+
+
+def _take_stage(module: LightningModule) -> None:
+    """Lightning calls `setup(stage=...)`; let a setup without this argument be called so."""
+    parameters = inspect.signature(module.setup).parameters.values()
+    if not any(p.name == "stage" or p.kind is p.VAR_KEYWORD for p in parameters):
+        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
+        module.setup = partial(_setup, module, bool(positional))  # type: ignore[method-assign]
+
+
+def _setup(module: LightningModule, takes_stage: bool, stage: str | None = None) -> None:
+    type(module).setup(module, stage) if takes_stage else type(module).setup(module)  # type: ignore[arg-type, call-arg]
+
+
+def _replaces_weights(module: LightningModule, attach: Attach) -> bool:
+    """Whether another call of setup replaces trained parameters or their values; a copy with other weights shows it.
+    True where that cannot be tried."""
+    try:
+        trial = copied(module)
+        with torch.no_grad():
+            for p in trial.parameters():
+                if p.requires_grad and not is_lazy(p):
+                    p.add_(1)
+        before = {n: (p, p.detach().clone()) for n, p in trial.named_parameters() if p.requires_grad and not is_lazy(p)}
+        attach(trial)
+        with silent(), isolated_generators(0):
+            trial.setup("fit")
+    except Exception:
+        return True
+    now = dict(trial.named_parameters())
+    return any(now.get(n) is not p or not torch.equal(p, value) for n, (p, value) in before.items())
+
+
+# --- lazy layers ------------------------------------------------------------------------------------------------------
+def materialise(module: LightningModule, attach: Attach, batch: Callable[[], Any], context: Callable[[], Any]) -> None:
+    """Run the steps of a batch, in evaluation mode and without gradients, until no lazy layer is left without shape.
+    Everything else is as before.
+
+    Args:
+        batch: returns a batch for the module where it is, the CPU.
+        context: of the run's precision.
+
+    Raises:
+        InputError: a layer is still without shape.
+    """
+    lazy = [m for m in module.modules() if _is_lazy(m)]
+    if not lazy:
+        return
+    names = [n for n, _ in module.named_parameters()]
+    snapshot, initialised = ModuleSnapshot(module, names), [b for b in module.buffers() if not is_lazy(b)]
+    values = [b.clone() for b in initialised]
+    modes = [m.training for m in lazy]
+    failure = ""
+    first = batch()
+    module.eval()
+    attach(module)
+    module.log = done  # type: ignore[method-assign]
+    for run in _runs(module, first):
+        try:
+            with silent(), torch.no_grad(), context():
+                run()
+        except InputError:
+            raise
+        except Exception as error:
+            failure = failure or f" ({one_line(error)})"
+        if not any(map(_is_lazy, lazy)):
+            break
+    for m, mode in zip(lazy, modes, strict=True):
+        m.training = mode
+    shaped = [(m, plain_attributes(m)) for m in lazy]
+    snapshot.restore()
+    for m, attributes in shaped:
+        replace_attributes(m, attributes)
+    with torch.no_grad():
+        for b, value in zip(initialised, values, strict=True):
+            b.copy_(value)
+    left = [n for n, t in (*module.named_parameters(), *module.named_buffers()) if is_lazy(t)]
+    if left:
+        raise InputError(
+            f"{type(module).__name__}: {left[0]} of a lazy layer has no shape after the training step of a batch"
+            f"{failure}; give the layer its size, such as nn.Linear(12, 16), or let training_step call it."
+        )
+
+
+def _is_lazy(module: nn.Module) -> bool:
+    return any(is_lazy(t) for t in (*module._parameters.values(), *module._buffers.values()) if t is not None)
+
+
+def _runs(module: LightningModule, batch: Any) -> list[Callable[[], Any]]:
+    """What runs the layers: the training step, unless it trains by itself, the steps of evaluation, and forward."""
+    inputs = batch[0] if isinstance(batch, list | tuple) else batch
+    runs: list[Callable[[], Any]] = [lambda: call_step(module, batch, 0)] if module.automatic_optimization else []
+    for name in ("validation_step", "test_step"):
+        if is_overridden(name, module):
+            runs.append(partial(call_evaluation_step, getattr(module, name), batch, 0))
+    return [*runs, lambda: module(inputs)]

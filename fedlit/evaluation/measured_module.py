@@ -72,7 +72,9 @@ class MeasuredModule:
     @cached_property
     def trainer(self) -> Trainer:
         """A Trainer that never runs."""
-        return self._new_trainer()
+        trainer = self._new_trainer()
+        show_train_loader(trainer, self.data_for(trainer).train_dataloader())
+        return trainer
 
     @cached_property
     def test_trainer(self) -> Trainer:
@@ -128,8 +130,7 @@ class MeasuredModule:
 
     def _set_up(self) -> None:
         self.module.eval()
-        self.trainer.datamodule = data = self.data_for(self.trainer)  # type: ignore[attr-defined]
-        show_train_loader(self.trainer, data.train_dataloader())
+        self.trainer.datamodule = self.data_for(self.trainer)  # type: ignore[attr-defined]
         self.module.trainer = self.trainer
         if not self._has_optimizers:  # for `self.optimizers()`
             self._has_optimizers = True

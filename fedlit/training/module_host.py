@@ -137,9 +137,10 @@ class ModuleHost:
 
     def _attach_trainer(self, module: pl.LightningModule) -> None:
         """Make the Trainer, with its data, the trainer of a module or of a copy, before the first fit."""
-        self.trainer.datamodule = self.sample_data(self.trainer)  # type: ignore[attr-defined]
+        self.trainer.datamodule = data = self.sample_data(self.trainer)  # type: ignore[attr-defined]
         self.trainer.strategy.connect(module)
-        show_train_loader(self.trainer, self.trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
+        with quiet():
+            show_train_loader(self.trainer, data.train_dataloader())
         module.trainer = self.trainer
         for part in module.modules():  # the module itself is moved later
             if isinstance(part, pl.LightningModule):

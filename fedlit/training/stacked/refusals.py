@@ -10,6 +10,7 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from fedlit.errors import InputError
+from fedlit.global_generators import isolated_generators
 from fedlit.user_module.module_snapshot import copied
 from fedlit.user_module.probe import attach_stub
 
@@ -77,7 +78,8 @@ def refuse_optimizers(module: LightningModule, data_for: Callable[[Any], Lightni
     try:
         trial = copied(module)
         attach_stub(trial, data_for)
-        configuration: Any = trial.configure_optimizers()
+        with isolated_generators(0):
+            configuration: Any = trial.configure_optimizers()
     except Exception:  # it needs what a fit has
         return
     optimizers = list(_optimizers(configuration))

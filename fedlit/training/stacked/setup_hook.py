@@ -56,6 +56,7 @@ def why_for_each_client(host: ModuleHost) -> str:
             return "its setup draws random numbers"
     now = dict((*trial.named_parameters(), *trial.named_buffers()))
     changed = [n for n, (t, value) in before.items() if now.get(n) is not t or not torch.equal(t, value)]
-    changed += [n for n in now if n not in before] + snapshot.changed()
+    changed += [n for n in now if n not in before]
+    changed += snapshot.changed() if snapshot.structure.is_unchanged() else ["a layer"]
     changed += [n for n, value in vars(data).items() if attributes.get(n, trainer) is not value]
     return f"its setup sets {changed[0]} in each fit" if changed else ""

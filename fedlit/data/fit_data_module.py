@@ -23,8 +23,8 @@ _HOOKS = (
 def with_hooks_of(client: LightningDataModule, users: Any) -> LightningDataModule:
     """A copy of the user's data module with the loaders and hooks of `client`.
 
-    Its class, hyperparameters and attributes are the user's. The copy is shallow: an attribute that is set in one fit is
-    not there in the next.
+    Its class, hyperparameters and attributes are the user's. The copy is shallow: an attribute that one fit sets is not
+    there in the next.
 
     Args:
         users: the user's LightningDataModule, or any other object that the data came from; None: there is none.

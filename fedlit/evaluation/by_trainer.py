@@ -9,9 +9,9 @@ from torchmetrics import Metric
 
 from fedlit.errors import InputError
 from fedlit.evaluation.measured_module import MeasuredModule
-from fedlit.notices import warn
 from fedlit.evaluation.parts import Parts
 from fedlit.evaluation.tally import Totals
+from fedlit.notices import warn
 from fedlit.user_module.training_step import call_evaluation_step
 
 

@@ -1,7 +1,7 @@
 """The layers of a module, made once before anything reads them: by `setup`, `configure_model` and lazy layers.
 
-Draws are of the global generators, as the run or `ModuleCopy.restore` has left them, so that all processes and a resumed
-run make the same weights.
+Draws are of the global generators as the run or `ModuleCopy.restore` has left them, so all processes and a resumed run
+make the same weights.
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ Attach = Callable[[LightningModule], None]
 
 
 def make_layers(module: LightningModule, attach: Attach) -> None:
-    """Call prepare_data, setup and configure_model in the order of a Trainer. Each fit calls setup again, because it may
-    read facts of its client; the layers remain those of the first call. The other two do nothing from now on."""
+    """Call prepare_data, setup and configure_model in the order of a Trainer.
+
+    Each fit calls setup again, because it may read facts of its client; the layers remain those of the first call. The
+    other two do nothing from now on.
+    """
     initial = {n for n, _ in module.named_parameters()}
     for hook in ("prepare_data", "setup", "configure_model"):
         if is_overridden(hook, module):
@@ -105,7 +108,7 @@ def _repeatable(module: LightningModule, attach: Attach, initial: set[str]) -> C
         is_same = current is p and torch.equal(p, value)
         if is_same or (current is not None and not p.requires_grad and _equal(current, value)):
             continue
-        if current is None or name in initial and p.requires_grad or not any(_equal(current, t) for t in trained):
+        if current is None or (name in initial and p.requires_grad) or not any(_equal(current, t) for t in trained):
             return keeping
         copies.add(name)
     for name, p in module.named_parameters():

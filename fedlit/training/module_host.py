@@ -57,7 +57,8 @@ class ModuleHost:
     `snapshot` restores everything else.
 
     Args:
-        thawed: the attribute, where another host of the module, whose layers are made, knows it; None: a trial finds it.
+        thawed: the attribute, known from a host that has made the module's layers; None: make them, and find it by a
+            trial.
 
     Attributes:
         trainer: the Lightning Trainer.

@@ -11,8 +11,8 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from fedlit.errors import InputError
-from fedlit.lightning_compat import silence
 from fedlit.evaluation.measure import Measure
+from fedlit.lightning_compat import silence
 from fedlit.training.job import JobData
 from fedlit.training.quiet import quiet
 from fedlit.training.worker import Worker

@@ -1,6 +1,6 @@
 """`self.logger` of a module: every call works and keeps nothing.
 
-Lightning's own calls of a logger (`experiment`, `save`, `finalize`) are silent; a call of the user's is warned of, once.
+Lightning's own calls of a logger (`experiment`, `save`, `finalize`) are silent; a user's call gets a warning, once.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""What a module reads of its Trainer in a fit: the user's data module, the client's loader, a logger. Expected values are
-counted by hand: clients of 10, 7 and 4 samples in batches of 4."""
+"""What a module reads of its Trainer in a fit: the user's data module, the client's loader, a logger.
+
+Expected values are counted by hand: clients of 10, 7 and 4 samples in batches of 4.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +41,7 @@ class Vectors(pl.LightningDataModule):
         self.save_hyperparameters()
         x = torch.randn(21, width, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
         self.samples, self.calls = TensorDataset(x, classes()), 0
+        self.tested = TensorDataset(x.clone(), classes())
 
     def setup(self, stage: str) -> None:
         self.calls += 1
@@ -46,7 +49,8 @@ class Vectors(pl.LightningDataModule):
     def train_dataloader(self) -> Any:
         return DataLoader(self.samples, 4, shuffle=True)
 
-    test_dataloader = train_dataloader
+    def test_dataloader(self) -> Any:
+        return DataLoader(self.tested, 4)
 
 
 def fitted(kind: Any, module: pl.LightningModule, users: Any = None, epochs: int = 2, **options: Any) -> Any:
@@ -175,10 +179,14 @@ def test_facts_of_a_measurement() -> None:
     host = worker.host
     parts = [np.arange(10), np.arange(10, 21)]
     totals = host.measure_loaded(host.data.test, "test", parts, [0, 1]).totals
-    for part, measured in zip(parts, totals, strict=True):
+    for measured in totals:
         means = {name: total / weight for name, (total, weight) in measured.items()}
-        assert means == {"loader": 1, "of_data": 1, "estimated": 1, "width": 6}
-        assert len(part)
+        assert {name: means[name] for name in ("loader", "of_data", "estimated", "width")} == {
+            "loader": 1,
+            "of_data": 1,
+            "estimated": 1,
+            "width": 6,
+        }
 
 
 def test_a_training_step_is_measured_with_its_facts() -> None:
@@ -188,9 +196,7 @@ def test_a_training_step_is_measured_with_its_facts() -> None:
 
     _, worker = fitted(LightningTrainer, Scaled())
     host = worker.host
-    ((total, weight),) = [
-        t["loss"] for t in host.measure_loaded(host.data.test, "test", [np.arange(21)], [0]).totals
-    ]
+    ((total, weight),) = [t["loss"] for t in host.measure_loaded(host.data.test, "test", [np.arange(21)], [0]).totals]
     with torch.no_grad():
         expected = 6 * loss_of(host.module, host.data.test.batch(np.arange(21)))
     assert total / weight == pytest.approx(float(expected))
@@ -251,11 +257,12 @@ class Unpicklable(Vectors):
 
 
 def test_the_data_module_is_sent_without_a_second_copy_of_the_samples() -> None:
-    source = adopt(Vectors())
+    source = adopt(Vectors(width=400))
     packed = _pack_data(JobData(source.train, source.test, users=source.users))
-    assert packed.num_bytes < 2 * source.train.tensors[0].numel() * 8  # type: ignore[attr-defined]
+    samples = source.train.tensors[0]  # type: ignore[attr-defined]
+    assert packed.num_bytes < 2.1 * samples.numel() * 8  # the training and the test set
     sent: JobData = unpack(packed)
-    assert isinstance(sent.users, Vectors) and sent.users.hparams.width == 6
+    assert isinstance(sent.users, Vectors) and sent.users.hparams.width == 400
 
 
 def test_a_data_module_that_cannot_be_pickled_is_refused_where_it_is_read() -> None:

@@ -63,7 +63,9 @@ FACTS: dict[str, Case] = {
     "an attribute of the data module": step(reads(lambda self: self.trainer.datamodule.factor)),
     "estimated_stepping_batches": step(reads(lambda self: self.trainer.estimated_stepping_batches)),
     "samples of the loader": looped(step(reads(lambda self: len(self.trainer.train_dataloader.dataset))), "dataset"),
-    "batch size of the loader": looped(step(reads(lambda self: self.trainer.train_dataloader.batch_size)), "batch_size"),
+    "batch size of the loader": looped(
+        step(reads(lambda self: self.trainer.train_dataloader.batch_size)), "batch_size"
+    ),
     "batches of the batch sampler": looped(
         step(reads(lambda self: len(self.trainer.train_dataloader.batch_sampler))), "batch_sampler"
     ),

@@ -154,7 +154,9 @@ SETUPS: dict[str, Case] = {
     "setup that counts batches of the data module": sets_up(
         counts_batches_of_the_data_module, "one by one", "setup", training_step=scaled
     ),
-    "setup that reads the round": sets_up(reads_the_round, "one by one", "setup sets SetUp.factor", training_step=scaled),
+    "setup that reads the round": sets_up(
+        reads_the_round, "one by one", "setup sets SetUp.factor", training_step=scaled
+    ),
     "setup that draws": sets_up(draws, "one by one", "setup draws", training_step=scaled),
     "setup that makes a metric": sets_up(makes_a_metric, "one by one", "setup sets"),
     "setup that copies a teacher": sets_up(copies_a_teacher, "one by one", "setup sets", training_step=pulled),

@@ -230,7 +230,7 @@ class RandomFeatures(Net):
     """Frozen random features, other ones in each fit."""
 
     def on_fit_start(self) -> None:
-        self.features = nn.Linear(WIDTH, WIDTH).requires_grad_(False)
+        self.features = nn.Linear(WIDTH, WIDTH, dtype=self.net[0].weight.dtype).requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(self.features(x) if hasattr(self, "features") else x)

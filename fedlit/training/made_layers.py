@@ -155,6 +155,12 @@ def materialise(module: LightningModule, attach: Attach, batch: Callable[[], Any
             failure = failure or f" ({one_line(error)})"
         if not any(map(_is_lazy, lazy)):
             break
+    left = [n for n, t in (*module.named_parameters(), *module.named_buffers()) if is_lazy(t)]
+    if left:
+        raise InputError(
+            f"{type(module).__name__}: {left[0]} of a lazy layer has no shape after the training step of a batch"
+            f"{failure}; give the layer its size, such as nn.Linear(12, 16), or let training_step call it."
+        )
     for m, mode in zip(lazy, modes, strict=True):
         m.training = mode
     shaped = [(m, plain_attributes(m)) for m in lazy]
@@ -164,12 +170,6 @@ def materialise(module: LightningModule, attach: Attach, batch: Callable[[], Any
     with torch.no_grad():
         for b, value in zip(initialised, values, strict=True):
             b.copy_(value)
-    left = [n for n, t in (*module.named_parameters(), *module.named_buffers()) if is_lazy(t)]
-    if left:
-        raise InputError(
-            f"{type(module).__name__}: {left[0]} of a lazy layer has no shape after the training step of a batch"
-            f"{failure}; give the layer its size, such as nn.Linear(12, 16), or let training_step call it."
-        )
 
 
 def _is_lazy(module: nn.Module) -> bool:

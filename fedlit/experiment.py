@@ -94,7 +94,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
 
         shift = partition.transform(seed_number(config.seed, "feature shift"))
         tests = data.test if evaluation.client_test == "same_partition" else data.train
-        job_data = JobData(data.train, tests, chain(data.transform, shift), config.local_epochs)
+        job_data = JobData(data.train, tests, chain(data.transform, shift), config.local_epochs, data.users)
         engine.start(trainer, module, job_data, evaluation.measure(data.classes), make_module)
         host = engine.local_worker.host
         layout = host.layout

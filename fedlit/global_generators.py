@@ -74,3 +74,10 @@ def isolated_generators(seed: int) -> Iterator[None]:
         finally:
             if cuda is not None:
                 torch.cuda.set_rng_state_all(cuda)
+
+
+def has_drawn_since(seed: int) -> bool:
+    """Whether the global generators have drawn since they were seeded."""
+    states = generator_states()
+    with isolated_generators(seed):
+        return states != generator_states()

@@ -5,11 +5,14 @@ Lightning promises nothing about these names: where a new version moves one, thi
 
 from __future__ import annotations
 
+from typing import Any
+
 from lightning.pytorch.core.optimizer import _configure_optimizers as configure_optimizers
 from lightning.pytorch.core.optimizer import _configure_schedulers_automatic_opt as configure_schedulers
 from lightning.pytorch.core.optimizer import _init_optimizers_and_lr_schedulers as init_optimizers_and_schedulers
 from lightning.pytorch.loops.fit_loop import _FitLoop as FitLoop
 from lightning.pytorch.trainer.connectors.logger_connector.result import _ResultCollection as ResultCollection
+from lightning.pytorch.utilities.combined_loader import CombinedLoader
 
 __all__ = [
     "FitLoop",
@@ -17,9 +20,26 @@ __all__ = [
     "configure_optimizers",
     "configure_schedulers",
     "init_optimizers_and_schedulers",
+    "show_train_loader",
+    "silence",
 ]
 
 # FitLoop: a Trainer is used again with a new loop, because making a Trainer costs more than training a small client.
 # ResultCollection: keeps the values of `self.log`, with every form of reduction, where no Trainer runs.
 # configure_optimizers, configure_schedulers: parse the return value of a module's `configure_optimizers`.
 # init_optimizers_and_schedulers: as a Trainer calls it at the start of a fit.
+
+
+def show_train_loader(trainer: Any, loader: Any) -> None:
+    """Make a loader of one batch the `train_dataloader` of a Trainer that does not fit."""
+    trainer.fit_loop._combined_loader = CombinedLoader(loader)
+    trainer.fit_loop.max_batches = 1  # infinite before a fit, and a loss may be divided by it
+
+
+def silence(trainer: Any, logger: Any) -> None:
+    """Give a Trainer a logger that gets none of the values of `self.log`: reading them waits for the device."""
+    trainer.loggers = [logger]
+    trainer._logger_connector.log_metrics = _ignore
+
+
+def _ignore(*args: Any, **kwargs: Any) -> None: ...

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import LightningDataModule
+from torch.utils.data import Dataset, Subset
 
 from fedlit.data.samples import Samples
 from fedlit.data.transform import Batch, Transform, transformed
+from fedlit.lightning_compat import show_train_loader
+from fedlit.torch_compat import pytree
 
 
 class ClientData(LightningDataModule):
@@ -20,7 +24,12 @@ class ClientData(LightningDataModule):
         samples: the samples that the batches' indices number.
         transform: applied to each training batch.
         device: device of the batches; None: the device of the samples.
+
+    Attributes:
+        trainer: whose epoch is read; None: each iteration of a loader is the next epoch.
     """
+
+    trainer: Any
 
     def __init__(self, samples: Samples, transform: Transform | None = None, device: torch.device | str | None = None):
         super().__init__()
@@ -28,14 +37,25 @@ class ClientData(LightningDataModule):
         self.transform, self.device = transform, device
         self._epochs: Sequence[Sequence[np.ndarray]] = ()
         self._client, self._keys = -1, list[int]()
+        self._index: np.ndarray | None = None
+        self._batch_size: int | None = None
 
-    def load(self, epochs: Sequence[Sequence[np.ndarray]], client: int, keys: Sequence[int]) -> None:
+    def load(
+        self,
+        epochs: Sequence[Sequence[np.ndarray]],
+        client: int,
+        keys: Sequence[int],
+        index: np.ndarray | None = None,
+        batch_size: int | None = None,
+    ) -> None:
         """Set the batches of the next fit.
 
         Args:
             epochs: the batches of each epoch, as arrays of sample indices; every epoch has the same number of batches.
             client: number of the client that trains.
             keys: for each epoch the key of its draws (`seed_number`, or any int64).
+            index: (n,) all samples of the client; None: those of the first epoch.
+            batch_size: of a full batch; None: of the first one.
 
         Raises:
             ValueError: the epochs differ in their number of batches, or do not have one key each.
@@ -45,6 +65,14 @@ class ClientData(LightningDataModule):
                 f"{[len(e) for e in epochs]} batches in the epochs do not match each other or {len(keys)} keys"
             )
         self._epochs, self._client, self._keys = epochs, client, list(keys)
+        self._index, self._batch_size = index, batch_size
+
+    def setup(self, stage: str) -> None:
+        """Make the trainer's loader before the module's hooks run: they may read it."""
+        if self.trainer is not None and stage == "fit":
+            self.trainer.fit_loop.setup_data()
+        elif self.trainer is not None:
+            show_train_loader(self.trainer, self.train_dataloader())
 
     def train_dataloader(self) -> EpochBatches:
         return EpochBatches(self)
@@ -61,6 +89,24 @@ class ClientData(LightningDataModule):
         """The number of batches in an epoch."""
         return len(self._epochs[0]) if self._epochs else 0
 
+    def parts(self, epoch: int) -> list[list[int]]:
+        """The samples of each batch of an epoch."""
+        return [part.tolist() for part in self._epochs[self.known(epoch)]]
+
+    def known(self, epoch: int) -> int:
+        """The number of an epoch; of the last one after the fit."""
+        return min(epoch, len(self._epochs) - 1)
+
+    @property
+    def batch_size(self) -> int:
+        return self._batch_size or len(self._epochs[0][0])
+
+    @property
+    def dataset(self) -> Dataset[Any]:
+        """The client's samples, without the transform of a batch."""
+        index = np.sort(np.concatenate(self._epochs[0])) if self._index is None else self._index
+        return Subset(getattr(self.samples, "dataset", None) or _Rows(self.samples), index.tolist())
+
     def _transformed(self, batch: Batch, part: np.ndarray, key: int) -> Batch:
         assert self.transform is not None
         device = self.device
@@ -71,8 +117,28 @@ class ClientData(LightningDataModule):
         return transformed(self.transform, batch, index, client, "train", epoch_key)
 
 
+class FirstBatch(ClientData):
+    """One batch of a few samples, the same in each epoch: the data of a module outside of a client's fit.
+
+    Args:
+        index: (n,) the samples.
+        read: returns the batch; called once, at the first iteration.
+    """
+
+    def __init__(self, samples: Samples, index: np.ndarray, read: Callable[[], Any]):
+        super().__init__(samples)
+        self.load([[index]], 0, [0], index, len(index))
+        self._read = read
+        self._batch: Any = None
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        if self._batch is None:
+            self._batch = self._read()
+        yield self._batch
+
+
 class EpochBatches:
-    """The loader that a Trainer iterates; each iteration yields the batches of the next epoch."""
+    """The loader of a client: `trainer.train_dataloader`. An iteration yields the batches of the trainer's epoch."""
 
     def __init__(self, data: ClientData):
         self._data = data
@@ -82,6 +148,43 @@ class EpochBatches:
         return self._data.count()
 
     def __iter__(self) -> Iterator[Batch]:
-        # A generator counts the epoch at its first batch, because Lightning creates iterators that it never uses.
-        epoch, self._epoch = self._epoch, self._epoch + 1
+        # A generator asks for the epoch at its first batch, because Lightning creates iterators that it never uses.
+        epoch, self._epoch = self._current_epoch(), self._epoch + 1
         yield from self._data.batches(epoch)
+
+    def _current_epoch(self) -> int:
+        trainer = self._data.trainer
+        return self._data.known(self._epoch if trainer is None else trainer.current_epoch)
+
+    @property
+    def dataset(self) -> Dataset[Any]:
+        return self._data.dataset
+
+    @property
+    def batch_size(self) -> int:
+        return self._data.batch_size
+
+    @property
+    def batch_sampler(self) -> list[list[int]]:
+        """The samples of each batch of the epoch."""
+        return self._data.parts(self._current_epoch())
+
+    @property
+    def num_workers(self) -> int:
+        return int(getattr(self._data.samples, "loader", {}).get("num_workers") or 0)
+
+    drop_last, pin_memory = False, False
+
+
+class _Rows(Dataset[Any]):
+    """Samples that have no Dataset, one by one."""
+
+    def __init__(self, samples: Samples):
+        self._samples = samples
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, i: int) -> Any:
+        batch = self._samples.batch(np.array([i]))
+        return pytree.tree_map(lambda t: t[0] if isinstance(t, torch.Tensor) else t, batch)

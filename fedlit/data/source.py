@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,7 @@ class DataSource:
     test_sites: np.ndarray | None = None  # (M,) int64; -1: a site without training samples
     label_names: list[str] | None = None
     transform: Transform | None = None  # augmentation of training batches
+    users: Any = None  # the user's data module, or other object, that the samples came from
 
 
 def numbered(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

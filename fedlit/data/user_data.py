@@ -76,7 +76,7 @@ def adopt(data: Any, target: Part | None = None, batch_size: int | None = None) 
     classes, names = _classes(data, train.samples, test.samples)
     shape = getattr(data, "input_shape", None)
     shape = _input_shape(batch) if shape is None else tuple(shape)
-    source = DataSource(name, train.samples, test.samples, classes, shape, label_names=names)
+    source = DataSource(name, train.samples, test.samples, classes, shape, label_names=names, users=data)
     _set_sites(source, data, name)
     return source
 

@@ -62,7 +62,7 @@ class Processes(Engine):
         if max_workers > 1 and max_workers * threads > cores() and not gpus(trainer):
             each, shared = counted(threads, "thread"), counted(cores(), "core")
             log.warning("%d workers with %s each compete for %s", max_workers, each, shared)
-        packed_data = _pack(data, "the data")
+        packed_data = _pack_data(data)
         setup = _pack(WorkerSetup.of(trainer, module, data, measure, rebuild), "the trainer or a metric")
         _use_shared_memory(data, packed_data)
         self.local_worker = trainer.worker(module, data, measure)
@@ -80,6 +80,14 @@ class Processes(Engine):
         if self.pool is not None:
             self.pool.stop()
             self.pool = None
+
+
+def _pack_data(data: JobData) -> Packed:
+    """Without the user's data module if that cannot be pickled: few modules read it."""
+    try:
+        return pack(data)
+    except Exception as error:
+        return _pack(data.without_users(error), "the data")
 
 
 def _pack(value: Any, name: str) -> Packed:

@@ -58,7 +58,7 @@ class Ray(Engine):
                 "and set CUDA_VISIBLE_DEVICES for the command, or for `ray start`, to use certain GPUs only."
             )
         setup = self._put(WorkerSetup.of(trainer, module, data, measure, rebuild), "the trainer or a metric")
-        stored_data = self._put(data, "the data")
+        stored_data = self._put_data(data)
         self.local_worker = trainer.worker(module, data, measure)
         max_actors = self.workers or max(1, self.session.count("GPU" if gpu else "CPU"))
         device = self.local_worker.host.layout.device
@@ -77,6 +77,15 @@ class Ray(Engine):
         if self.session is not None:
             self.session.leave()
         self.pool = self.session = None
+
+    def _put_data(self, data: JobData) -> Any:
+        """As in `Processes`, without the user's data module if that cannot be pickled."""
+        try:
+            arrays = pack_arrays(data)
+        except Exception as error:
+            return self._put(data.without_users(error), "the data")
+        assert self.session is not None
+        return self.session.ray.put(arrays)
 
     def _put(self, value: Any, name: str) -> Any:
         """A reference to the value in Ray's object store, where all actors read it."""

@@ -9,9 +9,9 @@ from torchmetrics import Metric
 
 from fedlit.errors import InputError
 from fedlit.evaluation.measured_module import MeasuredModule
-from fedlit.evaluation.notices import warn
 from fedlit.evaluation.parts import Parts
 from fedlit.evaluation.tally import Totals
+from fedlit.notices import warn
 from fedlit.user_module.training_step import call_evaluation_step
 
 
@@ -35,8 +35,9 @@ def _measured(subject: MeasuredModule, parts: Parts, row: int, batch_size: int) 
 
         setattr(module, name, step)
         tensors = list(module.parameters())
-        loader = _Loader(lambda: parts.batches(row, batch_size))
-        (trainer.test if name == "test_step" else trainer.validate)(module, loader, verbose=False)
+        loader, data = _Loader(lambda: parts.batches(row, batch_size)), subject.data_for(trainer)
+        data.test_dataloader = data.val_dataloader = lambda: loader  # type: ignore[method-assign]
+        (trainer.test if name == "test_step" else trainer.validate)(module, datamodule=data, verbose=False)
         if [id(p) for p in tensors] != [id(p) for p in module.parameters()]:
             raise InputError(
                 f"{subject.name}: its setup or configure_model makes new parameters when a Trainer tests it, and the "

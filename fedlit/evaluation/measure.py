@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from fedlit.evaluation import by_batch, by_sample, by_trainer, notices
+from fedlit import notices
+from fedlit.evaluation import by_batch, by_sample, by_trainer
 from fedlit.evaluation.measured_module import MeasuredModule
 from fedlit.evaluation.parts import Parts
 from fedlit.evaluation.tally import LOSS, Measured, Tally, Totals

@@ -4,7 +4,7 @@ A measurement is a function of the model, the data and keys. Therefore a step fi
 
 - evaluation mode, and the attributes, flags and frozen parameters that the module had before the first fit;
 - as `self.trainer` a Trainer that has never fitted: `current_epoch` 0, `global_step` 0, `max_epochs` and
-  `num_training_batches` 1, new optimisers;
+  `num_training_batches` 1, new optimisers, the data module with one batch of a few samples;
 - `self.round` 0, and as `batch_idx` the number of the batch in the part;
 - draws keyed by client, split, batch and draw; the global generators seeded by client and split.
 
@@ -21,13 +21,13 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from fedlit.evaluation.trial import Trial, trial_of
 from fedlit.global_generators import isolated_generators, seed_everything
 from fedlit.keyed_random.random_mode import RandomMode
-from fedlit.lightning_compat import init_optimizers_and_schedulers
+from fedlit.lightning_compat import init_optimizers_and_schedulers, show_train_loader
 from fedlit.user_module.module_snapshot import ModuleSnapshot
 from fedlit.user_module.tensor_state import TensorState
 
@@ -43,6 +43,7 @@ class MeasuredModule:
         snapshot: of the module before the first fit.
         new_trainer: makes a Trainer that has never fitted.
         example: returns a batch of a few samples, for trials of the step.
+        data_for: returns the data of a trainer: that batch.
         targets_in: returns the targets of a batch.
 
     Attributes:
@@ -56,10 +57,11 @@ class MeasuredModule:
         snapshot: ModuleSnapshot,
         new_trainer: Callable[[], Trainer],
         example: Callable[[], Any],
+        data_for: Callable[[Trainer], LightningDataModule],
         targets_in: Callable[[Any], Any],
     ):
         self.module, self.snapshot, self._new_trainer = module, snapshot, new_trainer
-        self._example, self._targets_in = example, targets_in
+        self._example, self._targets_in, self.data_for = example, targets_in, data_for
         self.name = type(module).__name__
         self.higher_is_better: dict[str, bool] = {}
         self.needs_gradients = False
@@ -70,17 +72,14 @@ class MeasuredModule:
     @cached_property
     def trainer(self) -> Trainer:
         """A Trainer that never runs."""
-        return self._unfitted_trainer()
+        trainer = self._new_trainer()
+        show_train_loader(trainer, self.data_for(trainer).train_dataloader())
+        return trainer
 
     @cached_property
     def test_trainer(self) -> Trainer:
         """A Trainer that runs the module's `test_step` or `validation_step`, and never fits."""
-        return self._unfitted_trainer()
-
-    def _unfitted_trainer(self) -> Trainer:
-        trainer = self._new_trainer()
-        trainer.fit_loop.max_batches = 1  # infinite before a fit, and a loss may be divided by it
-        return trainer
+        return self._new_trainer()
 
     @property
     def step_name(self) -> str | None:
@@ -131,6 +130,7 @@ class MeasuredModule:
 
     def _set_up(self) -> None:
         self.module.eval()
+        self.trainer.datamodule = self.data_for(self.trainer)  # type: ignore[attr-defined]
         self.module.trainer = self.trainer
         if not self._has_optimizers:  # for `self.optimizers()`
             self._has_optimizers = True

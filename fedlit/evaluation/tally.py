@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fedlit.errors import InputError, one_line
 from fedlit.evaluation import outputs as of
-from fedlit.evaluation.notices import warn
+from fedlit.notices import warn
 
 Totals = dict[str, tuple[float, float]]  # metric -> (sum over the samples, number of samples)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from fedlit.data import Samples, Transform
+from fedlit.data.fit_data_module import CannotBeSent
 from fedlit.randomness import keyed_words
 from fedlit.round import Round
 
@@ -26,9 +27,14 @@ class JobData:
     test: Samples  # the clients' local tests (the training set itself where they are cut from the shards)
     transform: Transform | None = None
     epochs: int = 12  # local epochs of a fit, as far as they are known before the run
+    users: Any = None  # the user's data module, or other object, that the samples came from
 
     def samples(self, split: Split) -> Samples:
         return self.test if split == "test" else self.train
+
+    def without_users(self, error: Exception) -> JobData:
+        """These samples, where the user's data module cannot be pickled: `error` says why."""
+        return replace(self, users=CannotBeSent(type(self.users).__name__, f"{type(error).__name__}: {error}"))
 
 
 @dataclass

@@ -11,18 +11,21 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.fabric.utilities import move_data_to_device
-from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 from fedlit.data import Samples
+from fedlit.data.client_data import FirstBatch
+from fedlit.data.fit_data_module import with_hooks_of
 from fedlit.data.transform import transformed
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure, Measured
 from fedlit.evaluation.measured_module import MeasuredModule
 from fedlit.evaluation.parts import Parts
+from fedlit.lightning_compat import show_train_loader
 from fedlit.model_vectors import Layout, Model, tree_map
 from fedlit.torch_compat import BatchNorm, pytree
 from fedlit.training.job import Job, JobData, Split
+from fedlit.training.made_layers import make_layers, materialise
 from fedlit.training.quiet import quiet
 from fedlit.training.thawed import thawed_parameters, trial_epochs
 from fedlit.user_module.module_snapshot import ModuleSnapshot, copied
@@ -54,7 +57,8 @@ class ModuleHost:
     `snapshot` restores everything else.
 
     Args:
-        thawed: the attribute, where it is known; None: a trial finds it.
+        thawed: the attribute, known from a host that has made the module's layers; None: make them, and find it by a
+            trial.
 
     Attributes:
         trainer: the Lightning Trainer.
@@ -80,40 +84,68 @@ class ModuleHost:
         keep_on_device(self.trainer)
         self.device = self.trainer.strategy.root_device
         self.module = module
-        if is_overridden("configure_model", module):
-            with quiet():
-                module.configure_model()
-            module.configure_model = _configured  # type: ignore[method-assign]  # a fit would make new layers
+        self.format = torch.channels_last if options.memory_format == "channels_last" else torch.contiguous_format
+        self.data = replace(data, train=data.train.to(self.device), test=data.test.to(self.device))
         self.sets_round = not hasattr(module, "round")
         if self.sets_round:
             module.round = 0  # type: ignore[assignment]
         plugin = self.trainer.precision_plugin
+        if thawed is None:
+            make_layers(module, self._attach_trainer)
         plugin.convert_module(module)
-        self.format = torch.channels_last if options.memory_format == "channels_last" else torch.contiguous_format
+        if thawed is None:
+            materialise(module, self._attach_trainer, self._batch_on_cpu, plugin.forward_context)
         accelerator = self.trainer.strategy.accelerator
         assert accelerator is not None
         accelerator.setup_device(self.device)  # makes "cuda" in a user's step this GPU, as a Trainer's fit does
         module.to(self.device, memory_format=self.format)
-        self.data = replace(data, train=data.train.to(self.device), test=data.test.to(self.device))
         with plugin.forward_context():  # the probe runs in the run's precision
-            self.traits: StepTraits = probe(module, self._first_batch())
+            self.traits: StepTraits = probe(module, self._first_batch(), self.sample_data)
         if thawed is None:
             trial_trainer = partial(options.lightning_trainer, max_epochs=trial_epochs(self.data))
-            thawed = thawed_parameters(trial_trainer, module, self._first_batch)
+            thawed = thawed_parameters(trial_trainer, module, self.sample_data)
         self.thawed = thawed
         self.layout = Layout(module, self.traits.last_layer, thawed)
         self.snapshot = ModuleSnapshot(module, self.layout.weights)
         self.tracked = TrackedParameters(module, self.layout, self.snapshot.structure, self.snapshot.frozen)
         self.subject = MeasuredModule(
-            module, self.snapshot, self._evaluation_trainer, self._first_batch, self.data.train.targets_in
+            module,
+            self.snapshot,
+            self._evaluation_trainer,
+            self._first_batch,
+            self.sample_data,
+            self.data.train.targets_in,
         )
         self.has_batch_norm = any(isinstance(m, BatchNorm) for m in module.modules())
 
     def _first_batch(self) -> Any:
         """A batch of up to four samples as the module gets it, for the probe."""
-        index = np.arange(min(4, len(self.data.train)))
+        index = self._first_samples()
         samples = torch.from_numpy(index)
         return self.prepared(next(iter(self.data.train.batches([index]))), samples, torch.zeros_like(samples), "train")
+
+    def _first_samples(self) -> np.ndarray:
+        return np.arange(min(4, len(self.data.train)))
+
+    def _batch_on_cpu(self) -> Any:
+        return move_data_to_device(self._first_batch(), torch.device("cpu"))
+
+    def sample_data(self, trainer: Any) -> pl.LightningDataModule:
+        """The data of a trainer outside of the fits of clients: one batch."""
+        data = FirstBatch(self.data.train, self._first_samples(), self._first_batch)
+        data.trainer = trainer
+        return with_hooks_of(data, self.data.users)
+
+    def _attach_trainer(self, module: pl.LightningModule) -> None:
+        """Make the Trainer, with its data, the trainer of a module or of a copy, before the first fit."""
+        self.trainer.datamodule = data = self.sample_data(self.trainer)  # type: ignore[attr-defined]
+        self.trainer.strategy.connect(module)
+        with quiet():
+            show_train_loader(self.trainer, data.train_dataloader())
+        module.trainer = self.trainer
+        for part in module.modules():  # the module itself is moved later
+            if isinstance(part, pl.LightningModule):
+                part._device = self.device
 
     def for_trial(self, precision: str) -> ModuleHost:
         """A host of a copy of the module in another precision, on all batches and without clipping."""
@@ -237,10 +269,6 @@ class ModuleHost:
         trainer = self.options.lightning_trainer(limit_val_batches=1.0, inference_mode=False)
         keep_on_device(trainer)
         return trainer
-
-
-def _configured() -> None:
-    """Replaces `configure_model` of a module whose layers are made."""
 
 
 def copied_for(precision: str, module: pl.LightningModule) -> pl.LightningModule:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import warnings
 from collections.abc import Iterator
@@ -20,3 +22,17 @@ def quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", module=r"lightning\.")
         warnings.filterwarnings("ignore", category=pl.utilities.rank_zero.LightningDeprecationWarning)
         yield
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Drop what a user's hooks print, log and warn of in a trial: the fits of the run will say it."""
+    disabled = logging.root.manager.disable
+    nowhere = io.StringIO()
+    with warnings.catch_warnings(), quiet(), contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(disabled)

@@ -5,18 +5,15 @@ A layer that is frozen in `__init__` may be unfrozen in any hook, by a callback,
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
 
 from fedlit.global_generators import isolated_generators
 from fedlit.training.job import JobData
-from fedlit.training.quiet import quiet
+from fedlit.training.quiet import silent
 from fedlit.training.trainer_state import TrainerState
 from fedlit.user_module.module_snapshot import copied
 
@@ -26,7 +23,9 @@ _EPOCHS = 12  # at most; Lightning's BackboneFinetuning unfreezes in the elevent
 
 
 def thawed_parameters(
-    make_trainer: Callable[[], pl.Trainer], module: pl.LightningModule, first_batch: Callable[[], Any]
+    make_trainer: Callable[[], pl.Trainer],
+    module: pl.LightningModule,
+    data_for: Callable[[pl.Trainer], pl.LightningDataModule],
 ) -> frozenset[str]:
     """Names of the parameters that are frozen now and that an optimiser steps in a fit of a copy of `module`.
 
@@ -35,7 +34,7 @@ def thawed_parameters(
 
     Args:
         make_trainer: makes a Trainer for `trial_epochs` epochs.
-        first_batch: returns a few samples, as the module gets them.
+        data_for: returns data whose epochs are one batch.
     """
     if all(p.requires_grad for p in module.parameters()):
         return frozenset()
@@ -47,8 +46,8 @@ def thawed_parameters(
     initial, watch = TrainerState(trainer), _Watch(trial)
     trainer.callbacks.append(watch)  # type: ignore[attr-defined]
     try:
-        with _silent(), isolated_generators(0):
-            trainer.fit(trial, datamodule=_OneBatch(first_batch()))
+        with silent(), isolated_generators(0):
+            trainer.fit(trial, datamodule=data_for(trainer))
     except Exception as error:
         log.info("%s: a fit of it cannot be tried before the run", type(module).__name__, exc_info=error)
     finally:
@@ -58,24 +57,6 @@ def thawed_parameters(
 
 def trial_epochs(data: JobData) -> int:
     return min(data.epochs, _EPOCHS)
-
-
-class _OneBatch(pl.LightningDataModule):
-    """The same batch in each epoch, so that the user's data are read once. It is also its own loader, because a Trainer
-    takes a list for several loaders."""
-
-    def __init__(self, batch: Any):
-        super().__init__()
-        self._batch = batch
-
-    def train_dataloader(self) -> _OneBatch:
-        return self
-
-    def __len__(self) -> int:
-        return 1
-
-    def __iter__(self) -> Iterator[Any]:
-        yield self._batch
 
 
 class _Watch(pl.Callback):
@@ -89,17 +70,3 @@ class _Watch(pl.Callback):
                 self._frozen[id(p)] for p in group["params"] if p.grad is not None and id(p) in self._frozen
             }
         trainer.should_stop = trainer.should_stop or len(self.thawed) == len(self._frozen)
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Drop what a user's hooks print, log and warn of: the fits of the run will say it."""
-    disabled = logging.root.manager.disable
-    nowhere = io.StringIO()
-    with warnings.catch_warnings(), quiet(), contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-        warnings.simplefilter("ignore")
-        logging.disable(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            logging.disable(disabled)

@@ -12,9 +12,11 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
+from fedlit.lightning_compat import silence
 from fedlit.training.job import JobData
 from fedlit.training.quiet import quiet
 from fedlit.training.worker import Worker
+from fedlit.user_module.silent_logger import SilentLogger
 
 Self = TypeVar("Self", bound="Trainer")
 
@@ -72,4 +74,5 @@ class Trainer(ABC):
             raise InputError(
                 f"trainer.devices={self.devices}: a client is trained on one device; write 1, or [2] for the third GPU"
             )
+        silence(trainer, SilentLogger())
         return trainer

@@ -61,7 +61,7 @@ class ModuleSnapshot:
         # memo of deep copies: a copied attribute keeps pointing at the module's own tensors and submodules
         self._shared = {id(part): part for part in [*tensors, *module.modules()]}
         memo = dict(self._shared)
-        self._attributes = [(m, _Attributes(_plain_attributes(m), memo)) for m in module.modules()]
+        self._attributes = [(m, _Attributes(plain_attributes(m), memo)) for m in module.modules()]
         self._requires_grad = [(p, p.requires_grad) for p in module.parameters()]
         self._frozen = [(parameters[n], value) for n, value in self.frozen.items()]
         self._empty_buffers = [(m, n) for m in module.modules() for n, b in m._buffers.items() if b is None]
@@ -72,7 +72,7 @@ class ModuleSnapshot:
         self.structure.restore()
         memo = dict(self._shared)
         for module, attributes in self._attributes:
-            _replace_attributes(module, attributes.copied(memo))
+            replace_attributes(module, attributes.copied(memo))
         for parameter, flag in self._requires_grad:
             parameter.requires_grad_(flag)
             parameter.grad = None
@@ -88,7 +88,7 @@ class ModuleSnapshot:
         The fit of a client may be running. Its attributes, flags and gradients are kept by reference, because the block
         gets copies of the snapshot's.
         """
-        attributes = [(module, _plain_attributes(module)) for module, _ in self._attributes]
+        attributes = [(module, plain_attributes(module)) for module, _ in self._attributes]
         flags = [(p, p.requires_grad, p.grad) for p, _ in self._requires_grad]
         frozen = [(p, p.detach().clone()) for p, _ in self._frozen]
         empty = [(module._buffers, name, module._buffers[name]) for module, name in self._empty_buffers]
@@ -97,7 +97,7 @@ class ModuleSnapshot:
             yield
         finally:
             for module, values in attributes:
-                _replace_attributes(module, values)
+                replace_attributes(module, values)
             for parameter, flag, gradient in flags:
                 parameter.requires_grad_(flag)
                 parameter.grad = gradient
@@ -114,7 +114,7 @@ class ModuleSnapshot:
         changed = [
             f"{type(module).__name__}.{name}"
             for module, attributes in self._attributes
-            for name in {**attributes.values, **_plain_attributes(module)}
+            for name in {**attributes.values, **plain_attributes(module)}
             if name not in _SET_BY_FITS and (names[id(module)], name) not in recomputed
             if differ(attributes.values.get(name, _MISSING), vars(module).get(name, _MISSING))
         ]
@@ -157,12 +157,12 @@ def _deep_copied(values: dict[str, Any], memo: dict[int, Any]) -> dict[str, Any]
     return copies
 
 
-def _plain_attributes(module: nn.Module) -> dict[str, Any]:
+def plain_attributes(module: nn.Module) -> dict[str, Any]:
     """The attributes of a module, without its dicts of tensors and submodules."""
     return {name: value for name, value in vars(module).items() if name not in _TENSOR_DICTS}
 
 
-def _replace_attributes(module: nn.Module, attributes: dict[str, Any]) -> None:
+def replace_attributes(module: nn.Module, attributes: dict[str, Any]) -> None:
     current = vars(module)
     for name in [n for n in current if n not in attributes and n not in _TENSOR_DICTS]:
         del current[name]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule
 from torch import nn
 from torch.nn import functional as F
 
@@ -37,8 +37,14 @@ class StepTraits:
     failure: str = field(default="", compare=False)  # why the step could not run
 
 
-def probe(module: LightningModule, batch: Any) -> StepTraits:
-    """The traits of `module` on a batch; the cautious answers where its step cannot run outside a Trainer."""
+def probe(
+    module: LightningModule, batch: Any, data_for: Callable[[Any], LightningDataModule] | None = None
+) -> StepTraits:
+    """The traits of `module` on a batch; the cautious answers where its step cannot run outside a Trainer.
+
+    Args:
+        data_for: returns the data of a trainer; None: it has none.
+    """
     trial = copied(module).train()
     names = {id(m): n for n, m in trial.named_modules()}
     watch = _Watch(0, 0, keyed=True, seed=False)
@@ -46,7 +52,7 @@ def probe(module: LightningModule, batch: Any) -> StepTraits:
         warnings.simplefilter("ignore")
         states_before = generator_states()
         try:
-            _attach_stub(trial)
+            attach_stub(trial, data_for)
             with torch.enable_grad(), watch, watch.autocast(), recorded_calls(trial, nn.Module, _has_weights) as calls:
                 call_step(trial, batch, 0)
         except Exception as error:
@@ -58,12 +64,14 @@ def probe(module: LightningModule, batch: Any) -> StepTraits:
     return StepTraits(last_layer, watch.count > 0, uses_global_rng, uses_padding, watch.uses_autocast)
 
 
-def _attach_stub(module: LightningModule) -> None:
+def attach_stub(module: LightningModule, data_for: Callable[[Any], LightningDataModule] | None) -> None:
     """A trainer in its only step, with the optimiser where it can be made; and the round, as each fit sets it."""
     if not hasattr(module, "round"):
         module.round = 0  # type: ignore[assignment]
     trainer = TrainerStub(1, lambda *args, **options: None)
     trainer.steps, trainer.batches = 0, 1
+    if data_for is not None:
+        trainer.with_data(data_for(trainer))
     trainer.attach(module)
     with suppress(Exception):
         optimizer, schedulers = configured(module)

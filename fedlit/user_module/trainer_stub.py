@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule
 
 from fedlit.errors import InputError
 from fedlit.lightning_compat import configure_optimizers, configure_schedulers
+from fedlit.user_module.silent_logger import SilentLogger
 
 
 class DiffersByClient(Exception):
@@ -54,14 +55,17 @@ class TrainerStub:
     training, sanity_checking, validating, testing, predicting = True, False, False, False, False
     world_size, num_devices, num_nodes, global_rank, local_rank, node_rank = 1, 1, 1, 0, 0, 0
     is_global_zero, accumulate_grad_batches, fast_dev_run, max_steps, min_epochs = True, 1, False, -1, None
-    logger, datamodule, val_dataloaders, barebones, progress_bar_callback = None, None, None, False, None
+    val_dataloaders, barebones, progress_bar_callback = None, False, None
 
     def __init__(self, max_epochs: int, log: Callable[..., None]):
         self.max_epochs, self.current_epoch, self.batch_idx = max_epochs, 0, 0
         self.steps: int | None = None
         self.batches: int | None = None
         self.facts_read: set[str] = set()
-        self.loggers: list[Any] = []
+        self.logger = SilentLogger()
+        self.loggers = [self.logger]
+        self.datamodule: LightningDataModule | None = None
+        self.train_dataloader: Any = None
         self.callbacks: list[Any] = []
         self._log = log
         self._optimizers: list[Any] | None = None
@@ -71,6 +75,15 @@ class TrainerStub:
         """Make this the module's trainer, and `log` its `self.log`."""
         module.trainer = self  # type: ignore[assignment]
         module.log = self._log  # type: ignore[method-assign]
+
+    def with_data(self, data: LightningDataModule) -> None:
+        """Set `self.trainer.datamodule` and `self.trainer.train_dataloader`."""
+        data.trainer = self  # type: ignore[assignment]
+        self.datamodule, self.train_dataloader = data, data.train_dataloader()
+
+    @property
+    def log_dir(self) -> str:
+        return self.logger.log_dir
 
     def with_optimizers(self, optimizers: list[Any], schedulers: list[Any]) -> None:
         """Set the return values of `self.optimizers()` and `self.lr_schedulers()`."""
@@ -93,7 +106,7 @@ class TrainerStub:
 
     @property
     def estimated_stepping_batches(self) -> int:
-        return self._fact("batches") * self.max_epochs
+        return self._fact("batches") * max(self.max_epochs, 1)
 
     @property
     def is_last_batch(self) -> bool:

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fedlit.data import TensorSamples
+from fedlit.data.client_data import FirstBatch
 from fedlit.evaluation.measure import Measure
 from fedlit.evaluation.measured_module import MeasuredModule
 from fedlit.evaluation.parts import Parts
@@ -65,7 +66,13 @@ def a_trainer() -> pl.Trainer:
 
 def subject_of(module: pl.LightningModule, example=None) -> MeasuredModule:
     batch = numbers(4) if example is None else example
-    return MeasuredModule(module, ModuleSnapshot(module), a_trainer, lambda: batch, lambda batch: batch[-1])
+
+    def data_for(trainer: pl.Trainer) -> FirstBatch:
+        data = FirstBatch(TensorSamples(torch.zeros(4)), np.arange(4), lambda: batch)
+        data.trainer = trainer
+        return data
+
+    return MeasuredModule(module, ModuleSnapshot(module), a_trainer, lambda: batch, data_for, lambda batch: batch[-1])
 
 
 def parts_of(samples, indices, clients=None, prepare=lambda batch, index, clients_of: batch, split="test") -> Parts:

@@ -212,7 +212,7 @@ def test_the_warning_of_predictions_is_given_once_in_a_run(caplog) -> None:
     for _ in range(3):
         measure(subject, parts_of(samples, [np.arange(3), np.arange(6)]))
     assert len(caplog.messages) == 1
-    logging.getLogger("fedlit.evaluation.notices").warning("%s", caplog.messages[0])  # replayed from a worker
+    logging.getLogger("fedlit.notices").warning("%s", caplog.messages[0])  # replayed from a worker
     assert len(caplog.messages) == 1
 
 

@@ -34,9 +34,10 @@ from tests.training.module_kinds.layers import LAYERS
 from tests.training.module_kinds.logs import LOGS
 from tests.training.module_kinds.only_trainer import ONLY_TRAINER
 from tests.training.module_kinds.optimizers import OPTIMIZERS, SCHEDULERS
+from tests.training.module_kinds.setups import SETUPS, Users
 from tests.training.module_kinds.state import STATE
 
-CASES = LAYERS | OPTIMIZERS | SCHEDULERS | BATCHES | FACTS | DRAWS | STATE | FLOW | LOGS | ONLY_TRAINER
+CASES = LAYERS | OPTIMIZERS | SCHEDULERS | BATCHES | FACTS | DRAWS | STATE | FLOW | LOGS | SETUPS | ONLY_TRAINER
 SHARDS = (10, 7, 4)  # three batches, two, and one
 
 
@@ -48,7 +49,8 @@ def jobs(number: int, epochs: int = 2) -> list[Job]:
 
 def worker(kind: type[Trainer], module: pl.LightningModule, samples: Samples, **options: Any) -> Any:
     trainer = kind(**({"accelerator": "cpu", "precision": "64-true"} | options))
-    return trainer.worker(module, JobData(samples, samples), Measure())
+    torch.manual_seed(1)  # layers may be made by setup
+    return trainer.worker(module, JobData(samples, samples, users=Users()), Measure())
 
 
 class Averaging:
@@ -132,6 +134,7 @@ UNTRACED = {"weight norm", "weight norm, older", "a check that never raises"}
 UNTRACED |= {"batch_idx", "current_epoch", "round", "log_dict", "log in some steps", "log in dict batches"}
 # steps that read facts that differ by client
 UNTRACED |= {"global_step", "num_training_batches", "is_last_batch"}
+UNTRACED |= {"batches of the loader", "batches of the data module", "estimated_stepping_batches"}
 
 
 @pytest.mark.slow

@@ -285,7 +285,7 @@ def test_thawed_layers_are_averaged_and_counted(name: str, tmp_path: Any) -> Non
 
 
 def test_the_module_of_the_user_is_not_trained_by_the_trial() -> None:
-    module = made(THAWED["setup"]).double()
+    module = made(THAWED["on_fit_start"]).double()
     before = {n: t.clone() for n, t in module.state_dict().items()}
     samples = TensorSamples(*data())
     state = torch.get_rng_state()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fedlit import interrupts
 from fedlit.errors import InputError
-from fedlit.global_generators import generator_states, isolated_generators
+from fedlit.global_generators import has_drawn_since
 from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.torch_patches.double_backward import DOUBLE_BACKWARD
 from fedlit.training.fit_tally import FitTally, learning_rates
@@ -91,18 +91,12 @@ class FitCallback(pl.Callback):
                 f"{type(module).__name__} has a backward of its own, and this algorithm puts its gradient there; "
                 "leave it out, or write aggregator=fedavg"
             )
-        self.host.tracked.check_setup(self._has_drawn)
+        self.host.tracked.check_setup(lambda: has_drawn_since(self.key))
         self.tally.begin(trainer.optimizers)
         for optimizer in trainer.optimizers:
             record_steps(optimizer, partial(self.tally.add_step, [optimizer]), partial(self._end_step, optimizer))
             if self.kept_optimizer:
                 load_optimizer_state(optimizer, self.editor.parameters, self.kept_optimizer)
-
-    def _has_drawn(self) -> bool:
-        """Whether the fit so far, its setup, has drawn from a global generator."""
-        states = generator_states()
-        with isolated_generators(self.key):
-            return states != generator_states()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.tally.begin_epoch()

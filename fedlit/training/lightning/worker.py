@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fedlit.client import Fitted
 from fedlit.data.client_data import ClientData
+from fedlit.data.fit_data_module import with_hooks_of
 from fedlit.global_generators import isolated_generators
 from fedlit.lightning_compat import FitLoop
 from fedlit.model_vectors import Model
@@ -30,6 +31,7 @@ class LightningWorker(Worker):
         super().__init__(host)
         self._initial = TrainerState(host.trainer)
         self._loader = ClientData(host.data.train, host.data.transform)
+        self._loader.trainer = host.trainer
 
     def for_trial(self, precision: str) -> LightningWorker:
         return LightningWorker(self.host.for_trial(precision))
@@ -42,7 +44,7 @@ class LightningWorker(Worker):
     ) -> LightningClient:
         return LightningClient(self, jobs, counters, optimizers)
 
-    def fit(self, callback: FitCallback, batches: list[list[np.ndarray]], keys: list[int], client: int) -> None:
+    def fit(self, callback: FitCallback, batches: list[list[np.ndarray]], keys: list[int], job: Job) -> None:
         """One `Trainer.fit` of the loaded model.
 
         The Trainer gets a new fit loop, because making a Trainer costs more than training a small client.
@@ -52,7 +54,7 @@ class LightningWorker(Worker):
             keys: of the draws in an epoch's batches.
         """
         trainer, module = self.host.trainer, self.host.module
-        self._loader.load(batches, client, keys)
+        self._loader.load(batches, job.client, keys, job.train, job.batch_size)
         self._initial.restore()
         trainer.callbacks.append(callback)  # type: ignore[attr-defined]
         trainer.fit_loop = FitLoop(trainer, max_epochs=len(batches))
@@ -60,7 +62,7 @@ class LightningWorker(Worker):
         if callback.options.gradient_fn is not None:
             module.backward = callback.backward  # type: ignore[method-assign]
         with quiet():
-            trainer.fit(module, datamodule=self._loader)
+            trainer.fit(module, datamodule=with_hooks_of(self._loader, self.host.data.users))
 
 
 class LightningClient(ChunkClient):
@@ -86,7 +88,7 @@ class LightningClient(ChunkClient):
         callback = FitCallback(host, gradient, key, kept_optimizer, after_epoch)
         try:
             with isolated_generators(key):
-                self.worker.fit(callback, batches, keys, job.client)
+                self.worker.fit(callback, batches, keys, job)
             host.tracked.check()
             self.counters = {n: c[None] for n, c in counters(module).items()}
             trained = with_frozen_statistics(host.read(), model, gradient.trainable)

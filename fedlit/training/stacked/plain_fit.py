@@ -6,10 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 from fedlit import interrupts
+from fedlit.data.client_data import ClientData
+from fedlit.data.fit_data_module import with_hooks_of
 from fedlit.errors import InputError
+from fedlit.global_generators import has_drawn_since
 from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.torch_patches.double_backward import DOUBLE_BACKWARD
 from fedlit.training.fit_tally import FitTally, learning_rates
@@ -22,11 +26,11 @@ from fedlit.user_module.training_step import call_step, loss_of
 
 
 class PlainFit:
-    """Trains the model that is loaded into the host's module.
+    """Trains the model that is loaded into the host's module. The global generators are seeded with `key`.
 
     Args:
         key: of the draws in the step.
-        batches: batches in an epoch.
+        data: the client's batches.
         kept_optimizer: the initial state of the optimiser; None: a new one.
         after_epoch: called with the epoch's mean loss.
     """
@@ -37,17 +41,22 @@ class PlainFit:
         options: GradientOptions,
         key: int,
         epochs: int,
-        batches: int,
+        data: ClientData,
         kept_optimizer: dict[str, Any] | None = None,
         after_epoch: Callable[[float], None] | None = None,
     ):
         self.host, self.module, self.key, self.after_epoch = host, host.module, key, after_epoch
         self.log = RowLog(host.device)
         self.trainer = TrainerStub(epochs, self.log.log)
-        self.trainer.batches, self.trainer.steps = batches, 0
+        self.trainer.batches, self.trainer.steps = data.count(), 0
+        data.trainer = self.trainer
+        self.trainer.with_data(with_hooks_of(data, host.data.users))
         self.trainer.attach(self.module)
+        if is_overridden("setup", self.module):
+            self.module.setup("fit")
         self.optimizer, self.schedulers = configured(self.module)
         self.trainer.with_optimizers([self.optimizer], self.schedulers)
+        host.tracked.check_setup(lambda: has_drawn_since(key))
         self.editor = GradientEditor(options, self.module, host.layout, host.data.train)
         self.tally = FitTally(self.editor.parameters, host.options.keep_optimizer_state, host.tracked.check_stepped)
         self.tally.begin([self.optimizer])
@@ -75,6 +84,8 @@ class PlainFit:
             self._schedule("epoch", epoch + 1, plateau=True)
             if self.after_epoch is not None:
                 self.after_epoch(self.tally.epoch_loss)
+        if is_overridden("teardown", self.module):
+            self.module.teardown("fit")
 
     def _step(self, batch: Any, batch_idx: int) -> None:
         """One optimiser step. As on a Trainer, the optimiser computes the gradients by calling a closure.

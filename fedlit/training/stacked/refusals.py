@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from fedlit.errors import InputError
+from fedlit.global_generators import isolated_generators
 from fedlit.user_module.module_snapshot import copied
+from fedlit.user_module.probe import attach_stub
 
 # hooks that a Trainer calls within a fit: a run without them would silently differ
 _HOOKS = (
@@ -34,9 +36,6 @@ _HOOKS = (
     "on_train_start",
     "optimizer_step",
     "optimizer_zero_grad",
-    "prepare_data",
-    "setup",
-    "teardown",
     "transfer_batch_to_device",
 )
 _ADVICE = "; write trainer=lightning."
@@ -64,18 +63,24 @@ def refuse(precision: str, module: LightningModule) -> None:
             f"trainer.precision={precision}: trainer=vectorized does not scale losses; write "
             "trainer.precision=bf16-mixed, or trainer=lightning."
         )
-    refuse_optimizers(module)
+    refuse_optimizers(module, None)
 
 
-def refuse_optimizers(module: LightningModule) -> None:
+def refuse_optimizers(module: LightningModule, data_for: Callable[[Any], LightningDataModule] | None) -> None:
     """
+    Args:
+        data_for: returns the data of a trainer; None: they are not yet known.
+
     Raises:
         InputError: several optimisers, or LBFGS.
     """
     name = type(module).__name__
     try:
-        configuration: Any = copied(module).configure_optimizers()
-    except Exception:  # it needs a trainer, which it gets later
+        trial = copied(module)
+        attach_stub(trial, data_for)
+        with isolated_generators(0):
+            configuration: Any = trial.configure_optimizers()
+    except Exception:  # it needs what a fit has
         return
     optimizers = list(_optimizers(configuration))
     if len(optimizers) != 1:

@@ -29,6 +29,7 @@ from fedlit.training.gradient import GradientOptions
 from fedlit.training.job import Job
 from fedlit.training.module_host import ModuleHost
 from fedlit.training.stacked.setup import StackPlan
+from fedlit.training.stacked.setup_hook import why_for_each_client
 from fedlit.training.stacked.worker import StackedWorker
 from fedlit.training.trainer import Trainer
 from fedlit.user_module.trainer_stub import DiffersByClient
@@ -75,7 +76,7 @@ def _reason_without_trial(host: ModuleHost) -> str:
         return "worker processes load the data"
     if len({p.dtype for p in parameters if p.requires_grad}) > 1:
         return "the weights are of several floating types"
-    return ""
+    return why_for_each_client(host)
 
 
 def _has_convolutions(module: nn.Module) -> bool:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fedlit import interrupts
+from fedlit.data.fit_data_module import with_hooks_of
 from fedlit.model_vectors import Model
 from fedlit.torch_compat import pytree
 from fedlit.training.batch_plan import BatchPlan, StackBatch
@@ -20,6 +21,7 @@ from fedlit.training.gradient import GradientOptions
 from fedlit.training.job import SampleOrder
 from fedlit.training.stacked.row_gains import RowGains
 from fedlit.training.stacked.setup import StackSetup
+from fedlit.training.stacked.stack_data import StackData
 from fedlit.training.stacked.stacked_optimizer import Rows, Runs, stacked_optimizer, to_device_of
 from fedlit.training.stacked.stacked_pass import PassInputs, StackedPass, TracedPass
 from fedlit.training.stacked.step_log import StepLog
@@ -91,6 +93,9 @@ class StackedFit:
         self._trainable = None if gradient.trainable is None else gradient.trainable.weights.expand(k, -1)
         self.log = StepLog(k, self.weights.device)
         self.trainer = TrainerStub(epochs, self.log.log)
+        self.data = with_hooks_of(StackData(self.trainer), host.data.users)
+        self.trainer.with_data(self.data)
+        self._data_attributes = dict(vars(self.data))
         self.trainer.attach(host.module)
         self.plain_pass = self._full_pass = self._last_pass = StackedPass(setup, self.log)
         if setup.compile is not None and not setup.plan.per_client_facts:
@@ -295,6 +300,11 @@ class StackedFit:
                 step_schedulers(self._schedulers[row], interval, int(count), plateau, row_metrics)
 
     # --- results --------------------------------------------------------------------------------
+    def changed_data(self) -> list[str]:
+        """The attributes of `self.trainer.datamodule` that the step has set."""
+        before = self._data_attributes
+        return [n for n, value in vars(self.data).items() if n not in before or before[n] is not value]
+
     def model(self) -> Model:
         parts = [self.buffers[n].flatten(1) for n in self.layout.statistics]
         statistics = torch.cat(parts, 1) if parts else self.weights.new_empty(len(self.weights), 0)

@@ -31,7 +31,7 @@ class VectorizedTrainer(Trainer):
     def worker(self, module: pl.LightningModule, data: JobData, measure: Measure) -> StackedWorker:
         refuse(self.precision, module)
         host = ModuleHost(self, module, data, measure)
-        refuse_optimizers(module)  # again: layers that `configure_model` makes may bring their optimisers
+        refuse_optimizers(module, host.sample_data)  # again: layers made in the host may bring their optimisers
         plan = choose_plan(self, host, self.stack, self.compile)
         if plan.reason:
             log.warning("trainer=vectorized trains clients one by one, with the same numbers: %s", plan.reason)

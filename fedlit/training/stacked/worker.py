@@ -123,6 +123,8 @@ class StackedClient(ChunkClient):
         with quiet():
             fit.run(lambda epoch: sample_order(self.jobs, call, epoch), batches, self._after_epoch(fit))
         self._check_side_effects(states_before)
+        if changed := fit.changed_data():
+            raise TypeError(f"the step sets {changed[0]} of the data module")
         self.counters = {n: fit.buffers[n] for n in self.layout.counters}
         if fit.log.entries:
             for facts, logged in zip(self.facts, fit.log.metrics(), strict=True):
@@ -192,15 +194,15 @@ class StackedClient(ChunkClient):
             carry = gradient.row(r, len(self.jobs)).carry
             return self._untrained(host.read(), carry, 1), counters(host.module)
         batches, keys = self._begin(r, call, epochs)
-        self.loader.load(batches, job.client, keys)
+        self.loader.load(batches, job.client, keys, job.train, job.batch_size)
         options, initial = gradient.row(r, len(self.jobs)), tree_map(lambda t: t[r] if t.dim() > 1 else t, model)
         keeps, key = host.options.keep_optimizer_state, job.key("step", call)
 
         try:
             kept_optimizer = self.optimizers[r].get(str(call)) if keeps else None
             watch = partial(self._measure_epoch, r) if r in self.watched else None
-            fit = PlainFit(host, options, key, epochs, int(self.batch_plan.counts[r]), kept_optimizer, watch)
             with quiet(), isolated_generators(key):
+                fit = PlainFit(host, options, key, epochs, self.loader, kept_optimizer, watch)
                 fit.run([partial(self.loader.batches, e) for e in range(epochs)])
             self.facts[r]["logged"] = fit.log.numbers()
             if keeps:

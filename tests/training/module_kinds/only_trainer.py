@@ -80,7 +80,6 @@ ONLY_TRAINER: dict[str, Case] = {
             "optimizer_step",
             "lr_scheduler_step",
             "on_after_batch_transfer",
-            "setup",
         )
     },
 }

@@ -1,4 +1,4 @@
-"""Warnings about measuring, each once in a run, also where several worker processes give it."""
+"""Warnings about a module, each once in a run, also where several worker processes give it."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
 from fedlit.models.data_check import check_data
 from fedlit.models.optimizer import give_optimizer
+from fedlit.old_lightning_name import is_of_old_package
 from fedlit.partitions import Partition, histogram
 from fedlit.randomness import seed_number
 from fedlit.rounds import federate
@@ -52,6 +53,7 @@ from fedlit.tracking.summary import summarise
 from fedlit.tracking.summary import write as write_summary
 from fedlit.training import JobData, Trainer
 from fedlit.user_module.module_snapshot import counters
+from fedlit.user_module.old_hooks import refuse_old_hooks
 
 log = logging.getLogger(__name__)
 
@@ -211,6 +213,12 @@ def _module(
     seed_everything(seed_number(config.seed, "first weights"))
     with in_folder(start_folder):
         module = build(config.model, "model", input_shape=input_shape, classes=classes)
+    if is_of_old_package(module):
+        raise InputError(
+            f"model._target_={config.model._target_}: {type(module).__name__} inherits from a class of "
+            "pytorch_lightning, which was imported before the run, and fedlit trains with lightning; write import "
+            "lightning.pytorch as pl in its file, and start Python again."
+        )
     if not isinstance(module, LightningModule):
         raise InputError(
             f"model._target_={config.model._target_}: this makes a {type(module).__name__}, not a LightningModule; "
@@ -218,6 +226,7 @@ def _module(
         )
     if not is_overridden("training_step", module):
         raise InputError(f"{type(module).__name__} has no training_step; fedlit trains with it: write one.")
+    refuse_old_hooks(module)
     if is_overridden("configure_optimizers", module):
         if explicitly_set(overrides, "optimizer"):
             raise InputError(

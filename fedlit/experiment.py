@@ -21,6 +21,7 @@ from fedlit.algorithm_trial import try_algorithm
 from fedlit.checkpoint import Checkpoints, saved_bits
 from fedlit.clients import Clients, share_out
 from fedlit.data import DataSource, chain
+from fedlit.data.loader_workers import no_workers_left
 from fedlit.engines import Engine
 from fedlit.engines.failures import ClientFailed
 from fedlit.engines.machine import set_up_process
@@ -73,7 +74,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
     engine: Engine = build(config.engine, "engine")
     threads = _threads(config, folder, engine.default_threads(trainer))
     set_up_process(threads)
-    with interrupts.handled(), engine:
+    with interrupts.handled(), engine, no_workers_left():
         aggregator: Aggregator = build(config.aggregator, "aggregator")
         uplink = {str(name): build(stage, f"uplink.{name}") for name, stage in config.uplink.items()}
         configured_reduction = None if config.reduction is None else build(config.reduction, "reduction")

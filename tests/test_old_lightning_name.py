@@ -75,7 +75,15 @@ class Watched(Net):
     def configure_callbacks(self):
         return [Checks()]
 """
-WORDS = ["clients=2", "rounds=1", "batch_size=8", "threads=1", "device=cpu", "progress=none", "data._target_=old_name.Data"]
+WORDS = [
+    "clients=2",
+    "rounds=1",
+    "batch_size=8",
+    "threads=1",
+    "device=cpu",
+    "progress=none",
+    "data._target_=old_name.Data",
+]
 KINDS = ["trainer=lightning", "trainer=vectorized", "engine=processes"]
 
 
@@ -96,11 +104,15 @@ def test_a_module_of_the_old_name_trains(kind: str) -> None:
     assert run("Net" if "vectorized" in kind else "Watched", kind) == 0
 
 
-@pytest.mark.parametrize(("kind", "new"), [("training", "on_train"), ("validation", "on_validation"), ("test", "on_test")])
+@pytest.mark.parametrize(
+    ("kind", "new"), [("training", "on_train"), ("validation", "on_validation"), ("test", "on_test")]
+)
 def test_a_hook_of_lightning_1_is_refused_with_the_new_name(kind: str, new: str) -> None:
     module = BoringModel()
     setattr(module, f"{kind}_epoch_end", print)
-    with pytest.raises(InputError, match=f"BoringModel.{kind}_epoch_end is a hook of Lightning 1.*write {new}_epoch_end"):
+    with pytest.raises(
+        InputError, match=f"BoringModel.{kind}_epoch_end is a hook of Lightning 1.*write {new}_epoch_end"
+    ):
         refuse_old_hooks(module)
 
 

@@ -113,7 +113,9 @@ def test_an_abandoned_iteration_leaves_nothing_for_the_next(taken: int) -> None:
     assert processes(again) == first
 
 
-@pytest.mark.parametrize(("number", "error"), [(13, "sample 13 is broken"), (14, "exited unexpectedly|reset by peer|killed by signal")])
+@pytest.mark.parametrize(
+    ("number", "error"), [(13, "sample 13 is broken"), (14, "exited unexpectedly|reset by peer|killed by signal")]
+)
 def test_after_an_error_new_processes_load(number: int, error: str) -> None:
     samples = LoadedSamples(Read(), num_workers=1)
     first = processes(read(samples))
@@ -253,7 +255,9 @@ def test_a_run_starts_the_processes_of_each_loader_once(kept: Path, monkeypatch:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [["engine=processes", "engine.workers=2"], ["trainer=vectorized"], ["data._target_=kept.Spawned"]])
+@pytest.mark.parametrize(
+    "more", [["engine=processes", "engine.workers=2"], ["trainer=vectorized"], ["data._target_=kept.Spawned"]]
+)
 def test_no_process_is_left_after_a_run(kept: Path, more: list[str]) -> None:
     code, errors = run(kept, "data._target_=kept.Data", *more)
     assert code == 0, errors

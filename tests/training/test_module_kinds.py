@@ -34,9 +34,10 @@ from tests.training.module_kinds.layers import LAYERS
 from tests.training.module_kinds.logs import LOGS
 from tests.training.module_kinds.only_trainer import ONLY_TRAINER
 from tests.training.module_kinds.optimizers import OPTIMIZERS, SCHEDULERS
+from tests.training.module_kinds.scalars import SCALARS
 from tests.training.module_kinds.state import STATE
 
-CASES = LAYERS | OPTIMIZERS | SCHEDULERS | BATCHES | FACTS | DRAWS | STATE | FLOW | LOGS | ONLY_TRAINER
+CASES = LAYERS | SCALARS | OPTIMIZERS | SCHEDULERS | BATCHES | FACTS | DRAWS | STATE | FLOW | LOGS | ONLY_TRAINER
 SHARDS = (10, 7, 4)  # three batches, two, and one
 
 

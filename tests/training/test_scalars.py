@@ -72,11 +72,7 @@ def fit(named: dict[str, Tensor], batches: list[list[int]], mu: float) -> dict[s
 
 @pytest.mark.parametrize(
     ("trainer", "algorithm"),
-    [
-        pytest.param(t, a, marks=[] if (t, a) in QUICK else [pytest.mark.slow])
-        for t in TRAINERS
-        for a in ALGORITHMS
-    ],
+    [pytest.param(t, a, marks=[] if (t, a) in QUICK else [pytest.mark.slow]) for t in TRAINERS for a in ALGORITHMS],
 )
 def test_scalars_train_as_a_plain_loop_trains_them(trainer: str, algorithm: str, tmp_path: Path) -> None:
     with Serial() as engine:

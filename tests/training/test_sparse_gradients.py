@@ -148,9 +148,7 @@ def test_a_momentum_of_sparse_gradients_is_kept_between_rounds(kind: str, tmp_pa
         net = Rows(lambda self: torch.optim.SGD(self.parameters(), LR, MOMENTUM))
         net.rows.sparse = sparse
         folder = tmp_path / str(sparse)
-        run = Running(
-            folder, FedAvg(), net=net, kind=trainer, samples=samples(), keep_optimizer_state=True, **options
-        )
+        run = Running(folder, FedAvg(), net=net, kind=trainer, samples=samples(), keep_optimizer_state=True, **options)
         return run.go(3).weights
 
     torch.testing.assert_close(weights(sparse=True), weights(sparse=False), rtol=0, atol=1e-12)

@@ -58,9 +58,9 @@ def encodings() -> Samples:
 class Hugging(pl.LightningModule):
     """The step takes the loss of the library's ModelOutput."""
 
-    def __init__(self, net: nn.Module, rate: float = 1e-2):
+    def __init__(self, net: nn.Module):
         super().__init__()
-        self.net, self.rate = net, rate
+        self.net = net
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         output = self.net(**batch)
@@ -68,7 +68,7 @@ class Hugging(pl.LightningModule):
         return output.loss
 
     def configure_optimizers(self) -> Any:
-        return torch.optim.AdamW([p for p in self.parameters() if p.requires_grad], lr=self.rate)
+        return torch.optim.AdamW([p for p in self.parameters() if p.requires_grad], lr=1e-2)
 
 
 class HuggingPictures(Hugging):
@@ -98,8 +98,9 @@ def bert(dropout: float = 0.1, **options: Any) -> nn.Module:
 def gpt2() -> nn.Module:
     from transformers import GPT2Config, GPT2ForSequenceClassification
 
+    tokens = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     config = GPT2Config(
-        vocab_size=WORDS, n_positions=LENGTH, n_embd=8, n_layer=2, n_head=2, num_labels=CLASSES, pad_token_id=0
+        vocab_size=WORDS, n_positions=LENGTH, n_embd=8, n_layer=2, n_head=2, num_labels=CLASSES, **tokens, **GIVEN
     )
     return GPT2ForSequenceClassification(config)
 
@@ -110,12 +111,12 @@ def vit() -> nn.Module:
     return ViTForImageClassification(ViTConfig(image_size=32, patch_size=16, num_channels=3, **sizes(0.1)))
 
 
-def lora() -> nn.Module:
+def lora(dropout: float = 0.1) -> nn.Module:
     """Only the adapters and the head are trained and travel."""
     from peft import LoraConfig, get_peft_model
 
-    config = LoraConfig(task_type="SEQ_CLS", r=2, lora_alpha=4, lora_dropout=0.1, target_modules=["query", "value"])
-    return get_peft_model(bert(), config)
+    config = LoraConfig(task_type="SEQ_CLS", r=2, lora_alpha=4, lora_dropout=dropout, target_modules=["query", "value"])
+    return get_peft_model(bert(dropout, **GIVEN), config)
 
 
 # --- timm -----------------------------------------------------------------------------------------------------------
@@ -136,6 +137,7 @@ class SimClr(pl.LightningModule):
 
         self.backbone, self.head = mlp(), SimCLRProjectionHead(CLASSES, 8, 4)
         self.criterion = NTXentLoss(temperature=0.5)
+        self.criterion.memory_bank.bank_ptr.zero_()  # uninitialised memory where the bank is empty
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         views = [self.head(self.backbone(batch[0] + 0.1 * torch.randn_like(batch[0]))) for _ in range(2)]
@@ -211,16 +213,29 @@ class Collected(Plain):
         return F.cross_entropy(outputs, batch[1])
 
 
+class Timm(Plain):
+    def configure_optimizers(self) -> Any:  # a small rate: batch norm of two samples magnifies rounding errors
+        return torch.optim.SGD(self.parameters(), lr=1e-3, momentum=0.9)
+
+
 def timm_case(name: str, **options: Any) -> Case:
-    return Case("stacked", lambda: Plain(timm_net(name, **options)), pictures)
+    return Case("stacked", lambda: Timm(timm_net(name, **options)), pictures)
+
+
+SETS_CONFIG = "the step changes .*config of the module"  # config.problem_type, in the first forward
+GIVEN = {"problem_type": "single_label_classification"}
 
 
 LIBRARIES: dict[str, tuple[str, Case]] = {
-    "BERT, dict batches": ("transformers", Case("stacked", lambda: Hugging(bert()), sentences)),
-    "BERT, BatchEncoding": ("transformers", looped(Case("stacked", lambda: Hugging(bert()), encodings))),
+    "BERT": ("transformers", looped(Case("stacked", lambda: Hugging(bert()), sentences), SETS_CONFIG)),
+    "BERT with a problem_type": ("transformers", Case("stacked", lambda: Hugging(bert(**GIVEN)), sentences)),
+    "BERT, BatchEncoding": (
+        "transformers",
+        looped(Case("stacked", lambda: Hugging(bert(**GIVEN)), encodings), "BatchEncoding"),
+    ),
     "BERT, eager attention": (
         "transformers",
-        Case("stacked", lambda: Hugging(bert(attn_implementation="eager")), sentences),
+        Case("stacked", lambda: Hugging(bert(attn_implementation="eager", **GIVEN)), sentences),
     ),
     "GPT-2": ("transformers", Case("stacked", lambda: Hugging(gpt2()), sentences)),
     "ViT": ("transformers", Case("stacked", lambda: HuggingPictures(vit()), pictures)),
@@ -235,7 +250,7 @@ LIBRARIES: dict[str, tuple[str, Case]] = {
         timm_case("convnext_atto", depths=(1, 1, 1, 1), dims=(4, 4, 8, 8), drop_path_rate=0.3),
     ),
     "SimCLR": ("lightly", Case("stacked", SimClr, vectors)),
-    "BYOL": ("lightly", looped(Case("stacked", Byol, vectors))),
+    "BYOL": ("lightly", looped(Case("stacked", Byol, vectors), "_foreach")),
     "BYOL, teacher in a hook": ("lightly", Case("refused", ByolHook, vectors, "on_train_batch_end")),
-    "a collection of metrics": ("torchmetrics", looped(Case("stacked", Collected, vectors))),
+    "a collection of metrics": ("torchmetrics", looped(Case("stacked", Collected, vectors), "vmap|torchmetric")),
 }

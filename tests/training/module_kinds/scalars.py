@@ -89,9 +89,7 @@ SCALARS: dict[str, Case] = {
     "prelu of one number": layer(lambda: nn.Sequential(mlp(), nn.PReLU())),
     "a scalar, adam with decay": optimized(grouped(torch.optim.Adam, weight_decay=0.1)),
     "a scalar, adamw": optimized(lambda p: torch.optim.AdamW(p, lr=0.05, weight_decay=0.3, amsgrad=True)),
-    "a scalar, nesterov with decay": optimized(
-        grouped(torch.optim.SGD, momentum=0.9, nesterov=True, weight_decay=0.1)
-    ),
+    "a scalar, nesterov with decay": optimized(grouped(torch.optim.SGD, momentum=0.9, nesterov=True, weight_decay=0.1)),
     "a scalar, rmsprop": optimized(grouped(torch.optim.RMSprop, momentum=0.5)),
     "a scalar, clipped by norm": Case(
         "stacked", lambda: Plain(Scaled(in_place)), vectors, options={"gradient_clip_val": 0.1}
@@ -102,7 +100,7 @@ SCALARS: dict[str, Case] = {
         vectors,
         options={"gradient_clip_val": 0.01, "gradient_clip_algorithm": "value"},
     ),
-    "a scalar, adafactor": looped(optimized(lambda p: torch.optim.Adafactor(p, lr=0.1)), "Adafactor"),
+    "a scalar, adafactor": looped(optimized(lambda p: torch.optim.Adafactor(p, lr=0.1))),
     "a thawed scalar": looped(Case("stacked", Thawed, vectors), "temperature"),
     "a scalar read as a number": looped(
         layer(lambda: Scaled(lambda self, out: self.running.fill_(0.5 * float(self.running)))), "item"

@@ -59,7 +59,7 @@ def test_only_the_adapters_of_lora_travel_and_train_as_in_a_plain_loop(kind: Any
     cohort = jobs(1)
     fits = [trained.client([job], {}, [{}]).fit(trained.host.layout.read(trained.host.module)) for job in cohort]
     for job, fitted in zip(cohort, fits, strict=True):
-        module = make().double()
+        module = make().double().train()
         optimizer = torch.optim.AdamW([p for p in module.parameters() if p.requires_grad], lr=1e-2)
         for epoch in range(job.epochs):
             for batch in job.batches(0, epoch, False):

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tests.training.module_kinds.case import Case, Plain, layer, looped, mlp, vectors
 

@@ -1,8 +1,8 @@
 """`import pytorch_lightning` gives `lightning.pytorch`, and `pytorch_lightning.x.y` gives `lightning.pytorch.x.y`.
 
 The two packages have one code and different classes: a Trainer of the one refuses a LightningModule of the other.
-fedlit trains with `lightning`. A user's file that imports the old name then runs whether or not that package is installed, and
-no module can have classes of both.
+fedlit trains with `lightning`. A user's file that imports the old name then runs whether or not that package is
+installed, and no module can have classes of both.
 """
 
 # Imports no torch: the finder is in place before a user's file is imported.

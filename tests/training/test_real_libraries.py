@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from fedlit.errors import InputError
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
+from fedlit.user_module.module_snapshot import counters
 from tests.training.module_kinds.case import classes
 from tests.training.module_kinds.libraries import LIBRARIES, Hugging, lora, mask, sentences, token_ids
 from tests.training.test_module_kinds import assert_same, averaged, jobs, remade, worker
@@ -57,7 +58,8 @@ def test_only_the_adapters_of_lora_travel_and_train_as_in_a_plain_loop(kind: Any
     names = list(trained.host.layout.weights)
     assert names and all("lora_" in name or "classifier" in name for name in names)
     cohort = jobs(1)
-    fits = [trained.client([job], {}, [{}]).fit(trained.host.layout.read(trained.host.module)) for job in cohort]
+    start, counts = trained.host.layout.read(trained.host.module), counters(trained.host.module)
+    fits = [trained.client([job], counts, [{}]).fit(start) for job in cohort]
     for job, fitted in zip(cohort, fits, strict=True):
         module = make().double().train()
         optimizer = torch.optim.AdamW([p for p in module.parameters() if p.requires_grad], lr=1e-2)

@@ -23,6 +23,7 @@ from fedlit.algorithm_trial import try_algorithm
 from fedlit.checkpoint import Checkpoints, saved_bits
 from fedlit.clients import Clients, share_out
 from fedlit.data import DataSource, chain
+from fedlit.data.loader_workers import no_workers_left
 from fedlit.engines import Engine
 from fedlit.engines.failures import ClientFailed
 from fedlit.engines.machine import set_up_process
@@ -36,6 +37,7 @@ from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
 from fedlit.models.data_check import check_data
 from fedlit.models.optimizer import give_optimizer, make_optimizer
+from fedlit.old_lightning_name import is_of_old_package
 from fedlit.partitions import Partition, histogram
 from fedlit.plurals import counted
 from fedlit.probe import refuse_missing_model
@@ -56,6 +58,7 @@ from fedlit.tracking.summary import summarise
 from fedlit.tracking.summary import write as write_summary
 from fedlit.training import JobData, Trainer
 from fedlit.user_module.module_snapshot import counters
+from fedlit.user_module.old_hooks import refuse_old_hooks
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +78,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
     engine: Engine = build(config.engine, "engine")
     threads = _threads(config, folder, engine.default_threads(trainer))
     set_up_process(threads)
-    with interrupts.handled(), engine:
+    with interrupts.handled(), engine, no_workers_left():
         aggregator: Aggregator = build(config.aggregator, "aggregator")
         uplink = {str(name): build(stage, f"uplink.{name}") for name, stage in config.uplink.items()}
         configured_reduction = None if config.reduction is None else build(config.reduction, "reduction")
@@ -224,6 +227,12 @@ def _module(
     seed_everything(seed_number(config.seed, "first weights"))
     with in_folder(start_folder):
         module = build(config.model, "model", input_shape=input_shape, classes=classes)
+    if is_of_old_package(module):
+        raise InputError(
+            f"model._target_={config.model._target_}: {type(module).__name__} inherits from a class of "
+            "pytorch_lightning, which was imported before the run, and fedlit trains with lightning; write import "
+            "lightning.pytorch as pl in its file, and start Python again."
+        )
     if not isinstance(module, LightningModule):
         raise InputError(
             f"model._target_={config.model._target_}: this makes a {type(module).__name__}, not a LightningModule; "
@@ -231,6 +240,7 @@ def _module(
         )
     if not is_overridden("training_step", module):
         raise InputError(f"{type(module).__name__} has no training_step; fedlit trains with it: write one.")
+    refuse_old_hooks(module)
     if is_overridden("configure_optimizers", module):
         if explicitly_set(overrides, "optimizer"):
             raise InputError(

@@ -201,10 +201,10 @@ class Layout:
         shapes = self.weights if shapes is None else shapes
         lead = vector.shape[:-1]
         if vector.shape[-1] == 1:
-            return {n: vector.reshape(*lead, *(1,) * len(s)) for n, s in shapes.items()}
+            return {n: vector.reshape((*lead, *(1,) * len(s))) for n, s in shapes.items()}  # a tuple: () is a scalar's
         sizes = self._weight_sizes if shapes is self.weights else [s.numel() for s in shapes.values()]
         parts = vector.split(sizes, -1)
-        return {n: v.reshape(*lead, *s) for (n, s), v in zip(shapes.items(), parts, strict=True)}
+        return {n: v.reshape((*lead, *s)) for (n, s), v in zip(shapes.items(), parts, strict=True)}
 
     def named(self, model: Model) -> dict[str, Tensor]:
         """All named tensors of a model (..., P), (..., S)."""

@@ -28,9 +28,11 @@ __all__ = [
     "functorch",
     "is_batched",
     "pytree",
+    "stop_workers",
     "unwrapped",
     "vmap_fallback",
     "vmap_fallback_warning",
+    "workers_alive",
 ]
 
 # BatchNorm, Convolution: the common base class of all dimensions; torch exports only the classes of each dimension.
@@ -69,3 +71,19 @@ def vmap_fallback(enabled: bool) -> None:
 def vmap_fallback_warning(enabled: bool) -> None:
     """Whether vmap warns of such a loop."""
     functorch._set_vmap_fallback_warning_enabled(enabled)
+
+
+def workers_alive(loader: Any) -> bool:
+    """Whether all processes of a DataLoader with `persistent_workers` run; True before its first iteration."""
+    return loader._iterator is None or all(worker.is_alive() for worker in loader._iterator._workers)
+
+
+def stop_workers(loader: Any) -> None:
+    """Stop the processes of a DataLoader with `persistent_workers`, which does so itself when it is collected."""
+    iterator, loader._iterator = loader._iterator, None
+    if iterator is not None:
+        iterator._shutdown_workers()  # does nothing while Python shuts down
+        for worker in iterator._workers:
+            if worker.is_alive():
+                worker.kill()
+                worker.join()

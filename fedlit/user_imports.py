@@ -15,12 +15,15 @@ from contextlib import suppress
 from importlib.util import find_spec
 from types import ModuleType
 
+from fedlit.old_lightning_name import use_new_name
+
 _imported: dict[str, None] = {}  # names in the order of import
 
 
 def import_user_module(name: str) -> ModuleType:
     """Import a module of the user's or of a library. If this executes it, its draws from the global generators of
     Python, numpy and torch are seeded, and the generators are restored afterwards."""
+    use_new_name()
     package = name.partition(".")[0]
     if name in sys.modules or package == __package__ or find_spec(package) is None:
         return importlib.import_module(name)
@@ -42,6 +45,7 @@ def import_again(names: Sequence[str]) -> None:
 
     A module that the worker does not find is left out: an earlier run of the main process may have imported it.
     """
+    use_new_name()
     for name in names:
         with suppress(ModuleNotFoundError):
             import_user_module(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from torch.utils.data import DataLoader, Dataset
@@ -38,24 +38,23 @@ def loaders_of(data: Any, name: str) -> tuple[Loaded, Loaded]:
     for hook in ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"):
         if overrides(data, hook):
             raise InputError(f"data: {name} overrides {hook}, which clients do not call; override it in the model.")
-    if not _takes_stage(data.setup):
-        raise InputError(f"data: {name}.setup takes no stage, and Lightning gives one; write def setup(self, stage).")
+    set_up = _setup_of(data, name)
     test_hook = next((hook for hook in _TEST_STAGES if overrides(data, hook)), "")
     data.prepare_data()
-    data.setup("fit")
+    set_up("fit")
     if test_hook:
-        data.setup(_TEST_STAGES[test_hook])
+        set_up(_TEST_STAGES[test_hook])
     train = _train(data, name) if test_hook else None
     returned = getattr(data, test_hook)() if test_hook else None
     if _is_none(returned) and test_hook == "test_dataloader" and overrides(data, "val_dataloader"):
         test_hook = "val_dataloader"
-        data.setup(_TEST_STAGES[test_hook])
+        set_up(_TEST_STAGES[test_hook])
         train, returned = _train(data, name), data.val_dataloader()
     if _is_none(returned):
         raise InputError(f"data: {name} has neither a test nor a validation loader; give it a test_dataloader.")
     test = _loaded(returned, f"{name}.{test_hook}")
     if train is None or _may_be_of_test(train, test):
-        return _train_of_fit(data, name, train), test
+        return _train_of_fit(data, name, train, set_up), test
     return train, test
 
 
@@ -69,9 +68,24 @@ def _loaded(returned: Any, where: str) -> Loaded:
     return Loaded(loader, dataset_of(loader, where), where)
 
 
-def _takes_stage(setup: Any) -> bool:
+def _setup_of(data: Any, name: str) -> Callable[[str], None]:
+    """A function of the stage that calls `setup` as it is written: with the stage, or once without it.
+
+    A second call without a stage could only split the data again.
+    """
+    if _takes(data.setup, "fit"):
+        return data.setup
+    if _takes(data.setup, stage="fit"):
+        return lambda stage: data.setup(stage=stage)
+    if not _takes(data.setup):
+        raise InputError(f"data: {name}.setup takes other arguments than a stage; write def setup(self, stage).")
+    calls = iter([data.setup])
+    return lambda stage: next(calls, lambda: None)()
+
+
+def _takes(setup: Any, *args: Any, **arguments: Any) -> bool:
     try:
-        inspect.signature(setup).bind("fit")
+        inspect.signature(setup).bind(*args, **arguments)
     except TypeError:
         return False
     except ValueError:  # written in C
@@ -102,12 +116,12 @@ def _looks_same(first: Loaded, second: Loaded) -> bool:
     return looks_same(*(samples_of_loader(part.loader, part.dataset) for part in (first, second)))
 
 
-def _train_of_fit(data: Any, name: str, train: Loaded | None) -> Loaded:
+def _train_of_fit(data: Any, name: str, train: Loaded | None, set_up: Callable[[str], None]) -> Loaded:
     """The training loader of a module that keeps the samples of a stage under one name.
 
     Such a module gives test samples for training once the test stage is set up. It is set up to fit again, and the
     loader is used if its samples are others.
     """
-    data.setup("fit")
+    set_up("fit")
     again = _loaded(data.train_dataloader(), f"{name}.train_dataloader")
     return train if train is not None and _looks_same(train, again) else again

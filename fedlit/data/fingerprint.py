@@ -78,12 +78,11 @@ def same_samples(samples: Samples, numbers: SampleNumbers | None) -> bool:
 
 def _read(samples: Samples) -> SampleNumbers:
     index = np.unique(np.linspace(0, len(samples) - 1, _SAMPLES).astype(np.int64))
-    return [_sample(samples, number) for number in index]
-
-
-def _sample(samples: Samples, number: np.int64) -> list[float]:
-    batch = samples.batch(np.array([number]))
-    return [_number(leaf) for leaf in pytree.tree_leaves(batch) if _is_value(leaf)]
+    parts = [np.array([number]) for number in index]
+    # worker_init_fn may give a Dataset what it has in worker processes only, such as a generator
+    through_workers = getattr(samples, "loader", {}).get("worker_init_fn") is not None
+    batches = samples.batches(parts) if through_workers else map(samples.batch, parts)
+    return [[_number(leaf) for leaf in pytree.tree_leaves(batch) if _is_value(leaf)] for batch in batches]
 
 
 def _is_value(leaf: Any) -> bool:

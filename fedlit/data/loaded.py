@@ -11,11 +11,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 
 from fedlit.data.labels import known_labels, read_labels
+from fedlit.data.loader_workers import LoaderWorkers
 from fedlit.data.samples import Samples
 from fedlit.data.targets import check_range
 from fedlit.data.transform import Batch
 from fedlit.global_generators import preserved_cpu_generators, seed_cpu
 from fedlit.randomness import seed_number
+from fedlit.user_imports import import_again, imported_user_modules
 
 _log = logging.getLogger(__name__)
 _NO_CLASSES = (
@@ -46,6 +48,7 @@ class LoadedSamples(Samples):
         self.reads_labels = False  # True: the labels are those of the samples, whatever the Dataset's attributes say
         self._labels: np.ndarray | None = None
         self._labels_known = False
+        self._workers: LoaderWorkers | None = None
 
     @classmethod
     def of(cls, loader: DataLoader[Any], dataset: Dataset[Any]) -> LoadedSamples:
@@ -75,24 +78,28 @@ class LoadedSamples(Samples):
             return self.collate_fn(_Keyed(self.dataset).__getitems__([(key, int(i)) for i in index]))
 
     def batches(self, parts: Sequence[np.ndarray], key: int = 0) -> Iterator[Batch]:
-        settings = dict(self.loader)
-        if settings.get("pin_memory") and not torch.cuda.is_available():
-            settings["pin_memory"] = False  # torch warns about pinning without an accelerator
+        index = [[(key, int(i)) for i in part] for part in parts]
+        if self.loader.get("num_workers"):
+            if self._workers is None:
+                self._workers = LoaderWorkers(_Keyed(self.dataset), self.collate_fn, self._settings())
+            yield from self._workers.batches(index)
+            return
         loader = DataLoader(
             _Keyed(self.dataset),
-            batch_sampler=[[(key, int(i)) for i in part] for part in parts],
+            batch_sampler=index,
             collate_fn=self.collate_fn,
             generator=torch.Generator().manual_seed(0),  # otherwise the loader draws a seed from the global one
-            **settings,
+            **self._settings(),
         )
-        if self.loader.get("num_workers"):
-            yield from loader
-            return
         batches = iter(loader)
         for _ in parts:
             with preserved_cpu_generators():
                 batch = next(batches)
             yield batch
+
+    def _settings(self) -> dict[str, Any]:
+        pins = bool(self.loader.get("pin_memory")) and torch.cuda.is_available()  # torch warns without an accelerator
+        return {**self.loader, "pin_memory": pins}
 
 
 class _Keyed(Dataset[Any]):
@@ -100,6 +107,9 @@ class _Keyed(Dataset[Any]):
 
     def __init__(self, dataset: Dataset[Any]):
         self.dataset = dataset
+
+    def __reduce__(self) -> Any:
+        return _keyed, (_UserModules(), self.dataset)
 
     def __getitems__(self, pairs: list[tuple[int, int]]) -> list[Any]:
         if _reads_batches(self.dataset) and pairs:
@@ -117,3 +127,14 @@ def _reads_batches(dataset: Dataset[Any]) -> bool:
     if type(dataset) is Subset:
         return _reads_batches(dataset.dataset)
     return callable(getattr(dataset, "__getitems__", None))
+
+
+class _UserModules:
+    """Unpickled before a Dataset: a worker process that is not forked then imports its module as fedlit does."""
+
+    def __reduce__(self) -> Any:
+        return import_again, (imported_user_modules(),)
+
+
+def _keyed(imported: None, dataset: Dataset[Any]) -> _Keyed:
+    return _Keyed(dataset)

@@ -44,7 +44,7 @@ def settings_note(loader: DataLoader[Any], where: str, in_memory: bool, batch_si
     loading = [_written(name, getattr(loader, name)) for name in KEPT if getattr(loader, name) not in _DEFAULTS[name]]
     used = [*([] if in_memory else loading), *([] if loader.collate_fn is default_collate else ["collate_fn"])]
     lost = _lost(loader, batch_size)
-    idle = [*(loading if in_memory else []), *(["persistent_workers=True"] if loader.persistent_workers else [])]
+    idle = loading if in_memory else []
     clauses = [f"its {setting} is not used" for setting in (*lost, *idle)]
     clauses += [f"its {setting} is used" for setting in used]
     because = " (fedlit forms the batches)" if lost else ""

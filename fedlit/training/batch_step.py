@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from torch import Tensor
 
 from fedlit.data import Samples
 from fedlit.data.targets import only_tensor
 from fedlit.errors import InputError
 from fedlit.keyed_random.random_mode import RandomMode
+from fedlit.torch_compat import pytree
 from fedlit.user_module.training_step import FunctionalStep, part_of
 
 
@@ -40,6 +42,12 @@ class BatchStep(ABC):
         """The result of `FunctionalStep.evaluate` for clients with weights (K, P)."""
 
     def loss(self, weights: Tensor, part: tuple[int, int] = (0, 1)) -> Tensor:
+        if part[1] > 1 and not any(torch.is_tensor(leaf) for leaf in pytree.tree_leaves(self.batch)):
+            raise InputError(
+                "this algorithm takes the losses of parts of a batch (step.loss with a part), and a batch of this data "
+                f"set is a {type(self.batch).__name__}, which cannot be cut; give batches of tensors in tuples, lists "
+                "or dicts, or write aggregator=fedavg."
+            )
         return self._evaluate("loss", weights, part_of(self.batch, part, self.axis))
 
     def features(self, weights: Tensor) -> Tensor:

@@ -53,13 +53,24 @@ class GradientOptions:
 class GradientEditor:
     """Edits the gradients of one client's module, step by step.
 
+    Args:
+        clips: gradients are clipped after they are edited.
+
     Attributes:
         parameters: name -> parameter, of those that are trained.
         carry: the current values of the tensors that are updated along with the weights.
     """
 
-    def __init__(self, options: GradientOptions, module: pl.LightningModule, layout: Layout, samples: Samples):
+    def __init__(
+        self,
+        options: GradientOptions,
+        module: pl.LightningModule,
+        layout: Layout,
+        samples: Samples,
+        clips: bool = False,
+    ):
         self.options, self.module, self.layout, self.samples = options, module, layout, samples
+        self._needs_dense = options.any or clips
         self.parameters = {n: p for n, p in module.named_parameters() if n in layout.weights}
         extras = [v[0] if v.dim() > 1 else v for v in options.extras]
         self._extras = [layout.pieces(v) for v in extras] if options.adjust_gradient else []
@@ -67,6 +78,7 @@ class GradientEditor:
         self.carry = dict(options.carry)
         self._rate_read: Tensor | None = None  # (1,) or (P,), what the last `gradient_fn` read
         self._before_step: dict[str, Tensor] = {}
+        self._was_sparse = False  # a gradient that `gradient_fn` has replaced
 
     def gradient(
         self, batch: Any, batch_idx: int, draws: RandomMode, lr: Tensor, context: Callable[[], Any]
@@ -89,19 +101,42 @@ class GradientEditor:
         as it does without a `gradient_fn`."""
         trained = {n: p for n, p in self.parameters.items() if p.requires_grad}
         gradients = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
+        self._was_sparse |= any(gradient is not None and gradient.is_sparse for gradient in gradients)
         return [n for n, gradient in zip(trained, gradients, strict=True) if gradient is not None]
 
-    def before_step(self) -> None:
-        """Adjust the gradients, and set those of weights that are not trainable to zero."""
+    def before_step(self, optimizer: Any) -> None:
+        """Adjust the gradients, and set those of weights that are not trainable to zero.
+
+        Args:
+            optimizer: the one that takes the step.
+        """
+        if self._was_sparse:
+            self._check_takes_dense(optimizer)
         for name, p in self.parameters.items():
             if p.grad is None:
                 continue
+            if p.grad.is_sparse and self._needs_dense:
+                self._check_takes_dense(optimizer)
+                p.grad = p.grad.to_dense()
             if self.options.adjust_gradient is not None:
                 p.grad = self.options.adjust_gradient(p.grad, p.detach(), *(extra[name] for extra in self._extras))
             if self._trainable is not None:
                 p.grad = p.grad * self._trainable[name]
         if self._trainable is not None:
             self._before_step = {n: p.detach().clone() for n, p in self.parameters.items()}
+
+    def _check_takes_dense(self, optimizer: Any) -> None:
+        """
+        Raises:
+            InputError: the optimiser takes another step along a dense gradient than along the sparse one.
+        """
+        if type(getattr(optimizer, "optimizer", optimizer)) not in (torch.optim.SGD, torch.optim.Adagrad):
+            why = "this algorithm" if self.options.any else "trainer.gradient_clip_val"
+            raise InputError(
+                f"{type(self.module).__name__} has sparse gradients, which {why} makes dense, and "
+                f"{type(optimizer).__name__} takes another step along dense ones; write sparse=False in the embedding, "
+                "or train by torch.optim.SGD, or by aggregator=fedavg without clipping."
+            )
 
     def check_rate(self, applied: Tensor) -> None:
         """

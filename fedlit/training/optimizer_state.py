@@ -12,9 +12,12 @@ from torch import Tensor
 def optimizer_state(optimizer: Any, parameters: Mapping[str, Tensor]) -> dict[str, Any]:
     """Parameter's name -> key -> tensor."""
     state = {n: optimizer.state[p] for n, p in parameters.items() if p in optimizer.state}
-    return {
-        n: {k: torch.as_tensor(v).detach().clone() for k, v in s.items() if v is not None} for n, s in state.items()
-    }
+    return {n: {k: _copy(torch.as_tensor(v)) for k, v in s.items() if v is not None} for n, s in state.items()}
+
+
+def _copy(value: Tensor) -> Tensor:
+    """A copy, dense: the momentum of sparse gradients is sparse, and stores and engines take dense tensors."""
+    return value.detach().to_dense().clone() if value.is_sparse else value.detach().clone()
 
 
 def load_optimizer_state(optimizer: Any, parameters: Mapping[str, Tensor], state: dict[str, Any]) -> None:

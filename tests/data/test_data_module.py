@@ -190,13 +190,42 @@ def test_testing_on_the_training_set_is_reported_and_done(caplog: pytest.LogCapt
     assert "60 of the 60 test samples" in caplog.text
 
 
-def test_a_setup_without_a_stage_is_refused() -> None:
-    class NoStage(Base):
-        def setup(self) -> None:  # type: ignore[override]
-            self.parts = self.split()
+class NoStage(Base):
+    def setup(self) -> None:  # type: ignore[override]
+        super().setup("fit")
 
-    with pytest.raises(InputError, match=r"NoStage.setup takes no stage, .*; write def setup\(self, stage\)"):
-        adopt(NoStage())
+
+class NoStageDrawing(Base):
+    """Each call splits the data again."""
+
+    def setup(self) -> None:  # type: ignore[override]
+        train, test = random_split(ALL, [40, 20])
+        self.parts = train, test
+
+
+class StageByName(Base):
+    def setup(self, *, stage: str) -> None:
+        super().setup(stage)
+
+
+class StageWithDefault(Base):
+    def setup(self, stage: str = "") -> None:
+        super().setup(stage)
+
+
+@pytest.mark.parametrize("kind", [NoStage, NoStageDrawing, StageByName, StageWithDefault])
+def test_a_setup_may_take_no_stage_or_take_it_by_name(kind: Any) -> None:
+    source = adopt(kind())
+    assert sorted(numbers(source.train) + numbers(source.test)) == list(range(N))
+
+
+def test_a_setup_with_other_arguments_is_refused() -> None:
+    class Two(Base):
+        def setup(self, stage: str, seed: int) -> None:  # type: ignore[override]
+            raise AssertionError
+
+    with pytest.raises(InputError, match=r"Two.setup takes other arguments than a stage; write def setup"):
+        adopt(Two())
 
 
 class Endless:

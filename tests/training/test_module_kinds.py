@@ -34,10 +34,12 @@ from tests.training.module_kinds.layers import LAYERS
 from tests.training.module_kinds.logs import LOGS
 from tests.training.module_kinds.only_trainer import ONLY_TRAINER
 from tests.training.module_kinds.optimizers import OPTIMIZERS, SCHEDULERS
+from tests.training.module_kinds.scalars import SCALARS
 from tests.training.module_kinds.setups import SETUPS, Users
 from tests.training.module_kinds.state import STATE
 
-CASES = LAYERS | OPTIMIZERS | SCHEDULERS | BATCHES | FACTS | DRAWS | STATE | FLOW | LOGS | SETUPS | ONLY_TRAINER
+CASES = LAYERS | SCALARS | OPTIMIZERS | SCHEDULERS | BATCHES | FACTS | DRAWS | STATE | FLOW | LOGS | SETUPS
+CASES |= ONLY_TRAINER
 SHARDS = (10, 7, 4)  # three batches, two, and one
 
 

@@ -44,7 +44,8 @@ class FitCallback(pl.Callback):
         self.host, self.module, self.options, self.key = host, host.module, options, key
         self.traits, self.prepare = host.traits, host.formatted
         self.kept_optimizer, self.after_epoch = kept_optimizer, after_epoch
-        self.editor = GradientEditor(options, host.module, host.layout, host.data.train)
+        clips = bool(host.options.gradient_clip_val)
+        self.editor = GradientEditor(options, host.module, host.layout, host.data.train, clips)
         self.tally = FitTally(self.editor.parameters, host.options.keep_optimizer_state, host.tracked.check_stepped)
         self.batches = 0  # batches so far: the number of a batch in the fit keys its draws
         self.logged: dict[str, float] = {}
@@ -106,7 +107,7 @@ class FitCallback(pl.Callback):
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: Any) -> None:
         """Lightning calls this after unscaling and before clipping, and under accumulation once a step."""
-        self.editor.before_step()
+        self.editor.before_step(optimizer)
 
     def _end_step(self, optimizer: Any) -> None:
         self.tally.end_step([optimizer])

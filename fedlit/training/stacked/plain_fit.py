@@ -57,7 +57,8 @@ class PlainFit:
         self.optimizer, self.schedulers = configured(self.module)
         self.trainer.with_optimizers([self.optimizer], self.schedulers)
         host.tracked.check_setup(lambda: has_drawn_since(key))
-        self.editor = GradientEditor(options, self.module, host.layout, host.data.train)
+        clips = bool(host.options.gradient_clip_val)
+        self.editor = GradientEditor(options, self.module, host.layout, host.data.train, clips)
         self.tally = FitTally(self.editor.parameters, host.options.keep_optimizer_state, host.tracked.check_stepped)
         self.tally.begin([self.optimizer])
         if kept_optimizer:
@@ -123,7 +124,7 @@ class PlainFit:
         if loss is not None:  # None: the user skips the batch
             self.tally.add_loss(loss)
             self._backward(loss, batch, batch_idx, context)
-        self.editor.before_step()
+        self.editor.before_step(self.optimizer)
         self._clip()
         self.tally.add_step([self.optimizer])
         return loss

@@ -306,7 +306,7 @@ class StackedFit:
         return [n for n, value in vars(self.data).items() if n not in before or before[n] is not value]
 
     def model(self) -> Model:
-        parts = [self.buffers[n].flatten(1) for n in self.layout.statistics]
+        parts = [self.buffers[n].reshape(len(self.weights), -1) for n in self.layout.statistics]
         statistics = torch.cat(parts, 1) if parts else self.weights.new_empty(len(self.weights), 0)
         return Model(self.weights, statistics.to(self.weights.dtype))
 

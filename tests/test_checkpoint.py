@@ -136,7 +136,7 @@ def test_a_kill_while_writing_leaves_the_checkpoint_before(tmp_path, monkeypatch
 
     def killed(*arguments):
         if at == "save":
-            arguments[1].write_bytes(b"half of it")
+            arguments[1].write(b"half of it")
         raise Killed
 
     with monkeypatch.context() as patch:

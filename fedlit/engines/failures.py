@@ -7,6 +7,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Literal
 
+from fedlit import interrupts
 from fedlit.errors import InputError
 from fedlit.training import Cohort, Returned, Worker
 
@@ -68,6 +69,7 @@ class Failures:
 
     def client_failed(self, client: Cohort, message: str, error: BaseException, local_worker: Worker) -> Returned:
         """The result of a client (a chunk of one) whose training raised `error`."""
+        interrupts.check()  # the failure may be a consequence of the signal
         sentence = f"{describe(client)}: {message}"
         if self.on_failure == "raise":
             raise ClientFailed(sentence) from error
@@ -98,6 +100,7 @@ class Failures:
 
 def one_by_one(chunk: Cohort, message: str) -> list[Cohort]:
     """The clients of a chunk that failed, as chunks of one, so that the client at fault is found."""
+    interrupts.check()
     log.warning("%s: %s; these clients run again, one by one", describe(chunk), message)
     return [chunk[i : i + 1] for i in range(len(chunk))]
 

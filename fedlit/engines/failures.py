@@ -35,7 +35,7 @@ class Failed:
     input_error: str | None  # the message alone, if it is an InputError
 
     @classmethod
-    def of(cls, error: Exception) -> Failed:
+    def of(cls, error: BaseException) -> Failed:
         """Call it where `error` is handled, so that its traceback is known."""
         input_error = str(error) if isinstance(error, InputError) else None
         return cls(f"{type(error).__name__}: {error}", traceback.format_exc(), input_error)

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from fedlit import interrupts
 from fedlit.errors import BUG, INTERRUPTED, NOT_WRITTEN, REFUSED, TERMINATED, InputError, not_written
+from fedlit.log_errors import report_errors_once
 from fedlit.quick_imports import no_collection
 from fedlit.saved_rounds import saved_rounds
 from fedlit.settings import folders
@@ -77,6 +78,8 @@ def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str]) -
         if start.begins_again:
             logging.getLogger(__name__).warning("Nothing was saved before this run was stopped: it begins again.")
         config = job_config(start, config, overrides)
+        for handler in logging.getLogger().handlers:
+            report_errors_once(handler)
         with no_collection():
             check_classes(config)
             from fedlit.experiment import run

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -144,7 +145,8 @@ def saved_bits(folder: Path) -> dict[str, Any]:
     """
     for _, path in checkpoint_folders(folder / "checkpoints"):
         try:
-            saved = torch.load(path / STATE, map_location="cpu", weights_only=True, mmap=True)
+            mapped = os.fsencode(path).isascii()  # torch maps no other file under each locale
+            saved = torch.load(path / STATE, map_location="cpu", weights_only=True, mmap=mapped)
         except Exception:  # damaged: `load` reports it
             continue
         if isinstance(saved, dict) and "bits" in saved:

@@ -37,6 +37,7 @@ from fedlit.models.data_check import check_data
 from fedlit.models.optimizer import give_optimizer
 from fedlit.partitions import Partition, histogram
 from fedlit.randomness import seed_number
+from fedlit.readable_names import readable
 from fedlit.rounds import federate
 from fedlit.saved_rounds import newest_saved, resume_command, saved_rounds
 from fedlit.settings.classes import build
@@ -171,13 +172,14 @@ def _run_rounds(
 def _save_before(error: Exception, state: FederationState, checkpoints: Checkpoints, folder: Path) -> None:
     """Save the rounds before an error that leaves the state as it was after the last round in metrics.jsonl: a client
     that failed, an input that is refused, a full disk where no logger has missed a part of the round."""
-    not_written = isinstance(error, NotWritten)
-    keeps_state = isinstance(error, InputError | ClientFailed) or (not_written and checkpoints.has(error.file))
+    keeps_state = isinstance(error, InputError | ClientFailed)
+    if isinstance(error, NotWritten):
+        keeps_state = checkpoints.has(error.file)
     if not keeps_state or not state.round or _last_logged_round(folder) != state.round:
         return
     with suppress(NotWritten):
         checkpoints.save(state)
-    if not not_written:  # else the end of the command says it
+    if not isinstance(error, NotWritten):  # else the end of the command says it
         log.warning("%s", saved_rounds(folder))
 
 
@@ -267,7 +269,7 @@ def _describe(
         "aggregator": f"{_class_name(config.aggregator)}, {schedule}",
         "folder": os.path.relpath(folder),
     }
-    name = str(config.name) if config.name is not None else folder.name
+    name = readable(str(config.name) if config.name is not None else folder.name)
     return About(
         folder,
         name,

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from fedlit import interrupts
 from fedlit.errors import INTERRUPTED, NOT_WRITTEN, REFUSED, InputError, not_written
 from fedlit.quick_imports import no_collection
+from fedlit.terminal_encoding import escape_on_output
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     _add_current_folder()
     _limit_spinning()
+    escape_on_output()
     try:
         with interrupts.at_once():
             return _run(arguments)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from pathlib import Path
 
 from fedlit.run_folder import checkpoint_folders
+from fedlit.settings.overrides import quoted
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./+@%-]+")  # what neither a shell nor Hydra reads in another way
 
 
 def resume_command(folder: Path) -> str:
     """The command that goes on with the run in this folder."""
-    return f"python -m fedlit.run resume={os.path.relpath(folder)}"
+    path = os.path.relpath(folder)
+    plain = _PLAIN.fullmatch(path) is not None
+    return f"python -m fedlit.run {f'resume={path}' if plain else shlex.quote(f'resume={quoted(path)}')}"
 
 
 def newest_saved(folder: Path) -> int:

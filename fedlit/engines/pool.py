@@ -194,8 +194,8 @@ class Pool:
         self._lost_servers += 1
         if self._lost_servers == _MAX_FAILED_STARTS:
             raise InputError(
-                f"engine=processes: the fork server of the workers was killed {_MAX_FAILED_STARTS} times in a row; find "
-                "out what kills it (short memory?), or write engine=serial."
+                f"engine=processes: the fork server of the workers was killed {_MAX_FAILED_STARTS} times in a row; "
+                "find out what kills it (short memory?), or write engine=serial."
             )
         log.warning("the fork server was killed; all worker processes start again")
         for number, worker in enumerate(list(self.workers)):

@@ -28,7 +28,7 @@ class Full:
         self.name, self.size, self.code = name, size, code
 
     def __call__(self, path: Any, *arguments: Any, **options: Any) -> Any:
-        file = open(path, *arguments, **options)
+        file = open(path, *arguments, **options)  # noqa: SIM115
         if self.name not in Path(path).name:
             return file
         full = self

@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fedlit.digests import check_digests
+from fedlit.digests import DIGESTS, check_digests
 from fedlit.errors import InputError
 from fedlit.run_folder import FORMAT, FORMAT_FILE, checkpoint_folders, format_of, holds_run, is_checkpoint_name
 
@@ -56,7 +56,7 @@ def read_saved(folder: Path) -> Saved:
         )
     for path in places:
         try:
-            if path in checkpoints:
+            if (path / DIGESTS).exists():
                 check_digests(path, (CONFIG, OVERRIDES, FORMAT_FILE))  # not the state, which takes long to read
             config = OmegaConf.load(path / CONFIG)
             overrides = yaml.safe_load((path / OVERRIDES).read_text(encoding="utf-8"))

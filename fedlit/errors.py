@@ -24,7 +24,7 @@ class NotWritten(Exception):
     One sentence without advice: the file and the system's reason. `fedlit.run` ends with the exit code `NOT_WRITTEN`.
 
     Args:
-        file: the path, or what is written, such as "the terminal's output".
+        file: the path, or another name such as "a file".
         reason: of the system, such as "No space left on device".
     """
 

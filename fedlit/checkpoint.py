@@ -1,15 +1,16 @@
 """Save, find and load the state of a run. A kill at any moment costs only the rounds since the last checkpoint.
 
-`checkpoints/round_0012/` contains `state.pt` (tensors and plain values, loaded with `weights_only=True`), its SHA-256,
-and the configuration as plain files. It is written under another name, flushed to the disk and renamed. The store
-decides what it contains of the clients: their states, or the name of the file that has them.
+`checkpoints/round_0012/` contains `state.pt` (tensors and plain values, loaded with `weights_only=True`), the
+configuration as plain files, and the SHA-256 of each file (`digests.py`). It is written under another name, flushed to
+the disk and renamed. The store decides what it contains of the clients: their states, or the name of the file that has
+them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
+import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 
 from fedlit.atomic_files import replacing_folder
+from fedlit.digests import STATE, check_digests, write_digests
 from fedlit.errors import InputError
 from fedlit.model_vectors import Model
 from fedlit.run_folder import FORMAT, checkpoint_folders
@@ -54,7 +56,6 @@ class Checkpoints:
 
     def save(self, state: FederationState) -> None:
         """Write the state, then remove all but the newest `keep` checkpoints."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         final = self.folder / f"round_{state.round:04d}"
         if state.round != self._newest:  # a checkpoint that was skipped as damaged is written again
             self._write(final, self._contents(state, state.clients.save()))
@@ -68,17 +69,19 @@ class Checkpoints:
 
     def save_best(self, state: FederationState) -> None:
         """Write the server's state of the best round by validation to `checkpoints/best/`."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         contents = self._contents(state, {}) | {"only": "the server's state: it cannot be resumed"}
         self._write(self.folder / "best", contents)
 
+    def has(self, file: Any) -> bool:
+        """Whether a file lies among the checkpoints."""
+        return isinstance(file, Path) and file.is_relative_to(self.folder)
+
     def _write(self, folder: Path, contents: dict[str, Any]) -> None:
         with replacing_folder(folder) as draft:
-            torch.save(contents, draft / "state.pt")
-            digest = hashlib.sha256((draft / "state.pt").read_bytes()).hexdigest()
-            (draft / "state.sha256").write_text(digest)
+            _save(contents, draft / STATE)
             for name, text in self.files.items():
                 (draft / name).write_text(text, encoding="utf-8")
+            write_digests(draft)
 
     def _contents(self, state: FederationState, clients: dict[Any, Any]) -> dict[str, Any]:
         return {
@@ -142,7 +145,8 @@ def saved_bits(folder: Path) -> dict[str, Any]:
     """
     for _, path in checkpoint_folders(folder / "checkpoints"):
         try:
-            saved = torch.load(path / "state.pt", map_location="cpu", weights_only=True, mmap=True)
+            mapped = os.fsencode(path).isascii()  # torch maps no other file under each locale
+            saved = torch.load(path / STATE, map_location="cpu", weights_only=True, mmap=mapped)
         except Exception:  # damaged: `load` reports it
             continue
         if isinstance(saved, dict) and "bits" in saved:
@@ -150,21 +154,26 @@ def saved_bits(folder: Path) -> dict[str, Any]:
     return {}
 
 
+def _save(contents: Any, file: Path) -> None:
+    """torch.save, with the OSError of a disk that is full: torch raises a RuntimeError in its place."""
+    try:
+        with file.open("wb") as opened:
+            torch.save(contents, opened)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
+
+
 def _read(path: Path, device: torch.device | str) -> dict[str, Any]:
     def place(storage: Any, saved_on: str) -> Any:
         return storage if saved_on == "cpu" else storage.to(device=torch.device(device))
 
+    check_digests(path)
     try:
-        digest = hashlib.sha256((path / "state.pt").read_bytes()).hexdigest()
-        intact = (path / "state.sha256").read_text().strip() == digest
-    except OSError as error:
-        raise InputError(f"the checkpoint {path} lacks {Path(error.filename).name}") from None
-    if not intact:
-        raise InputError(f"the checkpoint {path} is cut off or was changed")
-    try:
-        saved = torch.load(path / "state.pt", map_location=place, weights_only=True)
+        saved = torch.load(path / STATE, map_location=place, weights_only=True)
     except Exception:
-        raise InputError(f"{path / 'state.pt'} cannot be read as tensors and plain values") from None
+        raise InputError(f"{path / STATE} cannot be read as tensors and plain values") from None
     if not isinstance(saved, dict) or saved.get("format") != _KIND:
         raise InputError(f"{path} is no checkpoint of fedlit")
     if saved.get("version") != FORMAT:

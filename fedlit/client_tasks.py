@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedlit import interrupts
 from fedlit.aggregators.base import Aggregator
 from fedlit.client import ClientState
 from fedlit.errors import InputError
@@ -51,7 +50,7 @@ class TrainTask:
             message, after = self.pipeline.aggregator.local_update(client, received, before)
             message = _zero_where_idle(client, message)
             sent = self.pipeline.send(client, message, states)
-        except (InputError, interrupts.Interrupted):
+        except InputError:
             raise
         except Exception:
             if any("idle" not in facts for facts in client.facts):

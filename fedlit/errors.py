@@ -1,6 +1,14 @@
 """Errors of the user, which are printed as one sentence; a bug keeps its trace. The exit codes of the command."""
 
-REFUSED, BUG, INTERRUPTED = 2, 1, 130
+from __future__ import annotations
+
+import errno
+
+BUG, REFUSED, NOT_WRITTEN = 1, 2, 74  # 74 is EX_IOERR of sysexits.h
+INTERRUPTED, TERMINATED = 130, 143  # after Ctrl-C, after SIGTERM
+
+
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENXIO, errno.ESTALE}
 
 
 class InputError(ValueError):
@@ -8,6 +16,32 @@ class InputError(ValueError):
 
     `fedlit.run` prints it without a trace and ends with the exit code `REFUSED`.
     """
+
+
+class NotWritten(Exception):
+    """A file of a run cannot be written: a full disk, a quota, a read-only file system, a disk that fails.
+
+    One sentence without advice: the file and the system's reason. `fedlit.run` ends with the exit code `NOT_WRITTEN`.
+
+    Args:
+        file: the path, or another name such as "a file".
+        reason: of the system, such as "No space left on device".
+    """
+
+    def __init__(self, file: object, reason: object):
+        super().__init__(file, reason)
+        self.file, self.reason = file, reason
+
+    def __str__(self) -> str:
+        return f"{self.file} cannot be written ({self.reason})"
+
+
+def not_written(error: Exception) -> NotWritten | None:
+    """The error as NotWritten, also where the code of a library or of the user's meets a disk that is full or fails;
+    None for another error."""
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        return NotWritten(error.filename or "a file", error.strerror)
+    return error if isinstance(error, NotWritten) else None
 
 
 def one_line(error: Exception, limit: int = 200) -> str:

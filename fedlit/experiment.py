@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from fedlit.data.loader_workers import no_workers_left
 from fedlit.engines import Engine
 from fedlit.engines.failures import ClientFailed
 from fedlit.engines.machine import set_up_process
-from fedlit.errors import INTERRUPTED, InputError
+from fedlit.errors import InputError, NotWritten, one_line
 from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import Evaluator
 from fedlit.experiment_data import check_same_data, in_folder, load_data, with_labels_for
@@ -42,7 +43,9 @@ from fedlit.partitions import Partition, histogram
 from fedlit.plurals import counted
 from fedlit.probe import refuse_missing_model
 from fedlit.randomness import seed_number
+from fedlit.readable_names import readable
 from fedlit.rounds import federate
+from fedlit.saved_rounds import newest_saved, resume_command, saved_rounds
 from fedlit.settings.classes import build
 from fedlit.settings.overrides import explicitly_set, resume_override
 from fedlit.settings.saved import began_in, saved_files
@@ -72,13 +75,13 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         overrides: the words of the command line that it was composed of.
 
     Returns:
-        The exit code: 0, or `INTERRUPTED` after Ctrl-C.
+        The exit code: 0, `INTERRUPTED` after Ctrl-C, or `TERMINATED` after SIGTERM.
     """
     trainer: Trainer = build(config.trainer, "trainer")
     engine: Engine = build(config.engine, "engine")
     threads = _threads(config, folder, engine.default_threads(trainer))
     set_up_process(threads)
-    with interrupts.handled(), engine, no_workers_left():
+    with ExitStack() as until_end, engine, no_workers_left():
         aggregator: Aggregator = build(config.aggregator, "aggregator")
         uplink = {str(name): build(stage, f"uplink.{name}") for name, stage in config.uplink.items()}
         configured_reduction = None if config.reduction is None else build(config.reduction, "reduction")
@@ -131,6 +134,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.each_epoch else [])]
         loggers = Loggers([*files, build(config.logger, "logger"), Figures(), progress(config.progress)])
         about = _describe(config, folder, data, clients, module, layout, state.round)
+        until_end.enter_context(interrupts.handled())  # before it, a signal ends the command at once
         return _run_rounds(federation, state, engine, evaluator, loggers, checkpoints, about)
 
 
@@ -145,19 +149,21 @@ def _run_rounds(
 ) -> int:
     """Run the rounds, save the state and write the summary; the exit code."""
     folder = about.folder
-    stopped = False
+    interrupted: interrupts.Interrupted | None = None
     try:
         loggers.start(about)
         try:
             federate(federation, state, engine, evaluator, loggers, checkpoints)
-        except interrupts.Interrupted:
-            stopped = True
-        except (InputError, ClientFailed):
-            if state.round and _last_logged_round(folder) == state.round:  # a client failed: keep the rounds before
-                checkpoints.save(state)
-                log.warning("rounds up to %d are saved; go on with: %s", state.round, _resume_command(folder))
-            raise
-        checkpoints.save(state)
+        except interrupts.Interrupted as error:
+            interrupted = error
+        except Exception as error:
+            interrupted = interrupts.requested()
+            if interrupted is None or isinstance(error, NotWritten):
+                _save_before(error, state, checkpoints, folder)
+                raise
+            log.warning("after the signal: %s", one_line(error))
+        if interrupted is None or _last_logged_round(folder) == state.round:
+            checkpoints.save(state)
         rows = read(folder / NAME)
         if rows:
             summary = summarise(rows, folder, state.seconds) | {"lost": state.lost}
@@ -166,20 +172,30 @@ def _run_rounds(
     finally:
         loggers.close()
         state.clients.close()
-    if stopped:
-        print(f"stopped after round {state.round}; go on with: {_resume_command(folder)}", flush=True)
-        return INTERRUPTED
+    if interrupted is not None:
+        print(f"stopped after round {newest_saved(folder)}; go on with: {resume_command(folder)}", flush=True)
+        return interrupted.exit_code
     return 0
+
+
+def _save_before(error: Exception, state: FederationState, checkpoints: Checkpoints, folder: Path) -> None:
+    """Save the rounds before an error that leaves the state as it was after the last round in metrics.jsonl: a client
+    that failed, an input that is refused, a full disk where no logger has missed a part of the round."""
+    keeps_state = isinstance(error, InputError | ClientFailed)
+    if isinstance(error, NotWritten):
+        keeps_state = checkpoints.has(error.file)
+    if not keeps_state or not state.round or _last_logged_round(folder) != state.round:
+        return
+    with suppress(NotWritten):
+        checkpoints.save(state)
+    if not isinstance(error, NotWritten):  # else the end of the command says it
+        log.warning("%s", saved_rounds(folder))
 
 
 def _last_logged_round(folder: Path) -> int:
     """The last round that has a line in metrics.jsonl; 0 if there is none."""
     rows = read(folder / NAME)
     return int(rows[-1]["round"]) if rows else 0
-
-
-def _resume_command(folder: Path) -> str:
-    return f"python -m fedlit.run {resume_override(os.path.relpath(folder))}"
 
 
 def _threads(config: DictConfig, folder: Path, default: int) -> int:
@@ -279,7 +295,7 @@ def _describe(
         "aggregator": f"{_class_name(config.aggregator)}, {schedule}",
         "folder": os.path.relpath(folder),
     }
-    name = str(config.name) if config.name is not None else folder.name
+    name = readable(str(config.name) if config.name is not None else folder.name)
     return About(
         folder,
         name,

@@ -1,34 +1,60 @@
-"""Ctrl-C sets a flag that is checked between clients and between steps; the unfinished round is dropped.
+"""Ctrl-C and SIGTERM end a command. While rounds run they set a flag, which is checked between clients and between
+steps: the unfinished round is dropped and the last finished one is saved. At any other time they end it at once.
 
-Lightning catches the first KeyboardInterrupt, ignores later ones and exits with 1. Hence fedlit has its own handler.
+SIGTERM comes from schedulers (SLURM, Kubernetes) and from `timeout`, often to the whole process group.
 """
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_requested = threading.Event()
+_received: list[int] = []  # signals since the outermost block of `at_once` or `handled` was entered
 _deferrals: list[bool] = []  # one for each open block of `deferred`
+_levels: list[bool] = []  # one for each open block of `at_once` and `handled`
 
 
-class Interrupted(Exception):
-    """Ctrl-C was pressed; the run stops where nothing is lost."""
+class Stopped(BaseException):
+    """A signal ends the command at once. No Exception: a library or a user's `except Exception` must not stop it, and
+    no KeyboardInterrupt: Lightning makes an exit code of 1 of that."""
+
+    def __init__(self, number: int = signal.SIGINT):
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """As shells have it: 130 after Ctrl-C, 143 after SIGTERM."""
+        return 128 + self.number
+
+
+class Interrupted(Stopped):
+    """A signal ends the run where nothing is lost; raised by `check`."""
 
 
 def check() -> None:
-    """Raise Interrupted if Ctrl-C was pressed since `handled` was entered."""
-    if _requested.is_set() and not _deferrals:
-        raise Interrupted
+    """Raise Interrupted if a signal came since `handled` was entered."""
+    interrupted = requested()
+    if interrupted is not None and not _deferrals:
+        raise interrupted
+
+
+def requested() -> Interrupted | None:
+    """What `check` would raise, also in a block of `deferred`; None if no signal came.
+
+    An error that follows a signal may be its consequence: the signal may have ended a child process, such as a worker
+    of a DataLoader.
+    """
+    return Interrupted(_received[0]) if _received else None
 
 
 def ignore_in_worker() -> None:
     """In a worker process: ignore Ctrl-C, which the main process handles, and let `check` raise after SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, frame: _requested.set())
+    signal.signal(signal.SIGTERM, lambda number, frame: _received.append(number))
 
 
 @contextmanager
@@ -42,25 +68,48 @@ def deferred() -> Iterator[None]:
 
 
 @contextmanager
-def handled() -> Iterator[None]:
-    """In the block, Ctrl-C and SIGTERM (from schedulers) make `check` raise; a second Ctrl-C raises KeyboardInterrupt.
+def at_once() -> Iterator[None]:
+    """In the block, Ctrl-C and SIGTERM raise Stopped at once: nothing is lost that a run could save."""
 
-    Signal handlers belong to the main thread, so that the block has no effect in other threads.
-    """
+    def stop(number: int, frame: Any) -> None:
+        _received.append(number)
+        if len(_received) == 1 or number == signal.SIGINT:  # a second SIGTERM would cut the cleaning up short
+            raise Stopped(number)
+
+    with _handlers(stop):
+        yield
+
+
+@contextmanager
+def handled() -> Iterator[None]:
+    """In the block, Ctrl-C and SIGTERM make `check` raise; a second Ctrl-C raises Stopped at once."""
+
+    def request(number: int, frame: Any) -> None:
+        again = bool(_received)
+        _received.append(number)
+        if again and number == signal.SIGINT:
+            raise Stopped(number)
+
+    with _handlers(request):
+        yield
+
+
+@contextmanager
+def _handlers(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Handle both signals in the block, and restore the handlers before it. Handlers belong to the main thread, so that
+    the block has no effect in other threads."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-
-    def request(number: int, frame: Any) -> None:
-        if _requested.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        _requested.set()
-
-    _requested.clear()
-    handlers = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    if not _levels:
+        _received.clear()
+    _levels.append(True)
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        _requested.clear()
+        for number, previous in before.items():
+            signal.signal(number, signal.SIG_DFL if previous is None else previous)  # None: not a handler of Python's
+        _levels.pop()
+        if not _levels:
+            _received.clear()

@@ -11,8 +11,11 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from fedlit.errors import BUG, INTERRUPTED, REFUSED, InputError
+from fedlit import interrupts
+from fedlit.errors import BUG, INTERRUPTED, NOT_WRITTEN, REFUSED, TERMINATED, InputError, not_written
+from fedlit.log_errors import report_errors_once
 from fedlit.quick_imports import no_collection
+from fedlit.saved_rounds import saved_rounds
 from fedlit.settings import folders
 from fedlit.settings.classes import check_classes
 from fedlit.settings.start import Start, job_config
@@ -26,14 +29,23 @@ def run_jobs(start: Start) -> int:
     def job(config: DictConfig) -> None:
         record = HydraConfig.get()
         folder = Path(record.runtime.output_dir)
+        code: int | None = None
         try:
             code = _run(start, config, folder, list(record.overrides.task))
+            if code in (INTERRUPTED, TERMINATED):
+                raise interrupts.Stopped(code - 128)
+            if start.multirun:
+                interrupts.check()  # a signal after the last round of the run
         except Exception as error:
             if os.getpid() != process:  # another process of a launcher: Hydra has to see the failure
                 raise
-            code = _report(error, folder if start.multirun else None)
-        if code == INTERRUPTED:
-            raise KeyboardInterrupt  # Hydra lets it pass, and a sweep ends here
+            code = _report(error, folder, start.multirun)
+        except interrupts.Stopped:  # Hydra lets it pass
+            if code is None:
+                print(f"stopped at once; {saved_rounds(folder)}", flush=True)
+            if start.multirun:
+                print(f"the sweep ends with {folder}; runs after it do not start", flush=True)
+            raise
         codes.append(code)
 
     job.__module__ = "fedlit.run"  # Hydra names the log of a job after it
@@ -66,6 +78,8 @@ def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str]) -
         if start.begins_again:
             logging.getLogger(__name__).warning("Nothing was saved before this run was stopped: it begins again.")
         config = job_config(start, config, overrides)
+        for handler in logging.getLogger().handlers:
+            report_errors_once(handler)
         with no_collection():
             check_classes(config, overrides)
             from fedlit.experiment import run
@@ -73,16 +87,19 @@ def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str]) -
         return run(config, folder, overrides)
 
 
-def _report(error: Exception, folder: Path | None) -> int:
+def _report(error: Exception, folder: Path, multirun: bool) -> int:
     """Write the error to the terminal and to run.log (the logger writes to both)."""
     log = logging.getLogger()
+    job = f"{folder}: " if multirun else ""
+    unwritten = not_written(error)
+    if unwritten is not None:  # run.log may be on the same disk
+        print(f"{job}{unwritten}; {saved_rounds(folder, 'make room and ')}", file=sys.stderr, flush=True)
+        return NOT_WRITTEN
     sentence = str(error) if isinstance(error, InputError) else _misfit(error)
     if sentence is not None:
-        log.error("%s", sentence if folder is None else f"{folder}: {sentence}")
+        log.error("%s%s", job, sentence)
         return REFUSED
-    log.error(
-        "The run failed." if folder is None else "%s: the run failed.", *([folder] if folder else []), exc_info=error
-    )
+    log.error("%sthe run failed." if multirun else "%sThe run failed.", job, exc_info=error)
     return BUG
 
 

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from lightning.pytorch import Trainer
 from lightning.pytorch.core.optimizer import _configure_optimizers as configure_optimizers
 from lightning.pytorch.core.optimizer import _configure_schedulers_automatic_opt as configure_schedulers
 from lightning.pytorch.core.optimizer import _init_optimizers_and_lr_schedulers as init_optimizers_and_schedulers
 from lightning.pytorch.loops.fit_loop import _FitLoop as FitLoop
 from lightning.pytorch.trainer.connectors.logger_connector.result import _ResultCollection as ResultCollection
+from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 
 __all__ = [
     "FitLoop",
+    "NoSignalHandlers",
     "ResultCollection",
     "configure_optimizers",
     "configure_schedulers",
@@ -23,6 +26,23 @@ __all__ = [
     "show_train_loader",
     "silence",
 ]
+
+
+class NoSignalHandlers(_SignalConnector):
+    """For a Trainer whose signals are the run's.
+
+    Lightning's own handlers, which it installs in each fit and evaluation, make SIGTERM a SystemExit with exit code 0
+    at the end of a batch, and under SLURM save the fit of one client and requeue the job.
+    """
+
+    def register_signal_handlers(self) -> None:
+        pass
+
+    @classmethod
+    def replace_in(cls, trainer: Trainer) -> None:
+        """Replace the Trainer's connector."""
+        trainer._signal_connector = cls(trainer)
+
 
 # FitLoop: a Trainer is used again with a new loop, because making a Trainer costs more than training a small client.
 # ResultCollection: keeps the values of `self.log`, with every form of reduction, where no Trainer runs.

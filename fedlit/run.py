@@ -1,7 +1,7 @@
 """The command: `python -m fedlit.run clients=10 partition=dirichlet`, also installed as `fedlit`.
 
-The exit code is 0, 2 if an input of the user cannot be used (one sentence, no trace), 1 for a bug (its trace), and 130
-after Ctrl-C.
+The exit code is 0, 2 if an input of the user cannot be used (one sentence, no trace), 1 for a bug (its trace), 74 if a
+file cannot be written (a full disk), 130 after Ctrl-C, and 143 after SIGTERM.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from fedlit.errors import INTERRUPTED, REFUSED, InputError
+from fedlit import interrupts
+from fedlit.errors import INTERRUPTED, NOT_WRITTEN, REFUSED, InputError, not_written
 from fedlit.quick_imports import no_collection
+from fedlit.terminal_encoding import escape_on_output
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,34 +21,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     _add_current_folder()
     _limit_spinning()
+    escape_on_output()
     try:
-        if "--help" in arguments or "-h" in arguments:
-            from fedlit.settings.help import help_text
-
-            print(help_text(arguments))
-            return 0
-        if "--version" in arguments:
-            from fedlit.settings.version import version_text
-
-            print(version_text())
-            return 0
-        with no_collection():
-            from fedlit.settings.start import prepare
-
-            start = prepare(arguments)
-        if start.progress != "none" and "fedlit.experiment" not in sys.modules:
-            print("fedlit: loading torch and Lightning", flush=True)  # seconds, in which nothing else is shown
-        from fedlit.jobs import run_jobs
-
-        return run_jobs(start)
+        with interrupts.at_once():
+            return _run(arguments)
     except InputError as error:
         print(error, file=sys.stderr)
         return REFUSED
+    except interrupts.Stopped as stopped:
+        return stopped.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # `--help | head`: the reader closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        unwritten = not_written(error)
+        if unwritten is None:
+            raise
+        print(f"{unwritten}; make room, or give another folder by hydra.run.dir=<folder>.", file=sys.stderr)
+        return NOT_WRITTEN
+
+
+def _run(arguments: list[str]) -> int:
+    if "--help" in arguments or "-h" in arguments:
+        from fedlit.settings.help import help_text
+
+        print(help_text(arguments))
+        return 0
+    if "--version" in arguments:
+        from fedlit.settings.version import version_text
+
+        print(version_text())
+        return 0
+    with no_collection():
+        from fedlit.settings.start import prepare
+
+        start = prepare(arguments)
+    if start.progress != "none" and "fedlit.experiment" not in sys.modules:
+        print("fedlit: loading torch and Lightning", flush=True)  # seconds, in which nothing else is shown
+    from fedlit.jobs import run_jobs
+
+    return run_jobs(start)
 
 
 def _limit_spinning() -> None:

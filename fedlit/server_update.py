@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from fedlit import interrupts
 from fedlit.aggregators.base import Aggregator, State
 from fedlit.client_tasks import MessageTask
 from fedlit.engines import Engine
@@ -54,8 +53,6 @@ def _stepped_without_clients(
     try:
         zeros = _zeros_of_a_message(federation, state, engine, round.number)
         return _stepped(aggregator, state.server, zeros, round) if "delta" in zeros else state.server
-    except interrupts.Interrupted:
-        raise
     except Exception as error:
         reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         log.warning(

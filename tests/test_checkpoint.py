@@ -136,7 +136,7 @@ def test_a_kill_while_writing_leaves_the_checkpoint_before(tmp_path, monkeypatch
 
     def killed(*arguments):
         if at == "save":
-            arguments[1].write_bytes(b"half of it")
+            arguments[1].write(b"half of it")
         raise Killed
 
     with monkeypatch.context() as patch:
@@ -162,6 +162,36 @@ def _flip(folder):
     contents = bytearray(path.read_bytes())
     contents[len(contents) // 2] ^= 1
     path.write_bytes(contents)
+
+
+def _cut_config(folder):
+    path = state_file(folder, 2).with_name("config.yaml")
+    path.write_text(path.read_text()[:-3])
+
+
+def _empty_config(folder):
+    state_file(folder, 2).with_name("config.yaml").write_text("")
+
+
+def _no_config(folder):
+    state_file(folder, 2).with_name("config.yaml").unlink()
+
+
+def _binary_config(folder):
+    state_file(folder, 2).with_name("config.yaml").write_bytes(b"\xff\xfe: [")
+
+
+def _cut_digests(folder):
+    path = state_file(folder, 2).with_suffix(".sha256")
+    path.write_text(path.read_text()[:64])
+
+
+def _empty_digests(folder):
+    state_file(folder, 2).with_suffix(".sha256").write_text("")
+
+
+def _binary_digests(folder):
+    state_file(folder, 2).with_suffix(".sha256").write_bytes(b"\xff\xfe\n")
 
 
 def _no_digest(folder):
@@ -192,6 +222,13 @@ def _other_version(folder):
 DAMAGES = {
     _cut: "is cut off or was changed",
     _flip: "is cut off or was changed",
+    _cut_config: "config.yaml in the checkpoint",
+    _empty_config: "config.yaml in the checkpoint",
+    _no_config: "lacks config.yaml",
+    _binary_config: "config.yaml in the checkpoint",
+    _cut_digests: "is cut off or was changed",
+    _empty_digests: "state.sha256 in the checkpoint",
+    _binary_digests: "state.sha256 in the checkpoint",
     _no_digest: "lacks state.sha256",
     _no_state: "lacks state.pt",
     _text: "cannot be read as tensors and plain values",

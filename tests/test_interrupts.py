@@ -31,7 +31,7 @@ def test_a_signal_waits_for_the_next_check(number):
 def test_a_second_ctrl_c_raises_at_once():
     with interrupts.handled():
         signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(interrupts.Stopped):
             signal.raise_signal(signal.SIGINT)
 
 
@@ -63,6 +63,23 @@ def test_another_thread_leaves_the_handlers_unchanged():
     thread.start()
     thread.join()
     assert unchanged == [True]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_outside_of_rounds_a_signal_ends_the_command_at_once(number, code):
+    with pytest.raises(interrupts.Stopped) as stopped, interrupts.at_once():
+        signal.raise_signal(number)
+    assert stopped.value.exit_code == code
+    interrupts.check()
+
+
+def test_no_except_exception_catches_a_signal():
+    with pytest.raises(interrupts.Interrupted), interrupts.handled():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+            interrupts.check()
+        except Exception:
+            pass
 
 
 def test_a_deferred_request_is_seen_after_the_block():

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedlit import interrupts
 from fedlit.algorithm_trial.comparison import Outcome, difference
 from fedlit.algorithm_trial.stages import check_stages
 from fedlit.algorithm_trial.trial_size import TrialSize
@@ -163,8 +162,6 @@ class SmallFederation:
                 arrived = chunk.rows(rows)
                 inbox.add(arrived.clients, arrived.wire, arrived.examples)
             return inbox.reduced()
-        except interrupts.Interrupted:
-            raise
         except Exception:
             if type(self.pipeline.reduction) in (Mean, All):
                 raise

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedlit import interrupts
 from fedlit.aggregators import Aggregator
 from fedlit.algorithm_trial.comparison import (
     Differences,
@@ -75,14 +74,10 @@ def try_algorithm(pipeline: Pipeline, clients: Clients, worker: Worker, counters
                         federation = SmallFederation(pipeline, clients, trial_worker, counters, seed, size, chunks)
                         _Trial(aggregator, federation, trial_precision).run(size.rounds)
                     return
-                except interrupts.Interrupted:
-                    raise
                 except Exception as error:
                     if isinstance(error, InputError) and _is_of_the_contract(error):
                         raise
                     failure = error
-    except interrupts.Interrupted:
-        return  # the first round sees the request again
     finally:
         shared.restore()
     log.info("%s could not be tried before the run", type(aggregator).__name__, exc_info=failure)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +11,7 @@ import numpy as np
 from fedlit.data.arrays import chosen_layout, inputs_of, log_doubtful_targets, source_of, targets_of
 from fedlit.data.augment import augmentation
 from fedlit.data.source import DataSource, numbered
-from fedlit.errors import InputError
+from fedlit.errors import InputError, one_line
 
 _NEEDED = ("x_train", "y_train", "x_test", "y_test")
 
@@ -87,9 +86,11 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files if name in (*_NEEDED, "sites_train", "sites_test")}
             names = list(file.files)
-    except (OSError, ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile):
-        raise InputError(  # NumPy's message advises to load pickles
-            f"{path} cannot be read as an .npz file of plain arrays, numbers or words; write it with numpy.savez."
+    except Exception as error:  # a damaged file raises errors of many kinds: of the archive, its compression, a header
+        reason = "" if "pickle" in str(error) else f" ({one_line(error)})"  # NumPy advises to load pickles
+        raise InputError(
+            f"{path} cannot be read as an .npz file of plain arrays, numbers or words{reason}; write it with "
+            "numpy.savez."
         ) from None
     missing = [name for name in _NEEDED if name not in arrays]
     if missing:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fedlit.errors import InputError
+from fedlit.readable_names import utf8_name
 
 
 def site_files(pattern: str, sites: Sequence[str] | None, download_from: str | None) -> dict[str, Path]:
@@ -20,7 +21,9 @@ def site_files(pattern: str, sites: Sequence[str] | None, download_from: str | N
         )
     if sites is None:
         matching = sorted(Path(file) for file in glob.glob(pattern))
-        files = {file.name[len(before) : len(file.name) - len(after)]: file for file in matching if file.is_file()}
+        files = {
+            utf8_name(file.name[len(before) : len(file.name) - len(after)]): file for file in matching if file.is_file()
+        }
         if not files:
             raise InputError(
                 f"There is no file {pattern}; data.path is one file a site, such as data.path='<folder>/*.csv'."

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import lzma
 import re
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from fedlit.data.table_numbers import NumberFormat
-from fedlit.errors import InputError
+from fedlit.errors import InputError, one_line
 from fedlit.plurals import counted
+from fedlit.readable_names import readable
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +58,8 @@ def read_table(
         raise InputError(
             f"data.encoding={encoding} is no encoding of Python; write utf-8, latin-1 or another one."
         ) from None
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} cannot be read ({one_line(error)}); the file is damaged, get it again.") from None
     except ValueError as error:  # pandas' parser errors are ValueErrors
         raise InputError(f"{path} cannot be read as a table with data.separator={separator!r}: {error}") from None
     names = [str(name) for name in (cells.iloc[0] if header and len(cells) else cells.columns)]
@@ -82,6 +88,8 @@ def column_position(names: Sequence[str], column: int | str, option: str, path: 
     Raises:
         InputError: there is no such column, or several have this name.
     """
+    if isinstance(column, str):
+        column = readable(column)
     if isinstance(column, str) and column in names:
         if list(names).count(column) > 1:
             raise InputError(

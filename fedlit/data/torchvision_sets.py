@@ -14,7 +14,7 @@ from fedlit.data.arrays import inputs_of, source_of, targets_of
 from fedlit.data.augment import augmentation
 from fedlit.data.npz import npz
 from fedlit.data.source import DataSource
-from fedlit.errors import InputError
+from fedlit.errors import InputError, one_line
 
 # Published means and standard deviations of the training images, by channel, in units of 1 for white.
 _MNIST = (0.1307, 0.3081)
@@ -124,11 +124,16 @@ def _read(name: str, kind: str, root: Path, train: bool, download: bool, options
     data_set = getattr(import_datasets(name), kind)
     try:
         return data_set(str(root), train=train, download=download, **options)
-    except (RuntimeError, OSError, EOFError) as problem:
+    except Exception as problem:  # a damaged file raises errors of many kinds
         if download:
             raise InputError(f"data={name} could not be downloaded to {root} ({problem}).") from None
         chosen = "".join(f" data.{option}={value}" for option, value in options.items())
         command = f"python -m fedlit.run data={name} data.download=true{chosen} data.root={shlex.quote(str(root))}"
+        if not isinstance(problem, RuntimeError | FileNotFoundError):
+            raise InputError(
+                f"The files of {kind} in {root.absolute()} cannot be read ({one_line(problem)}); remove them, and get "
+                f"them again by: {command}"
+            ) from None
         raise InputError(
             f"There is no {kind} of torchvision in {root.absolute()}; get it by: {command} "
             "(or set data.root to the folder that has it, or data.path to an .npz file of it)"

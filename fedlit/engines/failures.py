@@ -7,6 +7,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Literal
 
+from fedlit import interrupts
 from fedlit.errors import InputError
 from fedlit.training import Cohort, Returned, Worker
 
@@ -34,7 +35,7 @@ class Failed:
     input_error: str | None  # the message alone, if it is an InputError
 
     @classmethod
-    def of(cls, error: Exception) -> Failed:
+    def of(cls, error: BaseException) -> Failed:
         """Call it where `error` is handled, so that its traceback is known."""
         input_error = str(error) if isinstance(error, InputError) else None
         return cls(f"{type(error).__name__}: {error}", traceback.format_exc(), input_error)
@@ -68,6 +69,7 @@ class Failures:
 
     def client_failed(self, client: Cohort, message: str, error: BaseException, local_worker: Worker) -> Returned:
         """The result of a client (a chunk of one) whose training raised `error`."""
+        interrupts.check()  # the failure may be a consequence of the signal
         sentence = f"{describe(client)}: {message}"
         if self.on_failure == "raise":
             raise ClientFailed(sentence) from error
@@ -98,6 +100,7 @@ class Failures:
 
 def one_by_one(chunk: Cohort, message: str) -> list[Cohort]:
     """The clients of a chunk that failed, as chunks of one, so that the client at fault is found."""
+    interrupts.check()
     log.warning("%s: %s; these clients run again, one by one", describe(chunk), message)
     return [chunk[i : i + 1] for i in range(len(chunk))]
 

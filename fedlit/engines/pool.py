@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -20,13 +22,15 @@ from fedlit.engines.failures import Failed
 from fedlit.engines.ordered_queue import OrderedQueue, Task, in_order
 from fedlit.engines.serialization import Packed, unpack
 from fedlit.engines.worker_process import Reply, serve
-from fedlit.errors import InputError
+from fedlit.errors import InputError, one_line
 from fedlit.training import Cohort, Returned
 from fedlit.user_imports import imported_user_modules
 
+log = logging.getLogger(__name__)
 _PRELOADED = ["torch", "lightning.pytorch", "fedlit.training", "fedlit.engines.worker_process"]
 _STOP_SECONDS = 2.0  # for a worker to finish its training step; then it is killed
 _MAX_FAILED_STARTS = 3  # workers in a row that die before they are ready
+_NO_FORK_SERVER = 255  # the exit code of a process whose fork server is gone
 
 
 @dataclass(eq=False)
@@ -63,6 +67,7 @@ class Pool:
         self.data, self.setup = data, setup
         self.workers: list[WorkerHandle] = []
         self._failed_starts = 0
+        self._lost_servers = 0  # fork servers that were killed since the last result
         atexit.register(self.stop)
 
     def run(self, common: Packed, chunks: Sequence[Cohort]) -> Iterator[tuple[Cohort, Returned | Failed]]:
@@ -91,20 +96,39 @@ class Pool:
         self.setup.close()
 
     def _start_worker(self, number: int) -> WorkerHandle:
+        for attempt in range(_MAX_FAILED_STARTS):
+            try:
+                worker = self._try_start(number)
+                break
+            except (EOFError, OSError) as error:  # the fork server was killed; the next start makes a new one
+                reason = one_line(error)
+                time.sleep(0.2 * (attempt + 1))  # its end may not be known yet
+        else:
+            raise InputError(
+                f"engine=processes: no worker process can be started ({reason}); close other programs, or write "
+                "engine=serial."
+            )
+        with suppress(OSError):  # the worker is dead; its sentinel reports that
+            worker.channel.share("data", self.data)
+            worker.channel.share("setup", self.setup)
+        return worker
+
+    def _try_start(self, number: int) -> WorkerHandle:
         context = _forkserver_context()
         main_end, worker_end = context.Pipe()
         gpu = self.gpus[number % len(self.gpus)] if self.gpus else None
         # not a daemon: daemons may not have children, and a data set may start loader processes
         arguments = worker_end, self.threads, gpu, imported_user_modules()
         process = context.Process(target=serve, args=arguments, name=f"fedlit worker {number}")
-        with _sigint_blocked():
-            process.start()
-        worker_end.close()
-        worker = WorkerHandle(process, Channel(main_end))
-        with suppress(OSError):  # the worker is dead; its sentinel reports that
-            worker.channel.share("data", self.data)
-            worker.channel.share("setup", self.setup)
-        return worker
+        try:
+            with _sigint_blocked():
+                process.start()
+        except BaseException:
+            main_end.close()
+            raise
+        finally:
+            worker_end.close()
+        return WorkerHandle(process, Channel(main_end))
 
     def _assign(self, queue: OrderedQueue, common: Packed) -> None:
         for worker in self.workers:
@@ -132,13 +156,13 @@ class Pool:
                 _, packed = worker.channel.receive()
             except (EOFError, OSError):
                 self._replace(number, queue)
-                continue
+                return  # a new worker may have a file descriptor of an old one that was ready
             self._handle_reply(worker, unpack(packed, self.device), packed.num_bytes, queue)
 
     def _handle_reply(self, worker: WorkerHandle, reply: Reply, num_bytes: int, queue: OrderedQueue) -> None:
         reply.replay_log()
         if worker.task is not None:
-            task, worker.task = worker.task, None
+            task, worker.task, self._lost_servers = worker.task, None, 0
             assert reply.result is not None
             queue.done(task, reply.result, num_bytes)
         elif isinstance(reply.result, Failed):
@@ -150,13 +174,36 @@ class Pool:
         interrupts.check()  # the main process may have received the same signal as the worker
         worker = self.workers[number]
         _kill(worker)
+        if worker.process.exitcode == _NO_FORK_SERVER:
+            self._replace_all(queue)
+            return
         reason, task, ready = _exit_reason(worker.process.exitcode), worker.task, worker.ready
         _close(worker)
         self._failed_starts += not ready
         if self._failed_starts == _MAX_FAILED_STARTS:
-            raise RuntimeError(f"{_MAX_FAILED_STARTS} worker processes in a row died before they were ready: {reason}")
+            raise InputError(
+                f"engine=processes: {_MAX_FAILED_STARTS} worker processes in a row died before they were ready "
+                f"({reason}); what they wrote is above; write engine.workers=<fewer> if memory is short, or "
+                "engine=serial."
+            )
         self.workers[number] = self._start_worker(number)
         queue.worker_lost(task, reason)
+
+    def _replace_all(self, queue: OrderedQueue) -> None:
+        """After the end of the fork server, which alone knows of the ends of its workers. No client is at fault."""
+        self._lost_servers += 1
+        if self._lost_servers == _MAX_FAILED_STARTS:
+            raise InputError(
+                f"engine=processes: the fork server of the workers was killed {_MAX_FAILED_STARTS} times in a row; "
+                "find out what kills it (short memory?), or write engine=serial."
+            )
+        log.warning("the fork server was killed; all worker processes start again")
+        for number, worker in enumerate(list(self.workers)):
+            _kill(worker)
+            if worker.task is not None:
+                queue.put_back(worker.task)
+            _close(worker)
+            self.workers[number] = self._start_worker(number)
 
 
 def warm_up() -> None:
@@ -185,6 +232,9 @@ def _ask_to_stop(worker: WorkerHandle) -> None:
 def _kill(worker: WorkerHandle) -> None:
     worker.process.kill()
     worker.process.join()
+    if worker.process.exitcode == _NO_FORK_SERVER:  # the worker may be alive, and would miss the main process
+        with suppress(OSError):
+            os.kill(worker.process.pid, signal.SIGKILL)
 
 
 def _close(worker: WorkerHandle) -> None:

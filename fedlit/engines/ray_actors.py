@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from fedlit import interrupts
 from fedlit.engines.failures import Failed
 from fedlit.engines.ordered_queue import OrderedQueue, Task, in_order
 from fedlit.engines.ray_worker import RayWorker
@@ -139,6 +140,7 @@ class RayActors:
             actor.ready, self._failing_since = True, None
 
     def _handle_loss(self, actor: _Actor, queue: OrderedQueue, error: Exception) -> None:
+        interrupts.check()  # the main process may have received the same signal as the actor
         if "creation task" in str(error):  # the actor's __init__ or an import raised; a killed process has no such text
             raise InputError(
                 f"engine=ray: an actor cannot start ({str(error).strip().splitlines()[-1][:200]}); fedlit and your own "

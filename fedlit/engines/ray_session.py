@@ -46,6 +46,9 @@ class RaySession:
         except Exception as error:
             self.leave()
             raise InputError(f"engine=ray: Ray cannot be started here ({_shorten(error)}).") from error
+        except BaseException:  # Ctrl-C
+            self.leave()
+            raise
 
     def _join(self, address: str) -> None:
         try:

@@ -44,7 +44,7 @@ class Serial(Engine):
         interrupts.check()
         try:
             returned = self.local_worker.run(task, chunk)
-        except (InputError, interrupts.Interrupted):
+        except InputError:
             raise
         except Exception as error:
             message = f"{type(error).__name__}: {error}"

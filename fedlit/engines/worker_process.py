@@ -152,9 +152,8 @@ class _Server:
     def _reply(self, compute: Callable[[], Returned | None]) -> None:
         try:
             reply = Reply(compute(), self.records)
-        except interrupts.Interrupted:
-            raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a module of the user's may end with sys.exit
+            interrupts.check()  # the same signal may have ended a child process of this one
             reply = Reply(Failed.of(error), self.records)
         try:
             self.channel.send("reply", reply)

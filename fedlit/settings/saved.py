@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from fedlit.digests import DIGESTS, check_digests
 from fedlit.errors import InputError
 from fedlit.run_folder import FORMAT, FORMAT_FILE, checkpoint_folders, format_of, holds_run, is_checkpoint_name
 from fedlit.settings.overrides import resume_override
@@ -48,7 +49,7 @@ def read_saved(folder: Path) -> Saved:
         raise InputError(f"resume={folder}: there is no such folder; give the folder of a run, outputs/<date>/<time>.")
     checkpoints = [path for _, path in checkpoint_folders(folder / "checkpoints")]
     places = checkpoints if checkpoints or _had_saved(folder) else [folder / ".hydra"]
-    written = next((format_of(path) for path in (folder, *places) if (path / FORMAT_FILE).exists()), format_of(folder))
+    written = max(format_of(path) for path in (folder, *places))  # 1 where the file is missing or damaged
     if any(path.exists() for path in places) and written != FORMAT:
         raise InputError(
             f"resume={folder}: this run folder has format {written}, and this fedlit reads format {FORMAT}; "
@@ -56,10 +57,12 @@ def read_saved(folder: Path) -> Saved:
         )
     for path in places:
         try:
+            if (path / DIGESTS).exists():
+                check_digests(path, (CONFIG, OVERRIDES, FORMAT_FILE))  # not the state, which takes long to read
             config = OmegaConf.load(path / CONFIG)
             overrides = yaml.safe_load((path / OVERRIDES).read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException):
-            continue  # cut off: the checkpoint before it is used
+            continue  # damaged: the checkpoint before it is used; `Checkpoints.load` names it
         if isinstance(config, DictConfig) and isinstance(overrides, list):
             return Saved(config, [str(override) for override in overrides], has_state=bool(checkpoints))
     raise InputError(f"resume={folder}: {_why_not(folder, bool(checkpoints))}")

@@ -16,8 +16,9 @@ from typing import Any
 
 import torch
 
+from fedlit.atomic_files import writing
 from fedlit.client import ClientState
-from fedlit.errors import InputError
+from fedlit.errors import InputError, NotWritten
 from fedlit.stores.base import Store, is_empty
 from fedlit.stores.state_bytes import from_bytes, to_bytes
 
@@ -44,6 +45,7 @@ CREATE TABLE IF NOT EXISTS states (
 CREATE INDEX IF NOT EXISTS by_round ON states (round, client);
 CREATE TABLE IF NOT EXISTS run (id TEXT NOT NULL);
 """
+_OF_THE_DISK = ("disk is full", "disk I/O error", "readonly database", "unable to open")  # in SQLite's messages
 _SUPERSEDED = """
 DELETE FROM states WHERE rowid IN (
     SELECT old.rowid FROM states AS new JOIN states AS old ON old.client = new.client AND old.round < new.round
@@ -64,10 +66,11 @@ class DiskStore(Store):
     def load(self, round_number: int, saved: dict[Any, Any]) -> None:
         if saved and not self.path.exists():
             raise InputError(f"{self.path} with the clients' states is missing; restore it, or start a new run.")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = sqlite3.connect(self.path, isolation_level=None)  # autocommit: BEGIN is explicit
         try:
-            self._file.executescript(_SETTINGS + _TABLES)
+            with self._writing():
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = sqlite3.connect(self.path, isolation_level=None)  # autocommit: BEGIN is explicit
+                self._file.executescript(_SETTINGS + _TABLES)
         except sqlite3.DatabaseError as error:  # damaged, no database, or open in another program
             raise InputError(
                 f"{self.path} cannot be used ({error}); restore the file of this run, and close programs that use it."
@@ -103,7 +106,8 @@ class DiskStore(Store):
             cursor.executemany("INSERT INTO states VALUES (?, ?, ?)", ((c, round_number, to_bytes(s)) for c, s in kept))
 
     def save(self) -> dict[str, str]:
-        self._open().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # flushes the log and the file
+        with self._writing():
+            self._open().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # flushes the log and the file
         return {"file": NAME, "id": self._id()}
 
     def keep(self, oldest: int, newest: int) -> None:
@@ -131,7 +135,7 @@ class DiskStore(Store):
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Cursor]:
-        with closing(self._open().cursor()) as cursor:
+        with self._writing(), closing(self._open().cursor()) as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             try:
                 yield cursor
@@ -140,3 +144,14 @@ class DiskStore(Store):
                     cursor.execute("ROLLBACK")
                 raise
             cursor.execute("COMMIT")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """NotWritten where the disk is full, read-only or fails."""
+        try:
+            with writing(self.path):
+                yield
+        except sqlite3.OperationalError as error:
+            if any(text in str(error) for text in _OF_THE_DISK):
+                raise NotWritten(self.path, error) from error
+            raise

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fedlit.atomic_files import write_text
+from fedlit.atomic_files import append, write_text
 from fedlit.metric_names import Row
 from fedlit.tracking.logger import About, Logger
 from fedlit.tracking.metrics_file import plain
@@ -42,9 +42,8 @@ class ClientsFile(Logger):
 
     def clients(self, number: int, facts: Sequence[Mapping[str, Any]]) -> None:
         assert self._path is not None, "start() comes first"
-        with open(self._path, "a", encoding="utf-8") as file:
-            for client in facts:
-                file.write(json.dumps({"round": number, **plain_values(client)}, allow_nan=False) + "\n")
+        lines = (json.dumps({"round": number, **plain_values(client)}, allow_nan=False) + "\n" for client in facts)
+        append(self._path, "".join(lines).encode())
 
 
 def plain_values(value: Any) -> Any:

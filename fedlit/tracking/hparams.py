@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlit.metric_names import TRAIN_LOSS, client_metric, global_metric
+from fedlit.readable_names import readable
 
 Value = int | float | str | bool
 
@@ -60,7 +61,11 @@ def hyperparameters(config: Mapping[str, Any]) -> dict[str, Value]:
     settings = {name: config[name] for name in _NUMBERS if name in config}
     for group in _GROUPS:
         _flatten(config.get(group), group, settings)
-    return {name: value for name, value in settings.items() if isinstance(value, (int, float, str))}
+    return {
+        name: readable(value) if isinstance(value, str) else value
+        for name, value in settings.items()
+        if isinstance(value, (int, float, str))
+    }
 
 
 def shown_at_once(values: Mapping[str, Value], written: Sequence[str]) -> set[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedlit.atomic_files import write_text
+from fedlit.atomic_files import append, write_text
 from fedlit.tracking.logger import About, Logger, Row
 
 NAME = "metrics.jsonl"
@@ -40,8 +40,7 @@ class MetricsFile(Logger):
         assert self._path is not None, "start() comes first"
         if number <= self._last:
             raise ValueError(f"round {number} comes after round {self._last} in {NAME}")
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(_line({"round": number, **row}))
+        append(self._path, _line({"round": number, **row}).encode())
         self._last = number
 
 

@@ -24,6 +24,7 @@ from fedlit.metric_names import ENDS, client_families, client_group, client_metr
 from fedlit.tracking import hparams
 from fedlit.tracking.canvas import Background, png
 from fedlit.tracking.confusion_figure import confusion_figure
+from fedlit.tracking.event_file import used_by_tensorboard
 from fedlit.tracking.logger import About, Logger, Row, Summary
 from fedlit.tracking.partition_figure import partition_png
 
@@ -58,7 +59,8 @@ class TensorBoard(Logger):
         _wait_for_next_second(about.folder)
         fresh = about.resumed_after == 0
         # TensorBoard drops what older files of the folder have from this step on (0: the pictures before round 1 too)
-        self._writer = SummaryWriter(str(about.folder), purge_step=0 if fresh else about.resumed_after + 1)
+        with used_by_tensorboard():
+            self._writer = SummaryWriter(str(about.folder), purge_step=0 if fresh else about.resumed_after + 1)
         self._drawn = time.monotonic()
         self._writer.flush()
         if fresh:

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
-from fedlit.lightning_compat import silence
+from fedlit.lightning_compat import NoSignalHandlers, silence
 from fedlit.training.job import JobData
 from fedlit.training.quiet import quiet
 from fedlit.training.worker import Worker
@@ -70,6 +70,7 @@ class Trainer(ABC):
                     f"trainer.accelerator={self.accelerator}: torch finds no such device here; write device=cpu or "
                     f"device=auto ({' '.join(str(error).split())})"
                 ) from error
+        NoSignalHandlers.replace_in(trainer)
         if trainer.num_devices != 1 or trainer.num_nodes != 1:
             raise InputError(
                 f"trainer.devices={self.devices}: a client is trained on one device; write 1, or [2] for the third GPU"

@@ -277,3 +277,19 @@ def test_a_compressed_file_is_read(tmp_path: Path) -> None:
 def test_sites_in_a_column_are_flattened(tmp_path: Path) -> None:
     source = npz(write(tmp_path / "a.npz", sites_train=np.arange(6)[:, None], sites_test=np.arange(3)[:, None]))
     assert source.train_sites.tolist() == [0, 1, 2, 3, 4, 5] and source.test_sites.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kept", ["flipped", "short", "empty", "no archive"])
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_a_damaged_file_is_refused_in_one_sentence(tmp_path, kept, write):
+    path, rng = tmp_path / "data.npz", np.random.default_rng(0)
+    x, y = rng.normal(size=(200, 9)), np.arange(200) % 2
+    write(path, x_train=x, y_train=y, x_test=x, y_test=y)
+    content = bytearray(path.read_bytes())
+    if kept == "flipped":
+        content[300:340] = b"\xff" * 40
+    damaged = {"short": content[:-500], "empty": b"", "no archive": b"x" * 500}.get(kept, content)
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match="cannot be read as an .npz file") as refused:
+        npz(path)
+    assert "\n" not in str(refused.value)

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedlit import interrupts
 from fedlit.client import Fitted
 from fedlit.data import Samples
 from fedlit.data.client_data import ClientData
@@ -87,7 +86,7 @@ class StackedClient(ChunkClient):
         epochs_noted = [len(facts.get("epochs", ())) for facts in self.facts]
         try:
             return self.fit_stack(model, gradient, call, epochs)
-        except (InputError, interrupts.Interrupted):
+        except InputError:
             raise
         except Exception as error:
             self._warn(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -27,7 +26,7 @@ from fedlit.engines.machine import set_up_process
 from fedlit.errors import INTERRUPTED, InputError
 from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import Evaluator
-from fedlit.experiment_data import check_same_data, in_folder, load_data, with_labels_for
+from fedlit.experiment_data import check_same_data, load_data, with_labels_for
 from fedlit.federation import Federation
 from fedlit.global_generators import seed_everything
 from fedlit.messages import chosen_reduction, run_weighting
@@ -45,6 +44,7 @@ from fedlit.stores import Store
 from fedlit.tracking import About, Logger, Loggers, MetricsFile
 from fedlit.tracking.clients_file import ClientsFile
 from fedlit.tracking.figures import Figures
+from fedlit.tracking.log_lines import LogLines
 from fedlit.tracking.logger import DRAWN_CLIENTS
 from fedlit.tracking.metrics_file import NAME, read
 from fedlit.tracking.progress import progress
@@ -52,6 +52,7 @@ from fedlit.tracking.summary import summarise
 from fedlit.tracking.summary import write as write_summary
 from fedlit.training import JobData, Trainer
 from fedlit.user_module.module_snapshot import counters
+from fedlit.working_folder import from_command, in_folder
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
             state = FederationState(0, server, store, initial_counters)
         evaluator = Evaluator(evaluation, data, config.rounds, config.seed)
         files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.each_epoch else [])]
-        loggers = Loggers([*files, build(config.logger, "logger"), Figures(), progress(config.progress)])
+        loggers = Loggers([*files, build(config.logger, "logger"), Figures(), LogLines(), progress(config.progress)])
         about = _describe(config, folder, data, clients, module, layout, state.round)
         return _run_rounds(federation, state, engine, evaluator, loggers, checkpoints, about)
 
@@ -137,6 +138,8 @@ def _run_rounds(
     """Run the rounds, save the state and write the summary; the exit code."""
     folder = about.folder
     stopped = False
+    if state.round >= federation.rounds:
+        log.warning("all %d rounds of this run are done; write rounds=<more> to go on with it.", federation.rounds)
     try:
         loggers.start(about)
         try:
@@ -170,7 +173,7 @@ def _last_logged_round(folder: Path) -> int:
 
 
 def _resume_command(folder: Path) -> str:
-    return f"python -m fedlit.run resume={os.path.relpath(folder)}"
+    return f"python -m fedlit.run resume={from_command(folder)}"
 
 
 def _threads(config: DictConfig, folder: Path, default: int) -> int:
@@ -251,7 +254,7 @@ def _describe(
         "clients": f"{len(clients)}, {_class_name(config.partition)}, shards of {_range(clients.train.sizes)} samples",
         "model": f"{type(module).__name__}, {layout.size:,} trained parameters",
         "aggregator": f"{_class_name(config.aggregator)}, {schedule}",
-        "folder": os.path.relpath(folder),
+        "folder": from_command(folder),
     }
     name = str(config.name) if config.name is not None else folder.name
     return About(

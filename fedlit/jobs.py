@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,34 +11,39 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from fedlit.errors import BUG, INTERRUPTED, REFUSED, InputError
-from fedlit.quick_imports import no_collection
+from fedlit.quick_imports import LOADING, no_collection
+from fedlit.run_log import recorded
 from fedlit.settings import folders
 from fedlit.settings.classes import check_classes
+from fedlit.settings.hydra_compat import Ended
+from fedlit.settings.saved import began_in
 from fedlit.settings.start import Start, job_config
+from fedlit.working_folder import command_folder, in_folder
 
 
 def run_jobs(start: Start) -> int:
     """Run the checked command line; the worst exit code of its jobs."""
     codes: list[int] = []
-    process = os.getpid()
 
-    def job(config: DictConfig) -> None:
+    def job(config: DictConfig) -> Ended:
         record = HydraConfig.get()
         folder = Path(record.runtime.output_dir)
-        try:
-            code = _run(start, config, folder, list(record.overrides.task))
-        except Exception as error:
-            if os.getpid() != process:  # another process of a launcher: Hydra has to see the failure
-                raise
-            code = _report(error, folder if start.multirun else None)
+        with recorded(folder):
+            try:
+                code = _run(start, config, folder, list(record.overrides.task))
+            except Exception as error:
+                code = _report(error, folder if start.multirun else None)
         if code == INTERRUPTED:
             raise KeyboardInterrupt  # Hydra lets it pass, and a sweep ends here
         codes.append(code)
+        return Ended(code)
 
     job.__module__ = "fedlit.run"  # Hydra names the log of a job after it
     try:
         if start.single is not None:
             start.single.application.run_composed(start.line.config_name, start.single.config, job)
+        elif start.sweep is not None:
+            codes += [end.code for end in start.sweep.run(job)]  # again those of this process
         else:
             _hand_to_hydra(start, job)
     finally:
@@ -48,8 +52,8 @@ def run_jobs(start: Start) -> int:
     return BUG if BUG in codes else max(codes, default=0)
 
 
-def _hand_to_hydra(start: Start, job: Callable[[DictConfig], None]) -> None:
-    """Run Hydra's main on the checked overrides: a sweep, or a flag such as --cfg."""
+def _hand_to_hydra(start: Start, job: Callable[[DictConfig], Ended]) -> None:
+    """Run Hydra's main on the checked overrides, for a flag such as --cfg."""
     import hydra
 
     main = hydra.main(version_base="1.3", config_path=str(folders.conf_folder()), config_name=folders.CONFIG_NAME)
@@ -62,12 +66,20 @@ def _hand_to_hydra(start: Start, job: Callable[[DictConfig], None]) -> None:
 
 def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str]) -> int:
     """One job: the checks that need its final values and classes, then the experiment."""
+    log = logging.getLogger(__name__)
     with start.held(folder):
         if start.begins_again:
-            logging.getLogger(__name__).warning("Nothing was saved before this run was stopped: it begins again.")
-        config = job_config(start, config, overrides)
+            log.warning("Nothing was saved before this run was stopped: it begins again.")
+        with in_folder(command_folder()):
+            config = job_config(start, config, overrides)
+        if "fedlit.experiment" not in sys.modules:
+            log.info(LOADING)
+        began = began_in(folder, resumed=config.resume is not None)
+        if str(began) not in sys.path:
+            sys.path.append(str(began))  # the user's modules, in a run that is resumed from elsewhere
         with no_collection():
-            check_classes(config)
+            with in_folder(began):
+                check_classes(config)
             from fedlit.experiment import run
 
         return run(config, folder, overrides)

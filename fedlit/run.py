@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from fedlit.errors import INTERRUPTED, REFUSED, InputError
-from fedlit.quick_imports import no_collection
+from fedlit.quick_imports import LOADING, no_collection
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             start = prepare(arguments)
         if start.progress != "none" and "fedlit.experiment" not in sys.modules:
-            print("fedlit: loading torch and Lightning", flush=True)  # seconds, in which nothing else is shown
+            print(LOADING, flush=True)  # seconds, in which nothing else is shown
         from fedlit.jobs import run_jobs
 
         return run_jobs(start)
@@ -56,8 +56,8 @@ def _limit_spinning() -> None:
 
 
 def _add_current_folder() -> None:
-    """Make modules of the current folder importable under both commands."""
-    if os.getcwd() not in sys.path and "" not in sys.path:
+    """Make modules of the current folder importable under both commands, also after `hydra.job.chdir=true`."""
+    if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from fedlit.data.targets import check_range
 from fedlit.data.transform import Batch
 from fedlit.global_generators import preserved_cpu_generators, seed_cpu
 from fedlit.randomness import seed_number
+from fedlit.user_imports import UserModules
+from fedlit.working_folder import in_folder
 
 _log = logging.getLogger(__name__)
 _NO_CLASSES = (
@@ -43,6 +46,7 @@ class LoadedSamples(Samples):
             loader: further arguments of a DataLoader, such as `num_workers`.
         """
         self.dataset, self.collate_fn, self.loader = dataset, collate_fn, loader
+        self.folder = os.getcwd()  # relative paths that the Dataset opens later are meant from here
         self.reads_labels = False  # True: the labels are those of the samples, whatever the Dataset's attributes say
         self._labels: np.ndarray | None = None
         self._labels_known = False
@@ -72,14 +76,14 @@ class LoadedSamples(Samples):
 
     def batch(self, index: np.ndarray, key: int = 0) -> Batch:
         with preserved_cpu_generators():
-            return self.collate_fn(_Keyed(self.dataset).__getitems__([(key, int(i)) for i in index]))
+            return self.collate_fn(_Keyed(self.dataset, self.folder).__getitems__([(key, int(i)) for i in index]))
 
     def batches(self, parts: Sequence[np.ndarray], key: int = 0) -> Iterator[Batch]:
         settings = dict(self.loader)
         if settings.get("pin_memory") and not torch.cuda.is_available():
             settings["pin_memory"] = False  # torch warns about pinning without an accelerator
         loader = DataLoader(
-            _Keyed(self.dataset),
+            _Keyed(self.dataset, self.folder),
             batch_sampler=[[(key, int(i)) for i in part] for part in parts],
             collate_fn=self.collate_fn,
             generator=torch.Generator().manual_seed(0),  # otherwise the loader draws a seed from the global one
@@ -96,12 +100,23 @@ class LoadedSamples(Samples):
 
 
 class _Keyed(Dataset[Any]):
-    """A Dataset indexed by (key, index), with the global generators seeded by both for each sample."""
+    """A Dataset indexed by (key, index), with the global generators seeded by both for each sample.
 
-    def __init__(self, dataset: Dataset[Any]):
-        self.dataset = dataset
+    It reads in the folder in which it was made. A worker of a DataLoader that unpickles it (start method "spawn")
+    imports the user's modules first, because unpickling would import them unseeded.
+    """
+
+    def __init__(self, dataset: Dataset[Any], folder: str):
+        self.dataset, self.folder = dataset, folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (UserModules(), self.dataset, self.folder)  # unpickled in this order
 
     def __getitems__(self, pairs: list[tuple[int, int]]) -> list[Any]:
+        with in_folder(self.folder):
+            return self._read(pairs)
+
+    def _read(self, pairs: list[tuple[int, int]]) -> list[Any]:
         if _reads_batches(self.dataset) and pairs:
             seed_cpu(seed_number("sample", *pairs[0]))
             return self.dataset.__getitems__([index for _, index in pairs])  # type: ignore[attr-defined]
@@ -110,6 +125,10 @@ class _Keyed(Dataset[Any]):
             seed_cpu(seed_number("sample", key, index))
             samples.append(self.dataset[index])
         return samples  # collate_fn runs next with the generators of the last sample, so its draws are keyed too
+
+
+def _unpickled(modules: UserModules, dataset: Dataset[Any], folder: str) -> _Keyed:
+    return _Keyed(dataset, folder)
 
 
 def _reads_batches(dataset: Dataset[Any]) -> bool:

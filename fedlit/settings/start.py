@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fedlit.errors import InputError
-from fedlit.run_folder import claim, hold, holds_run, write_format
+from fedlit.run_folder import blocks, claim, clear_start, has_rounds, hold, write_format
 from fedlit.settings import command_line
 from fedlit.settings.check import Checked, check
 from fedlit.settings.check_values import check_composed
@@ -23,6 +23,7 @@ from fedlit.settings.overrides import parse, quoted
 from fedlit.settings.presets import check_presets
 from fedlit.settings.resume import resume, resumed_folder
 from fedlit.settings.saved import read_saved
+from fedlit.settings.sweep import Sweep
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Start:
     lock: FileLock | None = None
     begins_again: bool = False  # a resumed run of which nothing was saved
     progress: str = "none"  # how rounds are shown; "none" if nothing runs
-    single: SingleRun | None = None  # None for a sweep and for --cfg and the like, which Hydra's main composes
+    single: SingleRun | None = None
+    sweep: Sweep | None = None  # with neither, Hydra's main runs: --cfg and the like
 
     def __reduce__(self) -> tuple[type[Start], tuple[object, ...]]:
         """On its way to a job of a sweep on another machine: the lock stays with the process that has it."""
@@ -68,6 +70,10 @@ class Start:
             return
         lock = hold(folder)
         try:
+            if has_rounds(folder):  # the folders of a sweep that chooses its runs as it goes on are not known before
+                raise InputError(
+                    "another run lies in this folder already; write hydra.sweep.subdir='${hydra.job.num}'."
+                )
             write_format(folder)
             yield
         finally:
@@ -116,24 +122,39 @@ def _resumed(line: CommandLine, folder: Path, composer: Composer) -> Start:
 def _fresh(line: CommandLine, checked: Checked, composer: Composer) -> Start:
     key = "hydra.sweep.dir" if line.multirun else "hydra.run.dir"
     wanted = Path(str(resolved(checked.composed, key)))
+    if line.multirun:
+        _sweep(line, checked, wanted, composer).check_folders()  # before a folder is made
     if any(override.lstrip("+").startswith(f"{key}=") for override in line.overrides):
         folder, lock = wanted, hold(wanted)
-        if holds_run(folder):
+        if blocks(folder):
             lock.release()
             again = (
                 "give another folder" if line.multirun else f"write resume={folder} to go on with it, or another folder"
             )
             raise InputError(f"{key}={folder}: this folder holds a run already; {again}.")
+        clear_start(folder)
     else:
         folder = claim(wanted)
         lock = hold(folder)
     if not line.multirun:
         write_format(folder)
-    added = [f"{key}={quoted(str(folder))}"]
+    added = [_in_folder(key, folder)]
     single = None if line.multirun else _single_run(checked.composed, added, composer)
+    sweep = _sweep(line, checked, folder, composer) if line.multirun else None
     progress = _progress(checked.composed.config)
     absolute = folder.absolute()  # Hydra may change the working directory (hydra.job.chdir)
-    return Start(line, [*checked.overrides, *added], None, absolute, lock, progress=progress, single=single)
+    return Start(
+        line, [*checked.overrides, *added], None, absolute, lock, progress=progress, single=single, sweep=sweep
+    )
+
+
+def _in_folder(key: str, folder: Path) -> str:
+    return f"{key}={quoted(str(folder))}"
+
+
+def _sweep(line: CommandLine, checked: Checked, folder: Path, composer: Composer) -> Sweep:
+    overrides = [*checked.overrides, _in_folder("hydra.sweep.dir", folder)]
+    return Sweep(composer.application, line.config_name, overrides)
 
 
 def _progress(config: DictConfig) -> str:

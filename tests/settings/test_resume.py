@@ -150,14 +150,23 @@ def test_a_run_without_a_checkpoint_begins_again_with_its_configuration(use_smal
 
 def test_a_folder_without_a_run_is_refused_with_advice(use_small_conf, tmp_path, run):
     started = write_options(tmp_path / "started", {"run.log": ""})
-    sweep = write_options(tmp_path / "sweep", {"multirun.yaml": ""})
+    sweep = write_options(tmp_path / "sweep", {"multirun.yaml": "", "a=1/.hydra/config.yaml": "", "a=1/format.txt": ""})
+    file = write_options(tmp_path / "files", {"notes.txt": ""}) / "notes.txt"
+    (run / "checkpoints" / "best").mkdir()
+    (run / "checkpoints" / "state.pt").touch()
+    other = write_options(tmp_path / "other" / "now", {"checkpoints/round_0001/config.yaml": ""})
     foreign = write_options(tmp_path / "foreign", {"notes.txt": ""})
     torn = write_options(tmp_path / "torn" / "checkpoints", {"round_0001/config.yaml": "{cut"}).parent
     write_format(torn)
     for folder, expected in {
         tmp_path / "nowhere": "there is no such folder",
         started: "this run was stopped before it had saved anything to go on from",
-        sweep: f"this is the folder of a sweep; give one of its runs, such as resume={sweep / '0'}.",
+        sweep: f"this is the folder of a sweep; give one of the runs in it, such as resume={sweep / 'a=1'}.",
+        file: "this is a file; give the folder of a run, outputs/<date>/<time>.",
+        other.parent: f"this is no folder of a fedlit run; give one of the runs in it, such as resume={other}.",
+        run / "checkpoints" / "state.pt": f"this is a file; give the folder of the run, resume={run}.",
+        run / "checkpoints" / "best": f"this is a folder of checkpoints; give the folder of the run, resume={run}.",
+        run / "checkpoints" / "round_0013": f"there is no such folder; give the folder of the run, resume={run}.",
         foreign: "this is no folder of a fedlit run",
         torn: "none of its checkpoints can be read",
         run / "checkpoints": f"give the folder of the run, resume={run}.",

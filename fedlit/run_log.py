@@ -95,6 +95,15 @@ class CopiedStream:
 @contextmanager
 def logged_warnings() -> Iterator[None]:
     """In the block, Python's warnings are logged, so that they reach the log and not the terminal alone."""
+    before = log_warnings()
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
+
+
+def log_warnings() -> Any:
+    """Log Python's warnings from now on; the function that showed them before."""
     before = warnings.showwarning
     log = logging.getLogger("py.warnings")
 
@@ -105,10 +114,7 @@ def logged_warnings() -> Iterator[None]:
         log.warning("%s", warnings.formatwarning(message, category, filename, lineno, line).rstrip())
 
     warnings.showwarning = show
-    try:
-        yield
-    finally:
-        warnings.showwarning = before
+    return before
 
 
 class _Plain(logging.Formatter):

@@ -62,7 +62,7 @@ def adopt(data: Any, target: Part | None = None, batch_size: int | None = None) 
             )
         return data
     name = type(data).__name__
-    if isinstance(data, Mapping):
+    if isinstance(data, Mapping) and not hasattr(data, "train"):
         data = SimpleNamespace(**{str(key): value for key, value in data.items()})
     if hasattr(data, "train_dataloader") and hasattr(data, "setup"):
         train, test = _sets_of_module(data, name, batch_size)

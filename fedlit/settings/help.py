@@ -29,6 +29,17 @@ FLAGS = (
     ("--config-dir, -cd DIR", "a folder of your own options, DIR/model/mine.yaml for model=mine"),
     ("--info", "where the configuration comes from; --hydra-help and --version are Hydra's as well"),
 )
+OF_USER_CLASSES = {
+    "data": (
+        ("data.seed=0", "seed of the generators of torch, numpy and Python while your class makes its data [int >= 0]"),
+        (
+            "data.target=<number or key>",
+            "part of a sample that is the label, where that is not clear: samples of three parts or more, dicts with "
+            "several labels; a class with an argument target has the key for itself",
+        ),
+    )
+}
+"""Keys of a group that a class of the user's takes beyond its own arguments (`settings.classes.RUN_KEYS`)."""
 
 
 def help_text(names: Sequence[str] = ()) -> str:
@@ -85,6 +96,8 @@ def _group_page(folder: Path, group: str, options: Sequence[str]) -> str:
             f"{file.about} {file.source}".strip(), _width() - 2, initial_indent="  ", subsequent_indent="  "
         )
         blocks.append("\n".join(filter(None, (f"{group}={option}", about, keys))))
+    if group in OF_USER_CLASSES:
+        blocks.append(f"{group}._target_=mine.MyClass\n" + _rows(OF_USER_CLASSES[group]))
     return "\n\n".join(blocks)
 
 

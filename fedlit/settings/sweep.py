@@ -42,8 +42,8 @@ class Sweep:
             _check_length(job)
             if blocks(job.folder):
                 raise InputError(
-                    f"hydra.sweep.subdir: {job.folder}, the folder of the run {_words(job.overrides)}, holds a run "
-                    "already; write another hydra.sweep.subdir, or hydra.sweep.dir=<another>."
+                    f"hydra.sweep.dir: {job.folder}, the folder of a run of this sweep, holds a run already; write "
+                    "hydra.sweep.dir=<another folder>."
                 )
 
     def run(self, job: Callable[[DictConfig], Ended]) -> list[Ended]:

@@ -66,6 +66,8 @@ class Start:
     def held(self, folder: Path) -> Iterator[None]:
         """Lock the folder of one job of a sweep while it runs; a single run's is locked already."""
         if self.folder is not None and folder.resolve() == self.folder.resolve():
+            if self.multirun:  # the one run of a sweep, in the sweep's folder
+                write_format(folder)
             yield
             return
         lock = hold(folder)

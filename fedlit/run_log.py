@@ -6,6 +6,7 @@ line into it. Progress has its own lines there (`tracking/log_lines.py`), becaus
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import sys
@@ -35,6 +36,9 @@ def recorded(folder: Path) -> Iterator[None]:
         return
     for handler in handlers:
         handler.setFormatter(_Plain(handler.formatter or logging.Formatter()))
+    apart = [logger for logger in _loggers() if logger.handlers and not logger.propagate]
+    for logger, handler in itertools.product(apart, handlers):
+        logger.addHandler(handler)
     before = sys.stdout, sys.stderr
 
     def write(line: str) -> None:
@@ -51,6 +55,8 @@ def recorded(folder: Path) -> Iterator[None]:
         sys.stdout, sys.stderr = before
         for copy in copies:
             copy.end_line()
+        for logger, handler in itertools.product(apart, handlers):
+            logger.removeHandler(handler)
 
 
 def terminal(stream: Any) -> Any:
@@ -115,6 +121,10 @@ def log_warnings() -> Any:
 
     warnings.showwarning = show
     return before
+
+
+def _loggers() -> list[logging.Logger]:
+    return [entry for entry in logging.Logger.manager.loggerDict.values() if isinstance(entry, logging.Logger)]
 
 
 class _Plain(logging.Formatter):

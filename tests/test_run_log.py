@@ -41,6 +41,7 @@ def screened(folder: Path) -> Iterator[io.StringIO]:
     file, console = logging.FileHandler(folder / "run.log"), logging.StreamHandler(screen)
     console.setLevel(logging.WARNING)
     with (
+        mock.patch.multiple(logging.getLogger("apart"), handlers=[logging.StreamHandler(screen)], propagate=False),
         mock.patch.object(sys, "stdout", screen),
         mock.patch.object(sys, "stderr", screen),
         mock.patch.object(root, "handlers", [file, console]),
@@ -64,8 +65,9 @@ SHOWN = {
     "stderr": (lambda: print("shown", file=sys.stderr), "shown"),
     "colours": (lambda: print("\x1b[32mshown\x1b[0m"), "shown"),
     "a bar": (lambda: [print(f"\r{n}/9 shown", end="", file=sys.stderr) for n in range(10)], "9/9 shown"),
-    "a warning of Python": (lambda: warnings.warn("shown", stacklevel=1), "UserWarning: shown"),
-    "a logged warning": (lambda: logging.getLogger("lightning.pytorch.x").warning("shown"), "shown"),
+    "a warning of Python": (lambda: warnings.warn("shown", stacklevel=1), r":\d+: UserWarning: shown"),
+    "a logged warning": (lambda: logging.getLogger("mine").warning("shown"), "shown"),
+    "a logger with a handler of its own": (lambda: logging.getLogger("apart").warning("shown"), "shown"),
     "colours in a logged warning": (lambda: logging.getLogger("mine").warning("\x1b[1mshown"), "shown"),
     "a logged error": (lambda: logging.getLogger("mine").error("shown"), "shown"),
     "a trace of a thread": (raise_in_thread, "ZeroDivisionError"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
+from fedlit.data import LoadedSamples
 from fedlit.global_generators import generator_states
 from fedlit.user_imports import import_again, import_user_module, imported_user_modules
 from tests.slow import some_slow
@@ -87,3 +90,40 @@ def test_a_module_that_does_not_exist_is_an_import_error() -> None:
 def test_a_worker_leaves_out_modules_that_it_does_not_find() -> None:
     import_again(["import_gone", "import_helper"])
     assert "import_helper" in sys.modules
+
+
+READER = """
+import random
+import numpy as np
+import torch
+DRAWN = random.random(), float(np.random.rand()), torch.rand(1).item()
+
+
+class Reader:
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return torch.tensor(DRAWN)
+"""
+
+
+def test_a_spawned_loader_worker_imports_a_users_file_as_the_main_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("import_reader.py").write_text(READER)
+    samples = LoadedSamples(import_user_module("import_reader").Reader())
+    loader = next(iter(_loaders(samples, monkeypatch)))
+    sent = pickle.dumps(loader.dataset)
+    monkeypatch.delitem(sys.modules, "import_reader")  # as in a process that has not imported it
+    np.random.seed(7), random.seed(7), torch.manual_seed(7)
+    received = pickle.loads(sent)
+    assert tuple(received.__getitems__([(0, 0)])[0].tolist()) == pytest.approx(expected(), abs=1e-7)
+
+
+def _loaders(samples: LoadedSamples, monkeypatch: pytest.MonkeyPatch) -> list[DataLoader]:
+    """The DataLoaders that reading makes."""
+    made: list[DataLoader] = []
+    monkeypatch.setattr(
+        "fedlit.data.loaded.DataLoader", lambda *args, **kw: made.append(DataLoader(*args, **kw)) or made[-1]
+    )
+    list(samples.batches([np.array([0])]))
+    return made

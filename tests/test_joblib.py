@@ -42,9 +42,9 @@ pytestmark = [
 
 def sweep(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     (folder / "joblib_net.py").write_text(MODULE)
+    launched = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=sweep"]
     return subprocess.run(
-        [sys.executable, "-m", "fedlit.run", "-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-        + [*WORDS, "hydra.sweep.dir=sweep", "model._target_=joblib_net.Net", *words],
+        [sys.executable, "-m", "fedlit.run", *launched, *WORDS, "model._target_=joblib_net.Net", *words],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
         capture_output=True,

@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -111,19 +112,10 @@ class Reader:
 def test_a_spawned_loader_worker_imports_a_users_file_as_the_main_process(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("import_reader.py").write_text(READER)
     samples = LoadedSamples(import_user_module("import_reader").Reader())
-    loader = next(iter(_loaders(samples, monkeypatch)))
-    sent = pickle.dumps(loader.dataset)
+    with mock.patch("fedlit.data.loaded.DataLoader", wraps=DataLoader) as made:
+        list(samples.batches([np.array([0])]))
+    sent = pickle.dumps(made.call_args.args[0])
     monkeypatch.delitem(sys.modules, "import_reader")  # as in a process that has not imported it
     np.random.seed(7), random.seed(7), torch.manual_seed(7)
     received = pickle.loads(sent)
     assert tuple(received.__getitems__([(0, 0)])[0].tolist()) == pytest.approx(expected(), abs=1e-7)
-
-
-def _loaders(samples: LoadedSamples, monkeypatch: pytest.MonkeyPatch) -> list[DataLoader]:
-    """The DataLoaders that reading makes."""
-    made: list[DataLoader] = []
-    monkeypatch.setattr(
-        "fedlit.data.loaded.DataLoader", lambda *args, **kw: made.append(DataLoader(*args, **kw)) or made[-1]
-    )
-    list(samples.batches([np.array([0])]))
-    return made

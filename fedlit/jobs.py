@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from fedlit.errors import BUG, INTERRUPTED, REFUSED, InputError
 from fedlit.quick_imports import LOADING, no_collection
-from fedlit.run_log import recorded
+from fedlit.run_log import note, recorded
 from fedlit.settings import folders
 from fedlit.settings.classes import check_classes
 from fedlit.settings.hydra_compat import Ended
@@ -66,14 +66,13 @@ def _hand_to_hydra(start: Start, job: Callable[[DictConfig], Ended]) -> None:
 
 def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str]) -> int:
     """One job: the checks that need its final values and classes, then the experiment."""
-    log = logging.getLogger(__name__)
     with start.held(folder):
         if start.begins_again:
-            log.warning("Nothing was saved before this run was stopped: it begins again.")
+            logging.getLogger(__name__).warning("Nothing was saved before this run was stopped: it begins again.")
         with in_folder(command_folder()):
             config = job_config(start, config, overrides)
         if "fedlit.experiment" not in sys.modules:
-            log.info(LOADING)
+            note(LOADING)
         began = began_in(folder, resumed=config.resume is not None)
         if str(began) not in sys.path:
             sys.path.append(str(began))  # the user's modules, in a run that is resumed from elsewhere

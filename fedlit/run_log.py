@@ -59,6 +59,12 @@ def recorded(folder: Path) -> Iterator[None]:
             logger.removeHandler(handler)
 
 
+def note(text: str) -> None:
+    """Write a text into the log alone."""
+    if isinstance(sys.stdout, CopiedStream):
+        sys.stdout.write_line(text)
+
+
 def terminal(stream: Any) -> Any:
     """The stream of the terminal: what is written to it is not copied into the log."""
     return stream.terminal if isinstance(stream, CopiedStream) else stream

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -151,3 +152,26 @@ def test_a_start_that_is_resumed_is_not_removed(tmp_path):
         clear_start(tmp_path)
     lock.release()
     assert (tmp_path / "0" / "run.log").read_text() == "refused"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["hydra.run.dir=run"], ["--multirun", "seed=1,2", "hydra.sweep.dir=run"]])
+def test_of_two_commands_that_start_at_the_same_moment_one_runs(tmp_path, words):
+    words = ["rounds=1", "clients=2", "threads=1", "device=cpu", "logger=none", "progress=none", *words]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "fedlit.run", *words],
+            cwd=tmp_path,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    ends = [(process.communicate(timeout=300)[1], process.returncode) for process in processes]
+    assert sorted(code for _, code in ends) == [0, 2, 2]
+    refusals = [text for text, code in ends if code == 2]
+    assert all("run is in use by another process" in text or "holds a run already" in text for text in refusals)
+    runs = [path.parent for path in (tmp_path / "run").rglob("metrics.jsonl")]
+    assert [len((run / "metrics.jsonl").read_text().splitlines()) for run in runs] == [1] * len(runs)

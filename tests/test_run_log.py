@@ -143,6 +143,23 @@ def test_a_run_and_its_continuation(progress: str, in_folder: Path, capfd: pytes
     assert both.startswith(first)
     assert [line.split()[1] for line in lines(both[len(first) :]) if line.startswith("round ")] == ["4/4"]
 
+    capfd.readouterr()
+    assert small_runs.command("resume=run") == 0
+    said = "all 4 rounds of this run are done; write rounds=<more> to go on with it."
+    assert capfd.readouterr().err == f"{said}\n"
+    assert (in_folder / "run" / "run.log").read_text()[len(both) :].count(said) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("logging_option", ["stdout", "none", "disabled"])
+def test_another_logging_of_hydra_shows_no_line_twice(
+    logging_option: str, in_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [*WORDS, "rounds=2", "progress=plain", f"hydra/job_logging={logging_option}", "hydra.run.dir=run"]
+    assert small_runs.command(*words) == 0
+    shown = capfd.readouterr()
+    assert [(shown.out + shown.err).count(part) for part in ("round 1/2", "2 rounds in ")] == [1, 1]
+
 
 @pytest.mark.slow
 def test_each_run_of_a_sweep_has_its_own_lines(in_folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -122,6 +122,8 @@ def _resumed(line: CommandLine, folder: Path, composer: Composer) -> Start:
 
 
 def _fresh(line: CommandLine, checked: Checked, composer: Composer) -> Start:
+    if checked.composed.with_hydra.hydra.mode == RunMode.MULTIRUN:  # in a primary configuration of the user's
+        line = replace(line, multirun=True)
     key = "hydra.sweep.dir" if line.multirun else "hydra.run.dir"
     wanted = Path(str(resolved(checked.composed, key)))
     if line.multirun:
@@ -163,13 +165,13 @@ def _progress(config: DictConfig) -> str:
     return str(OmegaConf.select(config, "progress"))
 
 
-def _single_run(composed: Composed, added: Sequence[str], composer: Composer) -> SingleRun | None:
-    """The composed configuration with further settings of Hydra; None if it asks for a sweep."""
-    if composed.with_hydra.hydra.mode == RunMode.MULTIRUN:  # in a primary configuration of the user's
-        return None
+def _single_run(composed: Composed, added: Sequence[str], composer: Composer) -> SingleRun:
+    """The composed configuration with further settings of Hydra."""
     config = composed.with_hydra
     for override in parse(added):
         OmegaConf.update(config, override.key_or_group, override.value())
     mode = ["hydra.mode=RUN"] if config.hydra.mode is None else []
+    if config.hydra.mode == RunMode.MULTIRUN:  # a resumed run of a primary configuration that sweeps
+        config.hydra.mode = RunMode.RUN
     config.hydra.overrides.hydra.extend([*added, *mode])  # the same record as Hydra's main writes
     return SingleRun(composer.application, config)

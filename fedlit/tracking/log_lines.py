@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
 import numpy as np
 
+from fedlit.run_log import note
 from fedlit.tracking import terminal_text
 from fedlit.tracking.logger import About, Logger, Row, Summary
 
-_log = logging.getLogger(__name__)
-
 
 class LogLines(Logger):
-    """Logs what `progress=plain` would print, of every round and whatever `progress` is."""
+    """Writes what `progress=plain` would print, of every round and whatever `progress` is."""
 
     def start(self, about: About) -> None:
         self._about = about
-        _log.info("%s", terminal_text.opening(about))
+        note(terminal_text.opening(about))
 
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
-        _log.info("%s", terminal_text.round_line(number, self._about.rounds, row))
+        note(terminal_text.round_line(number, self._about.rounds, row))
 
     def finish(self, summary: Summary) -> None:
-        _log.info("%s", terminal_text.closing(self._about, summary))
+        note(terminal_text.closing(self._about, summary))

@@ -66,7 +66,7 @@ def note(text: str) -> None:
 
 
 def terminal(stream: Any) -> Any:
-    """The stream of the terminal: what is written to it is not copied into the log."""
+    """The stream of the terminal: text that is written to it is not copied into the log."""
     return stream.terminal if isinstance(stream, CopiedStream) else stream
 
 

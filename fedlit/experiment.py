@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -31,7 +30,7 @@ from fedlit.engines.machine import set_up_process
 from fedlit.errors import InputError, NotWritten, one_line
 from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import Evaluator
-from fedlit.experiment_data import check_same_data, in_folder, load_data, with_labels_for
+from fedlit.experiment_data import check_same_data, load_data, with_labels_for
 from fedlit.federation import Federation
 from fedlit.global_generators import seed_everything
 from fedlit.messages import chosen_reduction, run_weighting
@@ -47,13 +46,14 @@ from fedlit.readable_names import readable
 from fedlit.rounds import federate
 from fedlit.saved_rounds import newest_saved, resume_command, saved_rounds
 from fedlit.settings.classes import build
-from fedlit.settings.overrides import explicitly_set, resume_override
+from fedlit.settings.overrides import explicitly_set
 from fedlit.settings.saved import began_in, saved_files
 from fedlit.state import FederationState
 from fedlit.stores import Store
 from fedlit.tracking import About, Logger, Loggers, MetricsFile
 from fedlit.tracking.clients_file import ClientsFile
 from fedlit.tracking.figures import Figures
+from fedlit.tracking.log_lines import LogLines
 from fedlit.tracking.logger import DRAWN_CLIENTS
 from fedlit.tracking.metrics_file import NAME, read
 from fedlit.tracking.progress import progress
@@ -62,6 +62,7 @@ from fedlit.tracking.summary import write as write_summary
 from fedlit.training import JobData, Trainer
 from fedlit.user_module.module_snapshot import counters
 from fedlit.user_module.old_hooks import refuse_old_hooks
+from fedlit.working_folder import from_command, in_folder
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         refuse_missing_model(federation, state)
         evaluator = Evaluator(evaluation, data, config.rounds, config.seed)
         files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.each_epoch else [])]
-        loggers = Loggers([*files, build(config.logger, "logger"), Figures(), progress(config.progress)])
+        loggers = Loggers([*files, build(config.logger, "logger"), Figures(), LogLines(), progress(config.progress)])
         about = _describe(config, folder, data, clients, module, layout, state.round)
         until_end.enter_context(interrupts.handled())  # before it, a signal ends the command at once
         return _run_rounds(federation, state, engine, evaluator, loggers, checkpoints, about)
@@ -150,6 +151,8 @@ def _run_rounds(
     """Run the rounds, save the state and write the summary; the exit code."""
     folder = about.folder
     interrupted: interrupts.Interrupted | None = None
+    if state.round >= federation.rounds:
+        log.warning("all %d rounds of this run are done; write rounds=<more> to go on with it.", federation.rounds)
     try:
         loggers.start(about)
         try:
@@ -293,7 +296,7 @@ def _describe(
         "clients": f"{len(clients)}, {_class_name(config.partition)}, shards of {_samples(clients.train.sizes)}",
         "model": f"{type(module).__name__}, {layout.size:,} trained parameters",
         "aggregator": f"{_class_name(config.aggregator)}, {schedule}",
-        "folder": os.path.relpath(folder),
+        "folder": from_command(folder),
     }
     name = readable(str(config.name) if config.name is not None else folder.name)
     return About(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from fedlit.errors import InputError
 from fedlit.global_generators import isolated_generators
 from fedlit.settings.classes import build, locate, names_argument
 from fedlit.user_module.probe import probe
+from fedlit.working_folder import in_folder
 
 log = logging.getLogger(__name__)
 
@@ -78,20 +77,6 @@ def with_labels_for(module: LightningModule, data: DataSource) -> DataSource:
         *(type(module).__name__, data.name),
     )
     return replace(data, train=SqueezedLabels(data.train), test=SqueezedLabels(data.test))
-
-
-@contextmanager
-def in_folder(folder: Path) -> Iterator[None]:
-    """Work in a folder for a while, if it exists on this machine: relative paths are meant from it."""
-    if not folder.is_dir():
-        yield
-        return
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
 
 
 def _seed(config: DictConfig) -> int:

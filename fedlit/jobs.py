@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,44 +13,49 @@ from omegaconf import DictConfig
 from fedlit import interrupts
 from fedlit.errors import BUG, INTERRUPTED, NOT_WRITTEN, REFUSED, TERMINATED, InputError, not_written
 from fedlit.log_errors import report_errors_once
-from fedlit.quick_imports import no_collection
+from fedlit.quick_imports import LOADING, no_collection
+from fedlit.run_log import note, recorded
 from fedlit.saved_rounds import saved_rounds
 from fedlit.settings import folders
 from fedlit.settings.classes import check_classes
+from fedlit.settings.hydra_compat import Ended
+from fedlit.settings.saved import began_in
 from fedlit.settings.start import Start, job_config
+from fedlit.working_folder import command_folder, in_folder
 
 
 def run_jobs(start: Start) -> int:
     """Run the checked command line; the worst exit code of its jobs."""
     codes: list[int] = []
-    process = os.getpid()
 
-    def job(config: DictConfig) -> None:
+    def job(config: DictConfig) -> Ended:
         record = HydraConfig.get()
         folder = Path(record.runtime.output_dir)
         code: int | None = None
-        try:
-            code = _run(start, config, folder, list(record.overrides.task))
-            if code in (INTERRUPTED, TERMINATED):
-                raise interrupts.Stopped(code - 128)
-            if start.multirun:
-                interrupts.check()  # a signal after the last round of the run
-        except Exception as error:
-            if os.getpid() != process:  # another process of a launcher: Hydra has to see the failure
+        with recorded(folder):
+            try:
+                code = _run(start, config, folder, list(record.overrides.task))
+                if code in (INTERRUPTED, TERMINATED):
+                    raise interrupts.Stopped(code - 128)
+                if start.multirun:
+                    interrupts.check()  # a signal after the last round of the run
+            except Exception as error:
+                code = _report(error, folder, start.multirun)
+            except interrupts.Stopped:  # Hydra lets it pass
+                if code is None:
+                    print(f"stopped at once; {saved_rounds(folder)}", flush=True)
+                if start.multirun:
+                    print(f"the sweep ends with {folder}; runs after it do not start", flush=True)
                 raise
-            code = _report(error, folder, start.multirun)
-        except interrupts.Stopped:  # Hydra lets it pass
-            if code is None:
-                print(f"stopped at once; {saved_rounds(folder)}", flush=True)
-            if start.multirun:
-                print(f"the sweep ends with {folder}; runs after it do not start", flush=True)
-            raise
         codes.append(code)
+        return Ended(code)
 
     job.__module__ = "fedlit.run"  # Hydra names the log of a job after it
     try:
         if start.single is not None:
             start.single.application.run_composed(start.line.config_name, start.single.config, job)
+        elif start.sweep is not None:
+            codes += [end.code for end in start.sweep.run(job)]  # again those of this process
         else:
             _hand_to_hydra(start, job)
     finally:
@@ -60,8 +64,8 @@ def run_jobs(start: Start) -> int:
     return BUG if BUG in codes else max(codes, default=0)
 
 
-def _hand_to_hydra(start: Start, job: Callable[[DictConfig], None]) -> None:
-    """Run Hydra's main on the checked overrides: a sweep, or a flag such as --cfg."""
+def _hand_to_hydra(start: Start, job: Callable[[DictConfig], Ended]) -> None:
+    """Run Hydra's main on the checked overrides, for a flag such as --cfg."""
     import hydra
 
     main = hydra.main(version_base="1.3", config_path=str(folders.conf_folder()), config_name=folders.CONFIG_NAME)
@@ -77,11 +81,18 @@ def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str]) -
     with start.held(folder):
         if start.begins_again:
             logging.getLogger(__name__).warning("Nothing was saved before this run was stopped: it begins again.")
-        config = job_config(start, config, overrides)
+        with in_folder(command_folder()):
+            config = job_config(start, config, overrides)
+        if "fedlit.experiment" not in sys.modules:
+            note(LOADING)
         for handler in logging.getLogger().handlers:
             report_errors_once(handler)
+        began = began_in(folder, resumed=config.resume is not None)
+        if str(began) not in sys.path:
+            sys.path.append(str(began))  # the user's modules, in a run that is resumed from elsewhere
         with no_collection():
-            check_classes(config, overrides)
+            with in_folder(began):
+                check_classes(config, overrides)
             from fedlit.experiment import run
 
         return run(config, folder, overrides)

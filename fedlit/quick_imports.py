@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+LOADING = "fedlit: loading torch and Lightning"
+
 
 @contextmanager
 def no_collection() -> Iterator[None]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from fedlit import interrupts
 from fedlit.errors import INTERRUPTED, NOT_WRITTEN, REFUSED, InputError, not_written
-from fedlit.quick_imports import no_collection
+from fedlit.quick_imports import LOADING, no_collection
 from fedlit.terminal_encoding import escape_on_output
 
 
@@ -59,7 +59,7 @@ def _run(arguments: list[str]) -> int:
 
         start = prepare(arguments)
     if start.progress != "none" and "fedlit.experiment" not in sys.modules:
-        print("fedlit: loading torch and Lightning", flush=True)  # seconds, in which nothing else is shown
+        print(LOADING, flush=True)  # seconds, in which nothing else is shown
     from fedlit.jobs import run_jobs
 
     return run_jobs(start)
@@ -77,8 +77,8 @@ def _limit_spinning() -> None:
 
 
 def _add_current_folder() -> None:
-    """Make modules of the current folder importable under both commands."""
-    if os.getcwd() not in sys.path and "" not in sys.path:
+    """Make modules of the current folder importable under both commands, also after `hydra.job.chdir=true`."""
+    if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
 
 

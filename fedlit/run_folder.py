@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -16,6 +17,11 @@ FORMAT = 3  # of a run folder and its checkpoints; raised when saved contents or
 FORMAT_FILE = "format.txt"
 LOCK = ".lock"
 _ROUND = re.compile(r"round_(\d+)")
+_START_FILES = (
+    *(".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "multirun.yaml", "run.log", FORMAT_FILE),
+    *("metrics.jsonl", "clients.jsonl", "partition.png", "curves.png"),
+)
+"""What a run writes before its first round has ended, and Hydra for a sweep."""
 _TRACES = ("checkpoints", "metrics.jsonl", "summary.json", ".hydra", "run.log", "multirun.yaml")
 
 
@@ -53,6 +59,64 @@ def _refusing(folder: Path) -> Iterator[None]:
 def holds_run(folder: Path) -> bool:
     """Whether the folder has files of a run or of a sweep."""
     return any((folder / name).exists() for name in _TRACES)
+
+
+def has_rounds(folder: Path) -> bool:
+    """Whether a run in this folder has completed a round, or saved one."""
+    metrics = folder / "metrics.jsonl"
+    return (
+        (metrics.exists() and metrics.stat().st_size > 0)
+        or (folder / "summary.json").exists()
+        or any(number > 0 for number, _ in checkpoint_folders(folder / "checkpoints"))
+    )
+
+
+def blocks(folder: Path) -> bool:
+    """Whether a new run, or a sweep, may not begin in this folder, because it would overwrite one.
+
+    Not so if a run, or each run of a sweep, was refused, failed or was stopped before it had completed a round.
+    """
+    return any(not _has_start_only(started) for started in _started(folder))
+
+
+def clear_start(folder: Path) -> None:
+    """Remove the files of runs that had completed no round, and of their sweep; no other file.
+
+    The folder is locked, and does not block.
+    """
+    for started in _started(folder):
+        if started != folder:
+            hold(started).release()  # not while it is resumed
+        began = max((path.stat().st_mtime for path in started.glob(".hydra/*.yaml")), default=0.0)
+        events = [path for path in started.glob("events.out.tfevents.*") if path.stat().st_mtime >= began]
+        for path in [*(started / name for name in _START_FILES), *started.glob("checkpoints/clients.sqlite*"), *events]:
+            path.unlink(missing_ok=True)
+        for name in ("round_0000", ".writing_round_0000"):
+            shutil.rmtree(started / "checkpoints" / name, ignore_errors=True)
+        emptied = [started / "checkpoints", started / ".hydra"]
+        if started != folder:
+            (started / LOCK).unlink(missing_ok=True)
+            emptied.append(started)
+        for path in emptied:
+            with suppress(OSError):  # it does not exist, or holds a file of the user's
+                path.rmdir()
+
+
+def _started(folder: Path) -> list[Path]:
+    """The folder, if a run or a sweep was started in it, and the folders of the sweep's runs."""
+    if not holds_run(folder):
+        return []
+    inner = folder.rglob(".hydra") if (folder / "multirun.yaml").exists() else ()
+    return [folder, *(path.parent for path in inner if path.parent != folder)]
+
+
+def _has_start_only(folder: Path) -> bool:
+    is_known = format_of(folder) == FORMAT if _is_marked(folder) else (folder / "multirun.yaml").exists()
+    return is_known and not has_rounds(folder)
+
+
+def _is_marked(folder: Path) -> bool:
+    return (folder / FORMAT_FILE).exists() or (folder / ".hydra").exists()
 
 
 def hold(folder: Path) -> FileLock:

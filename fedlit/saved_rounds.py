@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from fedlit.run_folder import checkpoint_folders
 from fedlit.settings.overrides import resume_override
+from fedlit.working_folder import from_command
 
 
 def resume_command(folder: Path) -> str:
     """The command that goes on with the run in this folder."""
-    return f"python -m fedlit.run {resume_override(os.path.relpath(folder))}"
+    return f"python -m fedlit.run {resume_override(from_command(folder))}"
 
 
 def newest_saved(folder: Path) -> int:

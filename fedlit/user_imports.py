@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from types import ModuleType
@@ -49,3 +49,15 @@ def import_again(names: Sequence[str]) -> None:
     for name in names:
         with suppress(ModuleNotFoundError):
             import_user_module(name)
+
+
+class UserModules:
+    """The modules so far; unpickling it imports them. Pickled ahead of an object of the user's."""
+
+    def __reduce__(self) -> tuple[Callable[[Sequence[str]], UserModules], tuple[list[str]]]:
+        return _imported_again, (imported_user_modules(),)
+
+
+def _imported_again(names: Sequence[str]) -> UserModules:
+    import_again(names)
+    return UserModules()

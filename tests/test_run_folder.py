@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from fedlit.errors import InputError
-from fedlit.run_folder import FORMAT, FORMAT_FILE, checkpoint_folders, claim, format_of, hold, holds_run, write_format
+from fedlit.run_folder import (
+    FORMAT,
+    FORMAT_FILE,
+    blocks,
+    checkpoint_folders,
+    claim,
+    clear_start,
+    format_of,
+    hold,
+    holds_run,
+    write_format,
+)
+from tests.settings.conftest import write_options
 
 
 def test_a_taken_folder_gets_a_number(tmp_path):
@@ -70,3 +84,94 @@ def test_checkpoints_are_listed_from_the_newest(tmp_path):
         (tmp_path / name).mkdir()
     assert checkpoint_folders(tmp_path) == [(10, tmp_path / "round_0010"), (2, tmp_path / "round_0002")]
     assert checkpoint_folders(tmp_path / "nowhere") == []
+
+
+START = {
+    **{f".hydra/{name}.yaml": "" for name in ("config", "hydra", "overrides")},
+    "run.log": "refused",
+    FORMAT_FILE: f"{FORMAT}\n",
+    ".lock": "",
+    "metrics.jsonl": "",
+    "partition.png": "x",
+    "events.out.tfevents.1.host": "x",
+    "checkpoints/round_0000/state.pt": "x",
+    "checkpoints/clients.sqlite-wal": "x",
+}
+BLOCKING = {
+    "a round": {"metrics.jsonl": "{}\n"},
+    "a checkpoint": {"checkpoints/round_0003/state.pt": "x"},
+    "a summary": {"summary.json": "{}"},
+    "an older format": {FORMAT_FILE: f"{FORMAT - 1}\n"},
+    "a newer format": {FORMAT_FILE: f"{FORMAT + 1}\n"},
+    "no format": {FORMAT_FILE: None},
+}
+
+
+@pytest.mark.parametrize("added", BLOCKING.values(), ids=BLOCKING)
+def test_a_run_with_rounds_or_of_another_kind_blocks(tmp_path, added):
+    files = {name: text for name, text in {**START, **added}.items() if text is not None}
+    assert blocks(write_options(tmp_path, files))
+
+
+def test_an_empty_folder_and_files_of_the_user_do_not_block(tmp_path):
+    assert not blocks(tmp_path / "nowhere")
+    assert not blocks(write_options(tmp_path, {"notes.txt": "", "0/notes.txt": ""}))
+
+
+def test_the_files_of_a_start_are_removed_and_no_other(tmp_path):
+    (tmp_path / "events.out.tfevents.0.user").touch()
+    os.utime(tmp_path / "events.out.tfevents.0.user", (1, 1))  # it lay here before the run
+    of_user = {"notes.txt": "", ".hydra/mine.yaml": "", "checkpoints/start.pt": "", "data/metrics.jsonl": "{}"}
+    write_options(tmp_path, {**of_user, **START})
+    assert not blocks(tmp_path)
+    clear_start(tmp_path)
+    remaining = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert remaining == {*of_user, ".lock", "events.out.tfevents.0.user"}
+
+
+def test_a_folder_of_another_program_with_hydra_blocks_also_as_a_sweep(tmp_path):
+    write_options(tmp_path, {"multirun.yaml": "", "0/.hydra/config.yaml": "", "0/run.log": ""})
+    assert blocks(tmp_path)
+
+
+def test_a_sweep_blocks_if_one_of_its_runs_has_a_round(tmp_path):
+    runs = {f"{job}/{name}": text for job in ("0", "a/1") for name, text in START.items()}
+    write_options(tmp_path, {"multirun.yaml": "", **runs})
+    assert not blocks(tmp_path)
+    (tmp_path / "a" / "1" / "metrics.jsonl").write_text("{}\n")
+    assert blocks(tmp_path)
+    (tmp_path / "a" / "1" / "metrics.jsonl").write_text("")
+    clear_start(tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()] and not (tmp_path / "0").exists()
+
+
+def test_a_start_that_is_resumed_is_not_removed(tmp_path):
+    write_options(tmp_path, {"multirun.yaml": "", **{f"0/{name}": text for name, text in START.items()}})
+    lock = hold(tmp_path / "0")
+    with pytest.raises((InputError, RuntimeError)):  # filelock names a second lock of one thread a deadlock
+        clear_start(tmp_path)
+    lock.release()
+    assert (tmp_path / "0" / "run.log").read_text() == "refused"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["hydra.run.dir=run"], ["--multirun", "seed=1,2", "hydra.sweep.dir=run"]])
+def test_of_two_commands_that_start_at_the_same_moment_one_runs(tmp_path, words):
+    words = ["rounds=1", "clients=2", "threads=1", "device=cpu", "logger=none", "progress=none", *words]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "fedlit.run", *words],
+            cwd=tmp_path,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    ends = [(process.communicate(timeout=300)[1], process.returncode) for process in processes]
+    assert sorted(code for _, code in ends) == [0, 2, 2]
+    refusals = [text for text, code in ends if code == 2]
+    assert all("run is in use by another process" in text or "holds a run already" in text for text in refusals)
+    runs = [path.parent for path in (tmp_path / "run").rglob("metrics.jsonl")]
+    assert [len((run / "metrics.jsonl").read_text().splitlines()) for run in runs] == [1] * len(runs)

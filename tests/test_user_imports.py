@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
+from fedlit.data import LoadedSamples
 from fedlit.global_generators import generator_states
 from fedlit.user_imports import import_again, import_user_module, imported_user_modules
 from tests.slow import some_slow
@@ -87,3 +91,31 @@ def test_a_module_that_does_not_exist_is_an_import_error() -> None:
 def test_a_worker_leaves_out_modules_that_it_does_not_find() -> None:
     import_again(["import_gone", "import_helper"])
     assert "import_helper" in sys.modules
+
+
+READER = """
+import random
+import numpy as np
+import torch
+DRAWN = random.random(), float(np.random.rand()), torch.rand(1).item()
+
+
+class Reader:
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return torch.tensor(DRAWN)
+"""
+
+
+def test_a_spawned_loader_worker_imports_a_users_file_as_the_main_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("import_reader.py").write_text(READER)
+    samples = LoadedSamples(import_user_module("import_reader").Reader())
+    with mock.patch("fedlit.data.loaded.DataLoader", wraps=DataLoader) as made:
+        list(samples.batches([np.array([0])]))
+    sent = pickle.dumps(made.call_args.args[0])
+    monkeypatch.delitem(sys.modules, "import_reader")  # as in a process that has not imported it
+    np.random.seed(7), random.seed(7), torch.manual_seed(7)
+    received = pickle.loads(sent)
+    assert tuple(received.__getitems__([(0, 0)])[0].tolist()) == pytest.approx(expected(), abs=1e-7)

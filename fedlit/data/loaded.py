@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -17,7 +18,8 @@ from fedlit.data.targets import check_range
 from fedlit.data.transform import Batch
 from fedlit.global_generators import preserved_cpu_generators, seed_cpu
 from fedlit.randomness import seed_number
-from fedlit.user_imports import import_again, imported_user_modules
+from fedlit.user_imports import UserModules
+from fedlit.working_folder import in_folder
 
 _log = logging.getLogger(__name__)
 _NO_CLASSES = (
@@ -45,6 +47,7 @@ class LoadedSamples(Samples):
             loader: further arguments of a DataLoader, such as `num_workers`.
         """
         self.dataset, self.collate_fn, self.loader = dataset, collate_fn, loader
+        self.folder = os.getcwd()  # relative paths that the Dataset opens later are meant from here
         self.reads_labels = False  # True: the labels are those of the samples, whatever the Dataset's attributes say
         self._labels: np.ndarray | None = None
         self._labels_known = False
@@ -75,17 +78,17 @@ class LoadedSamples(Samples):
 
     def batch(self, index: np.ndarray, key: int = 0) -> Batch:
         with preserved_cpu_generators():
-            return self.collate_fn(_Keyed(self.dataset).__getitems__([(key, int(i)) for i in index]))
+            return self.collate_fn(_Keyed(self.dataset, self.folder).__getitems__([(key, int(i)) for i in index]))
 
     def batches(self, parts: Sequence[np.ndarray], key: int = 0) -> Iterator[Batch]:
         index = [[(key, int(i)) for i in part] for part in parts]
         if self.loader.get("num_workers"):
             if self._workers is None:
-                self._workers = LoaderWorkers(_Keyed(self.dataset), self.collate_fn, self._settings())
+                self._workers = LoaderWorkers(_Keyed(self.dataset, self.folder), self.collate_fn, self._settings())
             yield from self._workers.batches(index)
             return
         loader = DataLoader(
-            _Keyed(self.dataset),
+            _Keyed(self.dataset, self.folder),
             batch_sampler=index,
             collate_fn=self.collate_fn,
             generator=torch.Generator().manual_seed(0),  # otherwise the loader draws a seed from the global one
@@ -103,15 +106,23 @@ class LoadedSamples(Samples):
 
 
 class _Keyed(Dataset[Any]):
-    """A Dataset indexed by (key, index), with the global generators seeded by both for each sample."""
+    """A Dataset indexed by (key, index), with the global generators seeded by both for each sample.
 
-    def __init__(self, dataset: Dataset[Any]):
-        self.dataset = dataset
+    It reads in the folder in which it was made. A worker of a DataLoader that unpickles it (start method "spawn")
+    imports the user's modules first, because unpickling would import them unseeded.
+    """
 
-    def __reduce__(self) -> Any:
-        return _keyed, (_UserModules(), self.dataset)
+    def __init__(self, dataset: Dataset[Any], folder: str):
+        self.dataset, self.folder = dataset, folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (UserModules(), self.dataset, self.folder)  # unpickled in this order
 
     def __getitems__(self, pairs: list[tuple[int, int]]) -> list[Any]:
+        with in_folder(self.folder):
+            return self._read(pairs)
+
+    def _read(self, pairs: list[tuple[int, int]]) -> list[Any]:
         if _reads_batches(self.dataset) and pairs:
             seed_cpu(seed_number("sample", *pairs[0]))
             return self.dataset.__getitems__([index for _, index in pairs])  # type: ignore[attr-defined]
@@ -122,19 +133,12 @@ class _Keyed(Dataset[Any]):
         return samples  # collate_fn runs next with the generators of the last sample, so its draws are keyed too
 
 
+def _unpickled(modules: UserModules, dataset: Dataset[Any], folder: str) -> _Keyed:
+    return _Keyed(dataset, folder)
+
+
 def _reads_batches(dataset: Dataset[Any]) -> bool:
     """Whether a Dataset reads several samples in one call. Every Subset has `__getitems__`, so its Dataset decides."""
     if type(dataset) is Subset:
         return _reads_batches(dataset.dataset)
     return callable(getattr(dataset, "__getitems__", None))
-
-
-class _UserModules:
-    """Unpickled before a Dataset: a worker process that is not forked then imports its module as fedlit does."""
-
-    def __reduce__(self) -> Any:
-        return import_again, (imported_user_modules(),)
-
-
-def _keyed(imported: None, dataset: Dataset[Any]) -> _Keyed:
-    return _Keyed(dataset)

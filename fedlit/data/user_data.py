@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,7 +46,8 @@ def adopt(data: Any, target: Part | None = None, batch_size: int | None = None) 
             a DataSource;
             a LightningDataModule: the data set of its train loader is cut into shards and keeps the loader's
             `collate_fn`, workers and pinning. The test set is that of its test loader, else of its validation loader;
-            an object with `train` and `test`, which are map-style Datasets or methods that return them.
+            an object with `train` and `test`, which are map-style Datasets or methods that return them;
+            a mapping with these two keys, such as a `DatasetDict`.
         target: the part of a batch that holds the targets, a number or a key; None: the second part of a pair, or the
             entry of a dict with a usual name. In longer tuples it has to be known.
         batch_size: the run's, to warn of loaders with another one.
@@ -53,8 +56,15 @@ def adopt(data: Any, target: Part | None = None, batch_size: int | None = None) 
         InputError: `data` is none of these, or its loaders cannot be cut into shards, or its labels are not known.
     """
     if isinstance(data, DataSource):
+        if target is not None:
+            raise InputError(
+                f"data.target={target}: {data.name} is a DataSource, whose samples name their targets themselves "
+                "(Samples.target); leave it out."
+            )
         return data
     name = type(data).__name__
+    if isinstance(data, Mapping) and not hasattr(data, "train"):
+        data = SimpleNamespace(**{str(key): value for key, value in data.items()})
     if hasattr(data, "train_dataloader") and hasattr(data, "setup"):
         train, test = _sets_of_module(data, name, batch_size)
     elif hasattr(data, "train") and hasattr(data, "test"):
@@ -63,7 +73,7 @@ def adopt(data: Any, target: Part | None = None, batch_size: int | None = None) 
         absent = [part for part in ("train", "test") if not hasattr(data, part)]
         raise InputError(
             f"data: {name} has no {' and no '.join(absent)}; it must be a LightningDataModule, or have two Datasets "
-            "`train` and `test`."
+            "`train` and `test`, as attributes or keys."
         )
     for part, given in (("training", train), ("test", test)):
         if not len(given.samples):

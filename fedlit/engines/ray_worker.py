@@ -14,6 +14,7 @@ from fedlit.engines.failures import Failed
 from fedlit.engines.machine import set_up_process
 from fedlit.engines.serialization import pack_arrays, unpack_arrays
 from fedlit.engines.worker_process import LogCollector, LogRecord, Reply, WorkerSetup, run_chunk
+from fedlit.run_log import log_warnings
 from fedlit.training import Returned
 from fedlit.user_imports import import_again
 
@@ -35,6 +36,7 @@ class RayWorker:
         with suppress(OSError):
             os.chdir(folder)
         set_up_process(threads)
+        log_warnings()
         self.gpu = 0 if gpu else None
         self.user_modules = user_modules
         self.worker: Any = None

@@ -24,6 +24,7 @@ from fedlit.engines.module_copy import ModuleCopy
 from fedlit.engines.serialization import Packed, map_shared, unpack
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
+from fedlit.run_log import log_warnings
 from fedlit.training import Cohort, JobData, Returned, Trainer, Worker
 from fedlit.training.worker import ClientTask
 from fedlit.user_imports import import_again
@@ -117,6 +118,7 @@ def serve(end: connection.Connection, threads: int, gpu: int | None, user_module
     interrupts.ignore_in_worker()
     faulthandler.enable()
     set_up_process(threads)
+    log_warnings()
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     try:
         _Server(Channel(end), gpu, user_modules).run()

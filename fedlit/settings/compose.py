@@ -75,7 +75,7 @@ class Composer:
         try:
             config = compose(self._config_name, overrides=list(overrides), return_hydra_config=True)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
-            raise InputError(_reason(error)) from error
+            raise InputError(reason(error)) from error
         sources = [(source.schema, source.path) for source in config.hydra.runtime.config_sources]
         parts = tuple(
             Part(file.config_path, file.package or "", option_file)
@@ -158,7 +158,7 @@ def _comments(name: str, sources: list[tuple[str, str]]) -> Iterator[comments.Op
             return
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Hydra's reason why it does not compose, on one line."""
     reasons = [str(error), *([str(error.__cause__)] if isinstance(error.__cause__, OmegaConfBaseException) else [])]
     lines = [line.strip() for reason in reasons for line in reason.splitlines() if line.strip()]

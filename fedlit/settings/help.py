@@ -30,6 +30,17 @@ FLAGS = (
     ("--info", "where the configuration comes from; --hydra-help is Hydra's as well"),
     ("--version", "the versions of fedlit, torch, lightning and Hydra"),
 )
+OF_USER_CLASSES = {
+    "data": (
+        ("data.seed=0", "seed of the generators of torch, numpy and Python while your class makes its data [int >= 0]"),
+        (
+            "data.target=<number or key>",
+            "part of a sample that is the label, where that is not clear: samples of three parts or more, dicts with "
+            "several labels; a class with an argument target has the key for itself",
+        ),
+    )
+}
+"""Keys of a group that a class of the user's takes beyond its own arguments (`settings.classes.RUN_KEYS`)."""
 
 
 def help_text(arguments: Sequence[str] = ()) -> str:
@@ -88,7 +99,10 @@ def _asked(name: str, known: dict[str, list[str]], folders_of_options: Sequence[
     group = group.partition("@")[0]
     if group in known:
         chosen = [option] if option in known[group] else known[group]
-        return "\n\n".join(_option_page(_file(folders_of_options, group, o), group, o) for o in chosen)
+        pages = [_option_page(_file(folders_of_options, group, o), group, o) for o in chosen]
+        if group in OF_USER_CLASSES and not option:
+            pages.append(f"{group}._target_=mine.MyClass\n" + _rows(OF_USER_CLASSES[group]))
+        return "\n\n".join(pages)
     choosing = [(other, group) for other, options in known.items() if group in options]
     if choosing:
         return "\n\n".join(_option_page(_file(folders_of_options, g, o), g, o) for g, o in choosing)

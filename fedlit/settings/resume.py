@@ -18,7 +18,7 @@ from fedlit.errors import InputError
 from fedlit.settings.check import Checked, check
 from fedlit.settings.compose import Composed, Composer
 from fedlit.settings.overrides import as_written, key_of, parse, quoted, sign
-from fedlit.settings.saved import read_saved, saved_search_path
+from fedlit.settings.saved import read_saved, rounds_done, saved_search_path
 from fedlit.settings.table import keys_of
 
 MAY_CHANGE = ("rounds", "engine", "progress", "checkpoint")
@@ -43,6 +43,11 @@ def resumed_folder(overrides: Sequence[str]) -> Path | None:
     value = named[-1].value()
     if not isinstance(value, str):
         raise InputError(f"{named[-1].input_line}: one folder is resumed at a time; write resume=<run folder>.")
+    if not value.strip():
+        raise InputError(
+            f"{named[-1].input_line}: this names no folder (is a variable of the shell empty?); write resume=<run "
+            "folder>, or resume=. for the current one."
+        )
     return Path(value).expanduser().absolute()
 
 
@@ -68,6 +73,7 @@ def resume(folder: Path, overrides: Sequence[str], composer: Composer) -> Resume
             if was.get(part) != now.get(part):
                 config[part] = OmegaConf.select(after.composed.config, part)
         config.resume = str(folder)
+    _refuse_fewer_rounds(folder, config.rounds)
     OmegaConf.set_struct(config, True)
     return Resumed(after.overrides, after.composed, config, saved.has_state)
 
@@ -99,6 +105,15 @@ def _checked_before(folder: Path, overrides: Sequence[str], composer: Composer) 
         return check(overrides, composer)
     except InputError as error:
         raise InputError(f"resume={folder}: the saved overrides of the run do not compose any more: {error}") from None
+
+
+def _refuse_fewer_rounds(folder: Path, rounds: int) -> None:
+    done = rounds_done(folder, above=rounds)
+    if done > rounds:
+        raise InputError(
+            f"resume={folder} rounds={rounds}: this run has done {done} rounds already; write rounds={done + 1} or "
+            "more to go on with it."
+        )
 
 
 def _refuse_changes(folder: Path, was: dict[str, Any], now: dict[str, Any], saved: dict[str, Any]) -> None:

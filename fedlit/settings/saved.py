@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -20,6 +19,7 @@ from fedlit.digests import DIGESTS, check_digests
 from fedlit.errors import InputError
 from fedlit.run_folder import FORMAT, FORMAT_FILE, checkpoint_folders, format_of, holds_run, is_checkpoint_name
 from fedlit.settings.overrides import resume_override
+from fedlit.working_folder import command_folder
 
 CONFIG, OVERRIDES = "config.yaml", "overrides.yaml"
 
@@ -46,7 +46,8 @@ def read_saved(folder: Path) -> Saved:
     """The configuration in the newest checkpoint of a run folder or, without a checkpoint, that of the run's start;
     InputError if there is neither."""
     if not folder.is_dir():
-        raise InputError(f"resume={folder}: there is no such folder; give the folder of a run, outputs/<date>/<time>.")
+        kind = "this is a file" if folder.exists() else "there is no such folder"
+        raise InputError(f"resume={folder}: {kind}; {_advice(folder)}.")
     checkpoints = [path for _, path in checkpoint_folders(folder / "checkpoints")]
     places = checkpoints if checkpoints or _had_saved(folder) else [folder / ".hydra"]
     written = max(format_of(path) for path in (folder, *places))  # 1 where the file is missing or damaged
@@ -68,6 +69,22 @@ def read_saved(folder: Path) -> Saved:
     raise InputError(f"resume={folder}: {_why_not(folder, bool(checkpoints))}")
 
 
+def rounds_done(folder: Path, above: int) -> int:
+    """The round of the newest intact state above a round; `above` if there is none. Reads a state only in that case."""
+    for number, path in checkpoint_folders(folder / "checkpoints"):
+        if number > above and _is_intact(path):
+            return number
+    return above
+
+
+def _is_intact(checkpoint: Path) -> bool:
+    try:
+        check_digests(checkpoint)
+    except InputError:
+        return False
+    return True
+
+
 def _had_saved(folder: Path) -> bool:
     """Whether a run has saved a state, even if it is gone: beginning again would overwrite the record of the run."""
     return (folder / "summary.json").exists()  # written after the state
@@ -82,9 +99,8 @@ def saved_search_path(folder: Path) -> list[str]:
 def began_in(folder: Path, resumed: bool) -> Path:
     """The folder in which a run began, from which its relative paths are meant: the current one may be another, by
     `hydra.job.chdir=true` or in a resumed run. If it was moved, or there is no record of it, that of this command."""
-    started = Path(HydraConfig.get().runtime.cwd) if HydraConfig.initialized() else Path.cwd()
     recorded = _recorded(folder, "hydra.runtime.cwd") if resumed else None
-    return Path(recorded) if recorded is not None and Path(recorded).is_dir() else started
+    return Path(recorded) if recorded is not None and Path(recorded).is_dir() else command_folder()
 
 
 def _recorded(folder: Path, key: str) -> Any:
@@ -96,15 +112,33 @@ def _recorded(folder: Path, key: str) -> Any:
 
 
 def _why_not(folder: Path, has_checkpoints: bool) -> str:
-    if folder.name == "checkpoints" or is_checkpoint_name(folder.name):
-        above = folder.parent if folder.name == "checkpoints" else folder.parent.parent
-        return f"this is a folder of checkpoints; give the folder of the run, {resume_override(above)}."
+    if folder.name in ("checkpoints", "best") or is_checkpoint_name(folder.name):
+        return f"this is a folder of checkpoints; {_advice(folder)}."
     if has_checkpoints:
         return "none of its checkpoints can be read; start the run again in a new folder."
     if (folder / "multirun.yaml").exists():
-        return f"this is the folder of a sweep; give one of its runs, such as {resume_override(folder / '0')}."
+        return f"this is the folder of a sweep; {_advice(folder)}."
     if _had_saved(folder):
         return "this run has come to its end and its checkpoints are gone; start it again in a new folder."
     if holds_run(folder):
         return "this run was stopped before it had saved anything to go on from; start it again in a new folder."
-    return "this is no folder of a fedlit run; give one such as outputs/<date>/<time>."
+    return f"this is no folder of a fedlit run; {_advice(folder)}."
+
+
+def _advice(path: Path) -> str:
+    """The run that was meant: the one in which a file or folder lies, or else the newest of those in a folder."""
+    above = next((folder for folder in path.parents if _is_run(folder)), None)
+    if above is not None:
+        return f"give the folder of the run, {resume_override(above)}"
+    if path.is_dir():
+        inner = [folder for depth in ("*", "*/*") for folder in path.glob(depth) if _is_run(folder)]
+        if inner:
+            newest = max(inner, key=lambda folder: (folder.stat().st_mtime, folder.name))
+            return f"give one of the runs in it, such as {resume_override(newest)}"
+    return "give the folder of a run, outputs/<date>/<time>"
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder has what a run is resumed from."""
+    has_record = (folder / FORMAT_FILE).exists() and (folder / ".hydra" / CONFIG).exists()
+    return has_record or bool(checkpoint_folders(folder / "checkpoints"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fedlit.errors import InputError
-from fedlit.run_folder import claim, hold, holds_run, write_format
+from fedlit.run_folder import blocks, claim, clear_start, has_rounds, hold, write_format
 from fedlit.settings import command_line
 from fedlit.settings.check import Checked, check
 from fedlit.settings.check_values import check_composed
@@ -23,6 +23,7 @@ from fedlit.settings.overrides import parse, quoted, resume_override
 from fedlit.settings.presets import check_presets
 from fedlit.settings.resume import resume, resumed_folder
 from fedlit.settings.saved import read_saved
+from fedlit.settings.sweep import Sweep
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Start:
     lock: FileLock | None = None
     begins_again: bool = False  # a resumed run of which nothing was saved
     progress: str = "none"  # how rounds are shown; "none" if nothing runs
-    single: SingleRun | None = None  # None for a sweep and for --cfg and the like, which Hydra's main composes
+    single: SingleRun | None = None
+    sweep: Sweep | None = None  # with neither, Hydra's main runs: --cfg and the like
 
     def __reduce__(self) -> tuple[type[Start], tuple[object, ...]]:
         """On its way to a job of a sweep on another machine: the lock stays with the process that has it."""
@@ -64,10 +66,16 @@ class Start:
     def held(self, folder: Path) -> Iterator[None]:
         """Lock the folder of one job of a sweep while it runs; a single run's is locked already."""
         if self.folder is not None and folder.resolve() == self.folder.resolve():
+            if self.multirun:  # the one run of a sweep, in the sweep's folder
+                write_format(folder)
             yield
             return
         lock = hold(folder)
         try:
+            if has_rounds(folder):  # the folders of a sweep that chooses its runs as it goes on are not known before
+                raise InputError(
+                    "another run lies in this folder already; write hydra.sweep.subdir='${hydra.job.num}'."
+                )
             write_format(folder)
             yield
         finally:
@@ -114,11 +122,15 @@ def _resumed(line: CommandLine, folder: Path, composer: Composer) -> Start:
 
 
 def _fresh(line: CommandLine, checked: Checked, composer: Composer) -> Start:
+    if checked.composed.with_hydra.hydra.mode == RunMode.MULTIRUN:  # in a primary configuration of the user's
+        line = replace(line, multirun=True)
     key = "hydra.sweep.dir" if line.multirun else "hydra.run.dir"
     wanted = Path(str(resolved(checked.composed, key)))
+    if line.multirun:
+        _sweep(line, checked, wanted, composer).check_folders()  # before a folder is made
     if any(override.lstrip("+").startswith(f"{key}=") for override in line.overrides):
         folder, lock = wanted, hold(wanted)
-        if holds_run(folder):
+        if blocks(folder):
             lock.release()
             again = (
                 "give another folder"
@@ -126,29 +138,42 @@ def _fresh(line: CommandLine, checked: Checked, composer: Composer) -> Start:
                 else f"write {resume_override(folder)} to go on with it, or another folder"
             )
             raise InputError(f"{key}={folder}: this folder holds a run already; {again}.")
+        clear_start(folder)
     else:
         folder = claim(wanted)
         lock = hold(folder)
     if not line.multirun:
         write_format(folder)
-    added = [f"{key}={quoted(str(folder))}"]
+    added = [_in_folder(key, folder)]
     single = None if line.multirun else _single_run(checked.composed, added, composer)
+    sweep = _sweep(line, checked, folder, composer) if line.multirun else None
     progress = _progress(checked.composed.config)
     absolute = folder.absolute()  # Hydra may change the working directory (hydra.job.chdir)
-    return Start(line, [*checked.overrides, *added], None, absolute, lock, progress=progress, single=single)
+    return Start(
+        line, [*checked.overrides, *added], None, absolute, lock, progress=progress, single=single, sweep=sweep
+    )
+
+
+def _in_folder(key: str, folder: Path) -> str:
+    return f"{key}={quoted(str(folder))}"
+
+
+def _sweep(line: CommandLine, checked: Checked, folder: Path, composer: Composer) -> Sweep:
+    overrides = [*checked.overrides, _in_folder("hydra.sweep.dir", folder)]
+    return Sweep(composer.application, line.config_name, overrides)
 
 
 def _progress(config: DictConfig) -> str:
     return str(OmegaConf.select(config, "progress"))
 
 
-def _single_run(composed: Composed, added: Sequence[str], composer: Composer) -> SingleRun | None:
-    """The composed configuration with further settings of Hydra; None if it asks for a sweep."""
-    if composed.with_hydra.hydra.mode == RunMode.MULTIRUN:  # in a primary configuration of the user's
-        return None
+def _single_run(composed: Composed, added: Sequence[str], composer: Composer) -> SingleRun:
+    """The composed configuration with further settings of Hydra."""
     config = composed.with_hydra
     for override in parse(added):
         OmegaConf.update(config, override.key_or_group, override.value())
     mode = ["hydra.mode=RUN"] if config.hydra.mode is None else []
+    if config.hydra.mode == RunMode.MULTIRUN:  # a resumed run of a primary configuration that sweeps
+        config.hydra.mode = RunMode.RUN
     config.hydra.overrides.hydra.extend([*added, *mode])  # the same record as Hydra's main writes
     return SingleRun(composer.application, config)

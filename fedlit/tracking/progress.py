@@ -1,4 +1,4 @@
-"""The progress of a run on stdout: a live display on a terminal, else plain lines."""
+"""The progress of a run on stdout: a live display on a terminal, else plain lines. `LogLines` has that of run.log."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 from rich.console import Console
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from fedlit.errors import InputError
 from fedlit.evaluation.headline import headline
+from fedlit.run_log import CopiedStream, terminal
 from fedlit.tracking import terminal_text
 from fedlit.tracking.logger import About, Logger, Loggers, Row, Summary
 
@@ -48,7 +49,7 @@ class PlainProgress(Logger):
 
     def start(self, about: About) -> None:
         self._about = about
-        print(terminal_text.opening(about), flush=True)
+        _print(terminal_text.opening(about))
 
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
         self._held = terminal_text.round_line(number, self._about.rounds, row)
@@ -57,14 +58,14 @@ class PlainProgress(Logger):
 
     def finish(self, summary: Summary) -> None:
         self._print_held()
-        print(terminal_text.closing(self._about, summary), flush=True)
+        _print(terminal_text.closing(self._about, summary))
 
     def close(self) -> None:
         self._print_held()  # after an error, the last completed round is shown
 
     def _print_held(self) -> None:
         if self._held is not None:
-            print(self._held, flush=True)
+            _print(self._held)
             self._held, self._printed = None, self._clock()
 
 
@@ -72,7 +73,7 @@ class RichProgress(Logger):
     """Two bars, rounds and clients of the round, with the newest headline metric and the remaining time."""
 
     def __init__(self, console: Console | None = None):
-        self._console = console or Console(force_terminal=True, highlight=False)
+        self._console = console or Console(file=terminal(sys.stdout), force_terminal=True, highlight=False)
         self._display: Progress | None = None
         self._size = 1
         self._streams: list[tuple[logging.StreamHandler[TextIO], TextIO]] = []
@@ -136,8 +137,20 @@ class RichProgress(Logger):
         # rich replaces sys.stdout and sys.stderr to print above its bars; log handlers still hold the old streams
         originals = sys.stdout, sys.stderr
         display.start()
+        replaced = sys.stdout, sys.stderr
         for handler in logging.getLogger().handlers:
-            for old, new in zip(originals, (sys.stdout, sys.stderr), strict=True):
+            for old, new in zip(map(terminal, originals), map(terminal, replaced), strict=True):
                 if isinstance(handler, logging.StreamHandler) and handler.stream is old and new is not old:
                     handler.setStream(new)
                     self._streams.append((handler, old))
+        sys.stdout, sys.stderr = map(_copied_as, originals, replaced)
+
+
+def _print(text: str) -> None:
+    print(text, file=terminal(sys.stdout), flush=True)
+
+
+def _copied_as(original: Any, stream: Any) -> Any:
+    """The stream, whose lines are copied into run.log if those of the original were."""
+    is_new = isinstance(original, CopiedStream) and stream is not original
+    return original.over(stream) if is_new else stream

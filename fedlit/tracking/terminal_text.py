@@ -10,6 +10,7 @@ from fedlit.evaluation.headline import headline
 from fedlit.metric_names import TRAIN_LOSS, is_time, on_test
 from fedlit.plurals import counted
 from fedlit.tracking.logger import About, Summary
+from fedlit.working_folder import command_folder
 
 
 def opening(about: About) -> str:
@@ -74,6 +75,6 @@ def duration(seconds: float) -> str:
 
 
 def relative(folder: Path) -> str:
-    """The path relative to the current folder if the folder lies in it, else the absolute path."""
-    folder = folder.absolute()
-    return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)
+    """The path relative to the folder of the command if the folder lies in it, else the absolute path."""
+    folder, current = folder.absolute(), command_folder()
+    return str(folder.relative_to(current) if folder.is_relative_to(current) else folder)

@@ -240,3 +240,38 @@ def test_a_missing_part_is_named() -> None:
     data = type("Half", (), {"train": TensorDataset(X, Y)})()
     with pytest.raises(InputError, match="data: Half has no test; it must be a LightningDataModule, or have two"):
         adopt(data)
+
+
+class Both(dict[str, Any]):
+    """A mapping with attributes: these count, as they did before mappings were read."""
+
+    train = test = TensorDataset(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("data", "classes"),
+    [
+        ({"train": TensorDataset(X, Y), "test": TensorDataset(X[:5], Y[:5])}, 4),
+        ({"train": lambda: TensorDataset(X, Y), "test": lambda: TensorDataset(X[:5], Y[:5])}, 4),
+        ({"train": TensorDataset(X, Y), "test": TensorDataset(X[:5], Y[:5]), "classes": ["a", "b", "c", "d", "e"]}, 5),
+        (Both(train=1), 4),
+    ],
+)
+def test_a_mapping_with_train_and_test(data: Any, classes: int) -> None:
+    source = adopt(data)
+    assert (len(source.train), source.classes) == (9, classes)
+    assert source.train.labels().tolist() == Y.tolist()
+
+
+def test_a_mapping_without_test_is_refused_by_what_it_lacks() -> None:
+    with pytest.raises(InputError, match="data: dict has no test; it must .*, as attributes or keys"):
+        adopt({"train": TensorDataset(X, Y), "validation": TensorDataset(X, Y)})
+
+
+@pytest.mark.parametrize("target", [0, 1, "label"])
+def test_a_target_is_not_ignored_for_a_data_source(target: Any) -> None:
+    samples = TensorSamples(X, Y)
+    source = DataSource("mine", samples, samples, 4)
+    assert adopt(source) is source
+    with pytest.raises(InputError, match=f"data.target={target}: mine is a DataSource, .*; leave it out"):
+        adopt(source, target)

@@ -13,8 +13,9 @@ import pytest
 from fedlit import __version__
 from fedlit.errors import InputError
 from fedlit.run import main
+from fedlit.settings.classes import RUN_KEYS
 from fedlit.settings.folders import conf_folder
-from fedlit.settings.help import EXAMPLES, FLAGS, help_text
+from fedlit.settings.help import EXAMPLES, FLAGS, OF_USER_CLASSES, help_text
 from fedlit.settings.option_list import option_list
 from tests.settings.conftest import write_options
 
@@ -110,3 +111,12 @@ def test_help_is_quick_and_imports_neither_torch_nor_hydra(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "partition=dirichlet" in done.stdout
     assert time.perf_counter() - begin < 2  # a tenth of a second on an idle machine
+
+
+def test_the_page_of_the_data_names_the_keys_of_every_class_of_a_user():
+    page = help_text(["data"])
+    assert {key: {f"{key}.{name}" for name in names} for key, names in RUN_KEYS.items()} == {
+        group: {left.partition("=")[0] for left, _ in rows} for group, rows in OF_USER_CLASSES.items()
+    }
+    assert "data._target_=mine.MyClass" in page and "data.target=<number or key>" in page
+    assert "data.target=<" not in help_text(["partition"])

@@ -17,6 +17,8 @@ from fedlit.settings.resume import resume, resumed_folder
 from fedlit.settings.saved import read_saved, saved_files
 from tests.settings.conftest import write_options
 
+X_DIGEST = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"  # SHA-256 of "x"
+
 
 def save(folder: Path, number: int, overrides: list[str], config_dir: Path | None = None) -> None:
     """Leave what a run leaves in a checkpoint."""
@@ -150,14 +152,23 @@ def test_a_run_without_a_checkpoint_begins_again_with_its_configuration(use_smal
 
 def test_a_folder_without_a_run_is_refused_with_advice(use_small_conf, tmp_path, run):
     started = write_options(tmp_path / "started", {"run.log": ""})
-    sweep = write_options(tmp_path / "sweep", {"multirun.yaml": ""})
+    sweep = write_options(tmp_path / "sweep", {"multirun.yaml": "", "a=1/.hydra/config.yaml": "", "a=1/format.txt": ""})
+    file = write_options(tmp_path / "files", {"notes.txt": ""}) / "notes.txt"
+    (run / "checkpoints" / "best").mkdir()
+    (run / "checkpoints" / "state.pt").touch()
+    other = write_options(tmp_path / "other" / "now", {"checkpoints/round_0001/config.yaml": ""})
     foreign = write_options(tmp_path / "foreign", {"notes.txt": ""})
     torn = write_options(tmp_path / "torn" / "checkpoints", {"round_0001/config.yaml": "{cut"}).parent
     write_format(torn)
     for folder, expected in {
         tmp_path / "nowhere": "there is no such folder",
         started: "this run was stopped before it had saved anything to go on from",
-        sweep: f"this is the folder of a sweep; give one of its runs, such as resume={sweep / '0'}.",
+        sweep: f"this is the folder of a sweep; give one of the runs in it, such as resume={sweep / 'a=1'}.",
+        file: "this is a file; give the folder of a run, outputs/<date>/<time>.",
+        other.parent: f"this is no folder of a fedlit run; give one of the runs in it, such as resume={other}.",
+        run / "checkpoints" / "state.pt": f"this is a file; give the folder of the run, resume={run}.",
+        run / "checkpoints" / "best": f"this is a folder of checkpoints; give the folder of the run, resume={run}.",
+        run / "checkpoints" / "round_0013": f"there is no such folder; give the folder of the run, resume={run}.",
         foreign: "this is no folder of a fedlit run",
         torn: "none of its checkpoints can be read",
         run / "checkpoints": f"give the folder of the run, resume={run}.",
@@ -193,6 +204,36 @@ def test_checkpoints_alone_are_enough_to_resume(use_small_conf, tmp_path):
     save(folder, 1, ["clients=5"])
     (folder / FORMAT_FILE).unlink()
     assert resumed(folder)
+
+
+@pytest.mark.parametrize("text", ["resume=", "resume=''", 'resume=""', "resume=' '", "+resume=", "++resume="])
+def test_an_empty_variable_is_not_the_current_folder(in_folder, text):
+    with pytest.raises(InputError, match="this names no folder .is a variable of the shell empty"):
+        resumed_folder(["clients=3", text])
+
+
+@pytest.mark.parametrize("rounds", [1, 11, 12, 13, None])
+def test_fewer_rounds_than_are_done_are_refused(run, rounds):
+    for number in (9, 12):
+        write_options(run / "checkpoints" / f"round_{number:04}", {"state.pt": "x", "state.sha256": X_DIGEST})
+    words = [] if rounds is None else [f"rounds={rounds}"]
+    if rounds in (1, 11):
+        with pytest.raises(InputError) as error:
+            resumed(run, *words)
+        assert str(error.value) == (
+            f"resume={run} rounds={rounds}: this run has done 12 rounds already; write rounds=13 or more to go on "
+            "with it."
+        )
+    else:
+        assert resumed(run, *words).config.rounds == (rounds or 20)
+
+
+def test_a_damaged_checkpoint_is_no_round_that_is_done(run):
+    write_options(run / "checkpoints" / "round_0009", {"state.pt": "x", "state.sha256": X_DIGEST})
+    write_options(run / "checkpoints" / "round_0012", {"state.pt": "cut", "state.sha256": X_DIGEST})
+    assert resumed(run, "rounds=10").config.rounds == 10
+    with pytest.raises(InputError, match="this run has done 9 rounds already"):
+        resumed(run, "rounds=8")
 
 
 def test_the_resumed_folder_is_absolute(in_folder):

@@ -13,12 +13,19 @@ from fedlit.run import main
 from fedlit.run_folder import FORMAT, format_of, hold
 from fedlit.settings.saved import saved_files
 from tests.settings.conftest import write_options
+from tests.slow import some_slow
 
 
 @pytest.fixture
 def command(use_small_conf, in_folder, experiment):
     """The command in an empty folder, with a stand-in for the experiment."""
     return main
+
+
+def completes_a_round(config, folder):
+    """In place of a run: a line of metrics."""
+    (folder / "metrics.jsonl").write_text("{}\n")
+    return 0
 
 
 def test_the_experiment_gets_configuration_folder_and_overrides(command, experiment, in_folder):
@@ -55,12 +62,43 @@ def test_the_folder_is_locked_while_the_run_lasts(command, experiment, in_folder
 
 def test_a_given_folder_is_used_once(command, experiment, capsys):
     assert command(["hydra.run.dir=some place/a=b"]) == 2  # not of Hydra's grammar
+    experiment.then = completes_a_round
     assert command(["hydra.run.dir='some place/a=b'"]) == 0
     assert experiment.calls[-1][1] == Path("some place/a=b").absolute()
     capsys.readouterr()
     assert command(["hydra.run.dir='some place/a=b'"]) == 2
     assert "this folder holds a run already; write 'resume=\"some place/a=b\"' to" in capsys.readouterr().err
     assert len(experiment.calls) == 1
+
+
+ENDS = {
+    "refused": (InputError("no."), 2),
+    "a bug": (RuntimeError("boom"), 1),
+    "interrupted": (KeyboardInterrupt(), 130),
+    "no fedlit class": (None, 2),
+}
+
+
+@pytest.mark.parametrize("case", some_slow(ENDS, ["a bug"]))
+@pytest.mark.parametrize("given", some_slow(["made by the run", "with files of the user"], ["with files of the user"]))
+def test_a_run_that_ends_before_its_first_round_does_not_block_its_folder(command, experiment, in_folder, case, given):
+    error, code = ENDS[case]
+    files = {"notes.txt": "of the user"} if given == "with files of the user" else {}
+    write_options(in_folder / "run", files)
+
+    def then(config, folder):
+        if error is not None and config.clients == 5:
+            raise error
+        return 0
+
+    experiment.then = then
+    wrong = [] if error is not None else ["model._target_=my_absent.Net"]
+    assert command(["clients=5", "hydra.run.dir=run", *wrong]) == code
+    assert command(["clients=6", "hydra.run.dir=run"]) == 0
+    assert experiment.calls[-1][0].clients == 6
+    assert yaml.safe_load((in_folder / "run" / ".hydra" / "config.yaml").read_text())["clients"] == 6
+    assert "boom" not in (in_folder / "run" / "run.log").read_text()
+    assert {name: (in_folder / "run" / name).read_text() for name in files} == files
 
 
 def test_a_refused_override_leaves_no_file(command, experiment, in_folder, capsys):

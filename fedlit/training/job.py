@@ -26,6 +26,7 @@ class JobData:
     test: Samples  # the clients' local tests (the training set itself where they are cut from the shards)
     transform: Transform | None = None
     epochs: int = 12  # local epochs of a fit, as far as they are known before the run
+    no_validation: str = ""  # why a client cannot validate in its fit, with the remedy; empty where each can
 
     def samples(self, split: Split) -> Samples:
         return self.test if split == "test" else self.train

@@ -96,20 +96,20 @@ class ModuleHost:
         module.to(self.device, memory_format=self.format)
         self.data = replace(data, train=data.train.to(self.device), test=data.test.to(self.device))
         with plugin.forward_context():  # the probe runs in the run's precision
-            self.traits: StepTraits = probe(module, self._first_batch())
+            self.traits: StepTraits = probe(module, self.first_batch())
         if thawed is None:
             trial_trainer = partial(options.lightning_trainer, max_epochs=trial_epochs(self.data))
-            thawed = thawed_parameters(trial_trainer, module, self._first_batch)
+            thawed = thawed_parameters(trial_trainer, module, self.first_batch)
         self.thawed = thawed
         self.layout = Layout(module, self.traits.last_layer, thawed)
         self.snapshot = ModuleSnapshot(module, self.layout.weights)
         self.tracked = TrackedParameters(module, self.layout, self.snapshot.structure, self.snapshot.frozen)
         self.subject = MeasuredModule(
-            module, self.snapshot, self._evaluation_trainer, self._first_batch, self.data.train.targets_in
+            module, self.snapshot, self._evaluation_trainer, self.first_batch, self.data.train.targets_in
         )
         self.has_batch_norm = any(isinstance(m, BatchNorm) for m in module.modules())
 
-    def _first_batch(self) -> Any:
+    def first_batch(self) -> Any:
         """A batch of up to four samples as the module gets it, for the probe."""
         index = np.arange(min(4, len(self.data.train)))
         samples = torch.from_numpy(index)

@@ -47,8 +47,8 @@ def thawed_parameters(
     initial, watch = TrainerState(trainer), _Watch(trial)
     trainer.callbacks.append(watch)  # type: ignore[attr-defined]
     try:
-        with _silent(), isolated_generators(0):
-            trainer.fit(trial, datamodule=_OneBatch(first_batch()))
+        with silent(), isolated_generators(0):
+            trainer.fit(trial, datamodule=OneBatch(first_batch()))
     except Exception as error:
         log.info("%s: a fit of it cannot be tried before the run", type(module).__name__, exc_info=error)
     finally:
@@ -60,7 +60,7 @@ def trial_epochs(data: JobData) -> int:
     return min(data.epochs, _EPOCHS)
 
 
-class _OneBatch(pl.LightningDataModule):
+class OneBatch(pl.LightningDataModule):
     """The same batch in each epoch, so that the user's data are read once. It is also its own loader, because a Trainer
     takes a list for several loaders."""
 
@@ -68,7 +68,7 @@ class _OneBatch(pl.LightningDataModule):
         super().__init__()
         self._batch = batch
 
-    def train_dataloader(self) -> _OneBatch:
+    def train_dataloader(self) -> OneBatch:
         return self
 
     def __len__(self) -> int:
@@ -92,7 +92,7 @@ class _Watch(pl.Callback):
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Drop what a user's hooks print, log and warn of: the fits of the run will say it."""
     disabled = logging.root.manager.disable
     nowhere = io.StringIO()

@@ -1,0 +1,269 @@
+"""What a fit of a module asks of its Trainer, found before the run: metrics that it follows, and a validation pass.
+
+Schedulers and callbacks follow a logged metric by name. Only a fit shows them all (`configure_optimizers` and
+`configure_callbacks` may read the trainer) and shows which names the training step logs. So a copy of the module is
+tried on one batch, if it has a scheduler that follows a metric, callbacks, or hooks of a validation pass.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    Checkpoint,
+    EarlyStopping,
+    LearningRateFinder,
+    ModelCheckpoint,
+)
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from fedlit.errors import InputError
+from fedlit.global_generators import isolated_generators
+from fedlit.training.thawed import OneBatch, silent
+from fedlit.training.trainer_state import TrainerState
+from fedlit.user_module.module_snapshot import copied
+from fedlit.user_module.validation_step import hide_dataloader_idx
+
+log = logging.getLogger(__name__)
+
+VALIDATION_HOOKS = (
+    "on_validation_start",
+    "on_validation_epoch_start",
+    "on_validation_batch_start",
+    "on_validation_batch_end",
+    "on_validation_epoch_end",
+    "on_validation_end",
+)
+
+
+@dataclass(frozen=True)
+class Follower:
+    """A scheduler or a callback that follows a logged metric.
+
+    Attributes:
+        raises: where the metric is not logged.
+    """
+
+    name: str
+    metric: str
+    raises: Literal["always", "after a validation pass", "never"]
+
+    @property
+    def is_strict(self) -> bool:
+        return self.raises == "always"
+
+
+@dataclass
+class FitWishes:
+    """
+    Attributes:
+        followers: of logged metrics.
+        by_training, by_validation: names that the training and the validation step log, with their hooks.
+        acts: what a validation pass does to a fit, in words; empty where it does nothing.
+        folders: the folders into which ModelCheckpoints write because the user named them.
+        is_complete: the trial has run to its end; else the names of logged values are not all known.
+    """
+
+    followers: list[Follower] = field(default_factory=list)
+    by_training: set[str] = field(default_factory=set)
+    by_validation: set[str] = field(default_factory=set)
+    acts: str = ""
+    folders: list[str] = field(default_factory=list)
+    is_complete: bool = True
+
+    @property
+    def of_validation(self) -> list[Follower]:
+        """Those whose metric a validation pass logs, and the training step does not. (The value of a name that both log
+        is that of training.)"""
+        logged = self.by_validation if self.is_complete else {f.metric for f in self.followers}
+        return [f for f in self.followers if f.metric in logged - self.by_training]
+
+    def check_logged(self, module: pl.LightningModule, validated: bool) -> None:
+        """
+        Args:
+            validated: fits have validation passes.
+
+        Raises:
+            InputError: a scheduler or a callback follows a metric that nothing logs, and would raise.
+        """
+        logged = self.by_training | self.by_validation
+        for follower in self.followers if self.is_complete else ():
+            if follower.metric in logged:
+                continue
+            names = ", ".join(sorted(logged)) or "nothing"
+            sentence = (
+                f"{type(module).__name__}: its {follower.name} follows {follower.metric}, and a fit logs {names}; let "
+                f"it follow a logged metric, or write self.log({follower.metric!r}, ...)"
+            )
+            if follower.is_strict or (validated and follower.raises != "never"):
+                raise InputError(f"{sentence}.")
+            log.warning("%s. It does nothing as it is.", sentence)
+
+
+def fit_wishes(
+    make_trainer: Callable[..., pl.Trainer], module: pl.LightningModule, first_batch: Callable[[], Any]
+) -> FitWishes:
+    """The wishes of a fit of `module`, from a trial of a copy where it may have any.
+
+    Args:
+        make_trainer: makes a Trainer of the run, with other arguments.
+        first_batch: returns a few samples, as the module gets them.
+
+    Raises:
+        InputError: Lightning refuses the module's configuration, or a callback trains by itself.
+    """
+    trainer = make_trainer(
+        max_epochs=1, limit_val_batches=1.0, num_sanity_val_steps=0, check_val_every_n_epoch=1, val_check_interval=1.0
+    )
+    if not _may_have_wishes(trainer, module):
+        return FitWishes()
+    try:
+        trial = copied(module)
+    except Exception as error:  # each fit of the run raises by itself
+        log.info("%s cannot be copied for a trial", type(module).__name__, exc_info=error)
+        return FitWishes()
+    hide_dataloader_idx(trial)
+    watch, initial = _Watch(), TrainerState(trainer)
+    trainer.callbacks.insert(0, watch)  # type: ignore[attr-defined]
+    try:
+        with silent(), isolated_generators(0):
+            trainer.fit(trial, datamodule=_OneBatchTwice(first_batch()))
+    except InputError:
+        raise
+    except MisconfigurationException as error:
+        message = " ".join(str(error).split()).rstrip(".")
+        raise InputError(
+            f"{type(module).__name__} cannot be trained as it is configured: {message}; change the scheduler, callback "
+            "or option that this names, or leave it out."
+        ) from error
+    except Exception as error:
+        log.info("%s: a fit of it cannot be tried before the run", type(module).__name__, exc_info=error)
+    finally:
+        initial.restore()
+    loop = trainer.fit_loop.epoch_loop
+    watch.wishes.by_training = logged_names(loop._results)
+    watch.wishes.by_validation = logged_names(loop.val_loop._results)
+    return watch.wishes
+
+
+def logged_names(results: Any) -> set[str]:
+    """The names of logged values in a Trainer's results."""
+    metas = [entry.meta for entry in results.values()]
+    return {name for m in metas for name in ((m.name, f"{m.name}_step", f"{m.name}_epoch") if _forks(m) else (m.name,))}
+
+
+def _forks(meta: Any) -> bool:
+    return bool(meta.on_step and meta.on_epoch)
+
+
+def _may_have_wishes(trainer: pl.Trainer, module: pl.LightningModule) -> bool:
+    if trainer.callbacks or is_overridden("configure_callbacks", module):  # type: ignore[attr-defined]
+        return True
+    if is_overridden("validation_step", module) and any(is_overridden(hook, module) for hook in VALIDATION_HOOKS):
+        return True
+    if "configure_optimizers" in vars(module) or type(module).__module__.startswith("fedlit."):
+        return False  # fedlit's optimisers have no schedulers
+    try:
+        return any(map(_follows, _parts(copied(module).configure_optimizers())))
+    except Exception:  # it needs a fit
+        return True
+
+
+def _parts(configuration: Any) -> Iterator[Any]:
+    """The parts of what `configure_optimizers` returns."""
+    yield configuration
+    values = configuration.values() if isinstance(configuration, dict) else configuration
+    if isinstance(values, list | tuple) or isinstance(configuration, dict):
+        for value in values:
+            yield from _parts(value)
+
+
+def _follows(part: Any) -> bool:
+    return isinstance(part, ReduceLROnPlateau) or (isinstance(part, dict) and "monitor" in part)
+
+
+class _OneBatchTwice(OneBatch):
+    """One batch to train on, and the same to validate on."""
+
+    def val_dataloader(self) -> OneBatch:
+        return OneBatch(self._batch)
+
+
+class _Watch(pl.Callback):
+    """Notes the wishes. Followers do not act in the trial: a metric may be missing, and no file is written."""
+
+    def __init__(self) -> None:
+        self.wishes = FitWishes(is_complete=False)
+        self._before: Any = None
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        for callback in callbacks:
+            _check_callback(callback)
+            metric, name = getattr(callback, "monitor", None), type(callback).__name__
+            if isinstance(metric, str):
+                self.wishes.followers.append(Follower(name, metric, _raises(callback)))
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath and not _in(callback.dirpath, trainer):
+                self.wishes.folders.append(str(callback.dirpath))
+            hooks = [h for h in VALIDATION_HOOKS if getattr(type(callback), h) is not getattr(pl.Callback, h)]
+            if hooks and not type(callback).__module__.startswith("lightning."):
+                self.wishes.acts = f"its callback {name} has the hook {hooks[0]}"
+        trainer.callbacks = [c for c in callbacks if not isinstance(c, EarlyStopping | Checkpoint)]  # type: ignore[attr-defined]
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        for config in trainer.lr_scheduler_configs:
+            if config.reduce_on_plateau and config.monitor and module.automatic_optimization:
+                name = type(config.scheduler).__name__
+                self.wishes.followers.append(Follower(name, config.monitor, "always" if config.strict else "never"))
+                config.strict = False
+
+    def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._before = _facts(trainer, module)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self._before is None:
+            return
+        for name, value in _facts(trainer, module).items():
+            if value != self._before[name]:
+                self.wishes.acts = f"a hook of a validation pass changes {name}"
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.wishes.is_complete = True
+
+
+def _facts(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
+    """What a validation pass may change that a fit depends on."""
+    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+    return {
+        "the learning rate": [float(group["lr"]) for group in groups],
+        "the weights": [(id(p), p._version, p.requires_grad) for p in module.parameters()],
+        "trainer.should_stop": trainer.should_stop,
+    }
+
+
+def _raises(callback: Any) -> Literal["always", "after a validation pass", "never"]:
+    if isinstance(callback, EarlyStopping) and callback.strict:
+        return "always"
+    saves = isinstance(callback, ModelCheckpoint) and callback.save_top_k != 0
+    return "after a validation pass" if saves else "never"
+
+
+def _in(folder: Any, trainer: pl.Trainer) -> bool:
+    return os.path.realpath(folder).startswith(os.path.realpath(trainer.default_root_dir))
+
+
+def _check_callback(callback: Any) -> None:
+    if isinstance(callback, BatchSizeFinder | LearningRateFinder):
+        what = "batch_size" if isinstance(callback, BatchSizeFinder) else "the learning rate"
+        raise InputError(
+            f"the callback {type(callback).__name__} trains before each fit to find {what}, and such steps would count "
+            f"as the client's; leave it out, and set {what} itself."
+        )

@@ -7,10 +7,12 @@ tried on one batch, if it has a scheduler that follows a metric, callbacks, or h
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from types import CodeType
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -27,7 +29,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from fedlit.errors import InputError
 from fedlit.global_generators import isolated_generators
-from fedlit.training.thawed import OneBatch, silent
+from fedlit.training.job import JobData
+from fedlit.training.thawed import OneBatch, silent, trial_epochs
 from fedlit.training.trainer_state import TrainerState
 from fedlit.user_module.module_snapshot import copied
 from fedlit.user_module.validation_step import hide_dataloader_idx
@@ -42,6 +45,7 @@ VALIDATION_HOOKS = (
     "on_validation_epoch_end",
     "on_validation_end",
 )
+_ACTING = {"should_stop", "optimizers", "lr_schedulers", "param_groups", "requires_grad_"}
 
 
 @dataclass(frozen=True)
@@ -109,19 +113,28 @@ class FitWishes:
 
 
 def fit_wishes(
-    make_trainer: Callable[..., pl.Trainer], module: pl.LightningModule, first_batch: Callable[[], Any]
+    make_trainer: Callable[..., pl.Trainer],
+    module: pl.LightningModule,
+    first_batch: Callable[[], Any],
+    data: JobData,
 ) -> FitWishes:
     """The wishes of a fit of `module`, from a trial of a copy where it may have any.
 
     Args:
         make_trainer: makes a Trainer of the run, with other arguments.
         first_batch: returns a few samples, as the module gets them.
+        data: of the run.
 
     Raises:
         InputError: Lightning refuses the module's configuration, or a callback trains by itself.
     """
+    epochs = trial_epochs(data) if _validation_hooks(module) else 1
     trainer = make_trainer(
-        max_epochs=1, limit_val_batches=1.0, num_sanity_val_steps=0, check_val_every_n_epoch=1, val_check_interval=1.0
+        max_epochs=epochs,
+        limit_val_batches=1.0,
+        num_sanity_val_steps=0,
+        check_val_every_n_epoch=1,
+        val_check_interval=1.0,
     )
     if not _may_have_wishes(trainer, module):
         return FitWishes()
@@ -151,6 +164,7 @@ def fit_wishes(
     loop = trainer.fit_loop.epoch_loop
     watch.wishes.by_training = logged_names(loop._results)
     watch.wishes.by_validation = logged_names(loop.val_loop._results)
+    _add_readers(watch.wishes, module)
     return watch.wishes
 
 
@@ -167,7 +181,9 @@ def _forks(meta: Any) -> bool:
 def _may_have_wishes(trainer: pl.Trainer, module: pl.LightningModule) -> bool:
     if trainer.callbacks or is_overridden("configure_callbacks", module):  # type: ignore[attr-defined]
         return True
-    if is_overridden("validation_step", module) and any(is_overridden(hook, module) for hook in VALIDATION_HOOKS):
+    if is_overridden("validation_step", module) and any("callback_metrics" in c.co_names for c in _codes(module)):
+        return True
+    if is_overridden("validation_step", module) and _validation_hooks(module):
         return True
     if "configure_optimizers" in vars(module) or type(module).__module__.startswith("fedlit."):
         return False  # fedlit's optimisers have no schedulers
@@ -175,6 +191,32 @@ def _may_have_wishes(trainer: pl.Trainer, module: pl.LightningModule) -> bool:
         return any(map(_follows, _parts(copied(module).configure_optimizers())))
     except Exception:  # it needs a fit
         return True
+
+
+def _validation_hooks(module: pl.LightningModule) -> list[str]:
+    return [hook for hook in VALIDATION_HOOKS if is_overridden(hook, module)]
+
+
+def _codes(module: pl.LightningModule) -> Iterator[CodeType]:
+    """The code of the methods of the user's classes."""
+    for owner in type(module).__mro__:
+        if issubclass(owner, pl.LightningModule) and not owner.__module__.startswith("lightning."):
+            members = (inspect.unwrap(member) for member in vars(owner).values() if inspect.isfunction(member))
+            yield from (member.__code__ for member in members)
+
+
+def _add_readers(wishes: FitWishes, module: pl.LightningModule) -> None:
+    """Add the methods that read a validation metric from the trainer, and hooks of a validation pass that act on the
+    fit. What a hook does may depend on values, so that a trial does not show it."""
+    for code in _codes(module):
+        metrics = (wishes.by_validation - wishes.by_training).intersection(
+            constant for constant in code.co_consts if isinstance(constant, str)
+        )
+        if metrics and "callback_metrics" in code.co_names:
+            wishes.followers += [Follower(code.co_name, metric, "never") for metric in sorted(metrics)]
+        acting = _ACTING.intersection(code.co_names)
+        if code.co_name in VALIDATION_HOOKS and acting and not wishes.acts:
+            wishes.acts = f"its hook {code.co_name} uses {min(acting)}"
 
 
 def _parts(configuration: Any) -> Iterator[Any]:
@@ -206,7 +248,7 @@ class _Watch(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-        for callback in callbacks:
+        for callback in (c for c in callbacks if c is not self):
             _check_callback(callback)
             metric, name = getattr(callback, "monitor", None), type(callback).__name__
             if isinstance(metric, str):

@@ -79,7 +79,7 @@ class LightningTrainer(Trainer):
 
     def worker(self, module: pl.LightningModule, data: JobData, measure: Measure) -> LightningWorker:
         host = ModuleHost(self, module, data, measure)
-        wishes = fit_wishes(self.lightning_trainer, module, host.first_batch)
+        wishes = fit_wishes(self.lightning_trainer, module, host.first_batch, data)
         self.fit_folder.empty()
         return LightningWorker(host, validates(self.options, wishes, host), self.fit_folder)
 

@@ -93,7 +93,8 @@ def refuse_validation(trainer: Trainer, host: ModuleHost) -> None:
         InputError: a fit follows a metric that a validation pass logs, or that nothing logs.
     """
     name = type(host.module).__name__
-    wishes, missing = fit_wishes(trainer.lightning_trainer, host.module, host.first_batch), host.data.no_validation
+    wishes = fit_wishes(trainer.lightning_trainer, host.module, host.first_batch, host.data)
+    missing = host.data.no_validation
     advice = f"{_ADVICE.rstrip('.')} evaluation.client_validation=0.2." if missing else _ADVICE
     for follower in wishes.of_validation if wishes.is_complete else ():
         if follower.is_strict or not missing:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import CodeType
 from typing import Any, Literal
 
@@ -144,6 +145,10 @@ def fit_wishes(
         log.info("%s cannot be copied for a trial", type(module).__name__, exc_info=error)
         return FitWishes()
     hide_dataloader_idx(trial)
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        _check_callback(callback)
+    if is_overridden("configure_callbacks", trial):
+        trial.configure_callbacks = partial(_checked, trial.configure_callbacks)  # type: ignore[method-assign]
     watch, initial = _Watch(), TrainerState(trainer)
     trainer.callbacks.insert(0, watch)  # type: ignore[attr-defined]
     try:
@@ -249,7 +254,6 @@ class _Watch(pl.Callback):
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         for callback in (c for c in callbacks if c is not self):
-            _check_callback(callback)
             metric, name = getattr(callback, "monitor", None), type(callback).__name__
             if isinstance(metric, str):
                 self.wishes.followers.append(Follower(name, metric, _raises(callback)))
@@ -300,6 +304,14 @@ def _raises(callback: Any) -> Literal["always", "after a validation pass", "neve
 
 def _in(folder: Any, trainer: pl.Trainer) -> bool:
     return os.path.realpath(folder).startswith(os.path.realpath(trainer.default_root_dir))
+
+
+def _checked(configure_callbacks: Callable[[], Any]) -> Any:
+    """The module's callbacks. Those that find a batch size act before all others."""
+    callbacks = configure_callbacks()
+    for callback in callbacks if isinstance(callbacks, Sequence) else [callbacks]:
+        _check_callback(callback)
+    return callbacks
 
 
 def _check_callback(callback: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -100,12 +100,7 @@ class FitCallback(pl.Callback):
                 f"{type(module).__name__} has a backward of its own, and this algorithm puts its gradient there; "
                 "leave it out, or write aggregator=fedavg"
             )
-        scaler = getattr(trainer.precision_plugin, "scaler", None)
-        if scaler is not None and any(isinstance(optimizer, torch.optim.LBFGS) for optimizer in trainer.optimizers):
-            raise InputError(
-                f"trainer.precision=16-mixed: losses are scaled, and LBFGS, the optimiser of {type(module).__name__}, "
-                "needs their values; write trainer.precision=bf16-mixed or 32-true."
-            )
+        check_scaled(getattr(trainer.precision_plugin, "scaler", None), trainer.optimizers, module)
         self.host.tracked.check_setup(self._has_drawn)
         self.tally.begin(trainer.optimizers)
         for optimizer in trainer.optimizers:
@@ -173,3 +168,18 @@ class FitCallback(pl.Callback):
         self.logged = {n: float(v) for n, v in values.items() if v.numel() == 1}
         for optimizer in trainer.optimizers if self.host.options.keep_optimizer_state else ():
             self.optimizer_state |= optimizer_state(optimizer, self.editor.parameters)
+
+
+def check_scaled(scaler: Any, optimizers: Sequence[Any], module: pl.LightningModule) -> None:
+    """
+    Args:
+        scaler: of losses; None: there is none.
+
+    Raises:
+        InputError: losses are scaled, and the optimiser is LBFGS.
+    """
+    if scaler is not None and any(isinstance(optimizer, torch.optim.LBFGS) for optimizer in optimizers):
+        raise InputError(
+            f"trainer.precision=16-mixed: losses are scaled, and LBFGS, the optimiser of {type(module).__name__}, "
+            "needs their values; write trainer.precision=bf16-mixed or 32-true."
+        )

@@ -35,7 +35,7 @@ class FitFolder:
         return self.base / str(os.getpid())
 
     def empty(self) -> None:
-        """Call it before each fit: files of one client must not reach the next."""
+        """Call it before and after each fit: files of one client must not reach the next."""
         if self.path.exists():
             shutil.rmtree(self.path, ignore_errors=True)
 

@@ -81,8 +81,11 @@ class LightningWorker(Worker):
             module.backward = callback.backward  # type: ignore[method-assign]
         if callback.validation is not None:
             callback.validation.attach()
-        with quiet():
-            trainer.fit(module, datamodule=self._loader)
+        try:
+            with quiet():
+                trainer.fit(module, datamodule=self._loader)
+        finally:
+            self._folder.empty()
 
     def validation_batches(self, job: Job, training_batches: int) -> list[np.ndarray]:
         """The batches of a validation pass in the fit of a client: its validation samples, in their order.

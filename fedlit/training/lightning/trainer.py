@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
 from fedlit.training.fit_folder import FitFolder
-from fedlit.training.fit_wishes import fit_wishes
+from fedlit.training.fit_wishes_trial import fit_wishes
 from fedlit.training.job import JobData
 from fedlit.training.lightning.validation import VALIDATION_OPTIONS, validates
 from fedlit.training.lightning.worker import LightningWorker

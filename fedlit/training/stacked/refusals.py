@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from fedlit.errors import InputError
-from fedlit.training.fit_wishes import fit_wishes
+from fedlit.training.fit_wishes_trial import fit_wishes
 from fedlit.training.module_host import ModuleHost
 from fedlit.training.trainer import Trainer
 from fedlit.user_module.module_snapshot import copied

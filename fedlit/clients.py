@@ -36,6 +36,21 @@ class Clients:
         """Whether one client trains on all shards; the other clients are only evaluated."""
         return len(self.train) != len(self.test)
 
+    @property
+    def no_validation(self) -> str:
+        """Why a client that trains has nothing to validate on, with the remedy; empty where each has samples."""
+        if not len(self.validation.indices):
+            return "clients have no validation samples; write evaluation.client_validation=0.2"
+        lacking = np.flatnonzero(self.validation.sizes == 0)
+        lacking = lacking[:0] if self.pooled else lacking[self.train.sizes[lacking] > 0]
+        if not len(lacking):
+            return ""
+        return (
+            f"client {lacking[0]}, with {self.train.sizes[lacking[0]]} training samples, has none for validation; "
+            "write a larger evaluation.client_validation, or give clients more samples, by another partition or fewer "
+            "clients"
+        )
+
     def longest_first(self, clients: Iterable[int]) -> list[int]:
         """A cohort in the order in which sums run: longest shard first, then by number."""
         numbers = np.fromiter((int(client) for client in clients), dtype=np.int64)
@@ -48,7 +63,7 @@ class Clients:
         nothing, pooled = np.empty(0, dtype=np.int64), self.pooled
 
         def job(client: int) -> Job:
-            held_out = (nothing, nothing) if pooled else (self.validation[client], self.test[client])
+            held_out = (self.validation.indices, nothing) if pooled else (self.validation[client], self.test[client])
             return Job(client, client_round, self.batch_size, self.local_epochs, self.train[client], *held_out)
 
         return [job(c) for c in round.cohort]

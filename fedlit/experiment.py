@@ -101,7 +101,8 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
 
         shift = partition.transform(seed_number(config.seed, "feature shift"))
         tests = data.test if evaluation.client_test == "same_partition" else data.train
-        job_data = JobData(data.train, tests, chain(data.transform, shift), config.local_epochs, data.users)
+        transform = chain(data.transform, shift)
+        job_data = JobData(data.train, tests, transform, config.local_epochs, clients.no_validation, data.users)
         engine.start(trainer, module, job_data, evaluation.measure(data.classes), make_module)
         host = engine.local_worker.host
         layout = host.layout

@@ -63,17 +63,27 @@ def preserved_cpu_generators() -> Iterator[None]:
         restore_cpu(states)
 
 
+def saved_generators() -> tuple[CpuStates, Any]:
+    """The states of all global generators, CUDA's once in use, for `restore_generators`."""
+    return cpu_states(), torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+
+
+def restore_generators(states: tuple[CpuStates, Any]) -> None:
+    """Set the global generators to states that `saved_generators` returned."""
+    restore_cpu(states[0])
+    if states[1] is not None:
+        torch.cuda.set_rng_state_all(states[1])
+
+
 @contextmanager
 def isolated_generators(seed: int) -> Iterator[None]:
     """Seed the global generators for the block and restore them on exit."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
-    with preserved_cpu_generators():
+    states = saved_generators()
+    try:
         seed_everything(seed)
-        try:
-            yield
-        finally:
-            if cuda is not None:
-                torch.cuda.set_rng_state_all(cuda)
+        yield
+    finally:
+        restore_generators(states)
 
 
 def has_drawn_since(seed: int) -> bool:

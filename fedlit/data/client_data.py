@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ class ClientData(LightningDataModule):
         self.transform, self.device = transform, device
         self._epochs: Sequence[Sequence[np.ndarray]] = ()
         self._client, self._keys = -1, list[int]()
+        self._validation: Sequence[np.ndarray] = ()
         self._index: np.ndarray | None = None
         self._batch_size: int | None = None
 
@@ -45,6 +46,7 @@ class ClientData(LightningDataModule):
         epochs: Sequence[Sequence[np.ndarray]],
         client: int,
         keys: Sequence[int],
+        validation: Sequence[np.ndarray] = (),
         index: np.ndarray | None = None,
         batch_size: int | None = None,
     ) -> None:
@@ -54,6 +56,7 @@ class ClientData(LightningDataModule):
             epochs: the batches of each epoch, as arrays of sample indices; every epoch has the same number of batches.
             client: number of the client that trains.
             keys: for each epoch the key of its draws (`seed_number`, or any int64).
+            validation: the batches of each validation pass.
             index: (n,) all samples of the client; None: those of the first epoch.
             batch_size: of a full batch; None: of the first one.
 
@@ -64,7 +67,7 @@ class ClientData(LightningDataModule):
             raise ValueError(
                 f"{[len(e) for e in epochs]} batches in the epochs do not match each other or {len(keys)} keys"
             )
-        self._epochs, self._client, self._keys = epochs, client, list(keys)
+        self._epochs, self._client, self._keys, self._validation = epochs, client, list(keys), validation
         self._index, self._batch_size = index, batch_size
 
     def setup(self, stage: str) -> None:
@@ -77,13 +80,29 @@ class ClientData(LightningDataModule):
     def train_dataloader(self) -> EpochBatches:
         return EpochBatches(self)
 
+    def val_dataloader(self) -> ValidationBatches:
+        return ValidationBatches(self)
+
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """The transformed training batches of an epoch, on `device`."""
+        """The transformed training batches of an epoch, on `device`. Lightning's StochasticWeightAveraging adds an
+        epoch, in which only batch normalisation sees the data: it has the last one's batches."""
+        epoch = min(epoch, len(self._epochs) - 1)
         parts, key = self._epochs[epoch], self._keys[epoch]
         for part, batch in zip(parts, self.samples.batches(parts, key), strict=True):
             if not self.samples.in_memory and self.device is not None:
                 batch = move_data_to_device(batch, torch.device(self.device))
-            yield batch if self.transform is None else self._transformed(batch, part, key)
+            yield batch if self.transform is None else self._transformed(batch, part, key, "train")
+
+    def validation_batches(self) -> Iterator[Batch]:
+        """The batches of a validation pass, transformed as where a model is measured."""
+        for part, batch in zip(self._validation, self.samples.batches(self._validation), strict=True):
+            if not self.samples.in_memory and self.device is not None:
+                batch = move_data_to_device(batch, torch.device(self.device))
+            yield batch if self.transform is None else self._transformed(batch, part, 0, "validation")
+
+    def validation_count(self) -> int:
+        """The number of batches in a validation pass."""
+        return len(self._validation)
 
     def count(self) -> int:
         """The number of batches in an epoch."""
@@ -107,18 +126,18 @@ class ClientData(LightningDataModule):
         index = np.sort(np.concatenate(self._epochs[0])) if self._index is None else self._index
         return Subset(getattr(self.samples, "dataset", None) or _Rows(self.samples), index.tolist())
 
-    def _transformed(self, batch: Batch, part: np.ndarray, key: int) -> Batch:
+    def _transformed(self, batch: Batch, part: np.ndarray, key: int, split: Literal["train", "validation"]) -> Batch:
         assert self.transform is not None
         device = self.device
         if device is None and isinstance(batch, tuple | list) and batch and isinstance(batch[0], torch.Tensor):
             device = batch[0].device
         index = torch.tensor(np.asarray(part), device=device)
         client, epoch_key = torch.tensor([self._client], device=device), torch.tensor([key], device=device)
-        return transformed(self.transform, batch, index, client, "train", epoch_key)
+        return transformed(self.transform, batch, index, client, split, epoch_key)
 
 
 class FirstBatch(ClientData):
-    """One batch of a few samples, the same in each epoch: the data of a module outside of a client's fit.
+    """One batch of a few samples, the same in each epoch and validation pass: the data of a module outside of a client's fit.
 
     Args:
         index: (n,) the samples.
@@ -127,7 +146,7 @@ class FirstBatch(ClientData):
 
     def __init__(self, samples: Samples, index: np.ndarray, read: Callable[[], Any]):
         super().__init__(samples)
-        self.load([[index]], 0, [0], index, len(index))
+        self.load([[index]], 0, [0], [index], index, len(index))
         self._read = read
         self._batch: Any = None
 
@@ -135,6 +154,9 @@ class FirstBatch(ClientData):
         if self._batch is None:
             self._batch = self._read()
         yield self._batch
+
+    def validation_batches(self) -> Iterator[Batch]:
+        yield from self.batches(0)
 
 
 class EpochBatches:
@@ -174,6 +196,19 @@ class EpochBatches:
         return int(getattr(self._data.samples, "loader", {}).get("num_workers") or 0)
 
     drop_last, pin_memory = False, False
+
+
+class ValidationBatches:
+    """The loader that a Trainer iterates for each validation pass."""
+
+    def __init__(self, data: ClientData):
+        self._data = data
+
+    def __len__(self) -> int:
+        return self._data.validation_count()
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._data.validation_batches()
 
 
 class _Rows(Dataset[Any]):

@@ -13,6 +13,7 @@ from fedlit.evaluation.parts import Parts
 from fedlit.evaluation.tally import Totals
 from fedlit.notices import warn
 from fedlit.user_module.training_step import call_evaluation_step
+from fedlit.user_module.validation_step import hide_dataloader_idx
 
 
 def measure_parts(subject: MeasuredModule, parts: Parts, batch_size: int) -> list[Totals]:
@@ -28,6 +29,7 @@ def _measured(subject: MeasuredModule, parts: Parts, row: int, batch_size: int) 
     def run() -> None:
         del module.log  # the Trainer has to receive the logged values
         own_step = getattr(module, name)
+        hide_dataloader_idx(module)
 
         def step(batch: Any, batch_idx: int) -> Any:
             with subject.step(key, batch_idx):

@@ -64,6 +64,7 @@ class ChunkClient(ABC):
         self.last: Model | None = None
         limit = host.options.limit_train_batches
         self.batch_plan = BatchPlan(sizes, jobs[0].batch_size, host.has_batch_norm, limit, same_number)
+        self.epochs_run = 0  # in the last fit, which may stop early
         self.watched: Sequence[int] = ()  # rows that are measured after each epoch
 
     # --- the algorithm's interface ----------------------------------------------------------------
@@ -82,6 +83,7 @@ class ChunkClient(ABC):
         self.calls += 1
         epochs = self.jobs[0].epochs if epochs is None else epochs
         gradient = GradientOptions(adjust_gradient, extras, trainable, gradient_fn, dict(carry or {}))
+        self.epochs_run = epochs
         has_batches = epochs > 0 and bool(self.batch_plan.counts.any())
         if has_batches:
             fitted = self._fit(model, gradient, call, epochs)
@@ -207,7 +209,7 @@ class ChunkClient(ABC):
         )
 
     def _note_fit(self, fitted: Fitted, epochs: int, seconds: float) -> None:
-        skipped = epochs * (np.array([len(job.train) for job in self.jobs]) - self.batch_plan.seen)
+        skipped = self.epochs_run * (np.array([len(job.train) for job in self.jobs]) - self.batch_plan.seen)
         steps, losses = fitted.steps[:, 0].tolist(), fitted.loss[:, 0].tolist()
         for r, (client_steps, loss, left_out) in enumerate(zip(steps, losses, skipped.tolist(), strict=True)):
             facts = self.facts[r]

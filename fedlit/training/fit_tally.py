@@ -95,6 +95,11 @@ class FitTally:
         self.rate_sum += self.last_rates
 
     @property
+    def epochs(self) -> int:
+        """Epochs that have begun."""
+        return len(self._loss_counts)
+
+    @property
     def epoch_loss(self) -> float:
         """The mean over the steps of the epoch; NaN where there were none."""
         return float(self._loss_sums[-1]) / self._loss_counts[-1] if self._loss_counts[-1] else float("nan")

@@ -122,7 +122,7 @@ class GradientEditor:
                 p.grad = self.options.adjust_gradient(p.grad, p.detach(), *(extra[name] for extra in self._extras))
             if self._trainable is not None:
                 p.grad = p.grad * self._trainable[name]
-        if self._trainable is not None:
+        if self._trainable is not None and not self._before_step:  # a step may evaluate its batch several times
             self._before_step = {n: p.detach().clone() for n, p in self.parameters.items()}
 
     def _check_takes_dense(self, optimizer: Any) -> None:

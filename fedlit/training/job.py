@@ -27,6 +27,7 @@ class JobData:
     test: Samples  # the clients' local tests (the training set itself where they are cut from the shards)
     transform: Transform | None = None
     epochs: int = 12  # local epochs of a fit, as far as they are known before the run
+    no_validation: str = ""  # why a client cannot validate in its fit, with the remedy; empty where each can
     users: Any = None  # the user's data module, or other object, that the samples came from
 
     def samples(self, split: Split) -> Samples:

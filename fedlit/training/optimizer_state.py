@@ -8,10 +8,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedlit.errors import InputError
+
 
 def optimizer_state(optimizer: Any, parameters: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Parameter's name -> key -> tensor."""
+    """Parameter's name -> key -> tensor.
+
+    Raises:
+        InputError: a value is no tensor and no number, as the lists of LBFGS.
+    """
     state = {n: optimizer.state[p] for n, p in parameters.items() if p in optimizer.state}
+    for values in state.values():
+        for key, value in values.items():
+            if not isinstance(value, Tensor | int | float | None):
+                raise InputError(
+                    f"trainer.keep_optimizer_state=true: {type(optimizer).__name__} keeps {key}, a "
+                    f"{type(value).__name__}, and only tensors and numbers can be kept between rounds; write "
+                    "trainer.keep_optimizer_state=false, or train with another optimiser."
+                )
     return {n: {k: _copy(torch.as_tensor(v)) for k, v in s.items() if v is not None} for n, s in state.items()}
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.model_vectors import Layout
 from fedlit.torch_compat import pytree
+from fedlit.user_module.validation_step import required_beyond
 
 
 def call_step(module: LightningModule, batch: Any, batch_idx: int) -> Any:
@@ -30,9 +31,10 @@ def _takes_batch_idx(step: Callable[..., Any]) -> bool:
 
 def call_evaluation_step(step: Callable[..., Any], batch: Any, batch_idx: int) -> Any:
     """Call a module's test_step or validation_step, a bound method, with as many arguments as it has."""
-    arguments = {"dataloader_idx": 0} if "dataloader_idx" in inspect.signature(step).parameters else {}
     function = getattr(step, "__func__", step)
-    return step(batch, batch_idx, **arguments) if _takes_batch_idx(function) else step(batch, **arguments)
+    if not _takes_batch_idx(function):
+        return step(batch)
+    return step(batch, batch_idx, **dict.fromkeys(required_beyond(step, 2), 0))
 
 
 def loss_of(output: Any) -> Tensor | None:

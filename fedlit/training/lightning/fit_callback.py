@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from fedlit.torch_patches.double_backward import DOUBLE_BACKWARD
 from fedlit.training.fit_tally import FitTally, learning_rates
 from fedlit.training.gradient import GradientEditor, GradientOptions
 from fedlit.training.lightning.step_recorder import record_steps
+from fedlit.training.lightning.validation_pass import ValidationPass
 from fedlit.training.module_host import ModuleHost
 from fedlit.training.optimizer_state import load_optimizer_state, optimizer_state
 from fedlit.user_module.training_step import call_step, loss_of
@@ -31,6 +32,7 @@ class FitCallback(pl.Callback):
         key: of the draws in the step.
         kept_optimizer: the initial state of the optimiser; None: a new one.
         after_epoch: called with the epoch's mean loss.
+        validation: the validation passes; None: there are none.
     """
 
     def __init__(
@@ -40,16 +42,22 @@ class FitCallback(pl.Callback):
         key: int,
         kept_optimizer: dict[str, Any] | None,
         after_epoch: Callable[[float], None] | None,
+        validation: ValidationPass | None = None,
     ):
         self.host, self.module, self.options, self.key = host, host.module, options, key
         self.traits, self.prepare = host.traits, host.formatted
-        self.kept_optimizer, self.after_epoch = kept_optimizer, after_epoch
+        self.kept_optimizer, self.after_epoch, self.validation = kept_optimizer, after_epoch, validation
         clips = bool(host.options.gradient_clip_val)
         self.editor = GradientEditor(options, host.module, host.layout, host.data.train, clips)
         self.tally = FitTally(self.editor.parameters, host.options.keep_optimizer_state, host.tracked.check_stepped)
         self.batches = 0  # batches so far: the number of a batch in the fit keys its draws
+        self._is_evaluated = False  # the current batch
         self.logged: dict[str, float] = {}
         self.optimizer_state: dict[str, Any] = {}
+
+    def __deepcopy__(self, memo: Any) -> FitCallback:
+        """Itself: a callback that copies the module (an average of weights) must not copy the host and the data."""
+        return self
 
     # --- the module's own methods, during the fit -------------------------------------------------------------------
     def training_step(self, batch: Any, batch_idx: int) -> Any:
@@ -57,8 +65,9 @@ class FitCallback(pl.Callback):
         with self._draws():
             output = call_step(self.module, self.batch, batch_idx)
         loss = loss_of(output)
-        if torch.is_tensor(loss):
+        if torch.is_tensor(loss) and not self._is_evaluated:  # LBFGS evaluates a batch several times
             self.tally.add_loss(loss)
+        self._is_evaluated = True
         return output
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
@@ -92,10 +101,12 @@ class FitCallback(pl.Callback):
                 f"{type(module).__name__} has a backward of its own, and this algorithm puts its gradient there; "
                 "leave it out, or write aggregator=fedavg"
             )
+        check_scaled(getattr(trainer.precision_plugin, "scaler", None), trainer.optimizers, module)
         self.host.tracked.check_setup(lambda: has_drawn_since(self.key))
         self.tally.begin(trainer.optimizers)
         for optimizer in trainer.optimizers:
-            record_steps(optimizer, partial(self.tally.add_step, [optimizer]), partial(self._end_step, optimizer))
+            begin, end = partial(self.tally.add_step, [optimizer]), partial(self._end_step, optimizer)
+            record_steps(optimizer, begin, end, partial(self._evaluate_again, optimizer))
             if self.kept_optimizer:
                 load_optimizer_state(optimizer, self.editor.parameters, self.kept_optimizer)
 
@@ -109,6 +120,19 @@ class FitCallback(pl.Callback):
         """Lightning calls this after unscaling and before clipping, and under accumulation once a step."""
         self.editor.before_step(optimizer)
 
+    def _evaluate_again(self, optimizer: Any) -> None:
+        """Called before a step evaluates its batch a second time.
+
+        Raises:
+            InputError: the algorithm changes gradients. The optimiser would take losses for those of other gradients.
+        """
+        if self.options.adjust_gradient is not None or self.options.gradient_fn is not None:
+            raise InputError(
+                f"{type(optimizer).__name__}, the optimiser of {type(self.module).__name__}, evaluates a batch several "
+                "times a step, and this algorithm changes the gradient of a step; train with another optimiser, "
+                "such as SGD or Adam, or write aggregator=fedavg."
+            )
+
     def _end_step(self, optimizer: Any) -> None:
         self.tally.end_step([optimizer])
         self.editor.check_rate(self.tally.last_rates)
@@ -117,13 +141,40 @@ class FitCallback(pl.Callback):
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.batches += 1
+        self._is_evaluated = False
         self.editor.after_step()
+        if self.validation is not None:
+            self.validation.note_training_step()
+
+    def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self.validation is not None:
+            self.validation.begin(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self.validation is not None:
+            self.validation.end(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self.after_epoch is not None:
             self.after_epoch(self.tally.epoch_loss)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.logged = {n: float(v) for n, v in trainer.callback_metrics.items() if v.numel() == 1}
+        values = trainer.callback_metrics if self.validation is None else self.validation.training_values(trainer)
+        self.logged = {n: float(v) for n, v in values.items() if v.numel() == 1}
         for optimizer in trainer.optimizers if self.host.options.keep_optimizer_state else ():
             self.optimizer_state |= optimizer_state(optimizer, self.editor.parameters)
+
+
+def check_scaled(scaler: Any, optimizers: Sequence[Any], module: pl.LightningModule) -> None:
+    """
+    Args:
+        scaler: of losses; None: there is none.
+
+    Raises:
+        InputError: losses are scaled, and the optimiser is LBFGS.
+    """
+    if scaler is not None and any(isinstance(optimizer, torch.optim.LBFGS) for optimizer in optimizers):
+        raise InputError(
+            f"trainer.precision=16-mixed: losses are scaled, and LBFGS, the optimiser of {type(module).__name__}, "
+            "needs their values; write trainer.precision=bf16-mixed or 32-true."
+        )

@@ -11,9 +11,12 @@ from types import MethodType
 from typing import Any
 
 
-def record_steps(optimizer: Any, begin: Callable[[], None], end: Callable[[], None]) -> None:
+def record_steps(
+    optimizer: Any, begin: Callable[[], None], end: Callable[[], None], repeat: Callable[[], None]
+) -> None:
     """Replace `optimizer.step` on this object, so that `begin` and `end` are called once in each step: after the first
-    call of its closure, or before a step without a closure; and at its end."""
+    call of its closure, or before a step without a closure; and at its end. `repeat` is called before each further call
+    of the closure, such as those of LBFGS."""
     original = optimizer.step
 
     @functools.wraps(original)
@@ -23,6 +26,8 @@ def record_steps(optimizer: Any, begin: Callable[[], None], end: Callable[[], No
 
         def recorded_closure() -> Any:
             nonlocal began
+            if began:
+                repeat()
             value = closure()  # type: ignore[misc]
             if not began:
                 began = True

@@ -12,13 +12,16 @@ from torch import Tensor
 from fedlit.client import Fitted
 from fedlit.data.client_data import ClientData
 from fedlit.data.fit_data_module import with_hooks_of
+from fedlit.errors import InputError
 from fedlit.global_generators import isolated_generators
 from fedlit.lightning_compat import FitLoop
 from fedlit.model_vectors import Model
 from fedlit.training.chunk_client import ChunkClient
+from fedlit.training.fit_folder import FitFolder
 from fedlit.training.gradient import GradientOptions, with_frozen_statistics
 from fedlit.training.job import Job
 from fedlit.training.lightning.fit_callback import FitCallback
+from fedlit.training.lightning.validation_pass import ValidationPass
 from fedlit.training.module_host import ModuleHost
 from fedlit.training.quiet import quiet
 from fedlit.training.trainer_state import TrainerState
@@ -27,14 +30,22 @@ from fedlit.user_module.module_snapshot import counters
 
 
 class LightningWorker(Worker):
-    def __init__(self, host: ModuleHost):
+    """
+    Args:
+        validates: clients have validation passes in their fits.
+        folder: into which a fit writes.
+    """
+
+    def __init__(self, host: ModuleHost, validates: bool, folder: FitFolder):
         super().__init__(host)
+        self.validates, self._folder = validates, folder
+        host.trainer.limit_val_batches = (host.trainer.limit_val_batches or 1.0) if validates else 0
         self._initial = TrainerState(host.trainer)
         self._loader = ClientData(host.data.train, host.data.transform)
         self._loader.trainer = host.trainer
 
     def for_trial(self, precision: str) -> LightningWorker:
-        return LightningWorker(self.host.for_trial(precision))
+        return LightningWorker(self.host.for_trial(precision), self.validates, self._folder)
 
     def chunks(self, jobs: Sequence[Job]) -> Iterator[slice]:
         return (slice(i, i + 1) for i in range(len(jobs)))
@@ -44,7 +55,14 @@ class LightningWorker(Worker):
     ) -> LightningClient:
         return LightningClient(self, jobs, counters, optimizers)
 
-    def fit(self, callback: FitCallback, batches: list[list[np.ndarray]], keys: list[int], job: Job) -> None:
+    def fit(
+        self,
+        callback: FitCallback,
+        batches: list[list[np.ndarray]],
+        keys: list[int],
+        job: Job,
+        validation: list[np.ndarray],
+    ) -> None:
         """One `Trainer.fit` of the loaded model.
 
         The Trainer gets a new fit loop, because making a Trainer costs more than training a small client.
@@ -52,17 +70,49 @@ class LightningWorker(Worker):
         Args:
             batches: the samples of each batch, epoch by epoch.
             keys: of the draws in an epoch's batches.
+            validation: the samples of each batch of a validation pass.
         """
         trainer, module = self.host.trainer, self.host.module
-        self._loader.load(batches, job.client, keys, job.train, job.batch_size)
+        self._loader.load(batches, job.client, keys, validation, job.train, job.batch_size)
         self._initial.restore()
+        self._folder.empty()
         trainer.callbacks.append(callback)  # type: ignore[attr-defined]
         trainer.fit_loop = FitLoop(trainer, max_epochs=len(batches))
         module.training_step = callback.training_step  # type: ignore[method-assign]
         if callback.options.gradient_fn is not None:
             module.backward = callback.backward  # type: ignore[method-assign]
-        with quiet():
-            trainer.fit(module, datamodule=with_hooks_of(self._loader, self.host.data.users))
+        if callback.validation is not None:
+            callback.validation.attach()
+        try:
+            with quiet():
+                trainer.fit(module, datamodule=with_hooks_of(self._loader, self.host.data.users))
+        finally:
+            self._folder.empty()
+
+    def validation_batches(self, job: Job, training_batches: int) -> list[np.ndarray]:
+        """The batches of a validation pass in the fit of a client: its validation samples, in their order.
+
+        Args:
+            training_batches: in an epoch.
+
+        Raises:
+            InputError: it has no validation samples, or an epoch has too few batches.
+        """
+        samples, interval = job.indices("validation"), self.host.trainer.val_check_interval
+        client = "the server" if job.client < 0 else f"client {job.client}"
+        if not len(samples):
+            raise InputError(
+                f"{client} has no validation samples, and each fit of {type(self.host.module).__name__} validates; "
+                "leave out what follows a validation metric."
+            )
+        by_epoch = self.host.trainer.check_val_every_n_epoch is not None
+        if by_epoch and isinstance(interval, int) and interval > training_batches:
+            raise InputError(
+                f"trainer.options.val_check_interval={interval}: {client} has {training_batches} batches in an epoch; "
+                "write trainer.options.check_val_every_n_epoch=null, which counts batches over epochs, or a smaller "
+                "number."
+            )
+        return [samples[i : i + job.batch_size] for i in range(0, len(samples), job.batch_size)]
 
 
 class LightningClient(ChunkClient):
@@ -85,10 +135,12 @@ class LightningClient(ChunkClient):
         keeps, key = host.options.keep_optimizer_state, job.key("step", call)
         kept_optimizer = self.optimizers[0].get(str(call)) if keeps else None
         after_epoch = partial(self._measure_epoch, 0) if self.watched else None
-        callback = FitCallback(host, gradient, key, kept_optimizer, after_epoch)
+        validation = self.worker.validation_batches(job, len(batches[0])) if self.worker.validates else []
+        passes = ValidationPass(host, job.key("validation", call)) if validation else None
+        callback = FitCallback(host, gradient, key, kept_optimizer, after_epoch, passes)
         try:
             with isolated_generators(key):
-                self.worker.fit(callback, batches, keys, job)
+                self.worker.fit(callback, batches, keys, job, validation)
             host.tracked.check()
             self.counters = {n: c[None] for n, c in counters(module).items()}
             trained = with_frozen_statistics(host.read(), model, gradient.trainable)
@@ -96,5 +148,5 @@ class LightningClient(ChunkClient):
             host.snapshot.restore()  # also after an error: with engine.on_failure=drop the next client uses the module
         if keeps:
             self.new_optimizers[0][str(call)] = callback.optimizer_state
-        self.facts[0]["logged"] = callback.logged
+        self.facts[0]["logged"], self.epochs_run = callback.logged, min(callback.tally.epochs, epochs)
         return callback.tally.fitted(trained, callback.editor.carry)

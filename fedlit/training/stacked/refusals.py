@@ -11,6 +11,9 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from fedlit.errors import InputError
 from fedlit.global_generators import isolated_generators
+from fedlit.training.fit_wishes_trial import fit_wishes
+from fedlit.training.module_host import ModuleHost
+from fedlit.training.trainer import Trainer
 from fedlit.user_module.module_snapshot import copied
 from fedlit.user_module.probe import attach_stub
 
@@ -87,6 +90,28 @@ def refuse_optimizers(module: LightningModule, data_for: Callable[[Any], Lightni
         raise InputError(f"trainer=vectorized: {name} has {len(optimizers)} optimisers, not one{_ADVICE}")
     if isinstance(optimizers[0], torch.optim.LBFGS):
         raise InputError(f"trainer=vectorized: LBFGS runs the step several times a batch{_ADVICE}")
+
+
+def refuse_validation(trainer: Trainer, host: ModuleHost) -> None:
+    """
+    Raises:
+        InputError: a fit follows a metric that a validation pass logs, or that nothing logs.
+    """
+    name = type(host.module).__name__
+    wishes = fit_wishes(trainer.lightning_trainer, host.module, host.sample_data, host.data)
+    missing = host.data.no_validation
+    advice = f"{_ADVICE.rstrip('.')} evaluation.client_validation=0.2." if missing else _ADVICE
+    for follower in wishes.of_validation if wishes.is_complete else ():
+        if follower.is_strict or not missing:
+            raise InputError(
+                f"trainer=vectorized: the {follower.name} of {name} follows {follower.metric}, which its "
+                f"validation_step logs, and only a Trainer validates in a fit{advice}"
+            )
+    wishes.check_logged(host.module, validated=False)
+    if wishes.acts and not missing:
+        raise InputError(
+            f"trainer=vectorized: {name} needs a Trainer's validation pass, because {wishes.acts}{_ADVICE}"
+        )
 
 
 def _optimizers(configuration: Any) -> Iterator[Any]:

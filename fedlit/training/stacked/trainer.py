@@ -11,7 +11,7 @@ import lightning.pytorch as pl
 from fedlit.evaluation.measure import Measure
 from fedlit.training.job import JobData
 from fedlit.training.module_host import ModuleHost
-from fedlit.training.stacked.refusals import refuse, refuse_optimizers
+from fedlit.training.stacked.refusals import refuse, refuse_optimizers, refuse_validation
 from fedlit.training.stacked.stackability import choose_plan
 from fedlit.training.stacked.worker import StackedWorker
 from fedlit.training.trainer import Trainer
@@ -31,6 +31,7 @@ class VectorizedTrainer(Trainer):
     def worker(self, module: pl.LightningModule, data: JobData, measure: Measure) -> StackedWorker:
         refuse(self.precision, module)
         host = ModuleHost(self, module, data, measure)
+        refuse_validation(self, host)
         refuse_optimizers(module, host.sample_data)  # again: layers made in the host may bring their optimisers
         plan = choose_plan(self, host, self.stack, self.compile)
         if plan.reason:

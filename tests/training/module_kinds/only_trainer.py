@@ -44,6 +44,30 @@ def hook(name: str) -> Case:
     return Case("refused", kind, vectors, name)
 
 
+class Stopped(Plain):
+    """Stops early by a metric."""
+
+    def configure_callbacks(self) -> Any:
+        return [pl.callbacks.EarlyStopping("loss"), pl.callbacks.ModelCheckpoint(monitor="loss")]
+
+
+class Validated(Plain):
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("val_loss", loss_of(self, batch))
+
+
+class OnValidation(Validated):
+    def configure_optimizers(self) -> Any:
+        sgd = optim.SGD(self.parameters(), lr=0.1)
+        scheduler = {"scheduler": optim.lr_scheduler.ReduceLROnPlateau(sgd), "monitor": "val_loss"}
+        return {"optimizer": sgd, "lr_scheduler": scheduler}
+
+
+class StopsOnValidation(Validated):
+    def on_validation_epoch_end(self) -> None:
+        self.trainer.should_stop = bool(self.trainer.callback_metrics["val_loss"] < 0.1)
+
+
 class OwnBackward(Plain):
     def backward(self, loss: torch.Tensor, *args: Any, **options: Any) -> None:
         (2 * loss).backward()
@@ -65,6 +89,9 @@ ONLY_TRAINER: dict[str, Case] = {
     "lbfgs": refused(optimizer(lambda ps: optim.LBFGS(ps)).make, "LBFGS"),
     "an optimiser that calls the step twice": refused(optimizer(lambda ps: Twice(ps, lr=0.1)).make, "Twice"),
     "callbacks": refused(WithCallbacks, "callbacks"),
+    "early stopping and checkpoints": refused(Stopped, "callbacks"),
+    "plateau on a validation metric": refused(OnValidation, "ReduceLROnPlateau of OnValidation follows val_loss"),
+    "a hook of validation that stops the fit": refused(StopsOnValidation, "on_validation_epoch_end .*val_loss"),
     "a log of its own": refused(OwnLog, "log of its own"),
     "a backward of its own": refused(OwnBackward, "backward"),
     **{

@@ -43,7 +43,8 @@ class FitTally:
         self._may_set_rates = False  # an optimiser of the last step
         self._loss_sums: list[Tensor] = []  # one for each epoch, in double precision
         self._loss_counts: list[int] = []
-        self.steps, self.rate_sum = 0, torch.zeros(1)
+        first = next(iter(parameters.values()))
+        self.steps, self.rate_sum = 0, first.new_zeros(1)
         self.last_rates = self.rate_sum
 
     def begin(self, optimizers: Sequence[Any]) -> None:
@@ -56,7 +57,8 @@ class FitTally:
         self._loss_counts.append(0)
 
     def add_loss(self, loss: Tensor) -> None:
-        self._loss_sums[-1] = self._loss_sums[-1].to(loss.device)
+        if not self._loss_counts[-1]:  # a copy of a number to the device would wait for it
+            self._loss_sums[-1] = torch.zeros((), dtype=torch.float64, device=loss.device)
         self._loss_sums[-1] += loss.detach().double().mean()  # under manual optimisation it may be several numbers
         self._loss_counts[-1] += 1
 

@@ -11,6 +11,7 @@ from lightning.pytorch import LightningDataModule
 
 from fedlit.data.samples import Samples
 from fedlit.data.transform import Batch, Transform, transformed
+from fedlit.device_copies import to_device
 
 
 class ClientData(LightningDataModule):
@@ -66,8 +67,7 @@ class ClientData(LightningDataModule):
         device = self.device
         if device is None and isinstance(batch, tuple | list) and batch and isinstance(batch[0], torch.Tensor):
             device = batch[0].device
-        index = torch.tensor(np.asarray(part), device=device)
-        client, epoch_key = torch.tensor([self._client], device=device), torch.tensor([key], device=device)
+        index, client, epoch_key = (to_device(numbers, device) for numbers in (part, [self._client], [key]))
         return transformed(self.transform, batch, index, client, "train", epoch_key)
 
 

@@ -106,7 +106,7 @@ def _on_host(value: Any) -> Any:
 
 
 def _mapped(function: Any, value: Any) -> Any:
-    """The arguments or the results of an operation, with each leaf replaced; torch's pytree takes three times as long."""
+    """Arguments or results of an operation with each leaf replaced; torch's pytree takes three times as long."""
     if isinstance(value, list | tuple):
         return type(value)(_mapped(function, part) for part in value)
     return {k: _mapped(function, v) for k, v in value.items()} if isinstance(value, dict) else function(value)
@@ -166,12 +166,11 @@ def _note_waits(op: Any, args: Any, kwargs: Any) -> None:
             watch.note("shape", str(op))
     elif torch.Tag.data_dependent_output in op.tags:
         watch.note("item", str(op))
-    elif torch.Tag.dynamic_output_shape in op.tags:
-        if not (op is aten.repeat_interleave.Tensor and kwargs.get("output_size") is not None):
-            watch.note("shape", str(op))
+    elif torch.Tag.dynamic_output_shape in op.tags and kwargs.get("output_size") is None:  # of repeat_interleave
+        watch.note("shape", str(op))
 
 
-# --- the backend -------------------------------------------------------------------------------------------------------
+# --- the backend ----------------------------------------------------------------------------------------------------
 
 
 class _Module:
@@ -197,7 +196,7 @@ class _Module:
 
 
 def _fallback(op: Any, *args: Any, **kwargs: Any) -> Any:
-    """Operations that do not reach `__torch_dispatch__`: those that make a tensor from none, and within torch.tensor."""
+    """Operations that do not reach `__torch_dispatch__`: those that take no tensor, and those in torch.tensor."""
     return PretendedTensor.__torch_dispatch__(op, (), args, kwargs)
 
 

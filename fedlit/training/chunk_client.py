@@ -108,7 +108,8 @@ class ChunkClient(ABC):
     def draw(self, kind: Literal["normal", "uniform"], what: str, like: Tensor) -> Tensor:
         """See `Client.draw`."""
         call = self._draw_counts[what] = self._draw_counts.get(what, -1) + 1
-        return torch.stack([job.draw(kind, what, call, like) for job in self.jobs])
+        numbers = np.stack([job.draw(kind, what, call, like.shape[1:]) for job in self.jobs])
+        return torch.from_numpy(numbers).to(like.dtype).to(like.device, non_blocking=True)
 
     def note_sent(self, message: dict[str, Any], received: dict[str, Any]) -> None:
         """Note which fit trained the model of the message: its loss, logged values, weights and counters are those of

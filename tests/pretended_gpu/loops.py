@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import CodeType, FunctionType
+from types import CodeType
 
 from lightning.pytorch.utilities import data as lightning_data
 
@@ -26,8 +26,11 @@ STEP_LOOPS = {  # the function around all steps of a fit -> its name
     PlainFit.run: "the fit of one client without a Trainer",
     StackedFit.run: "the fit of a stack",
 }
-CONTRACTS = (Stage, Reduction, Aggregator)  # the methods of each subclass are loops, too
-CALLED_ONCE = {"setup"}
+CALLED_FOR_CHUNKS = {  # methods that run once for each chunk of clients: those of each subclass are loops, too
+    Stage: ("state", "encode", "decode"),
+    Reduction: ("encode", "add", "finish"),
+    Aggregator: ("local_update", "unpack", "personal"),
+}
 
 PAUSES = {  # function -> why it may wait within a loop
     lightning_data.has_len_all_ranks: "Lightning reads the length of a loader, once a fit",
@@ -38,7 +41,7 @@ PAUSES = {  # function -> why it may wait within a loop
     StepLog.metrics: "a scheduler follows a logged metric, once an epoch",
     TracedPass._traced: "a step is traced, once for each shape of a batch",
     ChunkClient.fit: "an algorithm trains: the facts of a fit are noted at its end, and its steps are loops themselves",
-    ChunkClient.loss: "an algorithm asks for losses: numbers",
+    ChunkClient.loss: "an algorithm asks for losses, which are numbers",
 }
 
 
@@ -52,18 +55,13 @@ def subclasses(kind: type) -> Iterator[type]:
 def watch_loops() -> None:
     """Let `watch` know the loops. Call it when all classes are imported, and before a run."""
     watch.loops = {function.__code__: name for function, name in STEP_LOOPS.items()}
-    watch.pauses = {}
+    watch.step_loops, watch.pauses = set(STEP_LOOPS.values()), {}
     for function, reason in PAUSES.items():
         watch.pauses |= dict.fromkeys(_codes(function.__code__), reason)
-    for kind in CONTRACTS:
-        for subclass in (kind, *subclasses(kind)):
-            for name in contract(kind) & vars(subclass).keys():
+    for kind, names in CALLED_FOR_CHUNKS.items():
+        for subclass in subclasses(kind):
+            for name in vars(subclass).keys() & set(names):
                 watch.loops[vars(subclass)[name].__code__] = f"{subclass.__name__}.{name}"
-
-
-def contract(kind: type) -> set[str]:
-    """Names of the methods that subclasses write and that run once a chunk or once a round."""
-    return {n for n, f in vars(kind).items() if isinstance(f, FunctionType) and n not in CALLED_ONCE and n[0] != "_"}
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

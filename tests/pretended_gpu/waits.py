@@ -44,12 +44,14 @@ class Watch:
     """
     Attributes:
         loops: code that may not wait -> its name.
+        step_loops: names of those that run a step of a fit.
         pauses: code that may wait, also inside a loop -> why.
         seen: the waits so far.
         mixed: operations over tensors of two devices, so far.
     """
 
     loops: dict[CodeType, str] = field(default_factory=dict)
+    step_loops: set[str] = field(default_factory=set)
     pauses: dict[CodeType, str] = field(default_factory=dict)
     seen: list[Wait] = field(default_factory=list)
     mixed: list[str] = field(default_factory=list)
@@ -61,7 +63,10 @@ class Watch:
             WaitInLoop: inside a loop.
         """
         frames = list(_frames())
-        wait = Wait(kind, what, _line(frames, False), _line(frames, True), self._loop(frames))
+        loop = self._loop(frames)
+        if kind == "shape" and loop not in self.step_loops:  # rows of unequal lengths have shapes that depend on values
+            loop = ""
+        wait = Wait(kind, what, _line(frames, False), _line(frames, True), loop)
         self.seen.append(wait)
         if wait.loop:
             raise WaitInLoop(str(wait))

@@ -1,4 +1,4 @@
-"""Every algorithm, trainer, stage, reduction and sampler runs rounds on the pretended device without a wait in a loop."""
+"""Every algorithm, trainer, stage, reduction and sampler runs rounds on the pretended device; no loop waits for it."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ SAMPLERS = {option: build(composed(f"sampler={option}").config.sampler, "sampler
 SAMPLERS["by loss"] = own_parts.Highest()
 
 QUICK = {("lightning", "fedprox"), ("rows", "fedavg"), ("rows, kept optimisers", "fedper"), ("trace", "fedprox")}
-QUICK |= {
-    ("stack", aggregator) for aggregator in [*OPTIONS["aggregator"], "extras and gain", "carry and personal models"]
-}
+OTHERS = "extras and gain", "carry and personal models"
+QUICK |= {("stack", aggregator) for aggregator in (*OPTIONS["aggregator"], *OTHERS)}
+WITH_STAGES = [(trainer, stages) for trainer in TRAINERS for stages in [*STAGES, *SHIPPED_STAGES]]
+QUICK_STAGES = [("stack", stages) for stages in ("list-valued", "several", *SHIPPED_STAGES)]
 
 
 @pytest.mark.parametrize(
@@ -55,13 +56,7 @@ def test_an_algorithm_gives_the_bits_of_the_cpu_without_a_wait(trainer: str, agg
     same_on_both(tmp_path, trainer, AGGREGATORS[aggregator])
 
 
-@pytest.mark.parametrize(
-    ("trainer", "stages"),
-    some_slow(
-        [(t, s) for t in TRAINERS for s in [*STAGES, *SHIPPED_STAGES]],
-        [("stack", s) for s in ("list-valued", "several", *SHIPPED_STAGES)],
-    ),
-)
+@pytest.mark.parametrize(("trainer", "stages"), some_slow(WITH_STAGES, QUICK_STAGES))
 def test_a_stage_does_not_wait(trainer: str, stages: str, tmp_path: Path) -> None:
     uplink = STAGES[stages] if stages in STAGES else {stages: SHIPPED_STAGES[stages]}
     same_on_both(tmp_path, trainer, FedProx, uplink=uplink)

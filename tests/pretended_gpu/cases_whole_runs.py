@@ -9,9 +9,9 @@ from unittest import mock
 
 import pytest
 import torch
-from lightning.pytorch.accelerators import CUDAAccelerator
 
 import fedlit.experiment
+from tests.pretended_gpu.device import Machine
 from tests.pretended_gpu.runs import uncovered, watched
 from tests.pretended_gpu.waits import watch
 from tests.slow import some_slow
@@ -61,7 +61,7 @@ def go_on(config: Any, folder: Path, on_gpu: bool) -> None:
     """Run or resume to the last round, on a machine with the device or without it. The algorithm is tried elsewhere."""
     folder.mkdir(exist_ok=True)
     with (
-        mock.patch.object(CUDAAccelerator, "is_available", staticmethod(lambda: on_gpu)),
+        mock.patch.object(Machine, "has_device", on_gpu),
         mock.patch.object(fedlit.experiment, "try_algorithm", lambda *args: None),
         _restored(),
         watched() as entered,

@@ -24,6 +24,7 @@ from collections import OrderedDict
 from typing import Any
 
 import torch
+from lightning.fabric.accelerators import CUDAAccelerator as FabricAccelerator
 from lightning.pytorch.accelerators import CUDAAccelerator
 from torch import Tensor, nn
 from torch.optim.optimizer import _foreach_supported_types
@@ -38,6 +39,12 @@ aten = torch.ops.aten
 _INDEXING = (aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._unsafe_index.Tensor)
 _MASKED_WRITES = (aten.index_put.default, aten.index_put_.default)
 _TAKE_NUMBERS = (aten.fill_.Tensor, aten.masked_fill.Tensor, aten.masked_fill_.Tensor, aten.where.self)
+
+
+class Machine:
+    """Whether the machine has the device, as Lightning sees it: tests set it to False to resume a run elsewhere."""
+
+    has_device = True
 
 
 class PretendedTensor(Tensor):
@@ -238,7 +245,8 @@ _storage_to_cpu, _rebuild_on_cpu = torch.UntypedStorage.to, torch._utils._rebuil
 torch.UntypedStorage.to, torch._utils._rebuild_tensor = _storage_to, _rebuild  # type: ignore[method-assign]
 
 # Lightning's accelerator for "gpu" is that of CUDA
-CUDAAccelerator.is_available = staticmethod(lambda: True)  # type: ignore[method-assign]
+for _accelerator in (CUDAAccelerator, FabricAccelerator):  # the second is asked under "auto"
+    _accelerator.is_available = staticmethod(lambda: Machine.has_device)  # type: ignore[method-assign]
 CUDAAccelerator.auto_device_count = staticmethod(lambda: 1)  # type: ignore[method-assign]
 CUDAAccelerator.parse_devices = staticmethod(lambda devices: [0])  # type: ignore[method-assign]
 CUDAAccelerator.get_parallel_devices = staticmethod(lambda devices: [torch.device(NAME, 0)])  # type: ignore[method-assign]

@@ -14,6 +14,7 @@ from fedlit.training.chunk_client import ChunkClient
 from fedlit.training.fit_tally import FitTally
 from fedlit.training.lightning.fit_callback import FitCallback
 from fedlit.training.lightning.worker import LightningWorker
+from fedlit.training.optimizer_state import load_optimizer_state
 from fedlit.training.stacked.plain_fit import PlainFit
 from fedlit.training.stacked.stacked_fit import StackedFit
 from fedlit.training.stacked.stacked_pass import TracedPass
@@ -38,6 +39,7 @@ PAUSES = {  # function -> why it may wait within a loop
     FitTally.epoch_loss.fget: "a loss is noted after an epoch, with evaluation.each_epoch",
     ChunkClient._measure_epoch: "a model is measured after an epoch, with evaluation.each_epoch",
     StackedClient._after_epoch: "the same, of a stack",
+    load_optimizer_state: "the step counts of a run on the CPU go back to the CPU, once after it is resumed on the device",
     StepLog.metrics: "a scheduler follows a logged metric, once an epoch",
     TracedPass._traced: "a step is traced, once for each shape of a batch",
     ChunkClient.fit: "an algorithm trains: the facts of a fit are noted at its end, and its steps are loops themselves",

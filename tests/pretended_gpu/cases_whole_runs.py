@@ -35,7 +35,8 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {  # name -> further words, furthe
     "server's optimiser": ("trainer=vectorized optimizer@aggregator.server_optimizer=adam", {"trainer.stack": "never"}),
     "clients' Adam": ("trainer=lightning optimizer=adam", {"trainer.keep_optimizer_state": True}),
 }
-EACH = [(run, store) for run in RUNS for store in OPTIONS["store"]]
+EACH = [(run, store, on_gpu) for run in RUNS for store in OPTIONS["store"] for on_gpu in (False, True)]
+QUICK = [("rows", "disk", False), ("clients' Adam", "memory", True)]
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +72,7 @@ def go_on(config: Any, folder: Path, on_gpu: bool) -> None:
     assert bool(watch.seen) == on_gpu
 
 
-@pytest.mark.parametrize(("run", "store"), some_slow(EACH, [("rows", "disk"), ("clients' Adam", "memory")]))
-@pytest.mark.parametrize("first_on_gpu", [False, True])
+@pytest.mark.parametrize(("run", "store", "first_on_gpu"), some_slow(EACH, QUICK))
 def test_a_run_goes_on_on_another_device(
     run: str, store: str, first_on_gpu: bool, series: Path, tmp_path: Path
 ) -> None:
@@ -96,4 +96,4 @@ def server_state(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_every_store_has_a_case() -> None:
-    assert uncovered("store", [store for _, store in EACH]) == set()
+    assert uncovered("store", [store for _, store, _ in EACH]) == set()

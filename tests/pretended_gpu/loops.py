@@ -39,7 +39,7 @@ PAUSES = {  # function -> why it may wait within a loop
     FitTally.epoch_loss.fget: "a loss is noted after an epoch, with evaluation.each_epoch",
     ChunkClient._measure_epoch: "a model is measured after an epoch, with evaluation.each_epoch",
     StackedClient._after_epoch: "the same, of a stack",
-    load_optimizer_state: "the step counts of a run on the CPU go back to the CPU, once after it is resumed on the device",
+    load_optimizer_state: "step counts go back to the CPU, once after a run on the CPU is resumed",
     StepLog.metrics: "a scheduler follows a logged metric, once an epoch",
     TracedPass._traced: "a step is traced, once for each shape of a batch",
     ChunkClient.fit: "an algorithm trains: the facts of a fit are noted at its end, and its steps are loops themselves",

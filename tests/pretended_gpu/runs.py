@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from fedlit.model_vectors import Model
 from fedlit.settings.classes import build, locate
 from tests.aggregators.federations import Running
 from tests.pretended_gpu.device import NAME, PretendedTensor
-from tests.pretended_gpu.loops import STEP_LOOPS, watch_loops
+from tests.pretended_gpu.loops import STEP_LOOPS, subclasses, watch_loops
 from tests.pretended_gpu.waits import watch
 from tests.small_runs import OPTIONS, composed
 
@@ -37,6 +38,11 @@ TRAINERS: dict[str, tuple[str, dict[str, Any], str]] = {  # name -> option, its 
 def shipped(option: str) -> Aggregator:
     """The algorithm of an option in conf/aggregator."""
     return build(composed(f"aggregator={option}").config.aggregator, "aggregator")
+
+
+def shipped_classes(kind: type, package: str) -> dict[str, Any]:
+    """name -> the classes of a kind that a package of fedlit has."""
+    return {c.__name__: c for c in subclasses(kind) if c.__module__.startswith(package) and not inspect.isabstract(c)}
 
 
 def federation(folder: Path, trainer: str, device: str, aggregator: Aggregator, **parts: Any) -> Running:

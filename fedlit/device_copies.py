@@ -1,4 +1,4 @@
-"""Copies to a device that do not wait for it, and the device of an optimiser's state."""
+"""Copies to a device that the host does not wait on, and the device of an optimiser's state."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 
 
 def to_device(numbers: Any, device: torch.device | str | None) -> Tensor:
-    """Numbers as a tensor on a device. `torch.tensor(numbers, device=device)` waits until the device has done all work
-    that was queued before.
+    """Numbers as a tensor on a device. `torch.tensor(numbers, device=device)` would wait until the device has done all
+    work in its queue.
 
     >>> to_device([[1, 2]], "cpu")
     tensor([[1, 2]])

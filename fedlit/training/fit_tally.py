@@ -58,7 +58,7 @@ class FitTally:
         self._loss_counts.append(0)
 
     def add_loss(self, loss: Tensor) -> None:
-        if not self._loss_counts[-1]:  # a copy of a number to the device would wait for it
+        if not self._loss_counts[-1]:  # made on the device: copying a number there is a synchronisation
             self._loss_sums[-1] = torch.zeros((), dtype=torch.float64, device=loss.device)
         mean = loss.detach().double().mean()  # under manual optimisation it may be several numbers
         self._loss_sums[-1] += mean.to(self._loss_sums[-1].device)

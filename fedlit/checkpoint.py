@@ -103,8 +103,8 @@ class Checkpoints:
 
         Args:
             store: gets the clients' states as they were after that round.
-            device: device of the tensors. Scalars that were saved on the CPU, such as an optimiser's step count, stay
-                there.
+            device: of the run, and of the tensors. Numbers that a run on another device kept on the CPU, such as an
+                optimiser's step count, stay there.
 
         Raises:
             InputError: there are checkpoints, but none is usable.
@@ -112,17 +112,17 @@ class Checkpoints:
         problems: list[str] = []
         for _, path in checkpoint_folders(self.folder):
             try:
-                saved = _read(path, device)
+                saved, numbers_stay = _read(path, device)
             except InputError as error:
                 problems.append(str(error))
                 continue
             for problem in problems:
                 log.warning("%s; %s is used instead", problem, path.name)
-            store.load(saved["round"], _models(saved["clients"], device))
+            store.load(saved["round"], _models(saved["clients"], device, numbers_stay))
             self._newest = saved["round"]
             return FederationState(
                 saved["round"],
-                _models(saved["server"], device),
+                _models(saved["server"], device, numbers_stay),
                 store,
                 saved["counters"],
                 saved["best"],
@@ -165,8 +165,12 @@ def _save(contents: Any, file: Path) -> None:
         raise
 
 
-def _read(path: Path, device: torch.device | str) -> dict[str, Any]:
+def _read(path: Path, device: torch.device | str) -> tuple[dict[str, Any], bool]:
+    """A checkpoint, and whether its numbers without dimensions stay on the CPU: it is of a run on another device."""
+    devices: set[str] = set()
+
     def place(storage: Any, saved_on: str) -> Any:
+        devices.add(saved_on)
         return storage if saved_on == "cpu" else storage.to(device=torch.device(device))
 
     check_digests(path)
@@ -178,7 +182,7 @@ def _read(path: Path, device: torch.device | str) -> dict[str, Any]:
         raise InputError(f"{path} is no checkpoint of fedlit")
     if saved.get("version") != FORMAT:
         raise InputError(f"{path} has format {saved.get('version')}, and this fedlit reads format {FORMAT}")
-    return saved
+    return saved, devices != {"cpu"}
 
 
 def as_resumed(value: Any, device: torch.device | str = "cpu") -> Any:
@@ -190,7 +194,7 @@ def as_resumed(value: Any, device: torch.device | str = "cpu") -> Any:
     file = io.BytesIO()
     torch.save(_plain(value), file)
     file.seek(0)
-    return _models(torch.load(file, weights_only=True), device)
+    return _models(torch.load(file, weights_only=True), device, numbers_stay=True)
 
 
 def _plain(value: Any) -> Any:
@@ -202,10 +206,10 @@ def _plain(value: Any) -> Any:
     return value.clone() if torch.is_tensor(value) else value
 
 
-def _models(value: Any, device: torch.device | str) -> Any:
-    """The reverse of `_plain`."""
+def _models(value: Any, device: torch.device | str, numbers_stay: bool) -> Any:
+    """The reverse of `_plain`; all tensors on the device, but numbers without dimensions where they stay."""
     if isinstance(value, dict):
         if "__model__" in value:
             return Model(*(t.to(device) for t in value["__model__"]))
-        return {k: _models(v, device) for k, v in value.items()}
-    return value.to(device) if torch.is_tensor(value) and value.dim() else value
+        return {k: _models(v, device, numbers_stay) for k, v in value.items()}
+    return value.to(device) if torch.is_tensor(value) and (value.dim() or not numbers_stay) else value

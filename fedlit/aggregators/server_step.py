@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fedlit.device_copies import on_device_of
 from fedlit.errors import InputError, one_line
 from fedlit.model_vectors import Model, tree_map
 
@@ -45,7 +46,8 @@ def server_step(
     weights = nn.Parameter(model.weights.clone())
     optimizer = factory([weights])
     if state:
-        optimizer.state[weights] = {k: v.clone() if torch.is_tensor(v) else v for k, v in state.items()}
+        copied = {k: v.clone() if torch.is_tensor(v) else v for k, v in state.items()}
+        optimizer.state[weights] = on_device_of(weights, copied, optimizer.param_groups[0])
     weights.grad = -delta.weights
     optimizer.step()
     return Model(weights.detach(), model.statistics + delta.statistics), dict(optimizer.state[weights])

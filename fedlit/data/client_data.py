@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, Subset
 
 from fedlit.data.samples import Samples
 from fedlit.data.transform import Batch, Transform, transformed
+from fedlit.device_copies import to_device
 from fedlit.lightning_compat import show_train_loader
 from fedlit.torch_compat import pytree
 
@@ -131,13 +132,13 @@ class ClientData(LightningDataModule):
         device = self.device
         if device is None and isinstance(batch, tuple | list) and batch and isinstance(batch[0], torch.Tensor):
             device = batch[0].device
-        index = torch.tensor(np.asarray(part), device=device)
-        client, epoch_key = torch.tensor([self._client], device=device), torch.tensor([key], device=device)
+        index, client, epoch_key = (to_device(numbers, device) for numbers in (part, [self._client], [key]))
         return transformed(self.transform, batch, index, client, split, epoch_key)
 
 
 class FirstBatch(ClientData):
-    """One batch of a few samples, the same in each epoch and validation pass: the data of a module outside of a client's fit.
+    """One batch of a few samples, the same in each epoch and validation pass: the data of a module
+    outside of a client's fit.
 
     Args:
         index: (n,) the samples.

@@ -52,7 +52,8 @@ class Store(ABC):
 
         Args:
             folder: the folder of the run's checkpoints.
-            device: device of returned tensors that were not on the CPU when they were put.
+            device: of the run, and of returned tensors. Those that were put on the CPU by a run on another device, such
+                as an optimiser's step count, stay there.
         """
 
     @abstractmethod

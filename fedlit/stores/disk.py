@@ -103,7 +103,8 @@ class DiskStore(Store):
             cursor.executemany(
                 "DELETE FROM states WHERE client = ? AND round > ?", ((c, self._newest) for c, _ in kept)
             )
-            cursor.executemany("INSERT INTO states VALUES (?, ?, ?)", ((c, round_number, to_bytes(s)) for c, s in kept))
+            rows = ((client, round_number, to_bytes(state, self.device)) for client, state in kept)
+            cursor.executemany("INSERT INTO states VALUES (?, ?, ?)", rows)
 
     def save(self) -> dict[str, str]:
         with self._writing():

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fedlit.client import AdjustGradient, Fitted, GradientFn
+from fedlit.device_copies import to_device
 from fedlit.evaluation.measure import Totals
 from fedlit.metric_names import TRAIN_LOSS, epoch_metric
 from fedlit.model_vectors import Model, tree_map
@@ -52,8 +53,8 @@ class ChunkClient(ABC):
         self._draw_counts: dict[str, int] = {}
         device = host.layout.device
         sizes = np.array([len(job.train) for job in jobs])
-        self.number = torch.tensor([[job.client] for job in jobs], device=device)
-        self.examples = torch.tensor([[len(job.train)] for job in jobs], dtype=host.layout.dtype, device=device)
+        self.number = to_device([[job.client] for job in jobs], device)
+        self.examples = to_device(sizes[:, None], device).to(host.layout.dtype)
         self.moved = torch.ones(len(jobs), 1, dtype=torch.bool, device=device)
         self.facts: list[dict[str, Any]] = [{"client": job.client, "examples": len(job.train)} for job in jobs]
         self.optimizers = optimizers
@@ -109,7 +110,8 @@ class ChunkClient(ABC):
     def draw(self, kind: Literal["normal", "uniform"], what: str, like: Tensor) -> Tensor:
         """See `Client.draw`."""
         call = self._draw_counts[what] = self._draw_counts.get(what, -1) + 1
-        return torch.stack([job.draw(kind, what, call, like) for job in self.jobs])
+        numbers = np.stack([job.draw(kind, what, call, like.shape[1:]) for job in self.jobs])
+        return torch.from_numpy(numbers).to(like.dtype).to(like.device, non_blocking=True)
 
     def note_sent(self, message: dict[str, Any], received: dict[str, Any]) -> None:
         """Note which fit trained the model of the message: its loss, logged values, weights and counters are those of

@@ -27,6 +27,7 @@ class FitTally:
         steps: optimiser steps.
         rate_sum: sum of the steps' learning rates: (1,) where all parameters share one rate, else (P,).
         last_rates: the learning rates of the last step, (1,) or (P,).
+        last_group_rates: the same as numbers, see `group_rates`.
     """
 
     def __init__(
@@ -43,8 +44,9 @@ class FitTally:
         self._may_set_rates = False  # an optimiser of the last step
         self._loss_sums: list[Tensor] = []  # one for each epoch, in double precision
         self._loss_counts: list[int] = []
-        self.steps, self.rate_sum = 0, torch.zeros(1)
-        self.last_rates = self.rate_sum
+        first = next(iter(parameters.values()))
+        self.steps, self.rate_sum = 0, first.new_zeros(1)
+        self.last_rates, self.last_group_rates = self.rate_sum, list[float]()
 
     def begin(self, optimizers: Sequence[Any]) -> None:
         """Call it with all optimisers of the fit before its first step, and before a kept state is loaded."""
@@ -56,8 +58,10 @@ class FitTally:
         self._loss_counts.append(0)
 
     def add_loss(self, loss: Tensor) -> None:
-        self._loss_sums[-1] = self._loss_sums[-1].to(loss.device)
-        self._loss_sums[-1] += loss.detach().double().mean()  # under manual optimisation it may be several numbers
+        if not self._loss_counts[-1]:  # made on the device: copying a number there is a synchronisation
+            self._loss_sums[-1] = torch.zeros((), dtype=torch.float64, device=loss.device)
+        mean = loss.detach().double().mean()  # under manual optimisation it may be several numbers
+        self._loss_sums[-1] += mean.to(self._loss_sums[-1].device)
         self._loss_counts[-1] += 1
 
     def add_step(self, optimizers: Sequence[Any]) -> None:
@@ -91,6 +95,7 @@ class FitTally:
 
     def _add_rates(self, optimizers: Sequence[Any]) -> None:
         self.last_rates = learning_rates(optimizers, self._parameters, self._several)
+        self.last_group_rates = group_rates(optimizers, self._parameters)
         self.rate_sum = widened(self.rate_sum.to(self.last_rates), self.last_rates)
         self.rate_sum += self.last_rates
 
@@ -105,16 +110,18 @@ class FitTally:
         return float(self._loss_sums[-1]) / self._loss_counts[-1] if self._loss_counts[-1] else float("nan")
 
     @property
-    def loss(self) -> float:
-        """The mean over all steps; NaN where there were none."""
-        total, count = sum(map(float, self._loss_sums)), sum(self._loss_counts)
-        return total / count if count else float("nan")
+    def loss(self) -> Tensor:
+        """() the mean over all steps; NaN where there were none."""
+        sums = [total for total, count in zip(self._loss_sums, self._loss_counts, strict=True) if count]
+        if not sums:
+            return torch.tensor(float("nan"))
+        return sum(sums[1:], sums[0]) / sum(self._loss_counts)
 
     def fitted(self, model: Model, carry: dict[str, Tensor]) -> Fitted:
         """The result of the fit, with the leading axis of one client."""
-        new, rate_sum = model.weights.new_tensor, self.rate_sum[None].to(model.weights)
+        new, rate_sum = model.weights.new_full, self.rate_sum[None].to(model.weights)
         gain = None if self._gain is None else partial(self._gain.of, self._parameters, rate_sum)
-        return Fitted(model, new([[self.steps]]), rate_sum, new([[self.loss]]), carry, gain)
+        return Fitted(model, new((1, 1), self.steps), rate_sum, self.loss.to(model.weights)[None, None], carry, gain)
 
 
 def learning_rates(optimizers: Sequence[Any], parameters: Mapping[str, Tensor], several: bool = False) -> Tensor:
@@ -130,6 +137,14 @@ def learning_rates(optimizers: Sequence[Any], parameters: Mapping[str, Tensor], 
         return first.new_full((1,), rates.pop())  # new_tensor would synchronise with the GPU
     rate_of = {id(p): float(g["lr"]) for g in groups for p in g["params"]}
     return torch.cat([first.new_full((p.numel(),), rate_of.get(id(p), 0.0)) for p in parameters.values()])
+
+
+def group_rates(optimizers: Sequence[Any], parameters: Mapping[str, Tensor]) -> list[float]:
+    """The current learning rates of the parameter groups that hold one of these parameters. Two lists are compared
+    without waiting for the device."""
+    trained = {id(p) for p in parameters.values()}
+    groups = (g for o in optimizers for g in o.param_groups)
+    return [float(g["lr"]) for g in groups if any(id(p) in trained for p in g["params"])]
 
 
 def _may_set_rate(optimizer: Any) -> bool:

@@ -16,6 +16,7 @@ from fedlit.errors import InputError
 from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.model_vectors import Layout, Model
 from fedlit.training.batch_step import OneClientStep
+from fedlit.training.fit_tally import group_rates, learning_rates
 from fedlit.user_module.training_step import FunctionalStep
 
 
@@ -76,21 +77,22 @@ class GradientEditor:
         self._extras = [layout.pieces(v) for v in extras] if options.adjust_gradient else []
         self._trainable = None if options.trainable is None else layout.pieces(_one_row(options.trainable.weights))
         self.carry = dict(options.carry)
-        self._rate_read: Tensor | None = None  # (1,) or (P,), what the last `gradient_fn` read
+        self._rates_read: list[float] | None = None  # the `group_rates` that the last `gradient_fn` read
         self._before_step: dict[str, Tensor] = {}
         self._was_sparse = False  # a gradient that `gradient_fn` has replaced
 
     def gradient(
-        self, batch: Any, batch_idx: int, draws: RandomMode, lr: Tensor, context: Callable[[], Any]
+        self, batch: Any, batch_idx: int, draws: RandomMode, optimizers: Sequence[Any], context: Callable[[], Any]
     ) -> dict[str, Tensor]:
         """The result of `gradient_fn` at the module's weights, by parameter name."""
+        lr = learning_rates(optimizers, self.parameters)[None]
         user_step = FunctionalStep(self.module, self.layout)
         step = OneClientStep(user_step, batch, batch_idx, draws, lr, context, self.samples)
         weights = self.layout.read(self.module).weights[None].requires_grad_()
         extras = [v if v.dim() > 1 else v[None] for v in self.options.extras]
         assert self.options.gradient_fn is not None
         gradient = self.options.gradient_fn(step, weights, *extras, **self.carry)
-        self._rate_read = lr[0] if step.lr_was_read else None
+        self._rates_read = group_rates(optimizers, self.parameters) if step.lr_was_read else None
         if self.carry:
             gradient, new_carry = gradient
             self.carry |= new_carry
@@ -138,15 +140,15 @@ class GradientEditor:
                 "or train by torch.optim.SGD, or by aggregator=fedavg without clipping."
             )
 
-    def check_rate(self, applied: Tensor) -> None:
+    def check_rates(self, applied: list[float]) -> None:
         """
         Args:
-            applied: the learning rates of the step, (1,) or (P,).
+            applied: the `group_rates` of the step.
 
         Raises:
             InputError: they are not those that `gradient_fn` has read.
         """
-        if self._rate_read is not None and not torch.equal(self._rate_read, applied):
+        if self._rates_read is not None and self._rates_read != applied:
             raise InputError(
                 f"{type(self.module).__name__} changes the learning rate between the backward pass and the end of the "
                 "step, and this algorithm reads it in the backward pass (step.lr); change it in on_train_batch_start, "

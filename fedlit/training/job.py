@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from fedlit.data import Samples, Transform
 from fedlit.data.fit_data_module import CannotBeSent
@@ -65,12 +63,10 @@ class Job:
         """A 62-bit number that keys the draws of this client in this round for a purpose."""
         return int(self.round.generator(*purpose, self.client).integers(2**62))
 
-    def draw(self, kind: Literal["normal", "uniform"], what: str, call: int, like: Tensor) -> Tensor:
-        """Random numbers of `like`'s shape without its first axis."""
+    def draw(self, kind: Literal["normal", "uniform"], what: str, call: int, shape: Sequence[int]) -> np.ndarray:
+        """Random numbers of this shape."""
         rng = self.round.generator("draw", what, self.client, call)
-        shape = like.shape[1:]
-        numbers = rng.standard_normal(shape) if kind == "normal" else rng.random(shape)
-        return torch.as_tensor(numbers, dtype=like.dtype, device=like.device)
+        return np.asarray(rng.standard_normal(shape) if kind == "normal" else rng.random(shape))
 
 
 @dataclass

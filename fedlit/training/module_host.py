@@ -168,7 +168,7 @@ class ModuleHost:
         self.layout.write(self.module, tree_map(lambda t: t[0] if t.dim() > 1 else t, model))
         buffers = dict(self.module.named_buffers())
         for name, value in counters.items():
-            buffers[name].copy_(value)
+            buffers[name].copy_(value, non_blocking=True)
 
     def read(self) -> Model:
         """The module's model, (1, P) and (1, S)."""

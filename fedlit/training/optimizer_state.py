@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedlit.device_copies import on_device_of
 from fedlit.errors import InputError
 
 
@@ -36,7 +37,8 @@ def _copy(value: Tensor) -> Tensor:
 
 def load_optimizer_state(optimizer: Any, parameters: Mapping[str, Tensor], state: dict[str, Any]) -> None:
     """Load the result of `optimizer_state` into a new optimiser of the same kind."""
-    stepped = {id(p) for g in optimizer.param_groups for p in g["params"]}
+    groups = {id(p): g for g in optimizer.param_groups for p in g["params"]}
     for name, values in state.items():
-        if id(parameters[name]) in stepped:
-            optimizer.state[parameters[name]] = {k: v.clone() for k, v in values.items()}
+        p = parameters[name]
+        if id(p) in groups:
+            optimizer.state[p] = on_device_of(p, {k: v.clone() for k, v in values.items()}, groups[id(p)])

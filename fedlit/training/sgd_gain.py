@@ -177,9 +177,9 @@ def gain_by_parameter(totals: np.ndarray, sizes: Sequence[int], like: Tensor) ->
         like: gives type and device.
     """
     gains = _without_zeros(torch.from_numpy(totals))
-    if bool((gains == gains[:, :1]).all()):
-        return gains[:, :1].to(like)
-    return gains.repeat_interleave(torch.tensor(sizes), 1).to(like)
+    equal = bool((gains == gains[:, :1]).all())
+    gains = gains[:, :1].contiguous() if equal else gains.repeat_interleave(torch.tensor(sizes), 1)
+    return gains.to(like.device, non_blocking=True).to(like.dtype)
 
 
 def _without_zeros(gains: Tensor) -> Tensor:

@@ -141,7 +141,7 @@ class Running:
         clients = Clients(shards(*sizes), none, shards(*TEST_SIZES), batch_size, epochs, np.empty(0, dtype=np.int64))
         evaluation = Evaluation()
         self.engine = engine or Serial()
-        options = kind(accelerator="cpu", precision="64-true", **trainer)
+        options = kind(**{"accelerator": "cpu", "precision": "64-true", **trainer})
         start_counters = counters(module)
         self.engine.start(options, module, JobData(train, test), evaluation.measure())
         self.layout = self.engine.local_worker.host.layout

@@ -140,7 +140,7 @@ class FedAmp(Aggregator):
         return {"model": w}, {"w": w}
 
     def server_update(self, server, messages, round):
-        rows = torch.tensor(round.arrived)
+        rows = torch.tensor(round.arrived, device=messages["model"].weights.device)
         models = tree_map(lambda t, m: t.index_copy(0, rows, m), server["models"], messages["model"])
         weight = 0.5 * torch.exp(-torch.cdist(models.weights, models.weights).square()) / self.clients
         weight.fill_diagonal_(0)

@@ -15,7 +15,7 @@ from fedlit.errors import InputError
 from fedlit.global_generators import has_drawn_since
 from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.torch_patches.double_backward import DOUBLE_BACKWARD
-from fedlit.training.fit_tally import FitTally, learning_rates
+from fedlit.training.fit_tally import FitTally
 from fedlit.training.gradient import GradientEditor, GradientOptions
 from fedlit.training.lightning.step_recorder import record_steps
 from fedlit.training.lightning.validation_pass import ValidationPass
@@ -73,9 +73,8 @@ class FitCallback(pl.Callback):
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         trainer, parameters = self.module.trainer, self.editor.parameters
         plugin = trainer.precision_plugin
-        lr = learning_rates(trainer.optimizers, parameters)[None]
         draws = self._draws(differentiated_twice=True)
-        pieces = self.editor.gradient(self.batch, self.batch_idx, draws, lr, plugin.forward_context)
+        pieces = self.editor.gradient(self.batch, self.batch_idx, draws, trainer.optimizers, plugin.forward_context)
         # Lightning has multiplied the loss by this factor, and later divides the gradients by the scale
         scaler = getattr(plugin, "scaler", None)
         factor = (scaler.get_scale() if scaler is not None else 1.0) / trainer.accumulate_grad_batches
@@ -135,7 +134,7 @@ class FitCallback(pl.Callback):
 
     def _end_step(self, optimizer: Any) -> None:
         self.tally.end_step([optimizer])
-        self.editor.check_rate(self.tally.last_rates)
+        self.editor.check_rates(self.tally.last_group_rates)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

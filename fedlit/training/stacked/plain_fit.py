@@ -16,7 +16,7 @@ from fedlit.errors import InputError
 from fedlit.global_generators import has_drawn_since
 from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.torch_patches.double_backward import DOUBLE_BACKWARD
-from fedlit.training.fit_tally import FitTally, learning_rates
+from fedlit.training.fit_tally import FitTally
 from fedlit.training.gradient import GradientEditor, GradientOptions
 from fedlit.training.module_host import ModuleHost
 from fedlit.training.optimizer_state import load_optimizer_state, optimizer_state
@@ -110,7 +110,7 @@ class PlainFit:
                 "write trainer=lightning."
             )
         self.tally.end_step([self.optimizer])
-        self.editor.check_rate(self.tally.last_rates)
+        self.editor.check_rates(self.tally.last_group_rates)
         self.editor.after_step()
         self.log.end_step()
         self.batches += 1
@@ -143,8 +143,8 @@ class PlainFit:
             loss.backward()
             return
         with_gradient = self.editor.with_gradient(loss)
-        rates = learning_rates([self.optimizer], parameters)[None]
-        pieces = self.editor.gradient(batch, batch_idx, self._draws(differentiated_twice=True), rates, context)
+        draws = self._draws(differentiated_twice=True)
+        pieces = self.editor.gradient(batch, batch_idx, draws, [self.optimizer], context)
         for name in with_gradient:
             parameters[name].grad = pieces[name].to(parameters[name].dtype)
 

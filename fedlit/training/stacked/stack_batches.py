@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from fedlit.data.transform import transformed
+from fedlit.device_copies import to_device, to_device_of
 from fedlit.torch_compat import pytree
 from fedlit.training.batch_plan import StackBatch
 from fedlit.training.job import Job
 from fedlit.training.module_host import ModuleHost
-from fedlit.training.stacked.stacked_optimizer import to_device_of
 
 
 class StackBatches:
@@ -23,7 +23,7 @@ class StackBatches:
     def __init__(self, host: ModuleHost, jobs: Sequence[Job], call: int):
         self.host, self.jobs, self.call, self.data = host, jobs, call, host.data
         self._epoch_keys: dict[int, np.ndarray] = {}  # by epoch: (K,) keys of the samples' draws
-        self.numbers = torch.tensor([[job.client] for job in jobs], device=host.layout.device)
+        self.numbers = to_device([[job.client] for job in jobs], host.layout.device)
         self.draws = self.data.transform is not None or not self.data.train.in_memory
 
     def __call__(self, part: StackBatch, epoch: int) -> Any:

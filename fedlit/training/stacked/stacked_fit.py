@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fedlit import interrupts
 from fedlit.data.fit_data_module import with_hooks_of
+from fedlit.device_copies import to_device_of
 from fedlit.model_vectors import Model
 from fedlit.torch_compat import pytree
 from fedlit.training.batch_plan import BatchPlan, StackBatch
@@ -22,7 +23,7 @@ from fedlit.training.job import SampleOrder
 from fedlit.training.stacked.row_gains import RowGains
 from fedlit.training.stacked.setup import StackSetup
 from fedlit.training.stacked.stack_data import StackData
-from fedlit.training.stacked.stacked_optimizer import Rows, Runs, stacked_optimizer, to_device_of
+from fedlit.training.stacked.stacked_optimizer import Rows, Runs, stacked_optimizer
 from fedlit.training.stacked.stacked_pass import PassInputs, StackedPass, TracedPass
 from fedlit.training.stacked.step_log import StepLog
 from fedlit.user_module.trainer_stub import DiffersByClient, TrainerStub, configured, step_schedulers
@@ -83,9 +84,8 @@ class StackedFit:
         self.gradient, self.batch_plan, self.keys = gradient, batch_plan, keys
         self.weights = model.weights.expand(k, -1).clone()
         statistics = self.layout.pieces(model.statistics.expand(k, -1), self.layout.statistics)
-        buffers = statistics | {
-            n: counters[n].to(self.weights.device).expand(k, *counters[n].shape) for n in self.layout.counters
-        }
+        start = {n: counters[n].to(self.weights.device, non_blocking=True) for n in self.layout.counters}
+        buffers = statistics | {n: counter.expand(k, *counter.shape) for n, counter in start.items()}
         # each contiguous: vmap's batch norm loses its writes into a strided view
         self.buffers = {n: b.clone(memory_format=torch.contiguous_format) for n, b in buffers.items()}
         self._extras = [v.expand(k, *v.shape[v.dim() > 1 :]) for v in gradient.extras]
@@ -314,7 +314,7 @@ class StackedFit:
         """(K, 1) or (K, P): the sum of the steps' learning rates."""
         if self._schedulers:
             return self._rate_sum
-        return torch.from_numpy(self.steps).to(self._rate_sum)[:, None] * self._shared_rate[0]
+        return to_device_of(self._rate_sum, self.steps).to(self._rate_sum.dtype)[:, None] * self._shared_rate[0]
 
     def gain(self) -> Callable[[], Tensor]:
         """A function that returns `Fitted.gain`."""
@@ -322,5 +322,5 @@ class StackedFit:
 
     def loss(self) -> Tensor:
         """(K, 1): the mean over the steps."""
-        steps = torch.from_numpy(self.steps).to(self.total)
+        steps = to_device_of(self.total, self.steps).to(self.total.dtype)
         return (self.total / steps)[:, None]

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW
 
+from fedlit.device_copies import to_device_of
 from fedlit.randomness import keyed_uniform
 from fedlit.user_module.module_snapshot import differ
 
@@ -26,11 +27,6 @@ Rows = slice | Tensor
 """Some rows of a stack: a front of it as a slice, or row numbers (n,) on the device."""
 
 _NOT_COMPARED = ("params", "lr", "initial_lr", "max_lr", "min_lr", "foreach", "fused", "capturable", "differentiable")
-
-
-def to_device_of(like: Tensor, numbers: np.ndarray) -> Tensor:
-    """An array as a tensor on the device of `like`, copied without waiting for the device."""
-    return torch.from_numpy(numbers).to(like.device, non_blocking=True)
 
 
 class Runs:

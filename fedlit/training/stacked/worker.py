@@ -15,6 +15,7 @@ from torch import Tensor
 from fedlit.client import Fitted
 from fedlit.data import Samples
 from fedlit.data.client_data import ClientData
+from fedlit.device_copies import to_device, to_device_of
 from fedlit.errors import InputError, one_line
 from fedlit.evaluation.measure import Totals
 from fedlit.global_generators import generator_states, isolated_generators
@@ -128,7 +129,7 @@ class StackedClient(ChunkClient):
         if fit.log.entries:
             for facts, logged in zip(self.facts, fit.log.metrics(), strict=True):
                 facts["logged"] = logged
-        steps = torch.from_numpy(fit.steps).to(fit.weights)[:, None]
+        steps = to_device_of(fit.weights, fit.steps).to(fit.weights.dtype)[:, None]
         trained = with_frozen_statistics(fit.model(), model, gradient.trainable)
         return Fitted(trained, steps, fit.lr(), fit.loss().to(fit.weights), fit.carry, fit.gain())
 
@@ -146,7 +147,7 @@ class StackedClient(ChunkClient):
             raise TypeError(f"the step changes {changed[0]} of the module")
 
     def _keys(self, *purpose: str | int) -> Tensor:
-        return torch.tensor([job.key(*purpose) for job in self.jobs], device=self.layout.device)
+        return to_device([job.key(*purpose) for job in self.jobs], self.layout.device)
 
     def _after_epoch(self, fit: StackedFit) -> Callable[[], None] | None:
         if not self.watched:

@@ -1,0 +1,87 @@
+"""Every algorithm, trainer, stage, reduction and sampler runs rounds on the pretended device; no loop waits for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedlit.aggregators import FedAvg, FedProx
+from fedlit.messages.reductions import All, Reduction
+from fedlit.messages.stages import Stage
+from fedlit.settings.classes import build
+from tests.aggregators import written
+from tests.pretended_gpu import own_parts
+from tests.pretended_gpu.runs import TRAINERS, same_on_both, shipped, shipped_classes, uncovered
+from tests.slow import some_slow
+from tests.small_runs import OPTIONS, composed
+
+AGGREGATORS: dict[str, Any] = {option: lambda option=option: shipped(option) for option in OPTIONS["aggregator"]}
+AGGREGATORS |= {  # each uses another part of the contract
+    "extras and gain": written.Scaffold,
+    "features": lambda: written.Moon(1.0),
+    "carry and personal models": written.Apfl,
+    "trainable": written.BodyOnly,
+    "losses": lambda: written.QFedAvg(1.0),
+    "all messages and downloads": written.FedAmp,
+    "second derivatives": lambda: written.PerFedAvg(True),
+}
+STAGES: dict[str, Any] = {
+    "uniform": {"clip": own_parts.Clip()},
+    "with a state": {"residual": own_parts.Residual()},
+    "draws": {"noise": own_parts.Noise()},
+    "list-valued": {"large": own_parts.Large()},
+    "several": {"clip": own_parts.Clip(), "residual": own_parts.Residual(), "noise": own_parts.Noise()},
+}
+SHIPPED_STAGES = shipped_classes(Stage, "fedlit.messages.stages")
+REDUCTIONS = shipped_classes(Reduction, "fedlit.messages.reductions")
+ARGUMENTS: dict[str, dict[str, Any]] = {}  # of stages and reductions that need some, by the name of the class
+SAMPLERS = {option: build(composed(f"sampler={option}").config.sampler, "sampler") for option in OPTIONS["sampler"]}
+SAMPLERS["by loss"] = own_parts.Highest()
+
+QUICK = {("lightning", "fedprox"), ("rows", "fedavg"), ("rows, kept optimisers", "fedper"), ("trace", "fedprox")}
+OTHERS = "extras and gain", "carry and personal models"
+QUICK |= {("stack", aggregator) for aggregator in (*OPTIONS["aggregator"], *OTHERS)}
+WITH_STAGES = [(trainer, stages) for trainer in TRAINERS for stages in [*STAGES, *SHIPPED_STAGES]]
+QUICK_STAGES = [("stack", stages) for stages in ("list-valued", "several", *SHIPPED_STAGES)]
+
+
+@pytest.mark.parametrize(
+    ("trainer", "aggregator"), some_slow([(t, a) for t in TRAINERS for a in AGGREGATORS], sorted(QUICK))
+)
+def test_an_algorithm_gives_the_bits_of_the_cpu_without_a_wait(trainer: str, aggregator: str, tmp_path: Path) -> None:
+    if "kept" in trainer and aggregator in ("extras and gain", "losses"):
+        pytest.skip("the gain is not defined for kept optimisers")
+    parts = {"norm": False} if aggregator == "second derivatives" else {}  # it halves batches of two
+    same_on_both(tmp_path, trainer, AGGREGATORS[aggregator], **parts)
+
+
+@pytest.mark.parametrize(("trainer", "stages"), some_slow(WITH_STAGES, QUICK_STAGES))
+def test_a_stage_does_not_wait(trainer: str, stages: str, tmp_path: Path) -> None:
+    uplink = STAGES[stages] if stages in STAGES else {"stage": SHIPPED_STAGES[stages](**ARGUMENTS.get(stages, {}))}
+    same_on_both(tmp_path, trainer, FedProx, uplink=uplink)
+
+
+@pytest.mark.parametrize("reduction", [own_parts.Blind(), own_parts.Median()])
+def test_a_reduction_does_not_wait(reduction: Any, tmp_path: Path) -> None:
+    same_on_both(tmp_path, "stack", FedAvg, rounds=1, reduction=reduction)
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_a_shipped_reduction_does_not_wait(name: str, tmp_path: Path) -> None:
+    reduction = REDUCTIONS[name](**ARGUMENTS.get(name, {}))
+    takes_all = type(reduction).finish is All.finish
+    same_on_both(tmp_path, "stack", written.FedAmp if takes_all else FedAvg, rounds=1, reduction=reduction)
+
+
+@pytest.mark.parametrize("sampler", some_slow(SAMPLERS, ["by loss", "poisson"]))
+def test_a_sampler_chooses_the_same_clients(sampler: str, tmp_path: Path) -> None:
+    same_on_both(tmp_path, "stack", FedAvg, sampler=SAMPLERS[sampler])
+
+
+def test_every_option_has_a_case() -> None:
+    assert uncovered("aggregator", AGGREGATORS) == set()
+    assert uncovered("trainer", [option for option, _, _ in TRAINERS.values()]) == set()
+    assert uncovered("sampler", SAMPLERS) == set()
+    assert {"Mean", "All"} <= REDUCTIONS.keys()

@@ -6,6 +6,7 @@
 #   DEVICE=cpu scripts/on_gpu.sh      the same without a GPU, in small sizes, to try the script
 #
 # It takes at most 7 minutes: 3.5 for the tests, 2.5 for the benchmark, then it stops itself and leaves what it has.
+# SLOWER=3 allows three times as long, for a slow CPU.
 # Results are in the folder $OUT (outputs/gpu): machine.txt, tests.txt, tests.xml, benchmark.txt, on_gpu.json, on_gpu.md.
 # $PYTHON is the interpreter that has torch: .venv/bin/python where it exists, else python3. Packages that it lacks are
 # installed from wheels/ into a temporary folder; torch and the environment stay as they are.
@@ -18,7 +19,8 @@ if [ "${1:-}" = wheels ]; then
   exec "$PYTHON" -m scripts.gpu_packages gather wheels "${2:-3.12}"
 fi
 if [ -z "${FEDLIT_ON_GPU_LIMIT:-}" ]; then
-  FEDLIT_ON_GPU_LIMIT=420 exec timeout --signal=INT --kill-after=10 420 bash scripts/on_gpu.sh "$@"
+  export FEDLIT_ON_GPU_LIMIT=$((420 * ${SLOWER:-1}))
+  exec timeout --signal=INT --kill-after=10 "$FEDLIT_ON_GPU_LIMIT" bash scripts/on_gpu.sh "$@"
 fi
 
 export DEVICE=${DEVICE:-gpu} OUT=${OUT:-outputs/gpu}
@@ -39,12 +41,12 @@ case $DEVICE in
 esac
 
 # --foreground: a signal to this script's group reaches both
-timeout --foreground --signal=INT --kill-after=10 210 \
+timeout --foreground --signal=INT --kill-after=10 $((FEDLIT_ON_GPU_LIMIT / 2)) \
   "$PYTHON" -m pytest tests/gpu -m gpu -v --durations=10 -p no:cacheprovider --junitxml="$OUT/tests.xml" \
   2>&1 | tee "$OUT/tests.txt"
 tests=${PIPESTATUS[0]}
-timeout --foreground --signal=INT --kill-after=10 150 \
-  "$PYTHON" -m benchmarks.on_gpu "${benchmark_words[@]}" --seconds 145 --out "$OUT" 2>&1 | tee "$OUT/benchmark.txt"
+timeout --foreground --signal=INT --kill-after=10 $((FEDLIT_ON_GPU_LIMIT * 5 / 14)) \
+  "$PYTHON" -m benchmarks.on_gpu "${benchmark_words[@]}" --seconds $((FEDLIT_ON_GPU_LIMIT / 3)) --out "$OUT" 2>&1 | tee "$OUT/benchmark.txt"
 benchmark=${PIPESTATUS[0]}
 echo "tests: exit code $tests; benchmark: exit code $benchmark (124: out of time); results in $OUT"
 [ "$tests" = 0 ] && [ "$benchmark" = 0 ]

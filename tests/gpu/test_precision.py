@@ -50,7 +50,9 @@ def test_each_client_starts_with_the_first_loss_scale(tmp_path: Path, real_gpu: 
     )
     tensors = state(folder, 3)
     clients = sorted({path.split("/")[1] for path in tensors if path.startswith("clients/")})
-    own = {client: [t for path, t in tensors.items() if path.split("/")[:2] == ["clients", client]] for client in clients}
+    own = {
+        client: [t for path, t in tensors.items() if path.split("/")[:2] == ["clients", client]] for client in clients
+    }
     assert len(clients) == 4 and own[clients[0]]
     assert all(torch.equal(a, b) for client in clients for a, b in zip(own[clients[0]], own[client], strict=True))
     assert all(bool(t.isfinite().all()) for t in own[clients[0]])

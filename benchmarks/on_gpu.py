@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import signal
 import sys
 import tempfile
 import time
@@ -100,7 +101,7 @@ class Report:
         self.write()
 
     def write(self) -> None:
-        facts = {"measured": self.sentence, "device": self.device, "date": date.today().isoformat()}
+        facts: dict[str, Any] = {"measured": self.sentence, "device": self.device, "date": date.today().isoformat()}
         facts |= {"torch": torch.__version__, "not_measured": self.absent, "workloads": self.results}
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "on_gpu.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
@@ -117,6 +118,7 @@ def device_name(device: str) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started it in the background
     if options.device == "cuda" and not torch.cuda.is_available():
         print("torch sees no GPU; --device cpu --tiny tries the benchmark without one", file=sys.stderr)
         return 2

@@ -42,7 +42,7 @@ esac
 
 # --foreground: a signal to this script's group reaches both
 timeout --foreground --signal=INT --kill-after=10 $((FEDLIT_ON_GPU_LIMIT / 2)) \
-  "$PYTHON" -m pytest tests/gpu -m gpu -v --durations=10 -p no:cacheprovider --junitxml="$OUT/tests.xml" \
+  "$PYTHON" -m pytest tests/gpu -m gpu -v --durations=10 -o faulthandler_timeout=120 -p no:cacheprovider --junitxml="$OUT/tests.xml" \
   2>&1 | tee "$OUT/tests.txt"
 tests=${PIPESTATUS[0]}
 timeout --foreground --signal=INT --kill-after=10 $((FEDLIT_ON_GPU_LIMIT * 5 / 14)) \

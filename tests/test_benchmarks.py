@@ -148,9 +148,8 @@ def test_the_report_on_a_gpu_names_device_versions_date_and_what_is_absent(tmp_p
     monkeypatch.setattr(on_gpu, "device_name", lambda device: f"A device, {device}")
     report = on_gpu.Report(tmp_path, "the command", "cuda")
     w = WORKLOADS["W3"]
-    report.add(
-        w, [Result(n, k, "float32", True, [s], 2.0) for n, k, s in (("bare", "bare", 2.0), ("x", "fedlit", 0.5))]
-    )
+    played = ("bare", "bare", 2.0), ("x", "fedlit", 0.5)
+    report.add(w, [Result(name, kind, "float32", True, [seconds], 2.0) for name, kind, seconds in played])
     report.leave_out(WORKLOADS["W1"])
     page, facts = (tmp_path / "on_gpu.md").read_text(), json.loads((tmp_path / "on_gpu.json").read_text())
     assert facts["device"] == "A device, cuda" and facts["date"] == date.today().isoformat()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 import torch
 
 from tests.gpu.federation import DEVICE
+
+# A process that a shell started in the background ignores SIGINT; at it pytest would report what it has.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

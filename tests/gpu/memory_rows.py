@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ class MemoryRows(Logger):
     rows: list[Memory] = []  # noqa: RUF012
 
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
+        gc.collect()  # reference cycles that wait for the collector are no leak
         allocated = highest = 0
         if torch.cuda.is_initialized():
             torch.cuda.synchronize()

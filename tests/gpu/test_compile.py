@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tests.gpu.federation import CASES, TRAINERS, cpu_numbers, largest_difference, numbers, run
 
 pytestmark = pytest.mark.gpu

@@ -13,7 +13,7 @@ demo: $(READY)
 	$(RUN) -m fedlit.run clients=10 partition=dirichlet
 
 test: check
-	$(RUN) -m pytest -m "not slow"
+	$(RUN) -m pytest -m "not slow and not gpu"
 
 test-slow: $(READY)
 	$(RUN) -m pytest -m slow

@@ -1,6 +1,6 @@
 """The plain PyTorch loop that a researcher would write: one model reused, tensors in memory, batches by index.
 
-Run as a contender: `python -m benchmarks.bare FILE THREADS [channels_last]`.
+Run as a contender: `python -m benchmarks.bare FILE THREADS [channels_last] [cuda]`.
 """
 
 from __future__ import annotations
@@ -30,16 +30,20 @@ class Bare:
         order: Order | None = None,
         memory_format: torch.memory_format | None = None,
         forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        device: str = "cpu",
     ):
         """
         Args:
             order: of a client's samples; None draws a new permutation for each epoch.
             memory_format: of weights and images.
             forward_context: entered for each forward pass and its loss.
+            device: of network and data, which stay there.
         """
         self.task, self.order, self.format = task, order or self._shuffle, memory_format
         self.forward_context = forward_context
-        self.network = task.network()
+        self.device = torch.device(device)
+        self.x, self.y = task.x.to(self.device), task.y.to(self.device)
+        self.network = task.network().to(self.device)
         if memory_format is not None:
             self.network.to(memory_format=memory_format)
         self.parameters: list[Tensor] = list(self.network.parameters())
@@ -52,6 +56,8 @@ class Bare:
         cohort = self.task.cohort(number)
         weight_sums, loss_sum, examples, steps = self.train_clients(number, cohort)
         self.weights = [weight_sum / examples for weight_sum in weight_sums]
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
         seconds = time.perf_counter() - begin
         return {"seconds": seconds, "loss": loss_sum / examples, "steps": steps}
 
@@ -70,12 +76,12 @@ class Bare:
 
     def train(self, number: int, client: int) -> tuple[float, int]:
         """Train the network on a client's samples: the mean loss of its steps, and their number."""
-        task, w = self.task, self.task.workload
+        w = self.task.workload
         optimizer = self.optimizer(self.parameters)
-        loss_sum, steps = torch.zeros(()), 0
+        loss_sum, steps = torch.zeros((), device=self.device), 0
         for epoch in range(w.epochs):
-            for index in self.order(number, client, epoch).split(w.batch_size):
-                x, y = task.x[index], task.y[index]
+            for index in self.order(number, client, epoch).to(self.device).split(w.batch_size):
+                x, y = self.x[index], self.y[index]
                 if self.format is not None:
                     x = x.contiguous(memory_format=self.format)
                 with self.forward_context():
@@ -95,7 +101,8 @@ class Bare:
 def main(file: str, threads: str, *words: str) -> None:
     torch.set_num_threads(int(threads))
     torch.manual_seed(0)
-    bare = Bare(load(file), memory_format=torch.channels_last if "channels_last" in words else None)
+    memory_format = torch.channels_last if "channels_last" in words else None
+    bare = Bare(load(file), memory_format=memory_format, device="cuda" if "cuda" in words else "cpu")
     serve(lambda number: bare.round(number) | footprint(number))
 
 

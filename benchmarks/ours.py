@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import lightning as L
 import numpy as np
@@ -50,12 +51,12 @@ class Data:
         self.test_sites = np.arange(len(sizes))
 
 
-class SmallCnn(L.LightningModule):
-    """W2's network as a user's own module."""
+class Network(L.LightningModule):
+    """A network of `NETWORKS` as a user's own module."""
 
-    def __init__(self, input_shape: tuple[int, ...]):
+    def __init__(self, input_shape: tuple[int, ...], network: str):
         super().__init__()
-        self.layers = NETWORKS["small_cnn"](tuple(input_shape))
+        self.layers = NETWORKS[network](tuple(input_shape))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
@@ -100,18 +101,18 @@ class CountedRecord(RoundRecord):
 
 _MODELS = {
     "lecture_cnn": ["model=lecture_cnn"],
-    "small_cnn": ["model._target_=benchmarks.ours.SmallCnn"],
     "mlp": ["model=mlp", "model.hidden=[64]"],
-}
+}  # others are a user's own module
 
 
-def words(w: Workload, file: Path, folder: Path) -> list[str]:
+def words(w: Workload, file: Path, folder: Path, device: Literal["cpu", "gpu"] = "cpu") -> list[str]:
     """The command line of a workload; a combination adds its own words."""
+    own_module = ["model._target_=benchmarks.ours.Network", f"model.network={w.network}"]
     return [
         "data._target_=benchmarks.ours.Data",
         f"data.file={file}",
         "partition=natural",
-        *_MODELS[w.network],
+        *_MODELS.get(w.network, own_module),
         f"optimizer={w.optimizer}",
         f"optimizer.lr={w.lr}",
         f"clients={w.clients}",
@@ -122,7 +123,7 @@ def words(w: Workload, file: Path, folder: Path) -> list[str]:
         f"rounds={FOREVER}",
         f"evaluation.every={FOREVER}",
         f"checkpoint.every={FOREVER}",
-        "device=cpu",
+        f"device={device}",
         "progress=none",
         "logger._target_=benchmarks.ours.RoundGate",
         f"hydra.run.dir={folder}",
@@ -132,11 +133,13 @@ def words(w: Workload, file: Path, folder: Path) -> list[str]:
 def first_weights(w: Workload) -> list[Tensor]:
     """fedlit's initial weights, which depend on the seed and the model alone."""
     seed_everything(seed_number(SEED, "first weights"))
-    module = {
-        "lecture_cnn": lambda: LectureCnn(w.shape, CLASSES),
-        "small_cnn": lambda: SmallCnn(w.shape),
-        "mlp": lambda: Mlp(w.shape, CLASSES, hidden=[64]),
-    }[w.network]()
+    module: L.LightningModule
+    if w.network == "lecture_cnn":
+        module = LectureCnn(w.shape, CLASSES)
+    elif w.network == "mlp":
+        module = Mlp(w.shape, CLASSES, hidden=[64])
+    else:
+        module = Network(w.shape, w.network)
     return [p.detach().clone() for p in module.parameters()]
 
 

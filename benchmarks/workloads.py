@@ -61,6 +61,10 @@ WORKLOADS = {
 }  # fmt: skip
 
 
+# The shape of the CIFAR-10 benchmark that pfl-research publishes; measured on a GPU (benchmarks/on_gpu.py).
+CIFAR10 = Workload("C10", "pfl's CIFAR-10", 1000, 50, (3, 32, 32), "pfl_cnn", 50, 10, "sgd", 0.1, rounds=5)
+
+
 class _PlaceMean(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.mean((-2, -1))
@@ -95,6 +99,28 @@ def _small_cnn(shape: tuple[int, ...]) -> nn.Module:
     )
 
 
+def _pfl_cnn(shape: tuple[int, ...]) -> nn.Module:
+    """conv 32, conv 64, pool, fc 128, fc, with two dropouts and Glorot's first weights: pfl-research's `simple_cnn`."""
+    side = [(size - 4) // 2 for size in shape[1:]]
+    network = nn.Sequential(
+        nn.Conv2d(shape[0], 32, 3),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Dropout(0.25),
+        nn.Flatten(),
+        nn.Linear(64 * side[0] * side[1], 128),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(128, CLASSES),
+    )
+    for layer in network:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+    return network
+
+
 def _mlp(shape: tuple[int, ...]) -> nn.Module:
     """64-64-10 for inputs of 64: the same layers as fedlit's `model=mlp model.hidden=[64]`."""
     return nn.Sequential(nn.Linear(shape[0], 64), nn.ReLU(), nn.Linear(64, CLASSES))
@@ -103,6 +129,7 @@ def _mlp(shape: tuple[int, ...]) -> nn.Module:
 NETWORKS: dict[str, Callable[[tuple[int, ...]], nn.Module]] = {
     "lecture_cnn": _lecture_cnn,
     "small_cnn": _small_cnn,
+    "pfl_cnn": _pfl_cnn,
     "mlp": _mlp,
 }
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import ours, scaling, table
+from benchmarks import on_gpu, ours, scaling, table
 from benchmarks.bare import Bare
 from benchmarks.combinations import Entry, entries
 from benchmarks.contender_process import Contender, python
@@ -17,7 +19,7 @@ from benchmarks.interleaved import Result, bare, compete, tournament
 from benchmarks.run import Report
 from benchmarks.stacked_by_hand import StackedByHand
 from benchmarks.trainer_by_hand import TrainerByHand
-from benchmarks.workloads import NETWORKS, WORKLOADS, Workload, load, save
+from benchmarks.workloads import CIFAR10, NETWORKS, WORKLOADS, Workload, load, save
 from fedlit.round import Round
 from fedlit.training.job import Job, sample_order
 
@@ -131,7 +133,34 @@ def test_another_number_of_steps_is_no_result(tmp_path):
         compete(SMALL, [Entry("lazy", "bare", command)], ours.cohorts(SMALL, 1), 0, 1, tmp_path)
 
 
-@pytest.mark.parametrize("w", WORKLOADS.values(), ids=WORKLOADS)
+@pytest.mark.parametrize("w", on_gpu.ORDER, ids=lambda w: w.name)
+def test_the_contenders_on_a_gpu_are_the_plain_loop_and_fedlit_on_it(w: Workload, tmp_path: Path) -> None:
+    plain, *fedlit = on_gpu.entries(w, tmp_path / "w.npz", tmp_path, "cuda")
+    assert plain.kind == "bare" and plain.command[-1] == "cuda"
+    assert all("device=gpu" in entry.command for entry in fedlit)
+    assert all(f"clients={w.clients}" in entry.command for entry in fedlit)
+    compiled = [entry for entry in fedlit if "trainer.compile=reduce-overhead" in entry.command]
+    assert len(compiled) == (w.name == "W3")
+    assert len({entry.command[-1] for entry in fedlit}) == len(fedlit)  # each in a folder of its own
+
+
+def test_the_report_on_a_gpu_names_device_versions_date_and_what_is_absent(tmp_path, monkeypatch):
+    monkeypatch.setattr(on_gpu, "device_name", lambda device: f"A device, {device}")
+    report = on_gpu.Report(tmp_path, "the command", "cuda")
+    w = WORKLOADS["W3"]
+    played = ("bare", "bare", 2.0), ("x", "fedlit", 0.5)
+    report.add(w, [Result(name, kind, "float32", True, [seconds], 2.0) for name, kind, seconds in played])
+    report.leave_out(WORKLOADS["W1"])
+    page, facts = (tmp_path / "on_gpu.md").read_text(), json.loads((tmp_path / "on_gpu.json").read_text())
+    assert facts["device"] == "A device, cuda" and facts["date"] == date.today().isoformat()
+    for text in ("the command", "A device, cuda", facts["date"], torch.__version__.partition("+")[0]):
+        assert text in page
+    assert "| x | 500.0 ms | 500.0 ms, 500.0 ms | 0.250 |" in page
+    assert facts["not_measured"] == ["W1, cross-silo: not measured, too little time was left."] and "W1" in page
+    assert list(facts["workloads"]) == ["W3"]
+
+
+@pytest.mark.parametrize("w", [*WORKLOADS.values(), CIFAR10], ids=lambda w: w.name)
 def test_fedlit_and_the_plain_network_have_the_same_parameters(w: Workload):
     plain = NETWORKS[w.network](w.shape)
     assert [p.shape for p in plain.parameters()] == [p.shape for p in ours.first_weights(w)]

@@ -72,9 +72,10 @@ class Evaluator:
             tests = [clients.test[c] for c in evaluated]
             totals = measure(host.data.test, "test", tests, evaluated).totals
             row |= client_rows("global", totals, better=self.directions.better)
-            validation = np.concatenate([clients.validation[c] for c in evaluated])
-            owners = np.repeat(evaluated, [len(clients.validation[c]) for c in evaluated])
-            row |= global_rows("validation", measure(host.data.train, "validation", [validation], [owners]).totals)
+            if len(evaluated):
+                validation = np.concatenate([clients.validation[c] for c in evaluated])
+                owners = np.repeat(evaluated, [len(clients.validation[c]) for c in evaluated])
+                row |= global_rows("validation", measure(host.data.train, "validation", [validation], [owners]).totals)
         if not clients.pooled and has_personal_models(federation.aggregator, state.server, evaluated):
             row |= self._personal(federation, state, engine, round_number, evaluated)
         return row, pictures

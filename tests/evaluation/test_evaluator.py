@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from fedlit.aggregators import FedAvg
 from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import Evaluator
 from fedlit.evaluation.measure import Measured
+from tests.small_runs import go, small
 
 
 class Silent:
@@ -70,3 +72,10 @@ def test_the_best_round_is_chosen_by_validation(name, values, best):
         state.round = number
         new_evaluator().note_if_best(state, {name: value})
     assert (state.best and state.best["round"]) == best
+
+
+def test_no_client_is_measured_and_validation_samples_are_kept_all_the_same(tmp_path: Path) -> None:
+    changes = {"clients": 3, "evaluation.clients": 0, "evaluation.client_validation": 0.2, "model.hidden": [4]}
+    (row,) = go(small(("logger=none",), changes), tmp_path / "run")
+    assert row["global/test/loss"] > 0
+    assert not [name for name in row if name.startswith(("clients/", "global/validation"))]

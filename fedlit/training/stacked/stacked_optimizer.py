@@ -175,6 +175,29 @@ def _steps_weights_separately(optimizer: Any, gradient_size: float) -> bool:
     return True
 
 
+def _first_state(optimizer: Any, group: int, p: Tensor) -> dict[str, Any]:
+    """The state that an optimiser gave to the weights of a group before any step, for a run p (n, run) of the group.
+
+    torch.optim.Adagrad does so in `__init__` before torch 2.13, and optimisers of users may.
+
+    Raises:
+        TypeError: the group's weights begin with unequal values.
+    """
+    first: dict[str, Any] = {}
+    for parameter in optimizer.param_groups[group]["params"]:
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if torch.is_tensor(value) and value.dim() and value.shape == parameter.shape:
+                filled: Any = torch.full_like(p, value.flatten()[0].item()) if value.numel() else torch.zeros_like(p)
+                if not bool((value == value.flatten()[:1]).all()):
+                    raise TypeError("the optimiser begins with a state that differs between weights")
+            else:
+                filled = copy.deepcopy(value)
+            if key in first and differ(first[key], filled):
+                raise TypeError("the optimiser begins with a state that differs between weights")
+            first[key] = filled
+    return first
+
+
 class _RowwiseOptimizer(StackedOptimizer):
     """An optimiser that is written out with a step count and a learning rate a row.
 
@@ -370,6 +393,8 @@ class _TorchOptimizer(StackedOptimizer):
             if count:
                 tensors = {k: v[rows] for k, v in self.state.get(run.start, {}).items()}
                 shell.state[p] = tensors | copy.deepcopy(self._scalars(run.start, int(row_numbers[0]), count))
+            elif optimizer.state:
+                shell.state[p] = _first_state(optimizer, group, p)
         groups_before = [dict(g) for g in shell.param_groups]
         type(shell).step(shell)
         self._check_stateless(groups_before)

@@ -57,6 +57,19 @@ class Sign(TensorByTensor):
         p.sub_(lr * torch.sign(kept.mul_(0.9).add_(p.grad)))
 
 
+class FilledAtOnce(TensorByTensor):
+    """Adagrad whose `__init__` fills the state, as torch's own does before 2.13."""
+
+    def __init__(self, params: Any, lr: float, by_size: bool = False):
+        super().__init__(params, lr)
+        for p in self.param_groups[0]["params"]:
+            self.state[p] = {"sum": torch.full_like(p, p.numel() if by_size else 0.1)}
+
+    def move(self, p: Tensor, lr: float) -> None:
+        assert p.grad is not None
+        p.sub_(lr * p.grad / self.state[p]["sum"].addcmul_(p.grad, p.grad).sqrt())
+
+
 class Noisy(optim.SGD):
     """Adds noise, as Langevin dynamics do."""
 
@@ -175,6 +188,8 @@ OPTIMIZERS: dict[str, Case] = {
     "lamb with a tiny rate": looped(optimizer(lambda ps: Lamb(ps, 1e-8)), "by itself"),
     "an optimiser that clips large gradients": looped(optimizer(lambda ps: ClipsByNorm(ps, 0.1)), "by itself"),
     "an elementwise optimiser of the user's": optimizer(lambda ps: Sign(ps, 0.01)),
+    "an optimiser that fills its state at once": optimizer(lambda ps: FilledAtOnce(ps, 0.01)),
+    "a first state by the size of a weight": looped(optimizer(lambda ps: FilledAtOnce(ps, 0.01, True)), "begins with"),
     "an optimiser with noise": looped(optimizer(lambda ps: Noisy(ps, 0.1))),
     "an optimiser with slow weights": looped(optimizer(lambda ps: Slow(ps, 0.1)), "optimiser"),
     "an optimiser that counts in its groups": looped(optimizer(lambda ps: CountsInItsGroups(ps, lr=0.1)), "optimiser"),

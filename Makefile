@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
 RUN := $(VENV)/bin/python
+# A process a core, of one thread: small operations on several threads are slow on a busy machine.
+PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --dist loadfile
 READY := $(VENV)/.ready
 
 .PHONY: demo test test-slow lower-bounds check format bench bench-peers clean
@@ -13,10 +15,10 @@ demo: $(READY)
 	$(RUN) -m fedlit.run clients=10 partition=dirichlet
 
 test: check
-	$(RUN) -m pytest -m "not slow and not gpu"
+	$(PYTEST) -m "not slow and not gpu"
 
 test-slow: $(READY)
-	$(RUN) -m pytest -m slow
+	$(PYTEST) -m slow
 
 lower-bounds:
 	PIP_ARGS="$(PIP_ARGS)" $(PYTHON) scripts/lower_bounds.py

@@ -9,6 +9,7 @@ continuation, and between worker processes. The seed is always 0: a sweep over `
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,8 +17,12 @@ from importlib.util import find_spec
 from types import ModuleType
 
 from fedlit.old_lightning_name import use_new_name
+from fedlit.working_folder import in_folder
 
-_imported: dict[str, None] = {}  # names in the order of import
+UserModule = tuple[str, str]
+"""Name, and the folder in which it was imported."""
+
+_imported: dict[str, str] = {}  # name -> the folder in which it was imported, in the order of import
 
 
 def import_user_module(name: str) -> ModuleType:
@@ -31,33 +36,33 @@ def import_user_module(name: str) -> ModuleType:
 
     with isolated_generators(0):
         module = importlib.import_module(name)
-    _imported[name] = None
+    _imported[name] = os.getcwd()
     return module
 
 
-def imported_user_modules() -> list[str]:
-    """The names so far, for `import_again` in a worker process."""
-    return list(_imported)
+def imported_user_modules() -> list[UserModule]:
+    """The modules so far, for `import_again` in a worker process."""
+    return list(_imported.items())
 
 
-def import_again(names: Sequence[str]) -> None:
+def import_again(modules: Sequence[UserModule]) -> None:
     """In a worker process, before an object of the user's is unpickled: unpickling would import its module unseeded.
 
     A module that the worker does not find is left out: an earlier run of the main process may have imported it.
     """
     use_new_name()
-    for name in names:
-        with suppress(ModuleNotFoundError):
+    for name, folder in modules:
+        with suppress(ModuleNotFoundError), in_folder(folder):  # it may read a file by a relative path
             import_user_module(name)
 
 
 class UserModules:
     """The modules so far; unpickling it imports them. Pickled ahead of an object of the user's."""
 
-    def __reduce__(self) -> tuple[Callable[[Sequence[str]], UserModules], tuple[list[str]]]:
+    def __reduce__(self) -> tuple[Callable[[Sequence[UserModule]], UserModules], tuple[list[UserModule]]]:
         return _imported_again, (imported_user_modules(),)
 
 
-def _imported_again(names: Sequence[str]) -> UserModules:
-    import_again(names)
+def _imported_again(modules: Sequence[UserModule]) -> UserModules:
+    import_again(modules)
     return UserModules()

@@ -151,11 +151,11 @@ def test_a_run_and_its_continuation(progress: str, in_folder: Path, capfd: pytes
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("logging_option", ["stdout", "none", "disabled"])
+@pytest.mark.parametrize("setting", ["hydra/job_logging=none", "hydra.job_logging.handlers.console.level=INFO"])
 def test_another_logging_of_hydra_shows_no_line_twice(
-    logging_option: str, in_folder: Path, capfd: pytest.CaptureFixture[str]
+    setting: str, in_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    words = [*WORDS, "rounds=2", "progress=plain", f"hydra/job_logging={logging_option}", "hydra.run.dir=run"]
+    words = [*WORDS, "rounds=2", "progress=plain", setting, "hydra.run.dir=run"]
     assert small_runs.command(*words) == 0
     shown = capfd.readouterr()
     assert [(shown.out + shown.err).count(part) for part in ("round 1/2", "2 rounds in ")] == [1, 1]

@@ -16,7 +16,7 @@ from fedlit.engines.serialization import pack_arrays, unpack_arrays
 from fedlit.engines.worker_process import LogCollector, LogRecord, Reply, WorkerSetup, run_chunk
 from fedlit.run_log import log_warnings
 from fedlit.training import Returned
-from fedlit.user_imports import import_again
+from fedlit.user_imports import UserModule, import_again
 
 Arrays = Sequence[np.ndarray]
 """A value as `serialization.pack_arrays` gives it: Ray's object store passes numpy arrays on without pickling them."""
@@ -25,7 +25,7 @@ Arrays = Sequence[np.ndarray]
 class RayWorker:
     """No method raises, because Ray would treat the actor as lost: a reply carries the exception."""
 
-    def __init__(self, threads: int, gpu: bool, folder: str, user_modules: Sequence[str]):
+    def __init__(self, threads: int, gpu: bool, folder: str, user_modules: Sequence[UserModule]):
         """
         Args:
             threads: of a torch operation.

@@ -27,7 +27,7 @@ from fedlit.evaluation.measure import Measure
 from fedlit.run_log import log_warnings
 from fedlit.training import Cohort, JobData, Returned, Trainer, Worker
 from fedlit.training.worker import ClientTask
-from fedlit.user_imports import import_again
+from fedlit.user_imports import UserModule, import_again
 
 
 @dataclass
@@ -113,7 +113,7 @@ def run_chunk(worker: Worker, common: tuple[ClientTask, Any, Any], chunk: tuple[
     return worker.run(task, Cohort(jobs, broadcast, downloads, states, counters))
 
 
-def serve(end: connection.Connection, threads: int, gpu: int | None, user_modules: Sequence[str]) -> None:
+def serve(end: connection.Connection, threads: int, gpu: int | None, user_modules: Sequence[UserModule]) -> None:
     """The main function of the process. It returns on a "stop" message, and exits once the main process is gone."""
     interrupts.ignore_in_worker()
     faulthandler.enable()
@@ -131,7 +131,7 @@ def serve(end: connection.Connection, threads: int, gpu: int | None, user_module
 class _Server:
     """Answers the messages of the main process, in the order in which they come."""
 
-    def __init__(self, channel: Channel, gpu: int | None, user_modules: Sequence[str]):
+    def __init__(self, channel: Channel, gpu: int | None, user_modules: Sequence[UserModule]):
         self.channel, self.gpu, self.user_modules = channel, gpu, user_modules
         self.worker: Any = None
         self.common: Any = None  # task, broadcast, counters; a Packed until a chunk needs it

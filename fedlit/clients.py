@@ -11,6 +11,7 @@ from torch import Tensor
 from fedlit.data import DataSource
 from fedlit.evaluation import Evaluation
 from fedlit.partitions import Labelled, Partition, Shards
+from fedlit.plurals import counted
 from fedlit.randomness import generator
 from fedlit.round import Round
 from fedlit.server_round import ServerClient, ServerRound
@@ -45,10 +46,10 @@ class Clients:
         lacking = lacking[:0] if self.pooled else lacking[self.train.sizes[lacking] > 0]
         if not len(lacking):
             return ""
+        samples = counted(int(self.train.sizes[lacking[0]]), "training sample")
         return (
-            f"client {lacking[0]}, with {self.train.sizes[lacking[0]]} training samples, has none for validation; "
-            "write a larger evaluation.client_validation, or give clients more samples, by another partition or fewer "
-            "clients"
+            f"client {lacking[0]}, with {samples}, has none for validation; write a larger "
+            "evaluation.client_validation, or give clients more samples, by another partition or fewer clients"
         )
 
     def longest_first(self, clients: Iterable[int]) -> list[int]:

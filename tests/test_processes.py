@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -162,13 +163,12 @@ class Net(L.LightningModule):
 
 def start(folder: Path, *engine: str, **environment: str) -> subprocess.Popen[str]:
     (folder / "mine.py").write_text(SLOW)
-    (folder / "tmp").mkdir()
     words = ["model._target_=mine.Net", *engine, "clients=4", "rounds=100000"]
     words += ["checkpoint.every=0", "progress=none", "logger=none", "hydra.run.dir=run"]
     return subprocess.Popen(
         [sys.executable, "-m", "fedlit.run", *words],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "TMPDIR": str(folder / "tmp"), **environment},
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -176,14 +176,14 @@ def start(folder: Path, *engine: str, **environment: str) -> subprocess.Popen[st
     )
 
 
-def in_session(session: int) -> list[str]:
-    """The command lines of the processes of a session."""
-    commands = []
+def in_session(session: int) -> dict[str, str]:
+    """The processes of a session: number -> command line."""
+    commands = {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
             state, _, _, process_session = (path / "stat").read_text().rpartition(")")[2].split()[:4]
             if int(process_session) == session and state != "Z":
-                commands.append((path / "cmdline").read_text().replace("\0", " "))
+                commands[path.name] = (path / "cmdline").read_text().replace("\0", " ")
         except OSError:
             continue  # the process has ended
     return commands
@@ -198,13 +198,29 @@ def wait_for_rounds(process: subprocess.Popen[str], run: Path, rounds: int) -> N
         time.sleep(0.01)
 
 
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_too_long_a_temporary_folder_is_one_sentence(tmp_path: Path) -> None:
+    files = tmp_path / ("x" * 120)
+    files.mkdir()
+    process = start(tmp_path, "engine=processes", TMPDIR=str(files))
+    printed, errors = process.communicate(timeout=100)
+    assert (process.returncode, printed, errors.count("\n")) == (2, "", 1)
+    assert f"{files}, the folder of temporary files" in errors and "TMPDIR=/tmp" in errors
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 @pytest.mark.parametrize("how", ["ctrl-c", pytest.param("kill", marks=pytest.mark.slow)])
-def test_no_process_or_file_remains_after_ctrl_c_or_kill(tmp_path: Path, how: str) -> None:
-    before = set(os.listdir("/dev/shm"))
-    process = start(tmp_path, "engine=processes", "engine.workers=2")
+def test_no_process_or_file_remains_after_ctrl_c_or_kill(tmp_path: Path, short_folder: Path, how: str) -> None:
+    files = short_folder  # of the run's temporary files: the path of a socket has at most 107 bytes
+    process = start(tmp_path, "engine=processes", "engine.workers=2", TMPDIR=str(files))
     wait_for_rounds(process, tmp_path / "run", 2)
-    assert len(in_session(process.pid)) >= 4, "main process, fork server, two workers"
+    numbers = list(in_session(process.pid))
+    assert len(numbers) >= 4, "main process, fork server, two workers"
     if how == "ctrl-c":
         begin = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)  # to all processes, as a terminal does
@@ -220,9 +236,9 @@ def test_no_process_or_file_remains_after_ctrl_c_or_kill(tmp_path: Path, how: st
     deadline = time.monotonic() + 30
     while in_session(process.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert in_session(process.pid) == []
-    assert set(os.listdir("/dev/shm")) <= before
-    assert [path.name for path in (tmp_path / "tmp").glob("pymp*")] == []
+    assert in_session(process.pid) == {}
+    assert not [name for name in os.listdir("/dev/shm") if any(f"_{number}_" in name for number in numbers)]
+    assert [path.name for path in files.glob("pymp*")] == []
 
 
 def test_no_process_remains_after_an_error(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:

@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -211,7 +212,15 @@ def warm_up() -> None:
     context = _forkserver_context()
     context.set_forkserver_preload(_PRELOADED)
     with _sigint_blocked():
-        forkserver.ensure_running()
+        try:
+            forkserver.ensure_running()
+        except OSError as error:
+            if "too long" not in str(error):
+                raise
+            raise InputError(
+                f"engine=processes: {tempfile.gettempdir()}, the folder of temporary files, has too long a name for "
+                "the socket of the worker processes; write TMPDIR=/tmp before the command, or engine=serial."
+            ) from error
 
 
 def _forkserver_context() -> Any:

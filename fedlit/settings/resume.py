@@ -15,6 +15,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fedlit.errors import InputError
+from fedlit.plurals import counted
 from fedlit.settings.check import Checked, check
 from fedlit.settings.compose import Composed, Composer
 from fedlit.settings.overrides import as_written, key_of, parse, quoted, sign
@@ -111,8 +112,8 @@ def _refuse_fewer_rounds(folder: Path, rounds: int) -> None:
     done = rounds_done(folder, above=rounds)
     if done > rounds:
         raise InputError(
-            f"resume={folder} rounds={rounds}: this run has done {done} rounds already; write rounds={done + 1} or "
-            "more to go on with it."
+            f"resume={folder} rounds={rounds}: this run has done {counted(done, 'round')} already; write "
+            f"rounds={done + 1} or more to go on with it."
         )
 
 

@@ -75,5 +75,5 @@ class Trainer(ABC):
             raise InputError(
                 f"trainer.devices={self.devices}: a client is trained on one device; write 1, or [2] for the third GPU"
             )
-        silence(trainer, SilentLogger())
+        silence(trainer, SilentLogger((arguments | more).get("default_root_dir")))
         return trainer

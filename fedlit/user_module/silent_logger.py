@@ -23,6 +23,9 @@ _folders: dict[int, str] = {}  # of this process, by its number: a fork has one 
 class SilentLogger(Logger):
     """A Lightning logger of any kind, as far as its methods go.
 
+    Args:
+        folder: where a module or a callback may write files; None: a temporary folder of this process.
+
     >>> logger = SilentLogger()
     >>> bool(logger), logger.name, logger.version
     (True, 'fedlit', '0')
@@ -30,8 +33,9 @@ class SilentLogger(Logger):
 
     name, version = "fedlit", "0"
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         super().__init__()
+        self._given_folder = folder
         self._experiment = _Nothing()
 
     @property
@@ -40,8 +44,11 @@ class SilentLogger(Logger):
 
     @property
     def save_dir(self) -> str:
-        """A temporary folder: what a module writes there is removed when the process ends."""
-        return _folder()
+        """The folder, which is made where it is missing."""
+        if self._given_folder is None:
+            return _folder()
+        os.makedirs(self._given_folder, exist_ok=True)
+        return str(self._given_folder)
 
     log_dir = root_dir = save_dir
 

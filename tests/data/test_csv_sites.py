@@ -118,7 +118,7 @@ def test_rows_without_a_target_are_left_out_with_a_warning(tmp_path: Path, caplo
         ("x,y\n1,0\n", {"separator": ";;"}, "a separator is one character"),
         ("", {}, "0 rows"),
         ("x,y\n", {}, "0 rows"),
-        ("x;y\n1;0\n", {}, "1 columns"),
+        ("x;y\n1;0\n", {}, "has 1 column and"),
         ("x,y\n1,0\nold,1\n", {}, "row 2 has 'old' in column x"),
         ("x,y\n1,0\ninf,1\n", {}, "row 2 has 'inf' in column x"),
         ("x,y\n1,0\n", {"target": "z"}, "data.target=z is no column"),

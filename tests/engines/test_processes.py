@@ -69,7 +69,7 @@ class PairTrainer(LightningTrainer):
     """Two clients a chunk: if one fails, both do."""
 
     def worker(self, module, data, measure) -> Worker:
-        return PairWorker(ModuleHost(self, module, data, measure))
+        return PairWorker(ModuleHost(self, module, data, measure), False, self.fit_folder)
 
 
 class PairWorker(LightningWorker):

@@ -132,9 +132,9 @@ def test_a_row_does_not_bring_its_stack_along():
 
 
 def test_packed_memory_has_no_name_in_a_folder():
-    before = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
     with pack(torch.zeros(LARGE)):
-        assert not os.path.isdir("/dev/shm") or set(os.listdir("/dev/shm")) == before
+        names = os.listdir("/dev/shm") if os.path.isdir("/dev/shm") else []
+        assert not [name for name in names if f"_{os.getpid()}_" in name]  # as torch names the memory that it shares
 
 
 def test_a_channel_keeps_received_values_apart_from_later_messages():

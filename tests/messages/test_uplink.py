@@ -108,14 +108,20 @@ def test_a_stage_may_have_any_name_beside_an_algorithm_and_an_optimiser_with_sta
     [
         (
             "uplink.mean._target_=fedlit.messages.reductions.Mean",
-            "uplink.mean._target_=fedlit.messages.reductions.Mean: this makes a Mean, which is no Stage; give a class "
+            "uplink.mean._target_=fedlit.messages.reductions.Mean: it makes an object of type Mean, which is not a Stage; give a class "
             "that inherits from fedlit.messages.stages.Stage.",
         ),
-        ("uplink.half=mine.Half", "uplink.half names no class; write uplink.half._target_=<module>.<class>."),
-        ("uplink.half.bits=8", "uplink.half names no class; write uplink.half._target_=<module>.<class>."),
+        (
+            "uplink.half=mine.Half",
+            "uplink.half=mine.Half: this names no class; write uplink.half._target_=mine.Half for a class of your own.",
+        ),
+        (
+            "uplink.half.bits=8",
+            "uplink.half={bits: 8}: this names no class; write uplink.half._target_=mine.Half for a class of your own.",
+        ),
         (
             "reduction._target_=fedlit.messages.stages.Stage",
-            "reduction._target_=fedlit.messages.stages.Stage: this makes a Stage, which is no Reduction; give a class "
+            "reduction._target_=fedlit.messages.stages.Stage: it makes an object of type Stage, which is not a Reduction; give a class "
             "that inherits from fedlit.messages.reductions.Reduction.",
         ),
         (

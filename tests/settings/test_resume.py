@@ -13,6 +13,7 @@ from fedlit.run_folder import FORMAT, FORMAT_FILE, write_format
 from fedlit.settings import folders
 from fedlit.settings.check import check
 from fedlit.settings.compose import composer
+from fedlit.settings.overrides import resume_override
 from fedlit.settings.resume import resume, resumed_folder
 from fedlit.settings.saved import read_saved, saved_files
 from tests.settings.conftest import write_options
@@ -163,7 +164,7 @@ def test_a_folder_without_a_run_is_refused_with_advice(use_small_conf, tmp_path,
     for folder, expected in {
         tmp_path / "nowhere": "there is no such folder",
         started: "this run was stopped before it had saved anything to go on from",
-        sweep: f"this is the folder of a sweep; give one of the runs in it, such as resume={sweep / 'a=1'}.",
+        sweep: f"this is the folder of a sweep; give one of the runs in it, such as {resume_override(sweep / 'a=1')}.",
         file: "this is a file; give the folder of a run, outputs/<date>/<time>.",
         other.parent: f"this is no folder of a fedlit run; give one of the runs in it, such as resume={other}.",
         run / "checkpoints" / "state.pt": f"this is a file; give the folder of the run, resume={run}.",

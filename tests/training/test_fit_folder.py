@@ -49,7 +49,7 @@ class WithFiles(Net):
     """Notes the files of its fit, and begins each fit without any."""
 
     def on_fit_start(self) -> None:
-        assert not os.path.exists(self.trainer.default_root_dir)
+        assert not [path for path in Path(self.trainer.default_root_dir).rglob("*") if path.is_file()]
 
     def on_fit_end(self) -> None:
         root = Path(self.trainer.default_root_dir)
@@ -92,7 +92,7 @@ def test_files_of_a_fit_are_in_a_folder_that_is_emptied(name: str, by_option: bo
     run = federated(WithFiles(list if by_option else make), **options)
     (tmp_path / "files").write_text("")
     list(run.round(epochs=2))
-    assert files() == [[f"checkpoints/{name}" for name in expected]] * 2
+    assert files() == [[f"fedlit/0/checkpoints/{name}" for name in expected]] * 2
     assert os.listdir() == [], "nothing is in the current folder"
     base = run.worker.host.options.fit_folder.base
     assert base.exists()

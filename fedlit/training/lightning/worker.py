@@ -16,6 +16,7 @@ from fedlit.errors import InputError
 from fedlit.global_generators import isolated_generators
 from fedlit.lightning_compat import FitLoop
 from fedlit.model_vectors import Model
+from fedlit.plurals import counted
 from fedlit.training.chunk_client import ChunkClient
 from fedlit.training.fit_folder import FitFolder
 from fedlit.training.gradient import GradientOptions, with_frozen_statistics
@@ -108,7 +109,7 @@ class LightningWorker(Worker):
         by_epoch = self.host.trainer.check_val_every_n_epoch is not None
         if by_epoch and isinstance(interval, int) and interval > training_batches:
             raise InputError(
-                f"trainer.options.val_check_interval={interval}: {client} has {training_batches} batches in an epoch; "
+                f"trainer.options.val_check_interval={interval}: {client} has {counted(training_batches, 'batch', 'batches')} in an epoch; "
                 "write trainer.options.check_val_every_n_epoch=null, which counts batches over epochs, or a smaller "
                 "number."
             )

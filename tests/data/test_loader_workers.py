@@ -113,7 +113,7 @@ def test_an_abandoned_iteration_leaves_nothing_for_the_next(taken: int) -> None:
     assert processes(again) == first
 
 
-@pytest.mark.parametrize(("number", "error"), [(13, "sample 13 is broken"), (14, "")])  # a dead worker has several
+@pytest.mark.parametrize(("number", "error"), [(13, "sample 13 is broken"), (14, ".*")])  # a dead worker has several
 def test_after_an_error_new_processes_load(number: int, error: str) -> None:
     samples = LoadedSamples(Read(), num_workers=1)
     first = processes(read(samples))

@@ -103,26 +103,29 @@ def test_a_stage_may_have_any_name_beside_an_algorithm_and_an_optimiser_with_sta
     assert same_bits(plain, named)
 
 
+NO_CLASS = "this names no class; write uplink.half._target_=mine.Half for a class of your own."
+
+
 @pytest.mark.parametrize(
     ("word", "sentence"),
     [
         (
             "uplink.mean._target_=fedlit.messages.reductions.Mean",
-            "uplink.mean._target_=fedlit.messages.reductions.Mean: it makes an object of type Mean, which is not a Stage; give a class "
-            "that inherits from fedlit.messages.stages.Stage.",
+            "uplink.mean._target_=fedlit.messages.reductions.Mean: it makes an object of type Mean, which is not a "
+            "Stage; give a class that inherits from fedlit.messages.stages.Stage.",
         ),
         (
             "uplink.half=mine.Half",
-            "uplink.half=mine.Half: this names no class; write uplink.half._target_=mine.Half for a class of your own.",
+            f"uplink.half=mine.Half: {NO_CLASS}",
         ),
         (
             "uplink.half.bits=8",
-            "uplink.half={bits: 8}: this names no class; write uplink.half._target_=mine.Half for a class of your own.",
+            f"uplink.half={{bits: 8}}: {NO_CLASS}",
         ),
         (
             "reduction._target_=fedlit.messages.stages.Stage",
-            "reduction._target_=fedlit.messages.stages.Stage: it makes an object of type Stage, which is not a Reduction; give a class "
-            "that inherits from fedlit.messages.reductions.Reduction.",
+            "reduction._target_=fedlit.messages.stages.Stage: it makes an object of type Stage, which is not a "
+            "Reduction; give a class that inherits from fedlit.messages.reductions.Reduction.",
         ),
         (
             "reduction._target_=fedlit.messages.reductions.All",

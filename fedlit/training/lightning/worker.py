@@ -109,7 +109,8 @@ class LightningWorker(Worker):
         by_epoch = self.host.trainer.check_val_every_n_epoch is not None
         if by_epoch and isinstance(interval, int) and interval > training_batches:
             raise InputError(
-                f"trainer.options.val_check_interval={interval}: {client} has {counted(training_batches, 'batch', 'batches')} in an epoch; "
+                f"trainer.options.val_check_interval={interval}: {client} has "
+                f"{counted(training_batches, 'batch', 'batches')} in an epoch; "
                 "write trainer.options.check_val_every_n_epoch=null, which counts batches over epochs, or a smaller "
                 "number."
             )

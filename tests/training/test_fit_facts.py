@@ -118,6 +118,13 @@ def test_the_samples_are_those_of_the_client(kind: Any, options: Any) -> None:
         }
 
 
+@pytest.mark.parametrize(("kind", "options"), BOTH)
+def test_test_samples_in_a_fit_are_refused(kind: Any, options: Any) -> None:
+    module = reads(batches=lambda self: len(list(self.trainer.datamodule.test_dataloader())))
+    with pytest.raises(InputError, match=r"test_dataloader\(\) is called in a client's fit.*leave the call out"):
+        fitted(kind, module(), **options)
+
+
 @pytest.mark.parametrize(("limit", "batches"), [(2, (2, 2, 1)), (0.5, (1, 1, 1))])
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_estimated_steps_under_accumulation_and_a_limit(limit: Any, batches: Any, accumulate: int) -> None:

@@ -16,6 +16,7 @@ from fedlit.data.transform import Batch, Transform, transformed
 from fedlit.device_copies import to_device
 from fedlit.errors import InputError
 from fedlit.lightning_compat import show_train_loader
+from fedlit.notices import warn
 from fedlit.torch_compat import pytree
 
 
@@ -83,11 +84,16 @@ class ClientData(LightningDataModule):
         return EpochBatches(self)
 
     def val_dataloader(self) -> ValidationBatches:
+        if not self._validation:
+            warn(
+                "self.trainer.datamodule.val_dataloader() is read in a fit and is empty, because the client has no "
+                "validation samples; write evaluation.client_validation=0.2."
+            )
         return ValidationBatches(self)
 
     def test_dataloader(self) -> Any:
         raise InputError(
-            "self.trainer.datamodule.test_dataloader() is called in a client's fit, which has the client's training and "
+            "self.trainer.datamodule.test_dataloader() is called in a client's fit, which has its training and "
             "validation samples only; leave the call out: fedlit measures on test samples after the fits."
         )
 

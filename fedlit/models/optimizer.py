@@ -36,7 +36,7 @@ def check_optimizer(module: LightningModule, factory: Callable[..., Optimizer]) 
         InputError: as in `make_optimizer`.
     """
     parameters = [p for p in module.parameters() if p.requires_grad and not is_lazy(p)]
-    _made(factory, parameters or [nn.Parameter(torch.zeros(1, 1))])
+    _call_factory(factory, parameters or [nn.Parameter(torch.zeros(1, 1))])
 
 
 def make_optimizer(module: LightningModule, factory: Callable[..., Optimizer]) -> Optimizer:
@@ -47,10 +47,10 @@ def make_optimizer(module: LightningModule, factory: Callable[..., Optimizer]) -
     """
     # A module-level function, because Lightning unwraps a partial and inspects the function's code.
     parameters = [p for p in module.parameters() if p.requires_grad]
-    return _made(factory, parameters)
+    return _call_factory(factory, parameters)
 
 
-def _made(factory: Callable[..., Optimizer], parameters: list[nn.Parameter]) -> Optimizer:
+def _call_factory(factory: Callable[..., Optimizer], parameters: list[nn.Parameter]) -> Optimizer:
     try:
         optimizer = factory(parameters)
     except ValueError as error:

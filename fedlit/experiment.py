@@ -14,7 +14,6 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig, OmegaConf
-from torch.nn.parameter import UninitializedParameter
 
 from fedlit import interrupts
 from fedlit.aggregators import Aggregator
@@ -36,7 +35,7 @@ from fedlit.global_generators import seed_everything
 from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
 from fedlit.models.data_check import check_data
-from fedlit.models.optimizer import give_optimizer, make_optimizer
+from fedlit.models.optimizer import check_optimizer, give_optimizer
 from fedlit.old_lightning_name import is_of_old_package
 from fedlit.partitions import Partition, histogram
 from fedlit.plurals import counted
@@ -270,8 +269,7 @@ def _module(
     else:
         factory = build(config.optimizer, "optimizer")
         give_optimizer(module, factory)
-        if not any(isinstance(p, UninitializedParameter) for p in module.parameters()):
-            make_optimizer(module, factory)  # refuses wrong settings before any work
+        check_optimizer(module, factory)
     return module
 
 

@@ -5,21 +5,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule
 from omegaconf import DictConfig
 
 from fedlit.data import DataSource, adopt, count_classes
+from fedlit.data.client_data import FirstBatch
 from fedlit.data.fingerprint import difference, fingerprint
+from fedlit.data.fit_data_module import with_hooks_of
 from fedlit.data.label_axis import SqueezedLabels, has_label_axis, squeezed
 from fedlit.data.targets import Part
 from fedlit.errors import InputError
 from fedlit.global_generators import isolated_generators
 from fedlit.settings.classes import build, locate, names_argument
-from fedlit.user_module.probe import probe
+from fedlit.training.made_layers import make_layers
+from fedlit.training.quiet import silent
+from fedlit.user_module.module_snapshot import copied
+from fedlit.user_module.probe import attach_stub, probe
 from fedlit.working_folder import in_folder
 
 log = logging.getLogger(__name__)
@@ -70,13 +76,30 @@ def with_labels_for(module: LightningModule, data: DataSource) -> DataSource:
     batch = data.train.batch(np.arange(min(2, len(data.train))))
     if not has_label_axis(data.train, batch):
         return data
-    if not probe(module, batch).failure or probe(module, squeezed(batch, data.train.target)).failure:
+    trial = _with_layers(module, data, batch)
+    if not probe(trial, batch).failure or probe(trial, squeezed(batch, data.train.target)).failure:
         return data
     log.warning(
         "%s: training_step gets the labels of %s as (N,), because it fails with (N, 1).",
         *(type(module).__name__, data.name),
     )
     return replace(data, train=SqueezedLabels(data.train), test=SqueezedLabels(data.test))
+
+
+def _with_layers(module: LightningModule, data: DataSource, batch: Any) -> LightningModule:
+    """A copy with the layers that setup and configure_model make."""
+
+    def data_for(trainer: Any) -> LightningDataModule:
+        return with_hooks_of(FirstBatch(data.train, np.arange(min(2, len(data.train))), lambda: batch), data.users)
+
+    try:
+        trial = copied(module)
+        with silent(), isolated_generators(0):
+            make_layers(trial, partial(attach_stub, data_for=data_for))
+    except Exception as error:  # the run raises by itself
+        log.info("%s: its layers cannot be made on a copy", type(module).__name__, exc_info=error)
+        return module
+    return trial
 
 
 def _seed(config: DictConfig) -> int:

@@ -14,7 +14,9 @@ from torch.utils.data import Dataset, Subset
 from fedlit.data.samples import Samples
 from fedlit.data.transform import Batch, Transform, transformed
 from fedlit.device_copies import to_device
+from fedlit.errors import InputError
 from fedlit.lightning_compat import show_train_loader
+from fedlit.notices import warn
 from fedlit.torch_compat import pytree
 
 
@@ -82,7 +84,18 @@ class ClientData(LightningDataModule):
         return EpochBatches(self)
 
     def val_dataloader(self) -> ValidationBatches:
+        if not self._validation:
+            warn(
+                "self.trainer.datamodule.val_dataloader() is read in a fit and is empty, because the client has no "
+                "validation samples; write evaluation.client_validation=0.2."
+            )
         return ValidationBatches(self)
+
+    def test_dataloader(self) -> Any:
+        raise InputError(
+            "self.trainer.datamodule.test_dataloader() is called in a client's fit, which has its training and "
+            "validation samples only; leave the call out: fedlit measures on test samples after the fits."
+        )
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The transformed training batches of an epoch, on `device`. Lightning's StochasticWeightAveraging adds an
@@ -124,8 +137,14 @@ class ClientData(LightningDataModule):
     @property
     def dataset(self) -> Dataset[Any]:
         """The client's samples, without the transform of a batch."""
-        index = np.sort(np.concatenate(self._epochs[0])) if self._index is None else self._index
-        return Subset(getattr(self.samples, "dataset", None) or _Rows(self.samples), index.tolist())
+        return dataset_of(
+            self.samples, np.sort(np.concatenate(self._epochs[0])) if self._index is None else self._index
+        )
+
+    @property
+    def validation_dataset(self) -> Dataset[Any]:
+        """The client's validation samples, likewise."""
+        return dataset_of(self.samples, np.concatenate([*self._validation, np.array([], np.int64)]))
 
     def _transformed(self, batch: Batch, part: np.ndarray, key: int, split: Literal["train", "validation"]) -> Batch:
         assert self.transform is not None
@@ -210,6 +229,19 @@ class ValidationBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         return self._data.validation_batches()
+
+    @property
+    def dataset(self) -> Dataset[Any]:
+        return self._data.validation_dataset
+
+    @property
+    def batch_size(self) -> int:
+        return self._data.batch_size
+
+
+def dataset_of(samples: Samples, index: np.ndarray) -> Dataset[Any]:
+    """Some of the samples as a Dataset."""
+    return Subset(getattr(samples, "dataset", None) or _Rows(samples), index.tolist())
 
 
 class _Rows(Dataset[Any]):

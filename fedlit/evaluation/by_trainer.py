@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
+from torch.utils.data import Dataset
 from torchmetrics import Metric
 
+from fedlit.data.client_data import dataset_of
 from fedlit.errors import InputError
 from fedlit.evaluation.measured_module import MeasuredModule
 from fedlit.evaluation.parts import Parts
 from fedlit.evaluation.tally import Totals
+from fedlit.global_generators import preserved_cpu_generators
+from fedlit.lightning_compat import init_optimizers_and_schedulers
 from fedlit.notices import warn
 from fedlit.user_module.training_step import call_evaluation_step
 from fedlit.user_module.validation_step import hide_dataloader_idx
@@ -37,7 +42,10 @@ def _measured(subject: MeasuredModule, parts: Parts, row: int, batch_size: int) 
 
         setattr(module, name, step)
         tensors = list(module.parameters())
-        loader, data = _Loader(lambda: parts.batches(row, batch_size)), subject.data_for(trainer)
+        strategy = trainer.strategy
+        with preserved_cpu_generators(), suppress(Exception):  # a hook may read them; what it needs of a fit, it lacks
+            strategy.optimizers, strategy.lr_scheduler_configs = init_optimizers_and_schedulers(module)
+        loader, data = _Loader(parts, row, batch_size), subject.data_for(trainer)
         data.test_dataloader = data.val_dataloader = lambda: loader  # type: ignore[method-assign]
         (trainer.test if name == "test_step" else trainer.validate)(module, datamodule=data, verbose=False)
         if [id(p) for p in tensors] != [id(p) for p in module.parameters()]:
@@ -66,10 +74,18 @@ def _note_logged(subject: MeasuredModule, loop: Any, step_name: str) -> None:
 
 
 class _Loader:
-    """An iterable over batches that a Trainer can iterate more than once."""
+    """The loader of a part: a Trainer may iterate it more than once."""
 
-    def __init__(self, make: Callable[[], Iterator[Any]]):
-        self.make = make
+    def __init__(self, parts: Parts, row: int, batch_size: int):
+        self._parts, self._row, self.batch_size = parts, row, batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self._parts.parts[self._row]) // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
-        return self.make()
+        return self._parts.batches(self._row, self.batch_size)
+
+    @property
+    def dataset(self) -> Dataset[Any]:
+        """The part's samples, without the transform of a batch."""
+        return dataset_of(self._parts.samples, self._parts.parts[self._row].index)

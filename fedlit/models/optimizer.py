@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from fedlit.errors import InputError
@@ -25,6 +28,17 @@ def give_optimizer(module: LightningModule, factory: Callable[..., Optimizer]) -
     module.configure_optimizers = partial(make_optimizer, module, factory)  # type: ignore[method-assign]
 
 
+def check_optimizer(module: LightningModule, factory: Callable[..., Optimizer]) -> None:
+    """Make the optimiser once before any work. A parameter of this function stands for layers that `setup`,
+    `configure_model` or a first batch will make.
+
+    Raises:
+        InputError: as in `make_optimizer`.
+    """
+    parameters = [p for p in module.parameters() if p.requires_grad and not is_lazy(p)]
+    _call_factory(factory, parameters or [nn.Parameter(torch.zeros(1, 1))])
+
+
 def make_optimizer(module: LightningModule, factory: Callable[..., Optimizer]) -> Optimizer:
     """`factory` with the module's parameters that require a gradient.
 
@@ -33,6 +47,10 @@ def make_optimizer(module: LightningModule, factory: Callable[..., Optimizer]) -
     """
     # A module-level function, because Lightning unwraps a partial and inspects the function's code.
     parameters = [p for p in module.parameters() if p.requires_grad]
+    return _call_factory(factory, parameters)
+
+
+def _call_factory(factory: Callable[..., Optimizer], parameters: list[nn.Parameter]) -> Optimizer:
     try:
         optimizer = factory(parameters)
     except ValueError as error:

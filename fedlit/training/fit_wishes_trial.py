@@ -47,6 +47,7 @@ VALIDATION_HOOKS = (
     "on_validation_epoch_end",
     "on_validation_end",
 )
+_READING = {"val_dataloaders", "num_val_batches"}
 _ACTING = {"should_stop", "optimizers", "lr_schedulers", "param_groups", "requires_grad_"}
 
 
@@ -113,7 +114,7 @@ def fit_wishes(
 def _may_have_wishes(trainer: pl.Trainer, module: pl.LightningModule) -> bool:
     if trainer.callbacks or is_overridden("configure_callbacks", module):  # type: ignore[attr-defined]
         return True
-    if is_overridden("validation_step", module) and any("callback_metrics" in c.co_names for c in _codes(module)):
+    if is_overridden("validation_step", module) and any(_reads_validation(c) for c in _codes(module)):
         return True
     if is_overridden("validation_step", module) and _validation_hooks(module):
         return True
@@ -137,15 +138,28 @@ def _codes(module: pl.LightningModule) -> Iterator[CodeType]:
             yield from (member.__code__ for member in members)
 
 
+def _reads_validation(code: CodeType) -> bool:
+    """Whether a method may read results or loaders of a validation pass."""
+    return "callback_metrics" in code.co_names or (_is_of_fit(code) and not _READING.isdisjoint(code.co_names))
+
+
+def _is_of_fit(code: CodeType) -> bool:
+    """Whether a method runs in a fit also without a validation pass."""
+    return not any(other in code.co_name for other in ("validation", "test", "predict"))
+
+
 def _add_readers(wishes: FitWishes, module: pl.LightningModule) -> None:
-    """Add the methods that read a validation metric from the trainer, and hooks of a validation pass that act on the
-    fit. What a hook does may depend on values, so that a trial does not show it."""
+    """Add the methods that read a validation metric or loader from the trainer, and hooks of a validation pass that act
+    on the fit. What a hook does may depend on values, so that a trial does not show it."""
     for code in _codes(module):
         metrics = (wishes.by_validation - wishes.by_training).intersection(
             constant for constant in code.co_consts if isinstance(constant, str)
         )
         if metrics and "callback_metrics" in code.co_names:
             wishes.followers += [Follower(code.co_name, metric, "never") for metric in sorted(metrics)]
+        reading = _READING.intersection(code.co_names)
+        if reading and _is_of_fit(code) and not wishes.acts:
+            wishes.acts = f"its method {code.co_name} reads {min(reading)}"
         acting = _ACTING.intersection(code.co_names)
         if code.co_name in VALIDATION_HOOKS and acting and not wishes.acts:
             wishes.acts = f"its hook {code.co_name} uses {min(acting)}"

@@ -59,6 +59,10 @@ class Job:
         batches = [samples[i : i + self.batch_size] for i in range(0, len(samples), self.batch_size)]
         return batches[:-1] if drop_single and batches and len(batches[-1]) == 1 < self.batch_size else batches
 
+    def validation_batches(self) -> list[np.ndarray]:
+        """The batches of a validation pass: the validation samples in their order."""
+        return [self.validation[i : i + self.batch_size] for i in range(0, len(self.validation), self.batch_size)]
+
     def key(self, *purpose: str | int) -> int:
         """A 62-bit number that keys the draws of this client in this round for a purpose."""
         return int(self.round.generator(*purpose, self.client).integers(2**62))

@@ -30,6 +30,7 @@ from fedlit.training.quiet import quiet
 from fedlit.training.thawed import thawed_parameters, trial_epochs
 from fedlit.user_module.module_snapshot import ModuleSnapshot, copied
 from fedlit.user_module.probe import StepTraits, probe
+from fedlit.user_module.silent_callbacks import hide_printing_callbacks
 from fedlit.user_module.tracked_parameters import TrackedParameters
 
 
@@ -91,6 +92,7 @@ class ModuleHost:
             module.round = 0  # type: ignore[assignment]
         plugin = self.trainer.precision_plugin
         if thawed is None:
+            hide_printing_callbacks(module)
             make_layers(module, self._attach_trainer)
         plugin.convert_module(module)
         if thawed is None:

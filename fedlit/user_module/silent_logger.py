@@ -93,6 +93,12 @@ class _Nothing(os.PathLike[str]):
     def __iter__(self) -> Iterator[Any]:
         return iter(())
 
+    def __len__(self) -> int:
+        return 0
+
+    def __bool__(self) -> bool:
+        return True
+
     def __enter__(self) -> Any:
         return self
 

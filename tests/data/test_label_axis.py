@@ -76,6 +76,41 @@ def test_a_step_that_needs_one_number_a_sample_gets_it(kind: str, caplog: pytest
     ]
 
 
+class InSetup(Net):
+    """Its layer is as wide as the samples of the data module; it draws."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda batch: batch, lambda y: y)
+        self.layer: Any = None
+
+    def setup(self, stage: str) -> None:
+        self.layer = nn.Linear(self.trainer.datamodule.train[0][0].shape[0], 2)
+
+
+class InConfigureModel(InSetup):
+    setup = pl.LightningModule.setup
+
+    def configure_model(self) -> None:
+        self.layer = nn.Linear(3, 2)
+
+
+class Lazy(InSetup):
+    def setup(self, stage: str) -> None:
+        self.layer = nn.LazyLinear(2)
+
+
+@pytest.mark.parametrize("make", [InSetup, InConfigureModel, Lazy])
+def test_a_step_whose_layers_are_made_later_is_tried_with_them(make: Any) -> None:
+    module, given = make(), adopt(Both(TensorDataset(X, Y)))
+    torch.manual_seed(5)
+    data = with_labels_for(module, given)
+    assert data.train.batch(np.array([1, 4]))[1].tolist() == [1, 0]
+    assert module.layer is None
+    drawn = torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.equal(drawn, torch.rand(1)), "the first weights are those of a run without the trial"
+
+
 @pytest.mark.parametrize("labels", [lambda y: y.squeeze(1), lambda y: y[:, 0], lambda y: torch.squeeze(y)])
 @pytest.mark.parametrize("kind", DATA)
 def test_a_step_that_takes_the_axis_gets_what_a_dataloader_gives(

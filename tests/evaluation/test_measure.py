@@ -50,6 +50,24 @@ class ByValidation(ByBatch):
         self.log("loss", F.cross_entropy(self(batch[0]), batch[1]), batch_size=len(batch[1]))
 
 
+class ReadsTheLoader(ByValidation):
+    """Logs what its loader says; its hook, written for fits, steps a scheduler."""
+
+    def validation_step(self, batch, batch_idx):
+        super().validation_step(batch, batch_idx)
+        loader, rate = self.trainer.val_dataloaders, self.optimizers().param_groups[0]["lr"]
+        facts = {"batches": len(loader), "of trainer": self.trainer.num_val_batches[0], "last": loader.dataset[-1][1]}
+        self.log_dict({"samples": len(loader.dataset), "size": loader.batch_size, "rate": rate, **facts})
+
+    def on_validation_epoch_end(self):
+        self.lr_schedulers().step(self.trainer.callback_metrics["loss"])
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.SGD(self.parameters(), 0.5)
+        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=1e9, cooldown=0)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": "loss"}}
+
+
 PARTS = [*cut(7, 20, 0), np.array([3, 3, 9])]
 
 
@@ -111,6 +129,19 @@ def test_all_strategies_agree_on_the_loss(kind):
             assert totals["accuracy"] == (float(right[part].sum()), len(part))
     assert all(m.training for m in module.modules())
     assert "log" not in vars(module)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_validation_step_reads_its_loader_and_new_optimizers():
+    y = numbers(27)[1]
+    for part, totals in zip(PARTS, measured(ReadsTheLoader)[1].totals, strict=True):
+        if not len(part):
+            continue
+        batches = float(np.ceil(len(part) / 4))
+        expected = {"samples": len(part), "size": 4, "rate": 0.5, "batches": batches, "of trainer": batches}
+        means = {name: total / weight for name, (total, weight) in totals.items()}
+        assert {name: means[name] for name in expected} == pytest.approx(expected)
+        assert means["last"] == float(y[part[-1]])
 
 
 @pytest.mark.parametrize("kind", [ByBatch, BySample])

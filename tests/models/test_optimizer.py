@@ -12,10 +12,12 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from omegaconf import OmegaConf
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from fedlit.errors import InputError
 from fedlit.models import Mlp, give_optimizer, has_optimizer
+from fedlit.models.optimizer import check_optimizer
 from fedlit.settings.classes import build
 
 SGD = partial(torch.optim.SGD, lr=0.5)
@@ -115,6 +117,23 @@ def test_a_second_optimizer_replaces_the_first():
     give_optimizer(module, SGD)
     fit(module)
     assert torch.allclose(weights(module), expected(), atol=1e-6)
+
+
+LATER = {
+    "setup": nn.Module,
+    "partly in setup": lambda: nn.Sequential(nn.Linear(2, 2), nn.Module()),
+    "lazy": lambda: nn.LazyLinear(2),
+    "partly lazy": lambda: nn.Sequential(nn.Linear(2, 2), nn.LazyLinear(2)),
+}
+
+
+@pytest.mark.parametrize("later", LATER)
+def test_settings_are_checked_before_layers_are_made(later: str):
+    module = LightningModule()
+    module.net = LATER[later]()
+    check_optimizer(module, SGD)
+    with pytest.raises(InputError, match="the optimizer refuses its settings: Nesterov momentum requires a momentum"):
+        check_optimizer(module, partial(torch.optim.SGD, lr=0.1, nesterov=True))
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from fedlit.engines.processes import _pack_data
 from fedlit.engines.serialization import unpack
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
+from fedlit.notices import begin_run
 from fedlit.training import Job, JobData
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
@@ -53,13 +55,15 @@ class Vectors(pl.LightningDataModule):
         return DataLoader(self.tested, 4)
 
 
-def fitted(kind: Any, module: pl.LightningModule, users: Any = None, epochs: int = 2, **options: Any) -> Any:
-    """The logged values of one round, by client."""
+def fitted(
+    kind: Any, module: pl.LightningModule, users: Any = None, epochs: int = 2, validation: Any = (), **options: Any
+) -> Any:
+    """The logged values of one round, by client. `validation` are the validation samples of each client."""
     source = adopt(users or Vectors())
     worker = kind(accelerator="cpu", precision="64-true", **options).worker(
         module, JobData(source.train, source.test, users=source.users), Measure()
     )
-    cohort = jobs(1, epochs)
+    cohort = [replace(job, validation=np.array(validation, np.int64)) for job in jobs(1, epochs)]
     cuts = list(worker.chunks(cohort))
     start, integers = worker.host.layout.read(worker.host.module), counters(worker.host.module)
     chunks = [worker.client(cohort[cut], integers, [{}] * len(cohort[cut])) for cut in cuts]
@@ -116,6 +120,32 @@ def test_the_samples_are_those_of_the_client(kind: Any, options: Any) -> None:
             "rows": BATCHES[client],
             "seen": SAMPLES[client],
         }
+
+
+@pytest.mark.parametrize("validation", [(), (3, 1, 20, 0, 7, 2)])
+@pytest.mark.parametrize(("kind", "options"), BOTH)
+def test_validation_samples_can_be_read_without_a_validation_pass(
+    kind: Any, options: Any, validation: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    begin_run()
+    module = reads(
+        batches=lambda self: len(self.trainer.datamodule.val_dataloader()),
+        samples=lambda self: len(self.trainer.datamodule.val_dataloader().dataset),
+        sum=lambda self: sum(batch[0].sum() for batch in self.trainer.datamodule.val_dataloader()),
+    )
+    logged, _ = fitted(kind, module(), validation=validation, **options)
+    x = Vectors().samples.tensors[0]
+    expected = {"batches": 2 if validation else 0, "samples": len(validation), "sum": float(x[list(validation)].sum())}
+    assert all(values == pytest.approx(expected) for values in logged.values()) and len(logged) == 3
+    warned = [r.getMessage() for r in caplog.records if "val_dataloader() is read in a fit and is empty" in r.message]
+    assert len(warned) == (not validation)
+
+
+@pytest.mark.parametrize(("kind", "options"), BOTH)
+def test_test_samples_in_a_fit_are_refused(kind: Any, options: Any) -> None:
+    module = reads(batches=lambda self: len(list(self.trainer.datamodule.test_dataloader())))
+    with pytest.raises(InputError, match=r"test_dataloader\(\) is called in a client's fit.*leave the call out"):
+        fitted(kind, module(), **options)
 
 
 @pytest.mark.parametrize(("limit", "batches"), [(2, (2, 2, 1)), (0.5, (1, 1, 1))])

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from fedlit.data import TensorSamples
 from fedlit.errors import InputError
+from fedlit.notices import begin_run
 from fedlit.training.fit_folder import FitFolder
 from fedlit.training.lightning import LightningTrainer
 from tests.slow import some_slow
@@ -175,6 +176,29 @@ def test_a_progress_bar_for_each_client_is_refused() -> None:
     for callbacks in ([kinds.TQDMProgressBar()], kinds.TQDMProgressBar()):
         with pytest.raises(InputError, match="TQDMProgressBar would draw a bar for each client's fit"):
             LightningTrainer(options={"callbacks": callbacks})
+
+
+PRINTS = {
+    "a bar": lambda: [kinds.TQDMProgressBar()],
+    "not in a list": kinds.RichProgressBar,
+    "in a tuple": lambda: (kinds.RichModelSummary(),),
+    "among others": lambda: [kinds.ModelSummary(), kinds.EarlyStopping("loss"), kinds.RichProgressBar()],
+}
+
+
+@pytest.mark.parametrize("name", PRINTS)
+def test_callbacks_of_a_module_that_print_are_left_out(
+    name: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    begin_run()
+    deltas = []
+    for make in (list, PRINTS[name]):
+        torch.manual_seed(0)
+        deltas.append([delta(returned) for returned in federated(Net(make)).round()])
+    assert all(torch.equal(a, b) for a, b in zip(*deltas, strict=True))
+    assert capfd.readouterr() == ("", "")
+    warned = [r.getMessage() for r in caplog.records if "would print for each client's fit" in r.getMessage()]
+    assert warned and len(warned) == len(set(warned))
 
 
 def test_what_lightning_refuses_is_one_sentence_before_training() -> None:

@@ -128,6 +128,18 @@ class LowersTheRate(Net):
             group["lr"] *= 0.5
 
 
+class WeighsByLoader(Net):
+    """Its weight is that of the validation samples, of a pass that nothing else asks for."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        loaders: Any = self.trainer.val_dataloaders
+        return super().training_step(batch, batch_idx) * (len(loaders.dataset) + len(loaders)) / 20
+
+    def on_train_epoch_end(self) -> None:
+        (batches,) = self.trainer.num_val_batches
+        assert batches == len(list(self.trainer.val_dataloaders)) > 0  # type: ignore[call-overload]
+
+
 class WithIndex(Plateau):
     """Requires dataloader_idx."""
 
@@ -155,6 +167,7 @@ CASES: dict[str, Case] = {
     "a hook that stops": (StopsByHand, {}),
     "a scheduler that is stepped by hand": (StepsByHand, {}),
     "a hook that lowers the rate": (LowersTheRate, {}),
+    "a step that reads the validation loader": (WeighsByLoader, {}),
     "every second epoch": (LowersTheRate, {"check_val_every_n_epoch": 2}),
     "twice an epoch": (LowersTheRate, {"val_check_interval": 0.5}),
     "one batch": (Plateau, {"limit_val_batches": 1}),
@@ -407,7 +420,7 @@ def test_options_of_validation_without_samples_are_refused() -> None:
 def test_a_client_without_validation_samples_is_named() -> None:
     train, none = Shards(np.arange(9), np.array([0, 8, 9, 9])), np.empty(0, dtype=np.int64)
     some = Shards(np.arange(2), np.array([0, 2, 2, 2]))
-    assert "client 1, with 1 training samples" in Clients(train, some, some, 4, 1, none).no_validation
+    assert "client 1, with 1 training sample, has none" in Clients(train, some, some, 4, 1, none).no_validation
     empty = Shards(none, np.zeros(4, np.int64))
     assert Clients(train, empty, some, 4, 1, none).no_validation == NOTHING
     pooled = Clients(Shards(np.arange(9), np.array([0, 9])), some, some, 4, 1, none)

@@ -69,7 +69,7 @@ class LightningTrainer(Trainer):
             if isinstance(callback, ProgressBar):
                 raise InputError(
                     f"trainer.options.callbacks: {type(callback).__name__} would draw a bar for each client's fit; "
-                    "leave it out, and write progress=rounds for one of the run."
+                    "leave it out, and write progress=rich for one of the run."
                 )
 
     @property

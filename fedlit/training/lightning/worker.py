@@ -62,7 +62,6 @@ class LightningWorker(Worker):
         batches: list[list[np.ndarray]],
         keys: list[int],
         job: Job,
-        validation: list[np.ndarray],
     ) -> None:
         """One `Trainer.fit` of the loaded model.
 
@@ -71,10 +70,9 @@ class LightningWorker(Worker):
         Args:
             batches: the samples of each batch, epoch by epoch.
             keys: of the draws in an epoch's batches.
-            validation: the samples of each batch of a validation pass.
         """
         trainer, module = self.host.trainer, self.host.module
-        self._loader.load(batches, job.client, keys, validation, job.train, job.batch_size)
+        self._loader.load(batches, job.client, keys, job.validation_batches(), job.train, job.batch_size)
         self._initial.restore()
         self._folder.empty()
         trainer.callbacks.append(callback)  # type: ignore[attr-defined]
@@ -90,18 +88,17 @@ class LightningWorker(Worker):
         finally:
             self._folder.empty()
 
-    def validation_batches(self, job: Job, training_batches: int) -> list[np.ndarray]:
-        """The batches of a validation pass in the fit of a client: its validation samples, in their order.
-
+    def check_validation(self, job: Job, training_batches: int) -> None:
+        """
         Args:
             training_batches: in an epoch.
 
         Raises:
-            InputError: it has no validation samples, or an epoch has too few batches.
+            InputError: a client has no samples for a validation pass, or an epoch has too few batches.
         """
-        samples, interval = job.indices("validation"), self.host.trainer.val_check_interval
+        interval = self.host.trainer.val_check_interval
         client = "the server" if job.client < 0 else f"client {job.client}"
-        if not len(samples):
+        if not len(job.validation):
             raise InputError(
                 f"{client} has no validation samples, and each fit of {type(self.host.module).__name__} validates; "
                 "leave out what follows a validation metric."
@@ -114,7 +111,6 @@ class LightningWorker(Worker):
                 "write trainer.options.check_val_every_n_epoch=null, which counts batches over epochs, or a smaller "
                 "number."
             )
-        return [samples[i : i + job.batch_size] for i in range(0, len(samples), job.batch_size)]
 
 
 class LightningClient(ChunkClient):
@@ -137,12 +133,14 @@ class LightningClient(ChunkClient):
         keeps, key = host.options.keep_optimizer_state, job.key("step", call)
         kept_optimizer = self.optimizers[0].get(str(call)) if keeps else None
         after_epoch = partial(self._measure_epoch, 0) if self.watched else None
-        validation = self.worker.validation_batches(job, len(batches[0])) if self.worker.validates else []
-        passes = ValidationPass(host, job.key("validation", call)) if validation else None
+        passes = None
+        if self.worker.validates:
+            self.worker.check_validation(job, len(batches[0]))
+            passes = ValidationPass(host, job.key("validation", call))
         callback = FitCallback(host, gradient, key, kept_optimizer, after_epoch, passes)
         try:
             with isolated_generators(key):
-                self.worker.fit(callback, batches, keys, job, validation)
+                self.worker.fit(callback, batches, keys, job)
             host.tracked.check()
             self.counters = {n: c[None] for n, c in counters(module).items()}
             trained = with_frozen_statistics(host.read(), model, gradient.trainable)

@@ -13,7 +13,7 @@ from fedlit.training.module_host import ModuleHost
 from fedlit.training.quiet import silent
 from fedlit.training.stacked.stack_data import StackData
 from fedlit.user_module.module_snapshot import ModuleSnapshot, copied
-from fedlit.user_module.trainer_stub import TrainerStub
+from fedlit.user_module.trainer_stub import DiffersByClient, TrainerStub
 
 
 def why_for_each_client(host: ModuleHost) -> str:
@@ -50,6 +50,8 @@ def why_for_each_client(host: ModuleHost) -> str:
         try:
             with silent():
                 trial.setup("fit")
+        except DiffersByClient as error:
+            return str(error).replace("the step", "its setup", 1)
         except Exception as error:
             return f"its setup: {one_line(error)}"
         if generator_states() != states:

@@ -165,7 +165,7 @@ class _Trial:
         self.worker, self.host = worker, worker.host
         samples = np.resize(np.arange(min(len(self.host.data.train), 13)), 13)
         round = Round(0, 0, [0, 1], 2, "trial")
-        self.jobs = [Job(c, round, 3, 2, part) for c, part in enumerate((samples[:8], samples[8:]))]
+        self.jobs = [Job(c, round, 3, 2, part, part) for c, part in enumerate((samples[:8], samples[8:]))]
         self.facts_read: set[str] = set()  # facts of the trainer that differ by client
 
     def result(self) -> dict[str, Tensor]:

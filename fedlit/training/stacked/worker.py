@@ -194,7 +194,7 @@ class StackedClient(ChunkClient):
             carry = gradient.row(r, len(self.jobs)).carry
             return self._untrained(host.read(), carry, 1), counters(host.module)
         batches, keys = self._begin(r, call, epochs)
-        self.loader.load(batches, job.client, keys, index=job.train, batch_size=job.batch_size)
+        self.loader.load(batches, job.client, keys, job.validation_batches(), job.train, job.batch_size)
         options, initial = gradient.row(r, len(self.jobs)), tree_map(lambda t: t[r] if t.dim() > 1 else t, model)
         keeps, key = host.options.keep_optimizer_state, job.key("step", call)
 

@@ -67,8 +67,9 @@ class LoaderWorkers:
 
     def _of_this_process(self) -> _Loaders:
         loaders = self._loaders[os.getpid()] = _Loaders()
-        # before multiprocessing waits at the end of a process for its children, which ignore SIGTERM
-        Finalize(self, loaders.stop_all, exitpriority=10)
+        # before multiprocessing waits at the end of a process for its children, which ignore SIGTERM, and before it
+        # closes its queues (priority 10), which carry the order to end
+        Finalize(self, loaders.stop_all, exitpriority=20)
         return loaders
 
     def _loader(self, loaders: _Loaders) -> DataLoader[Any]:

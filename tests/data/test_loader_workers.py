@@ -151,6 +151,21 @@ def test_processes_end_with_their_samples() -> None:
     assert not multiprocessing.active_children()
 
 
+def read_and_end(samples: LoadedSamples, pids: Any) -> None:
+    pids.put(processes(read(samples)))
+
+
+def test_processes_end_at_once_with_the_process_that_reads() -> None:
+    context = multiprocessing.get_context("fork")
+    pids = context.SimpleQueue()
+    reader = context.Process(target=read_and_end, args=(LoadedSamples(Read(), num_workers=2), pids))
+    reader.start()
+    loading = pids.get()
+    reader.join(4)  # torch kills a process that does not end within 5 seconds
+    assert reader.exitcode == 0
+    assert len(loading) == 2 and not any(running(int(pid)) for pid in loading)
+
+
 class InWorker(Dataset[Any]):
     """A generator of its own that only a worker process has."""
 
@@ -173,7 +188,7 @@ def test_a_generator_that_only_a_worker_process_has_is_noticed() -> None:
 
 
 USER = """
-import os, signal, time
+import multiprocessing, os, signal, time
 import lightning.pytorch as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -186,6 +201,8 @@ class Items(Dataset):
         if torch.utils.data.get_worker_info() is not None:
             with open("pids", "a") as file:
                 file.write(f"{os.getpid()}\\n")
+            if os.getppid() != multiprocessing.parent_process().pid:
+                open("forkserver", "w").close()
         return torch.full((3,), float(i)) + torch.rand(3), i % 2
 
 class Data(pl.LightningDataModule):
@@ -259,8 +276,10 @@ def test_a_run_starts_the_processes_of_each_loader_once(kept: Path, monkeypatch:
 def test_no_process_is_left_after_a_run(kept: Path, more: list[str]) -> None:
     code, errors = run(kept, "data._target_=kept.Data", *more)
     assert code == 0, errors
+    assert "Traceback" not in errors
     assert len(pids(kept)) <= 9
     assert not any(map(running, pids(kept)))
+    assert not (kept / "forkserver").exists()  # its processes would import torch for each loader
 
 
 @pytest.mark.slow

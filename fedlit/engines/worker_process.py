@@ -120,8 +120,8 @@ def serve(
     """The main function of the process. It returns on a "stop" message, and exits once the main process is gone.
 
     Args:
-        start_method: the main process's default. Otherwise the workers of a DataLoader would have a fork server of their
-            own, whose processes import torch again: 20 seconds instead of 0.1 on two cores.
+        start_method: the main process's default. Otherwise the workers of a DataLoader would have a fork server of
+            their own, whose processes import torch again: 20 seconds instead of 0.1 on two cores.
     """
     multiprocessing.set_start_method(start_method, force=True)
     interrupts.ignore_in_worker()

@@ -80,14 +80,19 @@ class OneClientStep(BatchStep):
         lr: Tensor,
         context: Callable[[], Any],
         samples: Samples,
+        buffers: dict[str, Tensor],
     ):
+        """
+        Args:
+            buffers: the module's, by name, at which the step is evaluated.
+        """
         super().__init__(batch, batch_idx, lr, samples)
-        self.step, self.draws, self.context = step, draws, context
+        self.step, self.draws, self.context, self.buffers = step, draws, context, buffers
 
     def _evaluate(self, quantity: str, weights: Tensor, batch: Any) -> Tensor:
-        buffers = {n: b.clone() for n, b in self.step.module.named_buffers()}
+        buffers = {n: b.clone() for n, b in self.buffers.items()}
         with self.context(), _muted(self.step.module):
-            tensors = self.step.layout.pieces(weights[0]) | buffers
+            tensors = self.step.layout.tensors(weights[0]) | buffers
             return self.step.evaluate(tensors, quantity, batch, self.batch_idx, self.draws)[None]
 
 

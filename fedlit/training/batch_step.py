@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from torch import Tensor
 
 from fedlit.data import Samples
@@ -17,6 +16,12 @@ from fedlit.errors import InputError
 from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.torch_compat import pytree
 from fedlit.user_module.training_step import FunctionalStep, part_of
+
+_VALUES = (int, float, str, bytes, type(None))
+
+
+def _is_list_of_values(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) > 1 and all(isinstance(v, _VALUES) for v in value)
 
 
 class BatchStep(ABC):
@@ -42,13 +47,22 @@ class BatchStep(ABC):
         """The result of `FunctionalStep.evaluate` for clients with weights (K, P)."""
 
     def loss(self, weights: Tensor, part: tuple[int, int] = (0, 1)) -> Tensor:
-        if part[1] > 1 and not any(torch.is_tensor(leaf) for leaf in pytree.tree_leaves(self.batch)):
-            raise InputError(
-                "this algorithm takes the losses of parts of a batch (step.loss with a part), and a batch of this data "
-                f"set is a {type(self.batch).__name__}, which cannot be cut; give batches of tensors in tuples, lists "
-                "or dicts, or write aggregator=fedavg."
-            )
+        if part[1] > 1:
+            self._check_can_be_cut()
         return self._evaluate("loss", weights, part_of(self.batch, part, self.axis))
+
+    def _check_can_be_cut(self) -> None:
+        """
+        Raises:
+            InputError: the batch holds an object, or a list of numbers or strings, perhaps one for each sample.
+        """
+        for leaf in pytree.tree_leaves(self.batch, is_leaf=_is_list_of_values):
+            if not isinstance(leaf, (Tensor, *_VALUES)):
+                raise InputError(
+                    "this algorithm takes the losses of parts of a batch (step.loss with a part), and a batch of this "
+                    f"data set holds a {type(leaf).__name__} that cannot be cut; give batches of tensors in tuples, "
+                    "lists or dicts, or write aggregator=fedavg."
+                )
 
     def features(self, weights: Tensor) -> Tensor:
         return self._evaluate("features", weights, self.batch)

@@ -61,8 +61,8 @@ class Fitted:
 class Step(Protocol):
     """The batch of one optimiser step, as a `gradient_fn` sees it: the user's loss and features at any weights (K, P).
 
-    The step's own forward pass has already updated the running statistics. These calls leave the statistics alone, and
-    they repeat the random draws of that pass, so the loss at the step's weights is the step's loss.
+    The step's own forward pass has already updated the running statistics. These calls begin at the buffers before that
+    pass, leave the statistics alone, and repeat its random draws, so the loss at the step's weights is the step's loss.
     """
 
     lr: Tensor  # (K, 1) the step's learning rate; (K, P) where parameter groups differ

@@ -15,7 +15,8 @@ from fedlit.errors import InputError
 
 @dataclass(frozen=True)
 class Model:
-    """The trained numbers of a module, as vectors of the module's widest floating-point type.
+    """The trained numbers of a module, as vectors of the module's widest floating-point type. A complex number is two
+    numbers, its real and its imaginary part.
 
     Frozen parameters, which no fit trains, are in neither vector and are never sent. Integer buffers are in neither,
     because they cannot be averaged.
@@ -129,8 +130,19 @@ def merge(where: Model, part: Model, rest: Model) -> Model:
     return tree_map(merged, where, part, rest)
 
 
+def as_real(tensor: Tensor) -> Tensor:
+    """A complex tensor with its real and imaginary parts along a new last axis of two; another tensor as it is."""
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+
+
+def as_complex(parts: Tensor) -> Tensor:
+    """A copy, the reverse of `as_real` of a complex tensor."""
+    return torch.complex(parts[..., 0], parts[..., 1])
+
+
 class Layout:
-    """The positions of a module's trained parameters and floating-point buffers in a Model.
+    """The positions of a module's trained parameters and floating-point buffers in a Model. A complex tensor counts as
+    its `as_real`.
 
     Attributes:
         weights: name -> shape of the trained parameters, in the order of the vector.
@@ -148,12 +160,10 @@ class Layout:
         """
         parameters = dict(module.named_parameters())
         buffers = dict(module.named_buffers())
-        complex_names = [n for n, t in [*parameters.items(), *buffers.items()] if t.is_complex()]
-        if complex_names:
-            raise InputError(f"{type(module).__name__}: {complex_names[0]} is complex; write it as two real tensors")
-        self.weights = {n: p.shape for n, p in parameters.items() if p.requires_grad or n in thawed}
-        self.statistics = {n: b.shape for n, b in buffers.items() if b.is_floating_point()}
-        self.counters = [n for n, b in buffers.items() if not b.is_floating_point()]
+        self._complex = {n for n, t in [*parameters.items(), *buffers.items()] if t.is_complex()}
+        self.weights = {n: as_real(p).shape for n, p in parameters.items() if p.requires_grad or n in thawed}
+        self.statistics = {n: as_real(b).shape for n, b in buffers.items() if as_real(b).is_floating_point()}
+        self.counters = [n for n in buffers if n not in self.statistics]
         self.last_layer = last_layer
         if not self.weights:
             raise InputError(f"{type(module).__name__} has no parameter that requires a gradient: nothing to train")
@@ -166,7 +176,7 @@ class Layout:
                 self.names.setdefault(first_names[id(t)], []).append(name)
                 self._kinds.setdefault(first_names[id(t)], type(holder))
         trained = [t for n, t in [*parameters.items(), *buffers.items()] if n in self.weights or n in self.statistics]
-        self.dtype = max((t.dtype for t in trained), key=lambda d: torch.finfo(d).bits)
+        self.dtype = max((as_real(t).dtype for t in trained), key=lambda d: torch.finfo(d).bits)
         self.device = trained[0].device
         self._weight_sizes = [shape.numel() for shape in self.weights.values()]
 
@@ -181,16 +191,16 @@ class Layout:
         return Model(self._vector(parameters, self.weights), self._vector(buffers, self.statistics))
 
     def _vector(self, tensors: Mapping[str, Tensor], names: Iterable[str]) -> Tensor:
-        parts = [tensors[n].detach().reshape(-1).to(self.dtype) for n in names]
+        parts = [as_real(tensors[n].detach()).reshape(-1).to(self.dtype) for n in names]
         return torch.cat(parts) if parts else torch.empty(0, dtype=self.dtype, device=self.device)
 
     @torch.no_grad()
     def write(self, module: nn.Module, model: Model) -> None:
         """Copy (P,) and (S,) into the module's tensors."""
         parameters, buffers = dict(module.named_parameters()), dict(module.named_buffers())
-        for name, value in self.pieces(model.weights).items():
+        for name, value in self.tensors(model.weights).items():
             parameters[name].copy_(value)
-        for name, value in self.pieces(model.statistics, self.statistics).items():
+        for name, value in self.tensors(model.statistics, self.statistics).items():
             buffers[name].copy_(value)
 
     def pieces(self, vector: Tensor, shapes: Mapping[str, torch.Size] | None = None) -> dict[str, Tensor]:
@@ -206,9 +216,13 @@ class Layout:
         parts = vector.split(sizes, -1)
         return {n: v.reshape((*lead, *s)) for (n, s), v in zip(shapes.items(), parts, strict=True)}
 
+    def tensors(self, vector: Tensor, shapes: Mapping[str, torch.Size] | None = None) -> dict[str, Tensor]:
+        """As `pieces`, with the complex tensors of the module as complex ones."""
+        return {n: as_complex(v) if n in self._complex else v for n, v in self.pieces(vector, shapes).items()}
+
     def named(self, model: Model) -> dict[str, Tensor]:
-        """All named tensors of a model (..., P), (..., S)."""
-        return self.pieces(model.weights) | self.pieces(model.statistics, self.statistics)
+        """All named tensors of a model (..., P), (..., S), as the module has them."""
+        return self.tensors(model.weights) | self.tensors(model.statistics, self.statistics)
 
     def where(self, patterns: str | Sequence[str] = (), kinds: tuple[type[nn.Module], ...] = ()) -> Model:
         """A Model of bools, (P,) and (S,): True if a name of the tensor fits a pattern or its module is one of `kinds`.

@@ -120,13 +120,9 @@ def test_without_floating_buffers_statistics_are_empty():
     assert Layout(elsewhere).read(elsewhere).statistics.device.type == "meta"
 
 
-def test_modules_without_trainable_real_parameters_are_refused():
+def test_modules_without_trainable_parameters_are_refused():
     with pytest.raises(InputError, match="nothing to train"):
         Layout(nn.Linear(2, 2).requires_grad_(False))
-    module = nn.Linear(2, 2)
-    module.wave = nn.Parameter(torch.zeros(2, dtype=torch.complex64))
-    with pytest.raises(InputError, match="wave is complex"):
-        Layout(module)
 
 
 def test_take_and_join_are_inverse():

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import connection, parent_process
 from multiprocessing.util import Finalize
 from typing import Any
 from weakref import WeakSet
@@ -67,8 +69,9 @@ class LoaderWorkers:
 
     def _of_this_process(self) -> _Loaders:
         loaders = self._loaders[os.getpid()] = _Loaders()
-        # before multiprocessing waits at the end of a process for its children, which ignore SIGTERM
-        Finalize(self, loaders.stop_all, exitpriority=10)
+        # before multiprocessing waits at the end of a process for its children, which ignore SIGTERM, and before it
+        # closes its queues (priority 10), which carry the order to end
+        Finalize(self, loaders.stop_all, exitpriority=20)
         return loaders
 
     def _loader(self, loaders: _Loaders) -> DataLoader[Any]:
@@ -109,7 +112,8 @@ class _Loaders:
 
 class _InitWorker:
     """Ctrl-C and SIGTERM reach all processes of a terminal or job. The main process handles them and stops its
-    workers: a worker that ended first would look like a crash."""
+    workers: a worker that ended first would look like a crash. A worker ends with the process that started it, which
+    may be killed."""
 
     def __init__(self, init: Callable[[int], None] | None):
         self.init = init
@@ -117,8 +121,17 @@ class _InitWorker:
     def __call__(self, worker: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        threading.Thread(target=_exit_with_parent, daemon=True).start()
         if self.init is not None:
             self.init(worker)
+
+
+def _exit_with_parent() -> None:
+    """At once and without a trace; torch looks every 5 seconds, when the folder of the process's sockets is gone."""
+    parent = parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 @contextmanager

@@ -119,7 +119,7 @@ class Pool:
         main_end, worker_end = context.Pipe()
         gpu = self.gpus[number % len(self.gpus)] if self.gpus else None
         # not a daemon: daemons may not have children, and a data set may start loader processes
-        arguments = worker_end, self.threads, gpu, imported_user_modules()
+        arguments = worker_end, self.threads, gpu, imported_user_modules(), multiprocessing.get_start_method()
         process = context.Process(target=serve, args=arguments, name=f"fedlit worker {number}")
         try:
             with _sigint_blocked():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import multiprocessing
 import os
 import shutil
 import threading
@@ -113,8 +114,16 @@ def run_chunk(worker: Worker, common: tuple[ClientTask, Any, Any], chunk: tuple[
     return worker.run(task, Cohort(jobs, broadcast, downloads, states, counters))
 
 
-def serve(end: connection.Connection, threads: int, gpu: int | None, user_modules: Sequence[UserModule]) -> None:
-    """The main function of the process. It returns on a "stop" message, and exits once the main process is gone."""
+def serve(
+    end: connection.Connection, threads: int, gpu: int | None, user_modules: Sequence[UserModule], start_method: str
+) -> None:
+    """The main function of the process. It returns on a "stop" message, and exits once the main process is gone.
+
+    Args:
+        start_method: the main process's default. Otherwise the workers of a DataLoader would have a fork server of
+            their own, whose processes import torch again: 20 seconds instead of 0.1 on two cores.
+    """
+    multiprocessing.set_start_method(start_method, force=True)
     interrupts.ignore_in_worker()
     faulthandler.enable()
     set_up_process(threads)

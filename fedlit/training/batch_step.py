@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from torch import Tensor
 
 from fedlit.data import Samples
@@ -17,6 +16,12 @@ from fedlit.errors import InputError
 from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.torch_compat import pytree
 from fedlit.user_module.training_step import FunctionalStep, part_of
+
+_VALUES = (int, float, str, bytes, type(None))
+
+
+def _is_list_of_values(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) > 1 and all(isinstance(v, _VALUES) for v in value)
 
 
 class BatchStep(ABC):
@@ -42,13 +47,22 @@ class BatchStep(ABC):
         """The result of `FunctionalStep.evaluate` for clients with weights (K, P)."""
 
     def loss(self, weights: Tensor, part: tuple[int, int] = (0, 1)) -> Tensor:
-        if part[1] > 1 and not any(torch.is_tensor(leaf) for leaf in pytree.tree_leaves(self.batch)):
-            raise InputError(
-                "this algorithm takes the losses of parts of a batch (step.loss with a part), and a batch of this data "
-                f"set is a {type(self.batch).__name__}, which cannot be cut; give batches of tensors in tuples, lists "
-                "or dicts, or write aggregator=fedavg."
-            )
+        if part[1] > 1:
+            self._check_can_be_cut()
         return self._evaluate("loss", weights, part_of(self.batch, part, self.axis))
+
+    def _check_can_be_cut(self) -> None:
+        """
+        Raises:
+            InputError: the batch holds an object, or a list of numbers or strings, perhaps one for each sample.
+        """
+        for leaf in pytree.tree_leaves(self.batch, is_leaf=_is_list_of_values):
+            if not isinstance(leaf, (Tensor, *_VALUES)):
+                raise InputError(
+                    "this algorithm takes the losses of parts of a batch (step.loss with a part), and a batch of this "
+                    f"data set holds a {type(leaf).__name__} that cannot be cut; give batches of tensors in tuples, "
+                    "lists or dicts, or write aggregator=fedavg."
+                )
 
     def features(self, weights: Tensor) -> Tensor:
         return self._evaluate("features", weights, self.batch)
@@ -80,14 +94,19 @@ class OneClientStep(BatchStep):
         lr: Tensor,
         context: Callable[[], Any],
         samples: Samples,
+        buffers: dict[str, Tensor],
     ):
+        """
+        Args:
+            buffers: the module's, by name, at which the step is evaluated.
+        """
         super().__init__(batch, batch_idx, lr, samples)
-        self.step, self.draws, self.context = step, draws, context
+        self.step, self.draws, self.context, self.buffers = step, draws, context, buffers
 
     def _evaluate(self, quantity: str, weights: Tensor, batch: Any) -> Tensor:
-        buffers = {n: b.clone() for n, b in self.step.module.named_buffers()}
+        buffers = {n: b.clone() for n, b in self.buffers.items()}
         with self.context(), _muted(self.step.module):
-            tensors = self.step.layout.pieces(weights[0]) | buffers
+            tensors = self.step.layout.tensors(weights[0]) | buffers
             return self.step.evaluate(tensors, quantity, batch, self.batch_idx, self.draws)[None]
 
 

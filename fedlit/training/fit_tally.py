@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fedlit.client import Fitted
-from fedlit.model_vectors import Model
+from fedlit.model_vectors import Model, as_real
 from fedlit.training.sgd_gain import FitGain
 
 
@@ -44,7 +44,7 @@ class FitTally:
         self._may_set_rates = False  # an optimiser of the last step
         self._loss_sums: list[Tensor] = []  # one for each epoch, in double precision
         self._loss_counts: list[int] = []
-        first = next(iter(parameters.values()))
+        first = as_real(next(iter(parameters.values())))
         self.steps, self.rate_sum = 0, first.new_zeros(1)
         self.last_rates, self.last_group_rates = self.rate_sum, list[float]()
 
@@ -131,12 +131,12 @@ def learning_rates(optimizers: Sequence[Any], parameters: Mapping[str, Tensor], 
         several: there are other optimisers, whose parameters have a learning rate of 0 here.
     """
     groups = [g for o in optimizers for g in o.param_groups]
-    first = next(iter(parameters.values()))
+    first = as_real(next(iter(parameters.values())))
     rates = {float(g["lr"]) for g in groups}
     if len(rates) == 1 and not several:
         return first.new_full((1,), rates.pop())  # new_tensor would synchronise with the GPU
     rate_of = {id(p): float(g["lr"]) for g in groups for p in g["params"]}
-    return torch.cat([first.new_full((p.numel(),), rate_of.get(id(p), 0.0)) for p in parameters.values()])
+    return torch.cat([first.new_full((as_real(p).numel(),), rate_of.get(id(p), 0.0)) for p in parameters.values()])
 
 
 def group_rates(optimizers: Sequence[Any], parameters: Mapping[str, Tensor]) -> list[float]:

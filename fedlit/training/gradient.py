@@ -14,7 +14,7 @@ from fedlit.client import AdjustGradient, GradientFn
 from fedlit.data import Samples
 from fedlit.errors import InputError
 from fedlit.keyed_random.random_mode import RandomMode
-from fedlit.model_vectors import Layout, Model
+from fedlit.model_vectors import Layout, Model, as_complex, as_real
 from fedlit.training.batch_step import OneClientStep
 from fedlit.training.fit_tally import group_rates, learning_rates
 from fedlit.user_module.training_step import FunctionalStep
@@ -79,7 +79,13 @@ class GradientEditor:
         self.carry = dict(options.carry)
         self._rates_read: list[float] | None = None  # the `group_rates` that the last `gradient_fn` read
         self._before_step: dict[str, Tensor] = {}
+        self._buffers: dict[str, Tensor] = {}  # before the running step, which may change them
         self._was_sparse = False  # a gradient that `gradient_fn` has replaced
+
+    def before_forward(self) -> None:
+        """Called before the user's step, at which a `gradient_fn` is evaluated later."""
+        if self.options.gradient_fn is not None:
+            self._buffers = {n: b.detach().clone() for n, b in self.module.named_buffers()}
 
     def gradient(
         self, batch: Any, batch_idx: int, draws: RandomMode, optimizers: Sequence[Any], context: Callable[[], Any]
@@ -87,7 +93,7 @@ class GradientEditor:
         """The result of `gradient_fn` at the module's weights, by parameter name."""
         lr = learning_rates(optimizers, self.parameters)[None]
         user_step = FunctionalStep(self.module, self.layout)
-        step = OneClientStep(user_step, batch, batch_idx, draws, lr, context, self.samples)
+        step = OneClientStep(user_step, batch, batch_idx, draws, lr, context, self.samples, self._buffers)
         weights = self.layout.read(self.module).weights[None].requires_grad_()
         extras = [v if v.dim() > 1 else v[None] for v in self.options.extras]
         assert self.options.gradient_fn is not None
@@ -96,7 +102,7 @@ class GradientEditor:
         if self.carry:
             gradient, new_carry = gradient
             self.carry |= new_carry
-        return self.layout.pieces(gradient.detach()[0])
+        return self.layout.tensors(gradient.detach()[0])
 
     def with_gradient(self, loss: Tensor) -> list[str]:
         """Names of the parameters on which the loss depends. The optimiser skips the others, their weight decay, too,
@@ -120,12 +126,16 @@ class GradientEditor:
             if p.grad.is_sparse and self._needs_dense:
                 self._check_takes_dense(optimizer)
                 p.grad = p.grad.to_dense()
-            if self.options.adjust_gradient is not None:
-                p.grad = self.options.adjust_gradient(p.grad, p.detach(), *(extra[name] for extra in self._extras))
-            if self._trainable is not None:
-                p.grad = p.grad * self._trainable[name]
+            if self.options.adjust_gradient is not None or self._trainable is not None:
+                edited = self._edited(name, as_real(p.grad), as_real(p.detach()))
+                p.grad = as_complex(edited) if p.is_complex() else edited
         if self._trainable is not None and not self._before_step:  # a step may evaluate its batch several times
             self._before_step = {n: p.detach().clone() for n, p in self.parameters.items()}
+
+    def _edited(self, name: str, gradient: Tensor, weight: Tensor) -> Tensor:
+        if self.options.adjust_gradient is not None:
+            gradient = self.options.adjust_gradient(gradient, weight, *(extra[name] for extra in self._extras))
+        return gradient if self._trainable is None else gradient * self._trainable[name]
 
     def _check_takes_dense(self, optimizer: Any) -> None:
         """
@@ -161,7 +171,8 @@ class GradientEditor:
         if self._trainable is None:
             return
         for name, old in self._before_step.items():
-            self.parameters[name].copy_(torch.where(self._trainable[name], self.parameters[name], old))
+            restored = torch.where(self._trainable[name], as_real(self.parameters[name]), as_real(old))
+            self.parameters[name].copy_(as_complex(restored) if old.is_complex() else restored)
         self._before_step = {}
 
 

@@ -275,7 +275,9 @@ class ModuleHost:
 
 def copied_for(precision: str, module: pl.LightningModule) -> pl.LightningModule:
     """A deep copy, in 64 bits if the precision is "64-true"."""
-    return copied(module).double() if precision == "64-true" else copied(module)
+    if precision != "64-true":
+        return copied(module)
+    return copied(module).double()._apply(lambda t: t.to(torch.complex128) if t.is_complex() else t)
 
 
 def keep_on_device(trainer: pl.Trainer) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.optim import SGD
 
 from fedlit.errors import InputError
+from fedlit.model_vectors import as_real
 
 _WHAT = "this algorithm divides by what the optimiser's steps apply of a constant gradient (Fitted.gain), which"
 _OTHER = "write aggregator=fedavg"
@@ -160,7 +161,7 @@ class FitGain:
         if self._changes < 2 and all(gain.is_rate_sum for gain in known):
             return gain_from_rates(rate_sum)
         totals = np.array([[0.0 if gain is None else gain.total for gain in gains]])
-        return gain_by_parameter(totals, [p.numel() for p in parameters.values()], rate_sum)
+        return gain_by_parameter(totals, [as_real(p).numel() for p in parameters.values()], rate_sum)
 
 
 def gain_from_rates(rate_sum: Tensor) -> Tensor:

@@ -225,7 +225,7 @@ def _contents(value: Any) -> Any:
 
 def counters(module: nn.Module) -> dict[str, Tensor]:
     """Copies of the module's integer and bool buffers, by name."""
-    return {n: b.detach().clone() for n, b in module.named_buffers() if not b.is_floating_point()}
+    return {n: b.detach().clone() for n, b in module.named_buffers() if not (b.is_floating_point() or b.is_complex())}
 
 
 def copied(module: AnyModule) -> AnyModule:

@@ -122,7 +122,9 @@ def part_of(batch: Any, part: tuple[int, int], axis: int) -> Any:
     if n == 1:
         return batch
     index = (slice(None),) * axis + (slice(i, None, n),)
-    return pytree.tree_map(lambda t: t[index] if torch.is_tensor(t) and t.shape[axis] >= n else t, batch)
+    return pytree.tree_map(
+        lambda t: t[index] if torch.is_tensor(t) and t.dim() > axis and t.shape[axis] >= n else t, batch
+    )
 
 
 def samples_in(batch: Any, axis: int = 0) -> int:

@@ -17,6 +17,7 @@ from fedlit.model_vectors import Layout, Model
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import CLASSES, WIDTH, Running, numbers
+from tests.training.proximal_gradient import ProximalGradient
 
 DECAY, MOMENTUM, LR = 0.1, 0.9, 0.1
 TRAINERS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -26,10 +27,16 @@ TRAINERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "traced": (VectorizedTrainer, {"stack": "always", "compile": "trace"}),
     "one by one": (VectorizedTrainer, {"stack": "never"}),
 }
-QUICK = [("lightning", "fedprox"), ("stack", "fedprox"), ("stack", "fedper")]
+QUICK = [
+    ("lightning", "fedprox"),
+    ("stack", "fedprox"),
+    ("stack", "fedper"),
+    *((t, "gradient_fn") for t in ("lightning", "stack", "one by one")),
+]
 ALGORITHMS: dict[str, Any] = {
     "fedavg": FedAvg,
     "fedprox": lambda: FedProx(mu=0.3),
+    "gradient_fn": lambda: ProximalGradient(mu=0.3),
     "fedper": lambda: FedPer(head="temperature"),
 }
 
@@ -43,7 +50,7 @@ class Scaled(pl.LightningModule):
         self.register_buffer("steps", torch.tensor(0))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(x) * self.temperature + self.running
+        return self.head(x) * self.temperature * (1 + self.running)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         loss = F.cross_entropy(self(batch[0]), batch[1])
@@ -59,7 +66,7 @@ def fit(named: dict[str, Tensor], batches: list[list[int]], mu: float) -> dict[s
     start, velocity = dict(w), {n: torch.zeros_like(t) for n, t in w.items()}
     for batch in batches:
         leaves = {n: t.clone().requires_grad_() for n, t in w.items()}
-        outputs = (x[batch] @ leaves["head.weight"].T + leaves["head.bias"]) * leaves["temperature"] + running
+        outputs = (x[batch] @ leaves["head.weight"].T + leaves["head.bias"]) * leaves["temperature"] * (1 + running)
         log_p = outputs - outputs.exp().sum(1, keepdim=True).log()
         loss = -log_p[torch.arange(len(batch)), y[batch]].mean()
         for name, gradient in zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True):
@@ -96,7 +103,7 @@ def compare(folder: Path, trainer: str, algorithm: str, engine: Engine) -> None:
     kept = {c: {n: model[n] for n in private} for c in range(4)}
     for number in (1, 2):
         orders = run.orders(number, range(4))
-        mu = 0.3 if algorithm == "fedprox" else 0.0
+        mu = 0.3 if algorithm in ("fedprox", "gradient_fn") else 0.0
         trained = {c: fit(model | kept[c], orders[c], mu) for c in range(4)}
         sizes = {c: len({i for batch in orders[c] for i in batch}) for c in range(4)}
         model = {n: sum(sizes[c] * trained[c][n] for c in trained) / sum(sizes.values()) for n in model}

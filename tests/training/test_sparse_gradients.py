@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fedlit.aggregators import Aggregator, FedAvg, FedProx
+from fedlit.aggregators import FedAvg, FedProx
 from fedlit.client import Client
 from fedlit.errors import InputError
 from fedlit.model_vectors import Layout
@@ -20,6 +20,7 @@ from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import CLASSES, SIZES, TEST_SIZES, Running
 from tests.slow import some_slow
+from tests.training.proximal_gradient import ProximalGradient
 
 LETTERS, MU, LR, MOMENTUM = 9, 0.4, 0.2, 0.5
 KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -45,17 +46,6 @@ class Rows(pl.LightningModule):
         return self.optimizer(self)
 
 
-class ByGradientFn(Aggregator):
-    """FedProx by a `gradient_fn`."""
-
-    def local_update(self, client: Client, received: Any, state: Any) -> Any:
-        def proximal(step: Any, w: Tensor, x: Tensor) -> Tensor:
-            return torch.autograd.grad(step.loss(w).sum(), w)[0] + MU * (w - x)
-
-        x = received["model"]
-        return {"delta": client.fit(x, gradient_fn=proximal, extras=(x.weights,)).model - x}, state
-
-
 class Frozen(FedAvg):
     """Trains the embedding alone."""
 
@@ -67,7 +57,12 @@ class Frozen(FedAvg):
         return {"delta": client.fit(x, trainable=self.trainable).model - x}, state
 
 
-ALGORITHMS = {"fedprox": lambda: FedProx(MU), "gradient_fn": ByGradientFn, "trainable": Frozen, "fedavg": FedAvg}
+ALGORITHMS = {
+    "fedprox": lambda: FedProx(MU),
+    "gradient_fn": lambda: ProximalGradient(MU),
+    "trainable": Frozen,
+    "fedavg": FedAvg,
+}
 
 
 def samples() -> tuple[Tensor, Tensor]:

@@ -62,6 +62,7 @@ class FitCallback(pl.Callback):
     # --- the module's own methods, during the fit -------------------------------------------------------------------
     def training_step(self, batch: Any, batch_idx: int) -> Any:
         self.batch, self.batch_idx = self.prepare(batch), batch_idx
+        self.editor.before_forward()
         with self._draws():
             output = call_step(self.module, self.batch, batch_idx)
         loss = loss_of(output)

@@ -118,6 +118,7 @@ class PlainFit:
 
     def _gradients(self, batch: Any, batch_idx: int) -> Tensor | None:
         context = self.host.trainer.precision_plugin.forward_context
+        self.editor.before_forward()
         with context(), self._draws():
             loss = loss_of(call_step(self.module, batch, batch_idx))
         self.optimizer.zero_grad()

@@ -74,6 +74,8 @@ def _reason_without_trial(host: ModuleHost) -> str:
         return "a weight has a hook"
     if getattr(host.data.train, "loader", {}).get("num_workers"):
         return "worker processes load the data"
+    if any(t.is_complex() for t in [*parameters, *host.module.buffers()]):
+        return "weights or buffers are complex"
     if len({p.dtype for p in parameters if p.requires_grad}) > 1:
         return "the weights are of several floating types"
     return why_for_each_client(host)

@@ -208,6 +208,7 @@ class StackedFit:
         self.trainer.batch_idx = batch_idx
         weights = self.weights[rows]
         buffers = {n: b[rows] for n, b in self.buffers.items()}
+        buffers_before = {n: b.clone() for n, b in buffers.items()} if self.gradient.gradient_fn is not None else {}
         forward_backward = self._full_pass if isinstance(rows, slice) else self._last_pass
         result = forward_backward(PassInputs(weights, buffers, batch, batch_idx, self.draws(rows)))
         self.total[rows] += result.loss
@@ -221,7 +222,7 @@ class StackedFit:
         if self.gradient.gradient_fn is None:
             gradient = self._gathered(result.gradients)
         else:
-            gradient = self._from_gradient_fn(rows, weights, batch, batch_idx, rate)
+            gradient = self._from_gradient_fn(rows, weights, buffers_before, batch, batch_idx, rate)
         self._gains.add_step(row_numbers)
         with torch.no_grad():
             self._update(rows, row_numbers, weights, gradient, with_gradient)
@@ -240,9 +241,14 @@ class StackedFit:
             piece.zero_() if gradient is None else piece.copy_(gradient)
         return gathered
 
-    def _from_gradient_fn(self, rows: Rows, weights: Tensor, batch: Any, batch_idx: int, rate: Tensor) -> Tensor:
+    def _from_gradient_fn(
+        self, rows: Rows, weights: Tensor, buffers: dict[str, Tensor], batch: Any, batch_idx: int, rate: Tensor
+    ) -> Tensor:
+        """
+        Args:
+            buffers: before the step, which may have changed them.
+        """
         assert self.gradient.gradient_fn is not None
-        buffers = {n: b[rows] for n, b in self.buffers.items()}
         leaf = weights.detach().clone().requires_grad_()
         with self.host.trainer.precision_plugin.forward_context():
             step = StackedStep(self, rows, batch, batch_idx, buffers, rate.expand(len(leaf), -1))

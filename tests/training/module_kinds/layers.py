@@ -27,6 +27,26 @@ from tests.training.module_kinds.case import (
 )
 
 
+class Spectrum(nn.Module):
+    """Magnitudes of the inputs' Fourier coefficients times a complex matrix.
+
+    Args:
+        trained: the matrix is a parameter, or else a buffer.
+    """
+
+    def __init__(self, trained: bool):
+        super().__init__()
+        self.out = nn.Linear(CLASSES, CLASSES)
+        matrix = torch.randn(WIDTH // 2 + 1, CLASSES, dtype=torch.complex128)
+        if trained:
+            self.matrix = nn.Parameter(matrix)
+        else:
+            self.register_buffer("matrix", matrix)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out((torch.fft.rfft(x) @ self.matrix).abs())
+
+
 class Flow(nn.Module):
     """A net whose forward is a function of it and its input."""
 
@@ -260,6 +280,8 @@ LAYERS: dict[str, Case] = {
     "several floating types": Case(
         "one by one", lambda: Plain(mixed_types()), vectors, "several floating types", {"precision": "32-true"}
     ),
+    "complex weights": looped(layer(lambda: Spectrum(trained=True)), "complex"),
+    "a complex buffer": looped(layer(lambda: Spectrum(trained=False)), "complex"),
     "hook on a weight": looped(layer(hooked_weight), "hook"),
     "backward hook": looped(layer(hooked_backward)),
 }

@@ -97,6 +97,8 @@ def test_sigterm_saves_the_last_round_and_ends_with_143(in_folder: Path, capsys:
     printed = capsys.readouterr().out
     assert "python -m fedlit.run resume=run" in printed
     done = DONE[place]
+    if (trainer, place) == ("vectorized", "between clients"):
+        done = 2  # all clients are one chunk, after which nothing of the round can be lost
     if done is not None:
         assert saved(Path("run"), done)["round"] == done
         assert f"stopped after round {done}" in printed

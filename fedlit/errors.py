@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 
 BUG, REFUSED, NOT_WRITTEN = 1, 2, 74  # 74 is EX_IOERR of sysexits.h
-INTERRUPTED, TERMINATED = 130, 143  # after Ctrl-C, after SIGTERM
-
+INTERRUPTED, TERMINATED, HUNG_UP = 130, 143, 129  # after Ctrl-C, after SIGTERM, after SIGHUP
 
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENXIO, errno.ESTALE}
 

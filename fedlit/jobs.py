@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from fedlit import interrupts
-from fedlit.errors import BUG, INTERRUPTED, NOT_WRITTEN, REFUSED, TERMINATED, InputError, not_written
+from fedlit.errors import BUG, HUNG_UP, INTERRUPTED, NOT_WRITTEN, REFUSED, TERMINATED, InputError, not_written
 from fedlit.log_errors import report_errors_once
 from fedlit.quick_imports import LOADING, no_collection
 from fedlit.run_log import note, recorded
@@ -35,7 +35,7 @@ def run_jobs(start: Start) -> int:
         with recorded(folder):
             try:
                 code = _run(start, config, folder, list(record.overrides.task))
-                if code in (INTERRUPTED, TERMINATED):
+                if code in (INTERRUPTED, TERMINATED, HUNG_UP):
                     raise interrupts.Stopped(code - 128)
                 if start.multirun:
                     interrupts.check()  # a signal after the last round of the run

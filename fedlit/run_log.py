@@ -17,6 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO, TypeGuard
 
+from fedlit.lasting_streams import lost_streams
+
+log = logging.getLogger(__name__)
 _CODES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|[\x00-\x08\x0b-\x1f\x7f]")
 _LONG = 1 << 16  # characters of a line after which what a progress bar has overwritten is dropped
 
@@ -55,6 +58,8 @@ def recorded(folder: Path) -> Iterator[None]:
             yield
     finally:
         sys.stdout, sys.stderr = before
+        for name, reason in lost_streams():
+            log.warning("%s could not be written any more (%s); run.log has what was printed.", name, reason)
         for copy in copies:
             copy.end_line()
         for logger, handler in itertools.product(apart, handlers):

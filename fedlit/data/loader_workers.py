@@ -7,7 +7,6 @@ Dataset keeps in a worker process (an opened file, a cache, a counter) lives on 
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.util import Finalize
@@ -17,6 +16,7 @@ from weakref import WeakSet
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from fedlit import interrupts
 from fedlit.torch_compat import stop_workers, workers_alive
 
 _kept: WeakSet[LoaderWorkers] = WeakSet()
@@ -108,15 +108,14 @@ class _Loaders:
 
 
 class _InitWorker:
-    """Ctrl-C and SIGTERM reach all processes of a terminal or job. The main process handles them and stops its
+    """Ctrl-C, SIGTERM and SIGHUP reach all processes of a terminal or job. The main process handles them and stops its
     workers: a worker that ended first would look like a crash."""
 
     def __init__(self, init: Callable[[int], None] | None):
         self.init = init
 
     def __call__(self, worker: int) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        interrupts.ignore_all()
         if self.init is not None:
             self.init(worker)
 

@@ -35,7 +35,7 @@ class NotWritten(Exception):
         return f"{self.file} cannot be written ({self.reason})"
 
 
-def not_written(error: Exception) -> NotWritten | None:
+def not_written(error: BaseException) -> NotWritten | None:
     """The error as NotWritten, also where the code of a library or of the user's meets a disk that is full or fails;
     None for another error."""
     if isinstance(error, OSError) and error.errno in _OF_THE_DISK:

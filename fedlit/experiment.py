@@ -160,7 +160,8 @@ def _run_rounds(
     folder = about.folder
     interrupted: interrupts.Interrupted | None = None
     if state.round >= federation.rounds:
-        log.warning("all %d rounds of this run are done; write rounds=<more> to go on with it.", federation.rounds)
+        done = counted(federation.rounds, "round")
+        log.warning("this run has done its %s; write rounds=<more> to go on with it.", done)
     try:
         loggers.start(about)
         try:

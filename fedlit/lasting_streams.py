@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 
 class LastingStream:
-    """A text stream that takes every text: after its first error, what is written to it is dropped.
+    """A text stream that takes every text: after its first error it drops them.
 
     Attributes:
         error: the first error, if there was one.

@@ -159,7 +159,7 @@ def test_a_run_and_its_continuation(progress: str, in_folder: Path, capfd: pytes
 
     capfd.readouterr()
     assert small_runs.command("resume=run") == 0
-    said = "all 4 rounds of this run are done; write rounds=<more> to go on with it."
+    said = "this run has done its 4 rounds; write rounds=<more> to go on with it."
     assert capfd.readouterr().err == f"{said}\n"
     assert (in_folder / "run" / "run.log").read_text()[len(both) :].count(said) == 1
 

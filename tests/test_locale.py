@@ -13,8 +13,8 @@ from tests.data.tables import table
 from tests.small_runs import numbers
 
 PLAIN = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-WORDS = ["data=csv_sites", "data.path=sites/*.csv", "data.target=größe", "data.classes=[groß,klein]"]
-WORDS += ["partition=natural", "clients=null", "name=Köln", "rounds=1", "threads=1", "device=cpu", "model=logistic"]
+WORDS = ["data=csv_sites", "data.path=sites/*.csv", 'data.target="größe"', 'data.classes=["groß","klein"]']
+WORDS += ["partition=natural", "clients=2", 'name="Köln"', "rounds=1", "threads=1", "device=cpu", "model=logistic"]
 
 
 @pytest.mark.slow
@@ -26,7 +26,7 @@ def test_names_that_ascii_lacks(tmp_path: Path, engine: str) -> None:
         (tmp_path / "sites" / f"{site}.csv").write_text(content, encoding="utf-8")
     for run, locale in (("utf8", {"LC_ALL": "C.UTF-8"}), ("plain", PLAIN)):
         done = subprocess.run(
-            [sys.executable, "-m", "fedlit.run", *WORDS, f"engine={engine}", f"hydra.run.dir={run}-Läufe"],
+            [sys.executable, "-m", "fedlit.run", *WORDS, f"engine={engine}", f'hydra.run.dir="{run}-Läufe"'],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **locale},
             capture_output=True,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 
 BUG, REFUSED, NOT_WRITTEN = 1, 2, 74  # 74 is EX_IOERR of sysexits.h
-INTERRUPTED, TERMINATED = 130, 143  # after Ctrl-C, after SIGTERM
-
+INTERRUPTED, TERMINATED, HUNG_UP = 130, 143, 129  # after Ctrl-C, after SIGTERM, after SIGHUP
 
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENXIO, errno.ESTALE}
 
@@ -36,7 +35,7 @@ class NotWritten(Exception):
         return f"{self.file} cannot be written ({self.reason})"
 
 
-def not_written(error: Exception) -> NotWritten | None:
+def not_written(error: BaseException) -> NotWritten | None:
     """The error as NotWritten, also where the code of a library or of the user's meets a disk that is full or fails;
     None for another error."""
     if isinstance(error, OSError) and error.errno in _OF_THE_DISK:

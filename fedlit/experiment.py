@@ -75,23 +75,24 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         overrides: the words of the command line that it was composed of.
 
     Returns:
-        The exit code: 0, `INTERRUPTED` after Ctrl-C, or `TERMINATED` after SIGTERM.
+        The exit code: 0, or `INTERRUPTED`, `TERMINATED` or `HUNG_UP` after a signal.
     """
-    trainer: Trainer = build(config.trainer, "trainer")
-    engine: Engine = build(config.engine, "engine")
+    start_folder = began_in(folder, resumed=config.resume is not None)
+    make = partial(_build_in, start_folder)
+    trainer: Trainer = make(config.trainer, "trainer")
+    engine: Engine = make(config.engine, "engine")
     threads = _threads(config, folder, engine.default_threads(trainer))
     set_up_process(threads)
     with ExitStack() as until_end, engine, no_workers_left():
-        aggregator: Aggregator = build(config.aggregator, "aggregator")
-        uplink = {str(name): build(stage, f"uplink.{name}") for name, stage in config.uplink.items()}
-        configured_reduction = None if config.reduction is None else build(config.reduction, "reduction")
+        aggregator: Aggregator = make(config.aggregator, "aggregator")
+        uplink = {str(name): make(stage, f"uplink.{name}") for name, stage in config.uplink.items()}
+        configured_reduction = None if config.reduction is None else make(config.reduction, "reduction")
         reduction = chosen_reduction(aggregator, uplink, configured_reduction)
         _check_server(aggregator, config.server_samples)
-        start_folder = began_in(folder, resumed=config.resume is not None)
         data, data_facts = load_data(config.data, config.batch_size, start_folder)
         check_same_data(folder, saved_bits(folder).get("data"), data_facts)
-        evaluation: Evaluation = build(config.evaluation, "evaluation")
-        partition: Partition = build(config.partition, "partition")
+        evaluation: Evaluation = make(config.evaluation, "evaluation")
+        partition: Partition = make(config.partition, "partition")
         clients = _clients(config, data, partition, evaluation, aggregator.pooled)
         make_module = partial(_module, config, data.input_shape, data.classes, overrides, start_folder)
         module = make_module()
@@ -112,7 +113,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         initial_model = layout.read(host.module)
         federation = Federation(
             aggregator,
-            build(config.sampler, "sampler"),
+            make(config.sampler, "sampler"),
             pipeline,
             clients,
             initial_model,
@@ -122,7 +123,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         interval, keep = config.checkpoint.every, config.checkpoint.keep
         bits = {"threads": threads, "data": data_facts}
         checkpoints = Checkpoints(folder, saved_files(config, overrides), interval, keep, bits)
-        store: Store = build(config.store, "store")
+        store: Store = make(config.store, "store")
         store.open(checkpoints.folder, layout.device)
         state = checkpoints.load(store, layout.device)
         if state is None:
@@ -139,6 +140,12 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         return _run_rounds(federation, state, engine, evaluator, loggers, checkpoints, about)
 
 
+def _build_in(folder: Path, config: Any, key: str, **optional: Any) -> Any:
+    """`build`, with relative paths meant from a folder."""
+    with in_folder(folder):
+        return build(config, key, **optional)
+
+
 def _run_rounds(
     federation: Federation,
     state: FederationState,
@@ -152,7 +159,8 @@ def _run_rounds(
     folder = about.folder
     interrupted: interrupts.Interrupted | None = None
     if state.round >= federation.rounds:
-        log.warning("all %d rounds of this run are done; write rounds=<more> to go on with it.", federation.rounds)
+        done = counted(federation.rounds, "round")
+        log.warning("this run has done its %s; write rounds=<more> to go on with it.", done)
     try:
         loggers.start(about)
         try:
@@ -244,8 +252,7 @@ def _module(
 ) -> LightningModule:
     """The model, with initial weights that depend on the seed only, and with `optimizer=` if its class has none."""
     seed_everything(seed_number(config.seed, "first weights"))
-    with in_folder(start_folder):
-        module = build(config.model, "model", input_shape=input_shape, classes=classes)
+    module = _build_in(start_folder, config.model, "model", input_shape=input_shape, classes=classes)
     if is_of_old_package(module):
         raise InputError(
             f"model._target_={config.model._target_}: {type(module).__name__} inherits from a class of "

@@ -1,7 +1,9 @@
-"""Ctrl-C and SIGTERM end a command. While rounds run they set a flag, which is checked between clients and between
-steps: the unfinished round is dropped and the last finished one is saved. At any other time they end it at once.
+"""Ctrl-C, SIGTERM and SIGHUP end a command. While rounds run they set a flag, which is checked between clients and
+between steps: the unfinished round is dropped and the last finished one is saved. Otherwise they end it at once.
 
-SIGTERM comes from schedulers (SLURM, Kubernetes) and from `timeout`, often to the whole process group.
+SIGTERM comes from schedulers (SLURM, Kubernetes) and from `timeout`, often to the whole process group. SIGHUP comes
+when the terminal is closed. A signal that is ignored when the command starts stays ignored: SIGHUP under `nohup`, or
+SIGINT in a script's background job.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _received: list[int] = []  # signals since the outermost block of `at_once` or `handled` was entered
 _deferrals: list[bool] = []  # one for each open block of `deferred`
 _levels: list[bool] = []  # one for each open block of `at_once` and `handled`
@@ -27,7 +30,7 @@ class Stopped(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """As shells have it: 130 after Ctrl-C, 143 after SIGTERM."""
+        """As shells have it: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP."""
         return 128 + self.number
 
 
@@ -52,9 +55,16 @@ def requested() -> Interrupted | None:
 
 
 def ignore_in_worker() -> None:
-    """In a worker process: ignore Ctrl-C, which the main process handles, and let `check` raise after SIGTERM."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """In a worker process: ignore Ctrl-C and SIGHUP, which the main process handles, and let `check` raise after
+    SIGTERM."""
+    ignore_all()
     signal.signal(signal.SIGTERM, lambda number, frame: _received.append(number))
+
+
+def ignore_all() -> None:
+    """In another process of the run, which ends when the main process has handled the signal."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
@@ -69,11 +79,11 @@ def deferred() -> Iterator[None]:
 
 @contextmanager
 def at_once() -> Iterator[None]:
-    """In the block, Ctrl-C and SIGTERM raise Stopped at once: nothing is lost that a run could save."""
+    """In the block, the signals raise Stopped at once: nothing is lost that a run could save."""
 
     def stop(number: int, frame: Any) -> None:
         _received.append(number)
-        if len(_received) == 1 or number == signal.SIGINT:  # a second SIGTERM would cut the cleaning up short
+        if len(_received) == 1 or number == signal.SIGINT:  # a second one would cut the cleaning up short
             raise Stopped(number)
 
     with _handlers(stop):
@@ -82,7 +92,7 @@ def at_once() -> Iterator[None]:
 
 @contextmanager
 def handled() -> Iterator[None]:
-    """In the block, Ctrl-C and SIGTERM make `check` raise; a second Ctrl-C raises Stopped at once."""
+    """In the block, the signals make `check` raise; a second Ctrl-C raises Stopped at once."""
 
     def request(number: int, frame: Any) -> None:
         again = bool(_received)
@@ -96,7 +106,7 @@ def handled() -> Iterator[None]:
 
 @contextmanager
 def _handlers(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Handle both signals in the block, and restore the handlers before it. Handlers belong to the main thread, so that
+    """Handle the signals in the block, and restore the handlers before it. Handlers belong to the main thread, so that
     the block has no effect in other threads."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -104,7 +114,8 @@ def _handlers(handler: Callable[[int, Any], None]) -> Iterator[None]:
     if not _levels:
         _received.clear()
     _levels.append(True)
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    handled = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in handled}
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from fedlit import interrupts
-from fedlit.errors import BUG, INTERRUPTED, NOT_WRITTEN, REFUSED, TERMINATED, InputError, not_written
+from fedlit.errors import BUG, HUNG_UP, INTERRUPTED, NOT_WRITTEN, REFUSED, TERMINATED, InputError, not_written
 from fedlit.log_errors import report_errors_once
 from fedlit.quick_imports import LOADING, no_collection
 from fedlit.run_log import note, recorded
@@ -35,11 +35,11 @@ def run_jobs(start: Start) -> int:
         with recorded(folder):
             try:
                 code = _run(start, config, folder, list(record.overrides.task))
-                if code in (INTERRUPTED, TERMINATED):
+                if code in (INTERRUPTED, TERMINATED, HUNG_UP):
                     raise interrupts.Stopped(code - 128)
                 if start.multirun:
                     interrupts.check()  # a signal after the last round of the run
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # sys.exit in the user's code would hide where it stands
                 code = _report(error, folder, start.multirun)
             except interrupts.Stopped:  # Hydra lets it pass
                 if code is None:
@@ -98,7 +98,7 @@ def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str]) -
         return run(config, folder, overrides)
 
 
-def _report(error: Exception, folder: Path, multirun: bool) -> int:
+def _report(error: Exception | SystemExit, folder: Path, multirun: bool) -> int:
     """Write the error to the terminal and to run.log (the logger writes to both)."""
     log = logging.getLogger()
     job = f"{folder}: " if multirun else ""
@@ -114,7 +114,7 @@ def _report(error: Exception, folder: Path, multirun: bool) -> int:
     return BUG
 
 
-def _misfit(error: Exception) -> str | None:
+def _misfit(error: BaseException) -> str | None:
     """The sentence for a torchvision that was built for another torch; its import fails with an unclear error."""
     text = str(error)
     if "torchvision::" not in text and not (isinstance(error, ImportError | OSError) and "torchvision" in text):

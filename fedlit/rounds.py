@@ -38,11 +38,11 @@ def federate(
 ) -> FederationState:
     """Run the remaining rounds.
 
-    `update_server` updates `state` in place. If Ctrl-C ends the training of a round early, `state` is still that of the
-    round before; during the evaluation Ctrl-C waits until the round is recorded.
+    `update_server` updates `state` in place. If a signal ends the training of a round early, `state` is still that of
+    the round before; during the evaluation a signal waits until the round is recorded.
 
     Raises:
-        Interrupted: Ctrl-C was pressed.
+        Interrupted: a signal came (Ctrl-C, SIGTERM, SIGHUP).
     """
     while state.round < federation.rounds:
         interrupts.check()

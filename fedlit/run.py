@@ -1,7 +1,7 @@
 """The command: `python -m fedlit.run clients=10 partition=dirichlet`, also installed as `fedlit`.
 
 The exit code is 0, 2 if an input of the user cannot be used (one sentence, no trace), 1 for a bug (its trace), 74 if a
-file cannot be written (a full disk), 130 after Ctrl-C, and 143 after SIGTERM.
+file cannot be written (a full disk), 130 after Ctrl-C, 143 after SIGTERM, and 129 after SIGHUP (a closed terminal).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from fedlit import interrupts
 from fedlit.errors import INTERRUPTED, NOT_WRITTEN, REFUSED, InputError, not_written
+from fedlit.lasting_streams import lasting_streams
 from fedlit.quick_imports import LOADING, no_collection
 from fedlit.terminal_encoding import escape_on_output
 
@@ -58,11 +59,12 @@ def _run(arguments: list[str]) -> int:
         from fedlit.settings.start import prepare
 
         start = prepare(arguments)
-    if start.progress != "none" and "fedlit.experiment" not in sys.modules:
-        print(LOADING, flush=True)  # seconds, in which nothing else is shown
-    from fedlit.jobs import run_jobs
+    with lasting_streams():
+        if start.progress != "none" and "fedlit.experiment" not in sys.modules:
+            print(LOADING, flush=True)  # seconds, in which nothing else is shown
+        from fedlit.jobs import run_jobs
 
-    return run_jobs(start)
+        return run_jobs(start)
 
 
 def _limit_spinning() -> None:

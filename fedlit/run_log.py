@@ -6,6 +6,7 @@ line into it. Progress has its own lines there (`tracking/log_lines.py`), becaus
 
 from __future__ import annotations
 
+import io
 import itertools
 import logging
 import re
@@ -14,8 +15,11 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeGuard
 
+from fedlit.lasting_streams import lost_streams
+
+log = logging.getLogger(__name__)
 _CODES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|[\x00-\x08\x0b-\x1f\x7f]")
 _LONG = 1 << 16  # characters of a line after which what a progress bar has overwritten is dropped
 
@@ -35,6 +39,7 @@ def recorded(folder: Path) -> Iterator[None]:
         yield
         return
     for handler in handlers:
+        _write_any_text(handler)
         handler.setFormatter(_Plain(handler.formatter or logging.Formatter()))
     apart = [logger for logger in _loggers() if logger.handlers and not logger.propagate]
     for logger, handler in itertools.product(apart, handlers):
@@ -53,6 +58,8 @@ def recorded(folder: Path) -> Iterator[None]:
             yield
     finally:
         sys.stdout, sys.stderr = before
+        for name, reason in lost_streams():
+            log.warning("%s could not be written any more (%s); run.log has what was printed.", name, reason)
         for copy in copies:
             copy.end_line()
         for logger, handler in itertools.product(apart, handlers):
@@ -144,5 +151,15 @@ class _Plain(logging.Formatter):
         return plain(self._formatter.format(record))
 
 
-def _lies_in(handler: logging.Handler, folder: Path) -> bool:
+def _write_any_text(handler: logging.FileHandler) -> None:
+    """UTF-8 instead of the locale's encoding, which may lack a character. Not a setting of `hydra.job_logging`: some of
+    its options have no file."""
+    if handler.encoding in (None, "locale"):
+        handler.encoding = "utf-8"
+    handler.errors = handler.errors or "backslashreplace"
+    if isinstance(handler.stream, io.TextIOWrapper):  # none yet with `delay: true`
+        handler.stream.reconfigure(encoding=handler.encoding, errors=handler.errors)
+
+
+def _lies_in(handler: logging.Handler, folder: Path) -> TypeGuard[logging.FileHandler]:
     return isinstance(handler, logging.FileHandler) and Path(handler.baseFilename).parent == folder.absolute()

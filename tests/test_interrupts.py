@@ -1,4 +1,4 @@
-"""Ctrl-C takes effect at the next check, and the previous signal handlers are restored afterwards."""
+"""A signal takes effect at the next check, and the previous signal handlers are restored afterwards."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import pytest
 
 from fedlit import interrupts
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @pytest.fixture(autouse=True)
 def handlers_are_restored():
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(number) for number in SIGNALS]
     yield
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_waits_for_the_next_check(number):
     with interrupts.handled():
         interrupts.check()
@@ -35,10 +37,11 @@ def test_a_second_ctrl_c_raises_at_once():
             signal.raise_signal(signal.SIGINT)
 
 
-def test_a_second_sigterm_waits_for_the_next_check():
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_second_sigterm_or_sighup_waits_for_the_next_check(number):
     with interrupts.handled():
-        signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(number)
+        signal.raise_signal(number)
         with pytest.raises(interrupts.Interrupted):
             interrupts.check()
 
@@ -65,7 +68,7 @@ def test_another_thread_leaves_the_handlers_unchanged():
     assert unchanged == [True]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), list(zip(SIGNALS, (130, 143, 129), strict=True)))
 def test_outside_of_rounds_a_signal_ends_the_command_at_once(number, code):
     with pytest.raises(interrupts.Stopped) as stopped, interrupts.at_once():
         signal.raise_signal(number)
@@ -89,3 +92,17 @@ def test_a_deferred_request_is_seen_after_the_block():
             interrupts.check()
         with pytest.raises(interrupts.Interrupted):
             interrupts.check()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("block", [interrupts.at_once, interrupts.handled])
+def test_a_signal_that_is_ignored_stays_ignored(number, block):
+    """As under `nohup`, and Ctrl-C for a script's job in the background."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with interrupts.at_once(), block():
+            signal.raise_signal(number)
+            interrupts.check()
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)

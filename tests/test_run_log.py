@@ -107,6 +107,20 @@ def test_a_handler_on_stdout_does_not_call_itself(tmp_path: Path) -> None:
     assert screen.getvalue().count("once") == 1
 
 
+@pytest.mark.parametrize("delay", [False, True])
+@pytest.mark.parametrize(
+    ("encoding", "expected"), [(None, "é 漢 \\udc80\n".encode()), ("latin-1", b"\xe9 \\u6f22 \\udc80\n")]
+)
+def test_the_log_takes_each_character(tmp_path: Path, encoding: str | None, delay: bool, expected: bytes) -> None:
+    log = logging.FileHandler(tmp_path / "run.log", encoding=encoding, delay=delay)
+    if log.stream is not None and encoding is None:
+        log.stream.reconfigure(encoding="ascii")  # type: ignore[attr-defined]  # that of LC_ALL=C
+    with mock.patch.object(logging.getLogger(), "handlers", [log]), recorded(tmp_path):
+        logging.getLogger().error("é 漢 \udc80")
+    log.close()
+    assert (tmp_path / "run.log").read_bytes() == expected
+
+
 def test_without_a_log_file_nothing_changes(tmp_path: Path) -> None:
     before = sys.stdout, warnings.showwarning
     with recorded(tmp_path):
@@ -145,13 +159,18 @@ def test_a_run_and_its_continuation(progress: str, in_folder: Path, capfd: pytes
 
     capfd.readouterr()
     assert small_runs.command("resume=run") == 0
-    said = "all 4 rounds of this run are done; write rounds=<more> to go on with it."
+    said = "this run has done its 4 rounds; write rounds=<more> to go on with it."
     assert capfd.readouterr().err == f"{said}\n"
     assert (in_folder / "run" / "run.log").read_text()[len(both) :].count(said) == 1
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("setting", ["hydra/job_logging=none", "hydra.job_logging.handlers.console.level=INFO"])
+LOGGING = [
+    *(f"hydra/job_logging={option}" for option in ("default", "disabled", "none", "stdout")),
+    "hydra.job_logging.handlers.console.level=INFO",
+]
+
+
+@pytest.mark.parametrize("setting", some_slow(LOGGING, ["hydra/job_logging=stdout", "hydra/job_logging=disabled"]))
 def test_another_logging_of_hydra_shows_no_line_twice(
     setting: str, in_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 from lightning import LightningDataModule, LightningModule
+from fedlit.aggregators import FedAvg
 
 SPLIT = np.load("split.npy")  # when it is imported
 
@@ -33,6 +34,12 @@ class Files(Dataset):
 
     def __getitem__(self, index):
         return torch.from_numpy(np.load(self.paths[index])), self.targets[index]
+
+
+class Read(FedAvg):
+    def __init__(self, path):
+        super().__init__()
+        self.size = len(np.load(path))
 
 
 class Lazy:
@@ -88,6 +95,7 @@ def test_files_that_are_opened_during_the_run_are_meant_from_its_start(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = [*QUIET, "model._target_=lazy_data.Net", *CHOSEN[kind]]
+    words += ["aggregator._target_=lazy_data.Read", "aggregator.path=split.npy"]
     assert command(*words, "hydra.run.dir=plain") == 0
     capfd.readouterr()
     assert command(*words, "hydra.job.chdir=true", "hydra.run.dir=runs/changed") == 0

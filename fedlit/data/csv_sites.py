@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from fedlit.data.table_targets import TargetCells, read_targets
 from fedlit.errors import InputError
 from fedlit.plurals import counted
 from fedlit.randomness import generator
+from fedlit.readable_names import readable
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ def csv_sites(
     if path is None:
         raise InputError("data=csv_sites needs the files to read, one a site; write data.path='<folder>/*.csv'.")
     form = NumberFormat(decimal, thousands)
+    missing, classes = _as_text(missing), None if classes is None else _as_text(classes)
     files = site_files(str(Path(root).expanduser() / Path(path).expanduser()), sites, download_from)
     tables = in_one_order(
         {file: read_table(file, header, separator, missing, encoding, form) for file in files.values()}, header
@@ -143,6 +145,11 @@ def _with_target(table: pd.DataFrame, target: int, file: Path) -> pd.DataFrame:
     if not has_target.any():
         raise InputError(f"{file} has no row with a target; every site needs one.")
     return table[has_target]
+
+
+def _as_text(values: Sequence[Any]) -> list[Any]:
+    """Words of the command line, as the tables write them under any locale."""
+    return [readable(value) if isinstance(value, str) else value for value in values]
 
 
 def _split(site: np.ndarray, classes: np.ndarray, names: Sequence[str], fraction: float) -> np.ndarray:

@@ -7,7 +7,6 @@ Dataset keeps in a worker process (an opened file, a cache, a counter) lives on 
 from __future__ import annotations
 
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from weakref import WeakSet
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from fedlit import interrupts
 from fedlit.torch_compat import stop_workers, workers_alive
 
 _kept: WeakSet[LoaderWorkers] = WeakSet()
@@ -111,16 +111,15 @@ class _Loaders:
 
 
 class _InitWorker:
-    """Ctrl-C and SIGTERM reach all processes of a terminal or job. The main process handles them and stops its
-    workers: a worker that ended first would look like a crash. A worker ends with the process that started it, which
+    """Ctrl-C, SIGTERM and SIGHUP reach all processes of a terminal or job. The main process handles them and stops
+    its workers: a worker that ended first would look like a crash. A worker ends with the process that started it, which
     may be killed."""
 
     def __init__(self, init: Callable[[int], None] | None):
         self.init = init
 
     def __call__(self, worker: int) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        interrupts.ignore_all()
         threading.Thread(target=_exit_with_parent, daemon=True).start()
         if self.init is not None:
             self.init(worker)

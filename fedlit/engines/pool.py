@@ -43,6 +43,7 @@ class WorkerHandle:
     ready: bool = False
     common: Packed | None = None  # the last one that was sent
     task: Task | None = None
+    closed: bool = False  # it has ended, and none could be started in its place
 
 
 class Pool:
@@ -85,10 +86,11 @@ class Pool:
     def stop(self) -> None:
         """Idle workers end on a message, busy ones after their training step; the others are killed."""
         atexit.unregister(self.stop)
-        for worker in self.workers:
+        workers = [worker for worker in self.workers if not worker.closed]
+        for worker in workers:
             _ask_to_stop(worker)
         deadline = time.monotonic() + _STOP_SECONDS
-        for worker in self.workers:
+        for worker in workers:
             worker.process.join(max(0.0, deadline - time.monotonic()))
             _kill(worker)
             _close(worker)
@@ -249,6 +251,7 @@ def _kill(worker: WorkerHandle) -> None:
 def _close(worker: WorkerHandle) -> None:
     worker.channel.close()
     worker.process.close()
+    worker.closed = True
 
 
 def _exit_reason(code: int | None) -> str:

@@ -66,7 +66,7 @@ class RayWorker:
     def _reply(self, compute: Callable[[], Returned | None]) -> Arrays:
         try:
             return pack_arrays(Reply(compute(), self.records))
-        except Exception as error:  # also if a result cannot be pickled
+        except (Exception, SystemExit) as error:  # also if a result cannot be pickled
             return pack_arrays(Reply(Failed.of(error), self.records))
         finally:
             self.records.clear()

@@ -46,7 +46,7 @@ class Serial(Engine):
             returned = self.local_worker.run(task, chunk)
         except InputError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a module of the user's may end with sys.exit
             message = f"{type(error).__name__}: {error}"
             if len(chunk) == 1:
                 yield self.failures.client_failed(chunk, message, error, self.local_worker)

@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from fedlit.engines.module_copy import ModuleCopy
 from fedlit.engines.serialization import Packed, map_shared, unpack
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
-from fedlit.run_log import log_warnings
+from fedlit.run_log import CopiedStream, log_warnings, note
 from fedlit.training import Cohort, JobData, Returned, Trainer, Worker
 from fedlit.training.worker import ClientTask
 from fedlit.user_imports import UserModule, import_again
@@ -79,6 +80,7 @@ def _by_set(data: JobData) -> dict[str, Samples]:
 
 LogRecord = tuple[str, int, str]
 """Logger, level, message."""
+_PRINTED = "printed"  # in place of a logger: a line that the worker has written to the terminal
 
 
 @dataclass
@@ -89,7 +91,10 @@ class Reply:
     def replay_log(self) -> None:
         """In the main process: log the messages of the worker."""
         for name, level, message in self.records:
-            logging.getLogger(name).log(level, "%s", message)
+            if name == _PRINTED:
+                note(message)  # the terminal has it already
+            else:
+                logging.getLogger(name).log(level, "%s", message)
 
 
 class LogCollector(logging.Handler):
@@ -145,8 +150,10 @@ class _Server:
         self.worker: Any = None
         self.common: Any = None  # task, broadcast, counters; a Packed until a chunk needs it
         self.records: list[LogRecord] = []
+        self.process = os.getpid()
 
     def run(self) -> None:
+        sys.stdout, sys.stderr = (CopiedStream(stream, self._printed) for stream in (sys.stdout, sys.stderr))
         _, data = self.channel.receive()
         _, setup = self.channel.receive()
         self._reply(lambda: self._set_up(setup, data))
@@ -173,6 +180,10 @@ class _Server:
         except Exception as error:  # the result of a client cannot be pickled
             self.channel.send("reply", Reply(Failed.of(error), self.records))
         self.records.clear()
+
+    def _printed(self, line: str) -> None:
+        if os.getpid() == self.process:  # not in a process of a DataLoader, which sends nothing
+            self.records.append((_PRINTED, logging.INFO, line))
 
     def _set_up(self, packed: Packed, data: Packed) -> None:
         import_again(self.user_modules)

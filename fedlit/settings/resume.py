@@ -19,7 +19,7 @@ from fedlit.plurals import counted
 from fedlit.settings.check import Checked, check
 from fedlit.settings.compose import Composed, Composer
 from fedlit.settings.overrides import as_written, key_of, parse, quoted, sign
-from fedlit.settings.saved import read_saved, rounds_done, saved_search_path
+from fedlit.settings.saved import Saved, read_saved, rounds_done, saved_search_path
 from fedlit.settings.table import keys_of
 
 MAY_CHANGE = ("rounds", "engine", "progress", "checkpoint")
@@ -67,6 +67,7 @@ def resume(folder: Path, overrides: Sequence[str], composer: Composer) -> Resume
     task = [text for text in given if text not in hydras]
     after = check([*combine(saved.overrides, task, before), *hydras], composer)
     was, now = keys_of(before.composed.config), keys_of(after.composed.config)
+    _refuse_cut_off(folder, before, saved)
     _refuse_changes(folder, was, now, keys_of(saved.config))
     config = saved.config.copy()
     with open_dict(config):
@@ -106,6 +107,16 @@ def _checked_before(folder: Path, overrides: Sequence[str], composer: Composer) 
         return check(overrides, composer)
     except InputError as error:
         raise InputError(f"resume={folder}: the saved overrides of the run do not compose any more: {error}") from None
+
+
+def _refuse_cut_off(folder: Path, before: Checked, saved: Saved) -> None:
+    """InputError if the configuration of a run that begins again lacks a part. A checkpoint has digests for that."""
+    missing = [str(key) for key in before.composed.config if key not in saved.config]
+    if missing and not saved.has_state:
+        raise InputError(
+            f"resume={folder}: the configuration of this run lacks {', '.join(missing)}, because its file was cut off "
+            "or is of another version of fedlit; start the run again in a new folder."
+        )
 
 
 def _refuse_fewer_rounds(folder: Path, rounds: int) -> None:

@@ -60,6 +60,7 @@ def read_saved(folder: Path) -> Saved:
         try:
             if (path / DIGESTS).exists():
                 check_digests(path, (CONFIG, OVERRIDES, FORMAT_FILE))  # not the state, which takes long to read
+            _check_end(path / CONFIG)
             config = OmegaConf.load(path / CONFIG)
             overrides = yaml.safe_load((path / OVERRIDES).read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException):
@@ -67,6 +68,12 @@ def read_saved(folder: Path) -> Saved:
         if isinstance(config, DictConfig) and isinstance(overrides, list):
             return Saved(config, [str(override) for override in overrides], has_state=bool(checkpoints))
     raise InputError(f"resume={folder}: {_why_not(folder, bool(checkpoints))}")
+
+
+def _check_end(file: Path) -> None:
+    """ValueError if the last line of a file is cut off."""
+    if not file.read_bytes().endswith(b"\n"):
+        raise ValueError(file)
 
 
 def rounds_done(folder: Path, above: int) -> int:

@@ -104,6 +104,7 @@ def job_config(start: Start, config: DictConfig, overrides: Sequence[str]) -> Di
         with composer(start.line.config_name, start.line.config_dir) as opened:
             composed = opened.compose([*overrides, *search_path])
             check_presets(composed)
+            _refuse_resume(composed.config)
             check_composed(composed)
     return config
 
@@ -124,6 +125,7 @@ def _resumed(line: CommandLine, folder: Path, composer: Composer) -> Start:
 def _fresh(line: CommandLine, checked: Checked, composer: Composer) -> Start:
     if checked.composed.with_hydra.hydra.mode == RunMode.MULTIRUN:  # in a primary configuration of the user's
         line = replace(line, multirun=True)
+    _refuse_resume(checked.composed.config)
     key = "hydra.sweep.dir" if line.multirun else "hydra.run.dir"
     wanted = Path(str(resolved(checked.composed, key)))
     if line.multirun:
@@ -152,6 +154,16 @@ def _fresh(line: CommandLine, checked: Checked, composer: Composer) -> Start:
     return Start(
         line, [*checked.overrides, *added], None, absolute, lock, progress=progress, single=single, sweep=sweep
     )
+
+
+def _refuse_resume(config: DictConfig) -> None:
+    """InputError where YAML or a sweeper's parameters resume a run: it would begin again, and in a sweep twice."""
+    folder = OmegaConf.select(config, "resume")
+    if folder is not None:
+        raise InputError(
+            f"resume={folder} stands in a configuration; a run is resumed by the command line alone: leave the key out "
+            f"there, and write {resume_override(str(folder))}."
+        )
 
 
 def _in_folder(key: str, folder: Path) -> str:

@@ -8,8 +8,10 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from fedlit.data.csv_sites import csv_sites
 from fedlit.errors import InputError
 from tests.data.tables import counts, load, table
 
@@ -212,3 +214,32 @@ def test_a_header_and_a_column_that_may_be_none_are_logged(
 def test_a_first_row_of_names_is_pointed_out_without_a_header(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="row 1 has 'a' in column 0, .* write data.header=true"):
         load(tmp_path, {"a": PLAIN}, header=False)
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "zip"])
+@pytest.mark.parametrize("damage", ["cut off", "changed", "empty", "no archive"])
+def test_a_damaged_compressed_table_is_one_sentence(tmp_path: Path, kind: str, damage: str) -> None:
+    pd.DataFrame({"a": range(500), "y": ["no", "yes"] * 250}).to_csv(tmp_path / f"site.csv.{kind}", index=False)
+    source = csv_sites(f"{tmp_path}/*.csv.{kind}", test_fraction=0.25)
+    assert len(source.train) + len(source.test) == 500
+    file = tmp_path / f"site.csv.{kind}"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    damaged = {"cut off": content[: len(content) // 2], "empty": b"", "no archive": PLAIN.encode()}
+    file.write_bytes(damaged.get(damage, bytes(content)))
+    with pytest.raises(InputError, match=f"site.csv.{kind}") as raised:
+        csv_sites(f"{tmp_path}/*.csv.{kind}", test_fraction=0.25)
+    assert "\n" not in str(raised.value)
+
+
+def test_words_of_the_command_line_are_meant_as_text_under_any_locale(tmp_path: Path) -> None:
+    """Under LC_ALL=C the arguments of a command come with surrogates in place of the bytes of UTF-8."""
+
+    def argument(text: str) -> str:
+        return text.encode().decode("ascii", "surrogateescape")
+
+    content = table(["nein", "ja, für später"] * 8).replace(",ja, für später", ',"ja, für später"')
+    content = content.replace("\n", "\n1,ß,nein\n", 1).replace("a,b,y", "a,b,größe")
+    classes = [argument("ja, für später"), "nein"]
+    source = load(tmp_path, {"a": content}, classes=classes, missing=[argument("ß")], target=argument("größe"))
+    assert source.label_names == ["ja, für später", "nein"] and counts(source)["nein"] in (8, 9)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import copy
+import functools
+import importlib
 import logging
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import lightning.pytorch as pl
 import pytest
@@ -22,20 +28,23 @@ from fedlit import interrupts
 from fedlit.data import TensorSamples
 from fedlit.engines import Processes, Ray, Serial
 from fedlit.engines.failures import ClientFailed
+from fedlit.engines.serialization import pack
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
+from fedlit.run_log import CopiedStream
 from fedlit.training import Job, JobData, Returned, Worker
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.lightning.worker import LightningWorker
 from fedlit.training.module_host import ModuleHost
+from tests.slow import some_slow
 from tests.training.rounds import Federated, cut, delta, facts, numbers
 
 SHARDS = cut(8, 8, 8, 4)
 
 
 class Fragile(pl.LightningModule):
-    """Fails at special samples: 44 raises an InputError, 55 logs, 66 kills its process (each time; with `kill_folder`
-    once for each file in it), 77 raises, 88 gives NaN, 99 takes long."""
+    """Fails at special samples: 44 raises an InputError, 55 logs and prints, 66 kills its process (each time; with
+    `kill_folder` once for each file in it), 77 raises, 88 gives NaN, 99 takes long."""
 
     def __init__(self, kill_folder: Path | None = None):
         super().__init__()
@@ -49,6 +58,7 @@ class Fragile(pl.LightningModule):
             raise InputError("write something else")
         if 55 in special:
             logging.getLogger("fragile").warning("a sample of %d", 55)
+            print("printed in a step", file=sys.stderr)
         if 66 in special and os.getpid() != self.main_pid:
             files = sorted(self.kill_folder.iterdir()) if self.kill_folder else [None]
             if files:
@@ -216,10 +226,13 @@ def test_an_input_error_ends_the_run_with_its_own_sentence():
         run.round()
 
 
-def test_log_messages_of_a_client_reach_the_main_process(caplog):
+def test_messages_and_prints_of_a_client_reach_the_log_of_the_main_process(caplog):
     with federated(2, 55) as run:
-        run.round()
+        copied: list[str] = []
+        with mock.patch.object(sys, "stdout", CopiedStream(sys.stdout, copied.append)):
+            run.round()
     assert [r.getMessage() for r in caplog.records if r.name == "fragile"] == ["a sample of 55"]
+    assert copied == ["printed in a step"]
 
 
 def test_client_states_travel_both_ways():
@@ -286,17 +299,89 @@ def test_a_module_that_cannot_be_pickled_is_rebuilt_or_refused(expected):
         assert same(run.round(), expected), "every client starts from the broadcast"
 
 
-def test_a_worker_that_cannot_start_gives_the_reason():
+def fail(what: str) -> Any:
+    if what == "an import":
+        importlib.import_module("a_module_that_is_missing")
+    if what == "an exit":
+        sys.exit("not on this machine")
+    if what == "memory":
+        raise MemoryError("no room for the model")
+    if what == "an input":
+        raise InputError("write something else")
+    raise OSError("no such thing")
+
+
+STARTS = {
+    "an import": (RuntimeError, "cannot start: ModuleNotFoundError: No module named 'a_module_that_is_missing'"),
+    "an exit": (RuntimeError, "a worker process cannot start: SystemExit: not on this machine"),
+    "memory": (RuntimeError, "a worker process cannot start: MemoryError: no room for the model"),
+    "an input": (InputError, "^write something else$"),
+    "the system": (RuntimeError, "a worker process cannot start: OSError: no such thing"),
+}
+
+
+@pytest.mark.parametrize("what", some_slow(STARTS, ["an import"]))
+def test_a_worker_that_cannot_start_gives_its_own_error(what):
+    error, sentence = STARTS[what]
     with federated(2) as run, Processes(1) as engine:
         trainer = LightningTrainer(accelerator="cpu")
-        engine.start(trainer, unpicklable(), run.worker.host.data, Measure(), rebuild=raise_os_error)
+        module = unpicklable()
+        engine.start(trainer, module, run.worker.host.data, Measure(), rebuild=functools.partial(fail, what))
         run.engine = engine
-        with pytest.raises(RuntimeError, match="a worker process cannot start: OSError: no such thing"):
+        with pytest.raises(error, match=sentence) as raised:
+            run.round()
+        if error is RuntimeError:
+            assert "in fail" in str(raised.value.__cause__), "the trace of the worker"
+    assert multiprocessing.active_children() == []
+
+
+class Dying(pl.LightningModule):
+    """Ends the process that unpickles it."""
+
+    def __reduce__(self) -> Any:
+        return os._exit, (7,)
+
+
+@pytest.mark.slow
+def test_workers_that_die_before_they_are_ready_are_one_sentence():
+    with federated(2) as run, Processes(1) as engine:
+        engine.start(LightningTrainer(accelerator="cpu"), run.worker.host.module, run.worker.host.data, Measure())
+        engine.pool.setup = pack(Dying())
+        run.engine = engine
+        with pytest.raises(InputError, match=r"3 worker processes in a row died before they were ready .exit code 7."):
             run.round()
 
 
-def raise_os_error() -> pl.LightningModule:
-    raise OSError("no such thing")
+@pytest.mark.slow
+def test_a_killed_fork_server_is_replaced(expected, caplog):
+    with federated(None, 99) as serial:
+        results = serial.round(epochs=50)
+    with federated(2, 99) as run:
+        run.round(order=[0, 2])
+        server = forkserver._forkserver._forkserver_pid
+        stream = run.stream(epochs=50)
+        first = next(stream)
+        os.kill(server, signal.SIGKILL)
+        assert same([first, *stream], results)
+        assert forkserver._forkserver._forkserver_pid != server
+    assert "the fork server was killed; all worker processes start again" in caplog.text
+    with federated(2) as later:  # in the same process
+        assert same(later.round(), expected)
+
+
+@pytest.mark.slow
+def test_a_fork_server_that_is_killed_each_time_is_one_sentence():
+    with federated(1, 99) as run:
+        handle = run.engine.pool._handle_reply
+
+        def kill_server(*arguments: Any) -> None:
+            handle(*arguments)
+            os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+
+        killed = mock.patch.object(run.engine.pool, "_handle_reply", kill_server)
+        with killed, pytest.raises(InputError, match="the fork server of the workers was killed 3 times in a row"):
+            run.round(epochs=10_000)
+    assert multiprocessing.active_children() == []
 
 
 def test_results_are_in_cohort_order_though_the_first_client_is_the_slowest():

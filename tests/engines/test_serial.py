@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import lightning.pytorch as pl
 import pytest
 import torch
@@ -15,7 +17,7 @@ from tests.training.rounds import Federated, cut, delta, facts, numbers
 
 
 class Fragile(pl.LightningModule):
-    """Raises at a sample of 77; its loss is NaN at a sample of 88."""
+    """Raises at a sample of 77; ends Python at a sample of 66; its loss is NaN at a sample of 88."""
 
     def __init__(self):
         super().__init__()
@@ -25,6 +27,8 @@ class Fragile(pl.LightningModule):
         x, y = batch
         if (x == 77).any():
             raise ZeroDivisionError("this module refuses the sample")
+        if (x == 66).any():
+            sys.exit(0)
         scale = float("nan") if (x == 88).any() else 1.0
         return F.cross_entropy(self.layer(x), y) * scale
 
@@ -45,7 +49,12 @@ def test_an_exception_carries_client_and_round():
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
-@pytest.mark.parametrize("bad_value", [77, 88])
+def test_sys_exit_in_a_step_is_a_failure_of_the_client():
+    with pytest.raises(ClientFailed, match=r"client 1, round 3: SystemExit: 0"):
+        federated(66).round(number=3)
+
+
+@pytest.mark.parametrize("bad_value", [66, 77, 88])
 def test_drop_leaves_the_client_out_and_changes_no_other(bad_value):
     results = federated(bad_value, on_failure="drop").round()
     expected = federated(0).round()

@@ -151,6 +151,22 @@ def test_a_run_without_a_checkpoint_begins_again_with_its_configuration(use_smal
         resumed(folder)
 
 
+@pytest.mark.parametrize("kept", [0.0, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("at", ["a line's end", "the middle of a line"])
+def test_a_cut_off_start_of_a_run_without_a_checkpoint_is_one_sentence(use_small_conf, tmp_path, kept, at):
+    folder = tmp_path / "run"
+    with composer() as opened:
+        checked = check(["clients=5"], opened)
+    files = saved_files(checked.composed.config, checked.overrides)
+    lines = files["config.yaml"].splitlines(keepends=True)
+    cut = "".join(lines[: int(kept * len(lines))])
+    files["config.yaml"] = cut if at == "a line's end" else cut[:-2]
+    write_options(folder / ".hydra", files)
+    write_format(folder)
+    with pytest.raises(InputError, match="start (the run|it) again in a new folder"):
+        resumed(folder)
+
+
 def test_a_folder_without_a_run_is_refused_with_advice(use_small_conf, tmp_path, run):
     started = write_options(tmp_path / "started", {"run.log": ""})
     sweep = write_options(tmp_path / "sweep", {"multirun.yaml": "", "a=1/.hydra/config.yaml": "", "a=1/format.txt": ""})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -253,6 +254,31 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(command, experime
     assert folder == in_folder / "killed"
     assert (config.clients, config.rounds, overrides) == (5, 40, ["clients=5", "rounds=40"])
     assert capsys.readouterr().err == "Nothing was saved before this run was stopped: it begins again.\n"
+
+
+RESUMING = {
+    "a primary configuration": ("resume: first run", []),
+    "a sweep's parameters": ("hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      resume: first run,other", []),
+    "a primary configuration that is swept": ("resume: first run", ["-m", "rounds=3,4"]),
+}
+
+
+@pytest.mark.parametrize("where", some_slow(RESUMING, ["a primary configuration"]))
+def test_a_configuration_does_not_resume(command, experiment, finished, in_folder, capsys, where):
+    text, words = RESUMING[where]
+    write_options(in_folder / "own", {"mine.yaml": f"defaults:\n  - config\n  - _self_\n{text}\n"})
+    assert command(["--config-dir", "own", "--config-name", "mine", *words]) == 2
+    assert "stands in a configuration; a run is resumed by the command line alone" in capsys.readouterr().err
+    assert experiment.calls == []
+
+
+def test_sys_exit_in_a_run_is_a_bug_with_its_trace(command, experiment, capsys):
+    def then(config, folder):
+        sys.exit(0)
+
+    experiment.then = then
+    assert command(["-m", "clients=2,3"]) == 1
+    assert capsys.readouterr().err.count("in then") == 2
 
 
 def test_a_wrong_resume_is_refused(command, experiment, finished, capsys):

@@ -78,9 +78,7 @@ def _value(config: DictConfig, key: str, rule: Entry) -> Any:
             return _ABSENT
         value = node[name]
     except OmegaConfBaseException as error:
-        raise InputError(
-            f"{key}: {str(error).splitlines()[0]}; set it to a value, or to a key that exists."
-        ) from None
+        raise InputError(f"{key}: {str(error).splitlines()[0]}; set it to a value, or to a key that exists.") from None
     return OmegaConf.to_container(value, resolve=True) if isinstance(value, DictConfig | ListConfig) else value
 
 

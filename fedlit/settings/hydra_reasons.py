@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from fedlit.settings.closest import closest, listed, slips
-from fedlit.settings.known_names import plugin_package
+from fedlit.settings.known_names import known_name, plugin_package
 
 COMPOSING_ERRORS = (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError)  # of a file of the user's
 
@@ -57,7 +57,9 @@ def _no_file(match: re.Match[str], places: Sequence[str]) -> str:
     group, _, option = match["option"].rpartition("/")
     options = (match["options"] or "").split()
     names = slips(option, options)
-    advice = f"did you mean {listed(names)}?" if names else f"the options are {listed(options)}."
+    advice = known_name(group, option, group.replace("/", ".")) or f"the options are {listed(options)}."
+    if names:
+        advice = f"did you mean {listed(names)}?"
     return f"{group}={option}: a defaults list chooses it, and there is no {group} named {option}; {advice}"
 
 

@@ -53,7 +53,7 @@ def unknown_key(override: Override, key: str, composed: Composed, groups: set[st
     parent, _, name = key.rpartition(".")
     if composed.table.open_above(f"{parent}.options.x"):
         proposals.append(
-            Proposal((f"{parent}.options.{name}={value}",), f"arguments that {parent} does not name are options, {{}}.")
+            Proposal((f"{parent}.options.{name}={value}",), f"{parent} passes other arguments on; write {{}}.")
         )
     return Misfit(text, reason, proposals, _nothing_like(key, candidates))
 

@@ -161,7 +161,9 @@ ABSENT = [  # overrides, a part of the command that they do not lead to, a part 
 ]
 
 
-@pytest.mark.parametrize(("overrides", "absent", "present"), some_slow(ABSENT, ABSENT[:1] + ABSENT[11:14] + ABSENT[16:17]))
+@pytest.mark.parametrize(
+    ("overrides", "absent", "present"), some_slow(ABSENT, ABSENT[:1] + ABSENT[11:14] + ABSENT[16:17])
+)
 def test_nothing_else_than_what_was_asked_for_is_proposed(overrides, absent, present):
     message = refusal(*overrides)
     assert absent not in message and present in message

@@ -83,7 +83,7 @@ class Composer:
         )
         choices = dict(OmegaConf.to_container(config.hydra.runtime.choices))  # type: ignore[arg-type]
         task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-        if self._config_name != folders.CONFIG_NAME and not {"data", "model", "aggregator", "rounds"} <= set(task):
+        if self._config_name != folders.CONFIG_NAME and not _top_level_keys() <= set(task):
             raise InputError(
                 f"--config-name {self._config_name}: keys of fedlit are missing in it; begin its defaults list with "
                 f"- {folders.CONFIG_NAME}, and write override before an option, - override /model: <option>."
@@ -147,6 +147,12 @@ def _check_search_path(overrides: Sequence[str]) -> None:
             plain = folder.removeprefix("file://")
             if "://" not in plain and not Path(plain).is_dir():
                 raise InputError(f"{override}: there is no folder {plain}; give one that holds groups of options.")
+
+
+def _top_level_keys() -> set[str]:
+    """`clients`, `rounds`, and the others of the shipped config.yaml that are no option of a group."""
+    entries = comments.read_file(folders.conf_folder() / f"{folders.CONFIG_NAME}.yaml").entries
+    return {entry.key.partition(".")[0] for entry in entries}
 
 
 def resolved(composed: Composed, key: str) -> Any:

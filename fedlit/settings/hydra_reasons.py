@@ -23,12 +23,12 @@ def reason(error: Exception, places: Sequence[str] = ()) -> str:
     reasons = [str(error), *([str(error.__cause__)] if isinstance(error.__cause__, OmegaConfBaseException) else [])]
     lines = [line.strip() for reason in reasons for line in reason.splitlines() if line.strip()]
     text = " ".join(lines).partition(" Config search path:")[0]
-    for pattern, sentence in _SENTENCES:
+    for pattern, explain in _SENTENCES:
         if match := re.search(pattern, text):
-            return sentence(match, places)
-    said = f"The configuration does not compose: {text}"
-    package = plugin_package(said)
-    return said if package is None else f"{said} It comes with a package of its own: pip install {package}"
+            return explain(match, places)
+    sentence = f"The configuration does not compose: {text}"
+    package = plugin_package(sentence)
+    return sentence if package is None else f"{sentence} It comes with a package of its own: pip install {package}"
 
 
 def _not_overridden(match: re.Match[str], places: Sequence[str]) -> str:
@@ -36,16 +36,16 @@ def _not_overridden(match: re.Match[str], places: Sequence[str]) -> str:
     file, choice = match["file"], match["choice"]
     name, _, package = choice.partition("@")
     above = file.rpartition("/")[0]  # experiment/paper of experiment=paper/table_1
-    said = f"{file}: `override {choice}` of its defaults list overrides nothing"
+    sentence = f"{file}: `override {choice}` of its defaults list overrides nothing"
     inside = name.removeprefix(f"{above}/") if above else name
     if inside != name and inside in places:
-        return f"{said}; write a slash before the group, `override /{inside}: <option>`."
+        return f"{sentence}; write a slash before the group, `override /{inside}: <option>`."
     if above and package.startswith(f"{above.partition('/')[0]}."):
-        return f"{said}; write `# @package _global_` as the first line of the file."
+        return f"{sentence}; write `# @package _global_` as the first line of the file."
     near = None if choice in places else closest(choice, places)
     if near is not None:
-        return f"{said}; did you mean `override /{near}: <option>`?"
-    return f"{said}; no option is chosen there: leave it out, or choose another option above it."
+        return f"{sentence}; did you mean `override /{near}: <option>`?"
+    return f"{sentence}; no option is chosen there: leave it out, or choose another option above it."
 
 
 def _chosen_twice(match: re.Match[str], places: Sequence[str]) -> str:

@@ -126,8 +126,12 @@ KEYS: dict[str, str] = by_name(  # name at the top level -> key or group
     }
 )
 
-OTHER_VALUES: dict[str, str] = {"cuda": "gpu", "double": "64-true", "float64": "64-true", "float32": "32-true"}
-# the beginning of a value -> the word that is allowed for it
+OTHER_VALUES: dict[str, str] = {  # the beginning of a value -> the word that is allowed
+    "cuda": "gpu",
+    "double": "64-true",
+    "float64": "64-true",
+    "float32": "32-true",
+}
 
 SENTENCES: dict[str, str] = by_name(  # name at the top level -> what to write
     {

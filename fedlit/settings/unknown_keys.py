@@ -26,7 +26,7 @@ def unknown_key(override: Override, key: str, composed: Composed, groups: set[st
     candidates = sorted(known - {""}, key=lambda k: (k.count("."), k))
     if override.is_delete():
         near = closest_key(key, candidates)
-        return Misfit(text, reason, [meant(f"~{near}")] if near else [], "leave it out.")
+        return Misfit(text, reason, [surely_meant(near, f"~{near}")] if near else [], "leave it out.")
     if proposals := _named_option(override, key, groups):
         return Misfit(text, reason, proposals)
     foreign = foreign_class(key, composed.keys)
@@ -51,7 +51,7 @@ def unknown_key(override: Override, key: str, composed: Composed, groups: set[st
     if advice or having:
         return Misfit(text, reason, proposals, f"{advice}." if advice else f"{listed(having)} has it.")
     parent, _, name = key.rpartition(".")
-    if composed.table.open_above(f"{parent}.options.x"):
+    if parent == "trainer" and composed.table.open_above(f"{parent}.options.x"):
         proposals.append(
             Proposal((f"{parent}.options.{name}={value}",), f"{parent} passes other arguments on; write {{}}.")
         )

@@ -43,6 +43,7 @@ from fedlit.probe import refuse_missing_model
 from fedlit.randomness import seed_number
 from fedlit.readable_names import readable
 from fedlit.rounds import federate
+from fedlit.samplers import Sampler, checked_expected
 from fedlit.saved_rounds import newest_saved, resume_command, saved_rounds
 from fedlit.settings.classes import build
 from fedlit.settings.overrides import explicitly_set
@@ -94,6 +95,8 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         evaluation: Evaluation = make(config.evaluation, "evaluation")
         partition: Partition = make(config.partition, "partition")
         clients = _clients(config, data, partition, evaluation, aggregator.pooled)
+        sampler: Sampler = make(config.sampler, "sampler")
+        checked_expected(sampler, len(clients))  # refuses a number that is too large
         make_module = partial(_module, config, data.input_shape, data.classes, overrides, start_folder)
         module = make_module()
         check_data(module, data)
@@ -113,7 +116,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         initial_model = layout.read(host.module)
         federation = Federation(
             aggregator,
-            make(config.sampler, "sampler"),
+            sampler,
             pipeline,
             clients,
             initial_model,

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from fedlit.client import Client, Fitted
+from fedlit.errors import InputError
 from fedlit.model_vectors import Model, tree_map
 from fedlit.round import Round
 
@@ -47,6 +48,14 @@ class ServerRound(Round):
     def share(self) -> float:
         """|S| / N: the number of clients that arrived over the number of all clients of the federation."""
         return len(self.arrived) / self.clients
+
+    def refuse_missing_data(self, method: str, error: AttributeError) -> None:
+        """Raise InputError if the error is that of `round.server_client.fit` where the server has no data."""
+        if self.server_client is None and error.obj is None and error.name in ("fit", "loss", "client"):
+            raise InputError(
+                f"{method} uses round.server_client.{error.name}, and the server has no data; write "
+                "server_samples=<number>."
+            ) from error
 
     def for_clients(self) -> Round:
         """The part of the round that clients may know."""

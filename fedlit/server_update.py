@@ -29,7 +29,7 @@ def new_server_state(
     """The server's state after a round in which the messages were reduced to `reduced`, which may be empty.
 
     Raises:
-        InputError: the new state is not finite.
+        InputError: the new state is not finite, or the server has no data and uses it.
     """
     if reduced:
         return _stepped(federation.aggregator, state.server, reduced, round)
@@ -39,7 +39,11 @@ def new_server_state(
 
 
 def _stepped(aggregator: Aggregator, server: State, reduced: dict[str, Any], round: ServerRound) -> State:
-    after = aggregator.server_update(server, reduced, round)
+    try:
+        after = aggregator.server_update(server, reduced, round)
+    except AttributeError as error:
+        round.refuse_missing_data(f"{aggregator}.server_update", error)
+        raise
     check_server_state(server, after, str(aggregator), round.number)
     return after
 

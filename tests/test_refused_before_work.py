@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ import torch
 from torch import nn
 
 from fedlit.aggregators import FedAvg, Local
+from fedlit.aggregators.base import State
 from fedlit.aggregators.server_step import check_server_optimizer
-from fedlit.errors import InputError
+from fedlit.errors import REFUSED, InputError
 from fedlit.experiment import _check_server
 from fedlit.models.optimizer import make_optimizer
 from fedlit.probe import refuse_missing_model
+from fedlit.run import main as command_line
 from fedlit.samplers import Sampler
+from fedlit.server_round import ServerRound
 from tests.aggregators.federations import Running
 
 ROUNDS = 5
@@ -100,3 +104,43 @@ def test_other_server_optimizers_are_not(factory: Any) -> None:
 def test_an_optimizer_that_is_none_is_refused() -> None:
     with pytest.raises(InputError, match="makes an object of type Nothing, which is not an optimiser"):
         make_optimizer(nn.Linear(1, 1), Nothing)  # type: ignore[arg-type]
+
+
+def test_a_sampler_of_more_clients_than_there_are_is_refused_before_the_trial(
+    in_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried: list[Any] = []
+    monkeypatch.setattr("fedlit.experiment.try_algorithm", lambda *arguments: tried.append(arguments))
+    words = ["clients=4", "sampler.number=5", "rounds=1", "threads=1", "device=cpu", "logger=none"]
+    assert command_line(words) == REFUSED
+    assert "sampler.number=5 is more than the 4 clients; write sampler.number=4 or less." in capsys.readouterr().err
+    assert not tried
+
+
+class FromRound3(FedAvg):
+    """Fails in its third round, which the trial does not see."""
+
+    def __init__(self, fail: Callable[[ServerRound], Any]):
+        super().__init__()
+        self.fail = fail
+
+    def server_update(self, server: State, reduced: State, round: ServerRound) -> State:
+        if round.number == 3:
+            self.fail(round)
+        return super().server_update(server, reduced, round)
+
+
+def test_an_algorithm_that_uses_data_of_the_server_in_a_later_round_is_refused_then(tmp_path: Path) -> None:
+    run = Running(tmp_path, FromRound3(lambda round: round.server_client.fit(None)))
+    with pytest.raises(
+        InputError,
+        match="^FromRound3.server_update uses round.server_client.fit, and the server has no data; "
+        "write server_samples=<number>.$",
+    ):
+        run.go(3)
+
+
+def test_another_missing_attribute_keeps_its_trace(tmp_path: Path) -> None:
+    run = Running(tmp_path, FromRound3(lambda round: round.server_clients))
+    with pytest.raises(AttributeError, match="server_clients"):
+        run.go(3)

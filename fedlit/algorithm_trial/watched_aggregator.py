@@ -87,7 +87,8 @@ class WatchedAggregator(Aggregator):
         except MissingKey as error:
             raise InputError(self._missing(method, error)) from error
         except AttributeError as error:
-            self._explain(method, error, more)
+            for round in (value for value in more if isinstance(value, ServerRound)):
+                round.refuse_missing_data(f"{self.name}.{method}", error)
             raise
         self._check_draws(method, states, seeds_itself=torch.initial_seed() != seed)
         for name, path, tensor, before in given:
@@ -110,15 +111,6 @@ class WatchedAggregator(Aggregator):
         return (
             f"{where} reads {error.key!r} of {error.source} and {keys}; return {error.key!r} where this dict is made."
         )
-
-    def _explain(self, method: str, error: AttributeError, more: Sequence[Any]) -> None:
-        """Raise the sentence for a server that trains without data."""
-        rounds = [value for value in more if isinstance(value, ServerRound)]
-        if rounds and rounds[0].server_client is None and error.obj is None and error.name in ("fit", "loss", "client"):
-            raise InputError(
-                f"{self.name}.{method} uses round.server_client.{error.name}, and the server has no data; write "
-                "server_samples=<number>."
-            ) from error
 
     def _check_draws(self, method: str, before: Any, seeds_itself: bool) -> None:
         """Refuse draws from global generators, but not those after a `torch.manual_seed` of the method."""

@@ -112,8 +112,8 @@ class _Loaders:
 
 class _InitWorker:
     """Ctrl-C, SIGTERM and SIGHUP reach all processes of a terminal or job. The main process handles them and stops
-    its workers: a worker that ended first would look like a crash. A worker ends with the process that started it, which
-    may be killed."""
+    its workers: a worker that ended first would look like a crash. A worker ends with the process that started
+    it, which may be killed."""
 
     def __init__(self, init: Callable[[int], None] | None):
         self.init = init

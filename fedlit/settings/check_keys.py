@@ -30,6 +30,9 @@ def check_key(override: Override, composed: Composed, groups: set[str], options:
 def _check(override: Override, key: str, composed: Composed, groups: set[str], options: Callable[[], Options]) -> None:
     text, plain = override.input_line or "", (override.input_line or "").lstrip("+")
     keys, rules = composed.keys, composed.table
+    if override.is_delete() and key in composed.mounts and "." in key:
+        choice = composed.mounts[key]
+        raise Misfit(text, "an option is mounted there", [], f"choose another, {choice}=<option>.")
     if override.is_delete() and key in keys and foreign_class(key, keys) is None:
         raise InputError(f"{text}: {key} cannot be left out; set it, {key}=<value>.")
     if override.is_add() and key in keys and not isinstance(override.value(), (dict, list)):

@@ -48,7 +48,8 @@ def check_option(override: Override, options: Options, groups: Sequence[str]) ->
             raise InputError(f"{text}: null is no option; leave this override out, or choose from {listed(known)}.")
         if isinstance(value, list):
             raise InputError(f"{text}: one option is chosen; write {key_of(override)}=<option>, from {listed(known)}.")
-        if str(value).removesuffix(".yaml") not in known:
+        folder, _, name = str(value).removesuffix(".yaml").rpartition("/")  # experiment=paper/table_1
+        if name not in (options(f"{group}/{folder}") if folder else known):
             raise _no_option(override, str(value), known, options, groups)
 
 

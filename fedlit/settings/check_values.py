@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from hydra.core.override_parser.types import Override
@@ -9,8 +11,10 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fedlit.errors import InputError
+from fedlit.settings.closest import slips
 from fedlit.settings.comments import Entry
 from fedlit.settings.compose import Composed
+from fedlit.settings.known_names import OTHER_VALUES
 from fedlit.settings.message_parts import check_parts
 from fedlit.settings.misfit import WrongValue
 from fedlit.settings.overrides import as_written, for_shell, key_of, leaves, values
@@ -45,6 +49,12 @@ def check_value(key: str, value: Any, rule: Entry, source: str = "") -> None:
         return
     written = as_written(value) or "''"
     where = f" (set by {source})" if source else ""
+    if isinstance(value, str) and any(rule.allowed.accepts(number) for number in _numbers(value)):
+        raise WrongValue(
+            key,
+            f"{key}='{value}'{where}: this is a text, and {key} ({rule.meaning}) has to be {rule.allowed.describe()}; "
+            f"write it without quotes, or ${{oc.decode:${{oc.env:NAME}}}} for a variable of the environment.",
+        )
     raise WrongValue(
         key,
         f"{key}={written}{where}: {key} ({rule.meaning}) has to be {rule.allowed.describe()}; "
@@ -68,13 +78,25 @@ def _value(config: DictConfig, key: str, rule: Entry) -> Any:
             return _ABSENT
         value = node[name]
     except OmegaConfBaseException as error:
-        raise InputError(f"{key}: {' '.join(str(error).split())}") from None
+        raise InputError(f"{key}: {str(error).splitlines()[0]}; set it to a value, or to a key that exists.") from None
     return OmegaConf.to_container(value, resolve=True) if isinstance(value, DictConfig | ListConfig) else value
+
+
+def _numbers(text: str) -> Iterator[float]:
+    """The number that a text is written as; nothing for another text."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            yield kind(text)
 
 
 def _example(value: Any, rule: Entry) -> str:
     assert rule.allowed is not None
     if isinstance(value, float) and value.is_integer() and rule.allowed.accepts(int(value)):
         return str(int(value))  # clients=1e3
+    asked = str(value).lower()
+    words = [word for word in rule.allowed.words if asked and word.startswith(asked)]  # trainer.precision=16
+    words += [OTHER_VALUES[name] for name in OTHER_VALUES if asked.startswith(name)] + slips(asked, rule.allowed.words)
+    if meant := [word for word in words if word in rule.allowed.words]:
+        return meant[0]
     usable = rule.default not in ("", "null", "???") and "${" not in rule.default and rule.default != as_written(value)
     return rule.default if usable else rule.allowed.example()

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from fedlit.errors import InputError
+from fedlit.settings.closest import normalised, slips
 from fedlit.settings.folders import CONFIG_NAME
 from fedlit.settings.hydra_compat import flags_parser
+from fedlit.settings.known_names import KEYS
+from fedlit.settings.overrides import for_shell
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,11 @@ def read(arguments: Sequence[str]) -> CommandLine:
     parser = flags_parser()
     parser.prog = "fedlit"
     parser.error = _refuse  # type: ignore[method-assign]  # argparse would print its usage, eight lines of flags
-    args = parser.parse_intermixed_args(list(arguments))
+    try:
+        args = parser.parse_intermixed_args(list(arguments))
+    except InputError:
+        _refuse_unknown(arguments, set(parser._option_string_actions))
+        raise
     if args.config_path is not None:
         raise InputError("--config-path takes the place of every option of fedlit; write --config-dir to add your own.")
     if args.experimental_rerun is not None:
@@ -56,11 +63,22 @@ def read(arguments: Sequence[str]) -> CommandLine:
 
 
 def _refuse(message: str) -> NoReturn:
-    unknown = [word for word in message.split() if word.startswith("--") and word != "--"]
-    if not message.startswith("unrecognized arguments") or not unknown:
-        raise InputError(f"{message}; --help lists the flags.")
-    name, _, value = unknown[0].lstrip("-").partition("=")
-    raise InputError(
-        f"{unknown[0]}: there is no flag --{name}; keys are written without dashes, {name}={value or '<value>'}, and "
-        "--help lists both."
-    )
+    raise InputError(f"{message}; --help lists the flags.")
+
+
+def _refuse_unknown(words: Sequence[str], flags: set[str]) -> None:
+    """Refuse `--num-rounds 3` or `-lr 0.1`, the flags of other programs, with the key that is meant."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        flag, _, value = word.partition("=")
+        if not flag.strip("-") or not flag.startswith("-") or flag in flags:
+            continue
+        if not value and "=" not in following and not following.startswith("-"):
+            value = following
+        if len(flag) > 5 and (near := slips(flag, flags)):
+            raise InputError(f"{word}: there is no flag {flag}; did you mean {near[0]}?")
+        name = KEYS.get(normalised(flag), flag.strip("-").replace("-", "_"))
+        assigned = f"{name}={value or '<value>'}"
+        raise InputError(
+            f"{word}: there is no flag {flag}; keys are written without dashes, "
+            f"{for_shell(assigned)}, and --help lists both."
+        )

@@ -14,14 +14,12 @@ from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from fedlit.errors import InputError
 from fedlit.settings import comments, folders
 from fedlit.settings.hydra_compat import Application, Loader, make_application
-from fedlit.settings.known_names import plugin_package
+from fedlit.settings.hydra_reasons import COMPOSING_ERRORS, reason
 from fedlit.settings.overrides import parse
 from fedlit.settings.table import Part, Table, dotted, make_table
 
@@ -74,8 +72,8 @@ class Composer:
         _check_search_path(overrides)
         try:
             config = compose(self._config_name, overrides=list(overrides), return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException, ValueError) as error:
-            raise InputError(reason(error)) from error
+        except COMPOSING_ERRORS as error:
+            raise InputError(reason(error, self._places(overrides))) from error
         sources = [(source.schema, source.path) for source in config.hydra.runtime.config_sources]
         parts = tuple(
             Part(file.config_path, file.package or "", option_file)
@@ -85,7 +83,17 @@ class Composer:
         )
         choices = dict(OmegaConf.to_container(config.hydra.runtime.choices))  # type: ignore[arg-type]
         task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        if self._config_name != folders.CONFIG_NAME and not _top_level_keys() <= set(task):
+            raise InputError(
+                f"--config-name {self._config_name}: keys of fedlit are missing in it; begin its defaults list with "
+                f"- {folders.CONFIG_NAME}, and write override before an option, - override /model: <option>."
+            )
         return Composed(task, config, parts, choices, dotted(self.loader.before_overrides))
+
+    def _places(self, overrides: Sequence[str]) -> list[str]:
+        """The groups, and the places where options are mounted by default."""
+        shipped = bool(overrides) and self._config_name == folders.CONFIG_NAME
+        return [*self.groups(overrides), *(self.compose([]).choices if shipped else [])]
 
     def groups(self, overrides: Sequence[str] = (), parent: str = "") -> list[str]:
         """Every group of options, also those of Hydra and of the user's folders."""
@@ -102,6 +110,12 @@ class Composer:
     def _options(self, group: str, overrides: Sequence[str], kind: ObjectType) -> list[str]:
         search_path = [override for override in overrides if override.startswith(SEARCH_PATH)]
         _check_search_path(search_path)
+        try:
+            return self._options_of_folders(group, kind, search_path)
+        except COMPOSING_ERRORS as error:
+            raise InputError(reason(error)) from error
+
+    def _options_of_folders(self, group: str, kind: ObjectType, search_path: list[str]) -> list[str]:
         if self._config_name == folders.CONFIG_NAME and not search_path:
             return self.loader.list_options(group, kind)
         # a primary config of the user's may name further folders
@@ -135,6 +149,12 @@ def _check_search_path(overrides: Sequence[str]) -> None:
                 raise InputError(f"{override}: there is no folder {plain}; give one that holds groups of options.")
 
 
+def _top_level_keys() -> set[str]:
+    """`clients`, `rounds`, and the others of the shipped config.yaml that are no option of a group."""
+    entries = comments.read_file(folders.conf_folder() / f"{folders.CONFIG_NAME}.yaml").entries
+    return {entry.key.partition(".")[0] for entry in entries}
+
+
 def resolved(composed: Composed, key: str) -> Any:
     """The value of a key such as `hydra.run.dir`, its interpolations resolved."""
     before = HydraConfig.instance().cfg
@@ -156,12 +176,3 @@ def _comments(name: str, sources: list[tuple[str, str]]) -> Iterator[comments.Op
         if file.is_file():
             yield comments.read_file(file) if isinstance(file, Path) else comments.read(file.read_text("utf-8"))
             return
-
-
-def reason(error: Exception) -> str:
-    """Hydra's reason why it does not compose, on one line."""
-    reasons = [str(error), *([str(error.__cause__)] if isinstance(error.__cause__, OmegaConfBaseException) else [])]
-    lines = [line.strip() for reason in reasons for line in reason.splitlines() if line.strip()]
-    reason = "The configuration does not compose: " + " ".join(lines)
-    package = plugin_package(reason)
-    return reason if package is None else f"{reason} It comes with a package of its own: pip install {package}"

@@ -95,20 +95,25 @@ OTHER_NAMES: dict[str, dict[str, str]] = {  # group -> other name -> option
 
 KEYS: dict[str, str] = by_name(  # name at the top level -> key or group
     {
-        "numclients nclients totalclients numusers users": "clients",
-        "numrounds nrounds globalrounds commrounds commround communicationrounds serverrounds numserverrounds "
-        "globalepochs": "rounds",
+        "numclients nclients totalclients numusers users numsupernodes supernodes maxclients": "clients",
+        "numrounds nrounds maxrounds globalrounds commrounds commround communicationrounds serverrounds "
+        "numserverrounds globalepochs globalepoch centralnumiterations numiterations": "rounds",
+        "cohortsize clientsperround numclientsperround numsampledclients": "sampler.number",
         "fractionfit fractiontrain fraction frac clientfraction joinratio samplerate samplingrate": "participation",
-        "epochs numepochs maxepochs localep clientepochs epoch": "local_epochs",
+        "epochs numepochs maxepochs localep clientepochs epoch localnumepochs numlocalepochs": "local_epochs",
         "bs batch localbs trainbatchsize localbatchsize": "batch_size",
-        "learningrate locallr clientlr": "optimizer.lr",
-        "serverlr globallr serverlearningrate": "aggregator.server_optimizer.lr",
-        "serveroptimizer serveropt": "optimizer@aggregator.server_optimizer",
-        "randomseed": "seed",
+        "valbatchsize testbatchsize evalbatchsize": "evaluation.batch_size",
+        "valfraction valratio valsplit validationfraction validationsplit": "evaluation.client_validation",
+        "learningrate locallr clientlr locallearningrate clientlearningrate": "optimizer.lr",
+        "serverlr globallr centrallr serverlearningrate globallearningrate centrallearningrate": "aggregator."
+        "server_optimizer.lr",
+        "servermomentum globalmomentum centralmomentum": "aggregator.server_optimizer.momentum",
+        "serveroptimizer serveropt globaloptimizer centraloptimizer": "optimizer@aggregator.server_optimizer",
+        "randomseed globalseed": "seed",
         "accelerator cuda gpu": "device",
         "numthreads": "threads",
         "precision": "trainer.precision",
-        "outputdir outdir savedir logdir outputfolder": "hydra.run.dir",
+        "outputdir outdir savedir logdir outputfolder workspace": "hydra.run.dir",
         "runname expname experimentname": "name",
         "resumefrom ckpt ckptpath checkpointpath": "resume",
         "algorithm algo alg strategy method": "aggregator",
@@ -121,19 +126,33 @@ KEYS: dict[str, str] = by_name(  # name at the top level -> key or group
     }
 )
 
+OTHER_VALUES: dict[str, str] = {  # the beginning of a value -> the word that is allowed
+    "cuda": "gpu",
+    "double": "64-true",
+    "float64": "64-true",
+    "float32": "32-true",
+}
+
 SENTENCES: dict[str, str] = by_name(  # name at the top level -> what to write
     {
         "devices gpus numgpus ngpus": "a client is trained on one device, and several devices train several clients: "
         "`engine=processes device=gpu` has a worker a GPU",
         "numworkers workers njobs nprocs": "clients are trained in parallel by `engine=processes "
         "engine.workers={value}`; loader workers are those of your own data class",
+        "minfitclients minclients minavailableclients minevaluateclients": "a round waits for every client that it "
+        "asks, a fraction `participation=0.1` of them or a number `sampler.number={value}`",
+        "lrscheduler scheduler lrschedule": "a schedule is returned by configure_optimizers of a module of your own, "
+        "`model._target_=mine.Net`",
+        "callbacks": "callbacks are returned by configure_callbacks of a module of your own, `model._target_=mine.Net`",
+        "maxsteps localsteps numsteps": "a client's steps are counted in each local epoch, "
+        "`local_epochs=1 trainer.limit_train_batches={value}`",
     }
 )
 
 PLUGINS: dict[str, dict[str, str]] = {  # group of Hydra -> option -> the pip package that brings it
     "hydra/launcher": by_name(
         {
-            "submitit_slurm submitit_local slurm": "hydra-submitit-launcher",
+            "submitit submitit_slurm submitit_local slurm": "hydra-submitit-launcher",
             "joblib": "hydra-joblib-launcher",
             "ray ray_aws": "hydra-ray-launcher",
             "rq": "hydra-rq-launcher",

@@ -13,8 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedlit.errors import InputError
 from fedlit.run_folder import blocks
-from fedlit.settings.compose import reason
 from fedlit.settings.hydra_compat import Application, Ended, Planned
+from fedlit.settings.hydra_reasons import reason
 
 _REMEDY = "write hydra.sweep.subdir='${hydra.job.num}'"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -23,13 +24,21 @@ def unknown_key(override: Override, key: str, composed: Composed, groups: set[st
     reason = f"there is no key {key}"
     known = {k for k in composed.keys if not k.startswith("hydra") or key.startswith("hydra")} | composed.table.known
     candidates = sorted(known - {""}, key=lambda k: (k.count("."), k))
+    if override.is_delete():
+        near = closest_key(key, candidates)
+        return Misfit(text, reason, [surely_meant(near, f"~{near}")] if near else [], "leave it out.")
+    if proposals := _named_option(override, key, groups):
+        return Misfit(text, reason, proposals)
     foreign = foreign_class(key, composed.keys)
     if foreign is not None:
         return _of_a_foreign_class(override, key, foreign, candidates)
-    if (advice := SENTENCES.get(normalised(key))) is not None:
-        return Misfit(text, reason, [], advice.replace("{value}", value or "<value>") + ".")
-    if (sentence := _elsewhere(key, composed, options)) is not None:
-        return Misfit(text, sentence, [])
+    ends = [normalised(key.rpartition(".")[2]), normalised(key.partition(".")[0])]
+    advice = next((SENTENCES[end] for end in ends if end in SENTENCES), "").replace("{value}", value or "<value>")
+    if advice and "." not in key:
+        return Misfit(text, reason, [], f"{advice}.")
+    for meant_key in (key, _of_renamed_group(*key.rpartition(".")[::2])):
+        if meant_key is not None and (sentence := _elsewhere(meant_key, composed, options)) is not None:
+            return Misfit(text, sentence, [])
     names = _meant_names(key, candidates, groups)
     if key != key_of(override):  # inside a mapping, which is not written out again
         return Misfit(text, reason, [], f"did you mean {names[0]}?" if names else _nothing_like(key, candidates))
@@ -39,8 +48,24 @@ def unknown_key(override: Override, key: str, composed: Composed, groups: set[st
     sure = [name for name in names if name == KEYS.get(normalised(key)) or get_close_matches(key, [name], cutoff=0.8)]
     proposals += [surely_meant(name, _corrections(override, name, groups)[-1]) for name in sure]
     having = [f"{group}={option}" for group, option in _options_with(key, options)]
-    otherwise = f"{listed(having)} has it." if having else _nothing_like(key, candidates)
-    return Misfit(text, reason, proposals, otherwise)
+    if advice or having:
+        return Misfit(text, reason, proposals, f"{advice}." if advice else f"{listed(having)} has it.")
+    parent, _, name = key.rpartition(".")
+    if parent == "trainer" and composed.table.open_above(f"{parent}.options.x"):
+        proposals.append(
+            Proposal((f"{parent}.options.{name}={value}",), f"{parent} passes other arguments on; write {{}}.")
+        )
+    return Misfit(text, reason, proposals, _nothing_like(key, candidates))
+
+
+def _named_option(override: Override, key: str, groups: set[str]) -> list[Proposal]:
+    """The option for `algorithm.name=fedprox` or `optimizer.type=adam`, as other frameworks choose one."""
+    parent, _, name = key.rpartition(".")
+    group = parent if parent in groups else KEYS.get(normalised(parent))
+    if group is None or group not in groups or normalised(name) not in ("name", "type", "kind"):
+        return []
+    corrected = _corrections(override, group, set())[-1]
+    return [meant(corrected), meant(corrected.lower()), surely_meant(group, corrected)]
 
 
 def _of_a_foreign_class(override: Override, key: str, foreign: str, candidates: Iterable[str]) -> Misfit:
@@ -84,7 +109,25 @@ def _meant_names(key: str, candidates: list[str], groups: set[str]) -> list[str]
     names = [other_name if not parent else None, nearest, *ends, other_name if parent else None]
     if not parent:
         names.append(closest_key(key, candidates))
-    return list(dict.fromkeys(n for n in names if n is not None and not n.startswith("_")))
+    similar = dict.fromkeys(n for n in [_of_renamed_group(parent, name), *names] if n and not n.startswith("_"))
+    side = {n: _sides(parent if n == other_name else key) for n in similar}
+    return [n for n in similar if not side[n] - _sides(n)]
+
+
+def _of_renamed_group(parent: str, name: str) -> str | None:
+    """`aggregator.server_optimizer.lr` for `central_optimizer.lr`."""
+    group, _, package = KEYS.get(normalised(parent), "").partition("@")
+    return f"{package or group}.{name}" if group else None
+
+
+_SIDES = re.compile(r"server|central(?!i)|global|(?<![a-z])(?:min|max|val|test)(?![a-z])")
+
+_SAME_SIDE = {"central": "server", "global": "server"}
+
+
+def _sides(key: str) -> set[str]:
+    """What a word says of whose key it is. `central_momentum` is no slip of `momentum`, the clients'."""
+    return {_SAME_SIDE.get(side, side) for side in _SIDES.findall(key.lower())}
 
 
 def _by_value(value: str, options: Options) -> list[Proposal]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from hydra.core.override_parser.types import Override
 
+from fedlit.errors import InputError
 from fedlit.settings.compose import Composed
 from fedlit.settings.folders import CONFIG_NAME
 from fedlit.settings.misfit import Misfit, Proposal
@@ -53,11 +54,25 @@ def preset_packages(overrides: Sequence[Override], bases: Sequence[Composed]) ->
     a class, in each job. An option that is chosen, there or on the command line, keeps its keys."""
     chosen = {key_of(override) for override in overrides} | set(user_packages(overrides, bases[0]))
     named = [_named_by_presets(base) for base in bases]
-    return [
-        package
-        for package, choice in bases[0].mounts.items()
-        if choice not in chosen and package not in chosen and all(package in packages for packages in named)
-    ]
+    open_choices = {p: choice for p, choice in bases[0].mounts.items() if choice not in chosen and p not in chosen}
+    for package in open_choices:
+        if any(package in packages for packages in named) and not all(package in packages for packages in named):
+            raise InputError(_in_some_runs(package, bases, [package in packages for packages in named]))
+    return [package for package in open_choices if package in named[0]]
+
+
+def _in_some_runs(package: str, bases: Sequence[Composed], named: Sequence[bool]) -> str:
+    """The sentence for `experiment=a,mine` where only `mine` has a class: Hydra can leave out a default in all runs of
+    a sweep only."""
+    target = f"{package}._target_"
+    base = bases[named.index(True)]
+    preset = next(p.name for p in reversed(base.parts) if any(e.key == target for e in p.comments.entries))
+    group = base.mounts[package].partition("@")[0]
+    return (
+        f"{preset} names a class for {package}, and another run of this sweep does not; run it in a sweep of its own, "
+        f"or write the class into an option {group}/<name>.yaml and `override /{base.mounts[package]}: <name>` into "
+        f"{preset}."
+    )
 
 
 def _named_by_presets(composed: Composed) -> set[str]:

@@ -21,6 +21,7 @@ from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import Listed, Running
 from tests.aggregators.written import FedAmp, QFedAvg, Scaffold
+from tests.slow import some_slow
 from tests.small_runs import command, same_bits, saved
 
 COHORTS = [[0, 2], [], [3, 1], []]
@@ -206,7 +207,7 @@ def test_an_algorithm_that_has_no_step_along_zeros_keeps_its_state_and_says_so(
     assert not torch.equal(run.go().weights, before["model"].weights)
 
 
-@pytest.mark.parametrize("aggregator", ["fedavg", "fedper", "local"])
+@pytest.mark.parametrize("aggregator", some_slow(["fedavg", "fedper", "local"], ["fedper"]))
 def test_poisson_rounds_without_clients_run_and_resume_to_the_same_bits(aggregator: str, in_folder: Path) -> None:
     words = ["debug=tiny", "threads=1", "device=cpu", "logger=none", "sampler=poisson", "participation=0.2"]
     words += [f"aggregator={aggregator}", "checkpoint.keep=9"]

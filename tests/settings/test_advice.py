@@ -97,6 +97,21 @@ PROPOSED = {  # the overrides, the first of which is wrong -> what is proposed i
     ("data.batch_size=8",): ["batch_size=8"],
     ("fraction_fit=0.1",): ["participation=0.1"],
     ("mu=0.1",): ["aggregator=fedprox", "aggregator.mu=0.1"],
+    ("central_optimizer=adam",): [f"{SERVER}=adam"],
+    ("central_optimizer.lr=0.1",): ["aggregator.server_optimizer.lr=0.1"],
+    ("global_lr=0.1",): ["aggregator.server_optimizer.lr=0.1"],
+    ("server_momentum=0.1",): ["aggregator.server_optimizer.momentum=0.1"],
+    ("common.global_epoch=3",): ["rounds=3"],
+    ("val_batch_size=3",): ["evaluation.batch_size=3"],
+    ("num_supernodes=3",): ["clients=3"],
+    ("cohort_size=3",): ["sampler.number=3"],
+    ("algorithm.name=FedProx",): ["aggregator=fedprox"],
+    ("optimizer.name=adam",): ["optimizer=adam"],
+    ("optimizer.type=AdamW",): ["optimizer=adamw"],
+    ("model.name=resnet18",): ["model=resnet18"],
+    ("dataset.name=mnist",): ["data=mnist"],
+    ("algorithm.weighting=uniform",): ["aggregator.weighting=uniform"],
+    ("trainer.profiler=simple",): ["trainer.options.profiler=simple"],
     ("output_dir=x",): ["hydra.run.dir=x"],
     ("name=a,", "b"): ['name="a, b"'],
     ("uplink={a:", "{_target_:", "mine.A}}"): ["uplink={a: {_target_: mine.A}}"],
@@ -104,7 +119,7 @@ PROPOSED = {  # the overrides, the first of which is wrong -> what is proposed i
     ("clients", "=", "3"): ["clients=3"],
     ("~model.hidden", "model._target_=mine.Net"): [],
 }
-QUICK = [0, 5, 7, 9, 10, 12, 20, 26, 41, 42]
+QUICK = [0, 5, 9, 12, 20, 26, 38, 46, 47, 56]
 
 
 @pytest.mark.parametrize("number", some_slow(range(len(PROPOSED)), QUICK), ids=lambda n: list(PROPOSED)[n][0])
@@ -132,11 +147,23 @@ ABSENT = [  # overrides, a part of the command that they do not lead to, a part 
     (["epochs=abc"], "did you mean local_epochs=abc", "local_epochs=abc: local_epochs"),
     (["precision=16"], "reduction", "trainer.precision=16: "),
     (["alpha=0.3"], "did you mean", "partition=dirichlet or partition=dirichlet_quantity has it."),
+    (["min_fit_clients=2"], "did you mean", "sampler.number=2"),
+    (["strategy.min_fit_clients=2"], "did you mean", "sampler.number=2"),
+    (["server_mom=0.9"], "did you mean", "the top level has"),
+    (["max_client=3"], "did you mean", "the top level has"),
+    (["strategy.mu=0.1"], "did you mean", "aggregator=fedprox has it"),
+    (["lr_scheduler.step_size=3"], "did you mean", "configure_optimizers of a module of your own"),
+    (["trainer.precision=16"], "write for example trainer.precision=32", "trainer.precision=16-mixed"),
+    (["device=cuda:0"], "device=auto.", "device=gpu"),
+    (["~aggregator.server_optimizer"], "<value>", f"choose another, {SERVER}=<option>."),
+    (["~aggregator.server_optimizer", "aggregator._target_=mine.Agg"], "+~", "leave it out"),
     (["model.hidden.x=3"], "invalid literal", "model.hidden is a list"),
 ]
 
 
-@pytest.mark.parametrize(("overrides", "absent", "present"), some_slow(ABSENT, ABSENT[:1] + ABSENT[5:8]))
+@pytest.mark.parametrize(
+    ("overrides", "absent", "present"), some_slow(ABSENT, ABSENT[:1] + ABSENT[11:14] + ABSENT[16:17])
+)
 def test_nothing_else_than_what_was_asked_for_is_proposed(overrides, absent, present):
     message = refusal(*overrides)
     assert absent not in message and present in message

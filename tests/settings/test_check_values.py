@@ -31,7 +31,7 @@ def test_the_sentence_names_value_meaning_range_and_an_example(checked):
         ("participation=${rounds}", "participation=20: "),
         ("batch_size=0", "batch_size=0: "),
         ("threads=0", "an integer of at least 1 or null; write for example threads=1."),
-        ("device=gup", "one of auto, cpu, gpu; write for example device=auto."),
+        ("device=gup", "one of auto, cpu, gpu; write for example device=gpu."),
         ("checkpoint.every=-1", "a number of at least 0"),
         ("checkpoint={every: -1}", "checkpoint.every=-1: "),
         ("model.hidden=[3,0]", "model.hidden=[3,0]: "),

@@ -16,6 +16,7 @@ import torch
 from fedlit.errors import InputError
 from fedlit.stores import DiskStore
 from fedlit.stores.disk import NAME
+from tests.slow import some_slow
 from tests.stores.test_stores import CPU, head, number
 
 CHECKOUT = Path(__file__).parents[2]
@@ -148,7 +149,7 @@ WRITER = """
 """
 
 
-@pytest.mark.parametrize("at", [1, 2, 5, 9])
+@pytest.mark.parametrize("at", some_slow([1, 2, 5, 9], [2, 9]))
 def test_a_kill_leaves_all_of_a_round_or_nothing(tmp_path: Path, at: int) -> None:
     """With four megabytes a round, the kill nearly always falls into a transaction."""
     process = subprocess.Popen(

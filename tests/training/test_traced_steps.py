@@ -12,7 +12,7 @@ from tests.training.module_kinds.facts import FACTS
 from tests.training.test_equality import MODULES, run, tensors
 from tests.training.test_module_kinds import averaged, remade, worker
 
-QUICK = ("mlp", "batch_norm", "dropout", "awkward", "two_groups")
+QUICK = ("batch_norm", "awkward", "two_groups")
 
 
 @pytest.mark.parametrize("module", [m if m in QUICK else pytest.param(m, marks=pytest.mark.slow) for m in MODULES])

@@ -33,10 +33,10 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {  # name -> further words, furthe
     "stack": ("trainer=vectorized aggregator=fedprox", {"trainer.stack": "always"}),
     "rows": ("trainer=vectorized aggregator=fedper", {"trainer.stack": "never", "trainer.keep_optimizer_state": True}),
     "server's optimiser": ("trainer=vectorized optimizer@aggregator.server_optimizer=adam", {"trainer.stack": "never"}),
-    "clients' Adam": ("trainer=lightning optimizer=adam", {"trainer.keep_optimizer_state": True}),
+    "clients' Adam": ("trainer=lightning aggregator=fedper optimizer=adam", {"trainer.keep_optimizer_state": True}),
 }
 EACH = [(run, store, on_gpu) for run in RUNS for store in OPTIONS["store"] for on_gpu in (False, True)]
-QUICK = [("rows", "disk", False), ("clients' Adam", "memory", True)]
+QUICK = [("clients' Adam", "disk", True)]
 
 
 @pytest.fixture(scope="module")

@@ -141,8 +141,8 @@ class Checkpoints:
         before, now = saved["bits"].get("device"), self.bits.get("device")
         if before and now and before != now:
             log.warning(
-                "%s was saved on device %s and the run goes on on %s: they round differently, so the last digits will not "
-                "be those of a run on one device",
+                "%s was saved on device %s and the run goes on on %s: they round differently, so the last digits are "
+                "not those of a run on one device",
                 path.name,
                 before,
                 now,

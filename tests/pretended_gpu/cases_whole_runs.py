@@ -1,4 +1,4 @@
-"""Whole runs with transforms, measuring, checkpoints and stores, which go on on another device."""
+"""Whole runs: with transforms, checkpoints and stores, which go on on another device, and with what modules make."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import fedlit.experiment
+from tests.pretended_gpu import fit_modules
 from tests.pretended_gpu.device import Machine
 from tests.pretended_gpu.runs import uncovered, watched
 from tests.pretended_gpu.waits import watch
@@ -89,9 +90,34 @@ def test_a_run_goes_on_on_another_device(
     assert first.keys() == second.keys() and all(torch.equal(first[n], second[n]) for n in first)
 
 
-def server_state(folder: Path) -> dict[str, torch.Tensor]:
-    """The tensors of the server after the third round, on the CPU."""
-    state = torch.load(folder / "checkpoints" / "round_0003" / "state.pt", map_location="cpu", weights_only=True)
+FITS = [  # a module, the trainer's words
+    ("Made", "trainer=lightning"),
+    ("Validated", "trainer=lightning"),
+    ("Taught", "trainer=lightning"),
+    ("Made", "trainer=vectorized trainer.stack=always"),
+    ("Made", "trainer=vectorized trainer.stack=never"),
+    ("Taught", "trainer=vectorized trainer.stack=never"),
+]
+
+
+@pytest.mark.parametrize(("module", "trainer"), some_slow(FITS, FITS[1:2]))
+def test_what_a_module_makes_and_reads_in_a_fit_is_on_the_device(module: str, trainer: str, tmp_path: Path) -> None:
+    values = {"model": {"_target_": f"{fit_modules.__name__}.{module}"}, "clients": 2, "rounds": 1, "batch_size": 4}
+    values |= {"data": {"_target_": f"{fit_modules.__name__}.Vectors"}, "evaluation.client_validation": 0.25}
+    values |= {"trainer.precision": "64-true", "device": "auto"}
+    config = small(["logger=none", *trainer.split()], values)
+    for on_gpu in (False, True):
+        go_on(config, tmp_path / str(on_gpu), on_gpu)
+    assert numbers(tmp_path / "False") == numbers(tmp_path / "True")
+    on_cpu, on_device = (server_state(tmp_path / str(on_gpu), 1) for on_gpu in (False, True))
+    assert on_cpu and all(torch.equal(on_cpu[n], on_device[n]) for n in on_cpu)
+
+
+def server_state(folder: Path, round: int = 3) -> dict[str, torch.Tensor]:
+    """The tensors of the server after a round, on the CPU."""
+    state = torch.load(
+        folder / "checkpoints" / f"round_{round:04d}" / "state.pt", map_location="cpu", weights_only=True
+    )
     return tensors(copy.copy(state["server"]))
 
 

@@ -10,12 +10,12 @@ each of its operations passes `PretendedTensor.__torch_dispatch__`, which
 - notes what makes the host wait for the device (`waits.py`).
 
 What is not as on a GPU: kernels and their rounding, streams and asynchronous errors, memory, pinned memory, generators
-of the device, autocast (`16-mixed`, `bf16-mixed`), CUDA graphs and torch.compile, several devices, LSTM
-and GRU layers (cuDNN's kernels), sparse gradients, and worker processes, which have no pretended device. A copy from pageable
-memory with `non_blocking=True` counts as no wait, as torch.cuda.set_sync_debug_mode counts it; CUDA may wait if it is
-large. torch's fused optimisers do not know the device; those over lists of tensors (foreach) do. A process has the
-device for good, from before its first backward pass, because autograd starts its threads for devices once. So these
-cases run in a process of their own (`tests/test_pretended_gpu.py`).
+of the device, autocast (`16-mixed`, `bf16-mixed`), CUDA graphs and torch.compile, several devices, LSTM and GRU layers
+(cuDNN's kernels), sparse gradients, and worker processes, which have no pretended device. A copy from pageable memory
+with `non_blocking=True` counts as no wait, as torch.cuda.set_sync_debug_mode counts it; CUDA may wait if it is large.
+torch's fused optimisers do not know the device; those over lists of tensors (foreach) do. A process has the device for
+good, from before its first backward pass, because autograd starts its threads for devices once. So these cases run in
+a process of their own (`tests/test_pretended_gpu.py`).
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -111,6 +112,21 @@ def test_what_a_module_makes_and_reads_in_a_fit_is_on_the_device(module: str, tr
     assert numbers(tmp_path / "False") == numbers(tmp_path / "True")
     on_cpu, on_device = (server_state(tmp_path / str(on_gpu), 1) for on_gpu in (False, True))
     assert on_cpu and all(torch.equal(on_cpu[n], on_device[n]) for n in on_cpu)
+
+
+TRIED = ["optimizer@aggregator.server_optimizer=adam", *(f"aggregator={name}" for name in OPTIONS["aggregator"])]
+
+
+@pytest.mark.parametrize("aggregator", some_slow(TRIED, TRIED[:1]))
+def test_an_algorithm_is_tried_on_the_device(
+    aggregator: str, series: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = small(["data=npz", "logger=none", "trainer=vectorized", aggregator], {"rounds": 1, "device": "auto"})
+    config.data.path, config.clients = str(series), 2
+    with caplog.at_level(logging.INFO, logger="fedlit"), _restored(), watched():
+        watch.loops.clear()  # a trial compares numbers everywhere
+        assert fedlit.experiment.run(config, tmp_path, []) == 0
+    assert watch.mixed == [] and "could not be tried" not in caplog.text
 
 
 def server_state(folder: Path, round: int = 3) -> dict[str, torch.Tensor]:

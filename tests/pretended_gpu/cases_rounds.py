@@ -45,9 +45,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {}  # of stages and reductions that need 
 SAMPLERS = {option: build(composed(f"sampler={option}").config.sampler, "sampler") for option in OPTIONS["sampler"]}
 SAMPLERS["by loss"] = own_parts.Highest()
 
-QUICK = {("lightning", "fedprox"), ("rows", "fedavg"), ("rows, kept optimisers", "fedper")}
-OTHERS = "extras and gain", "carry and personal models"
-QUICK |= {("stack", aggregator) for aggregator in (*OPTIONS["aggregator"], *OTHERS)}
+QUICK = {("lightning", "fedprox"), ("rows, kept optimisers", "fedper"), ("stack", "carry and personal models")}
+QUICK |= {("stack", aggregator) for aggregator in OPTIONS["aggregator"]}
 WITH_STAGES = [(trainer, stages) for trainer in TRAINERS for stages in [*STAGES, *SHIPPED_STAGES]]
 QUICK_STAGES = [("stack", stages) for stages in ("several", *SHIPPED_STAGES)]
 

@@ -39,8 +39,8 @@ class Checkpoints:
         files: name -> text, written beside every state (the configuration).
         interval: least time between two checkpoints, seconds.
         keep: number of newest checkpoints that are kept.
-        bits: plain values that the last bits of a result depend on, of which a resumed run has the same: the number of
-            threads, the fingerprint of the data.
+        bits: plain values that the last bits of a result depend on: the number of threads and the fingerprint of the
+            data, of which a resumed run has the same, and the type of the device, which may change with a warning.
     """
 
     def __init__(self, folder: Path, files: Mapping[str, str], interval: float, keep: int, bits: Mapping[str, Any]):
@@ -118,6 +118,7 @@ class Checkpoints:
                 continue
             for problem in problems:
                 log.warning("%s; %s is used instead", problem, path.name)
+            self._warn_of_another_device(path, saved)
             store.load(saved["round"], _models(saved["clients"], device, numbers_stay))
             self._newest = saved["round"]
             return FederationState(
@@ -135,6 +136,17 @@ class Checkpoints:
             )
         store.load(0, {})
         return None
+
+    def _warn_of_another_device(self, path: Path, saved: dict[str, Any]) -> None:
+        before, now = saved["bits"].get("device"), self.bits.get("device")
+        if before and now and before != now:
+            log.warning(
+                "%s was saved on device %s and the run goes on on %s: they round differently, so the last digits are "
+                "not those of a run on one device",
+                path.name,
+                before,
+                now,
+            )
 
 
 def saved_bits(folder: Path) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
             config.rounds,
         )
         interval, keep = config.checkpoint.every, config.checkpoint.keep
-        bits = {"threads": threads, "data": data_facts}
+        bits = {"threads": threads, "data": data_facts, "device": layout.device.type}
         checkpoints = Checkpoints(folder, saved_files(config, overrides), interval, keep, bits)
         store: Store = make(config.store, "store")
         store.open(checkpoints.folder, layout.device)

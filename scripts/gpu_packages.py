@@ -125,10 +125,21 @@ def missing(wheels: Wheels) -> list[str]:
     return sorted(absent)
 
 
+def import_packaging(folder: Path) -> None:
+    """Import packaging, which this file uses, from its wheel where this Python lacks it."""
+    wheels = [str(file) for file in folder.glob("packaging-*.whl")]  # one of pure Python can be imported
+    sys.path += wheels
+    import packaging.requirements
+    import packaging.utils  # noqa: F401
+
+    for wheel in wheels:
+        sys.path.remove(wheel)  # there `installed` would take it for installed
+
+
 def install(folder: Path, target: Path) -> None:
     """Install what is missing into a folder for PYTHONPATH: no other environment changes, and none has to be
     writable."""
-    sys.path += [str(file) for file in folder.glob("packaging-*.whl")]  # a wheel of pure Python can be imported
+    import_packaging(folder)
     wheels = Wheels(folder)
     absent = missing(wheels)
     if absent:

@@ -52,6 +52,21 @@ def saved(value, path) -> bytes:
     return path.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("saved_on", "runs_on", "warns"),
+    [("cuda", "cpu", True), ("cpu", "cuda", True), ("cpu", "cpu", False), (None, "cpu", False)],
+)
+def test_a_run_warns_that_goes_on_on_another_device(saved_on, runs_on, warns, tmp_path, caplog):
+    for device in (saved_on, runs_on):
+        bits = {"threads": 3} | ({"device": device} if device else {})
+        last = Checkpoints(tmp_path, {"config.yaml": ""}, 0, 1, bits)
+        last.load(MemoryStore())
+        last.save(state(1))
+    assert [f"saved on device {saved_on} and the run goes on on {runs_on}" in text for text in caplog.messages] == (
+        [True] if warns else []
+    )
+
+
 def test_load_restores_the_state(tmp_path):
     checkpoints(tmp_path).save(state(7))
     store = MemoryStore()

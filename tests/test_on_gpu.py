@@ -12,6 +12,7 @@ import xml.etree.ElementTree
 from pathlib import Path
 from zipfile import ZipFile
 
+import packaging
 import pytest
 
 from scripts import gpu_packages
@@ -67,6 +68,21 @@ def test_only_packages_that_are_absent_or_too_old_come_from_the_wheels(
     del wheels.files["below"]
     with pytest.raises(SystemExit, match=r"lacks below; .*on_gpu.sh wheels 3\."):
         gpu_packages.missing(wheels)
+
+
+def test_packaging_comes_from_the_wheels_although_the_script_itself_imports_it_from_there(tmp_path: Path) -> None:
+    package = Path(packaging.__file__).parent
+    with ZipFile(tmp_path / "packaging-99-py3-none-any.whl", "w") as file:
+        for source in package.rglob("*.py"):
+            file.write(source, source.relative_to(package.parent))
+        file.writestr("packaging-99.dist-info/METADATA", "Metadata-Version: 2.1\nName: packaging\nVersion: 99\n")
+    lines = "from pathlib import Path", "from scripts import gpu_packages as g", f"folder = Path({str(tmp_path)!r})"
+    lines += "g.roots = lambda: ['packaging>=1']", "g.import_packaging(folder)", "print(g.missing(g.Wheels(folder)))"
+    without_site = [sys.executable, "-S", "-c", "\n".join(lines)]
+    done = subprocess.run(
+        without_site, cwd=CHECKOUT, env={**os.environ, "PYTHONPATH": ""}, capture_output=True, text=True
+    )
+    assert done.stdout == "['packaging']\n", done.stderr
 
 
 def test_a_run_needs_none_of_the_packages_that_are_left_out(tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ import pytest
 
 from fedlit.run import main
 from fedlit.run_folder import hold
+from fedlit.settings.compose import composer
+from fedlit.settings.resume import resume
+from fedlit.settings.table import keys_of
 from tests import small_runs
 from tests.small_runs import AWKWARD, OPTIONS, QUIET, numbers, rows, same_bits
 
@@ -176,6 +179,14 @@ def test_resuming_a_folder_in_use_is_refused(reference):
     assert contents(run) == before
 
 
+@pytest.mark.parametrize("override", ["device=gpu", "trainer.accelerator=gpu", "trainer.devices=[2]"])
+def test_a_run_may_go_on_on_another_device(override, reference):
+    with composer() as opened:
+        before, after = (keys_of(resume(reference["fedavg", 1, 1], given, opened).config) for given in ([], [override]))
+    changed = {key for key in after if after[key] != before[key] and not isinstance(after[key], dict)}
+    assert changed == {override.partition("=")[0]}
+
+
 def test_resuming_with_other_settings_is_refused_with_the_differences(reference, capsys):
     run = reference["fedavg", 1, 1]
     before = contents(run)
@@ -183,7 +194,7 @@ def test_resuming_with_other_settings_is_refused_with_the_differences(reference,
     printed, errors = capsys.readouterr()
     assert printed == ""
     first, *differences = errors.splitlines()
-    assert first.startswith(f"resume={run}: a run that goes on may change rounds, engine, progress, checkpoint alone")
+    assert first.startswith(f"resume={run}: a run that goes on may change rounds, engine, progress, checkpoint, ")
     assert [line.split(":")[0].strip() for line in differences] == ["clients", "optimizer.lr"]
     assert differences[0] == "  clients: 5 -> 7" and differences[1].endswith(" -> 0.7")
     assert contents(run) == before

@@ -143,8 +143,10 @@ def check_saved(where: str, state: Mapping[str, Any]) -> None:
     """A server state is read from a checkpoint as it was saved."""
     for key, value in shortened(state).items():
         try:
-            device = next((t.device for t in tensors(value).values()), torch.device("cpu"))
-            resumed = as_resumed({key: value}, device)
+            devices = [
+                t.device for t in tensors(value).values() if t.device.type != "cpu"
+            ]  # a step count is on the CPU
+            resumed = as_resumed({key: value}, *devices[:1])
         except Exception:
             path, leaf = _first_unsaved(f"{key}", value)
             raise InputError(

@@ -22,7 +22,7 @@ from fedlit.settings.overrides import as_written, key_of, parse, quoted, sign
 from fedlit.settings.saved import Saved, read_saved, rounds_done, saved_search_path
 from fedlit.settings.table import keys_of
 
-MAY_CHANGE = ("rounds", "engine", "progress", "checkpoint")
+MAY_CHANGE = ("rounds", "engine", "progress", "checkpoint", "device", "trainer.accelerator", "trainer.devices")
 _NOTHING = "(absent)"
 
 
@@ -73,7 +73,7 @@ def resume(folder: Path, overrides: Sequence[str], composer: Composer) -> Resume
     with open_dict(config):
         for part in MAY_CHANGE:
             if was.get(part) != now.get(part):
-                config[part] = OmegaConf.select(after.composed.config, part)
+                OmegaConf.update(config, part, OmegaConf.select(after.composed.config, part), merge=False)
         config.resume = str(folder)
     _refuse_fewer_rounds(folder, config.rounds)
     OmegaConf.set_struct(config, True)
@@ -134,7 +134,7 @@ def _refuse_changes(folder: Path, was: dict[str, Any], now: dict[str, Any], save
         old, new = was.get(key, _NOTHING), now.get(key, _NOTHING)
         if (
             old == new
-            or key.partition(".")[0] in (*MAY_CHANGE, "resume")
+            or any(f"{key}.".startswith(f"{part}.") for part in (*MAY_CHANGE, "resume"))
             or isinstance(new if old == _NOTHING else old, dict)
         ):
             continue

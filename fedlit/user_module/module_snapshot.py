@@ -191,7 +191,9 @@ def differ(before: Any, after: Any, depth: int = 4) -> bool:
     if type(before) is not type(after):
         return True
     if isinstance(after, Tensor):
-        return before.shape != after.shape or is_batched(after) or not torch.equal(before, after)
+        if before.shape != after.shape or before.device != after.device or is_batched(after):
+            return True
+        return not torch.equal(before, after)
     if isinstance(after, WrappedHook):  # a copy of one has fewer attributes
         return differ(before.hook, after.hook, depth)
     if isinstance(after, dict):

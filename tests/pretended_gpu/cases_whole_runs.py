@@ -1,8 +1,9 @@
-"""Whole runs with transforms, measuring, checkpoints and stores, which go on on another device."""
+"""Whole runs: with transforms, checkpoints and stores, which go on on another device, and with what modules make."""
 
 from __future__ import annotations
 
 import copy
+import logging
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 import fedlit.experiment
+from tests.pretended_gpu import fit_modules
 from tests.pretended_gpu.device import Machine
 from tests.pretended_gpu.runs import uncovered, watched
 from tests.pretended_gpu.waits import watch
@@ -33,10 +35,10 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {  # name -> further words, furthe
     "stack": ("trainer=vectorized aggregator=fedprox", {"trainer.stack": "always"}),
     "rows": ("trainer=vectorized aggregator=fedper", {"trainer.stack": "never", "trainer.keep_optimizer_state": True}),
     "server's optimiser": ("trainer=vectorized optimizer@aggregator.server_optimizer=adam", {"trainer.stack": "never"}),
-    "clients' Adam": ("trainer=lightning optimizer=adam", {"trainer.keep_optimizer_state": True}),
+    "clients' Adam": ("trainer=lightning aggregator=fedper optimizer=adam", {"trainer.keep_optimizer_state": True}),
 }
 EACH = [(run, store, on_gpu) for run in RUNS for store in OPTIONS["store"] for on_gpu in (False, True)]
-QUICK = [("rows", "disk", False), ("clients' Adam", "memory", True)]
+QUICK = [("clients' Adam", "disk", True)]
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +91,49 @@ def test_a_run_goes_on_on_another_device(
     assert first.keys() == second.keys() and all(torch.equal(first[n], second[n]) for n in first)
 
 
-def server_state(folder: Path) -> dict[str, torch.Tensor]:
-    """The tensors of the server after the third round, on the CPU."""
-    state = torch.load(folder / "checkpoints" / "round_0003" / "state.pt", map_location="cpu", weights_only=True)
+FITS = [  # a module, the trainer's words
+    ("Made", "trainer=lightning"),
+    ("Validated", "trainer=lightning"),
+    ("Taught", "trainer=lightning"),
+    ("Made", "trainer=vectorized trainer.stack=always"),
+    ("Made", "trainer=vectorized trainer.stack=never"),
+    ("Taught", "trainer=vectorized trainer.stack=never"),
+]
+
+
+@pytest.mark.parametrize(("module", "trainer"), some_slow(FITS, FITS[1:2]))
+def test_what_a_module_makes_and_reads_in_a_fit_is_on_the_device(module: str, trainer: str, tmp_path: Path) -> None:
+    values = {"model": {"_target_": f"{fit_modules.__name__}.{module}"}, "clients": 2, "rounds": 1, "batch_size": 4}
+    values |= {"data": {"_target_": f"{fit_modules.__name__}.Vectors"}, "evaluation.client_validation": 0.25}
+    values |= {"trainer.precision": "64-true", "device": "auto"}
+    config = small(["logger=none", *trainer.split()], values)
+    for on_gpu in (False, True):
+        go_on(config, tmp_path / str(on_gpu), on_gpu)
+    assert numbers(tmp_path / "False") == numbers(tmp_path / "True")
+    on_cpu, on_device = (server_state(tmp_path / str(on_gpu), 1) for on_gpu in (False, True))
+    assert on_cpu and all(torch.equal(on_cpu[n], on_device[n]) for n in on_cpu)
+
+
+TRIED = ["optimizer@aggregator.server_optimizer=adam", *(f"aggregator={name}" for name in OPTIONS["aggregator"])]
+
+
+@pytest.mark.parametrize("aggregator", some_slow(TRIED, TRIED[:1]))
+def test_an_algorithm_is_tried_on_the_device(
+    aggregator: str, series: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = small(["data=npz", "logger=none", "trainer=vectorized", aggregator], {"rounds": 1, "device": "auto"})
+    config.data.path, config.clients = str(series), 2
+    with caplog.at_level(logging.INFO, logger="fedlit"), _restored(), watched():
+        watch.loops.clear()  # a trial compares numbers everywhere
+        assert fedlit.experiment.run(config, tmp_path, []) == 0
+    assert watch.mixed == [] and "could not be tried" not in caplog.text
+
+
+def server_state(folder: Path, round: int = 3) -> dict[str, torch.Tensor]:
+    """The tensors of the server after a round, on the CPU."""
+    state = torch.load(
+        folder / "checkpoints" / f"round_{round:04d}" / "state.pt", map_location="cpu", weights_only=True
+    )
     return tensors(copy.copy(state["server"]))
 
 

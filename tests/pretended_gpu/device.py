@@ -10,11 +10,12 @@ each of its operations passes `PretendedTensor.__torch_dispatch__`, which
 - notes what makes the host wait for the device (`waits.py`).
 
 What is not as on a GPU: kernels and their rounding, streams and asynchronous errors, memory, pinned memory, generators
-of the device, autocast (`16-mixed`, `bf16-mixed`), CUDA graphs and torch.compile, several devices. A copy from pageable
-memory with `non_blocking=True` counts as no wait, as torch.cuda.set_sync_debug_mode counts it; CUDA may wait if it is
-large. torch's fused optimisers do not know the device; those over lists of tensors (foreach) do. A process has the
-device for good, from before its first backward pass, because autograd starts its threads for devices once. So these
-cases run in a process of their own (`tests/test_pretended_gpu.py`).
+of the device, autocast (`16-mixed`, `bf16-mixed`), CUDA graphs and torch.compile, several devices, LSTM and GRU layers
+(cuDNN's kernels), sparse gradients, and worker processes, which have no pretended device. A copy from pageable memory
+with `non_blocking=True` counts as no wait, as torch.cuda.set_sync_debug_mode counts it; CUDA may wait if it is large.
+torch's fused optimisers do not know the device; those over lists of tensors (foreach) do. A process has the device for
+good, from before its first backward pass, because autograd starts its threads for devices once. So these cases run in
+a process of their own (`tests/test_pretended_gpu.py`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import torch
 from lightning.fabric.accelerators import CUDAAccelerator as FabricAccelerator
 from lightning.pytorch.accelerators import CUDAAccelerator
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.optim.optimizer import _foreach_supported_types
 from torch.utils._python_dispatch import return_and_correct_aliasing
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
@@ -89,6 +91,9 @@ class PretendedTensor(Tensor):
 
     def numpy(self, **kwargs: Any) -> Any:
         raise TypeError(f"can't convert {NAME}:0 device type tensor to numpy. Use Tensor.cpu() first.")
+
+    def __format__(self, format_spec: str) -> str:
+        return format(self.item(), format_spec) if self.dim() == 0 else super().__format__(format_spec)
 
     def __repr__(self, *args: Any, **kwargs: Any) -> str:
         return f"{NAME}({self.on_host!r})"
@@ -233,12 +238,22 @@ def _rebuild(storage: Any, *shape: Any) -> Tensor:
     return PretendedTensor(tensor) if getattr(storage._untyped_storage, "on_pretended", False) else tensor
 
 
+def _swap_tensors(first: Tensor, second: Tensor) -> None:
+    """For `module.to`: a parameter keeps its identity, as on CUDA. torch cannot swap one that a graph refers to, and
+    most calls change nothing."""
+    if is_lazy(first):
+        first.data = second.data
+    elif first.device != second.device or first.data_ptr() != second.data_ptr():
+        _swap_any_tensors(first, second)
+
+
 _setup_privateuseone_for_python_backend(NAME, _Module())
 _library = torch.library.Library("aten", "IMPL")
 _library.impl("_copy_from", _copy_from, "PrivateUse1")
 _others = torch.library.Library("_", "IMPL")
 _others.fallback(_fallback, "PrivateUse1")
-torch.__future__.set_swap_module_params_on_conversion(True)  # `module.to` keeps its parameters, as on CUDA
+torch.__future__.set_swap_module_params_on_conversion(True)
+_swap_any_tensors, torch.utils.swap_tensors = torch.utils.swap_tensors, _swap_tensors
 _foreach_supported_types.append(PretendedTensor)
 torch.serialization.register_package(1, _tag, _placed)
 _storage_to_cpu, _rebuild_on_cpu = torch.UntypedStorage.to, torch._utils._rebuild_tensor

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from types import CodeType
 
+from lightning.pytorch import loops as lightning_loops
+from lightning.pytorch.trainer.connectors.logger_connector.logger_connector import _LoggerConnector
 from lightning.pytorch.utilities import data as lightning_data
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from fedlit.aggregators import Aggregator
 from fedlit.messages.reductions import Reduction
@@ -20,6 +23,7 @@ from fedlit.training.stacked.stacked_fit import StackedFit
 from fedlit.training.stacked.stacked_pass import TracedPass
 from fedlit.training.stacked.step_log import StepLog
 from fedlit.training.stacked.worker import StackedClient
+from fedlit.user_module.tracked_parameters import TrackedParameters
 from tests.pretended_gpu.waits import watch
 
 STEP_LOOPS = {  # the function around all steps of a fit -> its name
@@ -35,11 +39,16 @@ CALLED_FOR_CHUNKS = {  # methods that run once for each chunk of clients: those 
 
 PAUSES = {  # function -> why it may wait within a loop
     lightning_data.has_len_all_ranks: "Lightning reads the length of a loader, once a fit",
+    lightning_loops._TrainingEpochLoop.teardown: "Lightning copies logged numbers to the CPU, once a fit",
+    lightning_loops._EvaluationLoop.teardown: "the same, of validation passes",
+    _LoggerConnector.teardown: "the same, of all metrics",
+    TrackedParameters.check_setup: "what the user's setup has made is compared, once a fit",
     FitCallback.on_train_end: "logged numbers are read, once a fit",
     FitTally.epoch_loss.fget: "a loss is noted after an epoch, with evaluation.each_epoch",
     ChunkClient._measure_epoch: "a model is measured after an epoch, with evaluation.each_epoch",
     StackedClient._after_epoch: "the same, of a stack",
     load_optimizer_state: "step counts go back to the CPU, once after a run on the CPU is resumed",
+    ReduceLROnPlateau.step: "a scheduler reads its metric",
     StepLog.metrics: "a scheduler follows a logged metric, once an epoch",
     TracedPass._traced: "a step is traced, once for each shape of a batch",
     ChunkClient.fit: "an algorithm trains: the facts of a fit are noted at its end, and its steps are loops themselves",

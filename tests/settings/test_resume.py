@@ -56,11 +56,11 @@ def test_the_same_overrides_again_change_nothing(run):
     assert resumed(run, *overrides).config == resumed(run).config
 
 
-def test_rounds_engine_progress_and_checkpoint_may_change(run):
-    overrides = ["rounds=40", "engine.on_failure=drop", "progress=plain", "checkpoint.every=5"]
+def test_rounds_engine_progress_checkpoint_and_device_may_change(run):
+    overrides = ["rounds=40", "engine.on_failure=drop", "progress=plain", "checkpoint.every=5", "device=cpu"]
     config, before = resumed(run, *overrides).config, resumed(run).config
     changed = {key for key in config if config[key] != before[key]}
-    assert changed == {"rounds", "engine", "progress", "checkpoint"}
+    assert changed == {"rounds", "engine", "progress", "checkpoint", "device"}
     assert (config.rounds, config.engine.on_failure, config.checkpoint.every) == (40, "drop", 5)
 
 
@@ -88,7 +88,7 @@ def test_another_change_is_refused_with_a_diff(run, overrides, lines):
     with pytest.raises(InputError) as error:
         resumed(run, *overrides)
     head, *diff = str(error.value).split("\n")
-    assert head.startswith(f"resume={run}: a run that goes on may change rounds, engine, progress, checkpoint alone")
+    assert head.startswith(f"resume={run}: a run that goes on may change rounds, engine, progress, checkpoint, ")
     for line in lines:
         assert any(shown.strip().startswith(line) for shown in diff), diff
     assert "rounds" not in " ".join(diff)

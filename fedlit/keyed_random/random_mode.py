@@ -25,7 +25,7 @@ class Patch:
 
     Attributes:
         functions: torch function -> replacement, called with the CounterRng and then torch's arguments. Where it
-            returns NotImplemented, torch's own function is called.
+            returns NotImplemented, the replacement of an earlier patch, or else torch's own function, is called.
         context: makes a context manager for replacements that a torch function mode cannot make.
     """
 
@@ -44,7 +44,8 @@ class RandomMode(TorchFunctionMode):
         key, step: ints, or 0-dim int64 tensors, which hold one value a row under vmap.
         keyed: replace the functions in `random_ops`.
         seed: seed the global generators of torch, numpy and Python, for all other draws; not under vmap.
-        patches: further replacements; a later patch takes precedence.
+        patches: further replacements; a later patch takes precedence, and where it returns NotImplemented the one
+            before it is called.
     """
 
     def __init__(self, key: int | Tensor, step: int | Tensor, keyed: bool, seed: bool, patches: tuple[Patch, ...] = ()):
@@ -123,8 +124,20 @@ class RandomMode(TorchFunctionMode):
 def _functions(keyed: bool, patches: tuple[Patch, ...]) -> dict[Any, Callable[..., Any]]:
     functions = dict(KEYED) if keyed else {}
     for patch in patches:
-        functions |= patch.functions
+        for function, replacement in patch.functions.items():
+            earlier = functions.get(function)
+            functions[function] = replacement if earlier is None else _first_of(replacement, earlier)
     return functions
+
+
+def _first_of(replacement: Callable[..., Any], earlier: Callable[..., Any]) -> Callable[..., Any]:
+    """`replacement`, and `earlier` where that returns NotImplemented."""
+
+    def call(rng: CounterRng, *args: Any, **kwargs: Any) -> Any:
+        output = replacement(rng, *args, **kwargs)
+        return earlier(rng, *args, **kwargs) if output is NotImplemented else output
+
+    return call
 
 
 @contextmanager

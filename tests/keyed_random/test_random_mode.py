@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fedlit.global_generators import isolated_generators
-from fedlit.keyed_random.random_mode import RandomMode
+from fedlit.keyed_random.random_mode import Patch, RandomMode
 
 
 def dropped(layer: nn.Module, x: torch.Tensor, key: int = 7, step: int = 0) -> torch.Tensor:
@@ -69,3 +69,11 @@ def test_other_draws_are_seeded_by_key_and_step():
             return torch.rand(1).item(), np.random.random(), random.random()
 
     assert drawn(0) == drawn(0) != drawn(1)
+
+
+@pytest.mark.parametrize("last", [lambda rng, x: NotImplemented, lambda rng, x: x + 2])
+def test_where_a_patch_replaces_nothing_the_one_before_does(last):
+    first = Patch({torch.relu: lambda rng, x: x + 1})
+    with RandomMode(7, 0, keyed=True, seed=False, patches=(first, Patch({torch.relu: last}))):
+        result = torch.relu(torch.zeros(1))
+    assert result.item() == (1 if last(None, 0) is NotImplemented else 2)

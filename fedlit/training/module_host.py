@@ -25,7 +25,8 @@ from fedlit.lightning_compat import show_train_loader
 from fedlit.model_vectors import Layout, Model, tree_map
 from fedlit.torch_compat import BatchNorm, pytree
 from fedlit.training.job import Job, JobData, Split
-from fedlit.training.made_layers import make_layers, materialise
+from fedlit.training.lazy_layers import materialise
+from fedlit.training.made_layers import make_layers
 from fedlit.training.quiet import quiet
 from fedlit.training.thawed import thawed_parameters, trial_epochs
 from fedlit.user_module.module_snapshot import ModuleSnapshot, copied

@@ -51,6 +51,8 @@ def run_jobs(start: Start) -> int:
         return Ended(code)
 
     job.__module__ = "fedlit.run"  # Hydra names the log of a job after it
+    hydra_config = HydraConfig.instance()
+    before = hydra_config.cfg
     try:
         if start.single is not None:
             start.single.application.run_composed(start.line.config_name, start.single.config, job)
@@ -59,6 +61,7 @@ def run_jobs(start: Start) -> int:
         else:
             _hand_to_hydra(start, job)
     finally:
+        hydra_config.cfg = before  # after the run, the folder of this process is the current one again
         if start.lock is not None:
             start.lock.release()
     return BUG if BUG in codes else max(codes, default=0)

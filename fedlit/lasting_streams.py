@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 
 class LastingStream:
-    """A text stream that takes every text: after its first error it drops them.
+    """A text stream that takes every text: after its first error it drops them, and also where it was closed.
 
     Attributes:
         error: the first error, if there was one.
@@ -25,6 +25,8 @@ class LastingStream:
             return self.stream.write(text)
         except OSError as error:
             self._drop_text(error)
+        except ValueError:  # closed: a handler of a logger may outlive the stream
+            pass
         return len(text)
 
     def writelines(self, lines: Any) -> None:
@@ -36,6 +38,8 @@ class LastingStream:
             self.stream.flush()
         except OSError as error:
             self._drop_text(error)
+        except ValueError:
+            pass
 
     def _drop_text(self, error: OSError) -> None:
         self.error = self.error or error

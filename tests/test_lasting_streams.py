@@ -14,7 +14,7 @@ from unittest import mock
 
 import pytest
 
-from fedlit.lasting_streams import lasting_streams, lost_streams
+from fedlit.lasting_streams import LastingStream, lasting_streams, lost_streams
 from tests.small_runs import command, rows, saved
 
 WORDS = ["clients=2", "threads=1", "device=cpu", "logger=none", "data=synthetic", "data.size_log_std=0"]
@@ -53,6 +53,14 @@ def test_what_cannot_be_written_is_dropped(kind: str) -> None:
             assert lost_streams() == [("stdout", reason)]
         assert sys.stdout is stream
         stream.flush()  # as Python does at its end
+
+
+def test_a_closed_stream_takes_text() -> None:
+    stream = open(os.devnull, "w")
+    lasting = LastingStream(stream)
+    stream.close()
+    assert lasting.write("text") == 4
+    lasting.flush()
 
 
 def test_a_run_goes_on_and_its_log_says_it(in_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

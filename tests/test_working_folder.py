@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fedlit.working_folder import command_folder
 from fedlit.working_folder import in_folder as entered
 from tests.slow import some_slow
 from tests.small_runs import command, numbers, rows
@@ -136,3 +137,11 @@ def test_a_folder_is_left_again_and_one_that_is_gone_is_not_entered(tmp_path: Pa
     assert os.getcwd() == before
     with entered(tmp_path / "gone"):
         assert os.getcwd() == before
+
+
+def test_after_a_run_the_folder_of_the_command_is_the_current_one(
+    tmp_path: Path, in_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert command(*QUIET, "data=synthetic", "hydra.run.dir=run") == 0
+    monkeypatch.chdir(tmp_path.parent)
+    assert command_folder() == tmp_path.parent

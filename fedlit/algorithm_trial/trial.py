@@ -42,7 +42,14 @@ from fedlit.randomness import seed_number
 from fedlit.training import Worker
 
 log = logging.getLogger(__name__)
-_FROM_FEDLIT = ("algorithm_trial", "client", "model_vectors", "training", "user_module")  # see `_is_of_the_contract`
+_FROM_FEDLIT = (  # see `_is_of_the_contract`
+    "algorithm_trial",
+    "client",
+    "model_vectors",
+    "server_round",
+    "training",
+    "user_module",
+)
 _OF_FORMS = ("fedlit.messages.wire", "fedlit.messages.reductions.mean")  # shapes and types of messages, not numbers
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import subprocess
@@ -56,7 +57,7 @@ def test_what_cannot_be_written_is_dropped(kind: str) -> None:
 
 
 def test_a_closed_stream_takes_text() -> None:
-    stream = open(os.devnull, "w")
+    stream = io.StringIO()
     lasting = LastingStream(stream)
     stream.close()
     assert lasting.write("text") == 4

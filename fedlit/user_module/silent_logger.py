@@ -47,7 +47,8 @@ class SilentLogger(Logger):
         """The folder, which is made where it is missing."""
         if self._given_folder is None:
             return _folder()
-        os.makedirs(self._given_folder, exist_ok=True)
+        if not os.path.isdir(self._given_folder):
+            os.makedirs(self._given_folder)
         return str(self._given_folder)
 
     log_dir = root_dir = save_dir

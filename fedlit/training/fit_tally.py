@@ -26,8 +26,7 @@ class FitTally:
     Attributes:
         steps: optimiser steps.
         rate_sum: sum of the steps' learning rates: (1,) where all parameters share one rate, else (P,).
-        last_rates: the learning rates of the last step, (1,) or (P,).
-        last_group_rates: the same as numbers, see `group_rates`.
+        last_group_rates: the learning rates of the last step as numbers, see `group_rates`.
     """
 
     def __init__(
@@ -46,7 +45,7 @@ class FitTally:
         self._loss_counts: list[int] = []
         first = as_real(next(iter(parameters.values())))
         self.steps, self.rate_sum = 0, first.new_zeros(1)
-        self.last_rates, self.last_group_rates = self.rate_sum, list[float]()
+        self.last_group_rates: list[float] = []
 
     def begin(self, optimizers: Sequence[Any]) -> None:
         """Call it with all optimisers of the fit before its first step, and before a kept state is loaded."""
@@ -94,10 +93,10 @@ class FitTally:
             self._add_rates(optimizers)
 
     def _add_rates(self, optimizers: Sequence[Any]) -> None:
-        self.last_rates = learning_rates(optimizers, self._parameters, self._several)
+        rates = learning_rates(optimizers, self._parameters, self._several)
         self.last_group_rates = group_rates(optimizers, self._parameters)
-        self.rate_sum = widened(self.rate_sum.to(self.last_rates), self.last_rates)
-        self.rate_sum += self.last_rates
+        self.rate_sum = widened(self.rate_sum.to(rates), rates)
+        self.rate_sum += rates
 
     @property
     def epochs(self) -> int:

@@ -118,8 +118,8 @@ def _file(filename: str) -> tuple[str, bool, bool]:
     path = Path(filename)
     if filename.startswith("<") or (path.parent == Path(__file__).parent and path.name in ("device.py", "waits.py")):
         return filename, False, False
+    if path.is_relative_to(_LIBRARIES):  # looked at first: `make` puts the environment into the repository's folder
+        return str(path.relative_to(_LIBRARIES)), False, path.relative_to(_LIBRARIES).parts[0] != "torch"
     if path.is_relative_to(ROOT):
         return str(path.relative_to(ROOT)), True, True
-    if path.is_relative_to(_LIBRARIES):
-        return str(path.relative_to(_LIBRARIES)), False, path.relative_to(_LIBRARIES).parts[0] != "torch"
     return filename, False, not path.is_relative_to(_PYTHON)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,9 @@ class Posed:
     Args:
         optimizer: `PLAIN` or `MOMENTUM`.
         norm: with batch normalisation.
+        sizes: training samples of the clients, at most `SIZES` together.
+        cohorts: the clients of each round.
+        options: further arguments of `Running`, those of the trainer among them.
     """
 
     def __init__(
@@ -55,12 +58,14 @@ class Posed:
         optimizer: Mapping[str, float],
         norm: bool = False,
         kind: type[Trainer] = LightningTrainer,
-        **trainer: Any,
+        sizes: Sequence[int] = SIZES,
+        cohorts: Sequence[Sequence[int]] = COHORTS,
+        **options: Any,
     ):
         self.aggregator, self.norm, self.optimizer = aggregator, norm, optimizer
         pooled = aggregator.pooled
-        self.sizes = [sum(SIZES)] if pooled else SIZES
-        self.cohorts = [[0]] * 3 if pooled else COHORTS
+        self.sizes = [sum(sizes)] if pooled else sizes
+        self.cohorts = [[0]] * len(cohorts) if pooled else cohorts
         self.run = Running(
             folder,
             aggregator,
@@ -71,13 +76,13 @@ class Posed:
             sizes=self.sizes,
             validation_sizes=VALIDATION_SIZES,
             test_sizes=TEST_SIZES,
-            **trainer,
+            **options,
         )
 
     def problem(self) -> Problem:
         x, y = numbers()
-        owners = np.split(np.arange(sum(SIZES)), np.cumsum(self.sizes)[:-1])
-        held_out = np.split(np.arange(sum(SIZES), sum(SIZES + VALIDATION_SIZES)), np.cumsum(VALIDATION_SIZES)[:-1])
+        owners = np.split(np.arange(sum(self.sizes)), np.cumsum(self.sizes)[:-1])
+        held_out = np.split(sum(self.sizes) + np.arange(sum(VALIDATION_SIZES)), np.cumsum(VALIDATION_SIZES)[:-1])
         named, layout = self.run.layout.named(self.run.start), self.run.layout
         return Problem(
             weights={name: named[name] for name in layout.weights},
@@ -86,8 +91,8 @@ class Posed:
             targets=[y[index] for index in owners],
             validation=[(x[index], y[index]) for index in held_out],
             cohorts=self.cohorts,
-            epochs=2,
-            batch_size=4,
+            epochs=self.run.federation.clients.local_epochs,
+            batch_size=self.run.federation.clients.batch_size,
             lr=self.optimizer["lr"],
             momentum=self.optimizer["momentum"],
             decay=self.optimizer["weight_decay"],
@@ -99,8 +104,8 @@ class Posed:
         (job,) = clients.jobs(Round(t, self.run.federation.seed, [k], len(clients), purpose))
         return [index - clients.train.offsets[k] for index in job.batches(fit, epoch, drop_single=self.norm)]
 
-    def outcome(self) -> Outcome:
-        """Runs the rounds; the models that fedlit evaluates after the last one."""
+    def outcome(self, rounds: int | None = None) -> Outcome:
+        """Runs the rounds (None: all three); the models that fedlit evaluates after the last one."""
         run, layout = self.run, self.run.layout
         personal: dict[int, Model] = {}
         of_class = self.aggregator.personal
@@ -112,7 +117,7 @@ class Posed:
                 personal[number] = Model(part(models.weights), part(models.statistics))
             return models
 
-        run.go(len(self.cohorts) - 1)
+        run.go((rounds or len(self.cohorts)) - 1)
         self.aggregator.personal = watched
         run.go()
         model = self.aggregator.global_model(run.state.server)

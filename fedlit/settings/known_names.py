@@ -32,9 +32,8 @@ NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is n
             "fedavgm fedmom slowmo": "it is FedAvg with momentum on the server, "
             "`aggregator=fedavg aggregator.server_optimizer.momentum=0.9`",
             "scaffold": "it is the example in the docstring of fedlit.aggregators.Aggregator: " + _OWN % "Scaffold",
-            "moon feddyn fednova fedcm mime fedlin fedbabu ditto pfedme apfl perfedavg fedala fedamp qffl afl feddf "
-            "fedgen fedmd fedproto ccvr lgfedavg fedbn": _OWN % "Algorithm",
-            "fedrep": "the nearest is FedPer, which trains body and head together, `aggregator=fedper`",
+            "moon feddyn fednova fedcm mime fedlin fedamp qffl afl feddf fedgen fedmd fedproto ccvr": _OWN
+            % "Algorithm",
             "krum multikrum bulyan median trimmedmean geometricmedian rfa": _REDUCTION % "Robust",
             "fltrust": "it needs samples of the server: write it as a class of your own, "
             "`{at}._target_=mine.Algorithm server_samples=100`",

@@ -664,7 +664,7 @@ class WeighedWeight(Weighed):
     weighting = {"delta": "w", "w": "uniform"}
 
 
-@mistake("gets every message .needs_all., and nothing is averaged, so that weighting=.* has no effect")
+@mistake("gets every message .needs_all., and none is averaged, so weighting=.* has no effect")
 class WeighedMessages(Weighed):
     needs_all = True
 

@@ -79,6 +79,6 @@ def _zeros_of_a_message(
         return {}
     round = Round(round_number, federation.seed, [int(np.argmax(clients.train.sizes))], len(clients), "probe")
     cohort = federation.cohort(round, state)
-    cohort.jobs = [replace(job, train=job.train[: job.batch_size], epochs=1) for job in cohort.jobs]
+    cohort.jobs = [replace(job, train=job.train[: job.batch_size], epochs=1, updates=None) for job in cohort.jobs]
     wire = {k: v for chunk in engine.run(MessageTask(federation.aggregator), cohort) for k, v in chunk.wire.items()}
     return unflatten_message({key: torch.zeros_like(value[0]) for key, value in wire.items()})

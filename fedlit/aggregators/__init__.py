@@ -11,6 +11,7 @@ from fedlit.aggregators.fednova import FedNova
 from fedlit.aggregators.fedopt import FedOpt
 from fedlit.aggregators.fedper import FedPer
 from fedlit.aggregators.fedprox import FedProx
+from fedlit.aggregators.fedsgd import FedSGD
 from fedlit.aggregators.fedyogi import FedYogi
 from fedlit.aggregators.local import Local
 from fedlit.aggregators.moon import Moon
@@ -30,6 +31,7 @@ __all__ = [
     "FedOpt",
     "FedPer",
     "FedProx",
+    "FedSGD",
     "FedYogi",
     "Local",
     "Moon",

@@ -29,7 +29,7 @@ class FedSGD(FedAvg):
 
     clients_step: ClassVar[bool] = False
 
-    def __init__(self, server_optimizer: OptimizerFactory | None = None, weighting: Weighting = "examples"):
+    def __init__(self, server_optimizer: OptimizerFactory | None, weighting: Weighting = "examples"):
         """
         Args:
             server_optimizer: makes the optimiser that steps along the mean gradient; None: SGD with learning rate 1.

@@ -84,6 +84,11 @@ class WatchedClient:
         check_model(f"{self.where}: the model of client.collect", model, self.layout, k)
         self._check_extras(extras, k, elementwise=False)
         self._note_closure("function of client.collect", f, k)
+        if on == "validation" and not any(len(job.validation) for job in self.jobs):
+            raise InputError(
+                f"{self.where}: client.collect sums over validation samples, and no client has any; write "
+                "evaluation.client_validation=0.2, or on='train'."
+            )
         with isolated_generators(0):
             return self.client.collect(model, self._watched_collect_fn(f), on, extras)
 

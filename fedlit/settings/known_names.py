@@ -23,9 +23,7 @@ NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is n
         {
             "fedopt": "it is a family, of which FedAdam is the usual choice, `aggregator=fedadam`",
             "fedmom slowmo": "it is FedAvg with momentum on the server, `aggregator=fedavgm`",
-            "fedcm mime fedlin fedbabu ditto pfedme apfl perfedavg fedala fedamp afl feddf "
-            "fedgen fedmd fedproto ccvr lgfedavg fedbn": _OWN % "Algorithm",
-            "fedrep": "the nearest is FedPer, which trains body and head together, `aggregator=fedper`",
+            "fedcm mime fedlin fedamp afl feddf fedgen fedmd fedproto ccvr": _OWN % "Algorithm",
             "krum multikrum bulyan median trimmedmean geometricmedian rfa": _REDUCTION % "Robust",
             "fltrust": "it needs samples of the server: write it as a class of your own, "
             "`{at}._target_=mine.Algorithm server_samples=100`",
@@ -48,7 +46,7 @@ NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is n
     "data": by_name(
         {
             "femnist": "it has a writer for each sample, which emnist has not: " + _OWN % "Data",
-            "kmnist qmnist svhn shakespeare celeba imagenet tinyimagenet reddit stackoverflow": _OWN % "Data",
+            "kmnist qmnist svhn celeba imagenet tinyimagenet reddit stackoverflow": _OWN % "Data",
         }
     ),
     "logger": by_name(

@@ -92,6 +92,7 @@ KEYS: dict[str, str] = by_name(  # name at the top level -> key or group
         "cohortsize clientsperround numclientsperround numsampledclients": "sampler.number",
         "fractionfit fractiontrain fraction frac clientfraction joinratio samplerate samplingrate": "participation",
         "epochs numepochs maxepochs localep clientepochs epoch localnumepochs numlocalepochs": "local_epochs",
+        "maxsteps localsteps numsteps localiterations nummaxsteps numupdates nupdates": "local_updates",
         "bs batch localbs trainbatchsize localbatchsize": "batch_size",
         "valbatchsize testbatchsize evalbatchsize": "evaluation.batch_size",
         "valfraction valratio valsplit validationfraction validationsplit": "evaluation.client_validation",
@@ -135,8 +136,6 @@ SENTENCES: dict[str, str] = by_name(  # name at the top level -> what to write
         "lrscheduler scheduler lrschedule": "a schedule is returned by configure_optimizers of a module of your own, "
         "`model._target_=mine.Net`",
         "callbacks": "callbacks are returned by configure_callbacks of a module of your own, `model._target_=mine.Net`",
-        "maxsteps localsteps numsteps": "a client's steps are counted in each local epoch, "
-        "`local_epochs=1 trainer.limit_train_batches={value}`",
     }
 )
 

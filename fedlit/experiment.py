@@ -101,6 +101,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         checked_expected(sampler, len(clients))  # refuses a number that is too large
         make_module = partial(_module, config, data.input_shape, data.classes, overrides, start_folder)
         module = make_module()
+        _check_steps(aggregator, module)
         check_data(module, data)
         data = with_labels_for(module, data)
 
@@ -232,6 +233,19 @@ def _check_server(aggregator: Aggregator, server_samples: int) -> None:
     check_server_optimizer(aggregator.server_optimizer)
     if aggregator.needs_server and not server_samples:
         raise InputError(f"{aggregator} needs samples of the server; write for example server_samples=100.")
+
+
+def _check_steps(aggregator: Aggregator, module: LightningModule) -> None:
+    """
+    Raises:
+        InputError: the module has an optimiser that would take no step.
+    """
+    has_own = type(module).configure_optimizers is not LightningModule.configure_optimizers
+    if has_own and not aggregator.clients_step:
+        raise InputError(
+            f"{type(module).__name__} has its own configure_optimizers, which {aggregator} would not use, because the "
+            "server takes the step; leave the method out and write optimizer=sgd, or write aggregator=fedavg."
+        )
 
 
 def local_updates(config: DictConfig, overrides: list[str]) -> int | None:

@@ -17,6 +17,7 @@ from fedlit.aggregators.fedopt import FedOpt
 from fedlit.aggregators.fedper import FedPer
 from fedlit.aggregators.fedprox import FedProx
 from fedlit.aggregators.fedrep import FedRep
+from fedlit.aggregators.fedsgd import FedSGD
 from fedlit.aggregators.fedyogi import FedYogi
 from fedlit.aggregators.lgfedavg import LgFedAvg
 from fedlit.aggregators.local import Local
@@ -28,13 +29,13 @@ from fedlit.aggregators.qfedavg import QFedAvg
 from fedlit.aggregators.scaffold import Scaffold
 
 __all__ = [
-    "Aggregator",
     "APFL",
+    "Aggregator",
     "Centralized",
     "Ditto",
+    "FedALA",
     "FedAdagrad",
     "FedAdam",
-    "FedALA",
     "FedAvg",
     "FedAvgM",
     "FedBABU",
@@ -45,13 +46,14 @@ __all__ = [
     "FedPer",
     "FedProx",
     "FedRep",
+    "FedSGD",
     "FedYogi",
     "LgFedAvg",
     "Local",
     "Moon",
+    "PFedMe",
     "Partial",
     "PerFedAvg",
-    "PFedMe",
     "QFedAvg",
     "Scaffold",
 ]

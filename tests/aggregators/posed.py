@@ -34,7 +34,7 @@ MOMENTUM = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}
 def algorithm(option: str, hyperparameters: Mapping[str, Any]) -> Aggregator:
     """The algorithm of an option, with its defaults at the other keys."""
     config = OmegaConf.merge(
-        OmegaConf.to_container(composed(f"aggregator={option}").config.aggregator), hyperparameters
+        OmegaConf.to_container(composed(f"aggregator={option}").config.aggregator, resolve=True), hyperparameters
     )
     built: Aggregator = build(config, "aggregator")
     return built

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from fedlit import interrupts
 from fedlit.aggregators import Aggregator
 from fedlit.aggregators.server_step import check_server_optimizer
+from fedlit.aggregators.signatures import check_signatures
 from fedlit.algorithm_trial import try_algorithm
 from fedlit.checkpoint import Checkpoints, saved_bits
 from fedlit.clients import Clients, share_out
@@ -225,8 +226,9 @@ def _threads(config: DictConfig, folder: Path, default: int) -> int:
 
 def _check_server(aggregator: Aggregator, server_samples: int) -> None:
     """Refuse what the server cannot do, which would be seen after a round of training only."""
+    check_signatures(aggregator)
     check_server_optimizer(aggregator.server_optimizer)
-    if aggregator.needs_server_data and not server_samples:
+    if aggregator.needs_server and not server_samples:
         raise InputError(f"{aggregator} needs samples of the server; write for example server_samples=100.")
 
 

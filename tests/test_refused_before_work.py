@@ -66,7 +66,7 @@ def test_a_sampler_whose_losses_are_known_or_not_asked_for_is_not(tmp_path: Path
 
 def test_an_algorithm_that_needs_samples_of_the_server_is_refused_without_them() -> None:
     class Tuned(FedAvg):
-        needs_server_data = True
+        needs_server = True
 
     with pytest.raises(InputError, match="^Tuned needs samples of the server; write for example server_samples=100.$"):
         _check_server(Tuned(), 0)

@@ -131,8 +131,8 @@ class FedAmp(Aggregator):
     def broadcast(self, server):
         return {}
 
-    def download(self, server, client):
-        return {"cloud": tree_map(lambda t: t[client], server["clouds"])}
+    def download(self, server, clients, round):
+        return {"cloud": server["clouds"][clients]}
 
     def local_update(self, client, received, state):
         u = received["cloud"].weights
@@ -140,8 +140,7 @@ class FedAmp(Aggregator):
         return {"model": w}, {"w": w}
 
     def server_update(self, server, messages, round):
-        rows = torch.tensor(round.arrived, device=messages["model"].weights.device)
-        models = tree_map(lambda t, m: t.index_copy(0, rows, m), server["models"], messages["model"])
+        models = round.put(server["models"], messages["model"])
         weight = 0.5 * torch.exp(-torch.cdist(models.weights, models.weights).square()) / self.clients
         weight.fill_diagonal_(0)
         return {

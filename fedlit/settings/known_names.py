@@ -57,7 +57,7 @@ NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is n
     "data": by_name(
         {
             "femnist": "it has a writer for each sample, which emnist has not: " + _OWN % "Data",
-            "kmnist qmnist svhn shakespeare celeba imagenet tinyimagenet reddit stackoverflow": _OWN % "Data",
+            "kmnist qmnist svhn celeba imagenet tinyimagenet reddit stackoverflow": _OWN % "Data",
         }
     ),
     "logger": by_name(

@@ -82,6 +82,10 @@ class Aggregator(ABC):
     """`server_update` trains or measures on samples of the server (`round.server_client`): a run without
     `server_samples` is refused before any work."""
 
+    needs_validation: bool = False
+    """A client's loss is measured on its validation samples: a run in which a client has none is refused before any
+    work."""
+
     server_optimizer: OptimizerFactory | None = None
     """The optimiser of the default `server_update`; None adds the mean update: SGD with learning rate 1."""
 

@@ -85,7 +85,7 @@ class Step(Protocol):
 
     def loss(self, weights: Tensor, part: tuple[int, int] = (0, 1)) -> Tensor:
         """The user's loss (K,) on every n-th sample from the i-th on, `part` = (i, n); on all samples where the batch
-        is shorter than n. It can be differentiated any number of times."""
+        is shorter than n (in a fit with batch normalisation: than 2n). It can be differentiated any number of times."""
 
     def features(self, weights: Tensor) -> Tensor:
         """The input of the linear layer that runs last, (K, B, D)."""

@@ -38,6 +38,10 @@ class ServerClient:
         self, model: Model, f: CollectFn, on: CollectedPart = "train", extras: Sequence[Tensor] = ()
     ) -> dict[str, Tensor]:
         """As `Client.collect`: `f` gets and returns tensors (1, ...), and the sums have no leading axis."""
+        if on == "validation":
+            raise InputError(
+                "round.server_client.collect: the server has no validation samples; leave out on='validation'."
+            )
         sums = self.client.collect(_with_client_axis(model), f, on, [v[None] for v in extras])
         return {name: total[0] for name, total in sums.items()}
 

@@ -18,10 +18,11 @@ from fedlit.evaluation.measure import Totals
 from fedlit.metric_names import TRAIN_LOSS, epoch_metric
 from fedlit.model_vectors import Model, tree_map
 from fedlit.training.batch_plan import BatchPlan
-from fedlit.training.collect import Collection, collect_row, joined
+from fedlit.training.collect import Collection, RowCollect, joined
 from fedlit.training.gradient import GradientOptions
 from fedlit.training.job import Job, Split
 from fedlit.training.module_host import ModuleHost
+from fedlit.training.quiet import quiet
 from fedlit.training.sent_fit import FitRecord, sent_fit
 
 
@@ -180,8 +181,13 @@ class ChunkClient(ABC):
         """The sums (K, ...), client by client."""
 
         def row(r: int, index: np.ndarray) -> dict[str, Tensor]:
+            if not len(index):
+                return {}
             self._load(r, model)
-            return collect_row(self.host, self.jobs[r], index, collection, collection.row_extras(r, len(self.jobs)))
+            job, extras, subject = self.jobs[r], collection.row_extras(r, len(self.jobs)), self.host.subject
+            with quiet(), subject.opened(), torch.enable_grad():
+                subject.reset(collection.key(job))
+                return RowCollect(self.host, job, index, collection, extras).run()
 
         rows = [row(r, job.indices(collection.on)) for r, job in enumerate(self.jobs)]
         return joined(rows, example=lambda: row(0, np.arange(1)))

@@ -5,7 +5,7 @@ An oracle is a module `tests/oracles/<option>.py` for an option of conf/aggregat
 No file of this folder imports fedlit.
 
     CASES = [{"mu": 0.5}, {"mu": 0.1, "weighting": "uniform"}]  # keys of the YAML; the others keep their defaults
-    POSED = {"cohorts": [[0, 1, 2, 3, 4]] * 3}  # arguments of tests.aggregators.posed.Posed; leave it out for its defaults
+    POSED = {"cohorts": [[0, 1, 2, 3, 4]] * 3}  # arguments of Posed, in tests/aggregators/posed.py
     IMPOSSIBLE = {"momentum": "the sentence by which it is refused"}  # or "norm"; leave it out if all is possible
 
     def federate(problem, mu, weighting="examples"):

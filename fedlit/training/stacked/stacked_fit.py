@@ -20,6 +20,7 @@ from fedlit.training.batch_plan import BatchPlan, StackBatch
 from fedlit.training.fit_tally import learning_rates, widened
 from fedlit.training.gradient import GradientOptions
 from fedlit.training.job import SampleOrder
+from fedlit.training.rate_alone import warn_of_rate_alone
 from fedlit.training.stacked.row_gains import RowGains
 from fedlit.training.stacked.setup import StackSetup
 from fedlit.training.stacked.stack_data import StackData
@@ -93,6 +94,7 @@ class StackedFit:
         self._gradient_buffer = torch.empty_like(self.weights)
         self._with_gradient: tuple[str, ...] | None = None  # names of the weights that get a gradient
         self._runs: Runs | None = None
+        self._rate_was_read = False  # by a `gradient_fn`
 
     # --- the optimiser --------------------------------------------------------------------------------
     def _configure_optimizers(self, k: int) -> None:
@@ -246,7 +248,7 @@ class StackedFit:
             buffers: before the step, which may have changed them.
         """
         n = len(row_numbers)
-        return StackedStep(
+        step = StackedStep(
             self.plain_pass.call,
             self._unlogged,
             self.draws(rows),
@@ -259,6 +261,8 @@ class StackedFit:
             self.weights.new_full((n, 1), examples),
             self.steps[row_numbers],
         )
+        step.least_part = 2 if self.host.has_batch_norm else 1
+        return step
 
     @contextmanager
     def _unlogged(self) -> Iterator[None]:
@@ -273,6 +277,9 @@ class StackedFit:
             gradient = self.gradient.gradient_fn(
                 step, leaf, *(v[rows] for v in self._extras), **{n: v[rows] for n, v in self.carry.items()}
             )
+        if step.lr_was_read and not self._rate_was_read:
+            self._rate_was_read = True
+            warn_of_rate_alone(self.host.module, self._optimizers[:1])
         if self.carry:
             gradient, new_carry = gradient
             for name, value in new_carry.items():

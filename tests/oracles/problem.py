@@ -18,8 +18,7 @@ No file of this folder imports fedlit.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -67,7 +66,7 @@ class Problem:
     momentum: float
     decay: float
     stream: Callable[[str, int, int, int, int], list[np.ndarray]]
-    drawn: Mapping[str, Sequence[tuple[Named, Named]]] = MappingProxyType({})
+    drawn: Mapping[str, Sequence[tuple[Named, Named]]] = field(default_factory=dict)
 
     @property
     def N(self) -> int:

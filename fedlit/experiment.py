@@ -97,6 +97,8 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         evaluation: Evaluation = make(config.evaluation, "evaluation")
         partition: Partition = make(config.partition, "partition")
         clients = _clients(config, data, partition, evaluation, aggregator.pooled, updates)
+        if aggregator.needs_validation and clients.no_validation:
+            raise InputError(f"{aggregator} measures losses on validation samples: {clients.no_validation}.")
         sampler: Sampler = make(config.sampler, "sampler")
         checked_expected(sampler, len(clients))  # refuses a number that is too large
         make_module = partial(_module, config, data.input_shape, data.classes, overrides, start_folder)

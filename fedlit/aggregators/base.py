@@ -86,6 +86,10 @@ class Aggregator(ABC):
     """The clients' optimiser takes steps. Where it takes none, a module with a configure_optimizers of its own is
     refused before any work, because its optimiser would not be used."""
 
+    needs_validation: bool = False
+    """A client's loss is measured on its validation samples: a run in which a client has none is refused before any
+    work."""
+
     server_optimizer: OptimizerFactory | None = None
     """The optimiser of the default `server_update`; None adds the mean update: SGD with learning rate 1."""
 

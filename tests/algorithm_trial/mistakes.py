@@ -766,3 +766,51 @@ class ServerNumpy(Up):
 class PatternFitsNothing(Up):
     def setup(self, layout, clients):
         self.top = layout.where("nowhere")
+
+
+def whole(step, w):
+    return {"g": step.examples * torch.autograd.grad(step.loss(w).sum(), w)[0]}
+
+
+@mistake("function of client.collect reads c, .*extras", stacked_only=True)
+class CollectClosure(Closure):
+    def local_update(self, client, received, state):
+        x, c = received["model"], state["c"]
+        g = client.collect(x, lambda step, w: {"g": whole(step, w)["g"] + c})["g"]
+        y = client.fit(x).model
+        return {"delta": y - x}, {"c": (y - x).weights + 0 * g}
+
+
+@mistake("its function of client.collect returns a tuple")
+class CollectTuple(Up):
+    def local_update(self, client, received, state):
+        client.collect(received["model"], lambda step, w: torch.autograd.grad(step.loss(w).sum(), w))
+        return fedavg(client, received), state
+
+
+@mistake(r"its function of client.collect returns a tensor of shape \(\d+,\) and type float64 for 'g'")
+class CollectRow(Up):
+    def local_update(self, client, received, state):
+        client.collect(received["model"], lambda step, w: {"g": w.sum(0)})
+        return fedavg(client, received), state
+
+
+@mistake("other numbers together", stacked_only=True)
+class CollectMix(Up):
+    def local_update(self, client, received, state):
+        sums = client.collect(received["model"], lambda step, w: {"l": step.loss(w).mean().expand(len(w), 1)})
+        return {**fedavg(client, received), "l": sums["l"]}, state
+
+
+@mistake("the model of client.collect")
+class CollectWeights(Up):
+    def local_update(self, client, received, state):
+        client.collect(received["model"].weights, whole)
+        return fedavg(client, received), state
+
+
+@mistake("client.collect sums over validation samples, and no client has any; write evaluation.client_validation")
+class CollectValidation(Up):
+    def local_update(self, client, received, state):
+        client.collect(received["model"], whole, "validation")
+        return fedavg(client, received), state

@@ -17,7 +17,7 @@ from torch.optim import lr_scheduler as schedules
 
 from fedlit.aggregators import Aggregator, FedAvg, FedPer, FedProx
 from fedlit.model_vectors import Model
-from fedlit.models import Mlp
+from fedlit.models import CharLstm, CnnBn, Mlp
 from fedlit.training.stacked import VectorizedTrainer
 from fedlit.training.stacked.setup import StackPlan
 from fedlit.training.stacked.worker import StackedWorker
@@ -134,6 +134,8 @@ MODULES: dict[str, tuple[Callable[[], pl.LightningModule], Callable[[], tuple[Te
     "by_epoch": (scheduled("epoch", lambda o: schedules.StepLR(o, 1, 0.3)), numbers),
     "cyclic": (scheduled("step", lambda o: schedules.CyclicLR(o, 0.01, 0.2, 2)), numbers),  # of momentum, too
     "lstm": (lambda: Classifier(Characters()), text),
+    "char_lstm": (lambda: CharLstm([7], 3, embedding=4, hidden=5, vocabulary=8), text),
+    "cnn_bn": (lambda: CnnBn([1, 6, 6], 3, channels=[3, 4], hidden=5), images),
     "ready": (lambda: Mlp([6], 3, [8], dropout=0.2), numbers),  # measured sample by sample, as a stack too
     "transformer": (lambda: Classifier(SmallTransformer()), text),
 }
@@ -164,7 +166,7 @@ def pairs() -> list[Any]:
     result = []
     for algorithm in ALGORITHMS:
         for module in MODULES:
-            if (algorithm, module) == ("per_fedavg", "batch_norm"):
+            if algorithm == "per_fedavg" and module in ("batch_norm", "cnn_bn"):
                 continue  # half of a small batch is one sample, and batch normalisation cannot train on that
             marks = [] if (algorithm, module) in QUICK else [pytest.mark.slow]
             result.append(pytest.param(algorithm, module, marks=marks, id=f"{algorithm}-{module}"))

@@ -73,7 +73,7 @@ class Aggregator(ABC):
 
     needs_all: ClassVar[bool] = False
     """`server_update` gets every message, (K, ...), and the clients' numbers of examples instead of means. `round.rows`
-    says whose they are, and `round.put` writes them to what the server keeps of every client."""
+    has the numbers of these clients, and `round.put` writes to what the server keeps of every client."""
 
     pooled: ClassVar[bool] = False
     """One client trains on all training shards together. This is a matter of data: the round loop does not know it."""

@@ -45,7 +45,7 @@ class WatchedClient:
     def fit(
         self,
         model: Model,
-        epochs: int | None = None,
+        epochs: int | Tensor | None = None,
         adjust_gradient: AdjustGradient | None = None,
         extras: Sequence[Tensor] = (),
         trainable: Model | None = None,
@@ -67,7 +67,8 @@ class WatchedClient:
             self.replaces = True
             self._note_closure("gradient_fn", gradient_fn, k)
             gradient_fn = self._watched_gradient_fn(gradient_fn, set(carry or ()))
-        epochs = None if epochs is None else min(epochs, _MOST_EPOCHS)
+        if epochs is not None:
+            epochs = epochs.clamp(max=_MOST_EPOCHS) if isinstance(epochs, Tensor) else min(epochs, _MOST_EPOCHS)
         with isolated_generators(0):
             return self.client.fit(model, epochs, adjust_gradient, extras, trainable, gradient_fn, carry)
 

@@ -414,7 +414,7 @@ class ReadsReduced(Up):
         return server
 
 
-@mistake("download: its result has c of shape (3,), and its first axis has to be the 2 clients", stacked_only=True)
+@mistake(r"download: its result has c of shape \(3,\), and its first axis has to be the \d client")
 class DownWithoutClients(Up):
     def download(self, server, clients, round):
         return {"c": torch.zeros(3)}
@@ -627,12 +627,9 @@ class Weighed(Up):
         return examples
 
 
-@mistake(r"Weighing: weighting of delta is 'v', .* no tensor of this name; send v, \(K, 1\), or write examples or")
+@mistake(r"weighting of delta is 'v', .* no tensor of this name; send v, \(K, 1\), or write examples or")
 class WeightNotSent(Weighed):
     weighting = {"delta": "v"}
-
-    def __str__(self):
-        return "Weighing"
 
 
 @mistake("weighting of delta is 'w', and the message that holds delta.weights has no tensor of this name")
@@ -664,7 +661,7 @@ class WeighedWeight(Weighed):
     weighting = {"delta": "w", "w": "uniform"}
 
 
-@mistake("gets every message .needs_all., and nothing is averaged, so that weighting=.* has no effect")
+@mistake("gets every message .needs_all., and none is averaged, so weighting=.* has no effect")
 class WeighedMessages(Weighed):
     needs_all = True
 

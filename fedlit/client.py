@@ -182,7 +182,8 @@ class Client(Protocol):
             The sums (K, ...), by the keys of `f`, without a graph.
 
         Raises:
-            InputError: `f` returns something else, or the module trains in its step (manual optimisation).
+            InputError: `f` returns something else, or asks for the loss of a module that trains in its step (manual
+                optimisation).
         """
 
     def draw(self, kind: Literal["normal", "uniform"], what: str, like: Tensor) -> Tensor:

@@ -118,7 +118,6 @@ class ChunkClient(ABC):
         parts = get_args(CollectedPart)
         if on not in parts:
             raise InputError(f"client.collect: on={on!r} is no part of a client's samples; write {' or '.join(parts)}.")
-        self.host.check_gives_loss()
         collection = Collection(f, on, extras, self.collects)
         self.collects += 1
         return self._collect(model, collection)
@@ -187,6 +186,7 @@ class ChunkClient(ABC):
             job, extras, subject = self.jobs[r], collection.row_extras(r, len(self.jobs)), self.host.subject
             with quiet(), subject.opened(), torch.enable_grad():
                 subject.reset(collection.key(job))
+                self.host.begin_fit(job.round.number)
                 return RowCollect(self.host, job, index, collection, extras).run()
 
         rows = [row(r, job.indices(collection.on)) for r, job in enumerate(self.jobs)]

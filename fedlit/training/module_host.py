@@ -161,7 +161,7 @@ class ModuleHost:
         )
 
     def begin_fit(self, round_number: int) -> None:
-        """Called before each fit."""
+        """Called before each fit, and before sums without one."""
         if self.sets_round:
             self.module.round = round_number  # type: ignore[assignment]
 

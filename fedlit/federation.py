@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fedlit.aggregators.base import Aggregator, State
 from fedlit.clients import Clients
 from fedlit.messages.pipeline import Pipeline
+from fedlit.metric_names import CLIENT_LR, SERVER_LR, Row
 from fedlit.model_vectors import Model
 from fedlit.round import Round
 from fedlit.samplers import Sampler
+from fedlit.schedules import Constant, RoundSchedule, checked_factor
 from fedlit.state import FederationState
 from fedlit.training.cohort import Cohort
 
@@ -25,6 +27,22 @@ class Federation:
     initial_model: Model  # depends on the seed only
     seed: int
     rounds: int
+    lr_schedule: RoundSchedule = field(default_factory=Constant)  # of the clients' learning rates
+    server_lr_schedule: RoundSchedule = field(default_factory=Constant)
+
+    def lr_factors(self, round_number: int) -> tuple[float, float]:
+        """The factors of the clients' and of the server's learning rates in a round."""
+        clients, server = (
+            checked_factor(schedule, round_number, self.rounds)
+            for schedule in (self.lr_schedule, self.server_lr_schedule)
+        )
+        return clients, server
+
+    def schedule_row(self, round_number: int) -> Row:
+        """The factors of the schedules that change a learning rate."""
+        schedules = (self.lr_schedule, self.server_lr_schedule)
+        named = zip(schedules, (CLIENT_LR, SERVER_LR), self.lr_factors(round_number), strict=True)
+        return {name: factor for schedule, name, factor in named if schedule.changes}
 
     def cohort(
         self, round: Round, state: FederationState, broadcast: State | None = None, stateless: bool = False

@@ -59,7 +59,7 @@ def federate(
             row, pictures = evaluator(federation, state, engine, round.number)
         watch.lap("evaluate")
 
-        row |= arrivals.record.row() | watch.row()
+        row |= arrivals.record.row() | federation.schedule_row(round.number) | watch.row()
         state.seconds += watch.total
         if evaluator.note_if_best(state, row):
             checkpoints.save_best(state)
@@ -79,6 +79,7 @@ def open_round(federation: Federation, state: FederationState, engine: Engine) -
     chosen = federation.sampler(number, generator(federation.seed, "cohort", number), len(clients), probe)
     chosen = checked_clients(federation.sampler, chosen, len(clients))
     round = ServerRound(number, federation.seed, clients.longest_first(chosen), len(clients))
+    round.lr_factor, round.scheduled_server_lr = federation.lr_factors(number)
     round.expected = checked_expected(federation.sampler, len(clients))
     round.broadcast = federation.aggregator.broadcast(state.server)
     round.server_client = clients.server_client(round, engine.local_worker, state.counters)

@@ -31,6 +31,14 @@ class ServerClient:
         return self.client.loss(_with_client_axis(model))[0]
 
 
+def unread_server_lr(algorithm: str) -> InputError:
+    """The refusal of `server_lr_schedule` under an algorithm that does not read `ServerRound.server_lr_factor`."""
+    return InputError(
+        f"server_lr_schedule: {algorithm} does not read round.server_lr_factor in its server_update, so that the "
+        "schedule would change nothing; leave server_lr_schedule out, or multiply the server's step by that factor."
+    )
+
+
 def _with_client_axis(model: Model) -> Model:
     return tree_map(lambda t: t[None], model)
 
@@ -43,6 +51,15 @@ class ServerRound(Round):
     broadcast: dict[str, Any] = field(default_factory=dict)  # what every client of the cohort receives
     arrived: list[int] = field(default_factory=list)  # clients whose messages were reduced
     server_client: ServerClient | None = None  # a client over the server's own data, if it has any
+    scheduled_server_lr: float = 1.0  # see `server_lr_factor`
+    server_lr_was_read: bool = False  # whether an algorithm has read `server_lr_factor`
+
+    @property
+    def server_lr_factor(self) -> float:
+        """The factor of the server's learning rate in this round (`server_lr_schedule`). A `server_update` of an
+        algorithm's own that takes a step multiplies it by this factor."""
+        self.server_lr_was_read = True
+        return self.scheduled_server_lr
 
     @property
     def share(self) -> float:
@@ -59,4 +76,4 @@ class ServerRound(Round):
 
     def for_clients(self) -> Round:
         """The part of the round that clients may know."""
-        return Round(self.number, self.seed, self.cohort, self.clients, self.purpose)
+        return Round(self.number, self.seed, self.cohort, self.clients, self.purpose, self.lr_factor)

@@ -46,6 +46,7 @@ class WatchedAggregator(Aggregator):
         models: what `personal` returned for each, likewise.
         watched: method -> the client of its last call.
         keys: of the messages, unpacked.
+        reads_server_lr: `server_update` has read `ServerRound.server_lr_factor`.
     """
 
     def __init__(self, inner: Aggregator, layout: Layout, clients: int, averages: bool, by_pieces: bool = False):
@@ -55,6 +56,7 @@ class WatchedAggregator(Aggregator):
         self.settled = False  # from now on calls are repeated, and nothing but a state changes
         self.results: list[tuple[Message, State]] = []
         self.keys: set[str] = set()
+        self.reads_server_lr = False
         self.models: list[Model] = []
         self.watched: dict[str, WatchedClient] = {}
         self.initial: State = {}
@@ -202,6 +204,7 @@ class WatchedAggregator(Aggregator):
         round = replace(round, broadcast=cloned(round.broadcast, share_large=True), arrived=list(round.arrived))
         sources = [("the server's state", server), ("the reduced message", reduced)]
         state = self._call("server_update", sources, round)
+        self.reads_server_lr |= round.server_lr_was_read
         where = f"{self.name}.server_update"
         check.check_dict(f"{where}: its result", state, "the new server state, such as {**server, 'model': model}")
         check.check_saved(where, state)

@@ -90,6 +90,7 @@ class Evaluator:
     ) -> Row:
         clients = federation.clients.longest_first(evaluated)
         round = Round(round_number, federation.seed, clients, len(federation.clients), "evaluate")
+        round.lr_factor, _ = federation.lr_factors(round_number)
         chunks = engine.run(PersonalEvaluationTask(federation.aggregator), federation.cohort(round, state))
         facts = [client for chunk in chunks for client in chunk.facts]
         for client in facts:

@@ -15,6 +15,7 @@ from fedlit.data.client_data import ClientData
 from fedlit.errors import InputError
 from fedlit.global_generators import has_drawn_since
 from fedlit.keyed_random.random_mode import RandomMode
+from fedlit.learning_rates import scale_learning_rates
 from fedlit.torch_patches.double_backward import DOUBLE_BACKWARD
 from fedlit.training.fit_tally import FitTally
 from fedlit.training.gradient import GradientEditor, GradientOptions
@@ -108,6 +109,8 @@ class FitCallback(pl.Callback):
                 "leave it out, or write aggregator=fedavg"
             )
         check_scaled(getattr(trainer.precision_plugin, "scaler", None), trainer.optimizers, module)
+        schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
+        scale_learning_rates(trainer.optimizers, schedulers, self.host.lr_factor)
         self.host.tracked.check_setup(lambda: has_drawn_since(self.key))
         self.tally.begin(trainer.optimizers)
         for optimizer in trainer.optimizers:

@@ -186,7 +186,7 @@ class ChunkClient(ABC):
             job, extras, subject = self.jobs[r], collection.row_extras(r, len(self.jobs)), self.host.subject
             with quiet(), subject.opened(), torch.enable_grad():
                 subject.reset(collection.key(job))
-                self.host.begin_fit(job.round.number)
+                self.host.begin_fit(job.round)
                 return RowCollect(self.host, job, index, collection, extras).run()
 
         rows = [row(r, job.indices(collection.on)) for r, job in enumerate(self.jobs)]

@@ -72,7 +72,7 @@ MUTATIONS = [  # a run, a method, a piece of its source, and what is written ins
     ("stack", FedProx.local_update, PROXIMAL, PROXIMAL.replace("grad +", "grad.cpu().to(grad.device) +")),
     ("rows", FedProx.local_update, PROXIMAL, PROXIMAL.replace("grad +", "float(grad.norm()) * grad +")),
     ("stack", FedProx.local_update, 'x = received["model"]', 'x = received["model"]; float(x.weights.norm())'),
-    ("stack", Mean.add, "value = value.to(", "value = value.cpu().to(value.device).to("),
+    ("stack", Mean.add, "dtype = _wide(value.dtype)", "dtype = _wide(value.cpu().dtype)"),
     ("stack", Mean.add, "self._dtypes[key] = value.dtype", "self._dtypes[key] = value.dtype; value.sum().item()"),
     ("stack", Mean.finish, "means = {", "means = {k: float(t.sum()) for k, t in self._total.items()}; means = {"),
     ("all messages", All.add, "self._examples.append(examples)", "self._examples.append(examples.cpu())"),

@@ -74,7 +74,7 @@ MUTATIONS = [  # a run, a method, a piece of its source, and what is written ins
     ("stack", FedProx.local_update, 'x = received["model"]', 'x = received["model"]; float(x.weights.norm())'),
     ("stack", Mean.add, "dtype = _wide(value.dtype)", "dtype = _wide(value.cpu().dtype)"),
     ("stack", Mean.add, "self._dtypes[key] = value.dtype", "self._dtypes[key] = value.dtype; value.sum().item()"),
-    ("stack", Mean.finish, "means = {", "means = {k: float(t.sum()) for k, t in self._total.items()}; means = {"),
+    ("stack", Mean._reduced, "mean = total", "total.sum().item(); mean = total"),
     ("all messages", All.add, "self._examples.append(examples)", "self._examples.append(examples.cpu())"),
     ("median", own_parts.Median.finish, "wires = {", "[t.cpu() for t in self._examples]; wires = {"),
     ("stages", own_parts.Clip.encode, "t.norm(dim=-1, keepdim=True)", "t.norm(dim=-1, keepdim=True).cpu()"),

@@ -44,6 +44,7 @@ from fedlit.probe import refuse_missing_model
 from fedlit.randomness import seed_number
 from fedlit.readable_names import readable
 from fedlit.rounds import federate
+from fedlit.sampler_trial import try_sampler
 from fedlit.samplers import Sampler, checked_expected
 from fedlit.saved_rounds import newest_saved, resume_command, saved_rounds
 from fedlit.settings.classes import build
@@ -98,7 +99,9 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         partition: Partition = make(config.partition, "partition")
         clients = _clients(config, data, partition, evaluation, aggregator.pooled, updates)
         sampler: Sampler = make(config.sampler, "sampler")
+        sampler.setup(clients.train.sizes)
         checked_expected(sampler, len(clients))  # refuses a number that is too large
+        try_sampler(sampler, len(clients), config.seed)
         make_module = partial(_module, config, data.input_shape, data.classes, overrides, start_folder)
         module = make_module()
         check_data(module, data)
@@ -137,6 +140,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
                 initial_model, torch.Generator().manual_seed(seed_number(config.seed, "server"))
             )
             state = FederationState(0, server, store, initial_counters)
+        state.sampler = state.sampler or sampler.initial_state()
         refuse_missing_model(federation, state)
         evaluator = Evaluator(evaluation, data, config.rounds, config.seed)
         files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.each_epoch else [])]

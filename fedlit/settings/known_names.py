@@ -21,11 +21,9 @@ _STAGE = "write it as a class of your own, `uplink.%s._target_=mine.%s`"
 NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is nearest in meaning
     "aggregator": by_name(
         {
-            "fedsgd": "it is FedAvg with one step on all samples of a client, "
-            "`aggregator=fedavg local_epochs=1 batch_size=1000000`",
             "fedopt": "it is a family, of which FedAdam is the usual choice, `aggregator=fedadam`",
             "fedmom slowmo": "it is FedAvg with momentum on the server, `aggregator=fedavgm`",
-            "fedcm mime fedlin fedamp qffl afl feddf fedgen fedmd fedproto ccvr": _OWN % "Algorithm",
+            "fedcm mime fedlin afl feddf fedgen fedmd fedproto ccvr": _OWN % "Algorithm",
             "krum multikrum bulyan median trimmedmean geometricmedian rfa": _REDUCTION % "Robust",
             "fltrust": "it needs samples of the server: write it as a class of your own, "
             "`{at}._target_=mine.Algorithm server_samples=100`",

@@ -49,7 +49,7 @@ SAMPLERS = {option: build(composed(f"sampler={option}").config.sampler, "sampler
 SAMPLERS |= {"by loss": own_parts.Highest(), "with a state": LastLosses()}
 
 QUICK = {("lightning", "fedprox"), ("rows, kept optimisers", "fedper"), ("stack", "carry and personal models")}
-QUICK |= {(trainer, "sums and draws of steps") for trainer in ("stack", "rows")}
+QUICK |= {("stack", "sums and draws of steps")}
 QUICK |= {("stack", "all messages and downloads"), ("stack", "weights in the messages")}
 QUICK |= {("stack", aggregator) for aggregator in OPTIONS["aggregator"]}
 WITH_STAGES = [(trainer, stages) for trainer in TRAINERS for stages in [*STAGES, *SHIPPED_STAGES]]

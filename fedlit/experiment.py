@@ -44,6 +44,7 @@ from fedlit.probe import refuse_missing_model
 from fedlit.randomness import seed_number
 from fedlit.readable_names import readable
 from fedlit.rounds import federate
+from fedlit.sampler_trial import try_sampler
 from fedlit.samplers import Sampler, checked_expected
 from fedlit.saved_rounds import newest_saved, resume_command, saved_rounds
 from fedlit.schedules import check_schedule
@@ -101,7 +102,9 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         if aggregator.needs_validation and clients.no_validation:
             raise InputError(f"{aggregator} measures losses on validation samples: {clients.no_validation}.")
         sampler: Sampler = make(config.sampler, "sampler")
+        sampler.setup(clients.train.sizes)
         checked_expected(sampler, len(clients))  # refuses a number that is too large
+        try_sampler(sampler, len(clients), config.seed)
         lr_schedule, server_lr_schedule = (make(config[key], key) for key in ("lr_schedule", "server_lr_schedule"))
         for schedule in (lr_schedule, server_lr_schedule):
             check_schedule(schedule, config.rounds, saved_bits(folder).get("rounds"))
@@ -146,6 +149,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
                 initial_model, torch.Generator().manual_seed(seed_number(config.seed, "server"))
             )
             state = FederationState(0, server, store, initial_counters)
+        state.sampler = state.sampler or sampler.initial_state()
         refuse_missing_model(federation, state)
         evaluator = Evaluator(evaluation, data, config.rounds, config.seed)
         files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.each_epoch else [])]

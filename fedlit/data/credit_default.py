@@ -87,7 +87,9 @@ def _lines_of_names(file: Path) -> int:
     if not file.is_file():
         raise InputError(f"There is no file {file.absolute()}; {_GET_IT}.")
     if file.suffix.lower() in (".xls", ".xlsx"):
-        raise InputError(f"{file} is an Excel table, which is not read; save it as CSV, and write data.path=<file>.csv.")
+        raise InputError(
+            f"{file} is an Excel table, which is not read; save it as CSV, and write data.path=<file>.csv."
+        )
     first = pd.read_csv(file, header=None, nrows=2, dtype=str, keep_default_na=False, encoding_errors="replace")
     for number, names in enumerate(first.to_numpy().tolist(), start=1):
         if _plain(names) == _plain(_COLUMNS):

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from fedlit import interrupts
 from fedlit.aggregators import Aggregator
 from fedlit.aggregators.server_step import check_server_optimizer
+from fedlit.aggregators.signatures import check_signatures
 from fedlit.algorithm_trial import try_algorithm
 from fedlit.checkpoint import Checkpoints, saved_bits
 from fedlit.clients import Clients, share_out
@@ -97,6 +98,8 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         evaluation: Evaluation = make(config.evaluation, "evaluation")
         partition: Partition = make(config.partition, "partition")
         clients = _clients(config, data, partition, evaluation, aggregator.pooled, updates)
+        if aggregator.needs_validation and clients.no_validation:
+            raise InputError(f"{aggregator} measures losses on validation samples: {clients.no_validation}.")
         sampler: Sampler = make(config.sampler, "sampler")
         checked_expected(sampler, len(clients))  # refuses a number that is too large
         lr_schedule, server_lr_schedule = (make(config[key], key) for key in ("lr_schedule", "server_lr_schedule"))
@@ -104,6 +107,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
             check_schedule(schedule, config.rounds, saved_bits(folder).get("rounds"))
         make_module = partial(_module, config, data.input_shape, data.classes, overrides, start_folder)
         module = make_module()
+        _check_steps(aggregator, module)
         check_data(module, data)
         data = with_labels_for(module, data)
 
@@ -233,9 +237,23 @@ def _threads(config: DictConfig, folder: Path, default: int) -> int:
 
 def _check_server(aggregator: Aggregator, server_samples: int) -> None:
     """Refuse what the server cannot do, which would be seen after a round of training only."""
+    check_signatures(aggregator)
     check_server_optimizer(aggregator.server_optimizer)
-    if aggregator.needs_server_data and not server_samples:
+    if aggregator.needs_server and not server_samples:
         raise InputError(f"{aggregator} needs samples of the server; write for example server_samples=100.")
+
+
+def _check_steps(aggregator: Aggregator, module: LightningModule) -> None:
+    """
+    Raises:
+        InputError: the module has an optimiser that would take no step.
+    """
+    has_own = type(module).configure_optimizers is not LightningModule.configure_optimizers
+    if has_own and not aggregator.clients_step:
+        raise InputError(
+            f"{type(module).__name__} has its own configure_optimizers, which {aggregator} would not use, because the "
+            "server takes the step; leave the method out and write optimizer=sgd, or write aggregator=fedavg."
+        )
 
 
 def local_updates(config: DictConfig, overrides: list[str]) -> int | None:

@@ -19,7 +19,7 @@ from fedlit.federation import Federation
 from fedlit.messages.pipeline import Inbox
 from fedlit.probe import probed_losses
 from fedlit.randomness import generator
-from fedlit.samplers import checked_clients, checked_expected
+from fedlit.samplers import checked_clients
 from fedlit.server_round import ServerRound
 from fedlit.server_update import new_server_state
 from fedlit.state import FederationState, keep_largest
@@ -78,9 +78,7 @@ def open_round(federation: Federation, state: FederationState, engine: Engine) -
 
     chosen = federation.sampler(number, generator(federation.seed, "cohort", number), len(clients), probe)
     chosen = checked_clients(federation.sampler, chosen, len(clients))
-    round = ServerRound(number, federation.seed, clients.longest_first(chosen), len(clients))
-    round.lr_factor, round.scheduled_server_lr = federation.lr_factors(number)
-    round.expected = checked_expected(federation.sampler, len(clients))
+    round = federation.round(number, clients.longest_first(chosen))
     round.broadcast = federation.aggregator.broadcast(state.server)
     round.server_client = clients.server_client(round, engine.local_worker, state.counters)
     return round

@@ -51,7 +51,12 @@ _FROM_FEDLIT = (  # see `_is_of_the_contract`
     "training",
     "user_module",
 )
-_OF_FORMS = ("fedlit.messages.wire", "fedlit.messages.reductions.mean")  # shapes and types of messages, not numbers
+_OF_FORMS = (  # shapes and types of messages, not numbers
+    "fedlit.messages.pipeline",
+    "fedlit.messages.wire",
+    "fedlit.messages.weights",
+    "fedlit.messages.reductions.mean",
+)
 
 
 def try_algorithm(
@@ -159,9 +164,9 @@ class _Trial:
 
     def _start_another_round(self, used: WatchedAggregator, server: dict[str, Any]) -> None:
         """The new server state has what the next round reads of it."""
-        used.broadcast(server)
-        for client in self.federation.cohort:
-            used.download(server, client)
+        round = self.federation.round(1)
+        round.broadcast = used.broadcast(server)
+        self.federation.downloads(used, server, round)
 
     def _check_same_again(self, used: WatchedAggregator, inputs: RoundInputs, together: Outcome) -> None:
         """The round again, which has just run, gives the same."""

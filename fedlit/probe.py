@@ -15,7 +15,6 @@ from fedlit.errors import InputError
 from fedlit.federation import Federation
 from fedlit.global_generators import isolated_generators
 from fedlit.randomness import generator, seed_number
-from fedlit.round import Round
 from fedlit.samplers import checked_clients
 from fedlit.state import FederationState
 
@@ -37,7 +36,7 @@ def probed_losses(
         raise InputError(_nothing_to_probe(federation))
     numbers = checked_clients(federation.sampler, candidates, len(clients))
     cohort = clients.longest_first(dict.fromkeys(numbers))
-    round = Round(round_number, federation.seed, cohort, len(clients), "probe")
+    round = federation.round(round_number, cohort, "probe")
     losses: dict[int, float] = {}
     for chunk in engine.run(LossTask(), federation.cohort(round, state, broadcast, stateless=True)):
         if chunk.clients:

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from fedlit.aggregators.base import Aggregator, State
+from fedlit.aggregators.base import Aggregator
 from fedlit.client_tasks import PersonalEvaluationTask
 from fedlit.data import DataSource
 from fedlit.engines import Engine
@@ -17,7 +17,7 @@ from fedlit.evaluation.headline import best_row, choosing_metric
 from fedlit.evaluation.tally import Totals
 from fedlit.federation import Federation
 from fedlit.metric_names import Row, personal_test_metric, validation_metric
-from fedlit.round import Round
+from fedlit.server_round import ServerRound
 from fedlit.state import FederationState
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Evaluator:
                 validation = np.concatenate([clients.validation[c] for c in evaluated])
                 owners = np.repeat(evaluated, [len(clients.validation[c]) for c in evaluated])
                 row |= global_rows("validation", measure(host.data.train, "validation", [validation], [owners]).totals)
-        if not clients.pooled and has_personal_models(federation.aggregator, state.server, evaluated):
+        if not clients.pooled:
             row |= self._personal(federation, state, engine, round_number, evaluated)
         return row, pictures
 
@@ -89,7 +89,9 @@ class Evaluator:
         evaluated: Sequence[int],
     ) -> Row:
         clients = federation.clients.longest_first(evaluated)
-        round = Round(round_number, federation.seed, clients, len(federation.clients), "evaluate")
+        if not has_personal_models(federation, state, federation.round(round_number, clients[:1], "evaluate")):
+            return {}
+        round = federation.round(round_number, clients, "evaluate")
         chunks = engine.run(PersonalEvaluationTask(federation.aggregator), federation.cohort(round, state))
         facts = [client for chunk in chunks for client in chunk.facts]
         for client in facts:
@@ -124,11 +126,9 @@ class Evaluator:
         return True
 
 
-def has_personal_models(aggregator: Aggregator, server: State, clients: Sequence[int]) -> bool:
+def has_personal_models(federation: Federation, state: FederationState, round: ServerRound) -> bool:
     """Whether clients may use another model than the one that all of them receive: the algorithm overrides `personal`,
-    or a client's model comes by `download`."""
-    if type(aggregator).personal is not Aggregator.personal:
+    or the clients of the round get their models by `download`."""
+    if type(federation.aggregator).personal is not Aggregator.personal:
         return True
-    if type(aggregator).download is Aggregator.download:
-        return False
-    return any("model" in aggregator.download(server, client) for client in clients)
+    return "model" in federation.downloads(state, round)

@@ -15,8 +15,10 @@ from fedlit.data import Samples
 from fedlit.errors import InputError
 from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.model_vectors import Layout, Model, as_complex, as_real
+from fedlit.torch_compat import BatchNorm
 from fedlit.training.batch_step import OneClientStep
 from fedlit.training.fit_tally import group_rates, learning_rates
+from fedlit.training.rate_alone import warn_of_rate_alone
 from fedlit.user_module.training_step import FunctionalStep
 
 
@@ -37,18 +39,26 @@ class GradientOptions:
 
     def row(self, r: int, k: int) -> GradientOptions:
         """The options of the r-th of k clients, with a leading axis of one."""
-
-        def select_row(t: Tensor) -> Tensor:
-            return t[r : r + 1] if t.dim() > 1 and len(t) == k else t
-
-        trainable = self.trainable and Model(select_row(self.trainable.weights), select_row(self.trainable.statistics))
+        trainable = self.trainable and Model(
+            row_of(self.trainable.weights, r, k), row_of(self.trainable.statistics, r, k)
+        )
         return GradientOptions(
             self.adjust_gradient,
-            [select_row(v) for v in self.extras],
+            [row_of(v, r, k) for v in self.extras],
             trainable,
             self.gradient_fn,
-            {n: select_row(v) for n, v in self.carry.items()},
+            {n: row_of(v, r, k) for n, v in self.carry.items()},
         )
+
+
+def row_of(t: Tensor, r: int, k: int) -> Tensor:
+    """The row of the r-th of k clients, with a leading axis of one; the tensor itself where all share it."""
+    return t[r : r + 1] if t.dim() > 1 and len(t) == k else t
+
+
+def with_row_axis(t: Tensor) -> Tensor:
+    """An extra of one client with a leading axis of one."""
+    return t if t.dim() > 1 else t[None]
 
 
 class GradientEditor:
@@ -79,6 +89,7 @@ class GradientEditor:
         self.carry = dict(options.carry)
         self._rates_read: list[float] | None = None  # the `group_rates` that the last `gradient_fn` read
         self._before_step: dict[str, Tensor] = {}
+        self._has_batch_norm = bool(options.gradient_fn) and any(isinstance(m, BatchNorm) for m in module.modules())
         self._buffers: dict[str, Tensor] = {}  # before the running step, which may change them
         self._was_sparse = False  # a gradient that `gradient_fn` has replaced
 
@@ -88,16 +99,30 @@ class GradientEditor:
             self._buffers = {n: b.detach().clone() for n, b in self.module.named_buffers()}
 
     def gradient(
-        self, batch: Any, batch_idx: int, draws: RandomMode, optimizers: Sequence[Any], context: Callable[[], Any]
+        self,
+        batch: Any,
+        batch_idx: int,
+        examples: int,
+        draws: RandomMode,
+        optimizers: Sequence[Any],
+        context: Callable[[], Any],
     ) -> dict[str, Tensor]:
-        """The result of `gradient_fn` at the module's weights, by parameter name."""
+        """The result of `gradient_fn` at the module's weights, by parameter name.
+
+        Args:
+            examples: samples in the batch.
+        """
         lr = learning_rates(optimizers, self.parameters)[None]
         user_step = FunctionalStep(self.module, self.layout)
-        step = OneClientStep(user_step, batch, batch_idx, draws, lr, context, self.samples, self._buffers)
         weights = self.layout.read(self.module).weights[None].requires_grad_()
-        extras = [v if v.dim() > 1 else v[None] for v in self.options.extras]
+        counted = weights.new_full((1, 1), examples)
+        step = OneClientStep(user_step, batch, batch_idx, draws, lr, context, self.samples, self._buffers, counted)
+        step.least_part = 2 if self._has_batch_norm else 1
+        extras = [with_row_axis(v) for v in self.options.extras]
         assert self.options.gradient_fn is not None
         gradient = self.options.gradient_fn(step, weights, *extras, **self.carry)
+        if step.lr_was_read and self._rates_read is None:
+            warn_of_rate_alone(self.module, optimizers)
         self._rates_read = group_rates(optimizers, self.parameters) if step.lr_was_read else None
         if self.carry:
             gradient, new_carry = gradient

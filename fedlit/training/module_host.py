@@ -23,6 +23,7 @@ from fedlit.evaluation.measured_module import MeasuredModule
 from fedlit.evaluation.parts import Parts
 from fedlit.lightning_compat import show_train_loader
 from fedlit.model_vectors import Layout, Model, tree_map
+from fedlit.round import Round
 from fedlit.torch_compat import BatchNorm, pytree
 from fedlit.training.job import Job, JobData, Split
 from fedlit.training.lazy_layers import materialise
@@ -70,6 +71,7 @@ class ModuleHost:
         layout: positions of the module's tensors in a Model.
         thawed: names of parameters that are frozen between fits and that a fit trains.
         subject: the module while it is measured.
+        lr_factor: of the learning rates in the fit that runs.
         sets_round: `module.round` is the round's number during a fit; False where the module has a `round` of its own.
     """
 
@@ -81,7 +83,7 @@ class ModuleHost:
         measure: Measure,
         thawed: frozenset[str] | None = None,
     ):
-        self.options, self.measuring = options, measure
+        self.options, self.measuring, self.lr_factor = options, measure, 1.0
         self.trainer = options.lightning_trainer()
         keep_on_device(self.trainer)
         self.device = self.trainer.strategy.root_device
@@ -160,10 +162,11 @@ class ModuleHost:
             self.thawed,
         )
 
-    def begin_fit(self, round_number: int) -> None:
+    def begin_fit(self, round: Round) -> None:
         """Called before each fit."""
+        self.lr_factor = round.lr_factor
         if self.sets_round:
-            self.module.round = round_number  # type: ignore[assignment]
+            self.module.round = round.number  # type: ignore[assignment]
 
     # --- models in and out ----------------------------------------------------------------------
     def load(self, model: Model, counters: dict[str, Tensor]) -> None:
@@ -195,7 +198,7 @@ class ModuleHost:
         """
         if self.data.transform is not None:
             batch = move_data_to_device(batch, self.device)
-            index, clients = index.to(self.device), clients.to(self.device)
+            index, clients = (t.to(self.device, non_blocking=True) for t in (index, clients))
             batch = transformed(self.data.transform, batch, index, clients, split, torch.zeros_like(index))
         return self.on_device(batch)
 
@@ -256,13 +259,20 @@ class ModuleHost:
 
         return Parts.of(samples, split, indices, clients, prepare)
 
-    def mean_loss(self, job: Job, on: Literal["train", "validation"]) -> float:
-        """The mean loss of the loaded model on a client's data, in evaluation mode."""
+    def check_gives_loss(self) -> None:
+        """
+        Raises:
+            InputError: the module's step cannot be asked for a loss outside of a fit.
+        """
         if not self.module.automatic_optimization:
             raise InputError(
                 f"{type(self.module).__name__} has manual optimisation: its step trains and cannot be asked for a "
                 "loss, which this algorithm or sampler needs; write aggregator=fedavg sampler=uniform."
             )
+
+    def mean_loss(self, job: Job, on: Literal["train", "validation"]) -> float:
+        """The mean loss of the loaded model on a client's data, in evaluation mode."""
+        self.check_gives_loss()
         parts = self.parts(self.data.train, on, [job.indices(on)], [job.client], "validation")  # not augmented
         with quiet(), self.trainer.precision_plugin.val_step_context():
             return self.measuring.mean_loss(self.subject, parts)

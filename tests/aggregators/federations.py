@@ -27,6 +27,7 @@ from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
 from fedlit.messages.reductions import Reduction
 from fedlit.messages.stages import Stage
+from fedlit.model_vectors import Model
 from fedlit.models.optimizer import give_optimizer
 from fedlit.partitions import Shards
 from fedlit.rounds import federate
@@ -94,8 +95,9 @@ def numbers(scale: float = 1.0) -> tuple[Tensor, Tensor]:
     return torch.tensor(scale * x), torch.tensor(y)
 
 
-def shards(*sizes: int) -> Shards:
-    return Shards(np.arange(sum(sizes)), np.cumsum([0, *sizes]))
+def shards(*sizes: int, first: int = 0) -> Shards:
+    """Shards of these sizes, one behind the other from the sample `first` on."""
+    return Shards(first + np.arange(sum(sizes)), np.cumsum([0, *sizes]))
 
 
 class Running:
@@ -104,7 +106,9 @@ class Running:
     Args:
         kind: class of the trainer; `trainer` are its arguments.
         samples: inputs and targets of all training and test samples; else `numbers`.
-        sizes: training samples of the clients; together at most those of `SIZES`.
+        sizes: training samples of the clients; with `validation_sizes` together at most those of `SIZES`.
+        validation_sizes: validation samples of the clients; none if empty.
+        test_sizes: test samples of the clients.
         engine: `Serial()` if None.
         optimizer: arguments of the clients' SGD.
     """
@@ -125,6 +129,8 @@ class Running:
         kind: type[Trainer] = LightningTrainer,
         samples: tuple[Tensor, Tensor] | None = None,
         sizes: Sequence[int] = SIZES,
+        validation_sizes: Sequence[int] = (),
+        test_sizes: Sequence[int] = TEST_SIZES,
         engine: Engine | None = None,
         reduction: Reduction | None = None,
         **trainer: Any,
@@ -137,8 +143,9 @@ class Running:
         n = sum(SIZES)
         train, test = TensorSamples(x[:n], y[:n]), TensorSamples(x[n:], y[n:])
         data = DataSource("numbers", train, test, classes=CLASSES)
-        none = shards(*[0] * len(SIZES))
-        clients = Clients(shards(*sizes), none, shards(*TEST_SIZES), batch_size, epochs, np.empty(0, dtype=np.int64))
+        validation = shards(*validation_sizes or [0] * len(test_sizes), first=sum(sizes))
+        nothing = np.empty(0, dtype=np.int64)
+        clients = Clients(shards(*sizes), validation, shards(*test_sizes), batch_size, epochs, nothing)
         evaluation = Evaluation()
         self.engine = engine or Serial()
         options = kind(**{"accelerator": "cpu", "precision": "64-true", **trainer})
@@ -189,3 +196,27 @@ class Running:
         clients = self.federation.clients
         jobs = clients.jobs(ServerRound(number, self.federation.seed, list(cohort), len(clients)))
         return {j.client: [b.tolist() for e in range(j.epochs) for b in j.batches(0, e, False)] for j in jobs}
+
+
+def kept(run: Running, clients: int = len(SIZES)) -> dict[str, Tensor]:
+    """Everything that a run keeps, and its metrics, by a name that says where it belongs."""
+    result: dict[str, Tensor] = {}
+
+    def gather(name: str, value: Any) -> None:
+        if isinstance(value, Model):
+            gather(f"{name}.weights", value.weights)
+            gather(f"{name}.statistics", value.statistics)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                gather(f"{name}.{key}", item)
+        else:
+            result[name] = value
+
+    gather("server", run.state.server)
+    gather("counters", run.state.counters)
+    for client in range(clients):
+        gather(f"client {client}", run.state.clients.get([client])[0] or {})
+    for number, row in enumerate(run.rows, 1):
+        metrics = {k: v for k, v in row.items() if not k.startswith(("time/", "comm/"))}
+        result[f"round {number}"] = torch.tensor([metrics[k] for k in sorted(metrics)], dtype=torch.float64)
+    return result

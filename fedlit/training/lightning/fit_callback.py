@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from fedlit import interrupts
+from fedlit.data.client_data import ClientData
 from fedlit.errors import InputError
 from fedlit.global_generators import has_drawn_since
 from fedlit.keyed_random.random_mode import RandomMode
+from fedlit.learning_rates import ScaledRates
 from fedlit.torch_patches.double_backward import DOUBLE_BACKWARD
 from fedlit.training.fit_tally import FitTally
 from fedlit.training.gradient import GradientEditor, GradientOptions
@@ -29,6 +31,7 @@ class FitCallback(pl.Callback):
     module's and writes the algorithm's gradient; logging, clipping, precision and accumulation stay Lightning's.
 
     Args:
+        data: the client's batches.
         key: of the draws in the step.
         kept_optimizer: the initial state of the optimiser; None: a new one.
         after_epoch: called with the epoch's mean loss.
@@ -39,12 +42,13 @@ class FitCallback(pl.Callback):
         self,
         host: ModuleHost,
         options: GradientOptions,
+        data: ClientData,
         key: int,
         kept_optimizer: dict[str, Any] | None,
         after_epoch: Callable[[float], None] | None,
         validation: ValidationPass | None = None,
     ):
-        self.host, self.module, self.options, self.key = host, host.module, options, key
+        self.host, self.module, self.options, self.data, self.key = host, host.module, options, data, key
         self.traits, self.prepare = host.traits, host.formatted
         self.kept_optimizer, self.after_epoch, self.validation = kept_optimizer, after_epoch, validation
         clips = bool(host.options.gradient_clip_val)
@@ -52,6 +56,7 @@ class FitCallback(pl.Callback):
         self.tally = FitTally(self.editor.parameters, host.options.keep_optimizer_state, host.tracked.check_stepped)
         self.batches = 0  # batches so far: the number of a batch in the fit keys its draws
         self._is_evaluated = False  # the current batch
+        self._rates: ScaledRates | None = None
         self.logged: dict[str, float] = {}
         self.optimizer_state: dict[str, Any] = {}
 
@@ -75,7 +80,10 @@ class FitCallback(pl.Callback):
         trainer, parameters = self.module.trainer, self.editor.parameters
         plugin = trainer.precision_plugin
         draws = self._draws(differentiated_twice=True)
-        pieces = self.editor.gradient(self.batch, self.batch_idx, draws, trainer.optimizers, plugin.forward_context)
+        examples = self.data.length(trainer.current_epoch, self.batch_idx)
+        pieces = self.editor.gradient(
+            self.batch, self.batch_idx, examples, draws, trainer.optimizers, plugin.forward_context
+        )
         # Lightning has multiplied the loss by this factor, and later divides the gradients by the scale
         scaler = getattr(plugin, "scaler", None)
         factor = (scaler.get_scale() if scaler is not None else 1.0) / trainer.accumulate_grad_batches
@@ -102,6 +110,7 @@ class FitCallback(pl.Callback):
                 "leave it out, or write aggregator=fedavg"
             )
         check_scaled(getattr(trainer.precision_plugin, "scaler", None), trainer.optimizers, module)
+        self._rates = ScaledRates(type(module).__name__, trainer.optimizers, _schedulers(trainer), self.host.lr_factor)
         self.host.tracked.check_setup(lambda: has_drawn_since(self.key))
         self.tally.begin(trainer.optimizers)
         for optimizer in trainer.optimizers:
@@ -160,9 +169,15 @@ class FitCallback(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         values = trainer.callback_metrics if self.validation is None else self.validation.training_values(trainer)
+        if self._rates is not None:
+            self._rates.check_end(trainer.optimizers, _schedulers(trainer))
         self.logged = {n: float(v) for n, v in values.items() if v.numel() == 1}
         for optimizer in trainer.optimizers if self.host.options.keep_optimizer_state else ():
             self.optimizer_state |= optimizer_state(optimizer, self.editor.parameters)
+
+
+def _schedulers(trainer: pl.Trainer) -> list[Any]:
+    return [config.scheduler for config in trainer.lr_scheduler_configs]
 
 
 def check_scaled(scaler: Any, optimizers: Sequence[Any], module: pl.LightningModule) -> None:

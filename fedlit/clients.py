@@ -28,6 +28,7 @@ class Clients:
     batch_size: int
     local_epochs: int
     server_samples: np.ndarray  # (n,) indices of the server's samples in the training set
+    apart: Clients | None = None  # each client with its own shard, where one client trains on all of them
 
     def __len__(self) -> int:
         return len(self.train)
@@ -115,9 +116,11 @@ def share_out(
     if evaluation.client_test != "same_partition":
         test, shards = _cut(shards, float(evaluation.client_test), generator(seed, "local test"))
     validation, shards = _cut(shards, evaluation.client_validation, generator(seed, "local validation"))
-    if pooled:
-        shards = Shards(np.sort(shards.indices), np.array([0, len(shards.indices)]))
-    return Clients(shards, validation, test, batch_size, local_epochs, server_index)
+    apart = Clients(shards, validation, test, batch_size, local_epochs, server_index)
+    if not pooled:
+        return apart
+    everything = Shards(np.sort(shards.indices), np.array([0, len(shards.indices)]))
+    return replace(apart, train=everything, apart=apart)
 
 
 def _cut(shards: Shards, share: float, rng: np.random.Generator) -> tuple[Shards, Shards]:

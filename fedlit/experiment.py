@@ -60,6 +60,7 @@ from fedlit.tracking.progress import progress
 from fedlit.tracking.summary import summarise
 from fedlit.tracking.summary import write as write_summary
 from fedlit.training import JobData, Trainer
+from fedlit.used_models import FineTuning
 from fedlit.user_module.module_snapshot import counters
 from fedlit.user_module.old_hooks import refuse_old_hooks
 from fedlit.working_folder import from_command, in_folder
@@ -109,6 +110,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         engine.start(trainer, module, job_data, evaluation.measure(data.classes), make_module)
         host = engine.local_worker.host
         layout = host.layout
+        finetuning = FineTuning.of(evaluation.finetune, evaluation.finetune_only, layout)
         initial_counters = {n: c.cpu() for n, c in counters(host.module).items()}  # with those of configure_model
         pipeline = Pipeline(aggregator, uplink, reduction, run_weighting(aggregator, uplink))
         try_algorithm(pipeline, clients, engine.local_worker, initial_counters, config.seed)
@@ -135,7 +137,10 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
             )
             state = FederationState(0, server, store, initial_counters)
         refuse_missing_model(federation, state)
-        evaluator = Evaluator(evaluation, data, config.rounds, config.seed)
+        if finetuning is not None:
+            shown = evaluation.evaluated_clients(config.seed, len(clients.test))
+            finetuning.check(aggregator, state.server, layout, shown, clients.pooled)
+        evaluator = Evaluator(evaluation, data, config.rounds, config.seed, finetuning)
         files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.each_epoch else [])]
         loggers = Loggers([*files, build(config.logger, "logger"), Figures(), LogLines(), progress(config.progress)])
         about = _describe(config, folder, data, clients, module, layout, state.round)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fedlit.aggregators.base import Aggregator, State
 from fedlit.clients import Clients
@@ -25,6 +25,10 @@ class Federation:
     initial_model: Model  # depends on the seed only
     seed: int
     rounds: int
+
+    def apart(self) -> Federation:
+        """This federation with each client on its own shard, where one client trains on all of them."""
+        return self if self.clients.apart is None else replace(self, clients=self.clients.apart)
 
     def cohort(
         self, round: Round, state: FederationState, broadcast: State | None = None, stateless: bool = False

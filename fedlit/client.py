@@ -22,6 +22,12 @@ AdjustGradient = Callable[..., Tensor]
 GradientFn = Callable[..., Any]
 """`gradient_fn(step, weights, *extras, **carry) -> gradient` (K, P), or `(gradient, new values of carry)`."""
 
+CollectFn = Callable[..., dict[str, Tensor]]
+"""`f(step, weights, *extras) -> {name: tensor (K, ...)}`, which is summed over the batches."""
+
+CollectedPart = Literal["train", "validation"]
+"""The samples of a client over which `Client.collect` sums."""
+
 ClientState = dict[str, Any]
 """The state of one client between rounds, by owner: "algorithm", "stages" (by a stage's name), "optimizer". No leading
 axis."""
@@ -59,13 +65,23 @@ class Fitted:
 
 
 class Step(Protocol):
-    """The batch of one optimiser step, as a `gradient_fn` sees it: the user's loss and features at any weights (K, P).
+    """A batch as a `gradient_fn`, or the function of `Client.collect`, sees it: the user's loss and features at any
+    weights (K, P).
 
-    The step's own forward pass has already updated the running statistics. These calls begin at the buffers before that
-    pass, leave the statistics alone, and repeat its random draws, so the loss at the step's weights is the step's loss.
+    In a fit the step's own forward pass has already updated the running statistics. These calls begin at the buffers
+    before that pass, leave the statistics alone, and repeat its random draws, so the loss at the step's weights is the
+    step's loss. In `Client.collect` the module is in evaluation mode.
     """
 
-    lr: Tensor  # (K, 1) the step's learning rate; (K, P) where parameter groups differ
+    examples: Tensor  # (K, 1) samples in the batch, as a floating number
+
+    @property
+    def lr(self) -> Tensor:
+        """(K, 1) the step's learning rate; (K, P) where parameter groups differ. InputError in `Client.collect`."""
+
+    @property
+    def number(self) -> Tensor:
+        """(K, 1) int64: the place of this batch among those of the fit, or of the `collect`, of each client, from 0."""
 
     def loss(self, weights: Tensor, part: tuple[int, int] = (0, 1)) -> Tensor:
         """The user's loss (K,) on every n-th sample from the i-th on, `part` = (i, n); on all samples where the batch
@@ -80,6 +96,10 @@ class Step(Protocol):
     @property
     def targets(self) -> Tensor:
         """The batch's targets, (K, B, ...): the part that `data.target` names, else the second of a pair."""
+
+    def draw(self, kind: Literal["normal", "uniform"], what: str, like: Tensor) -> Tensor:
+        """Random numbers of `like`'s shape (K, ...), from a stream keyed by seed, round, client, fit, step, `what` and
+        the number of earlier calls with the same `what` in this step."""
 
 
 class Client(Protocol):
@@ -128,6 +148,40 @@ class Client(Protocol):
 
     def loss(self, model: Model, on: Literal["train", "validation"] = "train") -> Tensor:
         """Mean loss (K, 1) of `model` on the clients' training or validation data, in evaluation mode."""
+
+    def collect(
+        self, model: Model, f: CollectFn, on: CollectedPart = "train", extras: Sequence[Tensor] = ()
+    ) -> dict[str, Tensor]:
+        """The sums over each client's batches of what `f` computes of a batch at `model`.
+
+        It trains nothing: the module is in evaluation mode (running statistics are used and not changed, there is no
+        dropout and no augmentation), no epoch, step or loss is counted, and no draw of a fit changes. A client without
+        a fit is not idle. The batches are those of the job's batch size in the order of the part; the last one may be
+        smaller, and none is left out. A client without samples gets zeros. A batch for which training_step returns None
+        adds nothing where `f` asks for its loss.
+
+        Example: the gradient of the clients' whole loss, the mean over their samples, as in option I of SCAFFOLD
+        (Karimireddy et al. 2020, algorithm 1):
+
+            def gradient(step, weights):
+                (grad,) = torch.autograd.grad(step.loss(weights).sum(), weights)
+                return {"gradient": step.examples * grad}
+
+            full = client.collect(x, gradient)["gradient"] / client.examples.clamp_min(1)
+
+        Args:
+            model: (K, P) and (K, S), or (P,) and (S,) where all clients share it.
+            f: `f(step, weights, *extras)` returns a dict of tensors (K, ...), the same keys and shapes for each batch.
+                The weights (K, P) are a leaf that requires a gradient. It may be called for some rows of a stack.
+            on: the samples: "train" or "validation".
+            extras: further arguments of `f`, as those of a `gradient_fn`.
+
+        Returns:
+            The sums (K, ...), by the keys of `f`, without a graph.
+
+        Raises:
+            InputError: `f` returns something else, or the module trains in its step (manual optimisation).
+        """
 
     def draw(self, kind: Literal["normal", "uniform"], what: str, like: Tensor) -> Tensor:
         """Random numbers of `like`'s shape (K, ...), from a stream keyed by seed, round, client, `what` and the number

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from fedlit.client import Client, Fitted
+from fedlit.client import Client, CollectedPart, CollectFn, Fitted
 from fedlit.errors import InputError
 from fedlit.model_vectors import Model, tree_map
 from fedlit.round import Round
@@ -29,6 +29,13 @@ class ServerClient:
     def loss(self, model: Model) -> Tensor:
         """As `Client.loss`, (1,)."""
         return self.client.loss(_with_client_axis(model))[0]
+
+    def collect(
+        self, model: Model, f: CollectFn, on: CollectedPart = "train", extras: Sequence[Tensor] = ()
+    ) -> dict[str, Tensor]:
+        """As `Client.collect`: `f` gets and returns tensors (1, ...), and the sums have no leading axis."""
+        sums = self.client.collect(_with_client_axis(model), f, on, [v[None] for v in extras])
+        return {name: total[0] for name, total in sums.items()}
 
 
 def _with_client_axis(model: Model) -> Model:
@@ -51,7 +58,7 @@ class ServerRound(Round):
 
     def refuse_missing_data(self, method: str, error: AttributeError) -> None:
         """Raise InputError if the error is that of `round.server_client.fit` where the server has no data."""
-        if self.server_client is None and error.obj is None and error.name in ("fit", "loss", "client"):
+        if self.server_client is None and error.obj is None and error.name in ("fit", "loss", "collect", "client"):
             raise InputError(
                 f"{method} uses round.server_client.{error.name}, and the server has no data; write "
                 "server_samples=<number>."

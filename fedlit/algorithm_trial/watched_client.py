@@ -11,7 +11,7 @@ from torch import Tensor
 from fedlit.algorithm_trial.closures import client_tensors
 from fedlit.algorithm_trial.returned_values import check_model
 from fedlit.algorithm_trial.trees import described
-from fedlit.client import AdjustGradient, Client, Fitted, GradientFn
+from fedlit.client import AdjustGradient, Client, CollectedPart, CollectFn, Fitted, GradientFn
 from fedlit.errors import InputError
 from fedlit.global_generators import generator_states, isolated_generators
 from fedlit.model_vectors import Layout, Model
@@ -75,6 +75,17 @@ class WatchedClient:
         check_model(f"{self.where}: the model of client.loss", model, self.layout, len(self.examples))
         with isolated_generators(0):
             return self.client.loss(model, on)
+
+    def collect(
+        self, model: Model, f: CollectFn, on: CollectedPart = "train", extras: Sequence[Tensor] = ()
+    ) -> dict[str, Tensor]:
+        """See `Client.collect`."""
+        k = len(self.examples)
+        check_model(f"{self.where}: the model of client.collect", model, self.layout, k)
+        self._check_extras(extras, k, elementwise=False)
+        self._note_closure("function of client.collect", f, k)
+        with isolated_generators(0):
+            return self.client.collect(model, self._watched_collect_fn(f), on, extras)
 
     def draw(self, kind: Literal["normal", "uniform"], what: str, like: Tensor) -> Tensor:
         """See `Client.draw`."""
@@ -212,6 +223,18 @@ class WatchedClient:
             return result
 
         return gradient_fn
+
+    def _watched_collect_fn(self, function: CollectFn) -> CollectFn:
+        def collected(step: Any, weights: Tensor, *extras: Tensor) -> dict[str, Tensor]:
+            try:
+                return function(step, weights, *extras)
+            except InputError:
+                raise
+            except Exception as error:
+                self._failed("function of client.collect", error)
+                raise
+
+        return collected
 
     def _check_new_carry(self, new: dict[str, Any], carry: dict[str, Tensor]) -> None:
         for name, value in new.items():

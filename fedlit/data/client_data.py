@@ -122,6 +122,10 @@ class ClientData(LightningDataModule):
         """The number of batches in an epoch."""
         return len(self._epochs[0]) if self._epochs else 0
 
+    def length(self, epoch: int, batch_idx: int) -> int:
+        """The number of samples in a batch of an epoch, whatever the axes of its tensors are."""
+        return len(self._epochs[self.known(epoch)][batch_idx])
+
     def parts(self, epoch: int) -> list[list[int]]:
         """The samples of each batch of an epoch."""
         return [part.tolist() for part in self._epochs[self.known(epoch)]]

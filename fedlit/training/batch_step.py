@@ -1,20 +1,23 @@
-"""The batch of one optimiser step, as an algorithm's `gradient_fn` sees it (the contract is `fedlit.client.Step`)."""
+"""A batch as an algorithm's functions see it, in a fit or in `Client.collect`: the contract `fedlit.client.Step`."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
+import numpy as np
 from torch import Tensor
 
 from fedlit.data import Samples
 from fedlit.data.targets import only_tensor
+from fedlit.device_copies import to_device_of
 from fedlit.errors import InputError
 from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.torch_compat import pytree
+from fedlit.training.step_draws import StepDraws, draw_key
 from fedlit.user_module.training_step import FunctionalStep, part_of
 
 _VALUES = (int, float, str, bytes, type(None))
@@ -24,23 +27,58 @@ def _is_list_of_values(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) > 1 and all(isinstance(v, _VALUES) for v in value)
 
 
+class NoLoss(Exception):
+    """The user's training_step skips the batch: it returned None."""
+
+
 class BatchStep(ABC):
     """A `Step` over a batch whose samples lie along `axis`: 0 for one client, 1 for a stack."""
 
     axis: int
 
-    def __init__(self, batch: Any, batch_idx: int, lr: Tensor, samples: Samples):
+    def __init__(
+        self,
+        batch: Any,
+        batch_idx: int,
+        lr: Tensor | None,
+        samples: Samples,
+        examples: Tensor,
+        numbers: np.ndarray,
+    ):
         """
         Args:
+            lr: None: no optimiser takes this step.
             samples: of which the batch is made; they know the part of it that holds the targets.
+            examples: (K, 1).
+            numbers: (K,) places of the step among the batches of each client.
         """
         self.batch, self.batch_idx, self._lr, self._samples = batch, batch_idx, lr, samples
+        self.examples, self._numbers = examples, numbers
         self.lr_was_read = False
+        self._draws: StepDraws | None = None
 
     @property
     def lr(self) -> Tensor:
+        if self._lr is None:
+            raise InputError(
+                "step.lr: the function of client.collect reads a learning rate, and no optimiser takes a step there; "
+                "leave it out, or read it in a gradient_fn."
+            )
         self.lr_was_read = True
         return self._lr
+
+    @property
+    def number(self) -> Tensor:
+        return to_device_of(self.examples, self._numbers[:, None])
+
+    def draw(self, kind: Literal["normal", "uniform"], what: str, like: Tensor) -> Tensor:
+        if self._draws is None:
+            self._draws = StepDraws(self._draw_keys, self.number)
+        return self._draws(kind, what, like)
+
+    @abstractmethod
+    def _draw_keys(self, what: str) -> Tensor:
+        """(K,) int64: the keys of the clients' draws for `what` in this fit."""
 
     @abstractmethod
     def _evaluate(self, quantity: str, weights: Tensor, batch: Any) -> Tensor:
@@ -91,23 +129,31 @@ class OneClientStep(BatchStep):
         batch: Any,
         batch_idx: int,
         draws: RandomMode,
-        lr: Tensor,
+        lr: Tensor | None,
         context: Callable[[], Any],
         samples: Samples,
         buffers: dict[str, Tensor],
+        examples: Tensor,
     ):
         """
         Args:
+            draws: those of the step. Their key and step number are those of the fit and the batch.
             buffers: the module's, by name, at which the step is evaluated.
         """
-        super().__init__(batch, batch_idx, lr, samples)
+        super().__init__(batch, batch_idx, lr, samples, examples, np.array([int(draws.rng.step)]))
         self.step, self.draws, self.context, self.buffers = step, draws, context, buffers
+
+    def _draw_keys(self, what: str) -> Tensor:
+        return to_device_of(self.examples, np.array([draw_key(int(self.draws.rng.key), what)]))
 
     def _evaluate(self, quantity: str, weights: Tensor, batch: Any) -> Tensor:
         buffers = {n: b.clone() for n, b in self.buffers.items()}
         with self.context(), _muted(self.step.module):
             tensors = self.step.layout.tensors(weights[0]) | buffers
-            return self.step.evaluate(tensors, quantity, batch, self.batch_idx, self.draws)[None]
+            value = self.step.evaluate(tensors, quantity, batch, self.batch_idx, self.draws)
+        if value is None:
+            raise NoLoss("training_step returned None")
+        return value[None]
 
 
 @contextmanager

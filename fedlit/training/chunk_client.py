@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fedlit.client import AdjustGradient, Fitted, GradientFn
+from fedlit.client import AdjustGradient, CollectedPart, CollectFn, Fitted, GradientFn
 from fedlit.device_copies import to_device
+from fedlit.errors import InputError
 from fedlit.evaluation.measure import Totals
 from fedlit.metric_names import TRAIN_LOSS, epoch_metric
 from fedlit.model_vectors import Model, tree_map
 from fedlit.training.batch_plan import BatchPlan
+from fedlit.training.collect import Collection, collect_row, joined
 from fedlit.training.gradient import GradientOptions
 from fedlit.training.job import Job, Split
 from fedlit.training.module_host import ModuleHost
@@ -50,6 +52,7 @@ class ChunkClient(ABC):
     ):
         self.host, self.layout, self.jobs, self.round = host, host.layout, jobs, jobs[0].round
         self.calls = 0  # fits so far in this round
+        self.collects = 0  # calls of `collect` so far in this round
         self._draw_counts: dict[str, int] = {}
         device = host.layout.device
         sizes = np.array([len(job.train) for job in jobs])
@@ -107,6 +110,18 @@ class ChunkClient(ABC):
             losses.append(self.host.mean_loss(job, on))
         return self.examples.new_tensor(losses)[:, None]
 
+    def collect(
+        self, model: Model, f: CollectFn, on: CollectedPart = "train", extras: Sequence[Tensor] = ()
+    ) -> dict[str, Tensor]:
+        """See `Client.collect`."""
+        parts = get_args(CollectedPart)
+        if on not in parts:
+            raise InputError(f"client.collect: on={on!r} is no part of a client's samples; write {' or '.join(parts)}.")
+        self.host.check_gives_loss()
+        collection = Collection(f, on, extras, self.collects)
+        self.collects += 1
+        return self._collect(model, collection)
+
     def draw(self, kind: Literal["normal", "uniform"], what: str, like: Tensor) -> Tensor:
         """See `Client.draw`."""
         call = self._draw_counts[what] = self._draw_counts.get(what, -1) + 1
@@ -160,6 +175,16 @@ class ChunkClient(ABC):
     @abstractmethod
     def _fit(self, model: Model, gradient: GradientOptions, call: int, epochs: int) -> Fitted:
         """The `call`-th fit of the round; at least one client has a batch. The module is restored after it."""
+
+    def _collect(self, model: Model, collection: Collection) -> dict[str, Tensor]:
+        """The sums (K, ...), client by client."""
+
+        def row(r: int, index: np.ndarray) -> dict[str, Tensor]:
+            self._load(r, model)
+            return collect_row(self.host, self.jobs[r], index, collection, collection.row_extras(r, len(self.jobs)))
+
+        rows = [row(r, job.indices(collection.on)) for r, job in enumerate(self.jobs)]
+        return joined(rows, example=lambda: row(0, np.arange(1)))
 
     def _untrained(self, model: Model, carry: dict[str, Tensor], k: int) -> Fitted:
         """The result of the fit of k clients without a batch."""

@@ -37,18 +37,26 @@ class GradientOptions:
 
     def row(self, r: int, k: int) -> GradientOptions:
         """The options of the r-th of k clients, with a leading axis of one."""
-
-        def select_row(t: Tensor) -> Tensor:
-            return t[r : r + 1] if t.dim() > 1 and len(t) == k else t
-
-        trainable = self.trainable and Model(select_row(self.trainable.weights), select_row(self.trainable.statistics))
+        trainable = self.trainable and Model(
+            row_of(self.trainable.weights, r, k), row_of(self.trainable.statistics, r, k)
+        )
         return GradientOptions(
             self.adjust_gradient,
-            [select_row(v) for v in self.extras],
+            [row_of(v, r, k) for v in self.extras],
             trainable,
             self.gradient_fn,
-            {n: select_row(v) for n, v in self.carry.items()},
+            {n: row_of(v, r, k) for n, v in self.carry.items()},
         )
+
+
+def row_of(t: Tensor, r: int, k: int) -> Tensor:
+    """The row of the r-th of k clients, with a leading axis of one; the tensor itself where all share it."""
+    return t[r : r + 1] if t.dim() > 1 and len(t) == k else t
+
+
+def with_row_axis(t: Tensor) -> Tensor:
+    """An extra of one client with a leading axis of one."""
+    return t if t.dim() > 1 else t[None]
 
 
 class GradientEditor:
@@ -88,14 +96,25 @@ class GradientEditor:
             self._buffers = {n: b.detach().clone() for n, b in self.module.named_buffers()}
 
     def gradient(
-        self, batch: Any, batch_idx: int, draws: RandomMode, optimizers: Sequence[Any], context: Callable[[], Any]
+        self,
+        batch: Any,
+        batch_idx: int,
+        examples: int,
+        draws: RandomMode,
+        optimizers: Sequence[Any],
+        context: Callable[[], Any],
     ) -> dict[str, Tensor]:
-        """The result of `gradient_fn` at the module's weights, by parameter name."""
+        """The result of `gradient_fn` at the module's weights, by parameter name.
+
+        Args:
+            examples: samples in the batch.
+        """
         lr = learning_rates(optimizers, self.parameters)[None]
         user_step = FunctionalStep(self.module, self.layout)
-        step = OneClientStep(user_step, batch, batch_idx, draws, lr, context, self.samples, self._buffers)
         weights = self.layout.read(self.module).weights[None].requires_grad_()
-        extras = [v if v.dim() > 1 else v[None] for v in self.options.extras]
+        counted = weights.new_full((1, 1), examples)
+        step = OneClientStep(user_step, batch, batch_idx, draws, lr, context, self.samples, self._buffers, counted)
+        extras = [with_row_axis(v) for v in self.options.extras]
         assert self.options.gradient_fn is not None
         gradient = self.options.gradient_fn(step, weights, *extras, **self.carry)
         self._rates_read = group_rates(optimizers, self.parameters) if step.lr_was_read else None

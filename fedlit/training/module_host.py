@@ -195,7 +195,7 @@ class ModuleHost:
         """
         if self.data.transform is not None:
             batch = move_data_to_device(batch, self.device)
-            index, clients = index.to(self.device), clients.to(self.device)
+            index, clients = (t.to(self.device, non_blocking=True) for t in (index, clients))
             batch = transformed(self.data.transform, batch, index, clients, split, torch.zeros_like(index))
         return self.on_device(batch)
 
@@ -256,13 +256,20 @@ class ModuleHost:
 
         return Parts.of(samples, split, indices, clients, prepare)
 
-    def mean_loss(self, job: Job, on: Literal["train", "validation"]) -> float:
-        """The mean loss of the loaded model on a client's data, in evaluation mode."""
+    def check_gives_loss(self) -> None:
+        """
+        Raises:
+            InputError: the module's step cannot be asked for a loss outside of a fit.
+        """
         if not self.module.automatic_optimization:
             raise InputError(
                 f"{type(self.module).__name__} has manual optimisation: its step trains and cannot be asked for a "
                 "loss, which this algorithm or sampler needs; write aggregator=fedavg sampler=uniform."
             )
+
+    def mean_loss(self, job: Job, on: Literal["train", "validation"]) -> float:
+        """The mean loss of the loaded model on a client's data, in evaluation mode."""
+        self.check_gives_loss()
         parts = self.parts(self.data.train, on, [job.indices(on)], [job.client], "validation")  # not augmented
         with quiet(), self.trainer.precision_plugin.val_step_context():
             return self.measuring.mean_loss(self.subject, parts)

@@ -94,8 +94,9 @@ def numbers(scale: float = 1.0) -> tuple[Tensor, Tensor]:
     return torch.tensor(scale * x), torch.tensor(y)
 
 
-def shards(*sizes: int) -> Shards:
-    return Shards(np.arange(sum(sizes)), np.cumsum([0, *sizes]))
+def shards(*sizes: int, first: int = 0) -> Shards:
+    """Shards of these sizes, one behind the other from the sample `first` on."""
+    return Shards(first + np.arange(sum(sizes)), np.cumsum([0, *sizes]))
 
 
 class Running:
@@ -104,7 +105,9 @@ class Running:
     Args:
         kind: class of the trainer; `trainer` are its arguments.
         samples: inputs and targets of all training and test samples; else `numbers`.
-        sizes: training samples of the clients; together at most those of `SIZES`.
+        sizes: training samples of the clients; with `validation_sizes` together at most those of `SIZES`.
+        validation_sizes: validation samples of the clients; none if empty.
+        test_sizes: test samples of the clients.
         engine: `Serial()` if None.
         optimizer: arguments of the clients' SGD.
     """
@@ -125,6 +128,8 @@ class Running:
         kind: type[Trainer] = LightningTrainer,
         samples: tuple[Tensor, Tensor] | None = None,
         sizes: Sequence[int] = SIZES,
+        validation_sizes: Sequence[int] = (),
+        test_sizes: Sequence[int] = TEST_SIZES,
         engine: Engine | None = None,
         reduction: Reduction | None = None,
         **trainer: Any,
@@ -137,8 +142,9 @@ class Running:
         n = sum(SIZES)
         train, test = TensorSamples(x[:n], y[:n]), TensorSamples(x[n:], y[n:])
         data = DataSource("numbers", train, test, classes=CLASSES)
-        none = shards(*[0] * len(SIZES))
-        clients = Clients(shards(*sizes), none, shards(*TEST_SIZES), batch_size, epochs, np.empty(0, dtype=np.int64))
+        validation = shards(*validation_sizes or [0] * len(test_sizes), first=sum(sizes))
+        nothing = np.empty(0, dtype=np.int64)
+        clients = Clients(shards(*sizes), validation, shards(*test_sizes), batch_size, epochs, nothing)
         evaluation = Evaluation()
         self.engine = engine or Serial()
         options = kind(**{"accelerator": "cpu", "precision": "64-true", **trainer})

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fedlit import interrupts
+from fedlit.data.client_data import ClientData
 from fedlit.errors import InputError
 from fedlit.global_generators import has_drawn_since
 from fedlit.keyed_random.random_mode import RandomMode
@@ -29,6 +30,7 @@ class FitCallback(pl.Callback):
     module's and writes the algorithm's gradient; logging, clipping, precision and accumulation stay Lightning's.
 
     Args:
+        data: the client's batches.
         key: of the draws in the step.
         kept_optimizer: the initial state of the optimiser; None: a new one.
         after_epoch: called with the epoch's mean loss.
@@ -39,12 +41,13 @@ class FitCallback(pl.Callback):
         self,
         host: ModuleHost,
         options: GradientOptions,
+        data: ClientData,
         key: int,
         kept_optimizer: dict[str, Any] | None,
         after_epoch: Callable[[float], None] | None,
         validation: ValidationPass | None = None,
     ):
-        self.host, self.module, self.options, self.key = host, host.module, options, key
+        self.host, self.module, self.options, self.data, self.key = host, host.module, options, data, key
         self.traits, self.prepare = host.traits, host.formatted
         self.kept_optimizer, self.after_epoch, self.validation = kept_optimizer, after_epoch, validation
         clips = bool(host.options.gradient_clip_val)
@@ -75,7 +78,10 @@ class FitCallback(pl.Callback):
         trainer, parameters = self.module.trainer, self.editor.parameters
         plugin = trainer.precision_plugin
         draws = self._draws(differentiated_twice=True)
-        pieces = self.editor.gradient(self.batch, self.batch_idx, draws, trainer.optimizers, plugin.forward_context)
+        examples = self.data.length(trainer.current_epoch, self.batch_idx)
+        pieces = self.editor.gradient(
+            self.batch, self.batch_idx, examples, draws, trainer.optimizers, plugin.forward_context
+        )
         # Lightning has multiplied the loss by this factor, and later divides the gradients by the scale
         scaler = getattr(plugin, "scaler", None)
         factor = (scaler.get_scale() if scaler is not None else 1.0) / trainer.accumulate_grad_batches

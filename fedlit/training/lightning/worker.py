@@ -42,8 +42,8 @@ class LightningWorker(Worker):
         self.validates, self._folder = validates, folder
         host.trainer.limit_val_batches = (host.trainer.limit_val_batches or 1.0) if validates else 0
         self._initial = TrainerState(host.trainer)
-        self._loader = ClientData(host.data.train, host.data.transform)
-        self._loader.trainer = host.trainer
+        self.loader = ClientData(host.data.train, host.data.transform)
+        self.loader.trainer = host.trainer
 
     def for_trial(self, precision: str) -> LightningWorker:
         return LightningWorker(self.host.for_trial(precision), self.validates, self._folder)
@@ -72,7 +72,7 @@ class LightningWorker(Worker):
             keys: of the draws in an epoch's batches.
         """
         trainer, module = self.host.trainer, self.host.module
-        self._loader.load(batches, job.client, keys, job.validation_batches(), job.train, job.batch_size)
+        self.loader.load(batches, job.client, keys, job.validation_batches(), job.train, job.batch_size)
         self._initial.restore()
         self._folder.empty()
         trainer.callbacks.append(callback)  # type: ignore[attr-defined]
@@ -84,7 +84,7 @@ class LightningWorker(Worker):
             callback.validation.attach()
         try:
             with quiet():
-                trainer.fit(module, datamodule=with_hooks_of(self._loader, self.host.data.users))
+                trainer.fit(module, datamodule=with_hooks_of(self.loader, self.host.data.users))
         finally:
             self._folder.empty()
 
@@ -137,7 +137,7 @@ class LightningClient(ChunkClient):
         if self.worker.validates:
             self.worker.check_validation(job, len(batches[0]))
             passes = ValidationPass(host, job.key("validation", call))
-        callback = FitCallback(host, gradient, key, kept_optimizer, after_epoch, passes)
+        callback = FitCallback(host, gradient, self.worker.loader, key, kept_optimizer, after_epoch, passes)
         try:
             with isolated_generators(key):
                 self.worker.fit(callback, batches, keys, job)

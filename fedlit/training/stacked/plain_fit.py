@@ -45,7 +45,7 @@ class PlainFit:
         kept_optimizer: dict[str, Any] | None = None,
         after_epoch: Callable[[float], None] | None = None,
     ):
-        self.host, self.module, self.key, self.after_epoch = host, host.module, key, after_epoch
+        self.host, self.module, self.key, self.after_epoch, self.data = host, host.module, key, after_epoch, data
         self.log = RowLog(host.device)
         self.trainer = TrainerStub(epochs, self.log.log)
         self.trainer.batches, self.trainer.steps = data.count(), 0
@@ -145,7 +145,8 @@ class PlainFit:
             return
         with_gradient = self.editor.with_gradient(loss)
         draws = self._draws(differentiated_twice=True)
-        pieces = self.editor.gradient(batch, batch_idx, draws, [self.optimizer], context)
+        examples = self.data.length(self.trainer.current_epoch, batch_idx)
+        pieces = self.editor.gradient(batch, batch_idx, examples, draws, [self.optimizer], context)
         for name in with_gradient:
             parameters[name].grad = pieces[name].to(parameters[name].dtype)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,6 @@ from fedlit.device_copies import to_device_of
 from fedlit.model_vectors import Model
 from fedlit.torch_compat import pytree
 from fedlit.training.batch_plan import BatchPlan, StackBatch
-from fedlit.training.batch_step import BatchStep
 from fedlit.training.fit_tally import learning_rates, widened
 from fedlit.training.gradient import GradientOptions
 from fedlit.training.job import SampleOrder
@@ -25,31 +25,12 @@ from fedlit.training.stacked.setup import StackSetup
 from fedlit.training.stacked.stack_data import StackData
 from fedlit.training.stacked.stacked_optimizer import Rows, Runs, stacked_optimizer
 from fedlit.training.stacked.stacked_pass import PassInputs, StackedPass, TracedPass
+from fedlit.training.stacked.stacked_step import StackedStep
 from fedlit.training.stacked.step_log import StepLog
 from fedlit.user_module.trainer_stub import DiffersByClient, TrainerStub, configured, step_schedulers
 from fedlit.user_module.training_step import samples_in
 
 _FEW_SIZES = 16  # largest full batch for which last batches are traced: each of their sizes takes most of a second
-
-
-class StackedStep(BatchStep):
-    """The step of some rows of a stack."""
-
-    axis = 1
-
-    def __init__(self, fit: StackedFit, rows: Rows, batch: Any, batch_idx: int, buffers: dict[str, Tensor], lr: Tensor):
-        super().__init__(batch, batch_idx, lr, fit.host.data.train)
-        self.fit, self.rows, self.buffers = fit, rows, buffers
-
-    def _evaluate(self, quantity: str, weights: Tensor, batch: Any) -> Tensor:
-        fit = self.fit
-        buffers = {n: b.clone() for n, b in self.buffers.items()}
-        pieces, draws = fit.layout.pieces(weights), fit.draws(self.rows)
-        value, _, _ = fit.plain_pass.call(
-            quantity, pieces, buffers, batch, self.batch_idx, *draws, differentiated_twice=True
-        )
-        fit.log.current.clear()
-        return value
 
 
 class StackedFit:
@@ -59,6 +40,7 @@ class StackedFit:
         counters: the server's integer buffers, by name.
         batch_plan: the clients' batches.
         keys: (K,) of the draws in the step; None where it makes none.
+        draw_keys: returns the keys (K,) of the algorithm's draws for a purpose (see `Step.draw`).
         epochs: local epochs.
 
     Attributes:
@@ -78,10 +60,11 @@ class StackedFit:
         batch_plan: BatchPlan,
         keys: Tensor | None,
         epochs: int,
+        draw_keys: Callable[[str], Tensor],
     ):
         k, host = len(batch_plan.counts), setup.host
         self.setup, self.host, self.layout = setup, host, host.layout
-        self.gradient, self.batch_plan, self.keys = gradient, batch_plan, keys
+        self.gradient, self.batch_plan, self.keys, self.draw_keys = gradient, batch_plan, keys, draw_keys
         self.weights = model.weights.expand(k, -1).clone()
         statistics = self.layout.pieces(model.statistics.expand(k, -1), self.layout.statistics)
         start = {n: counters[n].to(self.weights.device, non_blocking=True) for n in self.layout.counters}
@@ -180,7 +163,7 @@ class StackedFit:
         facts_read = self.setup.plan.per_client_facts
         batch_numbers = self.steps[row_numbers] - self.batch_plan.counts[row_numbers] * self.trainer.current_epoch
         if not facts_read:
-            self._step(rows, row_numbers, batch, part.batch_idx)
+            self._step(rows, row_numbers, batch, part.batch_idx, part.index.shape[1])
         else:
             groups: dict[tuple[int, int], list[int]] = {}
             for i, r in enumerate(row_numbers):
@@ -196,7 +179,8 @@ class StackedFit:
                 group_batch = pytree.tree_map(lambda t: t[index], batch)  # noqa: B023
                 batch_idx = int(batch_numbers[positions[0]]) if "batches" in facts_read else part.batch_idx
                 group_rows = row_numbers[positions]
-                self._step(to_device_of(self.weights, group_rows), group_rows, group_batch, batch_idx)
+                group_on_device = to_device_of(self.weights, group_rows)
+                self._step(group_on_device, group_rows, group_batch, batch_idx, part.index.shape[1])
             self.trainer.steps = self.trainer.batches = None
         self._schedule("step", row_numbers, batch_numbers + 1)
 
@@ -204,7 +188,11 @@ class StackedFit:
         """Keys and step numbers of the rows' draws; empty where the step makes none."""
         return () if self.keys is None else (self.keys[rows], self._steps_on_device[rows])
 
-    def _step(self, rows: Rows, row_numbers: np.ndarray, batch: Any, batch_idx: int) -> None:
+    def _step(self, rows: Rows, row_numbers: np.ndarray, batch: Any, batch_idx: int, examples: int) -> None:
+        """
+        Args:
+            examples: samples in the batch of each row.
+        """
         self.trainer.batch_idx = batch_idx
         weights = self.weights[rows]
         buffers = {n: b[rows] for n, b in self.buffers.items()}
@@ -222,7 +210,8 @@ class StackedFit:
         if self.gradient.gradient_fn is None:
             gradient = self._gathered(result.gradients)
         else:
-            gradient = self._from_gradient_fn(rows, weights, buffers_before, batch, batch_idx, rate)
+            step = self._as_seen(rows, row_numbers, buffers_before, batch, batch_idx, rate, examples)
+            gradient = self._from_gradient_fn(step, rows, weights)
         self._gains.add_step(row_numbers)
         with torch.no_grad():
             self._update(rows, row_numbers, weights, gradient, with_gradient)
@@ -241,17 +230,46 @@ class StackedFit:
             piece.zero_() if gradient is None else piece.copy_(gradient)
         return gathered
 
-    def _from_gradient_fn(
-        self, rows: Rows, weights: Tensor, buffers: dict[str, Tensor], batch: Any, batch_idx: int, rate: Tensor
-    ) -> Tensor:
-        """
+    def _as_seen(
+        self,
+        rows: Rows,
+        row_numbers: np.ndarray,
+        buffers: dict[str, Tensor],
+        batch: Any,
+        batch_idx: int,
+        rate: Tensor,
+        examples: int,
+    ) -> StackedStep:
+        """The step as a `gradient_fn` sees it.
+
         Args:
             buffers: before the step, which may have changed them.
         """
+        n = len(row_numbers)
+        return StackedStep(
+            self.plain_pass.call,
+            self._unlogged,
+            self.draws(rows),
+            buffers,
+            lambda what: self.draw_keys(what)[rows],
+            batch,
+            batch_idx,
+            rate.expand(n, -1),
+            self.host.data.train,
+            self.weights.new_full((n, 1), examples),
+            self.steps[row_numbers],
+        )
+
+    @contextmanager
+    def _unlogged(self) -> Iterator[None]:
+        """Drop the values that the user's step logs: these evaluations are the algorithm's, not the user's."""
+        yield
+        self.log.current.clear()
+
+    def _from_gradient_fn(self, step: StackedStep, rows: Rows, weights: Tensor) -> Tensor:
         assert self.gradient.gradient_fn is not None
         leaf = weights.detach().clone().requires_grad_()
         with self.host.trainer.precision_plugin.forward_context():
-            step = StackedStep(self, rows, batch, batch_idx, buffers, rate.expand(len(leaf), -1))
             gradient = self.gradient.gradient_fn(
                 step, leaf, *(v[rows] for v in self._extras), **{n: v[rows] for n, v in self.carry.items()}
             )

@@ -21,6 +21,7 @@ from fedlit.evaluation.measure import Totals
 from fedlit.global_generators import generator_states, isolated_generators
 from fedlit.model_vectors import Model, stack, tree_map
 from fedlit.training.chunk_client import ChunkClient
+from fedlit.training.collect import Collection
 from fedlit.training.gradient import GradientOptions, with_frozen_statistics
 from fedlit.training.job import Job, Split, sample_order
 from fedlit.training.module_host import ModuleHost
@@ -29,7 +30,9 @@ from fedlit.training.stacked.plain_fit import PlainFit
 from fedlit.training.stacked.setup import Notices, StackPlan, StackSetup
 from fedlit.training.stacked.stack_batches import StackBatches
 from fedlit.training.stacked.stacked_call import StackedCall
+from fedlit.training.stacked.stacked_collect import StackedCollect
 from fedlit.training.stacked.stacked_fit import StackedFit
+from fedlit.training.step_draws import DrawKeys
 from fedlit.training.worker import Worker
 from fedlit.user_module.module_snapshot import counters
 
@@ -97,15 +100,16 @@ class StackedClient(ChunkClient):
         finally:
             self.host.snapshot.restore()
 
-    def _warn(self, error: Exception) -> None:
+    def _warn(self, error: Exception, done: str = "trained") -> None:
         """Warn that clients are trained one by one; once for reasons that differ in numbers only."""
         reason = one_line(error)
         self.setup.notices.once(
             re.sub(r"\d+", "#", reason),
-            "round %d: clients %s were trained one by one, with the same numbers, and later clients will be for this "
+            "round %d: clients %s were %s one by one, with the same numbers, and later clients will be for this "
             "reason: %s",
             self.round.number,
             ", ".join(str(job.client) for job in self.jobs[:8]) + (", ..." if len(self.jobs) > 8 else ""),
+            done,
             reason,
         )
 
@@ -117,7 +121,8 @@ class StackedClient(ChunkClient):
         """
         self.host.begin_fit(self.round.number)
         keys = self._keys("step", call) if self.host.traits.uses_keyed_rng else None
-        fit = StackedFit(self.setup, model, self.start_counters, gradient, self.batch_plan, keys, epochs)
+        draw_keys = DrawKeys(lambda: [job.key("step", call) for job in self.jobs], self.layout.device)
+        fit = StackedFit(self.setup, model, self.start_counters, gradient, self.batch_plan, keys, epochs, draw_keys)
         batches = StackBatches(self.host, self.jobs, call)
         states_before = generator_states()
         with quiet():
@@ -212,6 +217,40 @@ class StackedClient(ChunkClient):
             return fit.tally.fitted(trained, fit.editor.carry), counters(host.module)
         finally:
             host.snapshot.restore()
+
+    # --- sums without training --------------------------------------------------------------------
+    def _collect(self, model: Model, collection: Collection) -> dict[str, Tensor]:
+        if self.setup.plan.stacked and any(len(job.indices(collection.on)) for job in self.jobs):
+            try:
+                return self.collect_stack(model, collection)
+            except InputError:
+                raise
+            except Exception as error:
+                self._warn(error, "asked for sums (client.collect)")
+        return super()._collect(model, collection)
+
+    def collect_stack(self, model: Model, collection: Collection) -> dict[str, Tensor]:
+        """The sums of all clients together.
+
+        Raises:
+            Exception: the step does something that a stack cannot do.
+        """
+        k, subject = len(self.jobs), self.host.subject
+        sizes = [len(job.indices(collection.on)) for job in self.jobs]
+        order = np.argsort([-size for size in sizes], kind="stable")  # validation parts are not sorted by size
+        index = to_device_of(self.examples, order)
+        extras = [v.expand(k, *v.shape[v.dim() > 1 :])[index] for v in collection.extras]
+        ordered = tree_map(lambda t: t.expand(k, -1)[index], model)
+        with quiet(), subject.opened(), torch.enable_grad():
+            subject.reset(0)
+            jobs = [self.jobs[r] for r in order]
+            stacked = StackedCollect(self.setup, jobs, collection, ordered, self.start_counters, extras)
+            before = generator_states(), self.host.snapshot.changed()
+            sums = stacked.run()
+            if (generator_states(), self.host.snapshot.changed()) != before:
+                raise TypeError("the step draws from a global random generator, or changes the module")
+        back = to_device_of(self.examples, np.argsort(order))
+        return {name: total[back] for name, total in sums.items()}
 
     # --- measuring --------------------------------------------------------------------------------
     def measure(

@@ -1,0 +1,88 @@
+"""`Client.collect` for one client: its batches, one after the other, in evaluation mode and without a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedlit import interrupts
+from fedlit.client import CollectedPart, CollectFn
+from fedlit.keyed_random.random_mode import RandomMode
+from fedlit.torch_patches.double_backward import DOUBLE_BACKWARD
+from fedlit.training.batch_step import NoLoss, OneClientStep
+from fedlit.training.collected_sums import CollectedSums
+from fedlit.training.gradient import row_of, with_row_axis
+from fedlit.training.job import Job
+from fedlit.training.module_host import ModuleHost
+from fedlit.training.quiet import quiet
+from fedlit.user_module.training_step import FunctionalStep
+
+
+@dataclass
+class Collection:
+    """The arguments of `Client.collect` beside the model."""
+
+    function: CollectFn
+    on: CollectedPart
+    extras: Sequence[Tensor]
+    call: int  # number of earlier calls in the round: it keys the draws
+
+    def key(self, job: Job) -> int:
+        return job.key("collect", self.call)
+
+    def row_extras(self, r: int, k: int) -> list[Tensor]:
+        """The extras of the r-th of k clients, with a leading axis of one."""
+        return [with_row_axis(row_of(v, r, k)) for v in self.extras]
+
+
+def collect_row(
+    host: ModuleHost, job: Job, index: np.ndarray, collection: Collection, extras: Sequence[Tensor]
+) -> dict[str, Tensor]:
+    """The sums of the loaded model over a client's samples, (1, ...); empty where there is no batch.
+
+    A batch that training_step skips (it returns None) adds nothing if the function asks for its loss.
+
+    Args:
+        index: (n,) the samples.
+        extras: those of the client.
+    """
+    subject, key, sums = host.subject, collection.key(job), CollectedSums(1)
+    if not len(index):
+        return {}
+    # as where a loss is measured: without augmentation
+    parts = host.parts(host.data.samples(collection.on), collection.on, [index], [job.client], "validation")
+    context = host.trainer.precision_plugin.val_step_context
+    with quiet(), subject.opened(), torch.enable_grad():
+        subject.reset(key)
+        step = FunctionalStep(host.module, host.layout)
+        weights = host.read().weights
+        buffers = {n: b.detach().clone() for n, b in host.module.named_buffers()}
+        for number, batch in enumerate(parts.batches(0, job.batch_size)):
+            interrupts.check()
+            if subject.batch_hooks:
+                with subject.step(key, number):
+                    batch = subject.received(batch)
+            draws = RandomMode(key, number, keyed=True, seed=True, patches=(DOUBLE_BACKWARD,))
+            examples = weights.new_full((1, 1), parts.batch_length(0, number, job.batch_size))
+            samples = host.data.samples(collection.on)
+            one = OneClientStep(step, batch, number, draws, None, context, samples, buffers, examples)
+            try:
+                returned = collection.function(one, weights.detach().clone().requires_grad_(), *extras)
+            except NoLoss:
+                continue
+            sums.add(slice(None), returned, 1)
+    return sums.totals()
+
+
+def joined(rows: Sequence[dict[str, Tensor]], example: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The sums (K, ...) of clients that were asked one by one, (1, ...) each; zeros for one without a batch.
+
+    Args:
+        example: returns the sums of some batch, for the shapes where no client has one.
+    """
+    like = next((row for row in rows if row), None) or example()
+    return {n: torch.cat([row[n] if row else torch.zeros_like(v) for row in rows]) for n, v in like.items()}

@@ -1,0 +1,103 @@
+"""Limits in which an algorithm becomes another one, as a table; the last tests are limits of parts that no option has.
+
+Five clients, unequal shards, partial participation, double precision, momentum and weight decay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fedlit.aggregators import FedPer
+from fedlit.model_vectors import Layout, Model, tree_map
+from fedlit.training.lightning import LightningTrainer
+from fedlit.training.stacked import VectorizedTrainer
+from tests.aggregators.posed import MOMENTUM, SIZES, Posed, algorithm, distance
+from tests.oracles.problem import Named, Outcome
+
+BITS, ROUNDED = 0.0, 1e-9
+
+
+@dataclass(frozen=True)
+class Limit:
+    """`option` with `given` is `becomes` with `of`.
+
+    Attributes:
+        compared: what of each: "weights" is the global model, "personal" the personal ones; with their statistics.
+        within: `BITS` or `ROUNDED`.
+        unlike: hyperparameters with which `option` is another algorithm; None if the limit is in no hyperparameter.
+        options: of `Posed`.
+    """
+
+    option: str
+    given: Mapping[str, Any]
+    becomes: str = "fedavg"
+    of: Mapping[str, Any] = field(default_factory=dict)
+    compared: tuple[str, str] = ("weights", "weights")
+    within: float = ROUNDED
+    unlike: Mapping[str, Any] | None = None
+    optimizer: Mapping[str, float] = field(default_factory=lambda: MOMENTUM)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        settings = [f"{key}={value}" for key, value in {**self.given, **self.options}.items()]
+        return " ".join([self.option, *settings, "is", self.becomes]).replace("/", " ")
+
+
+UNIFORM = {"weighting": "uniform"}
+ALONE = {"sizes": [sum(SIZES)], "cohorts": [[0]] * 3}
+LIMITS = [
+    Limit("fedprox", {"mu": 0.0}, within=BITS, unlike={"mu": 0.1}),
+    Limit("fedprox", {"mu": 0.0}, within=BITS, unlike={"mu": 0.1}, options={"norm": True}),
+    Limit(
+        "fedavg", {"server_optimizer": {"momentum": 0.0}}, within=BITS, unlike={"server_optimizer": {"momentum": 0.9}}
+    ),
+    Limit("fedavg", UNIFORM, options={"sizes": [4] * 5}),
+    Limit("centralized", {}, within=BITS, options=ALONE),
+]
+
+
+def outcome(option: str, given: Mapping[str, Any], limit: Limit, folder: Path, trainer: type) -> Outcome:
+    return Posed(folder, algorithm(option, given), limit.optimizer, kind=trainer, **limit.options).outcome()
+
+
+def models(outcome: Outcome, part: str) -> list[Named]:
+    """The global model, or the personal models by client, with their statistics."""
+    if part == "weights":
+        assert outcome.weights is not None
+        return [{**outcome.weights, **(outcome.statistics or {})}]
+    assert outcome.personal is not None
+    statistics = outcome.personal_statistics or [{}] * len(outcome.personal)
+    return [{**weights, **kept} for weights, kept in zip(outcome.personal, statistics, strict=True)]
+
+
+@pytest.mark.parametrize("trainer", [LightningTrainer, pytest.param(VectorizedTrainer, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("limit", LIMITS, ids=str)
+def test_an_algorithm_becomes_another_one(limit: Limit, trainer: type, tmp_path: Path) -> None:
+    other = models(outcome(limit.becomes, limit.of, limit, tmp_path, trainer), limit.compared[1])
+
+    def apart(given: Mapping[str, Any]) -> float:
+        same = models(outcome(limit.option, given, limit, tmp_path, trainer), limit.compared[0])
+        clients = max(len(same), len(other))  # a global model is that of each client
+        pairs = zip(same * (clients // len(same)), other * (clients // len(other)), strict=True)
+        return max(distance(a, b) for a, b in pairs)
+
+    assert apart(limit.given) <= limit.within
+    assert limit.unlike is None or apart(limit.unlike) > 1e-6
+
+
+class AllPrivate(FedPer):
+    """FedPer refuses this, because nothing would travel."""
+
+    def private(self, layout: Layout) -> Model:
+        return tree_map(torch.ones_like, layout.where())
+
+
+def test_a_whole_private_model_is_local_training(tmp_path: Path) -> None:
+    private, alone = (Posed(tmp_path, a, MOMENTUM, norm=True).outcome() for a in (AllPrivate(), algorithm("local", {})))
+    assert max(distance(a, b) for a, b in zip(models(private, "personal"), models(alone, "personal"), strict=True)) == 0

@@ -148,9 +148,16 @@ class MessageTask:
 
 @dataclass
 class LossTask:
-    """The received model's loss on the clients' training data, for samplers that choose by it."""
+    """The loss of a model on the clients' training data, for samplers that choose by it: of the received one, or where
+    `models` is given, of the one that each client would use. No state changes."""
+
+    models: UsedModels | None = None
 
     def __call__(
         self, client: ChunkClient, received: dict[str, Any], states: list[ClientState]
     ) -> tuple[Wire, list[ClientState]]:
-        return {"loss": client.loss(received["model"])}, [{} for _ in states]
+        if self.models is None:
+            model = received["model"]
+        else:
+            model = self.models(client, received, stack([state["algorithm"] for state in states]))
+        return {"loss": client.loss(model)}, [{} for _ in states]

@@ -61,7 +61,7 @@ class FineTuning:
             InputError: clients receive no whole model and have none of their own.
         """
         are_personal = not pooled and has_personal_models(aggregator, server, clients)
-        if is_whole(aggregator.broadcast(server).get("model"), layout):
+        if is_whole(aggregator.broadcast(server).get("model"), layout.size):
             if are_personal:
                 log.warning(
                     "evaluation.finetune=%d: the received model is fine-tuned and measured, and not %s's own personal "
@@ -89,7 +89,7 @@ class UsedModels:
         if tuning is None:
             return self.aggregator.personal(client, received, state)
         start = received.get("model")
-        if not is_whole(start, client.layout):
+        if not is_whole(start, client.layout.size):
             start = self.aggregator.personal(client, received, state)
         return client.fit(start, epochs=tuning.epochs, trainable=tuning.trainable).model
 
@@ -104,6 +104,6 @@ def has_personal_models(aggregator: Aggregator, server: State, clients: Sequence
     return any("model" in aggregator.download(server, client) for client in clients)
 
 
-def is_whole(model: Any, layout: Layout) -> TypeGuard[Model]:
-    """Whether a value is a model with all trained parameters, one a client or one for all."""
-    return isinstance(model, Model) and model.weights.dim() <= 2 and model.weights.shape[-1] == layout.size
+def is_whole(model: Any, size: int) -> TypeGuard[Model]:
+    """Whether a value is a model with all trained parameters (`size`), one a client or one for all."""
+    return isinstance(model, Model) and model.weights.dim() <= 2 and model.weights.shape[-1] == size

@@ -59,7 +59,7 @@ def _names(rows: Sequence[Mapping[str, float]], split: str) -> list[str]:
     """Accuracy, then loss: of the models that clients use, first where some are personal, and of the global model."""
     personal = f"{client_group(PERSONAL)}/"
     are_personal = any(name.startswith(personal) for row in rows for name in row)
-    names = []
+    names: list[str] = []
     for metric in _METRICS:
         of_clients = validation_metric(metric) if split == "validation" else metric
         pair = [client_metric(USED, of_clients, "weighted"), global_metric(split, metric)]

@@ -29,7 +29,7 @@ from fedlit.engines.machine import set_up_process
 from fedlit.errors import InputError, NotWritten, one_line
 from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import Evaluator
-from fedlit.experiment_data import check_same_data, load_data, with_labels_for
+from fedlit.experiment_data import check_same_data, load_data, public_samples, with_labels_for
 from fedlit.federation import Federation
 from fedlit.global_generators import seed_everything
 from fedlit.messages import chosen_reduction, run_weighting
@@ -90,12 +90,13 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         uplink = {str(name): make(stage, f"uplink.{name}") for name, stage in config.uplink.items()}
         configured_reduction = None if config.reduction is None else make(config.reduction, "reduction")
         reduction = chosen_reduction(aggregator, uplink, configured_reduction)
-        _check_server(aggregator, config.server_samples)
+        public = public_samples(config.data)
+        _check_server(aggregator, config.server_samples, public)
         data, data_facts = load_data(config.data, config.batch_size, start_folder)
         check_same_data(folder, saved_bits(folder).get("data"), data_facts)
         evaluation: Evaluation = make(config.evaluation, "evaluation")
         partition: Partition = make(config.partition, "partition")
-        clients = _clients(config, data, partition, evaluation, aggregator.pooled)
+        clients = _clients(config, data, partition, evaluation, public, aggregator.pooled)
         sampler: Sampler = make(config.sampler, "sampler")
         checked_expected(sampler, len(clients))  # refuses a number that is too large
         make_module = partial(_module, config, data.input_shape, data.classes, overrides, start_folder)
@@ -228,15 +229,17 @@ def _threads(config: DictConfig, folder: Path, default: int) -> int:
     return default if config.threads is None else int(config.threads)
 
 
-def _check_server(aggregator: Aggregator, server_samples: int) -> None:
+def _check_server(aggregator: Aggregator, server_samples: int, public: int) -> None:
     """Refuse what the server cannot do, which would be seen after a round of training only."""
     check_server_optimizer(aggregator.server_optimizer)
     if aggregator.needs_server_data and not server_samples:
         raise InputError(f"{aggregator} needs samples of the server; write for example server_samples=100.")
+    if aggregator.needs_public and not public:
+        raise InputError(f"{aggregator} needs samples that all clients see; write for example data.public=100.")
 
 
 def _clients(
-    config: DictConfig, data: DataSource, partition: Partition, evaluation: Evaluation, pooled: bool
+    config: DictConfig, data: DataSource, partition: Partition, evaluation: Evaluation, public: int, pooled: bool
 ) -> Clients:
     return share_out(
         data,
@@ -247,6 +250,7 @@ def _clients(
         config.batch_size,
         config.local_epochs,
         config.server_samples,
+        public,
         pooled,
     )
 
@@ -306,7 +310,8 @@ def _describe(
     plain_config: Any = OmegaConf.to_container(config, resolve=True)
     schedule = f"{counted(config.rounds, 'round')} of {counted(config.local_epochs, 'local epoch')}"
     facts = {
-        "data": f"{data.name}, {len(data.train)} training and {counted(len(data.test), 'test sample')}",
+        "data": f"{data.name}, {len(data.train)} training and {counted(len(data.test), 'test sample')}"
+        + (f", {len(clients.public)} of the training samples public" if len(clients.public) else ""),
         "clients": f"{len(clients)}, {_class_name(config.partition)}, shards of {_samples(clients.train.sizes)}",
         "model": f"{type(module).__name__}, {layout.size:,} trained parameters",
         "aggregator": f"{_class_name(config.aggregator)}, {schedule}",

@@ -74,6 +74,10 @@ class Aggregator(ABC):
     """`server_update` trains or measures on samples of the server (`round.server_client`): a run without
     `server_samples` is refused before any work."""
 
+    needs_public: ClassVar[bool] = False
+    """Clients or the server use public samples (`client.collect(..., on="public")`): a run without `data.public` is
+    refused before any work."""
+
     server_optimizer: OptimizerFactory | None = None
     """The optimiser of the default `server_update`; None adds the mean update: SGD with learning rate 1."""
 

@@ -54,7 +54,9 @@ def collect_row(
     if not len(index):
         return {}
     # as where a loss is measured: without augmentation
-    parts = host.parts(host.data.samples(collection.on), collection.on, [index], [job.client], "validation")
+    parts = host.parts(
+        host.data.samples(collection.on), collection.on, [index], [job.owner(collection.on)], "validation"
+    )
     context = host.trainer.precision_plugin.val_step_context
     with quiet(), subject.opened(), torch.enable_grad():
         subject.reset(key)

@@ -58,7 +58,7 @@ def test_the_seed_alone_chooses_them() -> None:
     assert first.public.tolist() != divided(seed=4, public_samples=9).public.tolist()
     assert (
         divided(server_samples=6).server_samples.tolist()
-        == divided(6 and 3, server_samples=6, public_samples=9).server_samples.tolist()
+        == divided(server_samples=6, public_samples=9).server_samples.tolist()
     )
     assert divided(public_samples=0).train.indices.tolist() == divided().train.indices.tolist()
 
@@ -255,6 +255,12 @@ def test_the_command_runs_an_algorithm_on_public_samples(in_folder: Path, capsys
     state = torch.load(in_folder / "run" / "checkpoints" / "round_0001" / "state.pt", weights_only=True)
     losses = find_losses(state)
     assert float(losses[0]) == pytest.approx(float(losses[1]), rel=1e-5) and float(losses[2]) == 37
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_its_public_samples_only(in_folder: Path) -> None:
+    words = ["rounds=1", "clients=3", "threads=1", "logger=none", "device=cpu", "hydra.run.dir=run", "data.public=37"]
+    assert command_line([*words, f"aggregator._target_={__name__}.Distilling"]) == 0
     assert command_line(["resume=run", "rounds=2"]) == 0
     assert command_line(["resume=run", "rounds=3", "data.public=36"]) == REFUSED
 

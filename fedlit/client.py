@@ -86,7 +86,7 @@ class Step(Protocol):
 
     def loss(self, weights: Tensor, part: tuple[int, int] = (0, 1)) -> Tensor:
         """The user's loss (K,) on every n-th sample from the i-th on, `part` = (i, n); on all samples where the batch
-        is shorter than n. It can be differentiated any number of times."""
+        is shorter than n (in a fit with batch normalisation: than 2n). It can be differentiated any number of times."""
 
     def features(self, weights: Tensor) -> Tensor:
         """The input of the linear layer that runs last, (K, B, D)."""
@@ -122,7 +122,7 @@ class Client(Protocol):
     def fit(
         self,
         model: Model,
-        epochs: int | None = None,
+        epochs: int | Tensor | None = None,
         adjust_gradient: AdjustGradient | None = None,
         extras: Sequence[Tensor] = (),
         trainable: Model | None = None,
@@ -133,7 +133,9 @@ class Client(Protocol):
 
         Args:
             model: the starting point, (K, P) and (K, S), or (P,) and (S,) where all clients share it.
-            epochs: local epochs; None is the configuration's `local_epochs`.
+            epochs: local epochs, a whole number or a tensor (K, 1) of them, one for each client. A client with 0 makes
+                no step. None is the configuration's `local_epochs` or `local_updates`. A tensor is read once a fit,
+                which waits for its device: on the CPU it costs nothing.
             adjust_gradient: `adjust_gradient(grad, weights, *extras)` returns the gradient to step along. It is
                 elementwise and sees matching pieces of its arguments, tensor by tensor or the whole vector.
             extras: further arguments of `adjust_gradient` or `gradient_fn`. Tensors that differ between clients are

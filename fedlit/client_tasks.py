@@ -112,7 +112,7 @@ def _note_metrics(
 def _note_update_norm(client: ChunkClient, message: dict[str, Any]) -> None:
     delta = message.get("delta")
     if isinstance(delta, Model):
-        for facts, norm in zip(client.facts, delta.weights.norm(dim=-1).tolist(), strict=True):
+        for facts, norm in zip(client.facts, delta.weights.flatten(1).norm(dim=1).tolist(), strict=True):
             facts["update_norm"] = norm
 
 
@@ -135,7 +135,7 @@ class PersonalEvaluationTask:
 
 @dataclass
 class MessageTask:
-    """The clients' messages as they are reduced, without stages: for their keys and shapes. No state changes."""
+    """The clients' messages without stages: for their keys and shapes. No state changes."""
 
     aggregator: Aggregator
 
@@ -143,7 +143,7 @@ class MessageTask:
         self, client: ChunkClient, received: dict[str, Any], states: list[ClientState]
     ) -> tuple[Wire, list[ClientState]]:
         message, _ = self.aggregator.local_update(client, received, stack([state["algorithm"] for state in states]))
-        return flatten_message(self.aggregator.unpack(message)), [{} for _ in states]
+        return flatten_message(message), [{} for _ in states]
 
 
 @dataclass

@@ -29,6 +29,7 @@ class Clients:
     batch_size: int
     local_epochs: int
     server_samples: np.ndarray  # (n,) indices of the server's samples in the training set
+    local_updates: int | None = None  # batches of a client in a round, in place of local epochs
     public: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # (n,) of samples that all see
     apart: Clients | None = None  # each client with its own shard, where one client trains on all of them
 
@@ -67,9 +68,11 @@ class Clients:
         nothing, pooled = np.empty(0, dtype=np.int64), self.pooled
 
         def job(client: int) -> Job:
-            held_out = (self.validation.indices, nothing) if pooled else (self.validation[client], self.test[client])
-            parts = self.train[client], *held_out, self.public
-            return Job(client, client_round, self.batch_size, self.local_epochs, *parts)
+            validation, test = (
+                (self.validation.indices, nothing) if pooled else (self.validation[client], self.test[client])
+            )
+            samples = self.train[client], validation, test, self.public
+            return Job(client, client_round, self.batch_size, self.local_epochs, *samples, self.local_updates)
 
         return [job(c) for c in round.cohort]
 
@@ -80,9 +83,8 @@ class Clients:
             return None
         nothing = np.empty(0, dtype=np.int64)
         server_round = replace(round.for_clients(), purpose="server", cohort=[-1])
-        job = Job(
-            -1, server_round, self.batch_size, self.local_epochs, self.server_samples, nothing, nothing, self.public
-        )
+        samples = self.server_samples, nothing, nothing, self.public
+        job = Job(-1, server_round, self.batch_size, self.local_epochs, *samples, self.local_updates)
         return ServerClient(worker.client([job], counters, [{}]), has_samples)
 
 
@@ -97,6 +99,7 @@ def share_out(
     server_samples: int = 0,
     public_samples: int = 0,
     pooled: bool = False,
+    local_updates: int | None = None,
 ) -> Clients:
     """Divide a data set among clients, each with a training, a validation and a test part.
 
@@ -111,6 +114,7 @@ def share_out(
         server_samples: number of training samples that only the server holds.
         public_samples: number of training samples that all clients and the server see, and that are in no shard.
         pooled: one client trains on all shards.
+        local_updates: batches of a client in a round, in place of `local_epochs`.
 
     Raises:
         InputError: no training sample would be left for the clients.
@@ -132,7 +136,7 @@ def share_out(
     if evaluation.client_test != "same_partition":
         test, shards = _cut(shards, float(evaluation.client_test), generator(seed, "local test"))
     validation, shards = _cut(shards, evaluation.client_validation, generator(seed, "local validation"))
-    apart = Clients(shards, validation, test, batch_size, local_epochs, server_index, public_index)
+    apart = Clients(shards, validation, test, batch_size, local_epochs, server_index, local_updates, public_index)
     if not pooled:
         return apart
     everything = Shards(np.sort(shards.indices), np.array([0, len(shards.indices)]))

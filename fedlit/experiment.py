@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from fedlit import interrupts
 from fedlit.aggregators import Aggregator
 from fedlit.aggregators.server_step import check_server_optimizer
+from fedlit.aggregators.signatures import check_signatures
 from fedlit.algorithm_trial import try_algorithm
 from fedlit.checkpoint import Checkpoints, saved_bits
 from fedlit.clients import Clients, share_out
@@ -45,6 +46,7 @@ from fedlit.readable_names import readable
 from fedlit.rounds import federate
 from fedlit.samplers import Sampler, checked_expected
 from fedlit.saved_rounds import newest_saved, resume_command, saved_rounds
+from fedlit.schedules import check_schedule
 from fedlit.settings.classes import build
 from fedlit.settings.overrides import explicitly_set
 from fedlit.settings.saved import began_in, saved_files
@@ -79,6 +81,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
     Returns:
         The exit code: 0, or `INTERRUPTED`, `TERMINATED` or `HUNG_UP` after a signal.
     """
+    updates = local_updates(config, overrides)
     start_folder = began_in(folder, resumed=config.resume is not None)
     make = partial(_build_in, start_folder)
     trainer: Trainer = make(config.trainer, "trainer")
@@ -96,25 +99,32 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         check_same_data(folder, saved_bits(folder).get("data"), data_facts)
         evaluation: Evaluation = make(config.evaluation, "evaluation")
         partition: Partition = make(config.partition, "partition")
-        clients = _clients(config, data, partition, evaluation, public, aggregator.pooled)
+        clients = _clients(config, data, partition, evaluation, public, aggregator.pooled, updates)
+        if aggregator.needs_validation and clients.no_validation:
+            raise InputError(f"{aggregator} measures losses on validation samples: {clients.no_validation}.")
         sampler: Sampler = make(config.sampler, "sampler")
         checked_expected(sampler, len(clients))  # refuses a number that is too large
+        lr_schedule, server_lr_schedule = (make(config[key], key) for key in ("lr_schedule", "server_lr_schedule"))
+        for schedule in (lr_schedule, server_lr_schedule):
+            check_schedule(schedule, config.rounds, saved_bits(folder).get("rounds"))
         make_module = partial(_module, config, data.input_shape, data.classes, overrides, start_folder)
         module = make_module()
+        _check_steps(aggregator, module)
         check_data(module, data)
         data = with_labels_for(module, data)
 
         shift = partition.transform(seed_number(config.seed, "feature shift"))
         tests = data.test if evaluation.client_test == "same_partition" else data.train
         transform = chain(data.transform, shift)
-        job_data = JobData(data.train, tests, transform, config.local_epochs, clients.no_validation, data.users)
+        epochs = config.local_epochs if updates is None else 1
+        job_data = JobData(data.train, tests, transform, epochs, clients.no_validation, data.users)
         engine.start(trainer, module, job_data, evaluation.measure(data.classes), make_module)
         host = engine.local_worker.host
         layout = host.layout
         finetuning = FineTuning.of(evaluation.finetune, evaluation.finetune_only, layout)
         initial_counters = {n: c.cpu() for n, c in counters(host.module).items()}  # with those of configure_model
         pipeline = Pipeline(aggregator, uplink, reduction, run_weighting(aggregator, uplink))
-        try_algorithm(pipeline, clients, engine.local_worker, initial_counters, config.seed)
+        try_algorithm(pipeline, clients, engine.local_worker, initial_counters, config.seed, server_lr_schedule.changes)
         aggregator.setup(layout, len(clients))
         initial_model = layout.read(host.module)
         federation = Federation(
@@ -125,9 +135,11 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
             initial_model,
             config.seed,
             config.rounds,
+            lr_schedule,
+            server_lr_schedule,
         )
         interval, keep = config.checkpoint.every, config.checkpoint.keep
-        bits = {"threads": threads, "data": data_facts, "device": layout.device.type}
+        bits = {"threads": threads, "data": data_facts, "device": layout.device.type, "rounds": config.rounds}
         checkpoints = Checkpoints(folder, saved_files(config, overrides), interval, keep, bits)
         store: Store = make(config.store, "store")
         store.open(checkpoints.folder, layout.device)
@@ -139,8 +151,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
             state = FederationState(0, server, store, initial_counters)
         refuse_missing_model(federation, state)
         if finetuning is not None:
-            shown = evaluation.evaluated_clients(config.seed, len(clients.test))
-            finetuning.check(aggregator, state.server, layout, shown, clients.pooled)
+            finetuning.check(federation, state)
         evaluator = Evaluator(evaluation, data, config.rounds, config.seed, finetuning)
         files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.each_epoch else [])]
         loggers = Loggers([*files, build(config.logger, "logger"), Figures(), LogLines(), progress(config.progress)])
@@ -231,15 +242,58 @@ def _threads(config: DictConfig, folder: Path, default: int) -> int:
 
 def _check_server(aggregator: Aggregator, server_samples: int, public: int) -> None:
     """Refuse what the server cannot do, which would be seen after a round of training only."""
+    check_signatures(aggregator)
     check_server_optimizer(aggregator.server_optimizer)
-    if aggregator.needs_server_data and not server_samples:
+    if aggregator.needs_server and not server_samples:
         raise InputError(f"{aggregator} needs samples of the server; write for example server_samples=100.")
     if aggregator.needs_public and not public:
         raise InputError(f"{aggregator} needs samples that all clients see; write for example data.public=100.")
 
 
+def _check_steps(aggregator: Aggregator, module: LightningModule) -> None:
+    """
+    Raises:
+        InputError: the module has an optimiser that would take no step.
+    """
+    has_own = type(module).configure_optimizers is not LightningModule.configure_optimizers
+    if has_own and not aggregator.clients_step:
+        raise InputError(
+            f"{type(module).__name__} has its own configure_optimizers, which {aggregator} would not use, because the "
+            "server takes the step; leave the method out and write optimizer=sgd, or write aggregator=fedavg."
+        )
+
+
+def local_updates(config: DictConfig, overrides: list[str]) -> int | None:
+    """Batches of a client in a round, in place of local epochs: `local_updates` optimiser steps.
+
+    Raises:
+        InputError: another setting says how many batches there are, too.
+    """
+    if config.local_updates is None:
+        return None
+    which = f"local_updates={config.local_updates}"
+    if explicitly_set(overrides, "local_epochs"):
+        raise InputError(
+            f"{which} takes the place of local_epochs={config.local_epochs}; leave local_epochs out, or write "
+            "local_updates=null."
+        )
+    limit = config.trainer.get("limit_train_batches")
+    if limit is not None:
+        raise InputError(
+            f"{which} is the number of a client's batches, and so is trainer.limit_train_batches={limit}; leave one of "
+            "the two out."
+        )
+    return int(config.local_updates) * int(config.trainer.get("accumulate_grad_batches") or 1)
+
+
 def _clients(
-    config: DictConfig, data: DataSource, partition: Partition, evaluation: Evaluation, public: int, pooled: bool
+    config: DictConfig,
+    data: DataSource,
+    partition: Partition,
+    evaluation: Evaluation,
+    public: int,
+    pooled: bool,
+    updates: int | None,
 ) -> Clients:
     return share_out(
         data,
@@ -252,6 +306,7 @@ def _clients(
         config.server_samples,
         public,
         pooled,
+        updates,
     )
 
 
@@ -308,7 +363,9 @@ def _describe(
     if labels is not None and data.classes:
         label_counts = histogram(clients.train, labels, data.classes, clients=slice(0, shown))
     plain_config: Any = OmegaConf.to_container(config, resolve=True)
-    schedule = f"{counted(config.rounds, 'round')} of {counted(config.local_epochs, 'local epoch')}"
+    epochs, updates = config.local_epochs, config.local_updates
+    work = counted(epochs, "local epoch") if updates is None else counted(updates, "local update")
+    schedule = f"{counted(config.rounds, 'round')} of {work}"
     facts = {
         "data": f"{data.name}, {len(data.train)} training and {counted(len(data.test), 'test sample')}"
         + (f", {len(clients.public)} of the training samples public" if len(clients.public) else ""),

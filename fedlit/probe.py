@@ -9,17 +9,15 @@ from contextlib import suppress
 
 import numpy as np
 
-from fedlit.aggregators.base import State
 from fedlit.client_tasks import LossTask
 from fedlit.engines import Engine
 from fedlit.errors import InputError
 from fedlit.federation import Federation
 from fedlit.global_generators import isolated_generators
 from fedlit.randomness import generator, seed_number
-from fedlit.round import Round
 from fedlit.samplers import checked_clients
 from fedlit.state import FederationState
-from fedlit.used_models import UsedModels, has_personal_models, is_whole
+from fedlit.used_models import UsedModels, has_personal_models, sends_one_model
 
 _LONGEST = 1.0  # seconds in which a copy of the sampler is tried
 
@@ -37,17 +35,15 @@ def probed_losses(
     Raises:
         InputError: a candidate is no client, or clients have no model.
     """
-    clients, aggregator = federation.clients, federation.aggregator
-    broadcast = aggregator.broadcast(state.server)
-    sends_one = _sends_one_model(federation, broadcast)
-    if not sends_one and not _has_personal_models(federation, state):
+    clients, sends_one = federation.clients, sends_one_model(federation, state)
+    if not sends_one and not has_personal_models(federation, state, federation.round(round_number, [0], "probe")):
         raise InputError(_nothing_to_probe(federation))
     numbers = checked_clients(federation.sampler, candidates, len(clients))
     cohort = clients.longest_first(dict.fromkeys(numbers))
-    round = Round(round_number, federation.seed, cohort, len(clients), "probe")
-    task = LossTask(None if sends_one else UsedModels(aggregator))
+    round = federation.round(round_number, cohort, "probe")
+    task = LossTask(None if sends_one else UsedModels(federation.aggregator))
     losses: dict[int, float] = {}
-    for chunk in engine.run(task, federation.cohort(round, state, broadcast, stateless=sends_one)):
+    for chunk in engine.run(task, federation.cohort(round, state, stateless=sends_one)):
         if chunk.clients:
             losses |= zip(chunk.clients, chunk.wire["loss"][:, 0].tolist(), strict=True)
     return np.array([losses.get(number, np.nan) for number in numbers])
@@ -62,8 +58,8 @@ def refuse_missing_model(federation: Federation, state: FederationState) -> None
     Raises:
         InputError: it asks for losses.
     """
-    broadcast = federation.aggregator.broadcast(state.server)
-    if _sends_one_model(federation, broadcast) or _has_personal_models(federation, state):
+    round = federation.round(state.round + 1, [0], "probe")
+    if sends_one_model(federation, state) or has_personal_models(federation, state, round):
         return
 
     asked: list[int] = []
@@ -82,14 +78,6 @@ def refuse_missing_model(federation: Federation, state: FederationState) -> None
                 raise InputError(_nothing_to_probe(federation))
             if time.monotonic() > end:
                 return
-
-
-def _sends_one_model(federation: Federation, broadcast: State) -> bool:
-    return is_whole(broadcast.get("model"), federation.initial_model.weights.shape[-1])
-
-
-def _has_personal_models(federation: Federation, state: FederationState) -> bool:
-    return has_personal_models(federation.aggregator, state.server, [0])  # the keys of a download are those of client 0
 
 
 def _nothing_to_probe(federation: Federation) -> str:

@@ -21,6 +21,7 @@ class Round:
     cohort: list[int]  # clients asked, longest shard first: the order of every sum
     clients: int  # number of clients in the federation
     purpose: str = "train"  # or "evaluate", "probe", "server"
+    lr_factor: float = 1.0  # of the clients' learning rates in this round
 
     def generator(self, *key: Key) -> np.random.Generator:
         """The keyed stream of this round and purpose."""
@@ -29,3 +30,7 @@ class Round:
     def stream(self, *key: Key) -> int:
         """A 63-bit number for keyed words (`randomness.keyed_words`) of this round and purpose."""
         return seed_number(self.seed, self.purpose, self.number, *key)
+
+    def lasting_stream(self, *key: Key) -> int:
+        """As `stream`, the same in all rounds."""
+        return seed_number(self.seed, self.purpose, "all rounds", *key)

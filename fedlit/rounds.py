@@ -19,7 +19,7 @@ from fedlit.federation import Federation
 from fedlit.messages.pipeline import Inbox
 from fedlit.probe import probed_losses
 from fedlit.randomness import generator
-from fedlit.samplers import checked_clients, checked_expected
+from fedlit.samplers import checked_clients
 from fedlit.server_round import ServerRound
 from fedlit.server_update import new_server_state
 from fedlit.state import FederationState, keep_largest
@@ -59,7 +59,7 @@ def federate(
             row, pictures = evaluator(federation, state, engine, round.number)
         watch.lap("evaluate")
 
-        row |= arrivals.record.row() | watch.row()
+        row |= arrivals.record.row() | federation.schedule_row(round.number) | watch.row()
         state.seconds += watch.total
         if evaluator.note_if_best(state, row):
             checkpoints.save_best(state)
@@ -78,8 +78,7 @@ def open_round(federation: Federation, state: FederationState, engine: Engine) -
 
     chosen = federation.sampler(number, generator(federation.seed, "cohort", number), len(clients), probe)
     chosen = checked_clients(federation.sampler, chosen, len(clients))
-    round = ServerRound(number, federation.seed, clients.longest_first(chosen), len(clients))
-    round.expected = checked_expected(federation.sampler, len(clients))
+    round = federation.round(number, clients.longest_first(chosen))
     round.broadcast = federation.aggregator.broadcast(state.server)
     round.server_client = clients.server_client(round, engine.local_worker, state.counters)
     return round

@@ -15,9 +15,8 @@ from fedlit.engines import Engine
 from fedlit.errors import InputError
 from fedlit.federation import Federation
 from fedlit.messages.finite import check_server_state
-from fedlit.messages.wire import unflatten_message
-from fedlit.round import Round
-from fedlit.server_round import ServerRound
+from fedlit.messages.wire import flatten_message, unflatten_message
+from fedlit.server_round import ServerRound, unread_server_lr
 from fedlit.state import FederationState
 
 log = logging.getLogger(__name__)
@@ -44,6 +43,8 @@ def _stepped(aggregator: Aggregator, server: State, reduced: dict[str, Any], rou
     except AttributeError as error:
         round.refuse_missing_data(f"{aggregator}.server_update", error)
         raise
+    if round.scheduled_server_lr != 1 and not round.server_lr_was_read:
+        raise unread_server_lr(str(aggregator))
     check_server_state(server, after, str(aggregator), round.number)
     return after
 
@@ -55,7 +56,7 @@ def _stepped_without_clients(
     change. And not every algorithm has a step along zeros: one that divides by a part of its message has none."""
     aggregator = federation.aggregator
     try:
-        zeros = _zeros_of_a_message(federation, state, engine, round.number)
+        zeros = _zeros_of_a_message(federation, state, engine, round)
         return _stepped(aggregator, state.server, zeros, round) if "delta" in zeros else state.server
     except Exception as error:
         reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
@@ -70,15 +71,18 @@ def _stepped_without_clients(
 
 
 def _zeros_of_a_message(
-    federation: Federation, state: FederationState, engine: Engine, round_number: int
+    federation: Federation, state: FederationState, engine: Engine, round: ServerRound
 ) -> dict[str, Any]:
     """A reduced message of zeros, in the shapes of a message, which are those of one local update on a batch of the
     largest shard. Empty where the reduction has no such message."""
     clients = federation.clients
     if not federation.pipeline.reduction.zero_without_clients or not len(clients.train.indices):
         return {}
-    round = Round(round_number, federation.seed, [int(np.argmax(clients.train.sizes))], len(clients), "probe")
-    cohort = federation.cohort(round, state)
-    cohort.jobs = [replace(job, train=job.train[: job.batch_size], epochs=1) for job in cohort.jobs]
-    wire = {k: v for chunk in engine.run(MessageTask(federation.aggregator), cohort) for k, v in chunk.wire.items()}
+    probed = federation.round(round.number, [int(np.argmax(clients.train.sizes))], "probe")
+    cohort = federation.cohort(probed, state)
+    cohort.jobs = [replace(job, train=job.train[: job.batch_size], epochs=1, updates=None) for job in cohort.jobs]
+    sent = {k: v for chunk in engine.run(MessageTask(federation.aggregator), cohort) for k, v in chunk.wire.items()}
+    if not sent:
+        return {}
+    wire = flatten_message(federation.aggregator.unpack(unflatten_message(sent), round))
     return unflatten_message({key: torch.zeros_like(value[0]) for key, value in wire.items()})

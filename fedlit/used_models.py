@@ -9,7 +9,10 @@ from typing import Any, TypeGuard
 
 from fedlit.aggregators.base import Aggregator, State
 from fedlit.errors import InputError
+from fedlit.federation import Federation
 from fedlit.model_vectors import Layout, Model
+from fedlit.server_round import ServerRound
+from fedlit.state import FederationState
 from fedlit.training.chunk_client import ChunkClient
 
 log = logging.getLogger(__name__)
@@ -47,21 +50,17 @@ class FineTuning:
             )
         return cls(epochs, trainable)
 
-    def check(
-        self, aggregator: Aggregator, server: State, layout: Layout, clients: Sequence[int], pooled: bool
-    ) -> None:
+    def check(self, federation: Federation, state: FederationState) -> None:
         """Refuse an algorithm without a model to begin at, and warn of personal models that are not measured.
-
-        Args:
-            server: the server's state.
-            clients: those that are evaluated.
-            pooled: one client trains on all shards, and what it keeps belongs to no client.
 
         Raises:
             InputError: clients receive no whole model and have none of their own.
         """
-        are_personal = not pooled and has_personal_models(aggregator, server, clients)
-        if is_whole(aggregator.broadcast(server).get("model"), layout.size):
+        aggregator = federation.aggregator
+        round = federation.round(state.round + 1, [0], "evaluate")
+        # what the one client of pooled data keeps belongs to no client
+        are_personal = not federation.clients.pooled and has_personal_models(federation, state, round)
+        if sends_one_model(federation, state):
             if are_personal:
                 log.warning(
                     "evaluation.finetune=%d: the received model is fine-tuned and measured, and not %s's own personal "
@@ -94,14 +93,18 @@ class UsedModels:
         return client.fit(start, epochs=tuning.epochs, trainable=tuning.trainable).model
 
 
-def has_personal_models(aggregator: Aggregator, server: State, clients: Sequence[int]) -> bool:
-    """Whether an algorithm gives clients models of their own: it overrides `personal`, or a client's model comes by
-    `download`."""
-    if type(aggregator).personal is not Aggregator.personal:
+def has_personal_models(federation: Federation, state: FederationState, round: ServerRound) -> bool:
+    """Whether clients may use another model than the one that all of them receive: the algorithm overrides `personal`,
+    or the clients of the round get their models by `download`."""
+    if type(federation.aggregator).personal is not Aggregator.personal:
         return True
-    if type(aggregator).download is Aggregator.download:
-        return False
-    return any("model" in aggregator.download(server, client) for client in clients)
+    return "model" in federation.downloads(state, round)
+
+
+def sends_one_model(federation: Federation, state: FederationState) -> bool:
+    """Whether all clients receive one whole model."""
+    model = federation.aggregator.broadcast(state.server).get("model")
+    return is_whole(model, federation.initial_model.weights.shape[-1])
 
 
 def is_whole(model: Any, size: int) -> TypeGuard[Model]:

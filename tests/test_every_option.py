@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -40,6 +41,7 @@ from tests.small_runs import (
     write_tables,
 )
 
+PARTS = ("train", "test")
 IMAGES = {"clients": 4, "participation": 0.75, "batch_size": 16}
 TESTED_ELSEWHERE = {"aggregator", "trainer", "data", "experiment", "engine"}  # the first three below
 RUN = [(group, option) for group in OPTIONS if group not in TESTED_ELSEWHERE for option in OPTIONS[group]]
@@ -52,8 +54,10 @@ def data_with(*keys: str) -> list[str]:
 
 
 DOWNLOADED = data_with("download", "download_from")
-AT_HAND = [name for name in OPTIONS["data"] if name not in DOWNLOADED]
-OWN = [name for name in data_with("path") if name not in DOWNLOADED]
+OWN = ["csv_sites", "npz"]
+PUBLISHED = [name for name in data_with("root") if name not in (*DOWNLOADED, *OWN)]  # the user gets their files
+AT_HAND = [name for name in OPTIONS["data"] if name not in (*DOWNLOADED, *PUBLISHED)]
+FITTING = {"binary_logistic": "two classes", "char_lstm": "tokens"}  # models that do not take images of four classes
 
 
 @pytest.fixture(scope="module")
@@ -231,6 +235,16 @@ def test_an_algorithm_keeps_the_contract_on_an_awkward_module(
 # --- the other groups, each on images
 
 
+def write_for(model: str, folder: Path) -> Path:
+    """Data that a model takes which takes no images of four classes."""
+    if FITTING[model] == "two classes":
+        return write_npz(folder / "two.npz", (8, 8), 2, (20, 14, 16, 12))
+    rng = np.random.default_rng(0)
+    arrays = {f"{name}_{part}": rng.integers(0, 4, (62, 5) if name == "x" else 62) for name in "xy" for part in PARTS}
+    np.savez(folder / "tokens.npz", **arrays)
+    return folder / "tokens.npz"
+
+
 def images_of(images: Path) -> dict[str, Any]:
     changes = {"data": composed("data=npz").config.data, "data.path": str(images)}
     return {**IMAGES, **changes, "logger": composed("logger=none").config.logger}
@@ -247,7 +261,7 @@ def check_rows(metrics: list[dict[str, Any]], rounds: int = 1) -> None:
 
 @pytest.mark.parametrize(("group", "option"), RUN)
 def test_an_option_runs_for_a_round(group: str, option: str, images: Path, tmp_path: Path) -> None:
-    changes = images_of(images)
+    changes = images_of(write_for(option, tmp_path) if group == "model" and option in FITTING else images)
     if group == "logger":
         changes.pop("logger")
     check_rows(go(small([word(group, option)], changes), tmp_path / "run"))
@@ -313,6 +327,17 @@ def test_missing_downloads_are_asked_for_in_one_sentence(
         config = composed(*arguments[2:]).config
         assert (config.data.download, config.data.root) == (True, str(root))
         assert config.data._target_ == composed(f"data={name}").config.data._target_
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_missing_published_files_are_asked_for_in_one_sentence(
+    name: str, in_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = in_folder / "not here"
+    assert command(f"data={name}", f"data.root='{root}'", "hydra.run.dir=run") == 2
+    printed, sentence = capsys.readouterr()
+    assert (printed, sentence.count("\n")) == ("", 1)
+    assert str(root) in sentence and "; get " in sentence and "https://" in sentence
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -226,18 +226,17 @@ class NoModel(FedAvg):
 
 
 def test_an_algorithm_without_a_model_to_begin_at_is_refused(tmp_path: Path) -> None:
-    run = Running(tmp_path, FedAvg())
-    tuning, server = FineTuning(2), {"model": run.start}
+    run = Running(tmp_path, NoModel())
     sentence = "^evaluation.finetune=2: NoModel gives a client no model to begin at; write evaluation.finetune=0"
     with pytest.raises(InputError, match=sentence):
-        tuning.check(NoModel(), server, run.layout, range(4), pooled=False)
+        FineTuning(2).check(run.federation, run.state)
 
 
 def test_own_personal_models_that_are_not_measured_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    run = Running(tmp_path, FedAvg())
     for aggregator, lines in ((FedAvg(), 0), (Local(), 0), (Apfl(), 1)):
         caplog.clear()
-        FineTuning(2).check(aggregator, {"model": run.start}, run.layout, range(4), pooled=False)
+        run = Running(tmp_path, aggregator)
+        FineTuning(2).check(run.federation, run.state)
         assert len(caplog.messages) == lines
     assert "evaluation.finetune=2: the received model is fine-tuned and measured, and not Apfl's own" in caplog.text
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import torch
+from torch import Tensor
 
 from fedlit.aggregators.server_step import OptimizerFactory, server_step
 from fedlit.client import Client
@@ -60,23 +61,38 @@ class Aggregator(ABC):
     tensor([0.2500, 0.2500])
     """
 
-    weighting: Mapping[str, Weighting] = MappingProxyType({})
-    """How the messages under a key are averaged: "examples" (the default) or "uniform". A stage that needs it
-    (`Stage.uniform`) makes all keys uniform."""
+    weighting: Mapping[str, str] = MappingProxyType({})
+    """How the messages under a key are averaged: "examples" (the default), "uniform", or by a weight that each message
+    carries, named by its key. A stage that needs it (`Stage.uniform`) makes all keys uniform.
+
+    Under {"delta": "w"} the key "delta" reduces to sum_k w_k m_k / sum_k w_k, and to 0 where that sum of weights is 0,
+    so that the old value stays; "w" reduces to sum_k w_k. w_k is used as it is, not times n_k. It is not negative, and
+    has one number a client, (K, 1), or broadcasts to the value: (K, C, 1) for C models (K, C, P) in a message. A key
+    stands for all that a Model or dict under it holds, and "parts.w" for one entry of a dict. A Model of weights weighs
+    a Model."""
 
     needs_all: ClassVar[bool] = False
-    """`server_update` gets every message, (K, ...), and the clients' numbers of examples instead of means."""
+    """`server_update` gets every message, (K, ...), and the clients' numbers of examples instead of means. `round.rows`
+    has the numbers of these clients, and `round.put` writes to what the server keeps of every client."""
 
     pooled: ClassVar[bool] = False
     """One client trains on all training shards together. This is a matter of data: the round loop does not know it."""
 
-    needs_server_data: ClassVar[bool] = False
+    needs_server: ClassVar[bool] = False
     """`server_update` trains or measures on samples of the server (`round.server_client`): a run without
     `server_samples` is refused before any work."""
 
     needs_public: ClassVar[bool] = False
     """Clients or the server use public samples (`client.collect(..., on="public")`): a run without `data.public` is
     refused before any work."""
+
+    clients_step: ClassVar[bool] = True
+    """The clients' optimiser takes steps. Where it takes none, a module with a configure_optimizers of its own is
+    refused before any work, because its optimiser would not be used."""
+
+    needs_validation: bool = False
+    """A client's loss is measured on its validation samples: a run in which a client has none is refused before any
+    work."""
 
     server_optimizer: OptimizerFactory | None = None
     """The optimiser of the default `server_update`; None adds the mean update: SGD with learning rate 1."""
@@ -99,8 +115,13 @@ class Aggregator(ABC):
         """What every client of the round receives, (P,) and so on. Leave out what clients may not know."""
         return {"model": server["model"]}
 
-    def download(self, server: State, client: int) -> State:
-        """What this client receives in addition, without the leading axis."""
+    def download(self, server: State, clients: Tensor, round: ServerRound) -> State:
+        """What each of these clients receives in addition, (K, ...), in their order.
+
+        Args:
+            clients: (K,) int64 on the device, such as `server["models"][clients]` needs.
+            round: with `purpose` "train", or "evaluate" for the models of clients after a round.
+        """
         return {}
 
     @abstractmethod
@@ -117,12 +138,17 @@ class Aggregator(ABC):
             such as 0/0, are not used.
         """
 
-    def unpack(self, message: Message) -> Message:
-        """On the server: the messages (K, ...) in the form in which they are reduced."""
+    def unpack(self, message: Message, round: ServerRound) -> Message:
+        """On the server: the messages (K, ...) in the form in which they are reduced.
+
+        Under a reduction that sees sums only (`Reduction.blind`) the clients call it, with the part of the round that
+        they know (`fedlit.round.Round`).
+        """
         return message
 
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
-        """The new server state. The default steps `server["model"]` along the mean `delta` by the server optimiser.
+        """The new server state. The default steps `server["model"]` along the mean `delta` by the server optimiser,
+        whose learning rate is multiplied by `round.server_lr_factor`.
 
         In a round that asks no client (`sampler=poisson`), `reduced` holds zeros, sum_k m_k over the expected number of
         clients, in the keys and shapes of a message, and `round.arrived` is empty: noise is added, and a momentum goes
@@ -135,7 +161,11 @@ class Aggregator(ABC):
             InputError: (by the caller) the new state is not finite.
         """
         model, optimizer = server_step(
-            self.server_optimizer, server["model"], reduced["delta"], server.get("optimizer")
+            self.server_optimizer,
+            server["model"],
+            reduced["delta"],
+            server.get("optimizer"),
+            round.server_lr_factor,
         )
         return {**server, "model": model} | ({"optimizer": optimizer} if optimizer else {})
 

@@ -12,7 +12,7 @@ class FedAvg(Aggregator):
 
     w^k_{t+1} (P,) is the model of client k after E local epochs from w_t, and n_k its number of training samples.
     Down travels w_t; up travels `delta`, w^k_{t+1} - w_t, (K, P) and (K, S). Clients are stateless. The server keeps
-    the model, and the state of its optimiser if it has one (`server_step`: FedAvgM, FedAdagrad, FedAdam).
+    the model, and the state of its optimiser if it has one (`server_step`).
     """
 
     def __init__(self, weighting: Weighting = "examples", server_optimizer: OptimizerFactory | None = None):

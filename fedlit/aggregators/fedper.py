@@ -1,24 +1,24 @@
-"""FedPer: Arivazhagan et al. 2019 (Federated Learning with Personalization Layers)."""
+"""FedPer: Arivazhagan et al. 2019 (Federated Learning with Personalization Layers), algorithms 1 and 2."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
-from fedlit.aggregators.base import Message, State, Weighting
+from fedlit.aggregators.base import Weighting
+from fedlit.aggregators.head import head_positions
 from fedlit.aggregators.partial import Partial
 from fedlit.aggregators.server_step import OptimizerFactory
-from fedlit.client import Client
-from fedlit.errors import InputError
 from fedlit.model_vectors import Layout, Model
 
 
 class FedPer(Partial):
     """W_B = sum_j n_j / n W_{B,j}: base layers are averaged as under FedAvg, personalisation layers W_{P_j} stay.
 
-    Client j trains (W_B, W_{P_j}) together, then sends the change of the base layers. There is no global model; the
-    clients' personal models are evaluated.
+    Client j trains (W_B, W_{P_j}) together. Down travel the base layers, up their change; a client keeps its
+    personalisation layers. There is no global model; the clients' personal models (W_B, W_{P_j}) are evaluated.
+
+    Two differences from the paper: all clients begin with the same W_{P_j}, where the paper's are random; and a client
+    that is not asked keeps its layers, where all clients of the paper take part in each round.
     """
 
     def __init__(
@@ -39,22 +39,5 @@ class FedPer(Partial):
         self.server_optimizer = server_optimizer
 
     def private(self, layout: Layout) -> Model:
-        head = layout.last_layer if self.head is None else self.head
-        if head is None:
-            raise InputError(
-                "aggregator.head=null: the layer that runs last could not be found (run.log may say why); write a "
-                "pattern over the names of the head's parameters, such as "
-                f"aggregator.head={next(reversed(layout.weights)).rpartition('.')[0]}"
-            )
-        positions = layout.where(head)
-        if bool(positions.weights.all()):
-            raise InputError(
-                f"aggregator.head={head}: the head is the whole model and nothing would travel; name a part of it, or "
-                "write aggregator=local"
-            )
-        if not bool(torch.cat([positions.weights, positions.statistics]).any()):
-            raise InputError(f"aggregator.head={head}: it holds no trained parameter; name a layer that is trained")
-        return positions
-
-    def local_update(self, client: Client, received: State, state: State) -> tuple[Message, State]:
-        return self.message(client.fit(self.personal(client, received, state)).model, received)
+        if_all = "nothing would travel; name a part of it, or write aggregator=local"
+        return head_positions(layout, self.head, if_all)

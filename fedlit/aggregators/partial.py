@@ -38,6 +38,10 @@ class Partial(Aggregator):
     def broadcast(self, server: State) -> State:
         return {"shared": server["shared"]}
 
+    def local_update(self, client: Client, received: State, state: State) -> tuple[Message, State]:
+        """Both parts are trained together, in one fit."""
+        return self.message(client.fit(self.personal(client, received, state)).model, received)
+
     def personal(self, client: Client, received: State, state: State) -> Model:
         return merge(self.private_at, state["private"], received["shared"])
 
@@ -49,9 +53,9 @@ class Partial(Aggregator):
 
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
         shared, optimizer = server_step(
-            self.server_optimizer, server["shared"], reduced["delta"], server.get("optimizer")
+            self.server_optimizer, server["shared"], reduced["delta"], server.get("optimizer"), round.server_lr_factor
         )
         return {"shared": shared} | ({"optimizer": optimizer} if optimizer else {})
 
-    def global_model(self, server: State) -> None:
+    def global_model(self, server: State) -> Model | None:
         return None

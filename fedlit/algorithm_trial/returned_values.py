@@ -14,6 +14,7 @@ from torch import Tensor
 from fedlit.algorithm_trial.trees import described, shortened, tensors
 from fedlit.checkpoint import as_resumed
 from fedlit.errors import InputError
+from fedlit.messages.weights import is_weight
 from fedlit.model_vectors import Layout, Model
 from fedlit.user_module.module_snapshot import differ
 
@@ -128,10 +129,12 @@ def check_default_delta(name: str, message: Mapping[str, Any], model: Any) -> No
                 )
 
 
-def check_averaged(where: str, message: Mapping[str, Any]) -> None:
-    """A mean is of numbers. Small integers would overflow in the weighted sum."""
+def check_averaged(where: str, message: Mapping[str, Any], weighting: Mapping[str, str]) -> None:
+    """A mean is of numbers. Small integers would overflow in the weighted sum. Weights are added in 64 bits."""
     for path, tensor in tensors(message).items():
-        if not tensor.is_floating_point() and (tensor.dtype == torch.bool or tensor.dtype.itemsize < 4):
+        if tensor.is_floating_point() or is_weight(weighting, path):
+            continue
+        if tensor.dtype == torch.bool or tensor.dtype.itemsize < 4:
             kind = str(tensor.dtype).removeprefix("torch.")
             raise InputError(
                 f"{where} has {path} of type {kind}, of which there is no mean; send {path}.to(client.examples), or "

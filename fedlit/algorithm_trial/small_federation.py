@@ -19,7 +19,7 @@ from fedlit.algorithm_trial.watched_client import WatchedClient
 from fedlit.client import ClientState
 from fedlit.client_tasks import TrainTask
 from fedlit.clients import Clients
-from fedlit.errors import InputError
+from fedlit.device_copies import to_device
 from fedlit.messages.pipeline import Pipeline
 from fedlit.messages.reductions import All, Mean
 from fedlit.messages.wire import Wire
@@ -97,24 +97,30 @@ class SmallFederation:
         parts = np.split(samples, np.cumsum(self.sizes)[:-1])
         return [Job(c, round, self.batch, 1, parts[c], validation, samples[:0], self._public) for c in self.cohort]
 
+    def round(self, number: int, purpose: str = "train") -> ServerRound:
+        round = ServerRound(number, self.seed, self.cohort, self.clients, purpose)
+        round.expected, round.device = float(len(self.cohort)), self.layout.device
+        return round
+
+    def downloads(self, algorithm: WatchedAggregator, server: dict[str, Any], round: ServerRound) -> dict[str, Any]:
+        """What each client receives in addition to the broadcast, (K, ...)."""
+        return {} if algorithm.is_default("download") else algorithm.download(server, self._numbers(), round)
+
+    def _numbers(self) -> Tensor:
+        return to_device(self.cohort, self.layout.device)
+
     def _cohort(
-        self, algorithm: WatchedAggregator, inputs: RoundInputs, round: Round, noise: InputNoise | None
+        self, algorithm: WatchedAggregator, inputs: RoundInputs, round: ServerRound, noise: InputNoise | None
     ) -> Cohort:
-        downloads = [algorithm.download(inputs.server, client) for client in self.cohort]
-        cohort = Cohort(self.jobs(round), algorithm.broadcast(inputs.server), downloads, inputs.states, self.counters)
+        """Sets `round.broadcast`."""
+        round.broadcast = algorithm.broadcast(inputs.server)
+        downloads = self.downloads(algorithm, inputs.server, round)
+        jobs = self.jobs(round.for_clients())
+        cohort = Cohort(jobs, round.broadcast, downloads, inputs.states, self.counters)
         return cohort if noise is None else _perturbed(cohort, noise)
 
-    def _run(self, algorithm: WatchedAggregator, task: Any, cohort: Cohort, together: bool) -> list[Returned]:
+    def _run(self, task: Any, cohort: Cohort, together: bool) -> list[Returned]:
         chunks = self.chunks if together else [slice(r, r + 1) for r in self.cohort]
-        for rows in chunks:
-            first, *others = cohort.downloads[rows]
-            for other in others:
-                if first.keys() != other.keys():
-                    key = min(first.keys() ^ other.keys())
-                    raise InputError(
-                        f"{algorithm.name}.download returns {key!r} for some clients only; return the same keys for "
-                        "all clients, because they are trained together."
-                    )
         return [self.worker.run(task, cohort[rows]) for rows in chunks]
 
     # --- one round ---------------------------------------------------------------------------------
@@ -130,12 +136,10 @@ class SmallFederation:
         Args:
             together: in chunks, else each client alone.
         """
-        round = ServerRound(inputs.number, self.seed, self.cohort, self.clients)
-        round.expected = float(len(self.cohort))
+        round = self.round(inputs.number)
         algorithm.results.clear()
-        cohort = self._cohort(algorithm, inputs, round.for_clients(), noise)
-        round.broadcast = cohort.broadcast
-        return round, self._run(algorithm, TrainTask(self._pipeline(algorithm)), cohort, together)
+        cohort = self._cohort(algorithm, inputs, round, noise)
+        return round, self._run(TrainTask(self._pipeline(algorithm)), cohort, together)
 
     def outcome(
         self,
@@ -148,9 +152,8 @@ class SmallFederation:
         outcome: Outcome = [{"the message": message, "the state": state} for message, state in algorithm.results]
         if not algorithm.is_default("personal") and not self.federation.pooled:
             algorithm.models.clear()
-            round = Round(inputs.number, self.seed, self.cohort, self.clients, "evaluate")
-            cohort = self._cohort(algorithm, inputs, round, noise)
-            self._run(algorithm, _PersonalTask(algorithm), cohort, together)
+            cohort = self._cohort(algorithm, inputs, self.round(inputs.number, "evaluate"), noise)
+            self._run(_PersonalTask(algorithm), cohort, together)
             for client, model in zip(outcome, algorithm.models, strict=True):
                 client["the personal model"] = model
         return outcome
@@ -247,7 +250,7 @@ def _perturbed(cohort: Cohort, noise: InputNoise) -> Cohort:
     return Cohort(
         cohort.jobs,
         tree_map(noisy, cohort.broadcast),
-        [tree_map(noisy, download) for download in cohort.downloads],
+        tree_map(noisy, cohort.downloads),
         [state | {"algorithm": tree_map(noisy, state["algorithm"])} for state in cohort.states],
         cohort.counters,
     )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fedlit.aggregators import Aggregator
 from fedlit.aggregators.base import Message, State
@@ -17,6 +18,7 @@ from fedlit.algorithm_trial.watched_client import WatchedClient
 from fedlit.client import Client
 from fedlit.errors import InputError
 from fedlit.global_generators import generator_states
+from fedlit.messages.wire import Wire, flatten_message
 from fedlit.model_vectors import Layout, Model, unstack
 from fedlit.server_round import ServerRound
 
@@ -45,7 +47,8 @@ class WatchedAggregator(Aggregator):
         results: a message and a new state for each client of `local_update`, in order of the calls.
         models: what `personal` returned for each, likewise.
         watched: method -> the client of its last call.
-        keys: of the messages, unpacked.
+        keys: of the messages, unpacked, with the paths into their dicts.
+        reads_server_lr: `server_update` has read `ServerRound.server_lr_factor`.
     """
 
     def __init__(self, inner: Aggregator, layout: Layout, clients: int, averages: bool, by_pieces: bool = False):
@@ -55,6 +58,7 @@ class WatchedAggregator(Aggregator):
         self.settled = False  # from now on calls are repeated, and nothing but a state changes
         self.results: list[tuple[Message, State]] = []
         self.keys: set[str] = set()
+        self.reads_server_lr = False
         self.models: list[Model] = []
         self.watched: dict[str, WatchedClient] = {}
         self.initial: State = {}
@@ -62,6 +66,9 @@ class WatchedAggregator(Aggregator):
         self._kept: KeptValues | None = None
         self._call("setup", [], layout, clients)
         self._kept = KeptValues(inner)
+
+    def __str__(self) -> str:
+        return str(self.inner)
 
     def is_default(self, method: str) -> bool:
         """Whether the algorithm does not override a method."""
@@ -158,9 +165,10 @@ class WatchedAggregator(Aggregator):
         check.check_tensors(f"{self.name}.broadcast: its result", sent, example="what all clients receive, such as {}")
         return sent
 
-    def download(self, server: State, client: int) -> State:
-        sent = self._call("download", [("the server's state", server)], client)
-        check.check_tensors(f"{self.name}.download: its result", sent, example="what this client receives, such as {}")
+    def download(self, server: State, clients: Tensor, round: ServerRound) -> State:
+        sent = self._call("download", [("the server's state", server)], clients.clone(), _copied(round))
+        where = f"{self.name}.download: its result"
+        check.check_tensors(where, sent, len(clients), "what each client receives, (K, ...), such as {}")
         return sent
 
     def local_update(self, client: Client, received: State, state: State) -> tuple[Message, State]:
@@ -188,20 +196,21 @@ class WatchedAggregator(Aggregator):
                 "send the change of the model, such as {'delta': client.fit(x).model - x}."
             )
 
-    def unpack(self, message: Message) -> Message:
+    def unpack(self, message: Message, round: ServerRound) -> Message:
         k = next((len(t) for t in tensors(message).values()), None)
-        unpacked = self._call("unpack", [("the message", message)])
+        unpacked = self._call("unpack", [("the message", message)], _copied(round))
         where = f"{self.name}.{'local_update' if self.is_default('unpack') else 'unpack'}: the message"
         check.check_tensors(where, unpacked, k, "the messages as they are reduced")
         if self.averages:
-            check.check_averaged(where, unpacked)
-        self.keys |= unpacked.keys()
+            check.check_averaged(where, unpacked, self.inner.weighting)
+        self.keys |= unpacked.keys() | _paths(flatten_message(unpacked))
         return unpacked
 
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
-        round = replace(round, broadcast=cloned(round.broadcast, share_large=True), arrived=list(round.arrived))
         sources = [("the server's state", server), ("the reduced message", reduced)]
-        state = self._call("server_update", sources, round)
+        seen = _copied(round)
+        state = self._call("server_update", sources, seen)
+        self.reads_server_lr |= seen.server_lr_was_read
         where = f"{self.name}.server_update"
         check.check_dict(f"{where}: its result", state, "the new server state, such as {**server, 'model': model}")
         check.check_saved(where, state)
@@ -221,6 +230,18 @@ class WatchedAggregator(Aggregator):
         if model is not None:
             check.check_model(f"{self.name}.global_model: its result", model, self.layout, None)
         return model
+
+
+def _paths(wire: Wire) -> set[str]:
+    """The keys of a wire and their beginnings: parts.a.weights, parts.a, parts."""
+    words = [key.split(".") for key in wire]
+    return {".".join(path[:n]) for path in words for n in range(1, len(path) + 1)}
+
+
+def _copied(round: ServerRound) -> ServerRound:
+    if not isinstance(round, ServerRound):  # `unpack` under a blind reduction
+        return replace(round)
+    return replace(round, broadcast=cloned(round.broadcast, share_large=True), arrived=list(round.arrived))
 
 
 def _plain(value: Any) -> Any:

@@ -15,12 +15,12 @@ def check_keys(aggregator: Aggregator, sent: set[str]) -> None:
     """A key that has an effect is sent. One that stands in a method may be sent in a later round.
 
     Args:
-        sent: the keys of the messages in the trial.
+        sent: the keys of the messages in the trial, also those within dicts, such as "parts.w".
     """
     if aggregator.needs_all:
         return
     for key, value in aggregator.weighting.items():
-        if value == "uniform" and key not in sent and key not in _texts(type(aggregator)):
+        if value != "examples" and key not in sent and key not in _texts(type(aggregator)):
             near = closest(key, sorted(sent))
             hint = f"did you mean {near!r}?" if near else f"it sends {', '.join(sorted(sent)) or 'nothing'}."
             raise InputError(

@@ -16,7 +16,6 @@ from fedlit.evaluation.headline import best_row, choosing_metric
 from fedlit.evaluation.tally import Totals
 from fedlit.federation import Federation
 from fedlit.metric_names import PERSONAL, USED, Row, personal_test_metric, validation_metric
-from fedlit.round import Round
 from fedlit.state import FederationState
 from fedlit.used_models import FineTuning, UsedModels, has_personal_models
 
@@ -61,7 +60,8 @@ class Evaluator:
         clients = federation.clients
         evaluated = self.options.evaluated_clients(federation.seed, len(clients.test))
         are_personal = self.finetuning is not None or (
-            not clients.pooled and has_personal_models(federation.aggregator, state.server, evaluated)
+            not clients.pooled
+            and has_personal_models(federation, state, federation.round(round_number, evaluated[:1], "evaluate"))
         )
         model = federation.aggregator.global_model(state.server)
         if model is not None:
@@ -101,7 +101,7 @@ class Evaluator:
     ) -> Row:
         pooled, federation = federation.clients.pooled, federation.apart()
         clients = federation.clients.longest_first(evaluated)
-        round = Round(round_number, federation.seed, clients, len(federation.clients), "evaluate")
+        round = federation.round(round_number, clients, "evaluate")
         task = PersonalEvaluationTask(UsedModels(federation.aggregator, self.finetuning))
         cohort = federation.cohort(round, state, stateless=pooled)  # the state of client 0 is that of the pooled client
         facts = [client for chunk in engine.run(task, cohort) for client in chunk.facts]

@@ -47,8 +47,7 @@ class RoundRecord:
     @classmethod
     def of(cls, cohort: Cohort, directions: Directions | None = None) -> RoundRecord:
         """The record of a round that begins. Every client of the cohort counts as having received its download."""
-        broadcast = num_bytes(flatten_message(cohort.broadcast))
-        downloads = sum(num_bytes(flatten_message(download)) for download in cohort.downloads)
+        broadcast, downloads = (num_bytes(flatten_message(tree)) for tree in (cohort.broadcast, cohort.downloads))
         return cls(len(cohort), broadcast * len(cohort) + downloads, directions)
 
     @property

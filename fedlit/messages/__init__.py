@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import get_args
 
-from fedlit.aggregators.base import Aggregator, Weighting
+from fedlit.aggregators.base import Aggregator
 from fedlit.errors import InputError
 from fedlit.messages.reductions import All, Mean, Reduction
-from fedlit.messages.reductions.base import OTHER_KEYS
 from fedlit.messages.stages import Stage
+from fedlit.messages.weights import OTHER_KEYS, WORDS, carried_weights
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +23,16 @@ def chosen_reduction(aggregator: Aggregator, uplink: Mapping[str, Stage], reduct
 
     Raises:
         InputError: the algorithm needs every message unchanged and a stage or the reduction would change it; the
-            algorithm takes one message and `All` does not reduce; or the reduction is blind and a stage needs decoding.
+            algorithm takes one message and `All` does not reduce; the reduction takes no weights of messages; or it is
+            blind and a stage needs decoding.
     """
+    carried = carried_weights(_checked_weighting(aggregator))
     if aggregator.needs_all:
+        if carried:
+            raise InputError(
+                f"{aggregator} gets every message (needs_all), and none is averaged, so weighting={carried} has no "
+                "effect; weigh the messages in server_update, or leave needs_all out"
+            )
         if uplink or (reduction is not None and type(reduction) is not All):  # a subclass may change or drop messages
             changing = list(uplink) or [type(reduction).__name__]
             raise InputError(
@@ -40,6 +46,11 @@ def chosen_reduction(aggregator: Aggregator, uplink: Mapping[str, Stage], reduct
             "write reduction=null, or set needs_all = True in the algorithm's class"
         )
     reduction = reduction or Mean()
+    if carried and not reduction.weighs_by_messages:
+        raise InputError(
+            f"{aggregator} weighs messages by a part of them (weighting={carried}), and {type(reduction).__name__} has "
+            "no such weights; write reduction=null, or another aggregator"
+        )
     decoding = [name for name, stage in uplink.items() if stage.decodes]
     if reduction.blind and decoding:
         raise InputError(
@@ -53,21 +64,19 @@ def run_weighting(aggregator: Aggregator, uplink: Mapping[str, Stage]) -> dict[s
     """key -> how messages are averaged: the algorithm's `weighting`, but "uniform" for every key if a stage needs it.
 
     Raises:
-        InputError: the algorithm's `weighting` is no mapping, or has another value.
+        InputError: the algorithm's `weighting` is no mapping, or has another value; or a stage needs equal weights and
+            the messages carry their own.
     """
-    weighting, allowed = aggregator.weighting, get_args(Weighting)
-    if not isinstance(weighting, Mapping):
-        raise InputError(
-            f"{aggregator}: weighting={weighting!r} is no mapping; write one from the keys of a message to "
-            f"{' or '.join(allowed)}, such as {{'delta': 'uniform'}}"
-        )
-    for key, value in weighting.items():
-        if value not in allowed:
-            raise InputError(f"{aggregator}: weighting of {key} is {value!r}; write {' or '.join(allowed)}")
+    weighting = _checked_weighting(aggregator)
     needing = [f"uplink.{name}" for name, stage in uplink.items() if stage.uniform]
     if not needing:
-        return dict(weighting)
-    by_examples = [key for key, value in ({"delta": "examples"} | dict(weighting)).items() if value == "examples"]
+        return weighting
+    for key, weight in carried_weights(weighting).items():
+        raise InputError(
+            f"{aggregator} weighs {key} by {weight} of each message, and {', '.join(needing)} needs all clients to "
+            "count the same; leave out the stage, or choose another aggregator"
+        )
+    by_examples = [key for key, value in ({"delta": "examples"} | weighting).items() if value == "examples"]
     if by_examples:
         log.warning(
             "%s: all clients count the same, because %s needs it; %s alone would weigh %s by examples",
@@ -77,3 +86,25 @@ def run_weighting(aggregator: Aggregator, uplink: Mapping[str, Stage]) -> dict[s
             ", ".join(by_examples),
         )
     return dict.fromkeys(("delta", *weighting, OTHER_KEYS), "uniform")
+
+
+def _checked_weighting(aggregator: Aggregator) -> dict[str, str]:
+    """The algorithm's own `weighting`."""
+    weighting = aggregator.weighting
+    if not isinstance(weighting, Mapping):
+        raise InputError(
+            f"{aggregator}: weighting={weighting!r} is no mapping; write one from the keys of a message to "
+            f"{' or '.join(WORDS)}, such as {{'delta': 'uniform'}}"
+        )
+    for key, value in weighting.items():
+        if not isinstance(value, str) or not value:
+            raise InputError(
+                f"{aggregator}: weighting of {key} is {value!r}; write {' or '.join(WORDS)}, or the key of a weight in "
+                "the message"
+            )
+        if value not in WORDS and value in weighting:
+            raise InputError(
+                f"{aggregator}: weighting of {key} is {value!r}, which is weighed itself (by {weighting[value]}); the "
+                f"server gets the sum of the weights, so leave {value!r} out of weighting"
+            )
+    return dict(weighting)

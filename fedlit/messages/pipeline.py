@@ -19,11 +19,14 @@ from torch import Tensor
 
 from fedlit.aggregators.base import Aggregator
 from fedlit.client import Client, ClientState
+from fedlit.errors import InputError
 from fedlit.messages.finite import check_reduced, finite_rows, first_not_finite
 from fedlit.messages.reductions import Reduction
 from fedlit.messages.stages import Stage
+from fedlit.messages.weights import check_weights
 from fedlit.messages.wire import Wire, check_rows, copied, flatten_message, select_rows, unflatten_message
 from fedlit.model_vectors import stack, unstack
+from fedlit.round import Round
 from fedlit.server_round import ServerRound
 
 log = logging.getLogger(__name__)
@@ -45,7 +48,7 @@ class Pipeline:
     aggregator: Aggregator
     uplink: Mapping[str, Stage]  # by name, in the order in which a message passes them
     reduction: Reduction
-    weighting: dict[str, str]  # key of a message -> "examples" or "uniform"
+    weighting: dict[str, str]  # key of a message -> "examples", "uniform", or the key of its weight
 
     def send(self, client: Client, message: dict[str, Any], states: Sequence[ClientState]) -> Sent:
         """The clients' half, for K clients with their states. Stages get copies: one that changes its wire in place
@@ -54,9 +57,13 @@ class Pipeline:
         Raises:
             InputError: a result is no wire of K clients.
         """
-        wire = flatten_message(self.aggregator.unpack(message) if self.reduction.blind else message)
+        if self.reduction.blind:
+            message = self._unpacked_by_clients(message, client.round)
+        wire = flatten_message(message)
         k = len(states)
         check_rows(wire, k, f"local_update of {self.aggregator}")
+        if self.reduction.blind:
+            check_weights(str(self.aggregator), self.weighting, wire)
         faults = first_not_finite(wire, k)
         new_states: list[dict[str, Any]] = [{} for _ in states]
         for name, stage in self.uplink.items():
@@ -71,6 +78,19 @@ class Pipeline:
         wire = self.reduction.encode(client, wire, self.weighting)
         check_rows(wire, k, f"encode of {type(self.reduction).__name__}")
         return Sent(wire, new_states, faults)
+
+    def _unpacked_by_clients(self, message: dict[str, Any], round: Any) -> dict[str, Any]:
+        """Under a blind reduction, with the round as clients know it."""
+        try:
+            return self.aggregator.unpack(message, round)
+        except AttributeError as error:
+            if not isinstance(error.obj, Round) or isinstance(error.obj, ServerRound):
+                raise
+            raise InputError(
+                f"unpack of {self.aggregator} reads round.{error.name}, which only the server knows, and under "
+                f"{type(self.reduction).__name__} the clients call unpack; send what it needs in the message, or "
+                "choose another reduction."
+            ) from error
 
     def inbox(self, round: ServerRound) -> Inbox:
         """The server's half for one round."""
@@ -104,7 +124,8 @@ class Inbox:
         `round.arrived`. Messages that are not finite after `decode` or `unpack` are refused.
 
         Raises:
-            InputError: a result of `decode` or `unpack` is no wire of K clients.
+            InputError: a result of `decode` or `unpack` is no wire of K clients, or a weight that the messages carry is
+                missing or is no weight.
         """
         if not clients:
             return Received([], None, [])
@@ -120,7 +141,7 @@ class Inbox:
             decoded = forms[f"decode of uplink.{name}"] = stage.decode(copied(decoded))
             check_rows(decoded, len(clients), f"decode of uplink.{name}")
         aggregator = self.pipeline.aggregator
-        message = flatten_message(aggregator.unpack(unflatten_message(decoded)))
+        message = flatten_message(aggregator.unpack(unflatten_message(decoded), self.round))
         if type(aggregator).unpack is not Aggregator.unpack:
             forms[f"unpack of {aggregator}"] = message
             check_rows(message, len(clients), f"unpack of {aggregator}")
@@ -130,6 +151,7 @@ class Inbox:
             clients, examples = [clients[r] for r in rows], examples[rows]
             decoded, message = ({k: select_rows(v, rows) for k, v in w.items()} for w in (decoded, message))
         if rows:
+            check_weights(str(aggregator), self.pipeline.weighting, message)
             self._reduce(clients, message, examples)
         return Received(rows, decoded, list(refusals.values()))
 

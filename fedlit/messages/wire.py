@@ -65,10 +65,10 @@ def copied(wire: Wire) -> Wire:
     return {key: [t.clone() for t in v] if isinstance(v, list) else v.clone() for key, v in wire.items()}
 
 
-def check_rows(wire: Wire, k: int, origin: str) -> None:
+def check_rows(wire: Wire, k: int, origin: str, what: str = "the message") -> None:
     """
     Args:
-        origin: what made the wire, for the sentence.
+        origin, what: what made the wire, and what it is, for the sentence.
 
     Raises:
         InputError: a value is no tensor (k, ...) and no list of k tensors.
@@ -79,16 +79,14 @@ def check_rows(wire: Wire, k: int, origin: str) -> None:
             if not torch.is_tensor(t) or t.layout is not torch.strided:
                 kind = f"sparse tensor ({t.layout})" if torch.is_tensor(t) else type(t).__name__
                 raise InputError(
-                    f"{origin}: {key} of the message holds a {kind}; send dense tensors, or a list of {k} of them"
+                    f"{origin}: {key} of {what} holds a {kind}; send dense tensors, or a list of {k} of them"
                 )
         if isinstance(value, list):
             if len(value) != k:
                 raise InputError(
-                    f"{origin}: {key} of the message is a list of {len(value)} tensors: it needs one for each of {k} "
-                    "clients"
+                    f"{origin}: {key} of {what} is a list of {len(value)} tensors: it needs one for each of {k} clients"
                 )
         elif value.shape[:1] != (k,):
             raise InputError(
-                f"{origin}: {key} of the message has shape {tuple(value.shape)}: its first axis has to be the {k} "
-                "clients"
+                f"{origin}: {key} of {what} has shape {tuple(value.shape)}: its first axis has to be the {k} clients"
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,8 @@ class Classifier(LightningModule):
     Raises:
         InputError: `input_shape` or `classes` is None.
     """
+
+    takes_tokens: ClassVar[bool] = False  # True: the inputs are whole numbers, for an embedding
 
     def __init__(self, input_shape: Sequence[int] | None, classes: int | None):
         super().__init__()

@@ -9,9 +9,10 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from fedlit.data import DataSource
+from fedlit.data import DataSource, TensorSamples
 from fedlit.errors import InputError
 from fedlit.models.classifier import IGNORED, Classifier
+from fedlit.models.recurrent import CharLstm
 from fedlit.plurals import counted
 
 
@@ -19,8 +20,8 @@ def check_data(module: LightningModule, data: DataSource) -> None:
     """Refuse data that the methods of a ready model cannot take. What a user's subclass overrides is not checked.
 
     Raises:
-        InputError: a batch is no pair, the inputs are whole numbers, such as tokens, or a label is below 0 and is not
-            `IGNORED`.
+        InputError: a batch is no pair, the inputs are tokens and the module has no embedding, or the other way round, a
+            token is not in the vocabulary, or a label is below 0 and is not `IGNORED`.
     """
     if not isinstance(module, Classifier):
         return
@@ -31,7 +32,9 @@ def check_data(module: LightningModule, data: DataSource) -> None:
     if type(module).training_step is Classifier.training_step:
         _check_pair(batch)
     if type(module).__module__.rpartition(".")[0] == __package__:  # a subclass may have an embedding
-        _check_inputs(batch)
+        _check_inputs(batch, module)
+    if isinstance(module, CharLstm):
+        _check_tokens(data, module.vocabulary)
     if type(module).losses is Classifier.losses:
         for labels in (data.train.labels(), data.test.labels()):
             _check_labels(labels)
@@ -48,13 +51,31 @@ def _check_pair(batch: Any) -> None:
         )
 
 
-def _check_inputs(batch: Any) -> None:
+def _check_inputs(batch: Any, module: Classifier) -> None:
     inputs = batch[0] if isinstance(batch, tuple | list) and batch else batch
-    if isinstance(inputs, Tensor) and not inputs.is_floating_point():
+    if not isinstance(inputs, Tensor) or inputs.is_floating_point() != module.takes_tokens:
+        return
+    if module.takes_tokens:
         raise InputError(
-            f"the ready models take floats as inputs, but those of this data set are {inputs.dtype}; give floats "
-            "(data=npz: data.inputs=features), or write a model with an embedding, model._target_=mine.Net."
+            f"model=char_lstm takes whole numbers as inputs, but those of this data set are {inputs.dtype}; give tokens "
+            "(data=npz: data.inputs=tokens), or write model=mlp."
         )
+    raise InputError(
+        f"the ready models take floats as inputs, but those of this data set are {inputs.dtype}; give floats "
+        "(data=npz: data.inputs=features), or write a model with an embedding, model=char_lstm or "
+        "model._target_=mine.Net."
+    )
+
+
+def _check_tokens(data: DataSource, vocabulary: int) -> None:
+    for samples in (data.train, data.test):
+        tokens = samples.tensors[0] if isinstance(samples, TensorSamples) and len(samples) else None
+        if tokens is not None and not (0 <= int(tokens.min()) and int(tokens.max()) < vocabulary):
+            raise InputError(
+                f"model=char_lstm knows the tokens 0 to {vocabulary - 1}, but those of this data set are "
+                f"{int(tokens.min())} to {int(tokens.max())}; write model.vocabulary={int(tokens.max()) + 1}, or number "
+                "the tokens from 0."
+            )
 
 
 def _check_labels(labels: np.ndarray | None) -> None:

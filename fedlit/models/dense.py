@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fedlit.errors import InputError
 from fedlit.models.classifier import Classifier
 
 
@@ -20,6 +22,26 @@ class Logistic(Classifier):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear(x.flatten(1))
+
+
+class BinaryLogistic(Classifier):
+    """Logistic regression of two classes with one output z: the loss is the binary cross entropy of sigmoid(z).
+
+    The logits are (0, z), because softmax((0, z)) is (1 - sigmoid(z), sigmoid(z)). `Logistic` has an output for each
+    class instead, and a step of it moves their difference twice as far.
+
+    Raises:
+        InputError: there are not two classes.
+    """
+
+    def __init__(self, input_shape: Sequence[int], classes: int):
+        super().__init__(input_shape, classes)
+        if classes != 2:
+            raise InputError(f"model=binary_logistic needs 2 classes, but there are {classes}; write model=logistic.")
+        self.linear = nn.Linear(prod(input_shape), 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(self.linear(x.flatten(1)), (1, 0))
 
 
 class Mlp(Classifier):

@@ -29,6 +29,7 @@ class FeatureShift:
     rotation: float  # largest angle, degrees
     noise: float  # largest standard deviation
     colour: float  # largest change of a channel's factor and of its offset
+    angles: tuple[float, ...] = ()  # degrees of clients 0, 1, ...; the next client begins with the first one again
 
     def __call__(self, batch: Batch, index: Tensor, client: Tensor, split: str, key: Tensor) -> Batch:
         """Shift the inputs of a batch.
@@ -50,11 +51,13 @@ class FeatureShift:
             )
         inputs = given
         client_key = _mixed(torch.full_like(client, self.seed), client)
-        if self.rotation:
-            _check_images(inputs, index, "rotation")
+        if self.rotation or self.angles:
+            _check_images(inputs, index, "angles" if self.angles else "rotation")
             angle = (
                 2 * keyed_uniform(client_key, torch.full_like(client_key, _ROTATION), inputs.dtype) - 1
             ) * self.rotation
+            for number, planted in enumerate(self.angles):  # a table of angles would be copied to the device
+                angle = torch.where(client % len(self.angles) == number, angle + planted, angle)
             inputs = rotate(inputs.flatten(0, index.dim() - 1), angle.flatten()).reshape(inputs.shape)
         if self.colour:
             _check_images(inputs, index, "colour")
@@ -108,5 +111,6 @@ def _check_images(inputs: Tensor, index: Tensor, key: str) -> None:
     if inputs.dim() - index.dim() != 3:
         raise InputError(
             f"partition.{key} needs images (channels, height, width), but an input of this data set has shape "
-            f"{tuple(inputs.shape[index.dim() :])}; write partition.{key}=0 partition.noise=0.5."
+            f"{tuple(inputs.shape[index.dim() :])}; write partition.{key}={'null' if key == 'angles' else 0} "
+            f"{'partition.rotation=0 ' if key == 'angles' else ''}partition.noise=0.5."
         )

@@ -21,20 +21,9 @@ _STAGE = "write it as a class of your own, `uplink.%s._target_=mine.%s`"
 NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is nearest in meaning
     "aggregator": by_name(
         {
-            "fedsgd": "it is FedAvg with one step on all samples of a client, "
-            "`aggregator=fedavg local_epochs=1 batch_size=1000000`",
-            "fedopt fedadam": "it is FedAvg with Adam on the server, "
-            "`aggregator=fedavg optimizer@aggregator.server_optimizer=adam`",
-            "fedadagrad": "it is FedAvg with Adagrad on the server, "
-            "`aggregator=fedavg aggregator.server_optimizer._target_=torch.optim.Adagrad`",
-            "fedyogi": "torch has no Yogi; the nearest is FedAvg with Adam on the server, "
-            "`aggregator=fedavg optimizer@aggregator.server_optimizer=adam`",
-            "fedavgm fedmom slowmo": "it is FedAvg with momentum on the server, "
-            "`aggregator=fedavg aggregator.server_optimizer.momentum=0.9`",
-            "scaffold": "it is the example in the docstring of fedlit.aggregators.Aggregator: " + _OWN % "Scaffold",
-            "moon feddyn fednova fedcm mime fedlin fedbabu ditto pfedme apfl perfedavg fedala fedamp qffl afl feddf "
-            "fedgen fedmd fedproto ccvr lgfedavg fedbn": _OWN % "Algorithm",
-            "fedrep": "the nearest is FedPer, which trains body and head together, `aggregator=fedper`",
+            "fedopt": "it is a family, of which FedAdam is the usual choice, `aggregator=fedadam`",
+            "fedmom slowmo": "it is FedAvg with momentum on the server, `aggregator=fedavgm`",
+            "fedcm mime fedlin afl feddf fedgen fedmd fedproto ccvr": _OWN % "Algorithm",
             "krum multikrum bulyan median trimmedmean geometricmedian rfa": _REDUCTION % "Robust",
             "fltrust": "it needs samples of the server: write it as a class of your own, "
             "`{at}._target_=mine.Algorithm server_samples=100`",
@@ -57,7 +46,7 @@ NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is n
     "data": by_name(
         {
             "femnist": "it has a writer for each sample, which emnist has not: " + _OWN % "Data",
-            "kmnist qmnist svhn shakespeare celeba imagenet tinyimagenet reddit stackoverflow": _OWN % "Data",
+            "kmnist qmnist svhn celeba imagenet tinyimagenet reddit stackoverflow": _OWN % "Data",
         }
     ),
     "logger": by_name(
@@ -83,7 +72,9 @@ NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is n
 }
 
 OTHER_NAMES: dict[str, dict[str, str]] = {  # group -> other name -> option
-    "aggregator": by_name({"average averaging": "fedavg", "standalone solo": "local", "pooled": "centralized"}),
+    "aggregator": by_name(
+        {"average averaging": "fedavg", "standalone solo": "local", "pooled": "centralized", "qffl": "qfedavg"}
+    ),
     "sampler": by_name({"random": "uniform", "full": "all", "bernoulli": "poisson"}),
     "partition": by_name(
         {"homogeneous random": "iid", "sites": "natural", "labelskew lda": "dirichlet", "pathological": "shards"}
@@ -101,6 +92,7 @@ KEYS: dict[str, str] = by_name(  # name at the top level -> key or group
         "cohortsize clientsperround numclientsperround numsampledclients": "sampler.number",
         "fractionfit fractiontrain fraction frac clientfraction joinratio samplerate samplingrate": "participation",
         "epochs numepochs maxepochs localep clientepochs epoch localnumepochs numlocalepochs": "local_epochs",
+        "maxsteps localsteps numsteps localiterations nummaxsteps numupdates nupdates": "local_updates",
         "bs batch localbs trainbatchsize localbatchsize": "batch_size",
         "valbatchsize testbatchsize evalbatchsize": "evaluation.batch_size",
         "valfraction valratio valsplit validationfraction validationsplit": "evaluation.client_validation",
@@ -144,8 +136,6 @@ SENTENCES: dict[str, str] = by_name(  # name at the top level -> what to write
         "lrscheduler scheduler lrschedule": "a schedule is returned by configure_optimizers of a module of your own, "
         "`model._target_=mine.Net`",
         "callbacks": "callbacks are returned by configure_callbacks of a module of your own, `model._target_=mine.Net`",
-        "maxsteps localsteps numsteps": "a client's steps are counted in each local epoch, "
-        "`local_epochs=1 trainer.limit_train_batches={value}`",
     }
 )
 

@@ -35,6 +35,7 @@ class BatchStep(ABC):
     """A `Step` over a batch whose samples lie along `axis`: 0 for one client, 1 for a stack."""
 
     axis: int
+    least_part = 1  # fewest samples of a part of a batch: a fit with batch normalisation has 2
 
     def __init__(
         self,
@@ -87,7 +88,7 @@ class BatchStep(ABC):
     def loss(self, weights: Tensor, part: tuple[int, int] = (0, 1)) -> Tensor:
         if part[1] > 1:
             self._check_can_be_cut()
-        return self._evaluate("loss", weights, part_of(self.batch, part, self.axis))
+        return self._evaluate("loss", weights, part_of(self.batch, part, self.axis, self.least_part))
 
     def _check_can_be_cut(self) -> None:
         """

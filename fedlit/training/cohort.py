@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fedlit.client import ClientState
 from fedlit.messages.wire import Wire, select_rows
+from fedlit.model_vectors import tree_map
 from fedlit.training.job import Job
 
 
@@ -19,7 +20,7 @@ class Cohort:
 
     jobs: Sequence[Job]  # K, longest shard first
     broadcast: dict[str, Any]  # what all clients receive, without leading axis
-    downloads: Sequence[dict[str, Any]]  # K: received by one client only
+    downloads: dict[str, Any]  # what each client receives in addition, (K, ...); empty where there is nothing
     states: Sequence[ClientState]  # K
     counters: dict[str, Tensor]  # the server's integer buffers, by name
 
@@ -27,7 +28,8 @@ class Cohort:
         return len(self.jobs)
 
     def __getitem__(self, rows: slice) -> Cohort:
-        return Cohort(self.jobs[rows], self.broadcast, self.downloads[rows], self.states[rows], self.counters)
+        downloads = tree_map(lambda t: t[rows], self.downloads)
+        return Cohort(self.jobs[rows], self.broadcast, downloads, self.states[rows], self.counters)
 
 
 @dataclass

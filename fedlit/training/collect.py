@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,6 @@ from fedlit.training.collected_sums import CollectedSums
 from fedlit.training.gradient import row_of, with_row_axis
 from fedlit.training.job import Job
 from fedlit.training.module_host import ModuleHost
-from fedlit.training.quiet import quiet
 from fedlit.user_module.training_step import FunctionalStep
 
 
@@ -39,10 +39,9 @@ class Collection:
         return [with_row_axis(row_of(v, r, k)) for v in self.extras]
 
 
-def collect_row(
-    host: ModuleHost, job: Job, index: np.ndarray, collection: Collection, extras: Sequence[Tensor]
-) -> dict[str, Tensor]:
-    """The sums of the loaded model over a client's samples, (1, ...); empty where there is no batch.
+class RowCollect:
+    """The sums of the loaded model over some samples of one client. The module is open for measurements
+    (`MeasuredModule.opened`).
 
     A batch that training_step skips (it returns None) adds nothing if the function asks for its loss.
 
@@ -50,34 +49,45 @@ def collect_row(
         index: (n,) the samples.
         extras: those of the client.
     """
-    subject, key, sums = host.subject, collection.key(job), CollectedSums(1)
-    if not len(index):
-        return {}
-    # as where a loss is measured: without augmentation
-    parts = host.parts(
-        host.data.samples(collection.on), collection.on, [index], [job.owner(collection.on)], "validation"
-    )
-    context = host.trainer.precision_plugin.val_step_context
-    with quiet(), subject.opened(), torch.enable_grad():
-        subject.reset(key)
-        step = FunctionalStep(host.module, host.layout)
-        weights = host.read().weights
-        buffers = {n: b.detach().clone() for n, b in host.module.named_buffers()}
-        for number, batch in enumerate(parts.batches(0, job.batch_size)):
+
+    def __init__(self, host: ModuleHost, job: Job, index: np.ndarray, collection: Collection, extras: Sequence[Tensor]):
+        self.host, self.job, self.collection, self.extras = host, job, collection, extras
+        self.key, self.samples = collection.key(job), host.data.samples(collection.on)
+        # as where a loss is measured: without augmentation
+        self.parts = host.parts(self.samples, collection.on, [index], [job.owner(collection.on)], "validation")
+        self.step = FunctionalStep(host.module, host.layout)
+        self.weights = host.read().weights
+        self.buffers = {n: b.detach().clone() for n, b in host.module.named_buffers()}
+
+    def run(self) -> dict[str, Tensor]:
+        """(1, ...) by name; empty where there is no batch."""
+        sums = CollectedSums(1)
+        for number, batch in enumerate(self.parts.batches(0, self.job.batch_size)):
             interrupts.check()
-            if subject.batch_hooks:
-                with subject.step(key, number):
-                    batch = subject.received(batch)
-            draws = RandomMode(key, number, keyed=True, seed=True, patches=(DOUBLE_BACKWARD,))
-            examples = weights.new_full((1, 1), parts.batch_length(0, number, job.batch_size))
-            samples = host.data.samples(collection.on)
-            one = OneClientStep(step, batch, number, draws, None, context, samples, buffers, examples)
+            leaf = self.weights.detach().clone().requires_grad_()
             try:
-                returned = collection.function(one, weights.detach().clone().requires_grad_(), *extras)
+                returned = self.collection.function(self._step(number, batch), leaf, *self.extras)
             except NoLoss:
                 continue
             sums.add(slice(None), returned, 1)
-    return sums.totals()
+        return sums.totals()
+
+    def _step(self, number: int, batch: Any) -> OneClientStep:
+        subject = self.host.subject
+        if subject.batch_hooks:
+            with subject.step(self.key, number):
+                batch = subject.received(batch)
+        return OneClientStep(
+            self.step,
+            batch,
+            number,
+            RandomMode(self.key, number, keyed=True, seed=True, patches=(DOUBLE_BACKWARD,)),
+            None,
+            self.host.trainer.precision_plugin.val_step_context,
+            self.samples,
+            self.buffers,
+            self.weights.new_full((1, 1), self.parts.batch_length(0, number, self.job.batch_size)),
+        )
 
 
 def joined(rows: Sequence[dict[str, Tensor]], example: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:

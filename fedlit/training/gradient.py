@@ -15,8 +15,10 @@ from fedlit.data import Samples
 from fedlit.errors import InputError
 from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.model_vectors import Layout, Model, as_complex, as_real
+from fedlit.torch_compat import BatchNorm
 from fedlit.training.batch_step import OneClientStep
 from fedlit.training.fit_tally import group_rates, learning_rates
+from fedlit.training.rate_alone import warn_of_rate_alone
 from fedlit.user_module.training_step import FunctionalStep
 
 
@@ -87,6 +89,7 @@ class GradientEditor:
         self.carry = dict(options.carry)
         self._rates_read: list[float] | None = None  # the `group_rates` that the last `gradient_fn` read
         self._before_step: dict[str, Tensor] = {}
+        self._has_batch_norm = bool(options.gradient_fn) and any(isinstance(m, BatchNorm) for m in module.modules())
         self._buffers: dict[str, Tensor] = {}  # before the running step, which may change them
         self._was_sparse = False  # a gradient that `gradient_fn` has replaced
 
@@ -114,9 +117,12 @@ class GradientEditor:
         weights = self.layout.read(self.module).weights[None].requires_grad_()
         counted = weights.new_full((1, 1), examples)
         step = OneClientStep(user_step, batch, batch_idx, draws, lr, context, self.samples, self._buffers, counted)
+        step.least_part = 2 if self._has_batch_norm else 1
         extras = [with_row_axis(v) for v in self.options.extras]
         assert self.options.gradient_fn is not None
         gradient = self.options.gradient_fn(step, weights, *extras, **self.carry)
+        if step.lr_was_read and self._rates_read is None:
+            warn_of_rate_alone(self.module, optimizers)
         self._rates_read = group_rates(optimizers, self.parameters) if step.lr_was_read else None
         if self.carry:
             gradient, new_carry = gradient

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fedlit.client import ClientState
 from fedlit.messages.wire import Wire
-from fedlit.model_vectors import stack, tree_map
+from fedlit.model_vectors import tree_map
 from fedlit.training.chunk_client import ChunkClient
 from fedlit.training.cohort import Cohort, Returned
 from fedlit.training.job import Job
@@ -45,9 +45,7 @@ class Worker(ABC):
         """Run `task` for one chunk of a cohort."""
         k, jobs = len(cohort), cohort.jobs
         client = self.client(jobs, cohort.counters, [state.get("optimizer", {}) for state in cohort.states])
-        received = tree_map(lambda t: t.expand(k, *t.shape), cohort.broadcast)
-        if cohort.downloads[0]:
-            received |= stack(cohort.downloads)
+        received = tree_map(lambda t: t.expand(k, *t.shape), cohort.broadcast) | cohort.downloads
         wire, new_states = task(client, received, list(cohort.states))
         for state, optimizer in zip(new_states, client.new_optimizers, strict=True):
             if optimizer:

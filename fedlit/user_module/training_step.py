@@ -116,14 +116,16 @@ class recorded_calls:
             hook.remove()
 
 
-def part_of(batch: Any, part: tuple[int, int], axis: int) -> Any:
-    """Every n-th sample of a batch from the i-th on, along `axis`; the whole batch where it is shorter than n."""
+def part_of(batch: Any, part: tuple[int, int], axis: int, least: int = 1) -> Any:
+    """Every n-th sample of a batch from the i-th on, along `axis`; the whole batch where one of the n parts would have
+    fewer than `least` samples."""
     i, n = part
     if n == 1:
         return batch
     index = (slice(None),) * axis + (slice(i, None, n),)
     return pytree.tree_map(
-        lambda t: t[index] if torch.is_tensor(t) and t.dim() > axis and t.shape[axis] >= n else t, batch
+        lambda t: t[index] if torch.is_tensor(t) and t.dim() > axis and t.shape[axis] >= n * least else t,
+        batch,
     )
 
 

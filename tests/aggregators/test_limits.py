@@ -49,8 +49,14 @@ class Limit:
         return " ".join([self.option, *settings, "is", self.becomes]).replace("/", " ")
 
 
+def slow(limit: Limit) -> Any:
+    return pytest.param(limit, marks=pytest.mark.slow)
+
+
 UNIFORM = {"weighting": "uniform"}
 ALONE = {"sizes": [sum(SIZES)], "cohorts": [[0]] * 3}
+FIRST_ORDER = {"hessian": "first_order"}
+PERSONAL = ("personal", "personal")
 LIMITS = [
     Limit("fedprox", {"mu": 0.0}, within=BITS, unlike={"mu": 0.1}),
     Limit("fedprox", {"mu": 0.0}, within=BITS, unlike={"mu": 0.1}, options={"norm": True}),
@@ -59,6 +65,18 @@ LIMITS = [
     ),
     Limit("fedavg", UNIFORM, options={"sizes": [4] * 5}),
     Limit("centralized", {}, within=BITS, options=ALONE),
+    Limit("fedbn", {}, within=BITS),  # without a normalisation layer
+    slow(Limit("fedbn", {"local": "head"}, "fedper", {"head": "head"}, PERSONAL, BITS, unlike={"local": "body"})),
+    Limit("lgfedavg", {"head": "head"}, "fedper", {"head": ["body", "norm"]}, PERSONAL, BITS, options={"norm": True}),
+    Limit("ditto", {}, within=BITS, options={"norm": True}),  # the global fit is the first of the round
+    slow(Limit("ditto", {"lam": 0.0}, "local", {}, PERSONAL, unlike={"lam": 0.1}, options={"batch_size": 99})),
+    Limit("apfl", {}, within=BITS, options={"norm": True}),
+    slow(Limit("apfl", {"alpha": 0.0, "adaptive": False}, compared=("personal", "weights"), within=BITS, unlike={})),
+    Limit("fedala", {"eta": 0.0}, within=BITS, unlike={"eta": 9.0}, options={"norm": True}),
+    Limit("pfedme", {"K": 1, "lam": 20.0}, unlike={"K": 2, "lam": 20.0}),  # theta = w - grad f(w) / lam
+    Limit("perfedavg", {"alpha": 0.0}, unlike={"alpha": 0.1}, options={"batch_size": 1}),  # each part is the batch
+    slow(Limit("perfedavg", FIRST_ORDER | {"alpha": 0.0}, unlike=FIRST_ORDER, options={"batch_size": 1})),
+    slow(Limit("perfedavg", {"alpha": 0.0}, "perfedavg", {"alpha": 0.0}, ("personal", "weights"), BITS)),
 ]
 
 

@@ -92,6 +92,30 @@ class BodyOnly(FedAvg):
         return {"delta": client.fit(x, trainable=self.body).model - x}, state
 
 
+class WholeGradients(Aggregator):
+    """The gradient of a client's whole shard steers its fit, as in Karimireddy et al. 2020, algorithm 1, option I, with
+    noise: sums without a fit, and all that a step knows."""
+
+    def client_state(self, model):
+        return {"c": torch.zeros_like(model.weights)}
+
+    def local_update(self, client, received, state):
+        def noisy(step, w, scale):
+            (grad,) = torch.autograd.grad(step.loss(w).sum(), w)
+            noise = scale * step.draw("normal", "noise", w) / (1 + step.number)
+            return {"gradient": step.examples * (grad + noise), "width": step.features(w).square().sum((1, 2))}
+
+        def controlled(step, w, c, c_new):
+            (grad,) = torch.autograd.grad(step.loss(w).sum(), w)
+            pause = (step.number > 0) * step.draw("uniform", "pause", step.examples)
+            return grad + pause / step.examples * (c_new - c)
+
+        x, scale = received["model"], 1e-3 * (1 + client.number).to(client.examples)
+        sums = client.collect(x, noisy, extras=(scale,))
+        c = sums["gradient"] / client.examples / (1 + sums["width"][:, None].sqrt())
+        return {"delta": client.fit(x, gradient_fn=controlled, extras=(state["c"], c)).model - x}, {"c": c}
+
+
 class QFedAvg(Aggregator):
     """Li et al. 2020 (fair resource allocation), algorithm 2."""
 
@@ -131,8 +155,8 @@ class FedAmp(Aggregator):
     def broadcast(self, server):
         return {}
 
-    def download(self, server, client):
-        return {"cloud": tree_map(lambda t: t[client], server["clouds"])}
+    def download(self, server, clients, round):
+        return {"cloud": server["clouds"][clients]}
 
     def local_update(self, client, received, state):
         u = received["cloud"].weights
@@ -140,8 +164,7 @@ class FedAmp(Aggregator):
         return {"model": w}, {"w": w}
 
     def server_update(self, server, messages, round):
-        rows = torch.tensor(round.arrived, device=messages["model"].weights.device)
-        models = tree_map(lambda t, m: t.index_copy(0, rows, m), server["models"], messages["model"])
+        models = round.put(server["models"], messages["model"])
         weight = 0.5 * torch.exp(-torch.cdist(models.weights, models.weights).square()) / self.clients
         weight.fill_diagonal_(0)
         return {

@@ -173,7 +173,7 @@ class FreshRng(Up):
 
 @mistake("download draws from numpy's global")
 class NumpyDraw(Up):
-    def download(self, server, client):
+    def download(self, server, clients, round):
         np.random.rand()
         return {}
 
@@ -211,7 +211,7 @@ class SetupDraw(Up):
 
 @mistake("unpack draws")
 class UnpackDraw(Up):
-    def unpack(self, message):
+    def unpack(self, message, round):
         torch.rand(1)
         return message
 
@@ -414,15 +414,15 @@ class ReadsReduced(Up):
         return server
 
 
-@mistake("'c' for some clients only", stacked_only=True)
-class DownDiffer(Up):
-    def download(self, server, client):
-        return {"c": torch.zeros(1)} if client else {}
+@mistake(r"download: its result has c of shape \(3,\), and its first axis has to be the \d client")
+class DownWithoutClients(Up):
+    def download(self, server, clients, round):
+        return {"c": torch.zeros(3)}
 
 
 @mistake("download: its result is None")
 class DownNone(Up):
-    def download(self, server, client):
+    def download(self, server, clients, round):
         pass
 
 
@@ -610,9 +610,60 @@ class RuleNoCarry(Up):
         ), state
 
 
-@mistake("'exampels'; write examples or uniform")
+@mistake("weighting of delta is 'exampels', and the message that holds delta.weights .*; did you mean 'examples'?")
 class Weighting(Up):
     weighting = {"delta": "exampels"}
+
+
+class Weighed(Up):
+    """It sends a weight of its own."""
+
+    weighting = {"delta": "w"}
+
+    def local_update(self, client, received, state):
+        return {**fedavg(client, received), "w": self.weights(client.examples)}, state
+
+    def weights(self, examples):
+        return examples
+
+
+@mistake(r"weighting of delta is 'v', .* no tensor of this name; send v, \(K, 1\), or write examples or")
+class WeightNotSent(Weighed):
+    weighting = {"delta": "v"}
+
+
+@mistake("weighting of delta is 'w', and the message that holds delta.weights has no tensor of this name")
+class WeightIsAModel(Weighed):
+    def local_update(self, client, received, state):
+        message = fedavg(client, received)
+        return {**message, "w": {"v": client.examples}}, state
+
+
+@mistake(r"w of the message has shape \(\d, 3\) and weighs delta.weights of shape")
+class WeightOfAnotherShape(Weighed):
+    def weights(self, examples):
+        return examples.expand(-1, 3)
+
+
+@mistake("w of the message is negative for a client, and it weighs delta.weights in a mean")
+class NegativeWeight(Weighed):
+    def weights(self, examples):
+        return 6 - examples
+
+
+@mistake("'detla'.*did you mean 'delta'")
+class WeighsAMisspeltKey(Weighed):
+    weighting = {"detla": "w"}
+
+
+@mistake("weighting of delta is 'w', which is weighed itself")
+class WeighedWeight(Weighed):
+    weighting = {"delta": "w", "w": "uniform"}
+
+
+@mistake("gets every message .needs_all., and none is averaged, so weighting=.* has no effect")
+class WeighedMessages(Weighed):
+    needs_all = True
 
 
 @mistake(r"changes model\.weights of received in place")
@@ -715,3 +766,51 @@ class ServerNumpy(Up):
 class PatternFitsNothing(Up):
     def setup(self, layout, clients):
         self.top = layout.where("nowhere")
+
+
+def whole(step, w):
+    return {"g": step.examples * torch.autograd.grad(step.loss(w).sum(), w)[0]}
+
+
+@mistake("function of client.collect reads c, .*extras", stacked_only=True)
+class CollectClosure(Closure):
+    def local_update(self, client, received, state):
+        x, c = received["model"], state["c"]
+        g = client.collect(x, lambda step, w: {"g": whole(step, w)["g"] + c})["g"]
+        y = client.fit(x).model
+        return {"delta": y - x}, {"c": (y - x).weights + 0 * g}
+
+
+@mistake("its function of client.collect returns a tuple")
+class CollectTuple(Up):
+    def local_update(self, client, received, state):
+        client.collect(received["model"], lambda step, w: torch.autograd.grad(step.loss(w).sum(), w))
+        return fedavg(client, received), state
+
+
+@mistake(r"its function of client.collect returns a tensor of shape \(\d+,\) and type float64 for 'g'")
+class CollectRow(Up):
+    def local_update(self, client, received, state):
+        client.collect(received["model"], lambda step, w: {"g": w.sum(0)})
+        return fedavg(client, received), state
+
+
+@mistake("other numbers together", stacked_only=True)
+class CollectMix(Up):
+    def local_update(self, client, received, state):
+        sums = client.collect(received["model"], lambda step, w: {"l": step.loss(w).mean().expand(len(w), 1)})
+        return {**fedavg(client, received), "l": sums["l"]}, state
+
+
+@mistake("the model of client.collect")
+class CollectWeights(Up):
+    def local_update(self, client, received, state):
+        client.collect(received["model"].weights, whole)
+        return fedavg(client, received), state
+
+
+@mistake("client.collect sums over validation samples, and no client has any; write evaluation.client_validation")
+class CollectValidation(Up):
+    def local_update(self, client, received, state):
+        client.collect(received["model"], whole, "validation")
+        return fedavg(client, received), state

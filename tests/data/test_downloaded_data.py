@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,9 @@ from omegaconf import OmegaConf
 import fedlit
 from fedlit.data import torchvision_sets
 from fedlit.data.csv_sites import csv_sites
+from fedlit.data.flamby_heart import flamby_heart
 from fedlit.data.npz import npz
+from fedlit.data.shakespeare import ALPHABET, shakespeare
 
 FOLDER = Path(fedlit.__file__).parents[1] / "conf" / "data"
 
@@ -77,3 +81,53 @@ def test_heart_disease_has_the_published_counts_of_four_hospitals(data_root: Pat
     assert [int(ill[both == site].sum()) for site in range(4)] == [139, 106, 115, 149]
     x, _ = source.train.batch(np.arange(len(source.train)))
     assert np.isfinite(x.numpy()).all() and x.mean(0).abs().max() < 1e-5
+
+
+PUBLISHED = {  # data set -> files, training and test samples, samples of the last class, sites
+    "shakespeare": (["shakespeare_by_role.json"], (800_305, 186_908), (1, 0), 247),  # its only $ counts as the last
+    "har": (["har_subset.npz"], (900, 180), (150, 30), 30),
+    "adult": (["adult.data", "adult.test"], (32_561, 16_281), (7_841, 3_846), 2),
+    "credit_default": (["credit_default.csv"], (24_000, 6_000), (5_309, 1_327), None),
+    "flamby_heart": (
+        [f"processed.{name}.data" for name in ("cleveland", "hungarian", "switzerland", "va")],
+        (486, 254),
+        (252, 131),
+        4,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_data_have_their_counts(name: str, data_root: Path) -> None:
+    files, sizes, of_last_class, sites = PUBLISHED[name]
+    wanted(data_root, *files)
+    source = getattr(import_module(f"fedlit.data.{name}"), name)(root=data_root)
+    assert source.name == name and (len(source.train), len(source.test)) == sizes
+    counts = [np.bincount(part.labels(), minlength=source.classes) for part in (source.train, source.test)]
+    assert tuple(int(count[-1]) for count in counts) == of_last_class
+    assert (None if source.train_sites is None else len(set(source.train_sites.tolist()))) == sites
+    x, _ = source.train.batch(np.arange(100))
+    assert x.shape == (100, *source.input_shape) and x.isfinite().all()
+
+
+def test_the_hospitals_of_flamby_have_the_published_sizes(data_root: Path) -> None:
+    wanted(data_root, *PUBLISHED["flamby_heart"][0])
+    source = flamby_heart(root=data_root)
+    assert np.bincount(source.train_sites).tolist() == [199, 172, 30, 85]
+    assert np.bincount(source.test_sites).tolist() == [104, 89, 16, 45]
+    x, _ = source.train.batch(np.flatnonzero(source.train_sites == 3))
+    assert x.mean(0).abs().max() < 1e-6 and (x.std(0) - 1).abs().max() < 1e-5
+
+
+def test_the_longest_role_of_shakespeare_is_read_as_written(data_root: Path) -> None:
+    (file,) = wanted(data_root, "shakespeare_by_role.json")
+    texts = json.loads(file.read_text())
+    role = max(texts, key=lambda name: len(texts[name]))
+    source = shakespeare(root=data_root)
+    sizes = np.bincount(source.train_sites)
+    first = np.flatnonzero(source.train_sites == sizes.argmax())[0]
+    x, y = source.train.batch(np.array([first, first + 1000]))
+    for i, begin in enumerate((0, 1000)):
+        window = "".join(ALPHABET[letter] for letter in [*x[i].tolist(), int(y[i])])
+        assert window == texts[role][begin : begin + 81]
+    assert sizes.max() == len(texts[role]) - round(0.2 * len(texts[role])) - 80

@@ -17,7 +17,7 @@ FAILED = Failed("ValueError: no", "trace", None)
 def chunks(*sizes: int) -> list[Cohort]:
     round = Round(4, 0, list(range(sum(sizes))), sum(sizes))
     jobs = [Job(c, round, 1, 1, part) for c, part in enumerate(cut(*[1] * sum(sizes)))]
-    cohort = Cohort(jobs, {}, [{}] * len(jobs), [{}] * len(jobs), {})
+    cohort = Cohort(jobs, {}, {}, [{}] * len(jobs), {})
     return [cohort[int(rows[0]) : int(rows[-1]) + 1] for rows in cut(*sizes)]
 
 

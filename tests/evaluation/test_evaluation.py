@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fedlit.aggregators import FedAvg, FedPer
 from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import has_personal_models
+from tests.aggregators.federations import Running
 
 
 def test_the_last_round_is_always_evaluated():
@@ -36,6 +39,7 @@ def test_watched_clients_are_of_the_cohort():
     assert Evaluation(clients=30).watched_clients(0, 1, cohort) == set(cohort)
 
 
-def test_an_algorithm_with_private_layers_has_personal_models():
-    assert has_personal_models(FedPer(), {}, [0])
-    assert not has_personal_models(FedAvg(), {}, [0])
+@pytest.mark.parametrize(("aggregator", "expected"), [(FedPer(["head.*"]), True), (FedAvg(), False)])
+def test_an_algorithm_with_private_layers_has_personal_models(aggregator, expected, tmp_path):
+    run = Running(tmp_path, aggregator)
+    assert has_personal_models(run.federation, run.state, run.federation.round(1, [0], "evaluate")) == expected

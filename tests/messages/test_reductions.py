@@ -139,8 +139,10 @@ def test_a_stage_may_ask_for_uniform_weights_of_every_key(
 @pytest.mark.parametrize(
     ("weighting", "sentence"),
     [
-        ({"delta": "exampels"}, "Several: weighting of delta is 'exampels'; write examples or uniform"),
-        ({"c": None}, "Several: weighting of c is None; write examples or uniform"),
+        (
+            {"c": None},
+            "Several: weighting of c is None; write examples or uniform, or the key of a weight in the message",
+        ),
         ({"c": ["uniform"]}, "Several: weighting of c is \\['uniform'\\]; write examples or uniform"),
         ("uniform", "Several: weighting='uniform' is no mapping; write one from the keys of a message"),
     ],

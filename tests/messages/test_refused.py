@@ -59,7 +59,7 @@ class Unpacks(FedAvg):
         message, state = super().local_update(client, received, state)
         return {**message, "n": client.examples}, state
 
-    def unpack(self, message):
+    def unpack(self, message, round):
         return {"delta": message["delta"] / (message["n"] != 9).double()}
 
 
@@ -225,7 +225,7 @@ def test_the_checkpoint_before_a_server_diverged_goes_on(in_folder: Path, capsys
 @pytest.mark.parametrize("trainer", TRAINERS)
 def test_every_message_of_an_algorithm_that_needs_all_is_finite(trainer: str, tmp_path: Path) -> None:
     class Checked(FedAmp):
-        def unpack(self, message):
+        def unpack(self, message, round):
             factor = torch.where(message["model"].weights[:, :1] == self.bad, float("inf"), 1.0)
             return {"model": message["model"] * factor}
 

@@ -123,7 +123,7 @@ class FewRows(Stage):
 
 
 class FewUnpacked(FedAvg):
-    def unpack(self, message):
+    def unpack(self, message, round):
         return {"delta": message["delta"][[0]]}
 
 

@@ -38,6 +38,7 @@ PARTITIONS = {
     "dirichlet, huge alpha": Dirichlet(alpha=1e6, min_size=0),
     "shards": SortedShards(shards_per_client=1),
     "classes": Classes(classes_per_client=2),
+    "classes, power": Classes(sizes="power", skew=2.0),
     "quantity": Quantity(min_size=1),
     "quantity, power": Quantity(law="power", skew=2.5, min_size=0),
     "dirichlet_quantity": DirichletQuantity(min_size=1),
@@ -46,7 +47,7 @@ PARTITIONS = {
     "feature": Feature(),
     "feature over dirichlet": Feature(inner=Dirichlet(alpha=0.1, min_size=1)),
 }
-BY_LABEL = ["dirichlet", "shards", "classes", "dirichlet_quantity", "feature over dirichlet"]
+BY_LABEL = ["dirichlet", "shards", "classes", "classes, power", "dirichlet_quantity", "feature over dirichlet"]
 LARGE = {  # a million clients over ten million samples: ten a client
     "iid": Iid(),
     "contiguous": Contiguous(),

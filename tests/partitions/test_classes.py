@@ -54,3 +54,35 @@ def test_too_few_clients_for_the_classes_are_refused():
         Classes(2).train(Labelled(100, labels, 10), 3, generator(0))
     with pytest.raises(InputError, match="classes_per_client=11 is more than the 10 classes"):
         Classes(11).train(Labelled(100, labels, 10), 3, generator(0))
+
+
+def test_sizes_by_a_power_law_are_in_proportion_to_the_rank_of_a_client():
+    labels = np.repeat(np.arange(10), 30_000)
+    actual = histogram(Classes(2, "power", 1.0).train(Labelled(len(labels), labels, 10), 50, generator(0)), labels, 10)
+    assert ((actual > 0).sum(axis=1) == 2).all() and (actual.sum(axis=0) == 30_000).all()
+    # w_k is 1, 1/2, ... 1/50 in some order, and client k has w_k 30000 / (sum of w over the holders) of a class. The
+    # ranks follow from the parts of classes that are linked by clients; all ranks from 1 to 50 have to come out.
+    logs = np.full(50, np.nan)
+    logs[0] = 0.0
+    while np.isnan(logs).any():
+        for parts in actual.T:
+            holders = np.flatnonzero(parts)
+            known = [k for k in holders if not np.isnan(logs[k])]
+            if known:
+                logs[holders] = logs[known[0]] + np.log(parts[holders] / parts[known[0]])
+    np.testing.assert_allclose(np.sort(np.exp(logs.max() - logs)), np.arange(1, 51), rtol=0.05)
+
+
+def test_a_power_law_of_one_class_gives_sizes_by_hand():
+    labels = np.zeros(1100, np.int64)
+    shards = Classes(1, "power", 1.0).train(Labelled(1100, labels, 1), 3, generator(0))
+    assert sorted(shards.sizes.tolist()) == [200, 300, 600]  # 1100 over 1, 1/2, 1/3
+
+
+def test_each_holder_gets_a_sample_of_a_steep_power_law_if_there_are_enough():
+    labels = np.repeat(np.arange(5), 40)
+    for skew in (0.0, 1.0, 8.0):
+        actual = histogram(Classes(2, "power", skew).train(Labelled(200, labels, 5), 20, generator(1)), labels, 5)
+        assert ((actual > 0).sum(axis=1) == 2).all() and (actual.sum(axis=0) == 40).all()
+    few = histogram(Classes(1, "power", 1.0).train(Labelled(4, np.zeros(4, np.int64), 1), 4, generator(0)), labels, 5)
+    assert few.sum() == 4

@@ -166,3 +166,28 @@ def test_a_feature_shift_can_be_pickled():
     expected = transform((x, index), index, client, "train", client)[0]
     for other in (pickle.loads(pickle.dumps(transform)), copy.deepcopy(transform)):
         assert torch.equal(other((x, index), index, client, "train", client)[0], expected)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_planted_angles_go_round_the_clients(split: str):
+    x = images(6, height=7, width=7)
+    planted = Feature(angles=[0, 90, 180, 270])
+    turned = shifted(planted, x, torch.arange(6), torch.arange(6), split)
+    for client, turns in enumerate([0, 1, 2, 3, 0, 1]):
+        assert torch.allclose(turned[client], torch.rot90(x[client], turns, (-2, -1)), atol=1e-5)
+    assert torch.equal(shifted(planted, x, torch.arange(6), [-1]), x)
+    stack = shifted(planted, x.reshape(2, 3, *x.shape[1:]), torch.arange(6).reshape(2, 3), torch.tensor([[5], [2]]))
+    assert torch.equal(stack[0], shifted(planted, x[:3], torch.arange(3), [5]))
+
+
+def test_a_draw_of_the_rotation_is_added_to_planted_angles():
+    x = images(3, height=7, width=7)
+    both, drawn = Feature(rotation=20, angles=[180]), Feature(rotation=20)
+    expected = torch.rot90(shifted(drawn, x, torch.arange(3), [1]), 2, (-2, -1))
+    assert torch.allclose(shifted(both, x, torch.arange(3), [1]), expected, atol=1e-4)
+    assert torch.equal(shifted(Feature(), x, torch.arange(3), [1]), shifted(Feature(45.0), x, torch.arange(3), [1]))
+
+
+def test_planted_angles_need_images():
+    with pytest.raises(InputError, match=r"has shape \(64,\); write partition.angles=null partition.rotation=0"):
+        shifted(Feature(angles=[90]), torch.zeros(5, 64), torch.arange(5), [0])

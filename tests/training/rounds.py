@@ -85,9 +85,7 @@ class Federated:
         fresh = {"algorithm": self.aggregator.client_state(self.start)}
         broadcast = {"model": self.start}
         jobs = self.jobs(order, **job)
-        return self.engine.run(
-            work, Cohort(jobs, broadcast, [{}] * len(jobs), states or [fresh] * len(jobs), self.counters)
-        )
+        return self.engine.run(work, Cohort(jobs, broadcast, {}, states or [fresh] * len(jobs), self.counters))
 
     def trained(self, returned: Returned) -> Tensor:
         """The trained weights (P,) of one client."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -26,9 +27,13 @@ class Echo(BatchStep):
     def _evaluate(self, quantity: str, weights: Tensor, batch: Any) -> Any:
         return batch
 
+    def _draw_keys(self, what: str) -> Tensor:
+        raise NotImplementedError
+
 
 def loss(batch: Any, part: tuple[int, int]) -> Any:
-    return Echo(batch, 0, torch.ones(1), TensorSamples(X, Y)).loss(torch.ones(1, 1), part)
+    step = Echo(batch, 0, torch.ones(1, 1), TensorSamples(X, Y), torch.full((1, 1), 4.0), np.zeros(1, np.int64))
+    return step.loss(torch.ones(1, 1), part)
 
 
 @pytest.mark.parametrize("constant", [3, 0.5, "train", None, torch.tensor(2.0)], ids=str)

@@ -250,8 +250,8 @@ class FromTheServer(Aggregator):
     def broadcast(self, server):
         return {}
 
-    def download(self, server, client):
-        return {"model": server["models"][client]}
+    def download(self, server, clients, round):
+        return {"model": server["models"][clients]}
 
     def local_update(self, client, received, state):
         return {"delta": client.fit(received["model"]).model - received["model"]}, state
@@ -264,8 +264,8 @@ class FromTheServer(Aggregator):
 class ExtraDownload(FedAvg):
     """Something else comes by `download`: all clients use the broadcast model."""
 
-    def download(self, server, client):
-        return {"number": torch.tensor([float(client)])}
+    def download(self, server, clients, round):
+        return {"number": clients[:, None].double()}
 
 
 @pytest.mark.parametrize("trainer", [LightningTrainer, VectorizedTrainer])

@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
-import torch
 from torch import Tensor
 
 from fedlit.client import Client
@@ -22,6 +21,7 @@ class Reduction(ABC):
 
     Example, the largest absolute value of each entry:
 
+    >>> import torch
     >>> from fedlit.messages.wire import unflatten_message
     >>> class Largest(Reduction):  # in mine.py, chosen by reduction._target_=mine.Largest
     ...     def begin(self):
@@ -46,6 +46,10 @@ class Reduction(ABC):
     zero_without_clients: ClassVar[bool] = False
     """A round that asks no client reduces to zeros, of the shapes of one message: sum_k m_k over the sampler's expected
     number of clients. Otherwise the server keeps its state in such a round."""
+
+    weighs_by_messages: ClassVar[bool] = False
+    """It can weigh messages by a part of them, weighting {"delta": "w"}: `messages.weights.message_weights` gives the
+    weights, and "w" reduces to its sum. Another reduction is refused under an algorithm with such a weighting."""
 
     weighting: Mapping[str, str]
     round: ServerRound
@@ -75,12 +79,3 @@ class Reduction(ABC):
     @abstractmethod
     def finish(self) -> dict[str, Any]:
         """The reduced message, without the axis K; empty if no message was added. The server then keeps its state."""
-
-
-OTHER_KEYS = "*"  # in a weighting: the keys that it does not name
-
-
-def message_weights(weighting: Mapping[str, str], key: str, examples: Tensor) -> Tensor:
-    """The weights (K, 1) of the messages under `key` in a mean."""
-    weighted_by = weighting.get(key.split(".")[0], weighting.get(OTHER_KEYS, "examples"))
-    return examples if weighted_by == "examples" else torch.ones_like(examples)

@@ -3,15 +3,18 @@
 from fedlit.aggregators.apfl import APFL
 from fedlit.aggregators.base import Aggregator
 from fedlit.aggregators.centralized import Centralized
+from fedlit.aggregators.cfl import CFL
 from fedlit.aggregators.ditto import Ditto
 from fedlit.aggregators.fedadagrad import FedAdagrad
 from fedlit.aggregators.fedadam import FedAdam
 from fedlit.aggregators.fedala import FedALA
+from fedlit.aggregators.fedamp import FedAMP
 from fedlit.aggregators.fedavg import FedAvg
 from fedlit.aggregators.fedavgm import FedAvgM
 from fedlit.aggregators.fedbabu import FedBABU
 from fedlit.aggregators.fedbn import FedBN
 from fedlit.aggregators.feddyn import FedDyn
+from fedlit.aggregators.fedfomo import FedFomo
 from fedlit.aggregators.fednova import FedNova
 from fedlit.aggregators.fedopt import FedOpt
 from fedlit.aggregators.fedper import FedPer
@@ -19,6 +22,7 @@ from fedlit.aggregators.fedprox import FedProx
 from fedlit.aggregators.fedrep import FedRep
 from fedlit.aggregators.fedsgd import FedSGD
 from fedlit.aggregators.fedyogi import FedYogi
+from fedlit.aggregators.ifca import IFCA
 from fedlit.aggregators.lgfedavg import LgFedAvg
 from fedlit.aggregators.local import Local
 from fedlit.aggregators.moon import Moon
@@ -31,9 +35,11 @@ from fedlit.aggregators.scaffold import Scaffold
 __all__ = [
     "APFL",
     "Aggregator",
+    "CFL",
     "Centralized",
     "Ditto",
     "FedALA",
+    "FedAMP",
     "FedAdagrad",
     "FedAdam",
     "FedAvg",
@@ -41,6 +47,7 @@ __all__ = [
     "FedBABU",
     "FedBN",
     "FedDyn",
+    "FedFomo",
     "FedNova",
     "FedOpt",
     "FedPer",
@@ -48,6 +55,7 @@ __all__ = [
     "FedRep",
     "FedSGD",
     "FedYogi",
+    "IFCA",
     "LgFedAvg",
     "Local",
     "Moon",

@@ -73,7 +73,7 @@ class Aggregator(ABC):
 
     needs_all: ClassVar[bool] = False
     """`server_update` gets every message, (K, ...), and the clients' numbers of examples instead of means. `round.rows`
-    says whose they are, and `round.put` writes them to what the server keeps of every client."""
+    has the numbers of these clients, and `round.put` writes to what the server keeps of every client."""
 
     pooled: ClassVar[bool] = False
     """One client trains on all training shards together. This is a matter of data: the round loop does not know it."""
@@ -85,6 +85,10 @@ class Aggregator(ABC):
     clients_step: ClassVar[bool] = True
     """The clients' optimiser takes steps. Where it takes none, a module with a configure_optimizers of its own is
     refused before any work, because its optimiser would not be used."""
+
+    needs_validation: bool = False
+    """A client's loss is measured on its validation samples: a run in which a client has none is refused before any
+    work."""
 
     server_optimizer: OptimizerFactory | None = None
     """The optimiser of the default `server_update`; None adds the mean update: SGD with learning rate 1."""
@@ -139,7 +143,8 @@ class Aggregator(ABC):
         return message
 
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
-        """The new server state. The default steps `server["model"]` along the mean `delta` by the server optimiser.
+        """The new server state. The default steps `server["model"]` along the mean `delta` by the server optimiser,
+        whose learning rate is multiplied by `round.server_lr_factor`.
 
         In a round that asks no client (`sampler=poisson`), `reduced` holds zeros, sum_k m_k over the expected number of
         clients, in the keys and shapes of a message, and `round.arrived` is empty: noise is added, and a momentum goes
@@ -152,7 +157,11 @@ class Aggregator(ABC):
             InputError: (by the caller) the new state is not finite.
         """
         model, optimizer = server_step(
-            self.server_optimizer, server["model"], reduced["delta"], server.get("optimizer")
+            self.server_optimizer,
+            server["model"],
+            reduced["delta"],
+            server.get("optimizer"),
+            round.server_lr_factor,
         )
         return {**server, "model": model} | ({"optimizer": optimizer} if optimizer else {})
 

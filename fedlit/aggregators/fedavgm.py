@@ -24,7 +24,7 @@ class FedAvgM(FedAvg):
         """
         Args:
             beta: momentum, from 0 to below 1.
-            eta: learning rate of the server.
+            eta: learning rate of the server, times the factor of `server_lr_schedule`.
             weighting: as in FedAvg.
         """
         super().__init__(weighting)
@@ -36,4 +36,4 @@ class FedAvgM(FedAvg):
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
         x, delta = server["model"], reduced["delta"]
         v = self.beta * server["v"] + delta.weights.to(x.weights)
-        return {"model": x + Model(self.eta * v, delta.statistics.to(x.statistics)), "v": v}
+        return {"model": x + Model(round.server_lr_factor * self.eta * v, delta.statistics.to(x.statistics)), "v": v}

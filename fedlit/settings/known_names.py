@@ -23,7 +23,7 @@ NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is n
         {
             "fedopt": "it is a family, of which FedAdam is the usual choice, `aggregator=fedadam`",
             "fedmom slowmo": "it is FedAvg with momentum on the server, `aggregator=fedavgm`",
-            "fedcm mime fedlin fedamp afl feddf fedgen fedmd fedproto ccvr": _OWN % "Algorithm",
+            "fedcm mime fedlin afl feddf fedgen fedmd fedproto ccvr": _OWN % "Algorithm",
             "krum multikrum bulyan median trimmedmean geometricmedian rfa": _REDUCTION % "Robust",
             "fltrust": "it needs samples of the server: write it as a class of your own, "
             "`{at}._target_=mine.Algorithm server_samples=100`",

@@ -216,3 +216,35 @@ def test_a_negative_weight_ends_the_run_in_its_round(unpacked: bool, tmp_path: P
     ):
         run.go()
     assert run.state.round == 1
+
+
+class Blind(Mean):
+    blind: ClassVar[bool] = True
+
+
+def test_under_a_blind_reduction_clients_unpack_with_what_they_know_of_the_round(tmp_path: Path) -> None:
+    class Numbered(Weighed):
+        def unpack(self, message, round):
+            return {**message, "w": message["w"] * round.number}
+
+    blind, plain = (Running(tmp_path, Numbered(), reduction=reduction).go() for reduction in (Blind(), None))
+    assert torch.equal(blind.weights, plain.weights)
+    assert blind.federation.aggregator.sums == [[sum(n**2 for n in SIZES)]]
+
+
+def test_what_only_the_server_knows_is_refused_under_a_blind_reduction(tmp_path: Path) -> None:
+    class Reading(Weighed):
+        def unpack(self, message, round):
+            return {"delta": message["delta"] * len(round.broadcast), "w": message["w"]}
+
+    Running(tmp_path, Reading()).go()
+    with pytest.raises(
+        InputError, match="^unpack of Reading reads round.broadcast, which only the server knows, and under"
+    ):
+        Running(tmp_path, Reading(), reduction=Blind()).go()
+
+
+def test_a_negative_weight_is_refused_where_the_server_sees_sums_only(tmp_path: Path) -> None:
+    run = Running(tmp_path, Turning(unpacked=False), reduction=Blind()).go()
+    with pytest.raises(InputError, match="^Turning: w of the message is negative"):
+        run.go()

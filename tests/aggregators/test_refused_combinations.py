@@ -63,9 +63,19 @@ def test_moon_needs_a_linear_layer(trainer: str, tmp_path: Path) -> None:
     assert "no nn.Linear runs in the training_step of WithoutLinear" in sentence
 
 
-def test_fedsgd_would_not_use_the_optimiser_of_a_module(tmp_path: Path) -> None:
-    sentence = refusal(tmp_path, "aggregator=fedsgd", model=OwnOptimizer)
-    assert "OwnOptimizer has its own configure_optimizers, which FedSGD would not use" in sentence
+@pytest.mark.parametrize(
+    ("words", "model", "what"),
+    [
+        ([], OwnOptimizer, "the configure_optimizers of OwnOptimizer"),
+        (["lr_schedule=step"], None, "lr_schedule"),
+        (["trainer.gradient_clip_val=0.5"], None, "trainer.gradient_clip_val=0.5"),
+    ],
+)
+def test_fedsgd_refuses_settings_of_the_clients_optimiser(
+    words: list[str], model: type | None, what: str, tmp_path: Path
+) -> None:
+    sentence = refusal(tmp_path, "aggregator=fedsgd", *words, model=model)
+    assert sentence.startswith(f"{what} would have no effect, because under FedSGD the server takes the step; ")
 
 
 def test_scaffolds_option_one_needs_no_gain(tmp_path: Path) -> None:

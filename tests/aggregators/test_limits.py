@@ -17,7 +17,7 @@ from fedlit.aggregators import FedPer
 from fedlit.model_vectors import Layout, Model, tree_map
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
-from tests.aggregators.posed import MOMENTUM, SIZES, Posed, algorithm, distance
+from tests.aggregators.posed import MOMENTUM, PLAIN, SIZES, Posed, algorithm, distance
 from tests.oracles.problem import Named, Outcome
 
 BITS, ROUNDED = 0.0, 1e-9
@@ -55,6 +55,9 @@ def slow(limit: Limit) -> Any:
 
 UNIFORM = {"weighting": "uniform"}
 ALONE = {"sizes": [sum(SIZES)], "cohorts": [[0]] * 3}
+ONE_ROUND = {"cohorts": [[1, 0, 3]]}
+ONE_BATCH = {"batch_size": max(SIZES), "epochs": 1, "sizes": [9, 4, 6, 3]}
+LINEAR = {"beta_1": 0.0, "tau": 1e5, "eta": 2e5}
 FIRST_ORDER = {"hessian": "first_order"}
 PERSONAL = ("personal", "personal")
 LIMITS = [
@@ -65,6 +68,24 @@ LIMITS = [
     ),
     Limit("fedavg", UNIFORM, options={"sizes": [4] * 5}),
     Limit("centralized", {}, within=BITS, options=ALONE),
+    slow(Limit("moon", {"mu": 0.0}, unlike={"mu": 1.0})),
+    Limit("moon", {"mu": 0.0}, unlike={"mu": 1.0}, options={"norm": True}),
+    Limit("scaffold", {}, of=UNIFORM, options=ONE_ROUND),
+    slow(Limit("scaffold", {"option": "I"}, of=UNIFORM, options=ONE_ROUND)),
+    slow(Limit("scaffold", {"weighting": "examples"}, options=ONE_ROUND, unlike={})),
+    Limit("fednova", {}, options={"sizes": [4] * 5}),
+    slow(Limit("fednova", {"weighting": "uniform"}, of=UNIFORM, options={"sizes": [4] * 5, "norm": True})),
+    Limit("qfedavg", {"q": 0.0}, of=UNIFORM, unlike={"q": 0.1}),
+    slow(Limit("qfedavg", {"q": 0.0, "weighting": "examples"}, unlike={}, options={"norm": True})),
+    Limit("fedavgm", {"beta": 0.0}, within=BITS, unlike={"beta": 0.9}, options={"norm": True}),
+    slow(Limit("fedavgm", {"beta": 0.9}, of={"server_optimizer": {"momentum": 0.9}}, unlike={"beta": 0.8})),
+    # far below tau the step is eta m / (2 tau)
+    Limit("fedadam", {**LINEAR, "beta_2": 1 - 1e-8}, unlike={**LINEAR, "beta_1": 0.5}, within=1e-5),
+    slow(Limit("fedyogi", LINEAR, unlike={**LINEAR, "beta_1": 0.5}, within=1e-5)),
+    slow(Limit("fedadagrad", LINEAR, unlike={**LINEAR, "beta_1": 0.5}, within=1e-5)),
+    # one batch a client: FedAvg with one step
+    Limit("fedsgd", {}, options=ONE_BATCH, optimizer=PLAIN, unlike={"server_optimizer": {"lr": 0.2}}),
+    slow(Limit("fedsgd", {}, options={**ONE_BATCH, "norm": True}, optimizer=PLAIN)),
     Limit("fedbn", {}, within=BITS),  # without a normalisation layer
     slow(Limit("fedbn", {"local": "head"}, "fedper", {"head": "head"}, PERSONAL, BITS, unlike={"local": "body"})),
     Limit("lgfedavg", {"head": "head"}, "fedper", {"head": ["body", "norm"]}, PERSONAL, BITS, options={"norm": True}),

@@ -1,6 +1,7 @@
 # make demo: a first federation. make test: the checks and the tests. make bench: docs/benchmarks.md, measured anew.
 # All set up .venv once. make bench-peers: other frameworks for make bench. make lower-bounds: the tests with the oldest
-# versions that pyproject.toml allows, in .venv-lower-bounds.
+# versions that pyproject.toml allows, in .venv-lower-bounds. make mutants: each constant and sign of an algorithm
+# changed, one at a time; its tests must fail.
 PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
@@ -9,7 +10,7 @@ RUN := $(VENV)/bin/python
 PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --dist loadfile
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow lower-bounds check format bench bench-peers clean
+.PHONY: demo test test-slow mutants lower-bounds check format bench bench-peers clean
 
 demo: $(READY)
 	$(RUN) -m fedlit.run clients=10 partition=dirichlet
@@ -19,6 +20,9 @@ test: check
 
 test-slow: $(READY)
 	$(PYTEST) -m slow
+
+mutants: $(READY)
+	OMP_NUM_THREADS=1 $(RUN) -m scripts.mutants
 
 lower-bounds:
 	PIP_ARGS="$(PIP_ARGS)" $(PYTHON) scripts/lower_bounds.py

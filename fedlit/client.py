@@ -121,7 +121,7 @@ class Client(Protocol):
     def fit(
         self,
         model: Model,
-        epochs: int | None = None,
+        epochs: int | Tensor | None = None,
         adjust_gradient: AdjustGradient | None = None,
         extras: Sequence[Tensor] = (),
         trainable: Model | None = None,
@@ -132,7 +132,9 @@ class Client(Protocol):
 
         Args:
             model: the starting point, (K, P) and (K, S), or (P,) and (S,) where all clients share it.
-            epochs: local epochs; None is the configuration's `local_epochs`.
+            epochs: local epochs, a whole number or a tensor (K, 1) of them, one for each client. A client with 0 makes
+                no step. None is the configuration's `local_epochs` or `local_updates`. A tensor is read once a fit,
+                which waits for its device: on the CPU it costs nothing.
             adjust_gradient: `adjust_gradient(grad, weights, *extras)` returns the gradient to step along. It is
                 elementwise and sees matching pieces of its arguments, tensor by tensor or the whole vector.
             extras: further arguments of `adjust_gradient` or `gradient_fn`. Tensors that differ between clients are

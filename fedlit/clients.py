@@ -28,6 +28,7 @@ class Clients:
     batch_size: int
     local_epochs: int
     server_samples: np.ndarray  # (n,) indices of the server's samples in the training set
+    local_updates: int | None = None  # batches of a client in a round, in place of local epochs
 
     def __len__(self) -> int:
         return len(self.train)
@@ -64,8 +65,11 @@ class Clients:
         nothing, pooled = np.empty(0, dtype=np.int64), self.pooled
 
         def job(client: int) -> Job:
-            held_out = (self.validation.indices, nothing) if pooled else (self.validation[client], self.test[client])
-            return Job(client, client_round, self.batch_size, self.local_epochs, self.train[client], *held_out)
+            validation, test = (
+                (self.validation.indices, nothing) if pooled else (self.validation[client], self.test[client])
+            )
+            samples = self.train[client], validation, test
+            return Job(client, client_round, self.batch_size, self.local_epochs, *samples, self.local_updates)
 
         return [job(c) for c in round.cohort]
 
@@ -74,7 +78,8 @@ class Clients:
         if not len(self.server_samples):
             return None
         server_round = replace(round.for_clients(), purpose="server", cohort=[-1])
-        job = Job(-1, server_round, self.batch_size, self.local_epochs, self.server_samples)
+        epochs, updates = self.local_epochs, self.local_updates
+        job = Job(-1, server_round, self.batch_size, epochs, self.server_samples, updates=updates)
         return ServerClient(worker.client([job], counters, [{}]))
 
 
@@ -88,6 +93,7 @@ def share_out(
     local_epochs: int,
     server_samples: int = 0,
     pooled: bool = False,
+    local_updates: int | None = None,
 ) -> Clients:
     """Divide a data set among clients, each with a training, a validation and a test part.
 
@@ -101,6 +107,7 @@ def share_out(
         local_epochs: passes over a client's shard in a round.
         server_samples: number of training samples that only the server holds.
         pooled: one client trains on all shards.
+        local_updates: batches of a client in a round, in place of `local_epochs`.
     """
     labelled = Labelled(len(data.train), data.train.labels(), data.classes, data.train_sites)
     server_index = np.sort(generator(seed, "server data").permutation(labelled.size)[:server_samples])
@@ -117,7 +124,7 @@ def share_out(
     validation, shards = _cut(shards, evaluation.client_validation, generator(seed, "local validation"))
     if pooled:
         shards = Shards(np.sort(shards.indices), np.array([0, len(shards.indices)]))
-    return Clients(shards, validation, test, batch_size, local_epochs, server_index)
+    return Clients(shards, validation, test, batch_size, local_epochs, server_index, local_updates)
 
 
 def _cut(shards: Shards, share: float, rng: np.random.Generator) -> tuple[Shards, Shards]:

@@ -79,6 +79,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
     Returns:
         The exit code: 0, or `INTERRUPTED`, `TERMINATED` or `HUNG_UP` after a signal.
     """
+    updates = local_updates(config, overrides)
     start_folder = began_in(folder, resumed=config.resume is not None)
     make = partial(_build_in, start_folder)
     trainer: Trainer = make(config.trainer, "trainer")
@@ -95,18 +96,22 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         check_same_data(folder, saved_bits(folder).get("data"), data_facts)
         evaluation: Evaluation = make(config.evaluation, "evaluation")
         partition: Partition = make(config.partition, "partition")
-        clients = _clients(config, data, partition, evaluation, aggregator.pooled)
+        clients = _clients(config, data, partition, evaluation, aggregator.pooled, updates)
+        if aggregator.needs_validation and clients.no_validation:
+            raise InputError(f"{aggregator} measures losses on validation samples: {clients.no_validation}.")
         sampler: Sampler = make(config.sampler, "sampler")
         checked_expected(sampler, len(clients))  # refuses a number that is too large
         make_module = partial(_module, config, data.input_shape, data.classes, overrides, start_folder)
         module = make_module()
+        _check_steps(aggregator, module)
         check_data(module, data)
         data = with_labels_for(module, data)
 
         shift = partition.transform(seed_number(config.seed, "feature shift"))
         tests = data.test if evaluation.client_test == "same_partition" else data.train
         transform = chain(data.transform, shift)
-        job_data = JobData(data.train, tests, transform, config.local_epochs, clients.no_validation, data.users)
+        epochs = config.local_epochs if updates is None else 1
+        job_data = JobData(data.train, tests, transform, epochs, clients.no_validation, data.users)
         engine.start(trainer, module, job_data, evaluation.measure(data.classes), make_module)
         host = engine.local_worker.host
         layout = host.layout
@@ -232,8 +237,49 @@ def _check_server(aggregator: Aggregator, server_samples: int) -> None:
         raise InputError(f"{aggregator} needs samples of the server; write for example server_samples=100.")
 
 
+def _check_steps(aggregator: Aggregator, module: LightningModule) -> None:
+    """
+    Raises:
+        InputError: the module has an optimiser that would take no step.
+    """
+    has_own = type(module).configure_optimizers is not LightningModule.configure_optimizers
+    if has_own and not aggregator.clients_step:
+        raise InputError(
+            f"{type(module).__name__} has its own configure_optimizers, which {aggregator} would not use, because the "
+            "server takes the step; leave the method out and write optimizer=sgd, or write aggregator=fedavg."
+        )
+
+
+def local_updates(config: DictConfig, overrides: list[str]) -> int | None:
+    """Batches of a client in a round, in place of local epochs: `local_updates` optimiser steps.
+
+    Raises:
+        InputError: another setting says how many batches there are, too.
+    """
+    if config.local_updates is None:
+        return None
+    which = f"local_updates={config.local_updates}"
+    if explicitly_set(overrides, "local_epochs"):
+        raise InputError(
+            f"{which} takes the place of local_epochs={config.local_epochs}; leave local_epochs out, or write "
+            "local_updates=null."
+        )
+    limit = config.trainer.get("limit_train_batches")
+    if limit is not None:
+        raise InputError(
+            f"{which} is the number of a client's batches, and so is trainer.limit_train_batches={limit}; leave one of "
+            "the two out."
+        )
+    return int(config.local_updates) * int(config.trainer.get("accumulate_grad_batches") or 1)
+
+
 def _clients(
-    config: DictConfig, data: DataSource, partition: Partition, evaluation: Evaluation, pooled: bool
+    config: DictConfig,
+    data: DataSource,
+    partition: Partition,
+    evaluation: Evaluation,
+    pooled: bool,
+    updates: int | None,
 ) -> Clients:
     return share_out(
         data,
@@ -245,6 +291,7 @@ def _clients(
         config.local_epochs,
         config.server_samples,
         pooled,
+        updates,
     )
 
 
@@ -301,7 +348,9 @@ def _describe(
     if labels is not None and data.classes:
         label_counts = histogram(clients.train, labels, data.classes, clients=slice(0, shown))
     plain_config: Any = OmegaConf.to_container(config, resolve=True)
-    schedule = f"{counted(config.rounds, 'round')} of {counted(config.local_epochs, 'local epoch')}"
+    epochs, updates = config.local_epochs, config.local_updates
+    work = counted(epochs, "local epoch") if updates is None else counted(updates, "local update")
+    schedule = f"{counted(config.rounds, 'round')} of {work}"
     facts = {
         "data": f"{data.name}, {len(data.train)} training and {counted(len(data.test), 'test sample')}",
         "clients": f"{len(clients)}, {_class_name(config.partition)}, shards of {_samples(clients.train.sizes)}",

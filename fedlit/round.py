@@ -29,3 +29,7 @@ class Round:
     def stream(self, *key: Key) -> int:
         """A 63-bit number for keyed words (`randomness.keyed_words`) of this round and purpose."""
         return seed_number(self.seed, self.purpose, self.number, *key)
+
+    def lasting_stream(self, *key: Key) -> int:
+        """As `stream`, the same in all rounds."""
+        return seed_number(self.seed, self.purpose, "all rounds", *key)

@@ -78,7 +78,7 @@ def _zeros_of_a_message(
         return {}
     probed = federation.round(round.number, [int(np.argmax(clients.train.sizes))], "probe")
     cohort = federation.cohort(probed, state)
-    cohort.jobs = [replace(job, train=job.train[: job.batch_size], epochs=1) for job in cohort.jobs]
+    cohort.jobs = [replace(job, train=job.train[: job.batch_size], epochs=1, updates=None) for job in cohort.jobs]
     sent = {k: v for chunk in engine.run(MessageTask(federation.aggregator), cohort) for k, v in chunk.wire.items()}
     if not sent:
         return {}

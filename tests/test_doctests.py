@@ -14,6 +14,7 @@ MODULES = [
     "fedlit.data.transform",
     "fedlit.messages.reductions.base",
     "fedlit.messages.stages.base",
+    "fedlit.messages.weights",
     "fedlit.messages.wire",
     "fedlit.metric_names",
     "fedlit.model_vectors",
@@ -21,6 +22,7 @@ MODULES = [
     "fedlit.partitions.shards",
     "fedlit.randomness",
     "fedlit.samplers.base",
+    "fedlit.server_round",
     "fedlit.stores.base",
     "fedlit.tracking.logger",
 ]

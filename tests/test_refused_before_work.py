@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -72,6 +73,55 @@ def test_an_algorithm_that_needs_samples_of_the_server_is_refused_without_them()
         _check_server(Tuned(), 0)
     _check_server(Tuned(), 1)
     _check_server(FedAvg(), 0)
+
+
+def test_methods_with_other_arguments_than_those_of_the_contract_are_refused() -> None:
+    class OldDownload(FedAvg):
+        def download(self, server, client):
+            return {}
+
+    class OldUnpack(FedAvg):
+        def unpack(self, message):
+            return message
+
+    class OneMore(FedAvg):
+        def personal(self, client, received, state, further):
+            return received["model"]
+
+    class OldName(FedAvg):
+        needs_server_data = True
+
+    class Other(FedAvg):
+        def __init__(self):
+            self.global_model = lambda server: None
+
+        def download(self, *arguments, **more):
+            return {}
+
+        @staticmethod
+        def unpack(message, round=None):
+            return message
+
+    for aggregator, sentence in (
+        (
+            OldDownload(),
+            "takes (server, client), and it is called with (server, clients, round); write: def "
+            "download(self, server, clients, round).",
+        ),
+        (
+            OldUnpack(),
+            "takes (message), and it is called with (message, round); write: def unpack(self, message, round).",
+        ),
+        (
+            OneMore(),
+            "takes (client, received, state, further), and it is called with (client, received, state); write: "
+            "def personal(self, client, received, state).",
+        ),
+        (OldName(), "needs_server_data is not read; write needs_server = True."),
+    ):
+        with pytest.raises(InputError, match=f"{type(aggregator).__name__}.*{re.escape(sentence)}$"):
+            _check_server(aggregator, 1)
+    _check_server(Other(), 0)
 
 
 class Nothing:

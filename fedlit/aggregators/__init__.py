@@ -3,21 +3,26 @@
 from fedlit.aggregators.apfl import APFL
 from fedlit.aggregators.base import Aggregator
 from fedlit.aggregators.centralized import Centralized
+from fedlit.aggregators.cfl import CFL
 from fedlit.aggregators.ditto import Ditto
 from fedlit.aggregators.fedadagrad import FedAdagrad
 from fedlit.aggregators.fedadam import FedAdam
 from fedlit.aggregators.fedala import FedALA
+from fedlit.aggregators.fedamp import FedAMP
 from fedlit.aggregators.fedavg import FedAvg
 from fedlit.aggregators.fedavgm import FedAvgM
 from fedlit.aggregators.fedbabu import FedBABU
 from fedlit.aggregators.fedbn import FedBN
 from fedlit.aggregators.feddyn import FedDyn
+from fedlit.aggregators.fedfomo import FedFomo
 from fedlit.aggregators.fednova import FedNova
 from fedlit.aggregators.fedopt import FedOpt
 from fedlit.aggregators.fedper import FedPer
 from fedlit.aggregators.fedprox import FedProx
 from fedlit.aggregators.fedrep import FedRep
+from fedlit.aggregators.fedsgd import FedSGD
 from fedlit.aggregators.fedyogi import FedYogi
+from fedlit.aggregators.ifca import IFCA
 from fedlit.aggregators.lgfedavg import LgFedAvg
 from fedlit.aggregators.local import Local
 from fedlit.aggregators.moon import Moon
@@ -28,30 +33,35 @@ from fedlit.aggregators.qfedavg import QFedAvg
 from fedlit.aggregators.scaffold import Scaffold
 
 __all__ = [
-    "Aggregator",
     "APFL",
+    "Aggregator",
+    "CFL",
     "Centralized",
     "Ditto",
+    "FedALA",
+    "FedAMP",
     "FedAdagrad",
     "FedAdam",
-    "FedALA",
     "FedAvg",
     "FedAvgM",
     "FedBABU",
     "FedBN",
     "FedDyn",
+    "FedFomo",
     "FedNova",
     "FedOpt",
     "FedPer",
     "FedProx",
     "FedRep",
+    "FedSGD",
     "FedYogi",
+    "IFCA",
     "LgFedAvg",
     "Local",
     "Moon",
+    "PFedMe",
     "Partial",
     "PerFedAvg",
-    "PFedMe",
     "QFedAvg",
     "Scaffold",
 ]

@@ -73,7 +73,7 @@ class Aggregator(ABC):
 
     needs_all: ClassVar[bool] = False
     """`server_update` gets every message, (K, ...), and the clients' numbers of examples instead of means. `round.rows`
-    says whose they are, and `round.put` writes them to what the server keeps of every client."""
+    has the numbers of these clients, and `round.put` writes to what the server keeps of every client."""
 
     pooled: ClassVar[bool] = False
     """One client trains on all training shards together. This is a matter of data: the round loop does not know it."""
@@ -81,6 +81,14 @@ class Aggregator(ABC):
     needs_server: ClassVar[bool] = False
     """`server_update` trains or measures on samples of the server (`round.server_client`): a run without
     `server_samples` is refused before any work."""
+
+    clients_step: ClassVar[bool] = True
+    """The clients' optimiser takes steps. Where it takes none, a module with a configure_optimizers of its own is
+    refused before any work, because its optimiser would not be used."""
+
+    needs_validation: bool = False
+    """A client's loss is measured on its validation samples: a run in which a client has none is refused before any
+    work."""
 
     server_optimizer: OptimizerFactory | None = None
     """The optimiser of the default `server_update`; None adds the mean update: SGD with learning rate 1."""

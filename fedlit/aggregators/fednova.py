@@ -41,7 +41,7 @@ class FedNova(FedAvg):
         y = client.fit(x)
         return {"delta": y.model - x, "gain": y.gain}, state
 
-    def unpack(self, message: Message) -> Message:
+    def unpack(self, message: Message, round: ServerRound) -> Message:
         change, gain = message["delta"], message["gain"]
         return {"delta": Model(change.weights / gain, change.statistics), "gain": gain}
 

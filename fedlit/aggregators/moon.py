@@ -14,7 +14,7 @@ from fedlit.model_vectors import Model
 
 
 class Moon(FedAvg):
-    """A client minimises l_sup + mu l_con, with the model-contrastive loss, in the mean over a batch,
+    """A client minimises l_sup + mu l_con. The model-contrastive loss of a batch is the mean over its samples of
 
         l_con = -log( exp(sim(z, z_glob) / tau) / (exp(sim(z, z_glob) / tau) + exp(sim(z, z_prev) / tau)) ).
 

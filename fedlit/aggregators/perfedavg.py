@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from fedlit.aggregators.base import Message, State, Weighting
+from fedlit.aggregators.evaluation_gradient import evaluation_gradient
 from fedlit.aggregators.fedavg import FedAvg
-from fedlit.aggregators.full_gradient import full_gradient
 from fedlit.aggregators.server_step import OptimizerFactory
 from fedlit.client import Client, Step
 from fedlit.model_vectors import Model
@@ -71,5 +71,5 @@ class PerFedAvg(FedAvg):
     def personal(self, client: Client, received: State, state: State) -> Model:
         model = received["model"].expand(len(client.number))
         for _ in range(self.personal_steps):
-            model = Model(model.weights - self.alpha * full_gradient(client, model), model.statistics)
+            model = Model(model.weights - self.alpha * evaluation_gradient(client, model), model.statistics)
         return model

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from fedlit.aggregators.base import Message, State, Weighting
+from fedlit.aggregators.evaluation_gradient import evaluation_gradient
 from fedlit.aggregators.fedavg import FedAvg
-from fedlit.aggregators.full_gradient import full_gradient
 from fedlit.client import Client, Step
 from fedlit.model_vectors import Model
 from fedlit.server_round import ServerRound
@@ -69,6 +69,6 @@ class PFedMe(FedAvg):
         w = received["model"].weights
         theta = received["model"].expand(len(client.number))
         for _ in range(self.K):
-            slope = full_gradient(client, theta) + self.lam * (theta.weights - w)
+            slope = evaluation_gradient(client, theta) + self.lam * (theta.weights - w)
             theta = Model(theta.weights - self.personal_lr * slope, theta.statistics)
         return theta

@@ -51,7 +51,7 @@ class QFedAvg(Aggregator):
         share = loss**self.q
         return {"delta": change, "share": share, "h": self.q * loss ** (self.q - 1) * squares + share}, state
 
-    def unpack(self, message: Message) -> Message:
+    def unpack(self, message: Message, round: ServerRound) -> Message:
         change, share = message["delta"], message["share"]
         return {**message, "delta": Model(share * change.weights, change.statistics)}
 

@@ -59,6 +59,10 @@ def check_server_optimizer(factory: OptimizerFactory | None) -> None:
     """
     if factory is None:
         return
+    if not callable(factory):
+        raise InputError(
+            "aggregator.server_optimizer names no class; write optimizer@aggregator.server_optimizer=sgd, too."
+        )
     model = Model(torch.zeros(2), torch.zeros(0))
     try:
         _, state = server_step(factory, model, model, None)

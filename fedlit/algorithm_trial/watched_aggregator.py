@@ -65,6 +65,9 @@ class WatchedAggregator(Aggregator):
         self._call("setup", [], layout, clients)
         self._kept = KeptValues(inner)
 
+    def __str__(self) -> str:
+        return str(self.inner)
+
     def is_default(self, method: str) -> bool:
         """Whether the algorithm does not override a method."""
         return getattr(type(self.inner), method) is getattr(Aggregator, method)

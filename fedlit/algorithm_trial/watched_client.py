@@ -15,6 +15,7 @@ from fedlit.client import AdjustGradient, Client, CollectedPart, CollectFn, Fitt
 from fedlit.errors import InputError
 from fedlit.global_generators import generator_states, isolated_generators
 from fedlit.model_vectors import Layout, Model
+from fedlit.training.collected_sums import check_returned
 
 _MOST_EPOCHS = 2  # of one fit in the trial
 
@@ -44,7 +45,7 @@ class WatchedClient:
     def fit(
         self,
         model: Model,
-        epochs: int | None = None,
+        epochs: int | Tensor | None = None,
         adjust_gradient: AdjustGradient | None = None,
         extras: Sequence[Tensor] = (),
         trainable: Model | None = None,
@@ -66,7 +67,8 @@ class WatchedClient:
             self.replaces = True
             self._note_closure("gradient_fn", gradient_fn, k)
             gradient_fn = self._watched_gradient_fn(gradient_fn, set(carry or ()))
-        epochs = None if epochs is None else min(epochs, _MOST_EPOCHS)
+        if epochs is not None:
+            epochs = epochs.clamp(max=_MOST_EPOCHS) if isinstance(epochs, Tensor) else min(epochs, _MOST_EPOCHS)
         with isolated_generators(0):
             return self.client.fit(model, epochs, adjust_gradient, extras, trainable, gradient_fn, carry)
 
@@ -230,14 +232,21 @@ class WatchedClient:
         return gradient_fn
 
     def _watched_collect_fn(self, function: CollectFn) -> CollectFn:
+        name = "function of client.collect"
+
         def collected(step: Any, weights: Tensor, *extras: Tensor) -> dict[str, Tensor]:
             try:
-                return function(step, weights, *extras)
+                returned = function(step, weights, *extras)
             except InputError:
                 raise
             except Exception as error:
-                self._failed("function of client.collect", error)
+                self._failed(name, error)
                 raise
+            try:
+                check_returned(f"{self.where}: its {name}", returned, len(weights))
+            except InputError as error:
+                raise InputError(self.closed_over or str(error)) from None
+            return returned
 
         return collected
 

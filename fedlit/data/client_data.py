@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +20,14 @@ from fedlit.errors import InputError
 from fedlit.lightning_compat import show_train_loader
 from fedlit.notices import warn
 from fedlit.torch_compat import pytree
+
+
+@dataclass
+class ShardPass:
+    """Batches of one pass over a client's samples."""
+
+    batches: Sequence[np.ndarray]  # their sample indices
+    key: int  # of their draws (`seed_number`, or any int64)
 
 
 class ClientData(LightningDataModule):
@@ -38,17 +48,16 @@ class ClientData(LightningDataModule):
         super().__init__()
         self.samples = samples if device is None else samples.to(device)
         self.transform, self.device = transform, device
-        self._epochs: Sequence[Sequence[np.ndarray]] = ()
-        self._client, self._keys = -1, list[int]()
+        self._epochs: Sequence[Sequence[ShardPass]] = ()
+        self._client = -1
         self._validation: Sequence[np.ndarray] = ()
         self._index: np.ndarray | None = None
         self._batch_size: int | None = None
 
     def load(
         self,
-        epochs: Sequence[Sequence[np.ndarray]],
+        epochs: Sequence[Sequence[ShardPass]],
         client: int,
-        keys: Sequence[int],
         validation: Sequence[np.ndarray] = (),
         index: np.ndarray | None = None,
         batch_size: int | None = None,
@@ -56,21 +65,20 @@ class ClientData(LightningDataModule):
         """Set the batches of the next fit.
 
         Args:
-            epochs: the batches of each epoch, as arrays of sample indices; every epoch has the same number of batches.
+            epochs: the batches of each epoch, in the passes that they belong to; every epoch has the same number of
+                batches.
             client: number of the client that trains.
-            keys: for each epoch the key of its draws (`seed_number`, or any int64).
             validation: the batches of each validation pass.
             index: (n,) all samples of the client; None: those of the first epoch.
             batch_size: of a full batch; None: of the first one.
 
         Raises:
-            ValueError: the epochs differ in their number of batches, or do not have one key each.
+            ValueError: the epochs differ in their number of batches.
         """
-        if len(keys) != len(epochs) or len({len(epoch) for epoch in epochs}) > 1:
-            raise ValueError(
-                f"{[len(e) for e in epochs]} batches in the epochs do not match each other or {len(keys)} keys"
-            )
-        self._epochs, self._client, self._keys, self._validation = epochs, client, list(keys), validation
+        self._epochs, self._client, self._validation = epochs, client, validation
+        counts = [len(self._parts(number)) for number in range(len(epochs))]
+        if len(set(counts)) > 1:
+            raise ValueError(f"{counts} batches in the epochs do not match each other")
         self._index, self._batch_size = index, batch_size
 
     def setup(self, stage: str) -> None:
@@ -100,12 +108,12 @@ class ClientData(LightningDataModule):
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The transformed training batches of an epoch, on `device`. Lightning's StochasticWeightAveraging adds an
         epoch, in which only batch normalisation sees the data: it has the last one's batches."""
-        epoch = min(epoch, len(self._epochs) - 1)
-        parts, key = self._epochs[epoch], self._keys[epoch]
-        for part, batch in zip(parts, self.samples.batches(parts, key), strict=True):
-            if not self.samples.in_memory and self.device is not None:
-                batch = move_data_to_device(batch, torch.device(self.device))
-            yield batch if self.transform is None else self._transformed(batch, part, key, "train")
+        for shard_pass in self._epochs[self.known(epoch)]:
+            parts, key = shard_pass.batches, shard_pass.key
+            for part, batch in zip(parts, self.samples.batches(parts, key), strict=True):
+                if not self.samples.in_memory and self.device is not None:
+                    batch = move_data_to_device(batch, torch.device(self.device))
+                yield batch if self.transform is None else self._transformed(batch, part, key, "train")
 
     def validation_batches(self) -> Iterator[Batch]:
         """The batches of a validation pass, transformed as where a model is measured."""
@@ -120,15 +128,18 @@ class ClientData(LightningDataModule):
 
     def count(self) -> int:
         """The number of batches in an epoch."""
-        return len(self._epochs[0]) if self._epochs else 0
+        return len(self._parts(0)) if self._epochs else 0
 
     def length(self, epoch: int, batch_idx: int) -> int:
         """The number of samples in a batch of an epoch, whatever the axes of its tensors are."""
-        return len(self._epochs[self.known(epoch)][batch_idx])
+        return len(self._parts(self.known(epoch))[batch_idx])
 
     def parts(self, epoch: int) -> list[list[int]]:
         """The samples of each batch of an epoch."""
-        return [part.tolist() for part in self._epochs[self.known(epoch)]]
+        return [part.tolist() for part in self._parts(self.known(epoch))]
+
+    def _parts(self, epoch: int) -> list[np.ndarray]:
+        return list(chain.from_iterable(shard_pass.batches for shard_pass in self._epochs[epoch]))
 
     def known(self, epoch: int) -> int:
         """The number of an epoch; of the last one after the fit."""
@@ -136,14 +147,12 @@ class ClientData(LightningDataModule):
 
     @property
     def batch_size(self) -> int:
-        return self._batch_size or len(self._epochs[0][0])
+        return self._batch_size or len(self._parts(0)[0])
 
     @property
     def dataset(self) -> Dataset[Any]:
         """The client's samples, without the transform of a batch."""
-        return dataset_of(
-            self.samples, np.sort(np.concatenate(self._epochs[0])) if self._index is None else self._index
-        )
+        return dataset_of(self.samples, np.sort(np.concatenate(self._parts(0))) if self._index is None else self._index)
 
     @property
     def validation_dataset(self) -> Dataset[Any]:
@@ -170,7 +179,7 @@ class FirstBatch(ClientData):
 
     def __init__(self, samples: Samples, index: np.ndarray, read: Callable[[], Any]):
         super().__init__(samples)
-        self.load([[index]], 0, [0], [index], index, len(index))
+        self.load([[ShardPass([index], 0)]], 0, [index], index, len(index))
         self._read = read
         self._batch: Any = None
 

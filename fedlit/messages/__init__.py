@@ -30,8 +30,8 @@ def chosen_reduction(aggregator: Aggregator, uplink: Mapping[str, Stage], reduct
     if aggregator.needs_all:
         if carried:
             raise InputError(
-                f"{aggregator} gets every message (needs_all), and nothing is averaged, so that weighting={carried} has "
-                "no effect; weigh the messages in server_update, or leave needs_all out"
+                f"{aggregator} gets every message (needs_all), and none is averaged, so weighting={carried} has no "
+                "effect; weigh the messages in server_update, or leave needs_all out"
             )
         if uplink or (reduction is not None and type(reduction) is not All):  # a subclass may change or drop messages
             changing = list(uplink) or [type(reduction).__name__]

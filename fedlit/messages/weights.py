@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import get_args
 
 import torch
@@ -11,7 +12,6 @@ from torch import Tensor
 from fedlit.aggregators.base import Weighting
 from fedlit.errors import InputError
 from fedlit.messages.wire import Wire
-from fedlit.settings.closest import closest
 
 OTHER_KEYS = "*"  # in a weighting: the keys that it does not name
 WORDS = get_args(Weighting)  # the other values of a weighting are keys of the message
@@ -62,8 +62,8 @@ def check_weights(aggregator: str, weighting: Mapping[str, str], wire: Wire) -> 
         name, rest = _choice(weighting, key)
         weight = wire.get(f"{name}{rest}", wire.get(name))
         if not isinstance(weight, Tensor):
-            near = closest(name, [*WORDS, *wire])
-            hint = f"did you mean {near!r}?" if near else f"send {name}, (K, 1), or write {' or '.join(WORDS)}."
+            near = get_close_matches(name, [*WORDS, *wire], n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"send {name}, (K, 1), or write {' or '.join(WORDS)}."
             raise InputError(
                 f"{aggregator}: weighting of {key.removesuffix(rest)} is {name!r}, and the message that holds {key} "
                 f"has no tensor of this name; {hint}"

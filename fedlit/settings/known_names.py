@@ -21,11 +21,9 @@ _STAGE = "write it as a class of your own, `uplink.%s._target_=mine.%s`"
 NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is nearest in meaning
     "aggregator": by_name(
         {
-            "fedsgd": "it is FedAvg with one step on all samples of a client, "
-            "`aggregator=fedavg local_epochs=1 batch_size=1000000`",
             "fedopt": "it is a family, of which FedAdam is the usual choice, `aggregator=fedadam`",
             "fedmom slowmo": "it is FedAvg with momentum on the server, `aggregator=fedavgm`",
-            "fedcm mime fedlin fedamp qffl afl feddf fedgen fedmd fedproto ccvr": _OWN % "Algorithm",
+            "fedcm mime fedlin afl feddf fedgen fedmd fedproto ccvr": _OWN % "Algorithm",
             "krum multikrum bulyan median trimmedmean geometricmedian rfa": _REDUCTION % "Robust",
             "fltrust": "it needs samples of the server: write it as a class of your own, "
             "`{at}._target_=mine.Algorithm server_samples=100`",
@@ -94,6 +92,7 @@ KEYS: dict[str, str] = by_name(  # name at the top level -> key or group
         "cohortsize clientsperround numclientsperround numsampledclients": "sampler.number",
         "fractionfit fractiontrain fraction frac clientfraction joinratio samplerate samplingrate": "participation",
         "epochs numepochs maxepochs localep clientepochs epoch localnumepochs numlocalepochs": "local_epochs",
+        "maxsteps localsteps numsteps localiterations nummaxsteps numupdates nupdates": "local_updates",
         "bs batch localbs trainbatchsize localbatchsize": "batch_size",
         "valbatchsize testbatchsize evalbatchsize": "evaluation.batch_size",
         "valfraction valratio valsplit validationfraction validationsplit": "evaluation.client_validation",
@@ -137,8 +136,6 @@ SENTENCES: dict[str, str] = by_name(  # name at the top level -> what to write
         "lrscheduler scheduler lrschedule": "a schedule is returned by configure_optimizers of a module of your own, "
         "`model._target_=mine.Net`",
         "callbacks": "callbacks are returned by configure_callbacks of a module of your own, `model._target_=mine.Net`",
-        "maxsteps localsteps numsteps": "a client's steps are counted in each local epoch, "
-        "`local_epochs=1 trainer.limit_train_batches={value}`",
     }
 )
 

@@ -17,7 +17,7 @@ from fedlit.readable_names import readable
 Value = int | float | str | bool
 
 _GROUPS = ("data", "partition", "model", "optimizer", "aggregator", "sampler")
-_NUMBERS = ("clients", "rounds", "participation", "local_epochs", "batch_size", "seed")
+_NUMBERS = ("clients", "rounds", "participation", "local_epochs", "local_updates", "batch_size", "seed")
 _SHOWN = ("aggregator", "partition", "optimizer", "seed", "clients")
 _SHOWN_AT_ONCE = 5  # TensorBoard ticks this number of columns; the user can tick the others
 _METRICS = (global_metric("test", "accuracy"), client_metric("personal", "accuracy", "weighted"), TRAIN_LOSS)

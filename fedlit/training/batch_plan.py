@@ -22,6 +22,7 @@ class StackBatch:
     rows: slice | np.ndarray  # a front of the stack, or row numbers
     index: np.ndarray  # (n, B) their samples
     batch_idx: int  # the number of this batch in the epoch; where rows differ in it, that of the first row
+    shard_pass: int | np.ndarray  # the pass over the shard that has the batch: keys its draws; (n,) where rows differ
 
 
 class BatchPlan:
@@ -39,6 +40,7 @@ class BatchPlan:
         rest: (K,) samples in the last, smaller batch; 0 where there is none.
         counts: (K,) batches in an epoch.
         seen: (K,) samples in an epoch.
+        drop_single: as the argument.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class BatchPlan:
         limit: int | float | None = None,
         same_number: bool = False,
     ):
-        self.batch_size = batch_size
+        self.batch_size, self.drop_single = batch_size, drop_single
         rest = sizes % batch_size
         if drop_single and batch_size > 1:
             rest = np.where(rest == 1, 0, rest)
@@ -70,14 +72,28 @@ class BatchPlan:
             groups.setdefault((int(self.rest[row]), number), []).append(int(row))
         return [np.array(rows) for _, rows in sorted(groups.items(), reverse=True)]
 
-    def epoch(self, order: SampleOrder) -> Iterator[StackBatch]:
-        """The batches of an epoch whose samples come in `order`."""
-        for j in range(int(self.full.max(initial=0))):
-            front = slice(0, int((self.full > j).sum()))
-            yield StackBatch(front, order.batch(front, j * self.batch_size, self.batch_size), j)
-        for rows in self._last_batches:
-            index = order.batch(rows, self.full[rows] * self.batch_size, int(self.rest[rows[0]]))
-            yield StackBatch(rows, index, int(self.full[rows[0]]))
+    def epoch(self, order: SampleOrder, number: int, trains: np.ndarray) -> Iterator[StackBatch]:
+        """The batches of an epoch whose samples come in `order`.
+
+        Args:
+            number: of the epoch in the fit.
+            trains: (K,) bools: the clients whose fit has this epoch.
+        """
+        full = np.where(trains, self.full, 0)
+        for j in range(int(full.max(initial=0))):
+            rows = front_or_rows(full > j)
+            yield StackBatch(rows, order.batch(rows, j * self.batch_size, self.batch_size), j, number)
+        for last_rows in self._last_batches:
+            rows = last_rows[trains[last_rows]]
+            if len(rows):
+                index = order.batch(rows, self.full[rows] * self.batch_size, int(self.rest[rows[0]]))
+                yield StackBatch(rows, index, int(self.full[rows[0]]), number)
+
+
+def front_or_rows(chosen: np.ndarray) -> slice | np.ndarray:
+    """The chosen rows of a stack: a slice where they are its front, which needs no copy, else their numbers."""
+    count = int(np.count_nonzero(chosen))
+    return slice(0, count) if chosen[:count].all() else np.flatnonzero(chosen)
 
 
 def limited(batches: int, limit: int | float | None) -> int:

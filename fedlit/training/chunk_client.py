@@ -19,6 +19,7 @@ from fedlit.metric_names import TRAIN_LOSS, epoch_metric
 from fedlit.model_vectors import Model, tree_map
 from fedlit.training.batch_plan import BatchPlan
 from fedlit.training.collect import Collection, RowCollect, joined
+from fedlit.training.fit_plan import FitPlan, fit_plan
 from fedlit.training.gradient import GradientOptions
 from fedlit.training.job import Job, Split
 from fedlit.training.module_host import ModuleHost
@@ -69,14 +70,14 @@ class ChunkClient(ABC):
         self.last: Model | None = None
         limit = host.options.limit_train_batches
         self.batch_plan = BatchPlan(sizes, jobs[0].batch_size, host.has_batch_norm, limit, same_number)
-        self.epochs_run = 0  # in the last fit, which may stop early
+        self.epochs_run = np.zeros(len(jobs), dtype=np.int64)  # in the last fit, which may stop early
         self.watched: Sequence[int] = ()  # rows that are measured after each epoch
 
     # --- the algorithm's interface ----------------------------------------------------------------
     def fit(
         self,
         model: Model,
-        epochs: int | None = None,
+        epochs: int | Tensor | None = None,
         adjust_gradient: AdjustGradient | None = None,
         extras: Sequence[Tensor] = (),
         trainable: Model | None = None,
@@ -84,19 +85,18 @@ class ChunkClient(ABC):
         carry: dict[str, Tensor] | None = None,
     ) -> Fitted:
         """See `Client.fit`."""
-        begin, call = time.perf_counter(), self.calls
+        begin = time.perf_counter()
+        plan = fit_plan(self.batch_plan, self.jobs, self.calls, epochs)
         self.calls += 1
-        epochs = self.jobs[0].epochs if epochs is None else epochs
         gradient = GradientOptions(adjust_gradient, extras, trainable, gradient_fn, dict(carry or {}))
-        self.epochs_run = epochs
-        has_batches = epochs > 0 and bool(self.batch_plan.counts.any())
-        if has_batches:
-            fitted = self._fit(model, gradient, call, epochs)
+        self.epochs_run = plan.epochs
+        if plan.any_batch:
+            fitted = self._fit(model, gradient, plan)
         else:
             fitted = self._untrained(model, gradient.carry, len(self.jobs))
         self.moved &= fitted.steps > 0
         self.last = fitted.model
-        self._note_fit(fitted, epochs, (time.perf_counter() - begin) / len(self.jobs))
+        self._note_fit(fitted, plan, (time.perf_counter() - begin) / len(self.jobs))
         logged = [facts.get("logged", {}) for facts in self.facts]
         losses = [facts["loss"] for facts in self.facts]
         start = tree_map(lambda t: t.expand(len(self.jobs), -1), model)
@@ -174,8 +174,8 @@ class ChunkClient(ABC):
 
     # --- for the trainers ---------------------------------------------------------------------------
     @abstractmethod
-    def _fit(self, model: Model, gradient: GradientOptions, call: int, epochs: int) -> Fitted:
-        """The `call`-th fit of the round; at least one client has a batch. The module is restored after it."""
+    def _fit(self, model: Model, gradient: GradientOptions, plan: FitPlan) -> Fitted:
+        """The fit of a plan in which at least one client has a batch. The module is restored after it."""
 
     def _collect(self, model: Model, collection: Collection) -> dict[str, Tensor]:
         """The sums (K, ...), client by client."""
@@ -204,13 +204,6 @@ class ChunkClient(ABC):
         row_counters = {n: c[r] for n, c in counters.items()} if counters else self.start_counters
         self.host.load(tree_map(lambda t: t[r] if t.dim() > 1 and len(t) > 1 else t, model), row_counters)
 
-    def _begin(self, r: int, call: int, epochs: int) -> tuple[list[list[np.ndarray]], list[int]]:
-        """Begin the fit of one client by itself: returns its batches, epoch by epoch, and the epochs' keys of draws."""
-        job = self.jobs[r]
-        self.host.begin_fit(job.round.number)
-        batches = [job.batches(call, e, self.host.has_batch_norm)[: self.batch_plan.counts[r]] for e in range(epochs)]
-        return batches, [job.key("batch", call, e) for e in range(epochs)]
-
     def _measure_epoch(self, r: int, loss: float) -> None:
         """Measure the loaded model on the client's test data after an epoch, into `facts["epochs"]`."""
         job = self.jobs[r]
@@ -222,14 +215,14 @@ class ChunkClient(ABC):
         line = fit | {TRAIN_LOSS: loss} | {epoch_metric(n): total / weight for n, (total, weight) in totals.items()}
         self.facts[r].setdefault("epochs", []).append(line)
 
-    def _idle_reason(self, r: int, epochs: int) -> str:
+    def _idle_reason(self, r: int, plan: FitPlan) -> str:
         """Why a client made no step in a fit, and the remedy."""
         samples = len(self.jobs[r].train)
         if not samples:
             return "it has no training samples; give it some, by another partition or fewer clients"
-        if epochs < 1:
+        if plan.epochs[r] < 1:
             return "its fit has 0 epochs; write epochs=1 or more"
-        if self.batch_plan.counts[r]:
+        if plan.counts[r]:
             return (
                 "training_step returned None, or on_train_batch_start returned -1, for each of its batches; let the "
                 "step return a loss"
@@ -241,13 +234,13 @@ class ChunkClient(ABC):
             "samples, by another partition or fewer clients"
         )
 
-    def _note_fit(self, fitted: Fitted, epochs: int, seconds: float) -> None:
-        skipped = self.epochs_run * (np.array([len(job.train) for job in self.jobs]) - self.batch_plan.seen)
+    def _note_fit(self, fitted: Fitted, plan: FitPlan, seconds: float) -> None:
+        skipped = plan.skipped(self.epochs_run)
         steps, losses = fitted.steps[:, 0].tolist(), fitted.loss[:, 0].tolist()
         for r, (client_steps, loss, left_out) in enumerate(zip(steps, losses, skipped.tolist(), strict=True)):
             facts = self.facts[r]
             if not client_steps:
-                facts.setdefault("idle", self._idle_reason(r, epochs))
+                facts.setdefault("idle", self._idle_reason(r, plan))
             facts["steps"] = facts.get("steps", 0) + int(client_steps)
             facts["skipped"] = facts.get("skipped", 0) + left_out
             facts["loss"] = loss

@@ -46,28 +46,41 @@ class CollectedSums:
         return {name: total.to(self._types[name]) for name, total in self._sums.items()}
 
     def _check(self, returned: Any, n: int) -> None:
-        if not isinstance(returned, dict) or not returned:
-            raise InputError(
-                f"client.collect: its function returns {_described(returned)}; return a dict of tensors (K, ...), such "
-                'as {"examples": step.examples}.'
-            )
+        check_returned("client.collect: its function", returned, n)
         if self._sums and returned.keys() != self._sums.keys():
             raise InputError(
                 f"client.collect: its function returns {', '.join(returned)} of one batch and {', '.join(self._sums)} "
                 "of another; return the same keys of each batch."
             )
-        for name, value in returned.items():
-            if not isinstance(value, Tensor) or value.dtype == torch.bool or not value.dim() or len(value) != n:
+        for name, total in self._sums.items():
+            if returned[name].shape[1:] != total.shape[1:]:
                 raise InputError(
-                    f"client.collect: its function returns {_described(value)} for {name!r}; return a tensor of "
-                    f"numbers (K, ...), here of {n} client{'s' * (n > 1)}, because it is summed over the batches."
+                    f"client.collect: its function returns {_described(returned[name])} for {name!r}, and the shape "
+                    f"{(n, *total.shape[1:])} of a batch before; return one shape, because it is summed over the "
+                    "batches."
                 )
-            if name in self._sums and value.shape[1:] != self._sums[name].shape[1:]:
-                raise InputError(
-                    f"client.collect: its function returns {_described(value)} for {name!r}, and the shape "
-                    f"{(n, *self._sums[name].shape[1:])} of a batch before; return one shape, because it is summed "
-                    "over the batches."
-                )
+
+
+def check_returned(function: str, returned: Any, n: int) -> None:
+    """
+    Args:
+        function: the subject of the sentence.
+        returned: by the function, of a batch of n clients.
+
+    Raises:
+        InputError: it is not a dict of tensors (n, ...) of numbers.
+    """
+    if not isinstance(returned, dict) or not returned:
+        raise InputError(
+            f"{function} returns {_described(returned)}; return a dict of tensors (K, ...), such as "
+            '{"examples": step.examples}.'
+        )
+    for name, value in returned.items():
+        if not isinstance(value, Tensor) or value.dtype == torch.bool or not value.dim() or len(value) != n:
+            raise InputError(
+                f"{function} returns {_described(value)} for {name!r}; return a tensor of numbers (K, ...), here of "
+                f"{n} client{'s' * (n > 1)}, because it is summed over the batches."
+            )
 
 
 def _described(value: Any) -> str:

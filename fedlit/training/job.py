@@ -45,17 +45,19 @@ class Job:
     train: np.ndarray  # (n,) its samples in the training set
     validation: np.ndarray = field(default_factory=lambda: _NONE)  # (v,) its validation samples, in the training set
     test: np.ndarray = field(default_factory=lambda: _NONE)  # (t,) its test samples, in the set of local tests
+    updates: int | None = None  # batches of a fit, in place of epochs (see `fit_plan.UpdatesPlan`)
 
     def indices(self, split: Split) -> np.ndarray:
         return {"train": self.train, "validation": self.validation, "test": self.test}[split]
 
-    def batches(self, call: int, epoch: int, drop_single: bool) -> list[np.ndarray]:
+    def batches(self, call: int, epoch: int, drop_single: bool, lasting: bool = False) -> list[np.ndarray]:
         """The epoch's batches of the round's `call`-th fit, in a keyed order. The last one may be smaller.
 
         Args:
             drop_single: leave out a last batch of one sample (batch normalisation cannot train on one).
+            lasting: see `sample_order`.
         """
-        samples = sample_order([self], call, epoch).samples
+        samples = sample_order([self], call, epoch, lasting).samples
         batches = [samples[i : i + self.batch_size] for i in range(0, len(samples), self.batch_size)]
         return batches[:-1] if drop_single and batches and len(batches[-1]) == 1 < self.batch_size else batches
 
@@ -85,14 +87,23 @@ class SampleOrder:
         return self.samples[(self.starts[rows] + begin)[:, None] + np.arange(size)]
 
 
-def sample_order(jobs: Sequence[Job], call: int, epoch: int) -> SampleOrder:
+def sample_order(jobs: Sequence[Job], call: int, epoch: int | np.ndarray, lasting: bool = False) -> SampleOrder:
     """The order in which each client goes through its training samples, in an epoch of the round's `call`-th fit.
 
     A client's order does not depend on the other clients in `jobs`: its samples are sorted by keyed random words. All
     clients are drawn at once, because a generator a client costs more than the training step of a small client.
+
+    Args:
+        epoch: number of the epoch; (K,) where clients differ in it.
+        lasting: epochs are numbered over all rounds, so that an epoch may begin in one round and end in another.
     """
     sizes = np.array([len(job.train) for job in jobs])
-    stream = np.uint64(jobs[0].round.stream("batches", call, epoch))
+    stream_of = jobs[0].round.lasting_stream if lasting else jobs[0].round.stream
+    if isinstance(epoch, int):
+        stream = np.array(stream_of("batches", call, epoch), dtype=np.uint64)
+    else:
+        streams = {number: stream_of("batches", call, number) for number in set(epoch.tolist())}
+        stream = np.array([streams[number] for number in epoch.tolist()], dtype=np.uint64)
     client_keys = keyed_words(stream, np.array([job.client for job in jobs], dtype=np.int64).astype(np.uint64))
     starts = np.cumsum(sizes) - sizes
     row_of = np.repeat(np.arange(len(jobs)), sizes)

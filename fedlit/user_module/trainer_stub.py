@@ -47,9 +47,10 @@ class TrainerStub:
     """The facts of a fit under the names that a Trainer has for them.
 
     Attributes:
+        epochs: of the fit; None in a stack whose clients differ in it.
         steps: optimiser steps so far; None in a stack whose clients differ in it.
         batches: batches in an epoch; None in a stack whose clients differ in it.
-        facts_read: the names of those of the two that the step has read. Reading a None raises DiffersByClient.
+        facts_read: which of `steps` and `batches` the step has read. Reading a None raises DiffersByClient.
     """
 
     training, sanity_checking, validating, testing, predicting = True, False, False, False, False
@@ -57,8 +58,8 @@ class TrainerStub:
     is_global_zero, accumulate_grad_batches, fast_dev_run, max_steps, min_epochs = True, 1, False, -1, None
     val_dataloaders, barebones, progress_bar_callback = None, False, None
 
-    def __init__(self, max_epochs: int, log: Callable[..., None]):
-        self.max_epochs, self.current_epoch, self.batch_idx = max_epochs, 0, 0
+    def __init__(self, epochs: int | None, log: Callable[..., None]):
+        self.epochs, self.current_epoch, self.batch_idx = epochs, 0, 0
         self.steps: int | None = None
         self.batches: int | None = None
         self.facts_read: set[str] = set()
@@ -95,6 +96,12 @@ class TrainerStub:
         if value is None:
             raise DiffersByClient(f"the step reads the trainer's {name}")
         return int(value)
+
+    @property
+    def max_epochs(self) -> int:
+        if self.epochs is None:
+            raise DiffersByClient("the step reads the trainer's max_epochs")
+        return self.epochs
 
     @property
     def global_step(self) -> int:

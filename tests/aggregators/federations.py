@@ -27,6 +27,7 @@ from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
 from fedlit.messages.reductions import Reduction
 from fedlit.messages.stages import Stage
+from fedlit.model_vectors import Model
 from fedlit.models.optimizer import give_optimizer
 from fedlit.partitions import Shards
 from fedlit.rounds import federate
@@ -195,3 +196,27 @@ class Running:
         clients = self.federation.clients
         jobs = clients.jobs(ServerRound(number, self.federation.seed, list(cohort), len(clients)))
         return {j.client: [b.tolist() for e in range(j.epochs) for b in j.batches(0, e, False)] for j in jobs}
+
+
+def kept(run: Running, clients: int = len(SIZES)) -> dict[str, Tensor]:
+    """Everything that a run keeps, and its metrics, by a name that says where it belongs."""
+    result: dict[str, Tensor] = {}
+
+    def gather(name: str, value: Any) -> None:
+        if isinstance(value, Model):
+            gather(f"{name}.weights", value.weights)
+            gather(f"{name}.statistics", value.statistics)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                gather(f"{name}.{key}", item)
+        else:
+            result[name] = value
+
+    gather("server", run.state.server)
+    gather("counters", run.state.counters)
+    for client in range(clients):
+        gather(f"client {client}", run.state.clients.get([client])[0] or {})
+    for number, row in enumerate(run.rows, 1):
+        metrics = {k: v for k, v in row.items() if not k.startswith(("time/", "comm/"))}
+        result[f"round {number}"] = torch.tensor([metrics[k] for k in sorted(metrics)], dtype=torch.float64)
+    return result

@@ -34,7 +34,7 @@ MOMENTUM = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}
 def algorithm(option: str, hyperparameters: Mapping[str, Any]) -> Aggregator:
     """The algorithm of an option, with its defaults at the other keys."""
     config = OmegaConf.merge(
-        OmegaConf.to_container(composed(f"aggregator={option}").config.aggregator), hyperparameters
+        OmegaConf.to_container(composed(f"aggregator={option}").config.aggregator, resolve=True), hyperparameters
     )
     built: Aggregator = build(config, "aggregator")
     return built
@@ -97,7 +97,22 @@ class Posed:
             momentum=self.optimizer["momentum"],
             decay=self.optimizer["weight_decay"],
             stream=self._batches,
+            drawn=self._drawn(),
         )
+
+    def _drawn(self) -> dict[str, list[tuple[Named, Named]]]:
+        """The stacks of different models in the server's state."""
+        stacks = {
+            key: value
+            for key, value in self.run.state.server.items()
+            if isinstance(value, Model) and value.weights.dim() == 2 and bool((value.weights != value.weights[0]).any())
+        }
+        return {key: [self._parts(stack[j]) for j in range(len(stack.weights))] for key, stack in stacks.items()}
+
+    def _parts(self, model: Model) -> tuple[Named, Named]:
+        """Weights and statistics."""
+        layout = self.run.layout
+        return layout.tensors(model.weights), layout.tensors(model.statistics, layout.statistics)
 
     def _batches(self, purpose: str, t: int, k: int, fit: int, epoch: int) -> list[np.ndarray]:
         clients = self.run.federation.clients
@@ -106,7 +121,7 @@ class Posed:
 
     def outcome(self, rounds: int | None = None) -> Outcome:
         """Runs the rounds (None: all three); the models that fedlit evaluates after the last one."""
-        run, layout = self.run, self.run.layout
+        run = self.run
         personal: dict[int, Model] = {}
         of_class = self.aggregator.personal
 
@@ -123,16 +138,12 @@ class Posed:
         model = self.aggregator.global_model(run.state.server)
         evaluated = any(name.startswith("clients/personal/") for name in run.rows[-1])
         models = [personal[k] for k in range(len(self.sizes))] if evaluated else []
-
-        def parts(model: Model) -> tuple[Named, Named]:
-            return layout.tensors(model.weights), layout.tensors(model.statistics, layout.statistics)
-
-        weights, statistics = parts(model) if model is not None else (None, None)
+        weights, statistics = self._parts(model) if model is not None else (None, None)
         return Outcome(
             weights=weights,
-            personal=[parts(m)[0] for m in models] or None,
+            personal=[self._parts(m)[0] for m in models] or None,
             statistics=statistics or None,
-            personal_statistics=[parts(m)[1] for m in models if m.statistics.numel()] or None,
+            personal_statistics=[self._parts(m)[1] for m in models if m.statistics.numel()] or None,
         )
 
 

@@ -71,9 +71,9 @@ def check(
     sentences = [sentence for word, sentence in impossible.items() if word in setting.split(" and ")]
     if sentences:
         with pytest.raises(InputError, match="|".join(sentences)):
-            Posed(folder, algorithm(option, case), **SETTINGS[setting], kind=kind).outcome()
+            pose(option, case, setting, folder, kind).outcome()
         return
-    posed = Posed(folder, algorithm(option, case), **SETTINGS[setting], kind=kind)
+    posed = pose(option, case, setting, folder, kind)
     problem = posed.problem()
     expected: Outcome = module.federate(problem, **case)
     given = posed.outcome()
@@ -84,6 +84,11 @@ def check(
     apart = {n: distance({n: given_tensors[n]}, {n: expected_tensors[n]}) for n in expected_tensors}
     assert max(apart.values()) < 1e-9, {n: d for n, d in apart.items() if not d < 1e-9}
     assert moved(expected, problem) > 1e-3, "nothing moved"
+
+
+def pose(option: str, case: Mapping[str, Any], setting: str, folder: Path, kind: type[Trainer]) -> Posed:
+    options = getattr(oracle(option), "POSED", {})
+    return Posed(folder, algorithm(option, case), **SETTINGS[setting], kind=kind, **options)
 
 
 def moved(outcome: Outcome, problem: Problem) -> float:
@@ -98,7 +103,7 @@ def test_every_case_of_an_oracle_has_another_outcome(option: str, tmp_path: Path
     module = oracle(option)
     assert module.CASES
     setting = "plain" if "momentum" in getattr(module, "IMPOSSIBLE", {}) else "momentum"
-    problem = Posed(tmp_path, algorithm(option, module.CASES[0]), **SETTINGS[setting]).problem()
+    problem = pose(option, module.CASES[0], setting, tmp_path, LightningTrainer).problem()
     outcomes = [tensors(module.federate(problem, **case)) for case in module.CASES]
     for first, second in itertools.combinations(range(len(outcomes)), 2):
         if outcomes[first].keys() == outcomes[second].keys():

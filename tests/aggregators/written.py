@@ -92,6 +92,30 @@ class BodyOnly(FedAvg):
         return {"delta": client.fit(x, trainable=self.body).model - x}, state
 
 
+class WholeGradients(Aggregator):
+    """The gradient of a client's whole shard steers its fit, as in Karimireddy et al. 2020, algorithm 1, option I, with
+    noise: sums without a fit, and all that a step knows."""
+
+    def client_state(self, model):
+        return {"c": torch.zeros_like(model.weights)}
+
+    def local_update(self, client, received, state):
+        def noisy(step, w, scale):
+            (grad,) = torch.autograd.grad(step.loss(w).sum(), w)
+            noise = scale * step.draw("normal", "noise", w) / (1 + step.number)
+            return {"gradient": step.examples * (grad + noise), "width": step.features(w).square().sum((1, 2))}
+
+        def controlled(step, w, c, c_new):
+            (grad,) = torch.autograd.grad(step.loss(w).sum(), w)
+            pause = (step.number > 0) * step.draw("uniform", "pause", step.examples)
+            return grad + pause / step.examples * (c_new - c)
+
+        x, scale = received["model"], 1e-3 * (1 + client.number).to(client.examples)
+        sums = client.collect(x, noisy, extras=(scale,))
+        c = sums["gradient"] / client.examples / (1 + sums["width"][:, None].sqrt())
+        return {"delta": client.fit(x, gradient_fn=controlled, extras=(state["c"], c)).model - x}, {"c": c}
+
+
 class QFedAvg(Aggregator):
     """Li et al. 2020 (fair resource allocation), algorithm 2."""
 

@@ -414,7 +414,7 @@ class ReadsReduced(Up):
         return server
 
 
-@mistake("download: its result has c of shape (3,), and its first axis has to be the 2 clients", stacked_only=True)
+@mistake(r"download: its result has c of shape \(3,\), and its first axis has to be the \d client")
 class DownWithoutClients(Up):
     def download(self, server, clients, round):
         return {"c": torch.zeros(3)}
@@ -627,12 +627,9 @@ class Weighed(Up):
         return examples
 
 
-@mistake(r"Weighing: weighting of delta is 'v', .* no tensor of this name; send v, \(K, 1\), or write examples or")
+@mistake(r"weighting of delta is 'v', .* no tensor of this name; send v, \(K, 1\), or write examples or")
 class WeightNotSent(Weighed):
     weighting = {"delta": "v"}
-
-    def __str__(self):
-        return "Weighing"
 
 
 @mistake("weighting of delta is 'w', and the message that holds delta.weights has no tensor of this name")
@@ -664,7 +661,7 @@ class WeighedWeight(Weighed):
     weighting = {"delta": "w", "w": "uniform"}
 
 
-@mistake("gets every message .needs_all., and nothing is averaged, so that weighting=.* has no effect")
+@mistake("gets every message .needs_all., and none is averaged, so weighting=.* has no effect")
 class WeighedMessages(Weighed):
     needs_all = True
 
@@ -769,3 +766,51 @@ class ServerNumpy(Up):
 class PatternFitsNothing(Up):
     def setup(self, layout, clients):
         self.top = layout.where("nowhere")
+
+
+def whole(step, w):
+    return {"g": step.examples * torch.autograd.grad(step.loss(w).sum(), w)[0]}
+
+
+@mistake("function of client.collect reads c, .*extras", stacked_only=True)
+class CollectClosure(Closure):
+    def local_update(self, client, received, state):
+        x, c = received["model"], state["c"]
+        g = client.collect(x, lambda step, w: {"g": whole(step, w)["g"] + c})["g"]
+        y = client.fit(x).model
+        return {"delta": y - x}, {"c": (y - x).weights + 0 * g}
+
+
+@mistake("its function of client.collect returns a tuple")
+class CollectTuple(Up):
+    def local_update(self, client, received, state):
+        client.collect(received["model"], lambda step, w: torch.autograd.grad(step.loss(w).sum(), w))
+        return fedavg(client, received), state
+
+
+@mistake(r"its function of client.collect returns a tensor of shape \(\d+,\) and type float64 for 'g'")
+class CollectRow(Up):
+    def local_update(self, client, received, state):
+        client.collect(received["model"], lambda step, w: {"g": w.sum(0)})
+        return fedavg(client, received), state
+
+
+@mistake("other numbers together", stacked_only=True)
+class CollectMix(Up):
+    def local_update(self, client, received, state):
+        sums = client.collect(received["model"], lambda step, w: {"l": step.loss(w).mean().expand(len(w), 1)})
+        return {**fedavg(client, received), "l": sums["l"]}, state
+
+
+@mistake("the model of client.collect")
+class CollectWeights(Up):
+    def local_update(self, client, received, state):
+        client.collect(received["model"].weights, whole)
+        return fedavg(client, received), state
+
+
+@mistake("client.collect sums over validation samples, and no client has any; write evaluation.client_validation")
+class CollectValidation(Up):
+    def local_update(self, client, received, state):
+        client.collect(received["model"], whole, "validation")
+        return fedavg(client, received), state

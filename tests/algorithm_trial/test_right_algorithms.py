@@ -11,7 +11,7 @@ import torch
 from fedlit.aggregators import Aggregator, Centralized, FedAvg, FedPer, FedProx, Local
 from fedlit.errors import InputError
 from tests.aggregators.federations import Net
-from tests.aggregators.written import Apfl, BodyOnly, FedAmp, Moon, PerFedAvg, QFedAvg, Scaffold
+from tests.aggregators.written import Apfl, BodyOnly, FedAmp, Moon, PerFedAvg, QFedAvg, Scaffold, WholeGradients
 from tests.algorithm_trial.right_algorithms import RIGHT
 from tests.algorithm_trial.trials import assert_tried_to_the_end, federation, log_all, tried
 from tests.slow import some_slow
@@ -83,6 +83,7 @@ ALGORITHMS = {
     "QFedAvg": lambda: QFedAvg(1.0),
     "FedAmp": lambda: FedAmp(),
     "PerFedAvg": lambda: PerFedAvg(True),
+    "WholeGradients": lambda: WholeGradients(),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from fedlit.data import LoadedSamples, TensorSamples
-from fedlit.data.client_data import ClientData
+from fedlit.data.client_data import ClientData, ShardPass
 
 
 class Seen(LightningModule):
@@ -47,7 +48,12 @@ EPOCHS = [[np.array([1, 2]), np.array([3])], [np.array([3, 1]), np.array([2])], 
 AS_LISTS = [[part.tolist() for part in epoch] for epoch in EPOCHS]
 
 
-def fit(module: LightningModule, data: ClientData, epochs: int) -> None:
+def keyed(epochs: Sequence[Sequence[np.ndarray]], keys: Sequence[int]) -> list[list[ShardPass]]:
+    """Each epoch as one pass with its key."""
+    return [[ShardPass(batches, key)] for batches, key in zip(epochs, keys, strict=True)]
+
+
+def fit(module: LightningModule, data: ClientData, epochs: int, batches: int = 2) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -60,7 +66,7 @@ def fit(module: LightningModule, data: ClientData, epochs: int) -> None:
             enable_model_summary=False,
         )
         trainer.fit(module, datamodule=data)
-    assert trainer.global_step == 2 * epochs
+    assert trainer.global_step == batches * epochs
 
 
 @pytest.mark.parametrize("samples", [TensorSamples(torch.randn(10, 2), torch.arange(10)), LoadedSamples(Pairs())])
@@ -68,11 +74,11 @@ def test_each_epoch_has_its_own_batches_and_each_fit_its_own_client(samples: Any
     data = ClientData(samples)
     for client in (4, 5):
         module = Seen()
-        data.load(EPOCHS, client, [7, 8, 9])
+        data.load(keyed(EPOCHS, [7, 8, 9]), client)
         fit(module, data, 3)
         assert module.seen == AS_LISTS
     again = Seen()
-    data.load(EPOCHS[:1], 6, [0])
+    data.load(keyed(EPOCHS[:1], [0]), 6)
     fit(again, data, 1)
     assert again.seen == AS_LISTS[:1]
 
@@ -86,7 +92,7 @@ def test_the_transform_gets_index_client_stage_and_key_of_the_epoch() -> None:
         return batch[0], batch[1] + 100
 
     data = ClientData(TensorSamples(torch.randn(10, 2), torch.arange(10)), note)
-    data.load(EPOCHS[:2], 4, [7, 2**62 - 1])
+    data.load(keyed(EPOCHS[:2], [7, 2**62 - 1]), 4)
     module = Seen()
     fit(module, data, 2)
     assert calls == [
@@ -100,7 +106,7 @@ def test_the_transform_gets_index_client_stage_and_key_of_the_epoch() -> None:
 
 def test_random_transforms_of_the_data_set_are_keyed_by_the_epoch() -> None:
     data = ClientData(LoadedSamples(Pairs()))
-    data.load([EPOCHS[0]] * 3, 0, [7, 8, 7])
+    data.load(keyed([EPOCHS[0]] * 3, [7, 8, 7]), 0)
     loader = data.train_dataloader()
     first, second, third = (torch.cat([x for x, _ in loader]) for _ in range(3))
     assert torch.equal(first, third) and not torch.equal(first, second)
@@ -108,19 +114,32 @@ def test_random_transforms_of_the_data_set_are_keyed_by_the_epoch() -> None:
 
 def test_an_unused_iterator_does_not_count_as_an_epoch() -> None:
     data = ClientData(TensorSamples(torch.randn(10, 2), torch.arange(10)))
-    data.load(EPOCHS, 0, [0, 0, 0])
+    data.load(keyed(EPOCHS, [0, 0, 0]), 0)
     loader = data.train_dataloader()
     iter(loader)
     assert len(loader) == 2
     assert [[y.tolist() for _, y in loader] for _ in range(3)] == AS_LISTS
 
 
-def test_epochs_and_keys_of_different_number_are_refused() -> None:
+def test_an_epoch_may_have_batches_of_several_passes_each_with_its_key() -> None:
+    keys = []
+
+    def note(batch: Any, index: torch.Tensor, client: torch.Tensor, split: str, key: torch.Tensor) -> Any:
+        keys.append(key.tolist())
+        return batch
+
+    data = ClientData(TensorSamples(torch.randn(10, 2), torch.arange(10)), note)
+    data.load([[ShardPass(EPOCHS[0], 7), ShardPass(EPOCHS[1][:1], 8)]], 0)
+    module = Seen()
+    fit(module, data, 1, 3)
+    assert module.seen == [[[1, 2], [3], [3, 1]]]
+    assert (keys, data.count()) == ([[7], [7], [8]], 3)
+
+
+def test_epochs_with_different_numbers_of_batches_are_refused() -> None:
     data = ClientData(TensorSamples(torch.randn(10, 2), torch.arange(10)))
-    with pytest.raises(ValueError, match="2 keys"):
-        data.load(EPOCHS, 0, [0, 0])
     with pytest.raises(ValueError, match=r"\[2, 1\] batches in the epochs"):
-        data.load([EPOCHS[0], EPOCHS[1][:1]], 0, [0, 0])
+        data.load(keyed([EPOCHS[0], EPOCHS[1][:1]], [0, 0]), 0)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -131,5 +150,5 @@ def test_batches_and_the_arguments_of_the_transform_are_on_the_device(samples: A
         return batch
 
     data = ClientData(samples, check, "cuda")
-    data.load(EPOCHS, 0, [0, 0, 0])
+    data.load(keyed(EPOCHS, [0, 0, 0]), 0)
     assert [[y.tolist() for _, y in data.train_dataloader()]] == AS_LISTS[:1]

@@ -5,6 +5,7 @@ An oracle is a module `tests/oracles/<option>.py` for an option of conf/aggregat
 No file of this folder imports fedlit.
 
     CASES = [{"mu": 0.5}, {"mu": 0.1, "weighting": "uniform"}]  # keys of the YAML; the others keep their defaults
+    POSED = {"cohorts": [[0, 1, 2, 3, 4]] * 3}  # arguments of Posed, in tests/aggregators/posed.py
     IMPOSSIBLE = {"momentum": "the sentence by which it is refused"}  # or "norm"; leave it out if all is possible
 
     def federate(problem, mu, weighting="examples"):
@@ -17,7 +18,7 @@ No file of this folder imports fedlit.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -48,6 +49,8 @@ class Problem:
         validation: the validation samples of each client, inputs and targets.
         cohorts: the clients of each round.
         epochs, batch_size, lr, momentum, decay: of local training by SGD.
+        drawn: models that the server drew at random before the first round, weights and statistics, by the key of its
+            state; empty for most algorithms.
         stream: (purpose, round, client, fit, epoch) -> the batches of that epoch; see `batches`.
     """
 
@@ -63,6 +66,7 @@ class Problem:
     momentum: float
     decay: float
     stream: Callable[[str, int, int, int, int], list[np.ndarray]]
+    drawn: Mapping[str, Sequence[tuple[Named, Named]]] = field(default_factory=dict)
 
     @property
     def N(self) -> int:

@@ -16,15 +16,19 @@ from fedlit.aggregators import FedProx
 from fedlit.data import TensorSamples
 from fedlit.engines.failures import ClientFailed
 from fedlit.messages.reductions import All, Mean
+from fedlit.training.collect import RowCollect
+from fedlit.training.collected_sums import CollectedSums
 from fedlit.training.fit_tally import FitTally
 from fedlit.training.gradient import GradientEditor
 from fedlit.training.lightning.fit_callback import FitCallback
 from fedlit.training.stacked.plain_fit import PlainFit
 from fedlit.training.stacked.stack_batches import StackBatches
+from fedlit.training.stacked.stacked_collect import StackedCollect
 from fedlit.training.stacked.stacked_fit import StackedFit
 from fedlit.training.stacked.stacked_optimizer import _Sgd
 from fedlit.training.stacked.stacked_pass import StackedPass, _Trace
-from tests.aggregators.written import FedAmp
+from fedlit.training.step_draws import StepDraws
+from tests.aggregators.written import FedAmp, WholeGradients
 from tests.pretended_gpu import own_parts
 from tests.pretended_gpu.runs import owner, run_on_gpu
 from tests.pretended_gpu.waits import WaitInLoop, watch
@@ -38,6 +42,8 @@ RUNS: dict[str, dict[str, Any]] = {  # name -> arguments of `run_on_gpu`
     "stages": {"trainer": "stack", "uplink": {"clip": own_parts.Clip(), "residual": own_parts.Residual()}},
     "lists": {"trainer": "stack", "uplink": {"large": own_parts.Large()}},
     "all messages": {"trainer": "stack", "aggregator": FedAmp()},
+    "sums of a stack": {"trainer": "stack", "aggregator": WholeGradients()},
+    "sums of a client": {"trainer": "rows", "aggregator": WholeGradients()},
     "median": {"trainer": "stack", "reduction": own_parts.Median()},
 }
 LOSS = "self.total[rows] += result.loss"
@@ -76,7 +82,14 @@ MUTATIONS = [  # a run, a method, a piece of its source, and what is written ins
     ("stages", own_parts.Residual.decode, "t.double()", "t.double().cpu()"),
     ("lists", own_parts.Large.encode, "masks = [", "masks = [row.cpu() for row in value]; masks = ["),
 ]
-QUICK = [MUTATIONS[i] for i in (0, 1, 5, 9, 12, 15, 18, 22, 26, 29)]
+LEAF = "leaf = self.weights"
+MUTATIONS += [
+    ("sums of a stack", StackedCollect.run, LEAF, f"self.weights.sum().item(); {LEAF}"),
+    ("sums of a client", RowCollect.run, LEAF, f"self.weights.sum().item(); {LEAF}"),
+    ("sums of a stack", CollectedSums.add, "value.detach()", "value.detach().cpu().to(value.device)"),
+    ("sums of a client", StepDraws.__call__, "value = draw(", "like.sum().item(); value = draw("),
+]
+QUICK = [MUTATIONS[i] for i in (0, 1, 5, 9, 12, 15, 18, 22, 26, 29)] + MUTATIONS[-4:-2]
 
 
 @pytest.mark.parametrize(("run", "function", "old", "new"), some_slow(MUTATIONS, QUICK))

@@ -21,6 +21,7 @@ AGGREGATORS: dict[str, Any] = {option: lambda option=option: shipped(option) for
 AGGREGATORS |= {  # each uses another part of the contract
     "extras and gain": written.Scaffold,
     "features": lambda: written.Moon(1.0),
+    "sums and draws of steps": written.WholeGradients,
     "carry and personal models": written.Apfl,
     "trainable": written.BodyOnly,
     "losses": lambda: written.QFedAvg(1.0),
@@ -46,6 +47,7 @@ SAMPLERS = {option: build(composed(f"sampler={option}").config.sampler, "sampler
 SAMPLERS["by loss"] = own_parts.Highest()
 
 QUICK = {("lightning", "fedprox"), ("rows, kept optimisers", "fedper"), ("stack", "carry and personal models")}
+QUICK |= {("stack", "sums and draws of steps")}
 QUICK |= {("stack", aggregator) for aggregator in OPTIONS["aggregator"]}
 WITH_STAGES = [(trainer, stages) for trainer in TRAINERS for stages in [*STAGES, *SHIPPED_STAGES]]
 QUICK_STAGES = [("stack", stages) for stages in ("several", *SHIPPED_STAGES)]

@@ -14,11 +14,13 @@ from fedlit.aggregators import Aggregator
 from fedlit.messages.reductions import Reduction
 from fedlit.messages.stages import Stage
 from fedlit.training.chunk_client import ChunkClient
+from fedlit.training.collect import RowCollect
 from fedlit.training.fit_tally import FitTally
 from fedlit.training.lightning.fit_callback import FitCallback
 from fedlit.training.lightning.worker import LightningWorker
 from fedlit.training.optimizer_state import load_optimizer_state
 from fedlit.training.stacked.plain_fit import PlainFit
+from fedlit.training.stacked.stacked_collect import StackedCollect
 from fedlit.training.stacked.stacked_fit import StackedFit
 from fedlit.training.stacked.stacked_pass import TracedPass
 from fedlit.training.stacked.step_log import StepLog
@@ -30,6 +32,10 @@ STEP_LOOPS = {  # the function around all steps of a fit -> its name
     LightningWorker.fit: "the fit of a Trainer",
     PlainFit.run: "the fit of one client without a Trainer",
     StackedFit.run: "the fit of a stack",
+}
+SUM_LOOPS = {  # the function around all batches of client.collect -> its name
+    RowCollect.run: "the sums of one client",
+    StackedCollect.run: "the sums of a stack",
 }
 CALLED_FOR_CHUNKS = {  # methods that run once for each chunk of clients: those of each subclass are loops, too
     Stage: ("state", "encode", "decode"),
@@ -53,6 +59,7 @@ PAUSES = {  # function -> why it may wait within a loop
     TracedPass._traced: "a step is traced, once for each shape of a batch",
     ChunkClient.fit: "an algorithm trains: the facts of a fit are noted at its end, and its steps are loops themselves",
     ChunkClient.loss: "an algorithm asks for losses, which are numbers",
+    ChunkClient.collect: "the module is opened, and compared with its snapshot, once a call; its batches are a loop",
 }
 
 
@@ -65,8 +72,9 @@ def subclasses(kind: type) -> Iterator[type]:
 
 def watch_loops() -> None:
     """Let `watch` know the loops. Call it when all classes are imported, and before a run."""
-    watch.loops = {function.__code__: name for function, name in STEP_LOOPS.items()}
-    watch.step_loops, watch.pauses = set(STEP_LOOPS.values()), {}
+    loops = STEP_LOOPS | SUM_LOOPS
+    watch.loops = {function.__code__: name for function, name in loops.items()}
+    watch.step_loops, watch.pauses = set(loops.values()), {}
     for function, reason in PAUSES.items():
         watch.pauses |= dict.fromkeys(_codes(function.__code__), reason)
     for kind, names in CALLED_FOR_CHUNKS.items():

@@ -15,10 +15,23 @@ from fedlit.errors import InputError
 from fedlit.model_vectors import Model
 from fedlit.server_round import ServerClient
 from fedlit.training.collected_sums import CollectedSums
-from tests.training.collecting import BATCH, CLASSES, KINDS, TRAIN, VALIDATION, Collecting, Net, data, gradient, kinds
+from tests.training.collecting import (
+    BATCH,
+    CLASSES,
+    KINDS,
+    TRAIN,
+    VALIDATION,
+    Collecting,
+    Net,
+    data,
+    gradient,
+    kinds,
+    untraced,
+)
 
 PARTS = {"train": TRAIN, "validation": VALIDATION}
-each_kind = pytest.mark.parametrize("kind", kinds)
+each_kind = pytest.mark.parametrize("kind", untraced)
+also_traced = pytest.mark.parametrize("kind", kinds)
 
 
 def whole_gradient(model: Net, samples: range) -> Tensor:
@@ -32,7 +45,7 @@ def whole_gradient(model: Net, samples: range) -> Tensor:
 
 
 @pytest.mark.parametrize("on", PARTS)
-@each_kind
+@also_traced
 def test_a_gradient_is_that_of_the_whole_part(kind: str, on: Any) -> None:
     collected = Collecting(kind).collect(gradient, on)["gradient"]
     for client, samples in PARTS[on].items():
@@ -82,7 +95,7 @@ def test_sums_by_hand(kind: str, on: Any) -> None:
     assert not any(v.requires_grad for v in sums.values())
 
 
-@each_kind
+@also_traced
 def test_training_does_not_notice_it(kind: str) -> None:
     run, results = Collecting(kind), []
     for collects in (0, 2):

@@ -16,12 +16,11 @@ from torch.nn import functional as F
 from torch.optim import lr_scheduler as schedules
 
 from fedlit.aggregators import Aggregator, FedAvg, FedPer, FedProx
-from fedlit.model_vectors import Model
 from fedlit.models import CharLstm, CnnBn, Mlp
 from fedlit.training.stacked import VectorizedTrainer
 from fedlit.training.stacked.setup import StackPlan
 from fedlit.training.stacked.worker import StackedWorker
-from tests.aggregators.federations import SIZES, TEST_SIZES, Listed, Net, Running, numbers
+from tests.aggregators.federations import SIZES, TEST_SIZES, Listed, Net, Running, kept, numbers
 from tests.aggregators.written import Apfl, BodyOnly, FedAmp, Moon, PerFedAvg, QFedAvg, Scaffold
 from tests.slow import some_slow
 
@@ -180,36 +179,12 @@ def run(folder: Path, algorithm: str, module: str, **trainer: Any) -> Running:
     return Running(folder, ALGORITHMS[algorithm](), Listed(*COHORTS), **options, **trainer).go(3)
 
 
-def tensors(run: Running) -> dict[str, Tensor]:
-    """Everything that a run keeps, and its losses."""
-    result: dict[str, Tensor] = {}
-
-    def gather(name: str, value: Any) -> None:
-        if isinstance(value, Model):
-            gather(f"{name}.weights", value.weights)
-            gather(f"{name}.statistics", value.statistics)
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                gather(f"{name}.{key}", item)
-        else:
-            result[name] = value
-
-    gather("server", run.state.server)
-    gather("counters", run.state.counters)
-    for client in range(4):
-        gather(f"client {client}", run.state.clients.get([client])[0] or {})
-    for number, row in enumerate(run.rows, 1):
-        kept = {k: v for k, v in row.items() if not k.startswith(("time/", "comm/"))}
-        result[f"round {number}"] = torch.tensor([kept[k] for k in sorted(kept)], dtype=torch.float64)
-    return result
-
-
 @pytest.mark.parametrize(("algorithm", "module"), pairs())
 def test_a_stack_gives_the_same_numbers_as_trainers(algorithm: str, module: str, tmp_path: Path) -> None:
     plain = run(tmp_path, algorithm, module)
     stacked = run(tmp_path, algorithm, module, kind=VectorizedTrainer, stack="always")
     assert stacked.engine.local_worker.setup.plan.stacked, stacked.engine.local_worker.setup.plan.reason
-    left, right = tensors(plain), tensors(stacked)
+    left, right = kept(plain), kept(stacked)
     assert left.keys() == right.keys()
     for name, value in left.items():
         torch.testing.assert_close(
@@ -221,8 +196,8 @@ def test_a_stack_gives_the_same_numbers_as_trainers(algorithm: str, module: str,
 def test_one_by_one_gives_the_same_bits_as_trainers(module: str, tmp_path: Path) -> None:
     plain = run(tmp_path, "fedprox", module)
     rows = run(tmp_path, "fedprox", module, kind=VectorizedTrainer, stack="never")
-    for name, value in tensors(plain).items():
-        assert torch.equal(tensors(rows)[name].nan_to_num(), value.nan_to_num()), name
+    for name, value in kept(plain).items():
+        assert torch.equal(kept(rows)[name].nan_to_num(), value.nan_to_num()), name
 
 
 READ_RATES = ("scaffold", "apfl", "q_fedavg")  # algorithms that read learning rates or the gain
@@ -237,10 +212,10 @@ def test_the_size_of_chunks_does_not_change_the_numbers(
     algorithm: str, module: str, chunk: int, tmp_path: Path
 ) -> None:
     """Nor whether it is a Trainer's."""
-    expected = tensors(run(tmp_path, algorithm, module))
+    expected = kept(run(tmp_path, algorithm, module))
     chunked = run(tmp_path, algorithm, module, kind=VectorizedTrainer, stack="always", chunk=chunk)
     assert chunked.engine.local_worker.setup.plan.stacked
-    for name, value in tensors(chunked).items():
+    for name, value in kept(chunked).items():
         torch.testing.assert_close(
             value, expected[name], rtol=1e-9, atol=1e-9, equal_nan=True, msg=partial("{}: {}".format, name)
         )

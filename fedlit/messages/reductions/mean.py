@@ -43,6 +43,7 @@ class Mean(Reduction):
                 _add_to(self._total, key, value.to(dtype).sum(0))
                 continue
             weight = message_weights(self.weighting, key, wire, examples)
+            weight = weight.to(_wide(weight.dtype))
             if is_weighted_by_message(self.weighting, key):
                 dtype = torch.promote_types(dtype, weight.dtype)  # a tiny weight is not rounded to 0
             self._dtypes[key] = value.dtype

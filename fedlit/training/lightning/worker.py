@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from fedlit.client import Fitted
-from fedlit.data.client_data import ClientData
+from fedlit.data.client_data import ClientData, ShardPass
 from fedlit.data.fit_data_module import with_hooks_of
 from fedlit.errors import InputError
 from fedlit.global_generators import isolated_generators
@@ -19,6 +19,7 @@ from fedlit.model_vectors import Model
 from fedlit.plurals import counted
 from fedlit.training.chunk_client import ChunkClient
 from fedlit.training.fit_folder import FitFolder
+from fedlit.training.fit_plan import FitPlan
 from fedlit.training.gradient import GradientOptions, with_frozen_statistics
 from fedlit.training.job import Job
 from fedlit.training.lightning.fit_callback import FitCallback
@@ -59,8 +60,7 @@ class LightningWorker(Worker):
     def fit(
         self,
         callback: FitCallback,
-        batches: list[list[np.ndarray]],
-        keys: list[int],
+        epochs: list[list[ShardPass]],
         job: Job,
     ) -> None:
         """One `Trainer.fit` of the loaded model.
@@ -68,15 +68,14 @@ class LightningWorker(Worker):
         The Trainer gets a new fit loop, because making a Trainer costs more than training a small client.
 
         Args:
-            batches: the samples of each batch, epoch by epoch.
-            keys: of the draws in an epoch's batches.
+            epochs: the client's batches, epoch by epoch.
         """
         trainer, module = self.host.trainer, self.host.module
-        self.loader.load(batches, job.client, keys, job.validation_batches(), job.train, job.batch_size)
+        self.loader.load(epochs, job.client, job.validation_batches(), job.train, job.batch_size)
         self._initial.restore()
         self._folder.empty()
         trainer.callbacks.append(callback)  # type: ignore[attr-defined]
-        trainer.fit_loop = FitLoop(trainer, max_epochs=len(batches))
+        trainer.fit_loop = FitLoop(trainer, max_epochs=len(epochs))
         module.training_step = callback.training_step  # type: ignore[method-assign]
         if callback.options.gradient_fn is not None:
             module.backward = callback.backward  # type: ignore[method-assign]
@@ -126,27 +125,28 @@ class LightningClient(ChunkClient):
         super().__init__(worker.host, jobs, counters, optimizers)
         self.worker = worker
 
-    def _fit(self, model: Model, gradient: GradientOptions, call: int, epochs: int) -> Fitted:
+    def _fit(self, model: Model, gradient: GradientOptions, plan: FitPlan) -> Fitted:
         host, module, (job,) = self.host, self.host.module, self.jobs
         self._load(0, model)
-        batches, keys = self._begin(0, call, epochs)
-        keeps, key = host.options.keep_optimizer_state, job.key("step", call)
-        kept_optimizer = self.optimizers[0].get(str(call)) if keeps else None
+        host.begin_fit(job.round.number)
+        keeps, key = host.options.keep_optimizer_state, job.key("step", plan.call)
+        kept_optimizer = self.optimizers[0].get(str(plan.call)) if keeps else None
         after_epoch = partial(self._measure_epoch, 0) if self.watched else None
         passes = None
         if self.worker.validates:
-            self.worker.check_validation(job, len(batches[0]))
-            passes = ValidationPass(host, job.key("validation", call))
+            self.worker.check_validation(job, int(plan.counts[0]))
+            passes = ValidationPass(host, job.key("validation", plan.call))
         callback = FitCallback(host, gradient, self.worker.loader, key, kept_optimizer, after_epoch, passes)
         try:
             with isolated_generators(key):
-                self.worker.fit(callback, batches, keys, job)
+                self.worker.fit(callback, plan.of_client(0), job)
             host.tracked.check()
             self.counters = {n: c[None] for n, c in counters(module).items()}
             trained = with_frozen_statistics(host.read(), model, gradient.trainable)
         finally:
             host.snapshot.restore()  # also after an error: with engine.on_failure=drop the next client uses the module
         if keeps:
-            self.new_optimizers[0][str(call)] = callback.optimizer_state
-        self.facts[0]["logged"], self.epochs_run = callback.logged, min(callback.tally.epochs, epochs)
+            self.new_optimizers[0][str(plan.call)] = callback.optimizer_state
+        self.facts[0]["logged"] = callback.logged
+        self.epochs_run = np.minimum(plan.epochs, callback.tally.epochs)
         return callback.tally.fitted(trained, callback.editor.carry)

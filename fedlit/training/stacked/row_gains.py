@@ -18,17 +18,17 @@ class RowGains:
     Args:
         optimizers: the user's optimiser, one for all rows or one for each.
         groups: the names of the weights, by parameter group.
-        scheduled: there is an optimiser for each row, because schedulers change its options.
+        by_row: there is an optimiser for each row, because its options differ or schedulers change them.
         keeps_state: as in `why_undefined`.
     """
 
-    def __init__(self, optimizers: Sequence[Any], groups: Sequence[Sequence[str]], scheduled: bool, keeps_state: bool):
+    def __init__(self, optimizers: Sequence[Any], groups: Sequence[Sequence[str]], by_row: bool, keeps_state: bool):
         self._reason = why_undefined(optimizers[:1], keeps_state)
         self._optimizers, self._groups = optimizers, groups
-        self._by_row = [[GroupGain() for _ in groups] for _ in optimizers] if scheduled and not self._reason else []
+        self._by_row = [[GroupGain() for _ in groups] for _ in optimizers] if by_row and not self._reason else []
 
     def add_step(self, row_numbers: np.ndarray) -> None:
-        """Call it before the step of these rows. Without schedulers it has nothing to do."""
+        """Call it before the step of these rows. With one optimiser for all rows it has nothing to do."""
         if self._by_row:
             for row in row_numbers:
                 _add_step(self._by_row[row], self._optimizers[row])

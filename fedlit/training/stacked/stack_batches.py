@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,22 +11,21 @@ from fedlit.data.transform import transformed
 from fedlit.device_copies import to_device, to_device_of
 from fedlit.torch_compat import pytree
 from fedlit.training.batch_plan import StackBatch
-from fedlit.training.job import Job
+from fedlit.training.fit_plan import FitPlan
 from fedlit.training.module_host import ModuleHost
 
 
 class StackBatches:
-    """Loads batches of some rows in the `call`-th fit. A transform draws for each sample what it draws outside a
-    stack."""
+    """Loads the batches of a fit for some rows. A transform draws for each sample what it draws outside a stack."""
 
-    def __init__(self, host: ModuleHost, jobs: Sequence[Job], call: int):
-        self.host, self.jobs, self.call, self.data = host, jobs, call, host.data
-        self._epoch_keys: dict[int, np.ndarray] = {}  # by epoch: (K,) keys of the samples' draws
-        self.numbers = to_device([[job.client] for job in jobs], host.layout.device)
+    def __init__(self, host: ModuleHost, plan: FitPlan):
+        self.host, self.plan, self.data = host, plan, host.data
+        self._keys: dict[tuple[int, int], int] = {}  # by row and pass: the key of the samples' draws
+        self.numbers = to_device([[job.client] for job in plan.jobs], host.layout.device)
         self.draws = self.data.transform is not None or not self.data.train.in_memory
 
-    def __call__(self, part: StackBatch, epoch: int) -> Any:
-        keys = self._keys(epoch)[part.rows] if self.draws else None
+    def __call__(self, part: StackBatch) -> Any:
+        keys = self._keys_of(part) if self.draws else None
         if self.data.train.in_memory:
             batch = self.data.train.batch(part.index)
         else:
@@ -42,7 +40,11 @@ class StackBatches:
             batch = transformed(self.data.transform, batch, index, self.numbers[rows_of_batch], "train", key)
         return self.host.on_device(batch, already=self.data.train.in_memory)
 
-    def _keys(self, epoch: int) -> np.ndarray:
-        if epoch not in self._epoch_keys:
-            self._epoch_keys[epoch] = np.array([job.key("batch", self.call, epoch) for job in self.jobs])
-        return self._epoch_keys[epoch]
+    def _keys_of(self, part: StackBatch) -> np.ndarray:
+        """(n,) keys of the draws in a part of the plan."""
+        rows = np.arange(len(self.plan.jobs))[part.rows]
+        places = list(zip(rows.tolist(), np.broadcast_to(part.shard_pass, len(rows)).tolist(), strict=True))
+        for place in places:
+            if place not in self._keys:
+                self._keys[place] = self.plan.key(*place)
+        return np.array([self._keys[place] for place in places])

@@ -25,6 +25,7 @@ from fedlit.randomness import keyed_uniform
 from fedlit.round import Round
 from fedlit.torch_compat import Convolution
 from fedlit.torch_patches.vmap_patches import no_fallback_loops
+from fedlit.training.fit_plan import fit_plan
 from fedlit.training.gradient import GradientOptions
 from fedlit.training.job import Job
 from fedlit.training.module_host import ModuleHost
@@ -180,13 +181,14 @@ class _Trial:
         counters = {n: b.clone() for n, b in host.module.named_buffers() if n in layout.counters}
         client = self.worker.client(self.jobs, counters, [{}, {}])
         plain = GradientOptions(None, (), None, None, {})
+        plan = fit_plan(client.batch_plan, self.jobs, 0, None)
         if self.worker.setup.plan.stacked:
             try:
-                fitted = client.fit_stack(initial, plain, 0, 2)
+                fitted = client.fit_stack(initial, plain, plan)
             finally:
                 self.facts_read |= getattr(host.module._trainer, "facts_read", set())
         else:
-            fitted = client.fit_rows(initial, plain, 0, 2)
+            fitted = client.fit_rows(initial, plain, plan)
         logged = {
             f"{name} logged by {facts['client']}": torch.tensor(value, dtype=torch.float64)
             for facts in client.facts

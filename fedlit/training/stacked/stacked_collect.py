@@ -66,7 +66,7 @@ class StackedCollect:
             Exception: the step does something that a stack cannot do.
         """
         sums = CollectedSums(len(self.jobs))
-        for part in self.plan.epoch(self.order):
+        for part in self.plan.epoch(self.order, 0, self.plan.counts > 0):
             interrupts.check()
             rows = part.rows if isinstance(part.rows, slice) else to_device_of(self.weights, part.rows)
             leaf = self.weights[rows].detach().clone().requires_grad_()

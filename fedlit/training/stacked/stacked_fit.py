@@ -16,10 +16,10 @@ from fedlit.data.fit_data_module import with_hooks_of
 from fedlit.device_copies import to_device_of
 from fedlit.model_vectors import Model
 from fedlit.torch_compat import pytree
-from fedlit.training.batch_plan import BatchPlan, StackBatch
+from fedlit.training.batch_plan import StackBatch
+from fedlit.training.fit_plan import FitPlan
 from fedlit.training.fit_tally import learning_rates, widened
 from fedlit.training.gradient import GradientOptions
-from fedlit.training.job import SampleOrder
 from fedlit.training.rate_alone import warn_of_rate_alone
 from fedlit.training.stacked.row_gains import RowGains
 from fedlit.training.stacked.setup import StackSetup
@@ -39,10 +39,9 @@ class StackedFit:
 
     Args:
         counters: the server's integer buffers, by name.
-        batch_plan: the clients' batches.
+        plan: the clients' batches.
         keys: (K,) of the draws in the step; None where it makes none.
         draw_keys: returns the keys (K,) of the algorithm's draws for a purpose (see `Step.draw`).
-        epochs: local epochs.
 
     Attributes:
         weights: (K, P), the current ones.
@@ -58,14 +57,13 @@ class StackedFit:
         model: Model,
         counters: dict[str, Tensor],
         gradient: GradientOptions,
-        batch_plan: BatchPlan,
+        plan: FitPlan,
         keys: Tensor | None,
-        epochs: int,
         draw_keys: Callable[[str], Tensor],
     ):
-        k, host = len(batch_plan.counts), setup.host
+        k, host = len(plan.counts), setup.host
         self.setup, self.host, self.layout = setup, host, host.layout
-        self.gradient, self.batch_plan, self.keys, self.draw_keys = gradient, batch_plan, keys, draw_keys
+        self.gradient, self.plan, self.keys, self.draw_keys = gradient, plan, keys, draw_keys
         self.weights = model.weights.expand(k, -1).clone()
         statistics = self.layout.pieces(model.statistics.expand(k, -1), self.layout.statistics)
         start = {n: counters[n].to(self.weights.device, non_blocking=True) for n in self.layout.counters}
@@ -76,7 +74,7 @@ class StackedFit:
         self.carry = {n: v.expand(k, *v.shape[v.dim() > 1 :]).clone() for n, v in gradient.carry.items()}
         self._trainable = None if gradient.trainable is None else gradient.trainable.weights.expand(k, -1)
         self.log = StepLog(k, self.weights.device)
-        self.trainer = TrainerStub(epochs, self.log.log)
+        self.trainer = TrainerStub(plan.common_epochs, self.log.log)
         self.data = with_hooks_of(StackData(self.trainer), host.data.users)
         self.trainer.with_data(self.data)
         self._data_attributes = dict(vars(self.data))
@@ -84,13 +82,13 @@ class StackedFit:
         self.plain_pass = self._full_pass = self._last_pass = StackedPass(setup, self.log)
         if setup.compile is not None and not setup.plan.per_client_facts:
             self._full_pass = TracedPass(setup, self.log, setup.compile)
-            if batch_plan.batch_size <= _FEW_SIZES:
+            if plan.batches.batch_size <= _FEW_SIZES:
                 self._last_pass = TracedPass(setup, self.log)
         self.steps = np.zeros(k, dtype=np.int64)
         self._steps_on_device = torch.zeros(k, dtype=torch.int64, device=self.weights.device)  # the same, for the draws
         self.total = torch.zeros(k, dtype=torch.float64, device=self.weights.device)
         self._configure_optimizers(k)
-        self._rate_sum = self.weights.new_zeros(k, 1)  # used with schedulers
+        self._rate_sum = self.weights.new_zeros(k, 1)  # used where the rows' rates differ
         self._gradient_buffer = torch.empty_like(self.weights)
         self._with_gradient: tuple[str, ...] | None = None  # names of the weights that get a gradient
         self._runs: Runs | None = None
@@ -98,7 +96,8 @@ class StackedFit:
 
     # --- the optimiser --------------------------------------------------------------------------------
     def _configure_optimizers(self, k: int) -> None:
-        """One optimiser for all clients, or one a client where schedulers or the number of batches make them differ."""
+        """One optimiser for all clients, or one a client where schedulers, or the number of batches or epochs, make
+        them differ."""
         module = self.host.module
         try:
             configurations = [configured(module)]
@@ -106,13 +105,16 @@ class StackedFit:
             configurations = []
         if not configurations or configurations[0][1]:
             configurations = []
-            for count in self.batch_plan.counts:
-                self.trainer.batches, self.trainer.steps = max(int(count), 1), 0  # schedulers refuse 0 batches
+            for count, epochs in zip(self.plan.counts.tolist(), self.plan.epochs.tolist(), strict=True):
+                self.trainer.batches, self.trainer.steps = max(count, 1), 0  # schedulers refuse 0 batches
+                self.trainer.epochs = max(epochs, 1)
                 configurations.append(configured(module))
             self.trainer.batches = self.trainer.steps = None
+            self.trainer.epochs = self.plan.common_epochs
         self.trainer.facts_read.clear()
         first_schedulers = configurations[0][1]
         self._schedulers = [schedulers for _, schedulers in configurations] if first_schedulers else []
+        self._rates_differ = bool(first_schedulers) or len(configurations) > 1
         if any(c.reduce_on_plateau and c.interval == "step" for c in first_schedulers):
             raise TypeError("a scheduler follows a metric step by step")
         self._optimizers = [optimizer for optimizer, _ in configurations]
@@ -124,12 +126,12 @@ class StackedFit:
         self._parameters = {n: p for n, p in module.named_parameters() if n in self.layout.weights}
         self._shared_rate = learning_rates(self._optimizers[:1], self._parameters)[None]
         keeps_state = self.host.options.keep_optimizer_state
-        self._gains = RowGains(self._optimizers, self._groups, bool(self._schedulers), keeps_state)
+        self._gains = RowGains(self._optimizers, self._groups, self._rates_differ, keeps_state)
 
     def _rate(self, row_numbers: np.ndarray) -> Tensor:
         """The rows' current learning rates: (n, 1), or (n, P) where groups differ; (1, ...) where all rows share
         them."""
-        if not self._schedulers:
+        if not self._rates_differ:
             return self._shared_rate
         rates = [learning_rates([self._optimizers[r]], self._parameters) for r in row_numbers]
         widest = max(rates, key=len)
@@ -138,23 +140,22 @@ class StackedFit:
     # --- the fit --------------------------------------------------------------------------------
     def run(
         self,
-        order: Callable[[int], SampleOrder],
-        load: Callable[[StackBatch, int], Any],
+        load: Callable[[StackBatch], Any],
         after_epoch: Callable[[], None] | None = None,
     ) -> None:
         """
         Args:
-            order: returns the order of the clients' samples in an epoch.
-            load: returns the batch of a part of the plan in an epoch, every tensor (n, B, ...).
+            load: returns the batch of a part of the plan, every tensor (n, B, ...).
             after_epoch: called after each epoch.
         """
-        for epoch in range(self.trainer.max_epochs):
+        for epoch in range(int(self.plan.epochs.max())):
             self.trainer.current_epoch = epoch
-            for part in self.batch_plan.epoch(order(epoch)):
+            for part in self.plan.epoch(epoch):
                 interrupts.check()
-                self._train_part(part, load(part, epoch))
+                self._train_part(part, load(part))
             self.log.end_epoch()
-            self._schedule("epoch", range(len(self.steps)), [epoch + 1] * len(self.steps))
+            rows = np.flatnonzero(self.plan.epochs > epoch)
+            self._schedule("epoch", rows, [epoch + 1] * len(rows))
             if after_epoch is not None:
                 after_epoch()
 
@@ -163,7 +164,7 @@ class StackedFit:
         row_numbers = np.arange(len(self.steps))[part.rows]
         rows: Rows = part.rows if isinstance(part.rows, slice) else to_device_of(self.weights, part.rows)
         facts_read = self.setup.plan.per_client_facts
-        batch_numbers = self.steps[row_numbers] - self.batch_plan.counts[row_numbers] * self.trainer.current_epoch
+        batch_numbers = self.steps[row_numbers] - self.plan.counts[row_numbers] * self.trainer.current_epoch
         if not facts_read:
             self._step(rows, row_numbers, batch, part.batch_idx, part.index.shape[1])
         else:
@@ -171,7 +172,7 @@ class StackedFit:
             for i, r in enumerate(row_numbers):
                 facts = (
                     int(self.steps[r]) if "steps" in facts_read else 0,
-                    int(self.batch_plan.counts[r]) if "batches" in facts_read else 0,
+                    int(self.plan.counts[r]) if "batches" in facts_read else 0,
                 )
                 groups.setdefault(facts, []).append(i)
             for (steps, batches), positions in groups.items():
@@ -199,7 +200,7 @@ class StackedFit:
         weights = self.weights[rows]
         buffers = {n: b[rows] for n, b in self.buffers.items()}
         buffers_before = {n: b.clone() for n, b in buffers.items()} if self.gradient.gradient_fn is not None else {}
-        forward_backward = self._full_pass if isinstance(rows, slice) else self._last_pass
+        forward_backward = self._full_pass if examples == self.plan.batches.batch_size else self._last_pass
         result = forward_backward(PassInputs(weights, buffers, batch, batch_idx, self.draws(rows)))
         self.total[rows] += result.loss
         if result.logged:
@@ -220,7 +221,7 @@ class StackedFit:
         self.steps[row_numbers] += 1
         if self.keys is not None:
             self._steps_on_device[rows] += 1
-        if self._schedulers:
+        if self._rates_differ:
             self._rate_sum = widened(self._rate_sum, rate)
             self._rate_sum[rows] += rate
 
@@ -343,7 +344,7 @@ class StackedFit:
 
     def lr(self) -> Tensor:
         """(K, 1) or (K, P): the sum of the steps' learning rates."""
-        if self._schedulers:
+        if self._rates_differ:
             return self._rate_sum
         return to_device_of(self._rate_sum, self.steps).to(self._rate_sum.dtype)[:, None] * self._shared_rate[0]
 

@@ -71,7 +71,7 @@ class TracedPass(StackedPass):
     def __call__(self, inputs: PassInputs) -> PassResult:
         leaves, spec = pytree.tree_flatten(inputs.batch)
         traces = self.setup.traces
-        shape = spec, self.host.module.trainer.max_epochs, *((t.shape[1:], t.dtype) for t in leaves)
+        shape = spec, vars(self.host.module.trainer)["epochs"], *((t.shape[1:], t.dtype) for t in leaves)
         tensors = [inputs.weights, *inputs.buffers.values(), *leaves, *inputs.draws]
         if shape not in traces:
             traces[shape] = self._traced(list(inputs.buffers), spec, tensors)

@@ -22,8 +22,9 @@ from fedlit.global_generators import generator_states, isolated_generators
 from fedlit.model_vectors import Model, stack, tree_map
 from fedlit.training.chunk_client import ChunkClient
 from fedlit.training.collect import Collection
+from fedlit.training.fit_plan import FitPlan
 from fedlit.training.gradient import GradientOptions, with_frozen_statistics
-from fedlit.training.job import Job, Split, sample_order
+from fedlit.training.job import Job, Split
 from fedlit.training.module_host import ModuleHost
 from fedlit.training.quiet import quiet
 from fedlit.training.stacked.plain_fit import PlainFit
@@ -79,17 +80,17 @@ class StackedClient(ChunkClient):
         super().__init__(worker.host, jobs, counters, optimizers, worker.setup.plan.reads_batch_idx)
         self.setup, self.loader = worker.setup, worker.loader
 
-    def _fit(self, model: Model, gradient: GradientOptions, call: int, epochs: int) -> Fitted:
-        fitted = self._try_stack(model, gradient, call, epochs) if self.setup.plan.stacked else None
-        return self.fit_rows(model, gradient, call, epochs) if fitted is None else fitted
+    def _fit(self, model: Model, gradient: GradientOptions, plan: FitPlan) -> Fitted:
+        fitted = self._try_stack(model, gradient, plan) if self.setup.plan.stacked else None
+        return self.fit_rows(model, gradient, plan) if fitted is None else fitted
 
     # --- one stack --------------------------------------------------------------------------------
-    def _try_stack(self, model: Model, gradient: GradientOptions, call: int, epochs: int) -> Fitted | None:
+    def _try_stack(self, model: Model, gradient: GradientOptions, plan: FitPlan) -> Fitted | None:
         """The result of `fit_stack`; None where the step does something that a stack cannot do, and then nothing has
         changed."""
         epochs_noted = [len(facts.get("epochs", ())) for facts in self.facts]
         try:
-            return self.fit_stack(model, gradient, call, epochs)
+            return self.fit_stack(model, gradient, plan)
         except InputError:
             raise
         except Exception as error:
@@ -113,20 +114,20 @@ class StackedClient(ChunkClient):
             reason,
         )
 
-    def fit_stack(self, model: Model, gradient: GradientOptions, call: int, epochs: int) -> Fitted:
+    def fit_stack(self, model: Model, gradient: GradientOptions, plan: FitPlan) -> Fitted:
         """Train all clients together.
 
         Raises:
             Exception: the step does something that a stack cannot do.
         """
         self.host.begin_fit(self.round.number)
-        keys = self._keys("step", call) if self.host.traits.uses_keyed_rng else None
-        draw_keys = DrawKeys(lambda: [job.key("step", call) for job in self.jobs], self.layout.device)
-        fit = StackedFit(self.setup, model, self.start_counters, gradient, self.batch_plan, keys, epochs, draw_keys)
-        batches = StackBatches(self.host, self.jobs, call)
+        keys = self._keys("step", plan.call) if self.host.traits.uses_keyed_rng else None
+        draw_keys = DrawKeys(lambda: [job.key("step", plan.call) for job in self.jobs], self.layout.device)
+        fit = StackedFit(self.setup, model, self.start_counters, gradient, plan, keys, draw_keys)
+        batches = StackBatches(self.host, plan)
         states_before = generator_states()
         with quiet():
-            fit.run(lambda epoch: sample_order(self.jobs, call, epoch), batches, self._after_epoch(fit))
+            fit.run(batches, self._after_epoch(fit))
         self._check_side_effects(states_before)
         if changed := fit.changed_data():
             raise TypeError(f"the step sets {changed[0]} of the data module")
@@ -167,16 +168,17 @@ class StackedClient(ChunkClient):
             losses = (fit.total - total_before).cpu().numpy() / np.maximum(steps, 1)
             total_before, steps_before = fit.total.clone(), fit.steps.copy()
             epoch_counters = {n: fit.buffers[n] for n in self.layout.counters}
-            measured = self.measure(fit.model(), "test", self.watched, epoch_counters)
-            for r, totals in zip(self.watched, measured, strict=True):
+            rows = [r for r in self.watched if fit.plan.epochs[r] > fit.trainer.current_epoch]
+            measured = self.measure(fit.model(), "test", rows, epoch_counters)
+            for r, totals in zip(rows, measured, strict=True):
                 self._note_epoch(r, float(losses[r]), totals)
 
         return measure
 
     # --- one client at a time ------------------------------------------------------------------------
-    def fit_rows(self, model: Model, gradient: GradientOptions, call: int, epochs: int) -> Fitted:
+    def fit_rows(self, model: Model, gradient: GradientOptions, plan: FitPlan) -> Fitted:
         """Train the clients one after the other."""
-        rows = [self._fit_row(r, model, gradient, call, epochs) for r in range(len(self.jobs))]
+        rows = [self._fit_row(r, model, gradient, plan) for r in range(len(self.jobs))]
         self.counters = stack([row_counters for _, row_counters in rows]) if self.layout.counters else {}
         fits = [fitted for fitted, _ in rows]
         rate_width = max(f.lr.shape[-1] for f in fits)
@@ -191,27 +193,27 @@ class StackedClient(ChunkClient):
         )
 
     def _fit_row(
-        self, r: int, model: Model, gradient: GradientOptions, call: int, epochs: int
+        self, r: int, model: Model, gradient: GradientOptions, plan: FitPlan
     ) -> tuple[Fitted, dict[str, Tensor]]:
         host, job = self.host, self.jobs[r]
         self._load(r, model)
-        if not self.batch_plan.counts[r]:  # schedulers that divide by the number of steps cannot be made
+        if not plan.epochs[r] * plan.counts[r]:  # schedulers that divide by the number of steps cannot be made
             carry = gradient.row(r, len(self.jobs)).carry
             return self._untrained(host.read(), carry, 1), counters(host.module)
-        batches, keys = self._begin(r, call, epochs)
-        self.loader.load(batches, job.client, keys, job.validation_batches(), job.train, job.batch_size)
+        host.begin_fit(job.round.number)
+        self.loader.load(plan.of_client(r), job.client, job.validation_batches(), job.train, job.batch_size)
         options, initial = gradient.row(r, len(self.jobs)), tree_map(lambda t: t[r] if t.dim() > 1 else t, model)
-        keeps, key = host.options.keep_optimizer_state, job.key("step", call)
+        keeps, key = host.options.keep_optimizer_state, job.key("step", plan.call)
 
         try:
-            kept_optimizer = self.optimizers[r].get(str(call)) if keeps else None
+            kept_optimizer = self.optimizers[r].get(str(plan.call)) if keeps else None
             watch = partial(self._measure_epoch, r) if r in self.watched else None
             with quiet(), isolated_generators(key):
-                fit = PlainFit(host, options, key, epochs, self.loader, kept_optimizer, watch)
-                fit.run([partial(self.loader.batches, e) for e in range(epochs)])
+                fit = PlainFit(host, options, key, int(plan.epochs[r]), self.loader, kept_optimizer, watch)
+                fit.run([partial(self.loader.batches, e) for e in range(plan.epochs[r])])
             self.facts[r]["logged"] = fit.log.numbers()
             if keeps:
-                self.new_optimizers[r][str(call)] = fit.optimizer_state
+                self.new_optimizers[r][str(plan.call)] = fit.optimizer_state
             host.tracked.check()
             trained = with_frozen_statistics(host.read(), initial, options.trainable)
             return fit.tally.fitted(trained, fit.editor.carry), counters(host.module)

@@ -1,0 +1,193 @@
+"""Change each constant, operator and sign of the algorithms, one at a time: an oracle or a limit must fail.
+
+    python -m scripts.mutants              every file of fedlit/aggregators/: `make mutants`
+    python -m scripts.mutants fedprox      the files of these options
+
+A mutant that survives its tests is equivalent, or the tests have a gap. Those of `tests/aggregators/survivors.yaml` are
+explained there. The script ends with 1 if another one survives, or if an explained one is killed or has gone.
+
+Mutants run in the process of their tests: functions of the file get the code of its mutated copy. Tools such as mutmut
+start a test session a mutant, which takes ten times as long as the tests that are needed here.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import logging
+import os
+import signal
+import sys
+import tempfile
+import time
+import types
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scripts.mutations import mutations
+
+CHECKOUT = Path(__file__).parents[1]
+FOLDER = CHECKOUT / "fedlit" / "aggregators"
+SURVIVORS = CHECKOUT / "tests" / "aggregators" / "survivors.yaml"
+NOT_MUTATED = ("__init__", "base")
+SECONDS = 120  # after which a mutant counts as killed: it may never end
+
+
+def options_of(file: Path) -> list[str]:
+    """The options that test a file: those whose class it defines, else those that import it."""
+    from fedlit.settings.classes import locate
+    from tests.small_runs import OPTIONS, composed
+
+    name = f"fedlit.aggregators.{file.stem}"
+    modules = {
+        option: locate(composed(f"aggregator={option}").config.aggregator._target_, "aggregator").__module__
+        for option in OPTIONS["aggregator"]
+    }
+
+    def reaches(module: str, seen: set[str]) -> bool:
+        seen.add(module)
+        values = vars(importlib.import_module(module)).values()
+        used = {getattr(value, "__module__", None) or "" for value in values} - seen
+        return name in used or any(reaches(m, seen) for m in used if m.startswith("fedlit.aggregators."))
+
+    return [o for o, module in modules.items() if module == name] or [
+        o for o, module in modules.items() if reaches(module, set())
+    ]
+
+
+def checks(option: str) -> Iterator[Callable[[Path], None]]:
+    """The tests of an option, the quickest to fail first."""
+    from fedlit.training.lightning import LightningTrainer
+    from tests.aggregators import test_limits, test_oracles
+
+    for setting in ("momentum", "norm", "plain"):
+        for case in test_oracles.oracle(option).CASES:
+            yield lambda folder, case=case, setting=setting: test_oracles.check(option, case, setting, folder)
+    for limit in test_limits.LIMITS:
+        if limit.option == option:
+            yield lambda folder, limit=limit: test_limits.test_an_algorithm_becomes_another_one(
+                limit, LightningTrainer, folder
+            )
+
+
+def is_killed(options: Sequence[str], folder: Path) -> bool:
+    """Whether a test of one of the options fails."""
+    import pytest
+
+    def too_long(*_: object) -> None:
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, too_long)
+    for option in options:
+        for test in checks(option):
+            signal.alarm(SECONDS)
+            try:
+                test(folder)
+            except (Exception, pytest.fail.Exception):
+                return True
+            finally:
+                signal.alarm(0)
+    return False
+
+
+@contextmanager
+def mutated(module: types.ModuleType, tree: ast.Module) -> Iterator[None]:
+    """The module's functions run the code of `tree` inside; numbers and bools of module and classes are its own."""
+    copy: dict[str, Any] = {"__name__": module.__name__}
+    exec(compile(tree, str(module.__file__), "exec"), copy)
+    undo: list[Callable[[], None]] = []
+
+    def take(owner: Any, name: str, new: Any) -> None:
+        old = vars(owner).get(name)
+        for function, changed in zip(_functions(old), _functions(new), strict=True):
+            undo.append(lambda function=function, code=function.__code__: setattr(function, "__code__", code))
+            function.__code__ = changed.__code__
+        if isinstance(new, bool | int | float | dict) and new != old:
+            undo.append(lambda: setattr(owner, name, old))
+            setattr(owner, name, new)
+
+    try:
+        for name, value in copy.items():
+            if inspect.isclass(value) and value.__module__ == module.__name__:
+                for attribute, new in list(vars(value).items()):
+                    if not attribute.startswith("__") or attribute == "__init__":
+                        take(vars(module)[name], attribute, new)
+            elif not inspect.isclass(value) and not name.startswith("__") and _defined_in(module, value):
+                take(module, name, value)
+        yield
+    finally:
+        for step in reversed(undo):
+            step()
+
+
+def _defined_in(module: types.ModuleType, value: Any) -> bool:
+    return bool(getattr(value, "__module__", module.__name__) == module.__name__)
+
+
+def _functions(value: Any) -> list[types.FunctionType]:
+    if isinstance(value, property):
+        return [f for f in (value.fget, value.fset) if isinstance(f, types.FunctionType)]
+    value = getattr(value, "__func__", value)
+    return [value] if isinstance(value, types.FunctionType) else []
+
+
+def survivors(file: Path) -> tuple[int, list[str]]:
+    """The number of a file's mutants, and those that its tests do not kill, in words."""
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    module = importlib.import_module(f"fedlit.aggregators.{file.stem}")
+    options = options_of(file)
+    text = file.read_text(encoding="utf-8")
+    tree, lines = ast.parse(text), text.splitlines()
+    seen: Counter[str] = Counter()
+    alive = []
+    with tempfile.TemporaryDirectory() as folder:
+        if is_killed(options, Path(folder)):
+            raise SystemExit(f"{file.name}: its tests fail without a mutation; run tests/aggregators/test_oracles.py")
+        for mutation in mutations(tree):
+            words = f"{mutation.before}  ->  {mutation.after}  in  {lines[mutation.line - 1].strip()}"
+            seen[words] += 1
+            words += f"  ({seen[words]})" if seen[words] > 1 else ""
+            with mutation.applied():
+                try:
+                    with mutated(module, tree):
+                        killed = is_killed(options, Path(folder))
+                except Exception:  # the file cannot be imported
+                    killed = True
+            if not killed:
+                alive.append(words)
+    return sum(seen.values()), alive
+
+
+def main(options: Sequence[str]) -> int:
+    files = [file for file in sorted(FOLDER.glob("*.py")) if file.stem not in NOT_MUTATED]
+    if options:
+        files = [file for file in files if set(options_of(file)) & set(options)]
+    explained: dict[str, dict[str, str]] = yaml.safe_load(SURVIVORS.read_text(encoding="utf-8")) or {}
+    wrong = 0
+    started = time.monotonic()
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        for file, (count, alive) in zip(files, pool.map(survivors, files), strict=True):
+            known = explained.get(file.name, {})
+            print(f"{file.name}: {count} mutants, {len(alive)} survive", flush=True)
+            for words in alive:
+                print(f"    {words}\n        {known.get(words, 'NOT EXPLAINED')}")
+            gone = [words for words in known if words not in alive]
+            for words in gone:
+                print(f"    explained in {SURVIVORS.name}, but it does not survive: {words}")
+            wrong += len(gone) + sum(words not in known for words in alive)
+    print(f"{time.monotonic() - started:.0f} s")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -46,6 +46,7 @@ from fedlit.readable_names import readable
 from fedlit.rounds import federate
 from fedlit.samplers import Sampler, checked_expected
 from fedlit.saved_rounds import newest_saved, resume_command, saved_rounds
+from fedlit.schedules import check_schedule
 from fedlit.settings.classes import build
 from fedlit.settings.overrides import explicitly_set
 from fedlit.settings.saved import began_in, saved_files
@@ -101,6 +102,9 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
             raise InputError(f"{aggregator} measures losses on validation samples: {clients.no_validation}.")
         sampler: Sampler = make(config.sampler, "sampler")
         checked_expected(sampler, len(clients))  # refuses a number that is too large
+        lr_schedule, server_lr_schedule = (make(config[key], key) for key in ("lr_schedule", "server_lr_schedule"))
+        for schedule in (lr_schedule, server_lr_schedule):
+            check_schedule(schedule, config.rounds, saved_bits(folder).get("rounds"))
         make_module = partial(_module, config, data.input_shape, data.classes, overrides, start_folder)
         module = make_module()
         _check_steps(aggregator, module)
@@ -117,7 +121,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         layout = host.layout
         initial_counters = {n: c.cpu() for n, c in counters(host.module).items()}  # with those of configure_model
         pipeline = Pipeline(aggregator, uplink, reduction, run_weighting(aggregator, uplink))
-        try_algorithm(pipeline, clients, engine.local_worker, initial_counters, config.seed)
+        try_algorithm(pipeline, clients, engine.local_worker, initial_counters, config.seed, server_lr_schedule.changes)
         aggregator.setup(layout, len(clients))
         initial_model = layout.read(host.module)
         federation = Federation(
@@ -128,9 +132,11 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
             initial_model,
             config.seed,
             config.rounds,
+            lr_schedule,
+            server_lr_schedule,
         )
         interval, keep = config.checkpoint.every, config.checkpoint.keep
-        bits = {"threads": threads, "data": data_facts, "device": layout.device.type}
+        bits = {"threads": threads, "data": data_facts, "device": layout.device.type, "rounds": config.rounds}
         checkpoints = Checkpoints(folder, saved_files(config, overrides), interval, keep, bits)
         store: Store = make(config.store, "store")
         store.open(checkpoints.folder, layout.device)

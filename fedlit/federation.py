@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fedlit.aggregators.base import Aggregator, State
 from fedlit.clients import Clients
 from fedlit.device_copies import to_device
 from fedlit.messages.pipeline import Pipeline
 from fedlit.messages.wire import check_rows, flatten_message
+from fedlit.metric_names import CLIENT_LR, SERVER_LR, Row
 from fedlit.model_vectors import Model
 from fedlit.samplers import Sampler, checked_expected
+from fedlit.schedules import Constant, RoundSchedule, checked_factor
 from fedlit.server_round import ServerRound
 from fedlit.state import FederationState
 from fedlit.training.cohort import Cohort
@@ -28,10 +30,27 @@ class Federation:
     initial_model: Model  # depends on the seed only
     seed: int
     rounds: int
+    lr_schedule: RoundSchedule = field(default_factory=Constant)  # of the clients' learning rates
+    server_lr_schedule: RoundSchedule = field(default_factory=Constant)
+
+    def lr_factors(self, round_number: int) -> tuple[float, float]:
+        """The factors of the clients' and of the server's learning rates in a round."""
+        clients, server = (
+            checked_factor(schedule, round_number, self.rounds)
+            for schedule in (self.lr_schedule, self.server_lr_schedule)
+        )
+        return clients, server
+
+    def schedule_row(self, round_number: int) -> Row:
+        """The factors of the schedules that change a learning rate."""
+        schedules = (self.lr_schedule, self.server_lr_schedule)
+        named = zip(schedules, (CLIENT_LR, SERVER_LR), self.lr_factors(round_number), strict=True)
+        return {name: factor for schedule, name, factor in named if schedule.changes}
 
     def round(self, number: int, clients: Sequence[int], purpose: str = "train") -> ServerRound:
         """A round that asks these clients, in this order."""
         round = ServerRound(number, self.seed, list(clients), len(self.clients), purpose)
+        round.lr_factor, round.scheduled_server_lr = self.lr_factors(number)
         round.expected = checked_expected(self.sampler, len(self.clients))
         round.device = self.initial_model.weights.device
         return round

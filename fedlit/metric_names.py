@@ -52,6 +52,7 @@ COHORT_ASKED, COHORT_ARRIVED = "cohort/asked", "cohort/arrived"
 COHORT_LOST, COHORT_IDLE = "cohort/lost", "cohort/idle"
 BYTES_DOWN, BYTES_UP = "comm/bytes_down", "comm/bytes_up"
 TRAIN_LOSS, SKIPPED_SAMPLES = "train/loss", "train/skipped_samples"
+CLIENT_LR, SERVER_LR = "schedule/lr_factor", "schedule/server_lr_factor"
 UPDATE_NORM, UPDATE_COSINE = "update/norm", "update/cosine"
 
 STATISTICS = ("mean", "weighted", "std", "worst", "worst_decile")  # of one value per client, over clients
@@ -83,6 +84,10 @@ METRICS = (
            "under batch normalisation, or batches past `trainer.limit_train_batches`. Absent if zero."),
     Metric("train/log/<name>", "of the value", "by metric", "Mean of a value that the training step logs, weighted by "
            "the clients' numbers of training samples."),
+    Metric(CLIENT_LR, "factor", "neither", "Factor of the clients' learning rates by `lr_schedule`. Absent if it is "
+           "constant."),
+    Metric(SERVER_LR, "factor", "neither", "Factor of the server's learning rate by `server_lr_schedule`. Absent if it "
+           "is constant."),
     Metric(UPDATE_NORM, "of the weights", "neither", "Mean Euclidean norm of the clients' updates."),
     Metric(UPDATE_COSINE, "-1 to 1", "neither", "Mean cosine between a client's update and the weighted mean update."),
     Metric(COHORT_ASKED, "clients", "neither", "Clients that were asked: the sum of arrived, lost and idle."),

@@ -21,6 +21,7 @@ class Round:
     cohort: list[int]  # clients asked, longest shard first: the order of every sum
     clients: int  # number of clients in the federation
     purpose: str = "train"  # or "evaluate", "probe", "server"
+    lr_factor: float = 1.0  # of the clients' learning rates in this round
 
     def generator(self, *key: Key) -> np.random.Generator:
         """The keyed stream of this round and purpose."""

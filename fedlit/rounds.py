@@ -59,7 +59,7 @@ def federate(
             row, pictures = evaluator(federation, state, engine, round.number)
         watch.lap("evaluate")
 
-        row |= arrivals.record.row() | watch.row()
+        row |= arrivals.record.row() | federation.schedule_row(round.number) | watch.row()
         state.seconds += watch.total
         if evaluator.note_if_best(state, row):
             checkpoints.save_best(state)

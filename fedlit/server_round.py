@@ -46,6 +46,14 @@ class ServerClient:
         return {name: total[0] for name, total in sums.items()}
 
 
+def unread_server_lr(algorithm: str) -> InputError:
+    """The refusal of `server_lr_schedule` under an algorithm that does not read `ServerRound.server_lr_factor`."""
+    return InputError(
+        f"server_lr_schedule: {algorithm} does not read round.server_lr_factor in its server_update, so that the "
+        "schedule would change nothing; leave server_lr_schedule out, or multiply the server's step by that factor."
+    )
+
+
 def _with_client_axis(model: Model) -> Model:
     return tree_map(lambda t: t[None], model)
 
@@ -59,6 +67,15 @@ class ServerRound(Round):
     arrived: list[int] = field(default_factory=list)  # clients whose messages were reduced
     server_client: ServerClient | None = None  # a client over the server's own data, if it has any
     device: torch.device | str = "cpu"  # of the clients' tensors on the server
+    scheduled_server_lr: float = 1.0  # see `server_lr_factor`
+    server_lr_was_read: bool = False  # whether an algorithm has read `server_lr_factor`
+
+    @property
+    def server_lr_factor(self) -> float:
+        """The factor of the server's learning rate in this round (`server_lr_schedule`). A `server_update` of an
+        algorithm's own that takes a step multiplies it by this factor."""
+        self.server_lr_was_read = True
+        return self.scheduled_server_lr
 
     @property
     def share(self) -> float:
@@ -112,7 +129,7 @@ class ServerRound(Round):
 
     def for_clients(self) -> Round:
         """The part of the round that clients may know."""
-        return Round(self.number, self.seed, self.cohort, self.clients, self.purpose)
+        return Round(self.number, self.seed, self.cohort, self.clients, self.purpose, self.lr_factor)
 
 
 def _numbers(clients: Iterable[int], device: torch.device | str) -> Tensor:

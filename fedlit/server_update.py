@@ -16,7 +16,7 @@ from fedlit.errors import InputError
 from fedlit.federation import Federation
 from fedlit.messages.finite import check_server_state
 from fedlit.messages.wire import flatten_message, unflatten_message
-from fedlit.server_round import ServerRound
+from fedlit.server_round import ServerRound, unread_server_lr
 from fedlit.state import FederationState
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,8 @@ def _stepped(aggregator: Aggregator, server: State, reduced: dict[str, Any], rou
     except AttributeError as error:
         round.refuse_missing_data(f"{aggregator}.server_update", error)
         raise
+    if round.scheduled_server_lr != 1 and not round.server_lr_was_read:
+        raise unread_server_lr(str(aggregator))
     check_server_state(server, after, str(aggregator), round.number)
     return after
 

@@ -143,7 +143,8 @@ class Aggregator(ABC):
         return message
 
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
-        """The new server state. The default steps `server["model"]` along the mean `delta` by the server optimiser.
+        """The new server state. The default steps `server["model"]` along the mean `delta` by the server optimiser,
+        whose learning rate is multiplied by `round.server_lr_factor`.
 
         In a round that asks no client (`sampler=poisson`), `reduced` holds zeros, sum_k m_k over the expected number of
         clients, in the keys and shapes of a message, and `round.arrived` is empty: noise is added, and a momentum goes
@@ -156,7 +157,11 @@ class Aggregator(ABC):
             InputError: (by the caller) the new state is not finite.
         """
         model, optimizer = server_step(
-            self.server_optimizer, server["model"], reduced["delta"], server.get("optimizer")
+            self.server_optimizer,
+            server["model"],
+            reduced["delta"],
+            server.get("optimizer"),
+            round.server_lr_factor,
         )
         return {**server, "model": model} | ({"optimizer": optimizer} if optimizer else {})
 

@@ -36,4 +36,4 @@ class FedAvgM(FedAvg):
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
         x, delta = server["model"], reduced["delta"]
         v = self.beta * server["v"] + delta.weights.to(x.weights)
-        return {"model": x + Model(self.eta * v, delta.statistics.to(x.statistics)), "v": v}
+        return {"model": x + Model(round.server_lr_factor * self.eta * v, delta.statistics.to(x.statistics)), "v": v}

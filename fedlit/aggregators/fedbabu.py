@@ -52,7 +52,11 @@ class FedBABU(Aggregator):
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
         x = server["model"]
         body, optimizer = server_step(
-            self.server_optimizer, select(x, self.body_at), reduced["delta"], server.get("optimizer")
+            self.server_optimizer,
+            select(x, self.body_at),
+            reduced["delta"],
+            server.get("optimizer"),
+            round.server_lr_factor,
         )
         model = merge(self.body_at, body, select(x, self.head_at))
         return {"model": model} | ({"optimizer": optimizer} if optimizer else {})

@@ -50,5 +50,5 @@ class FedOpt(FedAvg):
         delta = mean.weights.to(x.weights)
         m = self.beta_1 * server["m"] + (1 - self.beta_1) * delta
         v = self.second_moment(server["v"], delta.square())
-        step = self.eta * m / (v.sqrt() + self.tau)
+        step = round.server_lr_factor * self.eta * m / (v.sqrt() + self.tau)
         return {"model": x + Model(step, mean.statistics.to(x.statistics)), "m": m, "v": v}

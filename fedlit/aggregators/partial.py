@@ -53,7 +53,7 @@ class Partial(Aggregator):
 
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
         shared, optimizer = server_step(
-            self.server_optimizer, server["shared"], reduced["delta"], server.get("optimizer")
+            self.server_optimizer, server["shared"], reduced["delta"], server.get("optimizer"), round.server_lr_factor
         )
         return {"shared": shared} | ({"optimizer": optimizer} if optimizer else {})
 

@@ -19,13 +19,18 @@ from torch import nn
 
 from fedlit.device_copies import on_device_of
 from fedlit.errors import InputError, one_line
+from fedlit.learning_rates import scale_learning_rates
 from fedlit.model_vectors import Model, tree_map
 
 OptimizerFactory = Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer]
 
 
 def server_step(
-    factory: OptimizerFactory | None, model: Model, delta: Model, state: dict[str, Any] | None
+    factory: OptimizerFactory | None,
+    model: Model,
+    delta: Model,
+    state: dict[str, Any] | None,
+    lr_factor: float = 1.0,
 ) -> tuple[Model, dict[str, Any]]:
     """One step of the weights (P,) along `delta`.
 
@@ -34,15 +39,17 @@ def server_step(
     Args:
         factory: makes the optimiser; None adds `delta`.
         state: the optimiser's state after the round before.
+        lr_factor: of the optimiser's learning rate; without an optimiser, of `delta`.
 
     Returns:
         The new model, and the optimiser's new state (empty if it keeps none).
     """
     delta = tree_map(lambda d, x: d.to(x), delta, model)  # a stage may decode to another type
     if factory is None:
-        return model + delta, {}
+        return Model(model.weights + lr_factor * delta.weights, model.statistics + delta.statistics), {}
     weights = nn.Parameter(model.weights.clone())
     optimizer = factory([weights])
+    scale_learning_rates([optimizer], [], lr_factor)
     if state:
         copied = {k: v.clone() if torch.is_tensor(v) else v for k, v in state.items()}
         optimizer.state[weights] = on_device_of(weights, copied, optimizer.param_groups[0])

@@ -39,6 +39,7 @@ from fedlit.global_generators import isolated_generators
 from fedlit.messages.pipeline import Pipeline
 from fedlit.messages.reductions import Mean
 from fedlit.randomness import seed_number
+from fedlit.server_round import unread_server_lr
 from fedlit.training import Worker
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,14 @@ _OF_FORMS = (  # shapes and types of messages, not numbers
 )
 
 
-def try_algorithm(pipeline: Pipeline, clients: Clients, worker: Worker, counters: dict[str, Tensor], seed: int) -> None:
+def try_algorithm(
+    pipeline: Pipeline,
+    clients: Clients,
+    worker: Worker,
+    counters: dict[str, Tensor],
+    seed: int,
+    server_schedule: bool = False,
+) -> None:
     """Try a copy of the algorithm of a pipeline. Nothing of it remains.
 
     An exception that is no mistake against the contract is left to the first round, which shows its trace: it may come
@@ -68,6 +76,7 @@ def try_algorithm(pipeline: Pipeline, clients: Clients, worker: Worker, counters
         pipeline: with the algorithm before its `setup`.
         worker: of this process; a copy of its module is trained.
         counters: the module's integer buffers at the start.
+        server_schedule: the run has a schedule of the server's learning rate.
 
     Raises:
         InputError: a mistake against the contract, in one sentence.
@@ -84,7 +93,7 @@ def try_algorithm(pipeline: Pipeline, clients: Clients, worker: Worker, counters
                     trial_worker = worker.for_trial(trial_precision)
                     if trial_worker is not None:
                         federation = SmallFederation(pipeline, clients, trial_worker, counters, seed, size, chunks)
-                        _Trial(aggregator, federation, trial_precision).run(size.rounds)
+                        _Trial(aggregator, federation, trial_precision, server_schedule).run(size.rounds)
                     return
                 except Exception as error:
                     if isinstance(error, InputError) and _is_of_the_contract(error):
@@ -110,10 +119,11 @@ class _Trial:
     """
     Args:
         precision: of the federation's worker.
+        server_schedule: see `try_algorithm`.
     """
 
-    def __init__(self, aggregator: Aggregator, federation: SmallFederation, precision: str):
-        self.aggregator, self.federation = aggregator, federation
+    def __init__(self, aggregator: Aggregator, federation: SmallFederation, precision: str, server_schedule: bool):
+        self.aggregator, self.federation, self.server_schedule = aggregator, federation, server_schedule
         self.model = federation.layout.read(federation.worker.host.module)
         self.rounding: Rounding = rounding(precision, federation.layout.dtype)
 
@@ -132,6 +142,8 @@ class _Trial:
             )
             used.global_model(server)
         self._start_another_round(used, server)
+        if self.server_schedule and not used.reads_server_lr and (reduced or not used.keys):
+            raise unread_server_lr(str(self.aggregator))
         check_keys(self.aggregator, used.keys)
         federation.check_stages(used, inputs, self.rounding.tolerance)
         together = federation.outcome(used, inputs)

@@ -48,6 +48,7 @@ class WatchedAggregator(Aggregator):
         models: what `personal` returned for each, likewise.
         watched: method -> the client of its last call.
         keys: of the messages, unpacked, with the paths into their dicts.
+        reads_server_lr: `server_update` has read `ServerRound.server_lr_factor`.
     """
 
     def __init__(self, inner: Aggregator, layout: Layout, clients: int, averages: bool, by_pieces: bool = False):
@@ -57,6 +58,7 @@ class WatchedAggregator(Aggregator):
         self.settled = False  # from now on calls are repeated, and nothing but a state changes
         self.results: list[tuple[Message, State]] = []
         self.keys: set[str] = set()
+        self.reads_server_lr = False
         self.models: list[Model] = []
         self.watched: dict[str, WatchedClient] = {}
         self.initial: State = {}
@@ -206,7 +208,9 @@ class WatchedAggregator(Aggregator):
 
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
         sources = [("the server's state", server), ("the reduced message", reduced)]
-        state = self._call("server_update", sources, _copied(round))
+        seen = _copied(round)
+        state = self._call("server_update", sources, seen)
+        self.reads_server_lr |= seen.server_lr_was_read
         where = f"{self.name}.server_update"
         check.check_dict(f"{where}: its result", state, "the new server state, such as {**server, 'model': model}")
         check.check_saved(where, state)

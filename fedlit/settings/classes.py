@@ -28,6 +28,8 @@ _CONTRACTS = {
     "partition": "fedlit.partitions.Partition",
     "aggregator": "fedlit.aggregators.Aggregator",
     "sampler": "fedlit.samplers.Sampler",
+    "lr_schedule": "fedlit.schedules.RoundSchedule",
+    "server_lr_schedule": "fedlit.schedules.RoundSchedule",
     "trainer": "fedlit.training.Trainer",
     "engine": "fedlit.engines.Engine",
     "store": "fedlit.stores.Store",

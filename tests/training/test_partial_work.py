@@ -85,11 +85,11 @@ def jobs() -> list[Job]:
 
 
 def fits(kind: str, maker: str, dropout: float = 0.0, **options: Any) -> tuple[list[Any], list[Any], Any]:
-    """The results of the chunks' fits, the chunks, and the worker."""
+    """The results of the chunks' fits, the chunks, and the worker, with the model at the start."""
     torch.manual_seed(0)
     trainer_class, trainer = KINDS[kind]
     fit_worker = worker(trainer_class, Net(MAKERS[maker], dropout), data(), **trainer)
-    start = fit_worker.host.layout.read(fit_worker.host.module)
+    start = fit_worker.start = fit_worker.host.layout.read(fit_worker.host.module)
     results, chunks = [], []
     for rows in fit_worker.chunks(jobs()):
         chunk = fit_worker.client(jobs()[rows], counters(fit_worker.host.module), [{}] * len(jobs()[rows]))
@@ -128,7 +128,7 @@ def oracle(client: int, weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], 
 def test_each_client_trains_its_own_epochs_with_its_own_schedule(kind: str) -> None:
     results, chunks, fit_worker = fits(kind, "falling")
     layout = fit_worker.host.layout
-    start = layout.named(layout.read(fit_worker.host.module))
+    start = layout.named(fit_worker.start)
     steps, rates = joined(results, "steps"), joined(results, "lr")
     for client, row in enumerate(joined(results, "weights")):
         expected, expected_steps, expected_rates = oracle(client, start)

@@ -15,6 +15,7 @@ from fedlit.data.client_data import ClientData
 from fedlit.errors import InputError
 from fedlit.global_generators import has_drawn_since
 from fedlit.keyed_random.random_mode import RandomMode
+from fedlit.learning_rates import ScaledRates
 from fedlit.torch_patches.double_backward import DOUBLE_BACKWARD
 from fedlit.training.fit_tally import FitTally
 from fedlit.training.gradient import GradientEditor, GradientOptions
@@ -55,6 +56,7 @@ class FitCallback(pl.Callback):
         self.tally = FitTally(self.editor.parameters, host.options.keep_optimizer_state, host.tracked.check_stepped)
         self.batches = 0  # batches so far: the number of a batch in the fit keys its draws
         self._is_evaluated = False  # the current batch
+        self._rates: ScaledRates | None = None
         self.logged: dict[str, float] = {}
         self.optimizer_state: dict[str, Any] = {}
 
@@ -108,6 +110,7 @@ class FitCallback(pl.Callback):
                 "leave it out, or write aggregator=fedavg"
             )
         check_scaled(getattr(trainer.precision_plugin, "scaler", None), trainer.optimizers, module)
+        self._rates = ScaledRates(type(module).__name__, trainer.optimizers, _schedulers(trainer), self.host.lr_factor)
         self.host.tracked.check_setup(lambda: has_drawn_since(self.key))
         self.tally.begin(trainer.optimizers)
         for optimizer in trainer.optimizers:
@@ -166,9 +169,15 @@ class FitCallback(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         values = trainer.callback_metrics if self.validation is None else self.validation.training_values(trainer)
+        if self._rates is not None:
+            self._rates.check_end(trainer.optimizers, _schedulers(trainer))
         self.logged = {n: float(v) for n, v in values.items() if v.numel() == 1}
         for optimizer in trainer.optimizers if self.host.options.keep_optimizer_state else ():
             self.optimizer_state |= optimizer_state(optimizer, self.editor.parameters)
+
+
+def _schedulers(trainer: pl.Trainer) -> list[Any]:
+    return [config.scheduler for config in trainer.lr_scheduler_configs]
 
 
 def check_scaled(scaler: Any, optimizers: Sequence[Any], module: pl.LightningModule) -> None:

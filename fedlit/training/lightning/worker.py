@@ -128,7 +128,7 @@ class LightningClient(ChunkClient):
     def _fit(self, model: Model, gradient: GradientOptions, plan: FitPlan) -> Fitted:
         host, module, (job,) = self.host, self.host.module, self.jobs
         self._load(0, model)
-        host.begin_fit(job.round.number)
+        host.begin_fit(job.round)
         keeps, key = host.options.keep_optimizer_state, job.key("step", plan.call)
         kept_optimizer = self.optimizers[0].get(str(plan.call)) if keeps else None
         after_epoch = partial(self._measure_epoch, 0) if self.watched else None

@@ -15,6 +15,7 @@ from fedlit.data.fit_data_module import with_hooks_of
 from fedlit.errors import InputError
 from fedlit.global_generators import has_drawn_since
 from fedlit.keyed_random.random_mode import RandomMode
+from fedlit.learning_rates import ScaledRates
 from fedlit.torch_patches.double_backward import DOUBLE_BACKWARD
 from fedlit.training.fit_tally import FitTally
 from fedlit.training.gradient import GradientEditor, GradientOptions
@@ -55,6 +56,8 @@ class PlainFit:
         if is_overridden("setup", self.module):
             self.module.setup("fit")
         self.optimizer, self.schedulers = configured(self.module)
+        schedulers = [config.scheduler for config in self.schedulers]
+        self._rates = ScaledRates(type(self.module).__name__, [self.optimizer], schedulers, host.lr_factor)
         self.trainer.with_optimizers([self.optimizer], self.schedulers)
         host.tracked.check_setup(lambda: has_drawn_since(key))
         clips = bool(host.options.gradient_clip_val)
@@ -85,6 +88,7 @@ class PlainFit:
             self._schedule("epoch", epoch + 1, plateau=True)
             if self.after_epoch is not None:
                 self.after_epoch(self.tally.epoch_loss)
+        self._rates.check_end([self.optimizer], [config.scheduler for config in self.schedulers])
         if is_overridden("teardown", self.module):
             self.module.teardown("fit")
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from fedlit import interrupts
 from fedlit.data.fit_data_module import with_hooks_of
 from fedlit.device_copies import to_device_of
+from fedlit.learning_rates import scale_learning_rates
 from fedlit.model_vectors import Model
 from fedlit.torch_compat import pytree
 from fedlit.training.batch_plan import StackBatch
@@ -112,6 +113,8 @@ class StackedFit:
             self.trainer.batches = self.trainer.steps = None
             self.trainer.epochs = self.plan.common_epochs
         self.trainer.facts_read.clear()
+        for optimizer, row_schedulers in configurations:
+            scale_learning_rates([optimizer], [config.scheduler for config in row_schedulers], self.host.lr_factor)
         first_schedulers = configurations[0][1]
         self._schedulers = [schedulers for _, schedulers in configurations] if first_schedulers else []
         self._rates_differ = bool(first_schedulers) or len(configurations) > 1

@@ -120,7 +120,7 @@ class StackedClient(ChunkClient):
         Raises:
             Exception: the step does something that a stack cannot do.
         """
-        self.host.begin_fit(self.round.number)
+        self.host.begin_fit(self.round)
         keys = self._keys("step", plan.call) if self.host.traits.uses_keyed_rng else None
         draw_keys = DrawKeys(lambda: [job.key("step", plan.call) for job in self.jobs], self.layout.device)
         fit = StackedFit(self.setup, model, self.start_counters, gradient, plan, keys, draw_keys)
@@ -200,7 +200,7 @@ class StackedClient(ChunkClient):
         if not plan.epochs[r] * plan.counts[r]:  # schedulers that divide by the number of steps cannot be made
             carry = gradient.row(r, len(self.jobs)).carry
             return self._untrained(host.read(), carry, 1), counters(host.module)
-        host.begin_fit(job.round.number)
+        host.begin_fit(job.round)
         self.loader.load(plan.of_client(r), job.client, job.validation_batches(), job.train, job.batch_size)
         options, initial = gradient.row(r, len(self.jobs)), tree_map(lambda t: t[r] if t.dim() > 1 else t, model)
         keeps, key = host.options.keep_optimizer_state, job.key("step", plan.call)

@@ -103,8 +103,9 @@ class ChunkClient(ABC):
         self.fits.append(FitRecord(start, fitted.model, trainable, losses, logged, self.counters))
         return fitted
 
-    def loss(self, model: Model, on: Literal["train", "validation"] = "train") -> Tensor:
+    def loss(self, model: Model, on: CollectedPart = "train") -> Tensor:
         """See `Client.loss`."""
+        self._check_part("client.loss", on)
         losses = []
         for r, job in enumerate(self.jobs):
             self._load(r, model)
@@ -115,9 +116,7 @@ class ChunkClient(ABC):
         self, model: Model, f: CollectFn, on: CollectedPart = "train", extras: Sequence[Tensor] = ()
     ) -> dict[str, Tensor]:
         """See `Client.collect`."""
-        parts = get_args(CollectedPart)
-        if on not in parts:
-            raise InputError(f"client.collect: on={on!r} is no part of a client's samples; write {' or '.join(parts)}.")
+        self._check_part("client.collect", on)
         collection = Collection(f, on, extras, self.collects)
         self.collects += 1
         return self._collect(model, collection)
@@ -170,6 +169,13 @@ class ChunkClient(ABC):
             group_parts, group_clients = [parts[i] for i in group], [clients[i] for i in group]
             totals += self.host.measure_loaded(samples, split, group_parts, group_clients).totals
         return totals
+
+    def _check_part(self, method: str, on: str) -> None:
+        parts = get_args(CollectedPart)
+        if on not in parts:
+            raise InputError(f"{method}: on={on!r} is no part of a client's samples; write {' or '.join(parts)}.")
+        if on == "public" and not len(self.jobs[0].public):
+            raise InputError(f"{method}: on='public': there are no public samples; write for example data.public=100.")
 
     # --- for the trainers ---------------------------------------------------------------------------
     @abstractmethod

@@ -55,7 +55,7 @@ class RowCollect:
         self.host, self.job, self.collection, self.extras = host, job, collection, extras
         self.key, self.samples = collection.key(job), host.data.samples(collection.on)
         # as where a loss is measured: without augmentation
-        self.parts = host.parts(self.samples, collection.on, [index], [job.client], "validation")
+        self.parts = host.parts(self.samples, collection.on, [index], [job.owner(collection.on)], "validation")
         self.step = FunctionalStep(host.module, host.layout)
         self.weights = host.read().weights
         self.buffers = {n: b.detach().clone() for n, b in host.module.named_buffers()}

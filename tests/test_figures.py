@@ -1,9 +1,8 @@
-"""`make figures`: runs are begun, resumed and skipped by what their folders hold, and the tables come from summaries."""
+"""`make figures`: a run begins, goes on or is skipped by what its folder holds, and the tables come from summaries."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from benchmarks.figures.grouping import pair_agreement
 from benchmarks.figures.papers import SETTINGS
 from benchmarks.figures.setting import Case, Setting
 from benchmarks.figures.value_of_federation import value_table
-from fedlit.settings.compose import Composer, composer
 from tests.markdown import CHECKOUT
 from tests.slow import some_slow
 from tests.small_runs import command
@@ -45,12 +43,6 @@ QUICK = Setting(
 ALL = [(name, case) for name, setting in SETTINGS.items() for case in setting.cases]
 
 
-@pytest.fixture(scope="module")
-def opened() -> Iterator[Composer]:
-    with composer() as opened:
-        yield opened
-
-
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The commands that were run, in this process in place of one of their own."""
@@ -74,15 +66,15 @@ def ended(folder: Path, accuracy: float, seconds: float = 60.0) -> None:
 
 
 @pytest.mark.parametrize(("name", "case"), some_slow(ALL, [(n, next(iter(s.cases))) for n, s in SETTINGS.items()][:4]))
-def test_a_command_composes(name: str, case: str, opened: Composer, tmp_path: Path) -> None:
+def test_a_command_composes(name: str, case: str, tmp_path: Path) -> None:
     setting = SETTINGS[name]
-    assert runs.begin_or_resume(tmp_path / "run", setting.words(case, setting.seeds[0]), opened) is not None
+    assert runs.begin_or_resume(tmp_path / "run", setting.words(case, setting.seeds[0])) is not None
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_setting_names_its_paper_and_its_result(name: str) -> None:
     setting = SETTINGS[name]
-    values = {column: 0.5 for column in setting.measures}
+    values = dict.fromkeys(setting.measures, 0.5)
     cases = {case: {"0": {"seconds": 1.0, "machine": "m", "values": values}} for case in setting.cases}
     assert "{" not in report.reached(setting, cases)
     assert setting.claim and setting.notes and setting.labels.keys() <= setting.cases.keys()
@@ -102,7 +94,7 @@ def test_finished_runs_are_skipped_and_a_changed_one_runs_again(tmp_path: Path, 
     assert after["high"]["0"]["values"]["rounds"] == 0.02
 
 
-def test_a_run_that_was_stopped_goes_on(tmp_path: Path, started: list[list[str]], opened: Composer) -> None:
+def test_a_run_that_was_stopped_goes_on(tmp_path: Path, started: list[list[str]]) -> None:
     folder, words = tmp_path / "small" / "low" / "seed_0", QUICK.words("low", 0)
     assert command(*words, "rounds=1", f"hydra.run.dir={folder}") == 0
     assert "rounds=2" in words and runs.summary(folder) is None
@@ -110,7 +102,7 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path, started: list[list[str]]
     config = folder / ".hydra" / "config.yaml"  # as of a run of two rounds that was killed after the first one
     for file in (config, *folder.glob("checkpoints/round_*/config.yaml")):
         file.write_text(file.read_text().replace("rounds: 1\n", "rounds: 2\n"))
-    assert runs.begin_or_resume(folder, words, opened) == [f"resume={folder}"]
+    assert runs.begin_or_resume(folder, words) == [f"resume={folder}"]
 
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(tmp_path: Path, started: list[list[str]]) -> None:

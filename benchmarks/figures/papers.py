@@ -71,8 +71,8 @@ CLUSTERS = Setting(
 
 FEATURE_SHIFT = Setting(
     title="FedBN is above FedAvg under feature shift",
-    claim="Li et al. 2021 (arXiv:2102.07623), abstract: FedBN outperforms FedAvg on data with feature shift. Its digits "
-    "are five data sets; their figures could not be looked up.",
+    claim="Li et al. 2021 (arXiv:2102.07623), abstract: FedBN outperforms FedAvg on data with feature shift. The "
+    "paper's digits are five data sets; its figures could not be looked up.",
     notes="MNIST, of which each client has 500 images in its own brightness, contrast and noise. Equal learning rates.",
     overrides=(
         *("data=mnist", "data.download=true", "server_samples=55000", "clients=10", "partition=feature"),

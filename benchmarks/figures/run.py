@@ -16,7 +16,6 @@ from benchmarks.contender_process import CHECKOUT
 from benchmarks.figures import report, runs
 from benchmarks.figures.papers import SETTINGS
 from benchmarks.figures.setting import Setting
-from fedlit.settings.compose import composer
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -45,20 +44,19 @@ def run_all(
     """
     machine = table.machine(table.cores())
     failed = []
-    with composer() as opened:
-        for name, setting in settings.items():
-            for seed in setting.seeds[:most_seeds]:
-                for case in setting.cases:
-                    run = folder / name / case / f"seed_{seed}"
-                    words = setting.words(case, seed) + ([] if rounds is None else [f"rounds={rounds}"])
-                    overrides = runs.begin_or_resume(run, words, opened)
-                    began = time.perf_counter()
-                    if overrides is not None and runs.run(overrides) != 0:
-                        failed.append(str(run))
-                        continue
-                    runs.note_machine(run, machine)
-                    took = "finished before" if overrides is None else f"{time.perf_counter() - began:.0f} s"
-                    print(f"{name}/{case}/seed_{seed}: {took}", flush=True)
+    for name, setting in settings.items():
+        for seed in setting.seeds[:most_seeds]:
+            for case in setting.cases:
+                run = folder / name / case / f"seed_{seed}"
+                words = setting.words(case, seed) + ([] if rounds is None else [f"rounds={rounds}"])
+                overrides = runs.begin_or_resume(run, words)
+                began = time.perf_counter()
+                if overrides is not None and runs.run(overrides) != 0:
+                    failed.append(str(run))
+                    continue
+                runs.note_machine(run, machine)
+                took = "finished before" if overrides is None else f"{time.perf_counter() - began:.0f} s"
+                print(f"{name}/{case}/seed_{seed}: {took}", flush=True)
     return failed
 
 

@@ -16,17 +16,18 @@ from omegaconf import DictConfig, OmegaConf
 from benchmarks.contender_process import CHECKOUT
 from fedlit.run_folder import holds_run
 from fedlit.settings.check import check
-from fedlit.settings.compose import Composer
+from fedlit.settings.compose import composer
 
 MACHINE = "machine.txt"  # where the run was measured; written after its end
 
 
-def begin_or_resume(folder: Path, words: Sequence[str], composer: Composer) -> list[str] | None:
+def begin_or_resume(folder: Path, words: Sequence[str]) -> list[str] | None:
     """The overrides that bring the run in a folder to its end; None if it is there already.
 
     A run of another configuration is removed: its figures are not those of the setting any more.
     """
-    config = check(words, composer).composed.config
+    with composer() as opened:
+        config = check(words, opened).composed.config
     fresh = [*words, f"hydra.run.dir={folder}"]
     if not holds_run(folder):
         return fresh

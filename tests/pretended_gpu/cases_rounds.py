@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fedlit.aggregators import FedAvg, FedProx
+from fedlit.aggregators import FedAvg, FedFomo, FedProx
 from fedlit.messages.reductions import All, Reduction
 from fedlit.messages.stages import Stage
 from fedlit.settings.classes import build
@@ -19,6 +19,7 @@ from tests.slow import some_slow
 from tests.small_runs import OPTIONS, composed
 
 AGGREGATORS: dict[str, Any] = {option: lambda option=option: shipped(option) for option in OPTIONS["aggregator"]}
+AGGREGATORS["fedfomo"] = lambda: FedFomo(loss_on="train")  # the clients have no validation samples
 AGGREGATORS |= {  # each uses another part of the contract
     "extras and gain": written.Scaffold,
     "features": lambda: written.Moon(1.0),

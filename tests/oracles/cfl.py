@@ -1,8 +1,8 @@
 """CFL: Sattler et al. 2020 (Clustered Federated Learning), algorithm 3. One model for each cluster of clients.
 
 A cluster whose mean update is short although some client's is long is cut in two, so that the largest cosine between
-the halves is the smallest. All bipartitions are tried here. In the next round a client goes on from the old model
-plus the mean update of the cluster that it is in now.
+the halves is the smallest. All bipartitions are tried here. The mean update of a round is that of the clusters before
+the cut (line 13), so that the halves begin with the same model.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ POSED = {"cohorts": EVERYBODY}
 CASES: list[dict[str, Any]] = [
     {"eps1": 100.0, "eps2": 0.0},
     {"eps1": 100.0, "eps2": 0.0, "weighting": "uniform"},
-    {"eps1": 0.0, "eps2": 0.0},
-    {"eps1": 100.0, "eps2": 0.0, "gamma_max": 0.6},
+    {"eps1": 0.45, "eps2": 0.0},
+    {"eps1": 100.0, "eps2": 0.8},
+    {"eps1": 100.0, "eps2": 0.0, "gamma_max": 0.5, "weighting": "uniform"},
+    {"eps1": 0.0},
 ]
 
 
@@ -30,14 +32,15 @@ def federate(
     problem: Problem, eps1: float = 0.4, eps2: float = 1.6, gamma_max: float = 0.0, weighting: str = "examples"
 ) -> Outcome:
     everyone = list(range(problem.N))
-    model = {i: (problem.weights, problem.statistics) for i in everyone}
+    model = dict.fromkeys(everyone, (problem.weights, problem.statistics))
     clusters = [everyone]
     for t, _ in problem.rounds():
         trained = {i: problem.train(*model[i], t, i) for i in everyone}
         change = {i: [{n: a[n] - b[n] for n in a} for a, b in zip(trained[i], model[i], strict=True)] for i in everyone}
         flat = {i: torch.cat([v.reshape(-1) for v in change[i][0].values()]) for i in everyone}
+        before = clusters
         clusters = [half for c in clusters for half in cut(problem, c, flat, eps1, eps2, gamma_max, weighting)]
-        for c in clusters:
+        for c in before:
             p = problem.shares(c, weighting)
             mean = [{n: sum(p[i] * change[i][part][n] for i in c) for n in change[c[0]][part]} for part in (0, 1)]
             for i in c:

@@ -1,7 +1,8 @@
 """FedAMP: Huang et al. 2021 (Personalized Cross-Silo Federated Learning on Non-IID Data), algorithm 1.
 
-The server has u_i = (1 - alpha sum_j A'(||w_i - w_j||^2)) w_i + alpha sum_j A'(||w_i - w_j||^2) w_j, over j other than i,
-with A(x) = 1 - exp(-x / sigma). Client i minimises F_i(w) + lambda / (2 alpha) ||w - u_i||^2.
+The server has u_i = (1 - alpha sum_j A'_ij) w_i + alpha sum_j A'_ij w_j over all other clients j, where A'_ij is the
+derivative of A(x) = 1 - exp(-x / sigma) at x = ||w_i - w_j||^2. Client i minimises
+F_i(w) + lambda / (2 alpha) ||w - u_i||^2.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """FedFomo: Zhang et al. 2021 (Personalized Federated Learning with First Order Model Optimization).
 
 Client i moves from its model theta_i to theta_i + sum_n w_n (theta_n - theta_i), with w_n proportional to
-max(0, (L_i(theta_i) - L_i(theta_n)) / ||theta_n - theta_i||), over the models of others and the one that it trained
-itself; then it trains. Here every client gets the models of all others, so that no choice of the server's is random.
+max(0, (L_i(theta_i) - L_i(theta_n)) / ||theta_n - theta_i||), where theta_i is its model before its last training. The
+sum is over the models that others have sent and the one that it has trained itself. Then it trains. In these cases
+every client gets the models of all others, so that no choice of the server is random.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ CASES: list[dict[str, Any]] = [{"M": 5}, {"M": 4, "loss_on": "train"}]
 def federate(problem: Problem, M: int = 5, epsilon: float = 0.3, loss_on: str = "validation") -> Outcome:
     assert M >= problem.N - 1
     first = (problem.weights, problem.statistics)
-    start = {i: first for i in range(problem.N)}  # theta_i before its last training
+    start = dict.fromkeys(range(problem.N), first)  # theta_i before its last training
     sent: dict[int, tuple[Named, Named]] = {}  # after it
     for t, cohort in problem.rounds():
         moved = {i: mixed(problem, i, start[i], sent, loss_on) for i in cohort}

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from tests.oracles.problem import Named, Outcome, Problem
+from tests.oracles.problem import Named, Outcome, Problem, combined
 
 CASES: list[dict[str, Any]] = [
     {},
@@ -22,40 +22,45 @@ CASES: list[dict[str, Any]] = [
 def federate(
     problem: Problem, clusters: int = 2, averaging: str = "model", gamma: float = 0.1, weighting: str = "uniform"
 ) -> Outcome:
-    (theta,) = problem.drawn.values()
-    theta = list(theta)
+    (drawn,) = problem.drawn.values()
+    theta = list(drawn)
     assert len(theta) == clusters
     for t, machines in problem.rounds():
         chosen = {i: nearest(problem, theta, i) for i in machines}
-        mass = {i: float(problem.n[i]) if weighting == "examples" else 1.0 for i in machines}
-        after = list(theta)
         for j in range(clusters):
             members = [i for i in machines if chosen[i] == j]
             if not members:
                 continue
+            p = problem.shares(members, weighting)
             if averaging == "model":
-                total = sum(mass[i] for i in members)
-                local = [problem.train(*theta[j], t, i) for i in members]
+                local = {i: problem.train(*theta[j], t, i) for i in members}
+                theta[j] = (combined(p, {i: w for i, (w, _) in local.items()}), mean_statistics(p, local))
             else:
-                total = problem.N
-                local = [(problem.gradient(theta[j][0], *problem.samples(i), theta[j][1] or None), {}) for i in members]
-            sums = [{n: torch.zeros_like(v) for n, v in part.items()} for part in theta[j]]
-            for i, parts in zip(members, local, strict=True):
-                for added, part in zip(sums, parts, strict=True):
-                    for n in part:
-                        added[n] += mass[i] / total * part[n]
-            if averaging == "model":
-                after[j] = (sums[0], sums[1])
-            else:
-                w, s = theta[j]
-                after[j] = ({n: w[n] - gamma * sums[0][n] for n in w}, s)
-        theta = after
+                local = {i: gradient_of_f(problem, *theta[j], t, i) for i in members}
+                w = {n: v - gamma / problem.N * sum(local[i][0][n] for i in members) for n, v in theta[j][0].items()}
+                theta[j] = (w, mean_statistics(p, local))
     own = [theta[nearest(problem, theta, i)] for i in range(problem.N)]
-    has_statistics = bool(problem.statistics)
-    return Outcome(personal=[w for w, _ in own], personal_statistics=[s for _, s in own] if has_statistics else None)
+    statistics = [s for _, s in own] if problem.statistics else None
+    return Outcome(personal=[w for w, _ in own], personal_statistics=statistics)
 
 
 def nearest(problem: Problem, theta: list[tuple[Named, Named]], i: int) -> int:
     """The model of the smallest loss F_i, in evaluation mode."""
     losses = [float(problem.loss(w, *problem.samples(i), s or None)) for w, s in theta]
     return losses.index(min(losses))
+
+
+def mean_statistics(p: dict[int, float], local: dict[int, tuple[Named, Named]]) -> Named:
+    return combined(p, {i: s for i, (_, s) in local.items()})
+
+
+def gradient_of_f(problem: Problem, w: Named, s: Named, t: int, i: int) -> tuple[Named, Named]:
+    """Over all samples. With batch normalisation, which the paper does not have, over the batches of one epoch in
+    training mode, with the statistics after them."""
+    total, count = {n: torch.zeros_like(v) for n, v in w.items()}, 0
+    for index in problem.batches(t, i, epochs=1)[0]:
+        x, y = problem.samples(i, index)
+        g = problem.gradient(w, x, y)
+        total, count = {n: total[n] + len(x) * g[n] for n in w}, count + len(x)
+        s = problem.next_statistics(w, s, x)
+    return {n: v / count for n, v in total.items()}, s

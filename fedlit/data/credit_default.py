@@ -68,8 +68,8 @@ def credit_default(root: str | Path = "data", path: str | Path | None = None, te
     numbers = as_numbers(table[names], file, _GET_IT)
     features = torch.from_numpy(features_of(numbers, table[_CATEGORIES], names, is_train, indicators=False))
     y = torch.from_numpy(labels)
-    parts = (TensorSamples(features[part], y[part]) for part in map(torch.from_numpy, (train, test)))
-    return DataSource("credit_default", *parts, 2, (features.shape[1],), label_names=["paid", "default"])
+    known, unseen = (TensorSamples(features[part], y[part]) for part in map(torch.from_numpy, (train, test)))
+    return DataSource("credit_default", known, unseen, 2, (features.shape[1],), label_names=["paid", "default"])
 
 
 def _sought(root: Path) -> Path:

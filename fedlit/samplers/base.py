@@ -14,7 +14,8 @@ import numpy as np
 from fedlit.errors import InputError
 
 Probe = Callable[[Sequence[int]], np.ndarray]
-"""From K clients to the losses (K,) of the models they would receive, on their training data. NaN where a client has no
+"""From K clients to the losses (K,) of the models that they would receive, on their training data. Where they receive
+no model, or parts of one, it is the model that each would use itself (`Aggregator.personal`). NaN where a client has no
 samples, or failed under `engine.on_failure=drop`."""
 
 

@@ -13,8 +13,8 @@ import torch
 from tests.oracles.problem import Named, Outcome, Problem, combined
 
 CASES: list[dict[str, Any]] = [
-    {},
     {"clusters": 3, "weighting": "examples"},
+    {},
     {"averaging": "gradient", "gamma": 0.3},
 ]
 
@@ -23,7 +23,7 @@ def federate(
     problem: Problem, clusters: int = 2, averaging: str = "model", gamma: float = 0.1, weighting: str = "uniform"
 ) -> Outcome:
     (drawn,) = problem.drawn.values()
-    theta = list(drawn)
+    theta = list(drawn[:clusters])
     assert len(theta) == clusters
     for t, machines in problem.rounds():
         chosen = {i: nearest(problem, theta, i) for i in machines}

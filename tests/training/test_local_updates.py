@@ -138,8 +138,9 @@ def batch_stream(run: Running, client: int, count: int) -> list[list[int]]:
 def test_rounds_are_those_of_plain_torch(tmp_path: Path, kind: str) -> None:
     kind_of_trainer, options = KINDS[kind]
     torch.manual_seed(0)
-    run = Running(tmp_path, FedAvg(), Listed(*COHORTS), net=Scheduled(), kind=kind_of_trainer, **options)
-    run.federation.clients.local_updates = UPDATES
+    run = Running(
+        tmp_path, FedAvg(), Listed(*COHORTS), net=Scheduled(), kind=kind_of_trainer, updates=UPDATES, **options
+    )
     w = {n: t.clone() for n, t in run.layout.named(run.start).items()}
     x, y = numbers()
     sizes = run.federation.clients.train.sizes
@@ -180,8 +181,9 @@ seen: list[tuple[int, ...]] = []
 @pytest.mark.parametrize("kind", ["lightning", "one by one"])
 def test_batch_idx_counts_the_batches_of_the_fit(tmp_path: Path, kind: str) -> None:
     kind_of_trainer, options = KINDS[kind]
-    run = Running(tmp_path, FedAvg(), Listed([1], [1]), net=Recording(), kind=kind_of_trainer, **options)
-    run.federation.clients.local_updates = UPDATES
+    run = Running(
+        tmp_path, FedAvg(), Listed([1], [1]), net=Recording(), kind=kind_of_trainer, updates=UPDATES, **options
+    )
     seen.clear()
     run.go(2)
     assert seen == [(step, 0, step, 4) for step in range(UPDATES)] * 2
@@ -193,8 +195,16 @@ def test_trainers_agree_on_an_awkward_module(tmp_path: Path, kind: str) -> None:
     for name in ("lightning", kind):
         trainer, options = KINDS[name]
         torch.manual_seed(0)
-        run = Running(tmp_path / name, FedAvg(), Listed(*COHORTS), dropout=0.3, norm=True, kind=trainer, **options)
-        run.federation.clients.local_updates = UPDATES
+        run = Running(
+            tmp_path / name,
+            FedAvg(),
+            Listed(*COHORTS),
+            dropout=0.3,
+            norm=True,
+            kind=trainer,
+            updates=UPDATES,
+            **options,
+        )
         trained.append(run.go(3).state.server["model"])
     torch.testing.assert_close(trained[0].weights, trained[1].weights, rtol=0, atol=1e-12)
     torch.testing.assert_close(trained[0].statistics, trained[1].statistics, rtol=0, atol=1e-12)

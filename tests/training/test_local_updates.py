@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from fedlit.aggregators import FedAvg
+from fedlit.errors import InputError
+from fedlit.experiment import local_updates
 from fedlit.round import Round
 from fedlit.training import Job
 from fedlit.training.batch_plan import BatchPlan
@@ -21,7 +23,7 @@ from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import CLASSES, WIDTH, Listed, Running, numbers
 from tests.slow import some_slow
-from tests.small_runs import command, same_bits, saved
+from tests.small_runs import command, composed, same_bits, saved
 
 KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "lightning": (LightningTrainer, {}),
@@ -227,6 +229,25 @@ def test_contradictions_are_refused(tmp_path: Path, words: list[str], sentence: 
     captured = capsys.readouterr()
     assert sentence in captured.out + captured.err
     assert not list(tmp_path.glob("run/checkpoints/round*"))
+
+
+def test_updates_are_optimiser_steps_also_of_several_batches(tmp_path: Path) -> None:
+    config = composed("local_updates=3", "trainer.accumulate_grad_batches=2").config
+    batches = local_updates(config, [])
+    assert batches == 6
+    run = Running(tmp_path, FedAvg(), Listed([1]), updates=batches, accumulate_grad_batches=2)
+    steps: list[int] = []
+    run.logger.clients = lambda number, facts: steps.extend(f["steps"] for f in facts)  # type: ignore[method-assign]
+    run.go()
+    assert steps == [3]
+
+
+def test_a_preset_with_epochs_may_be_run_with_updates() -> None:
+    """Only `local_epochs` on the command line contradicts."""
+    config = composed("experiment=lecture", "local_updates=3").config
+    assert local_updates(config, ["experiment=lecture", "local_updates=3"]) == 3
+    with pytest.raises(InputError, match="leave local_epochs out, or write local_updates=null"):
+        local_updates(config, ["experiment=lecture", "local_epochs=5", "local_updates=3"])
 
 
 @pytest.mark.slow

@@ -221,6 +221,7 @@ TINY = ["data=synthetic", "model=mlp", "clients=3", "rounds=1", "device=cpu", "p
     [
         (["local_updates=3", "local_epochs=1"], "local_updates=3 takes the place of local_epochs=1; leave"),
         (["local_updates=3", "trainer.limit_train_batches=2"], "so is trainer.limit_train_batches=2; leave one"),
+        (["local_updates=3", "aggregator=fedsgd"], "local_updates would have no effect, because under FedSGD the"),
         (["local_updates=0"], "has to be an integer of at least 1 or null; write for example local_updates=1."),
     ],
 )

@@ -1,7 +1,8 @@
 """FLamby's first weights and order of batches of Fed-Heart-Disease, for a module that fedlit trains.
 
-FLamby seeds torch's global generator before the model is made and again before the run. Then each DataLoader draws from
-it where an epoch begins, and centres 0 to 3 take their batches of a round one after the other.
+FLamby seeds torch's global generator before the model is made, and again after the first iterator of each centre's
+DataLoader is made, before the run. An iterator draws the order of its samples with its first batch, and centres 0 to 3
+take their batches of a round one after the other.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ def hearts(root: str) -> DataSource:
 def order_of_batches(seed: int, sizes: tuple[int, ...]) -> list[list[Tensor]]:
     """For each centre the positions of the samples of all its batches."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
         loaders = [DataLoader(range(size), batch_size=BATCH, shuffle=True) for size in sizes]  # type: ignore[arg-type]
         epochs = [iter(loader) for loader in loaders]
+        torch.manual_seed(seed)
         taken: list[list[Tensor]] = [[] for _ in sizes]
         for _ in range(ROUNDS):
             for centre, loader in enumerate(loaders):

@@ -187,8 +187,8 @@ class Client(Protocol):
             The sums (K, ...), by the keys of `f`, without a graph.
 
         Raises:
-            InputError: `f` returns something else, the module trains in its step (manual optimisation), or there are no
-                public samples.
+            InputError: `f` returns something else, asks for the loss of a module that trains in its step (manual
+                optimisation), or there are no public samples.
         """
 
     def draw(self, kind: Literal["normal", "uniform"], what: str, like: Tensor) -> Tensor:

@@ -44,6 +44,7 @@ from fedlit.probe import refuse_missing_model
 from fedlit.randomness import seed_number
 from fedlit.readable_names import readable
 from fedlit.rounds import federate
+from fedlit.sampler_trial import try_sampler
 from fedlit.samplers import Sampler, checked_expected
 from fedlit.saved_rounds import newest_saved, resume_command, saved_rounds
 from fedlit.schedules import check_schedule
@@ -103,13 +104,15 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         if aggregator.needs_validation and clients.no_validation:
             raise InputError(f"{aggregator} measures losses on validation samples: {clients.no_validation}.")
         sampler: Sampler = make(config.sampler, "sampler")
+        sampler.setup(clients.train.sizes)
         checked_expected(sampler, len(clients))  # refuses a number that is too large
+        try_sampler(sampler, len(clients), config.seed)
         lr_schedule, server_lr_schedule = (make(config[key], key) for key in ("lr_schedule", "server_lr_schedule"))
         for schedule in (lr_schedule, server_lr_schedule):
             check_schedule(schedule, config.rounds, saved_bits(folder).get("rounds"))
         make_module = partial(_module, config, data.input_shape, data.classes, overrides, start_folder)
         module = make_module()
-        _check_steps(aggregator, module)
+        _check_steps(aggregator, module, lr_schedule.changes, config.trainer.get("gradient_clip_val"))
         check_data(module, data)
         data = with_labels_for(module, data)
 
@@ -149,6 +152,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
                 initial_model, torch.Generator().manual_seed(seed_number(config.seed, "server"))
             )
             state = FederationState(0, server, store, initial_counters)
+        state.sampler = state.sampler or sampler.initial_state()
         refuse_missing_model(federation, state)
         if finetuning is not None:
             finetuning.check(federation, state)
@@ -250,17 +254,25 @@ def _check_server(aggregator: Aggregator, server_samples: int, public: int = 0) 
         raise InputError(f"{aggregator} needs samples that all clients see; write for example data.public=100.")
 
 
-def _check_steps(aggregator: Aggregator, module: LightningModule) -> None:
+def _check_steps(aggregator: Aggregator, module: LightningModule, scheduled: bool, clipped: float | None) -> None:
+    """Refuse settings of the clients' optimiser where it takes no step.
+
+    Args:
+        scheduled: `lr_schedule` changes the clients' learning rates.
+        clipped: `trainer.gradient_clip_val`.
     """
-    Raises:
-        InputError: the module has an optimiser that would take no step.
-    """
-    has_own = type(module).configure_optimizers is not LightningModule.configure_optimizers
-    if has_own and not aggregator.clients_step:
+    if aggregator.clients_step:
+        return
+    because = f"would have no effect, because under {aggregator} the server takes the step"
+    if type(module).configure_optimizers is not LightningModule.configure_optimizers:
         raise InputError(
-            f"{type(module).__name__} has its own configure_optimizers, which {aggregator} would not use, because the "
-            "server takes the step; leave the method out and write optimizer=sgd, or write aggregator=fedavg."
+            f"the configure_optimizers of {type(module).__name__} {because}; leave it out and write optimizer=sgd, or "
+            "write aggregator=fedavg."
         )
+    if scheduled:
+        raise InputError(f"lr_schedule {because}; write server_lr_schedule in its place.")
+    if clipped:
+        raise InputError(f"trainer.gradient_clip_val={clipped} {because}; leave it out.")
 
 
 def local_updates(config: DictConfig, overrides: list[str]) -> int | None:

@@ -73,7 +73,8 @@ def refuse_missing_model(federation: Federation, state: FederationState) -> None
         for number in range(state.round + 1, federation.rounds + 1):
             rng = generator(federation.seed, "cohort", number)
             with suppress(Exception):  # another failure is that of its own round
-                copy.deepcopy(federation.sampler)(number, rng, len(federation.clients), refuse)
+                sampler, before = copy.deepcopy((federation.sampler, state.sampler))
+                sampler.choose(number, rng, len(federation.clients), refuse, before)
             if asked:
                 raise InputError(_nothing_to_probe(federation))
             if time.monotonic() > end:

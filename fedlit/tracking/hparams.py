@@ -16,7 +16,7 @@ from fedlit.readable_names import readable
 
 Value = int | float | str | bool
 
-_GROUPS = ("data", "partition", "model", "optimizer", "aggregator", "sampler")
+_GROUPS = ("data", "partition", "model", "optimizer", "aggregator", "sampler", "lr_schedule", "server_lr_schedule")
 _NUMBERS = ("clients", "rounds", "participation", "local_epochs", "local_updates", "batch_size", "seed")
 _SHOWN = ("aggregator", "partition", "optimizer", "seed", "clients")
 _SHOWN_AT_ONCE = 5  # TensorBoard ticks this number of columns; the user can tick the others

@@ -117,7 +117,6 @@ class ChunkClient(ABC):
     ) -> dict[str, Tensor]:
         """See `Client.collect`."""
         self._check_part("client.collect", on)
-        self.host.check_gives_loss()
         collection = Collection(f, on, extras, self.collects)
         self.collects += 1
         return self._collect(model, collection)
@@ -193,6 +192,7 @@ class ChunkClient(ABC):
             job, extras, subject = self.jobs[r], collection.row_extras(r, len(self.jobs)), self.host.subject
             with quiet(), subject.opened(), torch.enable_grad():
                 subject.reset(collection.key(job))
+                self.host.begin_fit(job.round)
                 return RowCollect(self.host, job, index, collection, extras).run()
 
         rows = [row(r, job.indices(collection.on)) for r, job in enumerate(self.jobs)]

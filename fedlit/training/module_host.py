@@ -164,7 +164,7 @@ class ModuleHost:
         )
 
     def begin_fit(self, round: Round) -> None:
-        """Called before each fit."""
+        """Called before each fit, and before sums without one."""
         self.lr_factor = round.lr_factor
         if self.sets_round:
             self.module.round = round.number  # type: ignore[assignment]

@@ -76,7 +76,8 @@ class StackedCollect:
 
     def _step(self, part: StackBatch, rows: slice | Tensor, weights: Tensor) -> StackedStep:
         numbers = np.arange(len(self.jobs))[part.rows]
-        places = np.full(len(numbers), part.batch_idx) if isinstance(part.rows, slice) else self.plan.full[numbers]
+        is_full = part.index.shape[1] == self.plan.batch_size
+        places = np.full(len(numbers), part.batch_idx) if is_full else self.plan.full[numbers]
         draws = () if self.keys is None else (self.keys[rows], to_device_of(self.weights, places))
         return StackedStep(
             self.call,

@@ -22,10 +22,13 @@ from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from fedlit.used_models import FineTuning
 from tests.aggregators.federations import SIZES, TEST_SIZES, Listed, Running, numbers, shards
+from tests.aggregators.posed import SIZES as POSED_SIZES
+from tests.aggregators.posed import TEST_SIZES as FIVE_TEST_SIZES
+from tests.aggregators.posed import VALIDATION_SIZES, algorithm
 from tests.aggregators.written import Apfl
 from tests.oracles import averaging
 from tests.slow import some_slow
-from tests.small_runs import go, small
+from tests.small_runs import OPTIONS, go, small
 
 COHORTS = [[0, 2], [3, 1, 2]]
 EPOCHS, LR = 3, 0.1
@@ -168,6 +171,25 @@ def test_fine_tuning_changes_no_bit_of_training(
         same = {n for n in before if not n.startswith(("time/", "clients/personal/", "clients/used/"))}
         assert {n: before[n] for n in same} == {n: after[n] for n in same}
         assert before["clients/used/loss/mean"] != after["clients/used/loss/mean"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", OPTIONS["aggregator"])
+def test_every_algorithm_has_used_models_and_is_fine_tuned_without_a_trace(option: str, tmp_path: Path) -> None:
+    changed: dict[int, Running] = {}
+    for epochs in (0, 2):
+        aggregator = algorithm(option, {})
+        sizes = [sum(POSED_SIZES)] if aggregator.pooled else POSED_SIZES
+        parts: dict[str, Any] = {"sizes": sizes, "validation_sizes": VALIDATION_SIZES, "test_sizes": FIVE_TEST_SIZES}
+        run = Running(tmp_path, aggregator, norm=True, optimizer={"lr": LR, "momentum": 0.9}, **parts)
+        if aggregator.pooled:
+            run.federation.clients.apart = replace(run.federation.clients, train=shards(*POSED_SIZES))
+        run.evaluator.finetuning = FineTuning.of(epochs, None, run.layout)
+        changed[epochs] = run.go(2)
+    assert bits(changed[0]) == bits(changed[2])
+    rows = [changed[epochs].rows[-1] for epochs in (0, 2)]
+    assert [row["clients/used/evaluated"] for row in rows] == [5, 5]
+    assert rows[0]["clients/used/loss/mean"] != rows[1]["clients/used/loss/mean"]
 
 
 def test_both_trainers_fine_tune_to_the_same_numbers(tmp_path: Path) -> None:

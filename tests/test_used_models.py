@@ -98,6 +98,12 @@ def test_each_client_goes_on_from_the_global_model_for_some_epochs(
     assert run.rows[-1]["global/test/loss"] != pytest.approx(run.rows[-1]["clients/used/loss/mean"])
 
 
+def test_an_algorithm_with_personal_models_too_is_fine_tuned_from_the_received_one(tmp_path: Path) -> None:
+    run, (x, y) = tuned(tmp_path, Apfl()).go(2), numbers()
+    orders = evaluation_orders(run, 2)
+    check(run.rows[-1], {c: averaging.train(run.named(), x, y, batches, lr=LR) for c, batches in orders.items()})
+
+
 def test_without_a_received_model_the_epochs_begin_at_the_personal_one(tmp_path: Path) -> None:
     """FedPer's body of the server with the client's head; the model of a client that trains alone."""
     x, y = numbers()

@@ -244,7 +244,7 @@ def _threads(config: DictConfig, folder: Path, default: int) -> int:
     return default if config.threads is None else int(config.threads)
 
 
-def _check_server(aggregator: Aggregator, server_samples: int, public: int) -> None:
+def _check_server(aggregator: Aggregator, server_samples: int, public: int = 0) -> None:
     """Refuse what the server cannot do, which would be seen after a round of training only."""
     check_signatures(aggregator)
     check_server_optimizer(aggregator.server_optimizer)

@@ -25,7 +25,7 @@ CASES: list[dict[str, Any]] = [
 def federate(
     problem: Problem,
     lam: float = 15.0,
-    K: int = 5,  # noqa: N803
+    K: int = 5,
     personal_lr: float = 0.05,
     beta: float = 1.0,
     weighting: str = "examples",

@@ -66,17 +66,18 @@ def options_of(file: Path) -> list[str]:
 
 def checks(option: str) -> Iterator[Callable[[Path], None]]:
     """The tests of an option, the quickest to fail first."""
-    from fedlit.training.lightning import LightningTrainer
     from tests.aggregators import test_limits, test_oracles
+
+    def reaches_limit(limit: test_limits.Limit) -> None:
+        test_limits.OUTCOMES.clear()  # kept ones are those of another mutant
+        test_limits.test_an_algorithm_becomes_another_one(limit, "lightning")
 
     for setting in ("momentum", "norm", "plain"):
         for case in test_oracles.oracle(option).CASES:
             yield lambda folder, case=case, setting=setting: test_oracles.check(option, case, setting, folder)
     for limit in test_limits.LIMITS:
         if limit.option == option:
-            yield lambda folder, limit=limit: test_limits.test_an_algorithm_becomes_another_one(
-                limit, LightningTrainer, folder
-            )
+            yield lambda folder, limit=limit: reaches_limit(limit)
 
 
 def is_killed(options: Sequence[str], folder: Path) -> bool:

@@ -182,7 +182,8 @@ def watch(kind: type[Aggregator], monkeypatch: pytest.MonkeyPatch) -> Seen:
     monkeypatch.setattr(kind, "local_update", watched_update)
     monkeypatch.setattr(kind, "server_update", watched_server)
     monkeypatch.setattr(kind, "global_model", watched_global)
-    if personal is not Aggregator.personal:  # fedlit measures personal models if an algorithm overrides this method
+    # fedlit measures personal models if an algorithm overrides this method, or sends each client a model of its own
+    if personal is not Aggregator.personal or kind.download is not Aggregator.download:
         monkeypatch.setattr(kind, "personal", watched_personal)
     return seen
 

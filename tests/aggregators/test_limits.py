@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -15,12 +16,15 @@ import torch
 
 from fedlit.aggregators import FedPer
 from fedlit.model_vectors import Layout, Model, tree_map
+from fedlit.training import Trainer
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
-from tests.aggregators.posed import MOMENTUM, SIZES, Posed, algorithm, distance
-from tests.oracles.problem import Named, Outcome
+from tests.aggregators.posed import MOMENTUM, PLAIN, SIZES, Posed, algorithm, distance
+from tests.oracles.problem import Named, Outcome, combined
+from tests.slow import some_slow
 
 BITS, ROUNDED = 0.0, 1e-9
+TRAINERS: dict[str, type[Trainer]] = {"lightning": LightningTrainer, "vectorized": VectorizedTrainer}
 
 
 @dataclass(frozen=True)
@@ -53,18 +57,50 @@ def slow(limit: Limit) -> Any:
     return pytest.param(limit, marks=pytest.mark.slow)
 
 
-UNIFORM = {"weighting": "uniform"}
 ALONE = {"sizes": [sum(SIZES)], "cohorts": [[0]] * 3}
+ONE_ROUND = {"cohorts": [[1, 0, 3]]}
+ONE_BATCH = {"batch_size": max(SIZES), "epochs": 1, "sizes": [9, 4, 6, 3]}
+LINEAR = {"beta_1": 0.0, "tau": 1e5, "eta": 2e5}
+UNIFORM, BY_EXAMPLES = {"weighting": "uniform"}, {"weighting": "examples"}
+EVERYONE = {"cohorts": [[0, 1, 2, 3, 4]] * 3}
+OWN, OWN_BOTH = ("personal", "weights"), ("personal", "personal")  # the other algorithm has a global model, or none
+BY_GRADIENT = {"clusters": 1, "averaging": "gradient"}  # IFCA's other option
+CUT = {"eps1": 10.0, "eps2": 0.0}  # CFL cuts its clusters
+SIMILAR = {"alpha": 0.1, "sigma": 1.0}  # FedAMP mixes models
 FIRST_ORDER = {"hessian": "first_order"}
 PERSONAL = ("personal", "personal")
 LIMITS = [
     Limit("fedprox", {"mu": 0.0}, within=BITS, unlike={"mu": 0.1}),
     Limit("fedprox", {"mu": 0.0}, within=BITS, unlike={"mu": 0.1}, options={"norm": True}),
+    Limit("moon", {"mu": 0.0}, unlike={"mu": 1.0}, options={"norm": True}),
+    Limit("scaffold", {}, of=UNIFORM, options={**ONE_ROUND, "norm": True}),
+    Limit("scaffold", {"option": "I"}, of=UNIFORM, options=ONE_ROUND),
+    Limit("fednova", {}, options={"batch_size": 10}),  # two steps a client
+    Limit("qfedavg", {"q": 0.0}, of=UNIFORM, unlike={"q": 1.0}, options={"norm": True}),
+    Limit("fedavgm", {"beta": 0.0}, unlike={"beta": 0.9}, options={"norm": True}),
     Limit(
         "fedavg", {"server_optimizer": {"momentum": 0.0}}, within=BITS, unlike={"server_optimizer": {"momentum": 0.9}}
     ),
     Limit("fedavg", UNIFORM, options={"sizes": [4] * 5}),
     Limit("centralized", {}, within=BITS, options=ALONE),
+    slow(Limit("moon", {"mu": 0.0}, unlike={"mu": 1.0})),
+    Limit("moon", {"mu": 0.0}, unlike={"mu": 1.0}, options={"norm": True}),
+    Limit("scaffold", {}, of=UNIFORM, options=ONE_ROUND),
+    slow(Limit("scaffold", {"option": "I"}, of=UNIFORM, options=ONE_ROUND)),
+    slow(Limit("scaffold", {"weighting": "examples"}, options=ONE_ROUND, unlike={})),
+    Limit("fednova", {}, options={"sizes": [4] * 5}),
+    slow(Limit("fednova", {"weighting": "uniform"}, of=UNIFORM, options={"sizes": [4] * 5, "norm": True})),
+    Limit("qfedavg", {"q": 0.0}, of=UNIFORM, unlike={"q": 0.1}),
+    slow(Limit("qfedavg", {"q": 0.0, "weighting": "examples"}, unlike={}, options={"norm": True})),
+    Limit("fedavgm", {"beta": 0.0}, within=BITS, unlike={"beta": 0.9}, options={"norm": True}),
+    slow(Limit("fedavgm", {"beta": 0.9}, of={"server_optimizer": {"momentum": 0.9}}, unlike={"beta": 0.8})),
+    # far below tau the step is eta m / (2 tau)
+    Limit("fedadam", {**LINEAR, "beta_2": 1 - 1e-8}, unlike={**LINEAR, "beta_1": 0.5}, within=1e-5),
+    slow(Limit("fedyogi", LINEAR, unlike={**LINEAR, "beta_1": 0.5}, within=1e-5)),
+    slow(Limit("fedadagrad", LINEAR, unlike={**LINEAR, "beta_1": 0.5}, within=1e-5)),
+    # one batch a client: FedAvg with one step
+    Limit("fedsgd", {}, options=ONE_BATCH, optimizer=PLAIN, unlike={"server_optimizer": {"lr": 0.2}}),
+    slow(Limit("fedsgd", {}, options={**ONE_BATCH, "norm": True}, optimizer=PLAIN)),
     Limit("fedbn", {}, within=BITS),  # without a normalisation layer
     slow(Limit("fedbn", {"local": "head"}, "fedper", {"head": "head"}, PERSONAL, BITS, unlike={"local": "body"})),
     Limit("lgfedavg", {"head": "head"}, "fedper", {"head": ["body", "norm"]}, PERSONAL, BITS, options={"norm": True}),
@@ -77,11 +113,22 @@ LIMITS = [
     Limit("perfedavg", {"alpha": 0.0}, unlike={"alpha": 0.1}, options={"batch_size": 1}),  # each part is the batch
     slow(Limit("perfedavg", FIRST_ORDER | {"alpha": 0.0}, unlike=FIRST_ORDER, options={"batch_size": 1})),
     slow(Limit("perfedavg", {"alpha": 0.0}, "perfedavg", {"alpha": 0.0}, ("personal", "weights"), BITS)),
+    Limit("ifca", {"clusters": 1, **BY_EXAMPLES}, unlike=BY_GRADIENT, options={"norm": True}),
+    Limit("cfl", {"eps1": 0.0}, compared=OWN, unlike=CUT, options={**EVERYONE, "norm": True}),
+    Limit("fedamp", {"lam": 0.0}, "local", compared=OWN_BOTH, within=BITS, unlike=SIMILAR, options={"norm": True}),
 ]
 
 
-def outcome(option: str, given: Mapping[str, Any], limit: Limit, folder: Path, trainer: type) -> Outcome:
-    return Posed(folder, algorithm(option, given), limit.optimizer, kind=trainer, **limit.options).outcome()
+def outcome(option: str, given: Mapping[str, Any], limit: Limit, trainer: str) -> Outcome:
+    settings = {"optimizer": limit.optimizer, "kind": TRAINERS[trainer], **limit.options}
+    key = repr((option, given, settings))
+    if key not in OUTCOMES:
+        with TemporaryDirectory() as folder:
+            OUTCOMES[key] = Posed(Path(folder), algorithm(option, given), **settings).outcome()
+    return OUTCOMES[key]
+
+
+OUTCOMES: dict[str, Outcome] = {}  # most algorithms become the same one
 
 
 def models(outcome: Outcome, part: str) -> list[Named]:
@@ -94,19 +141,33 @@ def models(outcome: Outcome, part: str) -> list[Named]:
     return [{**weights, **kept} for weights, kept in zip(outcome.personal, statistics, strict=True)]
 
 
-@pytest.mark.parametrize("trainer", [LightningTrainer, pytest.param(VectorizedTrainer, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("trainer", some_slow(TRAINERS, ["lightning"]))
 @pytest.mark.parametrize("limit", LIMITS, ids=str)
-def test_an_algorithm_becomes_another_one(limit: Limit, trainer: type, tmp_path: Path) -> None:
-    other = models(outcome(limit.becomes, limit.of, limit, tmp_path, trainer), limit.compared[1])
+def test_an_algorithm_becomes_another_one(limit: Limit, trainer: str) -> None:
+    other = models(outcome(limit.becomes, limit.of, limit, trainer), limit.compared[1])
 
     def apart(given: Mapping[str, Any]) -> float:
-        same = models(outcome(limit.option, given, limit, tmp_path, trainer), limit.compared[0])
+        same = models(outcome(limit.option, given, limit, trainer), limit.compared[0])
         clients = max(len(same), len(other))  # a global model is that of each client
         pairs = zip(same * (clients // len(same)), other * (clients // len(other)), strict=True)
         return max(distance(a, b) for a, b in pairs)
 
     assert apart(limit.given) <= limit.within
     assert limit.unlike is None or apart(limit.unlike) > 1e-6
+
+
+def test_feddyn_with_a_small_alpha_trains_as_fedavg_and_adds_the_changes_of_all_rounds(tmp_path: Path) -> None:
+    """h / alpha does not depend on alpha: it is the sum of the mean changes, each by the share of its clients."""
+    posed = Posed(tmp_path, algorithm("feddyn", {"alpha": 1e-9}), MOMENTUM)
+    problem = posed.problem()
+    x, past = problem.weights, {name: 0 * t for name, t in problem.weights.items()}
+    for t, cohort in problem.rounds():
+        change = combined(problem.shares(cohort, "uniform"), {k: problem.train(x, {}, t, k)[0] for k in cohort})
+        change = {name: change[name] - x[name] for name in x}
+        past = {name: past[name] + len(cohort) / problem.N * change[name] for name in x}
+        x = {name: x[name] + change[name] + past[name] for name in x}
+    trained = posed.outcome().weights
+    assert trained is not None and distance(trained, x) < 1e-7
 
 
 class AllPrivate(FedPer):

@@ -73,7 +73,18 @@ TRAINERS: dict[str, Mapping[str, Any]] = {
     "processes": {"engine": 2},
     "processes of stacks": {"kind": VectorizedTrainer, "engine": 2},
 }
-QUICK = [("mlp", "sgd", "stack"), ("cnn_bn", "scheduled", "chunks of two")]
+QUICK = {  # a case for each part of the contract
+    ("fedavg", "cnn_bn", "scheduled", "chunks of two"),
+    ("scaffold", "mlp", "scheduled", "stack"),  # control variates and the gain
+    ("moon", "mlp", "sgd", "stack"),  # features
+    ("apfl", "mlp", "sgd", "chunks of one"),  # tensors that are carried along
+    ("fedbn", "cnn_bn", "sgd", "stack"),  # private parts
+    ("fedrep", "mlp", "adam", "stack"),  # two fits of parts
+    ("perfedavg", "mlp", "sgd", "stack"),  # second derivatives
+    ("ifca", "char_lstm", "sgd", "rows"),  # weights that messages carry
+    ("cfl", "mlp", "sgd", "stack"),  # every message on the server
+    ("fedfomo", "mlp", "sgd", "stack"),  # downloads and losses
+}
 
 
 def run(folder: Path, option: str, module: str, optimizer: str, engine: int = 0, **trainer: Any) -> dict[str, Tensor]:
@@ -111,7 +122,7 @@ def cases() -> list[Any]:
     for option, module, optimizer, trainer in itertools.product(OPTIONS["aggregator"], MODULES, OPTIMIZERS, TRAINERS):
         if "processes" in trainer and optimizer != "sgd":
             continue  # workers train by the same code
-        marks = () if (module, optimizer, trainer) in QUICK else (pytest.mark.slow,)
+        marks = () if (option, module, optimizer, trainer) in QUICK else (pytest.mark.slow,)
         result.append(pytest.param(option, module, optimizer, trainer, marks=marks))
     return result
 

@@ -151,3 +151,25 @@ def test_parts_of_small_batches_can_be_normalised(hessian: Any, kind: type, tmp_
     """A third of a batch of four would be one sample."""
     run = Running(tmp_path, PerFedAvg(hessian=hessian), norm=True, kind=kind).go()
     assert run.rows[-1]["cohort/arrived"] == 4
+
+
+def test_steps_by_the_learning_rate_alone_are_refused_where_gradients_of_several_batches_are_one_step(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(InputError, match="accumulate_grad_batches=2: .* write trainer.accumulate_grad_batches=1"):
+        Running(tmp_path, APFL(), accumulate_grad_batches=2).go()
+    assert Running(tmp_path, PerFedAvg(), accumulate_grad_batches=2).go().rows[-1]["cohort/arrived"] == 4
+
+
+class HeadOnly(Net):
+    """Its optimiser holds the head; the body is not frozen."""
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.head.parameters(), lr=0.1)
+
+
+@pytest.mark.parametrize("kind", [LightningTrainer, VectorizedTrainer])
+def test_carried_weights_that_no_optimiser_holds_do_not_step(kind: type, tmp_path: Path) -> None:
+    run = Running(tmp_path, APFL(), net=HeadOnly(), kind=kind).go(2)
+    start, v = run.layout.named(run.start), run.layout.pieces(run.client_state(0)["v"])
+    assert {name for name in v if torch.equal(v[name], start[name])} == {"body.weight", "body.bias"}

@@ -148,9 +148,7 @@ def write_hearts(folder: Path, monkeypatch: pytest.MonkeyPatch, **rows: list[str
 
 
 @pytest.mark.parametrize("normalize", ["hospital", "pooled"])
-def test_hearts_are_prepared_as_flamby_does_it(
-    normalize: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hearts_are_prepared_as_flamby_does_it(normalize: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = write_hearts(tmp_path, monkeypatch)
     source = flamby_heart(root=tmp_path, normalize=normalize)
     parts: dict[str, list[np.ndarray]] = {"train": [], "test": []}

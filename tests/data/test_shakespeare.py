@@ -65,9 +65,7 @@ def test_another_character_counts_as_the_last_of_the_alphabet(tmp_path: Path) ->
 def test_a_play_is_read_by_its_speeches(tmp_path: Path) -> None:
     play = tmp_path / "play.txt"
     play.write_text("KING:\nNow is\nwinter\n\nFOOL:\n\nQUEEN:\nA horse; a horse\n\nKING:\n\nKING:\nNo more\n")
-    (tmp_path / "roles.json").write_text(
-        json.dumps({"KING": "Now is\nwinter\n\nNo more", "QUEEN": "A horse; a horse"})
-    )
+    (tmp_path / "roles.json").write_text(json.dumps({"KING": "Now is\nwinter\n\nNo more", "QUEEN": "A horse; a horse"}))
     texts, speeches = read(tmp_path / "roles.json"), read(play)
     for part in ("train", "test"):
         assert windows(texts, part) == windows(speeches, part)
@@ -76,7 +74,9 @@ def test_a_play_is_read_by_its_speeches(tmp_path: Path) -> None:
         read(play)
 
 
-def write_leaf(folder: Path, part: str, file: str, users: dict[str, tuple[list[str], list[str]]], more: int = 0) -> None:
+def write_leaf(
+    folder: Path, part: str, file: str, users: dict[str, tuple[list[str], list[str]]], more: int = 0
+) -> None:
     (folder / part).mkdir(exist_ok=True, parents=True)
     content = {
         "users": list(users),

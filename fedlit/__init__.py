@@ -19,6 +19,7 @@ _NAMES = {  # module: its public names
     "fedlit.messages.wire": ("Wire", "unflatten_message"),
     "fedlit.partitions": ("Labelled", "Partition", "Shards"),
     "fedlit.samplers": ("Probe", "Sampler"),
+    "fedlit.schedules": ("RoundSchedule",),
     "fedlit.data": ("Batch", "DataSource", "Samples", "TensorSamples", "Transform"),
     "fedlit.randomness": ("keyed_uniform",),
     "fedlit.tracking": ("About", "Logger"),

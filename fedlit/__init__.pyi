@@ -34,6 +34,7 @@ from fedlit.randomness import keyed_uniform as keyed_uniform
 from fedlit.round import Round as Round
 from fedlit.samplers import Probe as Probe
 from fedlit.samplers import Sampler as Sampler
+from fedlit.schedules import RoundSchedule as RoundSchedule
 from fedlit.server_round import ServerRound as ServerRound
 from fedlit.stores import Store as Store
 from fedlit.tracking import About as About

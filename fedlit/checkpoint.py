@@ -96,6 +96,7 @@ class Checkpoints:
             "best": state.best,
             "lost": state.lost,
             "seconds": state.seconds,
+            "sampler": _plain(state.sampler),
         }
 
     def load(self, store: Store, device: torch.device | str = "cpu") -> FederationState | None:
@@ -129,6 +130,7 @@ class Checkpoints:
                 saved["best"],
                 saved["lost"],
                 saved["seconds"],
+                _models(saved.get("sampler", {}), "cpu", numbers_stay=True),
             )
         if problems:
             raise InputError(

@@ -25,8 +25,9 @@ GradientFn = Callable[..., Any]
 CollectFn = Callable[..., dict[str, Tensor]]
 """`f(step, weights, *extras) -> {name: tensor (K, ...)}`, which is summed over the batches."""
 
-CollectedPart = Literal["train", "validation"]
-"""The samples of a client over which `Client.collect` sums."""
+CollectedPart = Literal["train", "validation", "public"]
+"""The samples that `Client.loss` and `Client.collect` take; "public" are those of `data.public`, the same for all
+clients and the server."""
 
 ClientState = dict[str, Any]
 """The state of one client between rounds, by owner: "algorithm", "stages" (by a stage's name), "optimizer". No leading
@@ -148,8 +149,12 @@ class Client(Protocol):
             carry: tensors (K, ...) that are updated in each step along with the weights.
         """
 
-    def loss(self, model: Model, on: Literal["train", "validation"] = "train") -> Tensor:
-        """Mean loss (K, 1) of `model` on the clients' training or validation data, in evaluation mode."""
+    def loss(self, model: Model, on: CollectedPart = "train") -> Tensor:
+        """Mean loss (K, 1) of `model` on the clients' training, validation or public data, in evaluation mode.
+
+        Raises:
+            InputError: there are no public samples.
+        """
 
     def collect(
         self, model: Model, f: CollectFn, on: CollectedPart = "train", extras: Sequence[Tensor] = ()
@@ -175,14 +180,15 @@ class Client(Protocol):
             model: (K, P) and (K, S), or (P,) and (S,) where all clients share it.
             f: `f(step, weights, *extras)` returns a dict of tensors (K, ...), the same keys and shapes for each batch.
                 The weights (K, P) are a leaf that requires a gradient. It may be called for some rows of a stack.
-            on: the samples: "train" or "validation".
+            on: the samples: "train", "validation" or "public".
             extras: further arguments of `f`, as those of a `gradient_fn`.
 
         Returns:
             The sums (K, ...), by the keys of `f`, without a graph.
 
         Raises:
-            InputError: `f` returns something else, or the module trains in its step (manual optimisation).
+            InputError: `f` returns something else, asks for the loss of a module that trains in its step (manual
+                optimisation), or there are no public samples.
         """
 
     def draw(self, kind: Literal["normal", "uniform"], what: str, like: Tensor) -> Tensor:

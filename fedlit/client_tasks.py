@@ -18,6 +18,7 @@ from fedlit.messages.wire import Wire, flatten_message
 from fedlit.model_vectors import Model, stack, tree_map, unstack
 from fedlit.training.chunk_client import ChunkClient
 from fedlit.training.job import Split
+from fedlit.used_models import UsedModels
 
 _PERSONAL_SPLITS: tuple[Split, ...] = ("test", "validation")
 
@@ -119,13 +120,13 @@ def _note_update_norm(client: ChunkClient, message: dict[str, Any]) -> None:
 class PersonalEvaluationTask:
     """Measures the clients' personal models on their test and validation data. Nothing is sent and no state changes."""
 
-    aggregator: Aggregator
+    models: UsedModels
 
     def __call__(
         self, client: ChunkClient, received: dict[str, Any], states: list[ClientState]
     ) -> tuple[Wire, list[ClientState]]:
         k = len(states)
-        model = self.aggregator.personal(client, received, stack([state["algorithm"] for state in states]))
+        model = self.models(client, received, stack([state["algorithm"] for state in states]))
         model = tree_map(lambda t: t.expand(k, -1), model)
         for split in _PERSONAL_SPLITS:
             _note_metrics(client, model, split, range(k), split)
@@ -147,9 +148,16 @@ class MessageTask:
 
 @dataclass
 class LossTask:
-    """The received model's loss on the clients' training data, for samplers that choose by it."""
+    """The loss of a model on the clients' training data, for samplers that choose by it: of the received one, or where
+    `models` is given, of the one that each client would use. No state changes."""
+
+    models: UsedModels | None = None
 
     def __call__(
         self, client: ChunkClient, received: dict[str, Any], states: list[ClientState]
     ) -> tuple[Wire, list[ClientState]]:
-        return {"loss": client.loss(received["model"])}, [{} for _ in states]
+        if self.models is None:
+            model = received["model"]
+        else:
+            model = self.models(client, received, stack([state["algorithm"] for state in states]))
+        return {"loss": client.loss(model)}, [{} for _ in states]

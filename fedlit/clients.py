@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from torch import Tensor
 
 from fedlit.data import DataSource
+from fedlit.errors import InputError
 from fedlit.evaluation import Evaluation
 from fedlit.partitions import Labelled, Partition, Shards
 from fedlit.plurals import counted
@@ -29,6 +30,8 @@ class Clients:
     local_epochs: int
     server_samples: np.ndarray  # (n,) indices of the server's samples in the training set
     local_updates: int | None = None  # batches of a client in a round, in place of local epochs
+    public: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # (n,) of samples that all see
+    apart: Clients | None = None  # each client with its own shard, where one client trains on all of them
 
     def __len__(self) -> int:
         return len(self.train)
@@ -68,19 +71,21 @@ class Clients:
             validation, test = (
                 (self.validation.indices, nothing) if pooled else (self.validation[client], self.test[client])
             )
-            samples = self.train[client], validation, test
+            samples = self.train[client], validation, test, self.public
             return Job(client, client_round, self.batch_size, self.local_epochs, *samples, self.local_updates)
 
         return [job(c) for c in round.cohort]
 
     def server_client(self, round: ServerRound, worker: Worker, counters: dict[str, Tensor]) -> ServerClient | None:
-        """A client over the server's samples; None if the server has none."""
-        if not len(self.server_samples):
+        """A client over the server's and the public samples; None if there are none."""
+        has_samples = len(self.server_samples) > 0
+        if not has_samples and not len(self.public):
             return None
+        nothing = np.empty(0, dtype=np.int64)
         server_round = replace(round.for_clients(), purpose="server", cohort=[-1])
-        epochs, updates = self.local_epochs, self.local_updates
-        job = Job(-1, server_round, self.batch_size, epochs, self.server_samples, updates=updates)
-        return ServerClient(worker.client([job], counters, [{}]))
+        samples = self.server_samples, nothing, nothing, self.public
+        job = Job(-1, server_round, self.batch_size, self.local_epochs, *samples, self.local_updates)
+        return ServerClient(worker.client([job], counters, [{}]), has_samples)
 
 
 def share_out(
@@ -92,6 +97,7 @@ def share_out(
     batch_size: int,
     local_epochs: int,
     server_samples: int = 0,
+    public_samples: int = 0,
     pooled: bool = False,
     local_updates: int | None = None,
 ) -> Clients:
@@ -106,12 +112,20 @@ def share_out(
         batch_size: samples in a batch.
         local_epochs: passes over a client's shard in a round.
         server_samples: number of training samples that only the server holds.
+        public_samples: number of training samples that all clients and the server see, and that are in no shard.
         pooled: one client trains on all shards.
         local_updates: batches of a client in a round, in place of `local_epochs`.
+
+    Raises:
+        InputError: no training sample would be left for the clients.
     """
     labelled = Labelled(len(data.train), data.train.labels(), data.classes, data.train_sites)
     server_index = np.sort(generator(seed, "server data").permutation(labelled.size)[:server_samples])
-    client_index = np.setdiff1d(np.arange(labelled.size), server_index) if len(server_index) else None
+    others = np.setdiff1d(np.arange(labelled.size), server_index)
+    if public_samples >= max(len(others), 1):
+        raise InputError(_too_many(public_samples, labelled.size, len(server_index)))
+    public_index = np.sort(generator(seed, "public data").permutation(others)[:public_samples])
+    client_index = np.setdiff1d(others, public_index) if len(others) - public_samples < labelled.size else None
     divided = labelled if client_index is None else labelled.part(client_index)
     shards = partition.train(divided, clients, generator(seed, "partition"))
     if evaluation.client_test == "same_partition":
@@ -122,9 +136,18 @@ def share_out(
     if evaluation.client_test != "same_partition":
         test, shards = _cut(shards, float(evaluation.client_test), generator(seed, "local test"))
     validation, shards = _cut(shards, evaluation.client_validation, generator(seed, "local validation"))
-    if pooled:
-        shards = Shards(np.sort(shards.indices), np.array([0, len(shards.indices)]))
-    return Clients(shards, validation, test, batch_size, local_epochs, server_index, local_updates)
+    apart = Clients(shards, validation, test, batch_size, local_epochs, server_index, local_updates, public_index)
+    if not pooled:
+        return apart
+    everything = Shards(np.sort(shards.indices), np.array([0, len(shards.indices)]))
+    return replace(apart, train=everything, apart=apart)
+
+
+def _too_many(public: int, samples: int, of_server: int) -> str:
+    has = counted(samples, "sample") + (f", of which the server keeps {of_server}" if of_server else "")
+    largest = samples - of_server - 1
+    remedy = f"data.public={largest} or less" if largest > 0 else "a smaller server_samples"
+    return f"data.public={public}: the training set has {has}, and clients need some to train on; write {remedy}."
 
 
 def _cut(shards: Shards, share: float, rng: np.random.Generator) -> tuple[Shards, Shards]:

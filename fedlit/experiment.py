@@ -30,7 +30,7 @@ from fedlit.engines.machine import set_up_process
 from fedlit.errors import InputError, NotWritten, one_line
 from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import Evaluator
-from fedlit.experiment_data import check_same_data, load_data, with_labels_for
+from fedlit.experiment_data import check_same_data, load_data, public_samples, with_labels_for
 from fedlit.federation import Federation
 from fedlit.global_generators import seed_everything
 from fedlit.messages import chosen_reduction, run_weighting
@@ -44,6 +44,7 @@ from fedlit.probe import refuse_missing_model
 from fedlit.randomness import seed_number
 from fedlit.readable_names import readable
 from fedlit.rounds import federate
+from fedlit.sampler_trial import try_sampler
 from fedlit.samplers import Sampler, checked_expected
 from fedlit.saved_rounds import newest_saved, resume_command, saved_rounds
 from fedlit.schedules import check_schedule
@@ -62,6 +63,7 @@ from fedlit.tracking.progress import progress
 from fedlit.tracking.summary import summarise
 from fedlit.tracking.summary import write as write_summary
 from fedlit.training import JobData, Trainer
+from fedlit.used_models import FineTuning
 from fedlit.user_module.module_snapshot import counters
 from fedlit.user_module.old_hooks import refuse_old_hooks
 from fedlit.working_folder import from_command, in_folder
@@ -92,22 +94,25 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         uplink = {str(name): make(stage, f"uplink.{name}") for name, stage in config.uplink.items()}
         configured_reduction = None if config.reduction is None else make(config.reduction, "reduction")
         reduction = chosen_reduction(aggregator, uplink, configured_reduction)
-        _check_server(aggregator, config.server_samples)
+        public = public_samples(config.data)
+        _check_server(aggregator, config.server_samples, public)
         data, data_facts = load_data(config.data, config.batch_size, start_folder)
         check_same_data(folder, saved_bits(folder).get("data"), data_facts)
         evaluation: Evaluation = make(config.evaluation, "evaluation")
         partition: Partition = make(config.partition, "partition")
-        clients = _clients(config, data, partition, evaluation, aggregator.pooled, updates)
+        clients = _clients(config, data, partition, evaluation, public, aggregator.pooled, updates)
         if aggregator.needs_validation and clients.no_validation:
             raise InputError(f"{aggregator} measures losses on validation samples: {clients.no_validation}.")
         sampler: Sampler = make(config.sampler, "sampler")
+        sampler.setup(clients.train.sizes)
         checked_expected(sampler, len(clients))  # refuses a number that is too large
+        try_sampler(sampler, len(clients), config.seed)
         lr_schedule, server_lr_schedule = (make(config[key], key) for key in ("lr_schedule", "server_lr_schedule"))
         for schedule in (lr_schedule, server_lr_schedule):
             check_schedule(schedule, config.rounds, saved_bits(folder).get("rounds"))
         make_module = partial(_module, config, data.input_shape, data.classes, overrides, start_folder)
         module = make_module()
-        _check_steps(aggregator, module)
+        _check_steps(aggregator, module, lr_schedule.changes, config.trainer.get("gradient_clip_val"))
         check_data(module, data)
         data = with_labels_for(module, data)
 
@@ -119,6 +124,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         engine.start(trainer, module, job_data, evaluation.measure(data.classes), make_module)
         host = engine.local_worker.host
         layout = host.layout
+        finetuning = FineTuning.of(evaluation.finetune, evaluation.finetune_only, layout)
         initial_counters = {n: c.cpu() for n, c in counters(host.module).items()}  # with those of configure_model
         pipeline = Pipeline(aggregator, uplink, reduction, run_weighting(aggregator, uplink))
         try_algorithm(pipeline, clients, engine.local_worker, initial_counters, config.seed, server_lr_schedule.changes)
@@ -146,8 +152,11 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
                 initial_model, torch.Generator().manual_seed(seed_number(config.seed, "server"))
             )
             state = FederationState(0, server, store, initial_counters)
+        state.sampler = state.sampler or sampler.initial_state()
         refuse_missing_model(federation, state)
-        evaluator = Evaluator(evaluation, data, config.rounds, config.seed)
+        if finetuning is not None:
+            finetuning.check(federation, state)
+        evaluator = Evaluator(evaluation, data, config.rounds, config.seed, finetuning)
         files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.each_epoch else [])]
         loggers = Loggers([*files, build(config.logger, "logger"), Figures(), LogLines(), progress(config.progress)])
         about = _describe(config, folder, data, clients, module, layout, state.round)
@@ -235,25 +244,35 @@ def _threads(config: DictConfig, folder: Path, default: int) -> int:
     return default if config.threads is None else int(config.threads)
 
 
-def _check_server(aggregator: Aggregator, server_samples: int) -> None:
+def _check_server(aggregator: Aggregator, server_samples: int, public: int) -> None:
     """Refuse what the server cannot do, which would be seen after a round of training only."""
     check_signatures(aggregator)
     check_server_optimizer(aggregator.server_optimizer)
     if aggregator.needs_server and not server_samples:
         raise InputError(f"{aggregator} needs samples of the server; write for example server_samples=100.")
+    if aggregator.needs_public and not public:
+        raise InputError(f"{aggregator} needs samples that all clients see; write for example data.public=100.")
 
 
-def _check_steps(aggregator: Aggregator, module: LightningModule) -> None:
+def _check_steps(aggregator: Aggregator, module: LightningModule, scheduled: bool, clipped: float | None) -> None:
+    """Refuse settings of the clients' optimiser where it takes no step.
+
+    Args:
+        scheduled: `lr_schedule` changes the clients' learning rates.
+        clipped: `trainer.gradient_clip_val`.
     """
-    Raises:
-        InputError: the module has an optimiser that would take no step.
-    """
-    has_own = type(module).configure_optimizers is not LightningModule.configure_optimizers
-    if has_own and not aggregator.clients_step:
+    if aggregator.clients_step:
+        return
+    because = f"would have no effect, because under {aggregator} the server takes the step"
+    if type(module).configure_optimizers is not LightningModule.configure_optimizers:
         raise InputError(
-            f"{type(module).__name__} has its own configure_optimizers, which {aggregator} would not use, because the "
-            "server takes the step; leave the method out and write optimizer=sgd, or write aggregator=fedavg."
+            f"the configure_optimizers of {type(module).__name__} {because}; leave it out and write optimizer=sgd, or "
+            "write aggregator=fedavg."
         )
+    if scheduled:
+        raise InputError(f"lr_schedule {because}; write server_lr_schedule in its place.")
+    if clipped:
+        raise InputError(f"trainer.gradient_clip_val={clipped} {because}; leave it out.")
 
 
 def local_updates(config: DictConfig, overrides: list[str]) -> int | None:
@@ -284,6 +303,7 @@ def _clients(
     data: DataSource,
     partition: Partition,
     evaluation: Evaluation,
+    public: int,
     pooled: bool,
     updates: int | None,
 ) -> Clients:
@@ -296,6 +316,7 @@ def _clients(
         config.batch_size,
         config.local_epochs,
         config.server_samples,
+        public,
         pooled,
         updates,
     )
@@ -358,7 +379,8 @@ def _describe(
     work = counted(epochs, "local epoch") if updates is None else counted(updates, "local update")
     schedule = f"{counted(config.rounds, 'round')} of {work}"
     facts = {
-        "data": f"{data.name}, {len(data.train)} training and {counted(len(data.test), 'test sample')}",
+        "data": f"{data.name}, {len(data.train)} training and {counted(len(data.test), 'test sample')}"
+        + (f", {len(clients.public)} of the training samples public" if len(clients.public) else ""),
         "clients": f"{len(clients)}, {_class_name(config.partition)}, shards of {_samples(clients.train.sizes)}",
         "model": f"{type(module).__name__}, {layout.size:,} trained parameters",
         "aggregator": f"{_class_name(config.aggregator)}, {schedule}",

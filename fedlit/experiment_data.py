@@ -114,6 +114,16 @@ def _seed(config: DictConfig) -> int:
     return int(seed)
 
 
+def public_samples(config: DictConfig) -> int:
+    """The number of public samples that `data.public` asks for; a class with an argument `public` has it for itself.
+
+    Args:
+        config: the group `data`.
+    """
+    public = config.get("public") or 0
+    return 0 if names_argument(locate(config["_target_"], "data"), "public") else int(public)
+
+
 def _target(config: DictConfig) -> Part | None:
     """The part of a batch that holds the targets; a class with an argument `target` has it for itself."""
     target = config.get("target")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fedlit.aggregators.base import Aggregator, State
 from fedlit.clients import Clients
@@ -54,6 +54,10 @@ class Federation:
         round.expected = checked_expected(self.sampler, len(self.clients))
         round.device = self.initial_model.weights.device
         return round
+
+    def apart(self) -> Federation:
+        """This federation with each client on its own shard, where one client trains on all of them."""
+        return self if self.clients.apart is None else replace(self, clients=self.clients.apart)
 
     def cohort(
         self, round: ServerRound, state: FederationState, broadcast: State | None = None, stateless: bool = False

@@ -58,8 +58,8 @@ def scale_learning_rates(optimizers: Iterable[Any], schedulers: Sequence[Any], f
                 f"lr_schedule multiplies learning rates, and those of the scheduler {type(scheduler).__name__} cannot "
                 f"be multiplied, because it does not inherit from torch.optim.lr_scheduler.LRScheduler; {_REMEDY}."
             )
-    own = [scheduler for scheduler in schedulers if not type(scheduler).__module__.startswith("torch.optim.")]
-    rates = [_next_rates(scheduler) for scheduler in own]
+    users = [scheduler for scheduler in schedulers if not type(scheduler).__module__.startswith("torch.optim.")]
+    rates = [_next_rates(scheduler) for scheduler in users]
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             if "lr" not in group:
@@ -70,7 +70,7 @@ def scale_learning_rates(optimizers: Iterable[Any], schedulers: Sequence[Any], f
             group.update({name: _scaled(group[name], factor) for name in _IN_GROUPS if name in group})
     for scheduler in schedulers:
         _scale_scheduler(scheduler, factor)
-    for scheduler, before in zip(own, rates, strict=True):
+    for scheduler, before in zip(users, rates, strict=True):
         if any(
             abs(new - factor * old) > 1e-6 * abs(old) for new, old in zip(_next_rates(scheduler), before, strict=True)
         ):

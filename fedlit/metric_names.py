@@ -54,6 +54,7 @@ BYTES_DOWN, BYTES_UP = "comm/bytes_down", "comm/bytes_up"
 TRAIN_LOSS, SKIPPED_SAMPLES = "train/loss", "train/skipped_samples"
 CLIENT_LR, SERVER_LR = "schedule/lr_factor", "schedule/server_lr_factor"
 UPDATE_NORM, UPDATE_COSINE = "update/norm", "update/cosine"
+RECEIVED, TRAINED, GLOBAL, PERSONAL, USED = "received", "trained", "global", "personal", "used"  # models of clients
 
 STATISTICS = ("mean", "weighted", "std", "worst", "worst_decile")  # of one value per client, over clients
 ENDS = ("min", "max")  # in place of the last two, where the better direction of a metric is not known
@@ -116,7 +117,7 @@ def global_metric(split: str, metric: str) -> str:
 def client_metric(model: str, metric: str, statistic: str) -> str:
     """
     Args:
-        model: "received", "trained", "personal" or "global".
+        model: "received", "trained", "global", "personal" or "used".
         statistic: one of `STATISTICS` or `ENDS`.
 
     >>> client_metric("received", "accuracy", "mean")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -19,7 +21,7 @@ from fedlit.federation import Federation
 from fedlit.messages.pipeline import Inbox
 from fedlit.probe import probed_losses
 from fedlit.randomness import generator
-from fedlit.samplers import checked_clients
+from fedlit.samplers import checked_choice, checked_state
 from fedlit.server_round import ServerRound
 from fedlit.server_update import new_server_state
 from fedlit.state import FederationState, keep_largest
@@ -48,11 +50,11 @@ def federate(
         interrupts.check()
         watch = Stopwatch()
 
-        round = open_round(federation, state, engine)
+        round, sampler_state = open_round(federation, state, engine)
         arrivals = train_cohort(federation, state, engine, evaluator, logger, round)
         watch.lap("fit")
 
-        update_server(federation, state, engine, round, arrivals)
+        update_server(federation, state, engine, round, arrivals, sampler_state)
         watch.lap("aggregate")
 
         with interrupts.deferred():  # the state is that of this round already
@@ -69,19 +71,20 @@ def federate(
     return state
 
 
-def open_round(federation: Federation, state: FederationState, engine: Engine) -> ServerRound:
-    """The next round, with the clients that the sampler chooses."""
+def open_round(federation: Federation, state: FederationState, engine: Engine) -> tuple[ServerRound, dict[str, Any]]:
+    """The next round, with the clients that the sampler chooses, and the sampler's new state."""
     number, clients = state.round + 1, federation.clients
 
     def probe(candidates: Sequence[int]) -> np.ndarray:
         return probed_losses(federation, state, engine, number, candidates)
 
-    chosen = federation.sampler(number, generator(federation.seed, "cohort", number), len(clients), probe)
-    chosen = checked_clients(federation.sampler, chosen, len(clients))
+    rng, before = generator(federation.seed, "cohort", number), copy.deepcopy(state.sampler)
+    choice = federation.sampler.choose(number, rng, len(clients), probe, before)
+    chosen, sampler_state = checked_choice(federation.sampler, choice, len(clients))
     round = federation.round(number, clients.longest_first(chosen))
     round.broadcast = federation.aggregator.broadcast(state.server)
     round.server_client = clients.server_client(round, engine.local_worker, state.counters)
-    return round
+    return round, sampler_state
 
 
 def train_cohort(
@@ -105,12 +108,19 @@ def train_cohort(
 
 
 def update_server(
-    federation: Federation, state: FederationState, engine: Engine, round: ServerRound, arrivals: Arrivals
+    federation: Federation,
+    state: FederationState,
+    engine: Engine,
+    round: ServerRound,
+    arrivals: Arrivals,
+    sampler_state: dict[str, Any],
 ) -> None:
-    """Step the server, and store the clients' new states. If none of the clients that were asked sent anything, the
-    server keeps its state."""
+    """Step the server, and store the new states of clients and sampler. If none of the clients that were asked sent
+    anything, the server keeps its state."""
     arrivals.record.warn_if_nobody_trained(round.number)
     server = new_server_state(federation, state, engine, round, arrivals.inbox.reduced())
+    observed = federation.sampler.observe(sampler_state, arrivals.record.losses())
+    state.sampler = checked_state(federation.sampler, "observe", observed)
     state.clients.put(round.number, arrivals.states)
     state.server, state.counters, state.round = server, arrivals.counters, round.number
     state.lost += arrivals.record.lost

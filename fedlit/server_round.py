@@ -19,31 +19,48 @@ from fedlit.round import Round
 
 
 class ServerClient:
-    """One client without the leading axis: the server itself, over its own data."""
+    """One client without the leading axis: the server itself, over its own data and the public ones.
 
-    def __init__(self, client: Client):
-        self.client = client
+    Args:
+        has_samples: the server has samples of its own (`server_samples`), and not only the public ones.
+    """
+
+    def __init__(self, client: Client, has_samples: bool = True):
+        self.client, self._has_samples = client, has_samples
 
     def fit(self, model: Model, extras: Sequence[Tensor] = (), **options: Any) -> Fitted:
-        """As `Client.fit`, with (P,) and (S,) for the argument and the result."""
+        """As `Client.fit`, with (P,) and (S,) for the argument and the result.
+
+        Raises:
+            InputError: the server has no samples of its own.
+        """
+        self._check_part("fit", "train")
         fitted = self.client.fit(_with_client_axis(model), extras=[v[None] for v in extras], **options)
         model, carry = tree_map(lambda t: t[0], fitted.model), tree_map(lambda t: t[0], fitted.carry)
         return Fitted(model, fitted.steps[0], fitted.lr[0], fitted.loss[0], carry, lambda: fitted.gain[0])
 
-    def loss(self, model: Model) -> Tensor:
-        """As `Client.loss`, (1,)."""
-        return self.client.loss(_with_client_axis(model))[0]
+    def loss(self, model: Model, on: CollectedPart = "train") -> Tensor:
+        """As `Client.loss`, (1,); "train" are the server's own samples."""
+        self._check_part("loss", on)
+        return self.client.loss(_with_client_axis(model), on)[0]
 
     def collect(
         self, model: Model, f: CollectFn, on: CollectedPart = "train", extras: Sequence[Tensor] = ()
     ) -> dict[str, Tensor]:
-        """As `Client.collect`: `f` gets and returns tensors (1, ...), and the sums have no leading axis."""
-        if on == "validation":
-            raise InputError(
-                "round.server_client.collect: the server has no validation samples; leave out on='validation'."
-            )
+        """As `Client.collect`: `f` gets and returns tensors (1, ...), and the sums have no leading axis. "train" are
+        the server's own samples."""
+        self._check_part("collect", on)
         sums = self.client.collect(_with_client_axis(model), f, on, [v[None] for v in extras])
         return {name: total[0] for name, total in sums.items()}
+
+    def _check_part(self, method: str, on: CollectedPart) -> None:
+        if on == "validation":
+            raise InputError(
+                f"round.server_client.{method}: the server has no validation samples; leave out on='validation'."
+            )
+        if not self._has_samples and on != "public":
+            remedy = "server_samples=<number>" if method == "fit" else "server_samples=<number>, or on='public'"
+            raise InputError(f"round.server_client.{method}: the server has no samples of its own; write {remedy}.")
 
 
 def unread_server_lr(algorithm: str) -> InputError:
@@ -65,7 +82,7 @@ class ServerRound(Round):
     expected: float = 0.0  # mean size of the sampler's cohorts
     broadcast: dict[str, Any] = field(default_factory=dict)  # what every client of the cohort receives
     arrived: list[int] = field(default_factory=list)  # clients whose messages were reduced
-    server_client: ServerClient | None = None  # a client over the server's own data, if it has any
+    server_client: ServerClient | None = None  # a client over the server's own and the public data, if there are any
     device: torch.device | str = "cpu"  # of the clients' tensors on the server
     scheduled_server_lr: float = 1.0  # see `server_lr_factor`
     server_lr_was_read: bool = False  # whether an algorithm has read `server_lr_factor`

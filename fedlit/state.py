@@ -21,6 +21,7 @@ class FederationState:
     best: dict[str, Any] | None = None  # `round`, and a metric's name -> value: best so far
     lost: int = 0  # clients that were lost, over all rounds (see `RoundRecord`)
     seconds: float = 0.0  # spent in rounds, over all starts
+    sampler: dict[str, Any] = field(default_factory=dict)  # what the sampler keeps; on the CPU
 
 
 def keep_largest(counters: dict[str, Tensor], returned: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -16,11 +16,12 @@ from torch import Tensor, nn, optim
 from fedlit.aggregators import FedAvg, Local
 from fedlit.aggregators.base import Message, State
 from fedlit.errors import InputError
-from fedlit.schedules import Constant, Cosine, Exponential, RoundSchedule, Step, checked_factor
+from fedlit.schedules import Constant, Cosine, Exponential, RoundSchedule, Step, check_schedule, checked_factor
 from fedlit.server_round import ServerRound
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import CLASSES, WIDTH, Listed, Running, numbers
+from tests.algorithm_trial.trials import federation, tried
 from tests.slow import some_slow
 from tests.small_runs import command, rows, same_bits, saved
 
@@ -40,8 +41,8 @@ COSINE = [1.0, (1 + math.cos(math.pi / 4)) / 2, 0.5, (1 + math.cos(3 * math.pi /
     [
         (Constant(), 3, [1, 1, 1]),
         (Constant(warmup=3), 5, [0.25, 0.5, 0.75, 1, 1]),
-        (Step(every=2, factor=0.1), 5, [1, 1, 0.1, 0.1, 0.01]),
-        (Step(every=1, factor=0.5, warmup=1), 4, [0.5, 1, 0.5, 0.25]),
+        (Step(interval=2, factor=0.1), 5, [1, 1, 0.1, 0.1, 0.01]),
+        (Step(interval=1, factor=0.5, warmup=1), 4, [0.5, 1, 0.5, 0.25]),
         (Exponential(factor=0.9), 3, [1, 0.9, 0.81]),
         (Cosine(), 4, COSINE),
         (Cosine(final=0.2), 2, [1, 0.6]),
@@ -178,6 +179,33 @@ def test_fits_of_an_evaluation_have_the_factor_of_the_round(tmp_path: Path) -> N
     assert rates == pytest.approx([0.1] * 4 + [0.05] * 4)
 
 
+class KeepsItsOptimizer(Net):
+    """Its `__init__` makes the optimiser, and each fit gets the same object."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda module: module.kept)
+        self.kept = optim.SGD(self.parameters(), 0.1, momentum=0.5)
+
+
+@kinds
+def test_the_factor_is_in_rates_and_gain_and_in_no_later_round(tmp_path: Path, kind: str) -> None:
+    fits: list[Any] = []
+
+    class Noting(FedAvg):
+        def local_update(self, client: Any, received: State, state: State) -> tuple[Message, State]:
+            fits.append(client.fit(received["model"]))
+            return {"delta": fits[-1].model - received["model"]}, state
+
+    trainer, options = KINDS[kind]
+    run = Running(tmp_path, Noting(), Listed([3], [3], [3]), net=KeepsItsOptimizer(), kind=trainer, **options)
+    run.federation.lr_schedule = Step(interval=1, factor=0.5)
+    run.go(3)  # two epochs of two batches
+    factors = [1.0, 0.5, 0.25]
+    assert [float(fit.lr[0, 0]) for fit in fits] == pytest.approx([0.4 * f for f in factors], abs=1e-12)
+    applied = 0.1 * (1 + 1.5 + 1.75 + 1.875)
+    assert [float(fit.gain[0, 0]) for fit in fits] == pytest.approx([applied * f for f in factors], abs=1e-12)
+
+
 def test_without_a_schedule_no_row_has_a_factor(tmp_path: Path) -> None:
     run = Running(tmp_path, FedAvg(), Listed([0]))
     run.go()
@@ -196,7 +224,7 @@ def test_a_rate_that_a_hook_sets_is_warned_of(tmp_path: Path, caplog: pytest.Log
     run = Running(tmp_path, FedAvg(), Listed([0], [0]), net=SetsItsRate(lambda m: optim.SGD(m.parameters(), 0.3)))
     run.go()
     assert not caplog.records
-    run.federation.lr_schedule = Step(every=1)
+    run.federation.lr_schedule = Step(interval=1)
     run.go()
     assert "SetsItsRate: lr_schedule multiplies the learning rates at the start of a fit" in caplog.text
 
@@ -265,14 +293,21 @@ class OwnStep(FedAvg):
         return {"model": server["model"] + reduced["delta"]}
 
 
-@pytest.mark.parametrize("aggregator", [OwnStep])
-def test_a_server_step_that_does_not_read_the_factor_is_refused(tmp_path: Path, aggregator: Any) -> None:
-    run = Running(tmp_path, aggregator(), Listed([0], [0]))
-    run.federation.server_lr_schedule = Step(every=1)
+def test_a_server_step_that_does_not_read_the_factor_is_refused(tmp_path: Path) -> None:
+    run = Running(tmp_path, OwnStep(), Listed([0], [0]))
+    run.federation.server_lr_schedule = Step(interval=1)
     run.go()  # the factor of the first round is 1
     with pytest.raises(InputError, match=r"server_lr_schedule: OwnStep does not read round.server_lr_factor"):
         run.go()
-    assert str(Local()) == "Local"
+
+
+@pytest.mark.parametrize("algorithm", [OwnStep, Local])
+def test_it_is_refused_before_the_run(tmp_path: Path, algorithm: Any) -> None:
+    run = federation(tmp_path, "lightning")
+    tried(algorithm(), run)
+    with pytest.raises(InputError, match=f"server_lr_schedule: {algorithm.__name__} does not read"):
+        tried(algorithm(), run, server_schedule=True)
+    tried(FedAvg(), run, server_schedule=True)
 
 
 # --- whole runs ---------------------------------------------------------------------------------------------
@@ -282,7 +317,6 @@ TINY = ["data=synthetic", "model=mlp", "clients=3", "device=cpu", "progress=none
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["aggregator=local", "lr_schedule@server_lr_schedule=cosine"], "Local does not read round.server_lr_factor"),
         (["lr_schedule.warmup=-1"], "has to be an integer of at least 0"),
         (["lr_schedule=step", "lr_schedule.factor=0"], "lr_schedule.factor"),
         (["server_lr_schedule=cosine"], "write lr_schedule@server_lr_schedule=cosine"),
@@ -299,9 +333,9 @@ def test_wrong_settings_are_refused_before_the_first_round(
 
 @pytest.mark.parametrize("trainer", some_slow(["lightning", "vectorized"], ["vectorized"]))
 def test_a_resumed_run_gives_the_same_bits(tmp_path: Path, trainer: str) -> None:
-    words = [*TINY, "lr_schedule=step", "lr_schedule.every=1", "lr_schedule.factor=0.5", "rounds=3"]
+    words = [*TINY, "lr_schedule=step", "lr_schedule.interval=1", "lr_schedule.factor=0.5", "rounds=3"]
     words += ["lr_schedule@server_lr_schedule=exponential", "server_lr_schedule.factor=0.8", f"trainer={trainer}"]
-    words += ["optimizer=adam"]
+    words += ["optimizer=adam", "local_updates=3", "participation=0.7"]
     assert command(*words, f"hydra.run.dir={tmp_path}/whole") == 0
     assert command(*words, "rounds=2", f"hydra.run.dir={tmp_path}/half") == 0
     assert command(f"resume={tmp_path}/half", "rounds=3") == 0
@@ -309,11 +343,19 @@ def test_a_resumed_run_gives_the_same_bits(tmp_path: Path, trainer: str) -> None
     assert [row["schedule/lr_factor"] for row in rows(tmp_path / "half")] == [1.0, 0.5, 0.25]
 
 
-def test_another_number_of_rounds_stretches_a_cosine_and_is_said(tmp_path: Path, capsys: Any) -> None:
-    assert command(*TINY, "rounds=1", "lr_schedule=cosine", f"hydra.run.dir={tmp_path}/run") == 0
-    assert command(f"resume={tmp_path}/run", "rounds=2") == 0
-    assert [row["schedule/lr_factor"] for row in rows(tmp_path / "run")] == [1.0, 0.5]
-    log = (tmp_path / "run" / "run.log").read_text()
-    assert "stretches" not in log  # both runs have the factor 1 in their first round
+def test_another_number_of_rounds_stretches_a_cosine_and_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    check_schedule(Cosine(), 9, None)
+    check_schedule(Cosine(), 9, 9)
+    check_schedule(Cosine(), 9, 1)  # the first round has the factor 1 in both
+    check_schedule(Exponential(), 9, 4)
+    assert not caplog.records
+    check_schedule(Cosine(), 9, 4)
+    assert "rounds=9 stretches the schedule Cosine, whose first rounds had the factors of a run of 4" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_resumed_run_says_that_it_stretches_a_cosine(tmp_path: Path) -> None:
+    assert command(*TINY, "rounds=2", "lr_schedule=cosine", f"hydra.run.dir={tmp_path}/run") == 0
     assert command(f"resume={tmp_path}/run", "rounds=3") == 0
+    assert [row["schedule/lr_factor"] for row in rows(tmp_path / "run")] == pytest.approx([1.0, 0.5, 0.25])
     assert "rounds=3 stretches the schedule Cosine" in (tmp_path / "run" / "run.log").read_text()

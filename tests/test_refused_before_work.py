@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from fedlit.aggregators import FedAvg, Local
+from fedlit.aggregators import FedAvg, FedPer, Local
 from fedlit.aggregators.base import State
 from fedlit.aggregators.server_step import check_server_optimizer
 from fedlit.errors import REFUSED, InputError
@@ -44,6 +44,13 @@ class Probing(Sampler):
         return 1.0
 
 
+class Modelless(FedAvg):
+    """Its clients receive weights, and have no model."""
+
+    def broadcast(self, server: State) -> State:
+        return {"weights": server["model"].weights}
+
+
 def check(folder: Path, aggregator: Any, sampler: Sampler) -> None:
     run = Running(folder, aggregator, sampler)
     run.federation.rounds = ROUNDS
@@ -54,13 +61,13 @@ def check(folder: Path, aggregator: Any, sampler: Sampler) -> None:
 def test_a_sampler_that_asks_for_losses_in_a_later_round_is_refused(tmp_path: Path, first: int, fails: int) -> None:
     sampler = Probing(first, fails)
     with pytest.raises(
-        InputError, match="Probing chooses clients by the loss .* Local sends none; write sampler=uniform"
+        InputError, match="Probing chooses clients by the loss .* under Modelless they have none; write sampler=uniform"
     ):
-        check(tmp_path, Local(), sampler)
+        check(tmp_path, Modelless(), sampler)
     assert sampler.seen == []
 
 
-@pytest.mark.parametrize(("aggregator", "first"), [(FedAvg, 1), (Local, ROUNDS + 1)])
+@pytest.mark.parametrize(("aggregator", "first"), [(FedAvg, 1), (Local, 1), (FedPer, 1), (Modelless, ROUNDS + 1)])
 def test_a_sampler_whose_losses_are_known_or_not_asked_for_is_not(tmp_path: Path, aggregator: Any, first: int) -> None:
     check(tmp_path, aggregator(), Probing(first))
 

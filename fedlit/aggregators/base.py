@@ -82,9 +82,13 @@ class Aggregator(ABC):
     """`server_update` trains or measures on samples of the server (`round.server_client`): a run without
     `server_samples` is refused before any work."""
 
+    needs_public: ClassVar[bool] = False
+    """Clients or the server use public samples (`client.collect(..., on="public")`): a run without `data.public` is
+    refused before any work."""
+
     clients_step: ClassVar[bool] = True
-    """The clients' optimiser takes steps. Where it takes none, a module with a configure_optimizers of its own is
-    refused before any work, because its optimiser would not be used."""
+    """The clients' optimiser takes steps. Where it takes none, a module's own configure_optimizers, `lr_schedule` and
+    clipping are refused before any work, because they would have no effect."""
 
     needs_validation: bool = False
     """A client's loss is measured on its validation samples: a run in which a client has none is refused before any

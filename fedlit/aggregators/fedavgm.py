@@ -24,7 +24,7 @@ class FedAvgM(FedAvg):
         """
         Args:
             beta: momentum, from 0 to below 1.
-            eta: learning rate of the server.
+            eta: learning rate of the server, times the factor of `server_lr_schedule`.
             weighting: as in FedAvg.
         """
         super().__init__(weighting)

@@ -29,7 +29,7 @@ class FedOpt(FedAvg):
     def __init__(self, eta: float, beta_1: float, tau: float, weighting: Weighting = "examples"):
         """
         Args:
-            eta: learning rate of the server.
+            eta: learning rate of the server, times the factor of `server_lr_schedule`.
             beta_1: decay of the mean change, from 0 to below 1.
             tau: adaptivity, above 0: changes far below it are scaled by 1 / tau, and changes far above it to one size.
             weighting: as in FedAvg.

@@ -20,8 +20,8 @@ class FedSGD(FedAvg):
     A client computes g_k batch by batch, as sum_b n_b / n_k of the gradients on its batches b, in training mode: with
     dropout and augmentation. Its weights stay at w_t, and running statistics move as in an epoch. Batch normalisation
     takes the statistics of each batch, so g_k depends on the size of the batches with it, and without it does not.
-    The server's optimiser takes the step, with the momentum and the weight decay of the option `optimizer=`. A module
-    with a configure_optimizers of its own is refused: its optimiser would not be used.
+    The server's optimiser takes the step, with the momentum and the weight decay of the option `optimizer=`. What the
+    clients' optimiser would do is refused: a module's own configure_optimizers, `lr_schedule`, clipping.
 
     What travels: the model down; -g_k, and the change of the statistics, up. Clients are stateless, the server keeps
     the model and the state of its optimiser.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fedlit.aggregators.base import Message, State, Weighting
+from fedlit.aggregators.evaluation_gradient import evaluation_gradient
 from fedlit.aggregators.fedavg import FedAvg
 from fedlit.aggregators.server_step import OptimizerFactory
 from fedlit.client import Client, Step
@@ -68,11 +69,7 @@ class PerFedAvg(FedAvg):
         return {"delta": client.fit(x, gradient_fn=meta_gradient).model - x}, state
 
     def personal(self, client: Client, received: State, state: State) -> Model:
-        def batch_gradient(step: Step, w: Tensor) -> dict[str, Tensor]:
-            return {"gradient": step.examples * torch.autograd.grad(step.loss(w).sum(), w)[0]}
-
         model = received["model"].expand(len(client.number))
         for _ in range(self.personal_steps):
-            gradient = client.collect(model, batch_gradient)["gradient"] / client.examples.clamp(min=1)
-            model = Model(model.weights - self.alpha * gradient, model.statistics)
+            model = Model(model.weights - self.alpha * evaluation_gradient(client, model), model.statistics)
         return model

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fedlit.aggregators.base import Message, State, Weighting
+from fedlit.aggregators.evaluation_gradient import evaluation_gradient
 from fedlit.aggregators.fedavg import FedAvg
 from fedlit.client import Client, Step
 from fedlit.model_vectors import Model
@@ -21,10 +22,10 @@ class PFedMe(FedAvg):
     descent finds theta. The server takes w^{t+1} = (1 - beta) w^t + beta sum_i p_i w_{i,R}^t, and of running statistics
     the mean. eta lambda and personal_lr (lambda + L), L the smoothness of f_i, have to be below 2.
 
-    The personal model minimises f_i(theta) + lambda/2 ||theta - w||^2 from the received w: `local_epochs` epochs of the
-    client's optimiser. The authors' code goes on from the theta of the batch before; here theta starts at w. The mean
-    is weighted by examples; the paper's is plain (`weighting=uniform`). Down travels w, up its change. Clients are
-    stateless.
+    The personal model is the theta after K steps from the received w on all training samples of the client, without
+    dropout and with the received running statistics. The authors' code begins at the theta of the batch before, here
+    each theta begins at w. The mean is weighted by examples; the paper's is plain (`weighting=uniform`). Down travels
+    w, up its change. Clients are stateless.
     """
 
     def __init__(
@@ -65,8 +66,9 @@ class PFedMe(FedAvg):
         return super().server_update(server, {"delta": scaled}, round)
 
     def personal(self, client: Client, received: State, state: State) -> Model:
-        def drawn(grad: Tensor, theta: Tensor, w: Tensor) -> Tensor:
-            return grad + self.lam * (theta - w)
-
-        x = received["model"]
-        return client.fit(x, adjust_gradient=drawn, extras=(x.weights,)).model
+        w = received["model"].weights
+        theta = received["model"].expand(len(client.number))
+        for _ in range(self.K):
+            slope = evaluation_gradient(client, theta) + self.lam * (theta.weights - w)
+            theta = Model(theta.weights - self.personal_lr * slope, theta.statistics)
+        return theta

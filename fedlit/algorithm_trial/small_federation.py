@@ -85,13 +85,17 @@ class SmallFederation:
             self.sizes = size.single[: self.clients]
             self.cohort, self.chunks = self.cohort[: len(self.sizes)], self.chunks[: len(self.sizes)]
 
+    @property
+    def _public(self) -> np.ndarray:
+        return self.federation.public[: self.batch]
+
     # --- what clients get --------------------------------------------------------------------------
     def jobs(self, round: Round) -> list[Job]:
         total = sum(self.sizes)
         samples = np.resize(np.arange(min(len(self.worker.host.data.train), total)), total)
         validation = samples[: self.batch] if len(self.federation.validation.indices) else samples[:0]
         parts = np.split(samples, np.cumsum(self.sizes)[:-1])
-        return [Job(c, round, self.batch, 1, parts[c], validation) for c in self.cohort]
+        return [Job(c, round, self.batch, 1, parts[c], validation, samples[:0], self._public) for c in self.cohort]
 
     def round(self, number: int, purpose: str = "train") -> ServerRound:
         round = ServerRound(number, self.seed, self.cohort, self.clients, purpose)
@@ -212,11 +216,13 @@ class SmallFederation:
 
     def _server_client(self, algorithm: WatchedAggregator, round: ServerRound) -> ServerClient | None:
         samples = self.federation.server_samples[: max(self.sizes)]
-        if not len(samples):
+        if not len(samples) and not len(self._public):
             return None
-        job = Job(-1, Round(round.number, self.seed, [-1], self.clients, "server"), self.batch, 1, samples)
+        server_round = Round(round.number, self.seed, [-1], self.clients, "server")
+        job = Job(-1, server_round, self.batch, 1, samples, samples[:0], samples[:0], self._public)
         client = self.worker.client([job], self.counters, [{}])
-        return ServerClient(WatchedClient(f"{algorithm.name}.server_update", client, self.layout))
+        watched = WatchedClient(f"{algorithm.name}.server_update", client, self.layout)
+        return ServerClient(watched, has_samples=len(samples) > 0)
 
 
 @dataclass

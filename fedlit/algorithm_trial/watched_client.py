@@ -72,7 +72,7 @@ class WatchedClient:
         with isolated_generators(0):
             return self.client.fit(model, epochs, adjust_gradient, extras, trainable, gradient_fn, carry)
 
-    def loss(self, model: Model, on: Literal["train", "validation"] = "train") -> Tensor:
+    def loss(self, model: Model, on: CollectedPart = "train") -> Tensor:
         """See `Client.loss`."""
         check_model(f"{self.where}: the model of client.loss", model, self.layout, len(self.examples))
         with isolated_generators(0):

@@ -15,10 +15,10 @@ from fedlit.data.table_features import features_of
 from fedlit.errors import InputError
 
 _NUMBERS = ("age", "fnlwgt", "education-num", "capital-gain", "capital-loss", "hours-per-week")
-_COLUMNS = (
-    "age workclass fnlwgt education education-num marital-status occupation relationship race sex capital-gain "
-    "capital-loss hours-per-week native-country income"
-).split()
+_COLUMNS = [
+    *("age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation", "relationship"),
+    *("race", "sex", "capital-gain", "capital-loss", "hours-per-week", "native-country", "income"),
+]
 _CLASSES = ["<=50K", ">50K"]
 _FILES = {"adult.data": (32_561, 0), "adult.test": (16_281, 1)}  # rows, and lines before them
 _ADDRESS = "https://archive.ics.uci.edu/ml/machine-learning-databases/adult"

@@ -15,7 +15,7 @@ def check_count(file: Path, number: int, expected: int, noun: str, remedy: str) 
         file: the file, or the folder of several.
         number: how many it holds.
         expected: how many it has to hold.
-        noun: what is counted, such as "row".
+        noun: the word of one of them, such as "row".
         remedy: what to do, after a semicolon.
 
     Raises:

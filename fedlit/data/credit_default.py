@@ -68,8 +68,8 @@ def credit_default(root: str | Path = "data", path: str | Path | None = None, te
     numbers = as_numbers(table[names], file, _GET_IT)
     features = torch.from_numpy(features_of(numbers, table[_CATEGORIES], names, is_train, indicators=False))
     y = torch.from_numpy(labels)
-    parts = (TensorSamples(features[part], y[part]) for part in map(torch.from_numpy, (train, test)))
-    return DataSource("credit_default", *parts, 2, (features.shape[1],), label_names=["paid", "default"])
+    known, unseen = (TensorSamples(features[part], y[part]) for part in map(torch.from_numpy, (train, test)))
+    return DataSource("credit_default", known, unseen, 2, (features.shape[1],), label_names=["paid", "default"])
 
 
 def _sought(root: Path) -> Path:
@@ -87,7 +87,9 @@ def _lines_of_names(file: Path) -> int:
     if not file.is_file():
         raise InputError(f"There is no file {file.absolute()}; {_GET_IT}.")
     if file.suffix.lower() in (".xls", ".xlsx"):
-        raise InputError(f"{file} is an Excel table, which is not read; save it as CSV, and write data.path=<file>.csv.")
+        raise InputError(
+            f"{file} is an Excel table, which is not read; save it as CSV, and write data.path=<file>.csv."
+        )
     first = pd.read_csv(file, header=None, nrows=2, dtype=str, keep_default_na=False, encoding_errors="replace")
     for number, names in enumerate(first.to_numpy().tolist(), start=1):
         if _plain(names) == _plain(_COLUMNS):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.model_selection import train_test_split
+from torch import Tensor
 
 from fedlit.data.known_table import as_numbers, known_table
 from fedlit.data.samples import TensorSamples
@@ -16,16 +17,22 @@ from fedlit.data.site_files import site_files
 from fedlit.data.source import DataSource
 
 HOSPITALS = {"cleveland": 303, "hungarian": 294, "switzerland": 123, "va": 200}  # rows of each file
-_COLUMNS = (
-    "age sex cp trestbps chol fbs restecg thalach exang oldpeak slope ca thal num".split()
-)  # names of the 14 columns, as in UCI's description
+_COLUMNS = [  # named as in UCI's description
+    *("age", "sex", "cp", "trestbps", "chol", "fbs", "restecg", "thalach", "exang", "oldpeak", "slope", "ca", "thal"),
+    "num",
+]
 _DROPPED, _ENCODED = ["slope", "ca", "thal"], ["cp", "restecg"]
 _ADDRESS = "https://archive.ics.uci.edu/ml/machine-learning-databases/heart-disease/processed.*.data"
 _TRAIN_SHARE = 0.66
 _LEAST_OF_CLASS = 3  # rows of each class that a hospital needs to be divided by class
 
 
-def flamby_heart(root: str | Path = "data", normalize: Literal["hospital", "pooled"] = "hospital") -> DataSource:
+Whose = Literal["hospital", "pooled"]  # the rows that give mean and deviation
+
+
+def flamby_heart(
+    root: str | Path = "data", normalize: Whose = "hospital", normalize_test: Whose | None = None
+) -> DataSource:
     """Fed-Heart-Disease (du Terrail et al. 2022, arXiv:2210.04620), as in FLamby's code of 2023.
 
     Of UCI's 920 patients, 740 are left: the columns slope, ca and thal are dropped, then rows with a missing value. The
@@ -38,8 +45,10 @@ def flamby_heart(root: str | Path = "data", normalize: Literal["hospital", "pool
 
     Args:
         root: folder with `processed.cleveland.data`, and so on.
-        normalize: "hospital": mean and deviation of the hospital's own rows, also in the test set; "pooled": those of
-            all hospitals.
+        normalize: "hospital": mean and deviation of the hospital's own training rows; "pooled": those of all hospitals'
+            training rows.
+        normalize_test: the same for the test rows; None: as `normalize`. FLamby measures "Pooled Test" on rows that are
+            normalised by all hospitals, also for models that were trained on rows normalised by each hospital.
 
     Raises:
         InputError: a file is missing or damaged, or has another number of rows.
@@ -53,14 +62,14 @@ def flamby_heart(root: str | Path = "data", normalize: Literal["hospital", "pool
     is_train = np.concatenate([_training_rows(sick[hospital == number]) for number in range(len(tables))])
     encoded = pd.get_dummies(table, columns=_ENCODED, drop_first=True)
     features = torch.from_numpy(encoded.to_numpy(np.float32))
-    groups = hospital if normalize == "hospital" else np.zeros_like(hospital)
-    for group in np.unique(groups):
-        known = features[(groups == group) & is_train]
-        features[groups == group] = (features[groups == group] - known.mean(0)) / (known.std(0) + 1e-9)
     y = torch.from_numpy(sick.astype(np.int64))
-    train, test = (TensorSamples(features[part], y[part]) for part in (is_train, ~is_train))
+    train, test = (
+        TensorSamples(_normalised(features, hospital, is_train, whose)[part], y[part])
+        for part, whose in ((is_train, normalize), (~is_train, normalize_test or normalize))
+    )
     sites = hospital[is_train], hospital[~is_train]
-    return DataSource("flamby_heart", train, test, 2, (features.shape[1],), *sites, label_names=["healthy", "sick"])
+    shape = (features.shape[1],)
+    return DataSource("flamby_heart", train, test, 2, shape, sites[0], sites[1], label_names=["healthy", "sick"])
 
 
 def _read(file: Path, rows: int) -> pd.DataFrame:
@@ -69,6 +78,16 @@ def _read(file: Path, rows: int) -> pd.DataFrame:
     text = known_table(file, _COLUMNS, rows, 0, get_it).drop(columns=_DROPPED)
     complete = text[(text != "?").all(axis=1)]
     return pd.DataFrame(as_numbers(complete, file, get_it), columns=complete.columns)
+
+
+def _normalised(features: Tensor, hospital: np.ndarray, is_train: np.ndarray, whose: Whose) -> Tensor:
+    """The features (N, F) by mean and deviation of the training rows of each hospital, or of all together."""
+    group = hospital if whose == "hospital" else np.zeros_like(hospital)
+    normalised = torch.empty_like(features)
+    for number in np.unique(group):
+        known = features[(group == number) & is_train]
+        normalised[group == number] = (features[group == number] - known.mean(0)) / (known.std(0) + 1e-9)
+    return normalised
 
 
 def _training_rows(sick: np.ndarray) -> np.ndarray:

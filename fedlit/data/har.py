@@ -54,8 +54,8 @@ def har(
     is_test = _last_of_each(subject * len(ACTIVITIES) + y, test_fraction)
     if not is_test.any():
         raise InputError(f"data.test_fraction={test_fraction} of the windows of an activity is none; raise it.")
-    parts = [(x[part], y[part]) for part in (~is_test, is_test)]
-    source = source_of("har", *parts, normalize, list(ACTIVITIES))
+    train, test = ((x[part], y[part]) for part in (~is_test, is_test))
+    source = source_of("har", train, test, normalize, list(ACTIVITIES))
     source.train_sites, source.test_sites = numbered(subject[~is_test], subject[is_test])
     return source
 

@@ -135,9 +135,11 @@ def _source(file: Path, train: Mapping[str, Windows], test: Mapping[str, Windows
         )
     if without:
         _log.warning("%s: %s too short for a training window are left out.", file, counted(without, "role"))
-    samples, sites = zip(*(_samples(part, roles, length) for part in (train, test)), strict=True)
+    known, train_sites = _samples(train, roles, length)
+    unseen, test_sites = _samples(test, roles, length)
     names = [character if character.strip() else repr(character) for character in ALPHABET]
-    return DataSource("shakespeare", *samples, len(ALPHABET), (length,), *sites, label_names=names)
+    shape = (length,)
+    return DataSource("shakespeare", known, unseen, len(ALPHABET), shape, train_sites, test_sites, label_names=names)
 
 
 def _samples(part: Mapping[str, Windows], roles: Sequence[str], length: int) -> tuple[TensorSamples, np.ndarray]:

@@ -36,8 +36,15 @@ class Evaluation:
     higher_is_better: Sequence[str] = ()  # patterns of logged names, before the known ones (see `direction`)
     lower_is_better: Sequence[str] = ()
     each_epoch: bool = False  # also measure after each local epoch, and write clients.jsonl
+    finetune: int = 0  # local epochs from the received model to the personal one that is measured; 0: no fine-tuning
+    finetune_only: str | Sequence[str] | None = None  # patterns over the parameters that these epochs train; None: all
 
     def __post_init__(self) -> None:
+        if self.finetune_only is not None and not self.finetune:
+            raise InputError(
+                f"evaluation.finetune_only={self.finetune_only}: without evaluation.finetune nothing is fine-tuned; "
+                "write evaluation.finetune=1 or more, or leave evaluation.finetune_only out."
+            )
         for name, metric in self.metrics.items():
             if not (callable(getattr(metric, "update", None)) and callable(getattr(metric, "compute", None))):
                 raise InputError(

@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 
-from fedlit.aggregators.base import Aggregator
 from fedlit.client_tasks import PersonalEvaluationTask
 from fedlit.data import DataSource
 from fedlit.engines import Engine
@@ -16,9 +15,9 @@ from fedlit.evaluation.evaluation import Evaluation, client_rows, global_rows
 from fedlit.evaluation.headline import best_row, choosing_metric
 from fedlit.evaluation.tally import Totals
 from fedlit.federation import Federation
-from fedlit.metric_names import Row, personal_test_metric, validation_metric
-from fedlit.server_round import ServerRound
+from fedlit.metric_names import PERSONAL, USED, Row, personal_test_metric, validation_metric
 from fedlit.state import FederationState
+from fedlit.used_models import FineTuning, UsedModels, has_personal_models
 
 log = logging.getLogger(__name__)
 _CONFUSED = 1000  # classes up to which there is a confusion matrix: its entries are the square
@@ -29,13 +28,16 @@ class Evaluator:
 
     Args:
         rounds: the number of the last round.
+        finetuning: of the models that clients receive; None: none.
 
     Attributes:
         directions: of metrics; those that torchmetrics' metrics declare are added when they are measured.
     """
 
-    def __init__(self, options: Evaluation, data: DataSource, rounds: int, seed: int):
-        self.options, self.data, self.rounds, self.seed = options, data, rounds, seed
+    def __init__(
+        self, options: Evaluation, data: DataSource, rounds: int, seed: int, finetuning: FineTuning | None = None
+    ):
+        self.options, self.data, self.rounds, self.seed, self.finetuning = options, data, rounds, seed, finetuning
         self._pooled = [options.pooled_samples(seed, len(data.test))]
         self.directions = options.directions()
         self._warned = False
@@ -57,6 +59,10 @@ class Evaluator:
         pictures: dict[str, np.ndarray] = {}
         clients = federation.clients
         evaluated = self.options.evaluated_clients(federation.seed, len(clients.test))
+        are_personal = self.finetuning is not None or (
+            not clients.pooled
+            and has_personal_models(federation, state, federation.round(round_number, evaluated[:1], "evaluate"))
+        )
         model = federation.aggregator.global_model(state.server)
         if model is not None:
             host = engine.local_worker.host
@@ -69,14 +75,19 @@ class Evaluator:
             self._warn_if_empty(pooled.totals, engine)
             if pooled.confusion is not None:
                 pictures["confusion"] = pooled.confusion
-            tests = [clients.test[c] for c in evaluated]
-            totals = measure(host.data.test, "test", tests, evaluated).totals
-            row |= client_rows("global", totals, better=self.directions.better)
-            if len(evaluated):
-                validation = np.concatenate([clients.validation[c] for c in evaluated])
-                owners = np.repeat(evaluated, [len(clients.validation[c]) for c in evaluated])
-                row |= global_rows("validation", measure(host.data.train, "validation", [validation], [owners]).totals)
-        if not clients.pooled:
+            tests = measure(host.data.test, "test", [clients.test[c] for c in evaluated], evaluated).totals
+            row |= client_rows("global", tests, better=self.directions.better)
+            measure = partial(measure, host.data.train, "validation")
+            parts, validations = [clients.validation[c] for c in evaluated], None
+            if not are_personal:
+                validations = measure(parts, evaluated).totals
+                row |= self._rows(USED, tests, validations)
+            if validations is None or not host.measuring.is_sum_of_parts(host.subject):
+                together = np.concatenate([*parts, np.empty(0, np.int64)])
+                owners = np.repeat(np.array(evaluated, dtype=np.int64), [len(part) for part in parts])
+                validations = measure([together], [owners]).totals
+            row |= global_rows("validation", validations)
+        if are_personal:
             row |= self._personal(federation, state, engine, round_number, evaluated)
         return row, pictures
 
@@ -88,20 +99,26 @@ class Evaluator:
         round_number: int,
         evaluated: Sequence[int],
     ) -> Row:
+        pooled, federation = federation.clients.pooled, federation.apart()
         clients = federation.clients.longest_first(evaluated)
-        if not has_personal_models(federation, state, federation.round(round_number, clients[:1], "evaluate")):
-            return {}
         round = federation.round(round_number, clients, "evaluate")
-        chunks = engine.run(PersonalEvaluationTask(federation.aggregator), federation.cohort(round, state))
-        facts = [client for chunk in chunks for client in chunk.facts]
+        task = PersonalEvaluationTask(UsedModels(federation.aggregator, self.finetuning))
+        cohort = federation.cohort(round, state, stateless=pooled)  # the state of client 0 is that of the pooled client
+        facts = [client for chunk in engine.run(task, cohort) for client in chunk.facts]
         for client in facts:
             self.directions.declared |= client.get("higher_is_better", {})
-        tests = [client["test"] for client in facts]
+        tests, validations = ([client[split] for client in facts] for split in ("test", "validation"))
         if any(len(federation.clients.test[c]) for c in clients):
             self._warn_if_empty(tests, engine)
+        return self._rows(PERSONAL, tests, validations) | self._rows(USED, tests, validations)
+
+    def _rows(self, model: str, tests: Sequence[Totals], validations: Sequence[Totals]) -> Row:
+        """The metrics of one model a client: `accuracy` is on test data, `validation_accuracy` on validation data."""
         better = self.directions.better
-        row = client_rows("personal", tests, personal_test_metric, better)
-        return row | client_rows("personal", [client["validation"] for client in facts], validation_metric, better)
+        row = client_rows(model, validations, validation_metric, better)
+        return row | client_rows(
+            model, tests, personal_test_metric, better
+        )  # the number of clients is that of the tests
 
     def _warn_if_empty(self, totals: Sequence[Totals], engine: Engine) -> None:
         """Warn once, because the run would otherwise end without metrics and without a word about it."""
@@ -124,11 +141,3 @@ class Evaluator:
             return False
         state.best = {"round": state.round, name: float(row[name])}
         return True
-
-
-def has_personal_models(federation: Federation, state: FederationState, round: ServerRound) -> bool:
-    """Whether clients may use another model than the one that all of them receive: the algorithm overrides `personal`,
-    or the clients of the round get their models by `download`."""
-    if type(federation.aggregator).personal is not Aggregator.personal:
-        return True
-    return "model" in federation.downloads(state, round)

@@ -5,36 +5,42 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from fedlit.metric_names import base_metric, client_metric, global_metric, validation_metric
+from fedlit.metric_names import (
+    PERSONAL,
+    RECEIVED,
+    TRAINED,
+    USED,
+    base_metric,
+    client_group,
+    client_metric,
+    global_metric,
+    validation_metric,
+)
 
-_VALIDATION = tuple(
-    name
-    for metric in ("accuracy", "loss")
-    for name in (global_metric("validation", metric), client_metric("personal", validation_metric(metric), "weighted"))
-)
-_TEST = (global_metric("test", "accuracy"), global_metric("test", "loss"))
-_CLIENTS = tuple(  # without a global model: the clients' models, weighted by their numbers of test samples
-    client_metric(model, metric, "weighted")
-    for metric in ("accuracy", "loss")
-    for model in ("personal", "trained", "received")
-)
+_METRICS = ("accuracy", "loss")
+_CLIENTS = [client_metric(model, metric, "weighted") for metric in _METRICS for model in (TRAINED, RECEIVED)]
 
 
 def headline(row: Mapping[str, float]) -> str | None:
-    """The metric to show: on test data if the row has one, accuracy before loss; None if it has neither."""
-    return next((name for name in (*_TEST, *_CLIENTS, *_VALIDATION) if _is_number(row.get(name))), None)
+    """The metric to show: on test data if the row has one, accuracy before loss; None if it has neither.
+
+    It is that of the models that clients use where the algorithm or fine-tuning gives them models of their own, else
+    that of the global model.
+    """
+    names = (*_names([row], "test"), *_CLIENTS, *_names([row], "validation"))
+    return next((name for name in names if _is_number(row.get(name))), None)
 
 
 def choosing_metric(rows: Sequence[Mapping[str, float]]) -> tuple[str, str] | None:
     """The metric that chooses the best round, and the data that it was measured on, "validation" or "test".
 
     Validation data if there is any, else test data. The value of a round that was chosen by its test data is biased
-    upwards. None if the rows have no accuracy and no loss.
+    upwards. The models are those of `headline`. None if the rows have no accuracy and no loss.
     """
-    for names, chosen_by in ((_VALIDATION, "validation"), (_TEST, "test"), (_CLIENTS, "test")):
-        for name in names:
+    for split, others in (("validation", []), ("test", _CLIENTS)):
+        for name in (*_names(rows, split), *others):
             if any(_is_number(row.get(name)) for row in rows):
-                return name, chosen_by
+                return name, split
     return None
 
 
@@ -47,3 +53,15 @@ def best_row(rows: Sequence[Mapping[str, float]], name: str) -> Mapping[str, flo
 
 def _is_number(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
+
+
+def _names(rows: Sequence[Mapping[str, float]], split: str) -> list[str]:
+    """Accuracy, then loss: of the models that clients use, first where some are personal, and of the global model."""
+    personal = f"{client_group(PERSONAL)}/"
+    are_personal = any(name.startswith(personal) for row in rows for name in row)
+    names: list[str] = []
+    for metric in _METRICS:
+        of_clients = validation_metric(metric) if split == "validation" else metric
+        pair = [client_metric(USED, of_clients, "weighted"), global_metric(split, metric)]
+        names += pair if are_personal else reversed(pair)
+    return names

@@ -61,6 +61,11 @@ class Measure:
             totals |= {self._free_name(name, tally.names, subject): value for name, value in more.items()}
         return measured
 
+    def is_sum_of_parts(self, subject: MeasuredModule) -> bool:
+        """Whether the sums over several parts are those of their samples as one part, which is measured in the same
+        batches. A torchmetrics metric of all samples is no sum."""
+        return subject.trial.by_sample and not self.metrics
+
     def measure_stack(self, subject: MeasuredModule, forward: Callable[[Tensor], Tensor], parts: Parts) -> list[Totals]:
         """K models together, each on its own part; for modules that are measured by sample.
 

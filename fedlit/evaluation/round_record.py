@@ -70,6 +70,11 @@ class RoundRecord:
         self.facts += arrived.facts
         self.bytes_up += num_bytes(arrived.wire)
 
+    def losses(self) -> dict[int, float]:
+        """client -> its training loss, of the clients that arrived and trained."""
+        losses = {client["client"]: client.get("loss") for client in self.facts}
+        return {client: loss for client, loss in losses.items() if loss is not None and math.isfinite(loss)}
+
     def warn_if_nobody_trained(self, round_number: int) -> None:
         """Warn of a round that asked clients of which none sent anything."""
         if self.arrived or not self.asked:

@@ -49,9 +49,7 @@ class CnnBn(Classifier):
         hidden: units of the dense layer.
     """
 
-    def __init__(
-        self, input_shape: Sequence[int], classes: int, channels: Sequence[int] = (32, 64), hidden: int = 512
-    ):
+    def __init__(self, input_shape: Sequence[int], classes: int, channels: Sequence[int] = (32, 64), hidden: int = 512):
         super().__init__(input_shape, classes)
         if len(channels) != 2:
             raise InputError(f"model.channels={list(channels)} needs 2 numbers; write model.channels=[32,64].")

@@ -57,8 +57,8 @@ def _check_inputs(batch: Any, module: Classifier) -> None:
         return
     if module.takes_tokens:
         raise InputError(
-            f"model=char_lstm takes whole numbers as inputs, but those of this data set are {inputs.dtype}; give tokens "
-            "(data=npz: data.inputs=tokens), or write model=mlp."
+            f"model=char_lstm takes whole numbers as inputs, but those of this data set are {inputs.dtype}; give "
+            "tokens (data=npz: data.inputs=tokens), or write model=mlp."
         )
     raise InputError(
         f"the ready models take floats as inputs, but those of this data set are {inputs.dtype}; give floats "
@@ -70,11 +70,13 @@ def _check_inputs(batch: Any, module: Classifier) -> None:
 def _check_tokens(data: DataSource, vocabulary: int) -> None:
     for samples in (data.train, data.test):
         tokens = samples.tensors[0] if isinstance(samples, TensorSamples) and len(samples) else None
-        if tokens is not None and not (0 <= int(tokens.min()) and int(tokens.max()) < vocabulary):
+        if tokens is None:
+            continue
+        least, largest = int(tokens.min()), int(tokens.max())
+        if least < 0 or largest >= vocabulary:
             raise InputError(
-                f"model=char_lstm knows the tokens 0 to {vocabulary - 1}, but those of this data set are "
-                f"{int(tokens.min())} to {int(tokens.max())}; write model.vocabulary={int(tokens.max()) + 1}, or number "
-                "the tokens from 0."
+                f"model=char_lstm knows the tokens 0 to {vocabulary - 1}, but those of this data set are {least} to "
+                f"{largest}; write model.vocabulary={largest + 1}, or number the tokens from 0."
             )
 
 

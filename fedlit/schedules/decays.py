@@ -19,24 +19,24 @@ class Constant(RoundSchedule):
 
 
 class Step(RoundSchedule):
-    """decay(s, S) = factor ** floor(s / every).
+    """decay(s, S) = factor ** floor(s / interval).
 
-    >>> [Step(every=2, factor=0.5)(round, 6) for round in range(1, 7)]
+    >>> [Step(interval=2, factor=0.5)(round, 6) for round in range(1, 7)]
     [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
     """
 
-    def __init__(self, every: int = 10, factor: float = 0.1, warmup: int = 0):
+    def __init__(self, interval: int = 10, factor: float = 0.1, warmup: int = 0):
         """
         Args:
-            every: rounds between two changes.
+            interval: rounds between two changes.
             factor: of a change.
             warmup: see `RoundSchedule`.
         """
         super().__init__(warmup)
-        self.every, self.factor = every, factor
+        self.interval, self.factor = interval, factor
 
     def decay(self, done: int, rounds: int) -> float:
-        return float(self.factor ** (done // self.every))
+        return float(self.factor ** (done // self.interval))
 
 
 class Exponential(RoundSchedule):

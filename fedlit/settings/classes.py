@@ -20,7 +20,8 @@ from fedlit.settings.closest import closest, listed
 from fedlit.user_imports import import_user_module
 
 _CALL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")  # Hydra's own keys
-RUN_KEYS = {"data": ("seed", "target")}  # keys of a group that fedlit uses itself, whatever arguments the class has
+RUN_KEYS = {"data": ("seed", "target", "public")}  # keys of a group that fedlit uses, whatever arguments the class has
+_UNSET = {("data", "public"): 0}  # the default in config.yaml, which is no argument for a class that names it
 _CONTRACTS = {
     "optimizer": "torch.optim.Optimizer",
     "aggregator.server_optimizer": "torch.optim.Optimizer",
@@ -121,8 +122,9 @@ def names_argument(target: Any, name: str) -> bool:
 
 
 def passed_on(node: Mapping[str, Any], target: Any, key: str) -> dict[str, Any]:
-    """The keys for the class: without those of `RUN_KEYS` that it names no argument for."""
-    of_run = [name for name in RUN_KEYS.get(key, ()) if name in node and not names_argument(target, name)]
+    """The keys for the class: without those of `RUN_KEYS` that it names no argument for, or that are not set."""
+    given = [name for name in RUN_KEYS.get(key, ()) if name in node]
+    of_run = [n for n in given if not names_argument(target, n) or _UNSET.get((key, n)) == node[n]]
     return {name: value for name, value in node.items() if name not in of_run}
 
 

@@ -38,6 +38,7 @@ OF_USER_CLASSES = {
             "part of a sample that is the label, where that is not clear: samples of three parts or more, dicts with "
             "several labels; a class with an argument target has the key for itself",
         ),
+        ("data.public=100", "training samples that all clients and the server see [int >= 0]"),
     )
 }
 """Keys of a group that a class of the user's takes beyond its own arguments (`settings.classes.RUN_KEYS`)."""

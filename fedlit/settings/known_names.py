@@ -42,6 +42,7 @@ NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is n
         }
     ),
     "trainer": by_name({"cpu gpu cuda": "clients train where the key device says, `device=gpu` or `device=cpu`"}),
+    "lr_schedule": by_name({"warmup": "it is a key of every schedule, `lr_schedule=constant lr_schedule.warmup=5`"}),
     "sampler": by_name({"powerofchoice oort fedcs divfl": _OWN % "Sampler"}),
     "data": by_name(
         {
@@ -78,6 +79,9 @@ OTHER_NAMES: dict[str, dict[str, str]] = {  # group -> other name -> option
     "sampler": by_name({"random": "uniform", "full": "all", "bernoulli": "poisson"}),
     "partition": by_name(
         {"homogeneous random": "iid", "sites": "natural", "labelskew lda": "dirichlet", "pathological": "shards"}
+    ),
+    "lr_schedule": by_name(
+        {"steplr": "step", "cosineannealing cosineannealinglr": "cosine", "exponentiallr exp": "exponential"}
     ),
     "engine": by_name({"multiprocessing parallel mp": "processes", "sequential single": "serial"}),
     "trainer": by_name({"stacked vmap": "vectorized", "pl": "lightning"}),
@@ -133,8 +137,8 @@ SENTENCES: dict[str, str] = by_name(  # name at the top level -> what to write
         "engine.workers={value}`; loader workers are those of your own data class",
         "minfitclients minclients minavailableclients minevaluateclients": "a round waits for every client that it "
         "asks, a fraction `participation=0.1` of them or a number `sampler.number={value}`",
-        "lrscheduler scheduler lrschedule": "a schedule is returned by configure_optimizers of a module of your own, "
-        "`model._target_=mine.Net`",
+        "lrscheduler scheduler": "a schedule over rounds is `lr_schedule=cosine`, and one within a fit is returned by "
+        "configure_optimizers of a module of your own, `model._target_=mine.Net`",
         "callbacks": "callbacks are returned by configure_callbacks of a module of your own, `model._target_=mine.Net`",
     }
 )

@@ -2,7 +2,7 @@
 
 TensorBoard takes the columns of all runs under a log folder from the run that it reads first. Therefore every run has
 the same columns of results, and of the groups: one short text with the class and its numbers, such as `FedProx 0.01`.
-Algorithms with and without a global model each have a column for their metric.
+One column is of the global model, and one of the models that clients use, which every algorithm has.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedlit.metric_names import TRAIN_LOSS, client_metric, global_metric
+from fedlit.metric_names import TRAIN_LOSS, USED, client_metric, global_metric
 from fedlit.readable_names import readable
 
 Value = int | float | str | bool
 
-_GROUPS = ("data", "partition", "model", "optimizer", "aggregator", "sampler")
+_GROUPS = ("data", "partition", "model", "optimizer", "aggregator", "sampler", "lr_schedule", "server_lr_schedule")
 _NUMBERS = ("clients", "rounds", "participation", "local_epochs", "local_updates", "batch_size", "seed")
 _SHOWN = ("aggregator", "partition", "optimizer", "seed", "clients")
 _SHOWN_AT_ONCE = 5  # TensorBoard ticks this number of columns; the user can tick the others
-_METRICS = (global_metric("test", "accuracy"), client_metric("personal", "accuracy", "weighted"), TRAIN_LOSS)
+_METRICS = (global_metric("test", "accuracy"), client_metric(USED, "accuracy", "weighted"), TRAIN_LOSS)
 
 
 def messages(config: Mapping[str, Any], folder: Path, headline: str) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fedlit.atomic_files import write_text
 from fedlit.evaluation.headline import best_row, choosing_metric
-from fedlit.metric_names import COHORT_IDLE, COHORT_LOST, Row, is_time, on_test
+from fedlit.metric_names import COHORT_IDLE, COHORT_LOST, USED, Row, base_metric, client_metric, is_time, on_test
 from fedlit.tracking.logger import Summary
 from fedlit.tracking.metrics_file import plain
 
@@ -26,8 +26,9 @@ def summarise(rows: Sequence[Row], folder: Path, seconds: float | None = None) -
 
     Returns:
         "rounds" completed; "last", the last row; "best" (None if no accuracy and no loss was measured), with "round",
-        "metric", "value", "chosen_by" ("validation" or "test") and "test", the value of the same metric on test data in
-        that round; "seconds"; "lost" and "idle", numbers of clients over all rounds; "folder".
+        "metric", "value", "chosen_by" ("validation" or "test"), "test", the value of the same metric on test data in
+        that round, and "used", that of the models that clients use, weighted by their numbers of test samples;
+        "seconds"; "lost" and "idle", numbers of clients over all rounds; "folder".
     """
     if seconds is None:
         seconds = sum(_total(rows, name) for name in {name for row in rows for name in row if is_time(name)})
@@ -53,12 +54,15 @@ def _best(rows: Sequence[Row]) -> dict[str, Any] | None:
         return None
     name, chosen_by = choice
     row = best_row(rows, name)
+    on_test_data = on_test(name)
+    used = client_metric(USED, str(base_metric(on_test_data)), "weighted")
     return {
         "round": int(row["round"]),
         "metric": name,
         "value": plain(row[name]),
         "chosen_by": chosen_by,
-        "test": plain(row.get(on_test(name), float("nan"))),
+        "test": plain(row.get(on_test_data, float("nan"))),
+        "used": plain(row.get(used, float("nan"))),
     }
 
 

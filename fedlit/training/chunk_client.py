@@ -103,8 +103,9 @@ class ChunkClient(ABC):
         self.fits.append(FitRecord(start, fitted.model, trainable, losses, logged, self.counters))
         return fitted
 
-    def loss(self, model: Model, on: Literal["train", "validation"] = "train") -> Tensor:
+    def loss(self, model: Model, on: CollectedPart = "train") -> Tensor:
         """See `Client.loss`."""
+        self._check_part("client.loss", on)
         losses = []
         for r, job in enumerate(self.jobs):
             self._load(r, model)
@@ -115,10 +116,7 @@ class ChunkClient(ABC):
         self, model: Model, f: CollectFn, on: CollectedPart = "train", extras: Sequence[Tensor] = ()
     ) -> dict[str, Tensor]:
         """See `Client.collect`."""
-        parts = get_args(CollectedPart)
-        if on not in parts:
-            raise InputError(f"client.collect: on={on!r} is no part of a client's samples; write {' or '.join(parts)}.")
-        self.host.check_gives_loss()
+        self._check_part("client.collect", on)
         collection = Collection(f, on, extras, self.collects)
         self.collects += 1
         return self._collect(model, collection)
@@ -172,6 +170,13 @@ class ChunkClient(ABC):
             totals += self.host.measure_loaded(samples, split, group_parts, group_clients).totals
         return totals
 
+    def _check_part(self, method: str, on: str) -> None:
+        parts = get_args(CollectedPart)
+        if on not in parts:
+            raise InputError(f"{method}: on={on!r} is no part of a client's samples; write {' or '.join(parts)}.")
+        if on == "public" and not len(self.jobs[0].public):
+            raise InputError(f"{method}: on='public': there are no public samples; write for example data.public=100.")
+
     # --- for the trainers ---------------------------------------------------------------------------
     @abstractmethod
     def _fit(self, model: Model, gradient: GradientOptions, plan: FitPlan) -> Fitted:
@@ -187,6 +192,7 @@ class ChunkClient(ABC):
             job, extras, subject = self.jobs[r], collection.row_extras(r, len(self.jobs)), self.host.subject
             with quiet(), subject.opened(), torch.enable_grad():
                 subject.reset(collection.key(job))
+                self.host.begin_fit(job.round)
                 return RowCollect(self.host, job, index, collection, extras).run()
 
         rows = [row(r, job.indices(collection.on)) for r, job in enumerate(self.jobs)]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fedlit import interrupts
 from fedlit.client import CollectedPart, CollectFn
+from fedlit.errors import InputError
 from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.torch_patches.double_backward import DOUBLE_BACKWARD
 from fedlit.training.batch_step import NoLoss, OneClientStep
@@ -54,7 +55,7 @@ class RowCollect:
         self.host, self.job, self.collection, self.extras = host, job, collection, extras
         self.key, self.samples = collection.key(job), host.data.samples(collection.on)
         # as where a loss is measured: without augmentation
-        self.parts = host.parts(self.samples, collection.on, [index], [job.client], "validation")
+        self.parts = host.parts(self.samples, collection.on, [index], [job.owner(collection.on)], "validation")
         self.step = FunctionalStep(host.module, host.layout)
         self.weights = host.read().weights
         self.buffers = {n: b.detach().clone() for n, b in host.module.named_buffers()}
@@ -83,11 +84,16 @@ class RowCollect:
             number,
             RandomMode(self.key, number, keyed=True, seed=True, patches=(DOUBLE_BACKWARD,)),
             None,
-            self.host.trainer.precision_plugin.val_step_context,
+            self._context,
             self.samples,
             self.buffers,
             self.weights.new_full((1, 1), self.parts.batch_length(0, number, self.job.batch_size)),
         )
+
+    def _context(self) -> Any:
+        """In which the user's step runs, where the function asks for its loss, features or outputs."""
+        self.host.check_gives_loss()
+        return self.host.trainer.precision_plugin.val_step_context()
 
 
 def joined(rows: Sequence[dict[str, Tensor]], example: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -95,6 +101,14 @@ def joined(rows: Sequence[dict[str, Tensor]], example: Callable[[], dict[str, Te
 
     Args:
         example: returns the sums of some batch, for the shapes where no client has one.
+
+    Raises:
+        InputError: there are none, because training_step skips that batch, too.
     """
     like = next((row for row in rows if row), None) or example()
+    if not like:
+        raise InputError(
+            "client.collect: its function asks for the loss of a batch, and training_step returned None for each; let "
+            "the step return a loss in evaluation mode."
+        )
     return {n: torch.cat([row[n] if row else torch.zeros_like(v) for row in rows]) for n, v in like.items()}

@@ -13,7 +13,7 @@ from fedlit.data.fit_data_module import CannotBeSent
 from fedlit.randomness import keyed_words
 from fedlit.round import Round
 
-Split = Literal["train", "validation", "test"]
+Split = Literal["train", "validation", "test", "public"]
 _NONE = np.empty(0, dtype=np.int64)
 
 
@@ -45,10 +45,15 @@ class Job:
     train: np.ndarray  # (n,) its samples in the training set
     validation: np.ndarray = field(default_factory=lambda: _NONE)  # (v,) its validation samples, in the training set
     test: np.ndarray = field(default_factory=lambda: _NONE)  # (t,) its test samples, in the set of local tests
+    public: np.ndarray = field(default_factory=lambda: _NONE)  # (p,) samples in the training set that all see
     updates: int | None = None  # batches of a fit, in place of epochs (see `fit_plan.UpdatesPlan`)
 
     def indices(self, split: Split) -> np.ndarray:
-        return {"train": self.train, "validation": self.validation, "test": self.test}[split]
+        return {"train": self.train, "validation": self.validation, "test": self.test, "public": self.public}[split]
+
+    def owner(self, split: Split) -> int:
+        """The client of these samples, for transforms; -1 is none: public samples are the same for all clients."""
+        return -1 if split == "public" else self.client
 
     def batches(self, call: int, epoch: int, drop_single: bool, lasting: bool = False) -> list[np.ndarray]:
         """The epoch's batches of the round's `call`-th fit, in a keyed order. The last one may be smaller.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import lightning.pytorch as pl
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
+from fedlit.client import CollectedPart
 from fedlit.data import Samples
 from fedlit.data.client_data import FirstBatch
 from fedlit.data.fit_data_module import with_hooks_of
@@ -163,7 +164,7 @@ class ModuleHost:
         )
 
     def begin_fit(self, round: Round) -> None:
-        """Called before each fit."""
+        """Called before each fit, and before sums without one."""
         self.lr_factor = round.lr_factor
         if self.sets_round:
             self.module.round = round.number  # type: ignore[assignment]
@@ -270,10 +271,10 @@ class ModuleHost:
                 "loss, which this algorithm or sampler needs; write aggregator=fedavg sampler=uniform."
             )
 
-    def mean_loss(self, job: Job, on: Literal["train", "validation"]) -> float:
+    def mean_loss(self, job: Job, on: CollectedPart) -> float:
         """The mean loss of the loaded model on a client's data, in evaluation mode."""
         self.check_gives_loss()
-        parts = self.parts(self.data.train, on, [job.indices(on)], [job.client], "validation")  # not augmented
+        parts = self.parts(self.data.train, on, [job.indices(on)], [job.owner(on)], "validation")  # not augmented
         with quiet(), self.trainer.precision_plugin.val_step_context():
             return self.measuring.mean_loss(self.subject, parts)
 

@@ -21,5 +21,6 @@ def warn_of_rate_alone(module: pl.LightningModule, optimizers: Sequence[Any]) ->
         if more:
             warn(
                 f"{type(module).__name__}: this algorithm steps tensors of its own by the learning rate alone "
-                f"(step.lr), as plain SGD does; {', '.join(more)} of the optimiser act on the model's weights only."
+                f"(step.lr), as plain SGD does; what the optimiser has in addition ({', '.join(more)}) concerns the "
+                "weights of the model only."
             )

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from fedlit.errors import InputError
 from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.model_vectors import Layout
 from fedlit.torch_compat import pytree
@@ -90,6 +91,12 @@ class FunctionalStep:
             return loss_of(call_step(self.module, batch, batch_idx))
         with recorded_calls(self.module, nn.Linear) as calls:
             call_step(self.module, batch, batch_idx)
+        if not calls:
+            raise InputError(
+                f"this algorithm reads the {quantity} of the linear layer that runs last in a step (step.{quantity}), "
+                f"and no nn.Linear runs in the training_step of {type(self.module).__name__}; end the model in one, or "
+                "write aggregator=fedavg."
+            )
         _, inputs, output = calls[-1]
         return inputs if quantity == "features" else output
 

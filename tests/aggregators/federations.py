@@ -157,11 +157,13 @@ class Running:
         uplink = dict(uplink)
         reduction = chosen_reduction(aggregator, uplink, reduction)
         weighting = run_weighting(aggregator, uplink)
+        sampler = sampler or All()
+        sampler.setup(clients.train.sizes)
         self.federation = Federation(
-            aggregator, sampler or All(), Pipeline(aggregator, uplink, reduction, weighting), clients, self.start, 0, 0
+            aggregator, sampler, Pipeline(aggregator, uplink, reduction, weighting), clients, self.start, 0, 0
         )
         server = aggregator.server_state(self.start, torch.Generator().manual_seed(0))
-        self.state = FederationState(0, server, MemoryStore(), start_counters)
+        self.state = FederationState(0, server, MemoryStore(), start_counters, sampler=sampler.initial_state())
         self.evaluator = Evaluator(evaluation, data, 1, 0)
         self.checkpoints = Checkpoints(folder, {}, inf, 1, {})
         self.logger = Rows()

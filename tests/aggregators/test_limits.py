@@ -19,7 +19,7 @@ from fedlit.model_vectors import Layout, Model, tree_map
 from fedlit.training import Trainer
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
-from tests.aggregators.posed import MOMENTUM, SIZES, Posed, algorithm, distance
+from tests.aggregators.posed import MOMENTUM, PLAIN, SIZES, Posed, algorithm, distance
 from tests.oracles.problem import Named, Outcome, combined
 from tests.slow import some_slow
 
@@ -57,6 +57,10 @@ def slow(limit: Limit) -> Any:
     return pytest.param(limit, marks=pytest.mark.slow)
 
 
+ALONE = {"sizes": [sum(SIZES)], "cohorts": [[0]] * 3}
+ONE_ROUND = {"cohorts": [[1, 0, 3]]}
+ONE_BATCH = {"batch_size": max(SIZES), "epochs": 1, "sizes": [9, 4, 6, 3]}
+LINEAR = {"beta_1": 0.0, "tau": 1e5, "eta": 2e5}
 UNIFORM, BY_EXAMPLES = {"weighting": "uniform"}, {"weighting": "examples"}
 EVERYONE = {"cohorts": [[0, 1, 2, 3, 4]] * 3}
 OWN, OWN_BOTH = ("personal", "weights"), ("personal", "personal")  # the other algorithm has a global model, or none
@@ -65,7 +69,6 @@ CUT = {"eps1": 10.0, "eps2": 0.0}  # CFL cuts its clusters
 SIMILAR = {"alpha": 0.1, "sigma": 1.0}  # FedAMP mixes models
 FIRST_ORDER = {"hessian": "first_order"}
 PERSONAL = ("personal", "personal")
-ONE_ROUND = {"cohorts": [[1, 0, 3]]}
 LIMITS = [
     Limit("fedprox", {"mu": 0.0}, within=BITS, unlike={"mu": 0.1}),
     Limit("fedprox", {"mu": 0.0}, within=BITS, unlike={"mu": 0.1}, options={"norm": True}),
@@ -79,14 +82,40 @@ LIMITS = [
         "fedavg", {"server_optimizer": {"momentum": 0.0}}, within=BITS, unlike={"server_optimizer": {"momentum": 0.9}}
     ),
     Limit("fedavg", UNIFORM, options={"sizes": [4] * 5}),
+    Limit("centralized", {}, within=BITS, options=ALONE),
+    slow(Limit("moon", {"mu": 0.0}, unlike={"mu": 1.0})),
+    Limit("moon", {"mu": 0.0}, unlike={"mu": 1.0}, options={"norm": True}),
+    Limit("scaffold", {}, of=UNIFORM, options=ONE_ROUND),
+    slow(Limit("scaffold", {"option": "I"}, of=UNIFORM, options=ONE_ROUND)),
+    slow(Limit("scaffold", {"weighting": "examples"}, options=ONE_ROUND, unlike={})),
+    Limit("fednova", {}, options={"sizes": [4] * 5}),
+    slow(Limit("fednova", {"weighting": "uniform"}, of=UNIFORM, options={"sizes": [4] * 5, "norm": True})),
+    Limit("qfedavg", {"q": 0.0}, of=UNIFORM, unlike={"q": 0.1}),
+    slow(Limit("qfedavg", {"q": 0.0, "weighting": "examples"}, unlike={}, options={"norm": True})),
+    Limit("fedavgm", {"beta": 0.0}, within=BITS, unlike={"beta": 0.9}, options={"norm": True}),
+    slow(Limit("fedavgm", {"beta": 0.9}, of={"server_optimizer": {"momentum": 0.9}}, unlike={"beta": 0.8})),
+    # far below tau the step is eta m / (2 tau)
+    Limit("fedadam", {**LINEAR, "beta_2": 1 - 1e-8}, unlike={**LINEAR, "beta_1": 0.5}, within=1e-5),
+    slow(Limit("fedyogi", LINEAR, unlike={**LINEAR, "beta_1": 0.5}, within=1e-5)),
+    slow(Limit("fedadagrad", LINEAR, unlike={**LINEAR, "beta_1": 0.5}, within=1e-5)),
+    # one batch a client: FedAvg with one step
+    Limit("fedsgd", {}, options=ONE_BATCH, optimizer=PLAIN, unlike={"server_optimizer": {"lr": 0.2}}),
+    slow(Limit("fedsgd", {}, options={**ONE_BATCH, "norm": True}, optimizer=PLAIN)),
+    Limit("fedbn", {}, within=BITS),  # without a normalisation layer
+    slow(Limit("fedbn", {"local": "head"}, "fedper", {"head": "head"}, PERSONAL, BITS, unlike={"local": "body"})),
+    Limit("lgfedavg", {"head": "head"}, "fedper", {"head": ["body", "norm"]}, PERSONAL, BITS, options={"norm": True}),
+    Limit("ditto", {}, within=BITS, options={"norm": True}),  # the global fit is the first of the round
+    slow(Limit("ditto", {"lam": 0.0}, "local", {}, PERSONAL, unlike={"lam": 0.1}, options={"batch_size": 99})),
+    Limit("apfl", {}, within=BITS, options={"norm": True}),
+    slow(Limit("apfl", {"alpha": 0.0, "adaptive": False}, compared=("personal", "weights"), within=BITS, unlike={})),
+    Limit("fedala", {"eta": 0.0}, within=BITS, unlike={"eta": 9.0}, options={"norm": True}),
+    Limit("pfedme", {"K": 1, "lam": 20.0}, unlike={"K": 2, "lam": 20.0}),  # theta = w - grad f(w) / lam
+    Limit("perfedavg", {"alpha": 0.0}, unlike={"alpha": 0.1}, options={"batch_size": 1}),  # each part is the batch
+    slow(Limit("perfedavg", FIRST_ORDER | {"alpha": 0.0}, unlike=FIRST_ORDER, options={"batch_size": 1})),
+    slow(Limit("perfedavg", {"alpha": 0.0}, "perfedavg", {"alpha": 0.0}, ("personal", "weights"), BITS)),
     Limit("ifca", {"clusters": 1, **BY_EXAMPLES}, unlike=BY_GRADIENT, options={"norm": True}),
     Limit("cfl", {"eps1": 0.0}, compared=OWN, unlike=CUT, options={**EVERYONE, "norm": True}),
-    Limit("fedbn", {}, compared=OWN),
-    Limit("ditto", {}, options={"norm": True}),
-    Limit("apfl", {}, options={"norm": True}),
-    Limit("fedala", {"eta": 0.0}, unlike={"eta": 1.0}),
     Limit("fedamp", {"lam": 0.0}, "local", compared=OWN_BOTH, within=BITS, unlike=SIMILAR, options={"norm": True}),
-    Limit("centralized", {}, within=BITS, options={"sizes": [sum(SIZES)], "cohorts": [[0]] * 3}),
 ]
 
 

@@ -1,15 +1,21 @@
-"""FedPer and Local: the private parts stay with their clients."""
+"""Personal models: parts that stay with their clients, refusals and warnings."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from fedlit.aggregators import FedPer, Local
+from fedlit import notices
+from fedlit.aggregators import APFL, Aggregator, FedBABU, FedBN, FedPer, FedRep, LgFedAvg, Local, PerFedAvg
 from fedlit.errors import InputError
-from tests.aggregators.federations import CLASSES, Listed, Running, numbers
+from fedlit.models.optimizer import give_optimizer
+from fedlit.training.lightning import LightningTrainer
+from fedlit.training.stacked import VectorizedTrainer
+from tests.aggregators.federations import CLASSES, Listed, Net, Running, numbers
 from tests.oracles import averaging
 
 
@@ -71,3 +77,77 @@ def test_local_sends_nothing_and_trains_each_client_alone(tmp_path: Path) -> Non
             torch.testing.assert_close(named[name], value, rtol=0, atol=1e-9)
     assert run.state.clients.get([1]) == [None]  # never asked: its model has the initial weights
     assert run.rows[-1]["clients/personal/evaluated"] == 4
+
+
+MOMENTUM = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}
+
+
+def test_fedbabu_keeps_the_first_head_on_the_server(tmp_path: Path) -> None:
+    run = Running(tmp_path, FedBABU(), optimizer=MOMENTUM, norm=True).go(2)
+    start = run.layout.named(run.start)
+    unmoved = {name for name, value in run.named().items() if torch.equal(value, start[name])}
+    assert unmoved == {"head.weight", "head.bias"}
+    assert run.rows[-1]["comm/bytes_up"] == run.rows[-1]["comm/bytes_down"] - 4 * 8 * CLASSES * 6
+
+
+def test_fedbn_keeps_weights_and_statistics_of_normalisation_with_the_clients(tmp_path: Path) -> None:
+    run = Running(tmp_path, FedBN(), norm=True).go(2)
+    kept = [run.client_state(c)["private"] for c in range(4)]
+    assert [len(k.weights) for k in kept] == [10] * 4 and [len(k.statistics) for k in kept] == [10] * 4
+    assert not torch.equal(kept[0].statistics, kept[1].statistics)
+    assert len(run.state.server["shared"].statistics) == 0
+    assert not any(name.startswith("global/") for name in run.rows[-1])
+
+
+@pytest.mark.parametrize(
+    ("aggregator", "sentence"),
+    [
+        (FedRep(head=["body", "head"]), "nothing would travel; name a part of it, or write aggregator=local"),
+        (LgFedAvg(head=["body", "head"]), "nothing would stay with a client; .* or write aggregator=fedavg"),
+        (FedBABU(head=["body", "head"]), "nothing would be trained; .* or write aggregator=fedavg"),
+        (FedBN(local=["body", "head"]), "nothing would travel; write aggregator=local"),
+    ],
+    ids=str,
+)
+def test_a_part_that_is_the_whole_model_is_refused(aggregator: Aggregator, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=sentence):
+        Running(tmp_path, aggregator)
+
+
+def test_a_model_without_normalisation_is_averaged_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    notices.begin_run()
+    run = Running(tmp_path, FedBN()).go()
+    assert "aggregator=fedbn: the model has no normalisation layer" in caplog.text
+    assert run.rows[-1]["global/test/accuracy"] > 0
+
+
+@pytest.mark.parametrize("kind", [LightningTrainer, VectorizedTrainer])
+@pytest.mark.parametrize(
+    ("optimizer", "names"),
+    [({"lr": 0.1}, ""), ({"lr": 0.1, "momentum": 0.9}, "(momentum)"), (MOMENTUM, "(momentum, weight_decay)")],
+)
+def test_steps_by_the_learning_rate_alone_are_a_warning_under_more_than_plain_sgd(
+    optimizer: dict[str, float], names: str, kind: type, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    notices.begin_run()
+    Running(tmp_path, APFL(), optimizer=optimizer, kind=kind).go(2)
+    assert caplog.text.count("steps tensors of its own by the learning rate alone") == bool(names)
+    assert names in caplog.text
+
+
+def test_adam_is_named_in_that_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    notices.begin_run()
+    net = Net()
+    give_optimizer(net, partial(torch.optim.Adam, lr=0.01))
+    Running(tmp_path, APFL(), net=net).go()
+    assert "(the scaling of Adam)" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [LightningTrainer, VectorizedTrainer])
+@pytest.mark.parametrize("hessian", ["exact", "first_order"])
+def test_parts_of_small_batches_can_be_normalised(hessian: Any, kind: type, tmp_path: Path) -> None:
+    """A third of a batch of four would be one sample."""
+    run = Running(tmp_path, PerFedAvg(hessian=hessian), norm=True, kind=kind).go()
+    assert run.rows[-1]["cohort/arrived"] == 4

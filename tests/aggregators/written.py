@@ -137,6 +137,28 @@ class QFedAvg(Aggregator):
         return {"model": server["model"] + moved}
 
 
+class ByLoss(FedAvg):
+    """The change of each client counts by its loss, which the message carries; the server knows each client's last."""
+
+    weighting = {"delta": "loss"}  # noqa: RUF012
+
+    def setup(self, layout, clients):
+        self.clients = clients
+
+    def server_state(self, model, rng):
+        return {"model": model, "losses": model.weights.new_ones(self.clients, 1)}
+
+    def download(self, server, clients, round):
+        return {"last": server["losses"][clients]}
+
+    def local_update(self, client, received, state):
+        message, state = super().local_update(client, received, state)
+        return {**message, "loss": 0.5 * (client.loss(received["model"]) + received["last"])}, state
+
+    def unpack(self, message, round):
+        return {**message, "loss": message["loss"] / round.number}
+
+
 class FedAmp(Aggregator):
     """Huang et al. 2021, algorithm 1: every message on the server, a download for each client."""
 

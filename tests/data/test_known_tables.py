@@ -127,16 +127,15 @@ def test_credit_default_refuses_other_tables(tmp_path: Path, monkeypatch: pytest
 # --- flamby_heart
 
 
-def write_hearts(folder: Path, monkeypatch: pytest.MonkeyPatch, **rows: list[str]) -> dict[str, list[list[Any]]]:
-    """Twelve patients of each hospital; those in `rows` are given."""
+def write_hearts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[Any]]]:
+    """Twelve patients of each hospital; returns the rows that have all values."""
     rng = np.random.default_rng(3)
     written = {}
     for name in heart_module.HOSPITALS:
-        lines = [
-            [*rng.integers(30, 70, 2), 1 + i % 4, *rng.integers(90, 200, 3), i % 3, *rng.integers(0, 9, 3), "?", "?", 7]
-            + [i % 2 * (1 + i % 4)]
-            for i in range(12)
-        ]
+        lines: list[list[Any]] = []
+        for i in range(12):
+            first, last = rng.integers(30, 200, 6).tolist(), rng.integers(0, 9, 3).tolist()
+            lines.append([*first[:2], 1 + i % 4, *first[2:5], i % 3, *last, "?", "?", 7, i % 2 * (1 + i % 4)])
         if name == "va":
             lines[4][3] = "?"  # this row is left out, the ones without a slope are not
             for number, line in enumerate(lines):
@@ -161,9 +160,12 @@ def test_hearts_are_prepared_as_flamby_does_it(normalize: Any, tmp_path: Path, m
         ]
         sick = [int(line[13] > 0) for line in lines]
         drawn = train_test_split(
-            list(range(len(rows))), test_size=1 - 0.66, train_size=0.66, random_state=43, stratify=None
-            if name == "va" else sick
-        )  # fmt: skip
+            list(range(len(rows))),
+            test_size=1 - 0.66,
+            train_size=0.66,
+            random_state=43,
+            stratify=None if name == "va" else sick,
+        )
         for part, numbers in zip(("train", "test"), map(sorted, drawn), strict=True):
             parts[part].append(np.array([rows[i] for i in numbers], dtype=np.float64))
             labels[part] += [sick[i] for i in numbers]
@@ -178,6 +180,15 @@ def test_hearts_are_prepared_as_flamby_does_it(normalize: Any, tmp_path: Path, m
         sizes = [len(rows_of_hospital) for rows_of_hospital in parts[part]]
         assert np.bincount(getattr(source, f"{part}_sites")).tolist() == sizes
     assert (source.classes, source.input_shape) == (2, (13,))
+
+
+def test_test_rows_of_hearts_can_be_normalised_in_another_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_hearts(tmp_path, monkeypatch)
+    hospital, pooled = (flamby_heart(root=tmp_path, normalize=whose) for whose in ("hospital", "pooled"))
+    both = flamby_heart(root=tmp_path, normalize="hospital", normalize_test="pooled")
+    np.testing.assert_array_equal(inputs(both), inputs(hospital))
+    np.testing.assert_array_equal(inputs(both, "test"), inputs(pooled, "test"))
+    assert not np.array_equal(inputs(pooled, "test"), inputs(hospital, "test"))
 
 
 def test_hearts_refuse_another_number_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,14 @@ def evaluate(evaluator, totals, number=1):
     clients = SimpleNamespace(test=parts, validation=parts, pooled=False)
     federation: Any = SimpleNamespace(aggregator=FedAvg(), clients=clients, seed=0)
     data = SimpleNamespace(train=range(4), test=range(4))
-    host = Host(module=Silent(), data=data, totals=totals, subject=SimpleNamespace(higher_is_better={}))
+    measuring = SimpleNamespace(is_sum_of_parts=lambda subject: False)
+    host = Host(
+        module=Silent(),
+        data=data,
+        totals=totals,
+        subject=SimpleNamespace(higher_is_better={}),
+        measuring=measuring,
+    )
     engine: Any = SimpleNamespace(local_worker=SimpleNamespace(host=host))
     state: Any = SimpleNamespace(server={"model": object()}, counters={})
     return evaluator(federation, state, engine, number)
@@ -60,8 +67,8 @@ def test_no_warning_for_a_module_that_can_be_measured(caplog):
     ("name", "values", "best"),
     [
         ("global/validation/accuracy", [0.5, 0.9, 0.9], 2),
-        ("clients/personal/validation_accuracy/weighted", [0.5, 0.4, 0.6], 3),
-        ("clients/personal/validation_loss/weighted", [math.nan, 1.0, 2.0], 2),
+        ("clients/used/validation_accuracy/weighted", [0.5, 0.4, 0.6], 3),
+        ("clients/used/validation_loss/weighted", [math.nan, 1.0, 2.0], 2),
         ("global/validation/loss", [math.nan, math.nan, math.nan], None),
         ("global/test/accuracy", [0.5, 0.9, 0.9], None),
     ],

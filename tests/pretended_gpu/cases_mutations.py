@@ -27,7 +27,7 @@ from fedlit.training.stacked.stacked_collect import StackedCollect
 from fedlit.training.stacked.stacked_fit import StackedFit
 from fedlit.training.stacked.stacked_optimizer import _Sgd
 from fedlit.training.stacked.stacked_pass import StackedPass, _Trace
-from fedlit.training.step_draws import StepDraws
+from fedlit.training.step_draws import DrawKeys
 from tests.aggregators.written import FedAmp, WholeGradients
 from tests.pretended_gpu import own_parts
 from tests.pretended_gpu.runs import owner, run_on_gpu
@@ -82,12 +82,11 @@ MUTATIONS = [  # a run, a method, a piece of its source, and what is written ins
     ("stages", own_parts.Residual.decode, "t.double()", "t.double().cpu()"),
     ("lists", own_parts.Large.encode, "masks = [", "masks = [row.cpu() for row in value]; masks = ["),
 ]
-LEAF = "leaf = self.weights"
 MUTATIONS += [
-    ("sums of a stack", StackedCollect.run, LEAF, f"self.weights.sum().item(); {LEAF}"),
-    ("sums of a client", RowCollect.run, LEAF, f"self.weights.sum().item(); {LEAF}"),
+    ("sums of a stack", StackedCollect._step, "numbers = np", "weights.sum().item(); numbers = np"),
+    ("sums of a client", RowCollect._step, "subject = self", "self.weights.sum().item(); subject = self"),
     ("sums of a stack", CollectedSums.add, "value.detach()", "value.detach().cpu().to(value.device)"),
-    ("sums of a client", StepDraws.__call__, "value = draw(", "like.sum().item(); value = draw("),
+    ("sums of a stack", DrawKeys.__call__, "return self._keys[what]", "return self._keys[what].cpu()"),
 ]
 QUICK = [MUTATIONS[i] for i in (0, 1, 5, 9, 12, 15, 18, 22, 26, 29)] + MUTATIONS[-4:-2]
 

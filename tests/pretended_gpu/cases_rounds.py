@@ -14,6 +14,7 @@ from fedlit.settings.classes import build
 from tests.aggregators import written
 from tests.pretended_gpu import own_parts
 from tests.pretended_gpu.runs import TRAINERS, same_on_both, shipped, shipped_classes, uncovered
+from tests.samplers.by_utility import LastLosses
 from tests.slow import some_slow
 from tests.small_runs import OPTIONS, composed
 
@@ -27,8 +28,10 @@ AGGREGATORS |= {  # each uses another part of the contract
     "trainable": written.BodyOnly,
     "losses": lambda: written.QFedAvg(1.0),
     "all messages and downloads": written.FedAmp,
+    "weights in the messages": written.ByLoss,
     "second derivatives": lambda: written.PerFedAvg(True),
 }
+GAINS = ("extras and gain", "losses", "scaffold", "fednova", "qfedavg")  # algorithms that read the gain
 STAGES: dict[str, Any] = {
     "uniform": {"clip": own_parts.Clip()},
     "with a state": {"residual": own_parts.Residual()},
@@ -45,10 +48,11 @@ SHIPPED_STAGES = shipped_classes(Stage, "fedlit.messages.stages")
 REDUCTIONS = shipped_classes(Reduction, "fedlit.messages.reductions")
 ARGUMENTS: dict[str, dict[str, Any]] = {}  # of stages and reductions that need some, by the name of the class
 SAMPLERS = {option: build(composed(f"sampler={option}").config.sampler, "sampler") for option in OPTIONS["sampler"]}
-SAMPLERS["by loss"] = own_parts.Highest()
+SAMPLERS |= {"by loss": own_parts.Highest(), "with a state": LastLosses()}
 
 QUICK = {("lightning", "fedprox"), ("rows, kept optimisers", "fedper"), ("stack", "carry and personal models")}
 QUICK |= {("stack", "sums and draws of steps")}
+QUICK |= {("stack", "all messages and downloads"), ("stack", "weights in the messages")}
 QUICK |= {("stack", aggregator) for aggregator in OPTIONS["aggregator"]}
 WITH_STAGES = [(trainer, stages) for trainer in TRAINERS for stages in [*STAGES, *SHIPPED_STAGES]]
 QUICK_STAGES = [("stack", stages) for stages in ("several", *SHIPPED_STAGES)]
@@ -58,7 +62,7 @@ QUICK_STAGES = [("stack", stages) for stages in ("several", *SHIPPED_STAGES)]
     ("trainer", "aggregator"), some_slow([(t, a) for t in TRAINERS for a in AGGREGATORS], sorted(QUICK))
 )
 def test_an_algorithm_gives_the_bits_of_the_cpu_without_a_wait(trainer: str, aggregator: str, tmp_path: Path) -> None:
-    if "kept" in trainer and aggregator in ("extras and gain", "losses"):
+    if "kept" in trainer and aggregator in GAINS:
         pytest.skip("the gain is not defined for kept optimisers")
     parts = {"norm": False} if aggregator == "second derivatives" else {}  # it halves batches of two
     same_on_both(tmp_path, trainer, AGGREGATORS[aggregator], **parts)
@@ -82,7 +86,7 @@ def test_a_shipped_reduction_does_not_wait(name: str, tmp_path: Path) -> None:
     same_on_both(tmp_path, "stack", written.FedAmp if takes_all else FedAvg, rounds=1, reduction=reduction)
 
 
-@pytest.mark.parametrize("sampler", some_slow(SAMPLERS, ["by loss"]))
+@pytest.mark.parametrize("sampler", some_slow(SAMPLERS, ["by loss", "with a state"]))
 def test_a_sampler_chooses_the_same_clients(sampler: str, tmp_path: Path) -> None:
     same_on_both(tmp_path, "stack", FedAvg, sampler=SAMPLERS[sampler])
 

@@ -11,10 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedlit.aggregators import FedAvg, FedPer
+from fedlit.aggregators import FedAvg, FedPer, Local
 from fedlit.engines import Engine, Processes, Serial
 from fedlit.engines.failures import ClientFailed
 from fedlit.errors import InputError
+from fedlit.model_vectors import Model
+from fedlit.round import Round
 from fedlit.samplers import Probe, Sampler
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import SIZES, Net, Running, numbers
@@ -109,6 +111,76 @@ def test_a_candidate_that_is_no_client_is_refused(candidates: Any, tmp_path: Pat
         Running(tmp_path, FedAvg(), Lowest(candidates)).go()
 
 
-def test_an_algorithm_that_sends_no_model_has_no_losses_to_choose_by(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="^Lowest chooses clients by the loss .*, and FedPer sends none"):
-        Running(tmp_path, FedPer("head"), Lowest([0, 1])).go()
+class Modelless(FedAvg):
+    """Its clients receive weights, and have no model."""
+
+    def broadcast(self, server: dict[str, Any]) -> dict[str, Any]:
+        return {"weights": server["model"].weights}
+
+
+def test_clients_without_a_model_have_no_losses_to_choose_by(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="^Lowest chooses clients by the loss .*, and under Modelless they have none"):
+        Running(tmp_path, Modelless(), Lowest([0, 1])).go()
+
+
+class Probing(Sampler):
+    """Clients 0 and 2 in the first round; then all of them are probed and client 3 is asked."""
+
+    def __init__(self) -> None:
+        self.losses = np.empty(0)
+
+    def __call__(self, round_number: int, rng: np.random.Generator, clients: int, probe: Probe) -> Sequence[int]:
+        if round_number == 1:
+            return [0, 2]
+        self.losses = probe([3, 2, 1, 0])
+        return [3]
+
+    def expected(self, clients: int) -> float:
+        return 1.0
+
+
+def losses_of(models: dict[int, dict[str, Tensor]]) -> list[float]:
+    (x, y), ends = numbers(), np.cumsum(SIZES)
+    parts = {c: slice(ends[c] - SIZES[c], ends[c]) for c in models}
+    return [float(averaging.loss_of(models[c], x[parts[c]], y[parts[c]])) for c in (3, 2, 1, 0)]
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_without_a_global_model_the_losses_are_of_each_clients_own(trainer: str, tmp_path: Path) -> None:
+    """A client that was never asked has the initial weights, under FedPer with the averaged body."""
+    (x, y), sampler = numbers(), Probing()
+    run = Running(tmp_path, Local(), sampler, **TRAINERS[trainer])
+    start = run.layout.named(run.start)
+    models = dict.fromkeys(range(4), start)
+    for client, batches in run.orders(1, [0, 2]).items():
+        models[client] = averaging.train(start, x, y, batches, lr=0.1)
+    run.go(2)
+    np.testing.assert_allclose(sampler.losses, losses_of(models), atol=1e-9)
+
+    run = Running(tmp_path, FedPer("head"), sampler, **TRAINERS[trainer]).go(2)
+    body = {n: sum(SIZES[c] * models[c][n] for c in (0, 2)) / (SIZES[0] + SIZES[2]) for n in start if "body" in n}
+    mixed = {c: {n: w for n, w in models[c].items() if "head" in n} | body for c in models}
+    np.testing.assert_allclose(sampler.losses, losses_of(mixed), atol=1e-9)
+
+
+class Stepped(Local):
+    """Its personal model is the kept one after an epoch."""
+
+    def personal(self, client: Any, received: Any, state: Any) -> Model:
+        return client.fit(state["model"], epochs=1).model
+
+
+@pytest.mark.parametrize("trainer", ["lightning", "one stack"])
+def test_a_personal_model_that_trains_is_trained_for_the_probe_and_thrown_away(trainer: str, tmp_path: Path) -> None:
+    (x, y), sampler = numbers(), Probing()
+    run = Running(tmp_path, Stepped(), sampler, **TRAINERS[trainer])
+    alone = Running(tmp_path, Local(), sampler, **TRAINERS[trainer]).go(2)
+    run.go(1)
+    models = {}
+    for job in run.federation.clients.jobs(Round(2, 0, [0, 1, 2, 3], 4, "probe")):
+        [state] = run.state.clients.get([job.client])
+        kept = run.layout.named(run.start if state is None else state["algorithm"]["model"])
+        models[job.client] = averaging.train(kept, x, y, [b.tolist() for b in job.batches(0, 0, False)], lr=0.1)
+    run.go(1)
+    np.testing.assert_allclose(sampler.losses, losses_of(models), atol=1e-9)
+    assert torch.equal(run.client_state(3)["model"].weights, alone.client_state(3)["model"].weights)

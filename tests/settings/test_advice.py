@@ -142,7 +142,7 @@ ABSENT = [  # overrides, a part of the command that they do not lead to, a part 
     ([f"+{SERVER}=adam", "aggregator=local"], "without the +", "aggregator=local takes no server_optimizer"),
     (["model=resnet50"], "resnet18?", "the options are"),
     (["data=femnist"], "emnist?", "data._target_=mine.Data"),
-    (["aggregator=fedpd"], "did you mean", "the options are centralized"),
+    (["aggregator=fedpd"], "did you mean", "the options are apfl"),
     (["epochs=abc"], "did you mean local_epochs=abc", "local_epochs=abc: local_epochs"),
     (["precision=16"], "reduction", "trainer.precision=16: "),
     (["alpha=0.3"], "did you mean", "partition=dirichlet or partition=dirichlet_quantity has it."),

@@ -53,6 +53,6 @@ def test_keys_of_the_command_line_are_the_first_columns(tmp_path):
 def test_every_run_has_the_same_metric_columns(tmp_path):
     config = about(tmp_path).config
     with_global = [info.name.tag for info in columns(config, tmp_path).metric_infos]
-    without = [info.name.tag for info in columns(config, tmp_path, "clients/personal/accuracy/weighted").metric_infos]
-    assert with_global[0] == "global/test/accuracy" and without[0] == "clients/personal/accuracy/weighted"
+    without = [info.name.tag for info in columns(config, tmp_path, "clients/used/accuracy/weighted").metric_infos]
+    assert with_global[0] == "global/test/accuracy" and without[0] == "clients/used/accuracy/weighted"
     assert sorted(with_global) == sorted(without) and len(with_global) == 3

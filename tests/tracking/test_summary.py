@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import math
 
+import pytest
+
 from fedlit.tracking.summary import summarise, write
 
 
@@ -14,9 +16,11 @@ def test_validation_chooses_the_best_round_and_its_test_value_is_reported(tmp_pa
     table = rows("global/validation/accuracy", [0.5, 0.9, 0.7])
     for line, test in zip(table, [0.6, 0.8, 0.95], strict=True):
         line["global/test/accuracy"] = test
+        line["clients/used/accuracy/weighted"] = test - 0.5
     best = summarise(table, tmp_path)["best"]
     assert best == {
         "round": 2, "metric": "global/validation/accuracy", "value": 0.9, "chosen_by": "validation", "test": 0.8,
+        "used": pytest.approx(0.3),
     }  # fmt: skip
 
 
@@ -33,9 +37,9 @@ def test_the_best_loss_is_the_smallest(tmp_path):
 
 
 def test_without_a_global_model_personal_models_choose_the_best_round(tmp_path):
-    table = rows("clients/personal/accuracy/weighted", [0.2, 0.4, 0.3], **{"clients/received/accuracy/weighted": 1.0})
+    table = rows("clients/used/accuracy/weighted", [0.2, 0.4, 0.3], **{"clients/received/accuracy/weighted": 1.0})
     best = summarise(table, tmp_path)["best"]
-    assert (best["round"], best["metric"]) == (2, "clients/personal/accuracy/weighted")
+    assert (best["round"], best["metric"]) == (2, "clients/used/accuracy/weighted")
 
 
 def test_a_round_that_was_not_evaluated_is_never_the_best(tmp_path):
@@ -66,7 +70,7 @@ def test_summary_json_is_replaced_and_has_null_for_infinity(tmp_path):
 
 
 def test_validation_of_personal_models_chooses_the_best_round(tmp_path):
-    name = "clients/personal/{}/weighted"
+    name = "clients/used/{}/weighted"
     table = rows(name.format("validation_accuracy"), [0.5, 0.9, 0.7])
     for line, test in zip(table, [0.6, 0.8, 0.95], strict=True):
         line[name.format("accuracy")] = test
@@ -75,5 +79,5 @@ def test_validation_of_personal_models_chooses_the_best_round(tmp_path):
 
 
 def test_the_best_validation_loss_is_the_smallest(tmp_path):
-    best = summarise(rows("clients/personal/validation_loss/weighted", [3.0, 1.0, 2.0]), tmp_path)["best"]
+    best = summarise(rows("clients/used/validation_loss/weighted", [3.0, 1.0, 2.0]), tmp_path)["best"]
     assert (best["round"], best["value"], best["chosen_by"]) == (2, 1.0, "validation")

@@ -18,7 +18,6 @@ from fedlit.training.collected_sums import CollectedSums
 from tests.training.collecting import (
     BATCH,
     CLASSES,
-    KINDS,
     TRAIN,
     VALIDATION,
     Collecting,
@@ -175,7 +174,7 @@ def test_a_batch_that_the_step_skips_adds_nothing(kind: str) -> None:
     assert sums["batches"].flatten().tolist() == [4, 2, 1, 1, 0]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "traced"])
+@each_kind
 def test_draws_of_the_step_are_keyed(kind: str) -> None:
     """They repeat in each evaluation of a batch, and differ by client, batch and call."""
     run, expected = Collecting(kind, Noisy), Collecting("lightning", Noisy)
@@ -288,6 +287,33 @@ class Manual(Net):
         optimizer.step()
 
 
-def test_a_module_that_trains_in_its_step_is_refused() -> None:
+def test_a_module_that_trains_in_its_step_has_no_loss_here() -> None:
+    run = Collecting("lightning", Manual)
     with pytest.raises(InputError, match="Manual has manual optimisation"):
-        Collecting("lightning", Manual).collect(gradient)
+        run.collect(gradient)
+    assert run.collect(lambda step, w: {"sum": step.targets.sum(1, keepdim=True)})["sum"].any()
+
+
+class Silent(Net):
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        return super().training_step(batch, batch_idx) if self.training else None
+
+
+@each_kind
+def test_a_step_that_skips_all_batches_is_refused(kind: str) -> None:
+    with pytest.raises(InputError, match="training_step returned None for each"):
+        Collecting(kind, Silent).collect(gradient)
+
+
+class ByRound(Net):
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        return super().training_step(batch, batch_idx) * self.round
+
+
+@each_kind
+def test_the_step_knows_the_round(kind: str) -> None:
+    run = Collecting(kind, ByRound)
+    (_, first), (_, second) = (next(run.chunks(number=number)) for number in (1, 3))
+    once, thrice = (client.collect(run.start, gradient)["gradient"] for client in (first, second))
+    torch.testing.assert_close(3 * once, thrice, rtol=0, atol=1e-12)
+    assert once.any()

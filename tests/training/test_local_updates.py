@@ -219,7 +219,8 @@ def test_contradictions_are_refused(tmp_path: Path, words: list[str], sentence: 
     assert not list(tmp_path.glob("run/checkpoints/round*"))
 
 
-@pytest.mark.parametrize("trainer", some_slow(["lightning", "vectorized"], ["vectorized"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("trainer", ["lightning", "vectorized"])
 def test_a_resumed_run_gives_the_same_bits(tmp_path: Path, trainer: str) -> None:
     words = [*TINY, "local_updates=3", f"trainer={trainer}", "threads=1", "participation=0.7"]
     assert command(*words, "rounds=4", f"hydra.run.dir={tmp_path}/whole") == 0

@@ -88,3 +88,4 @@ def test_forms_of_batches_and_outputs():
     assert torch.equal(part["targets"], y[[1, 3]]) and torch.equal(part["inputs"][1], (x + 1)[[1, 3]])
     assert part_of(batch, (0, 1), 0) is batch
     assert torch.equal(part_of(y, (0, 9), 0), y)  # shorter than nine: the whole batch
+    assert len(part_of(torch.arange(6), (1, 3), 0, least=2)) == 2 and len(part_of(torch.arange(5), (1, 3), 0, 2)) == 5

@@ -25,13 +25,15 @@ class RowGains:
     def __init__(self, optimizers: Sequence[Any], groups: Sequence[Sequence[str]], by_row: bool, keeps_state: bool):
         self._reason = why_undefined(optimizers[:1], keeps_state)
         self._optimizers, self._groups = optimizers, groups
+        # copies: the module may keep the optimiser, which is restored after the fit
+        self._options = [{k: v for k, v in group.items() if k != "params"} for group in optimizers[0].param_groups]
         self._by_row = [[GroupGain() for _ in groups] for _ in optimizers] if by_row and not self._reason else []
 
     def add_step(self, row_numbers: np.ndarray) -> None:
         """Call it before the step of these rows. With one optimiser for all rows it has nothing to do."""
         if self._by_row:
             for row in row_numbers:
-                _add_step(self._by_row[row], self._optimizers[row])
+                _add_step(self._by_row[row], self._optimizers[row].param_groups)
 
     def of(self, steps: np.ndarray, shapes: Mapping[str, torch.Size], rate_sum: Tensor) -> Tensor:
         """The gain, (K, 1) or (K, P).
@@ -61,10 +63,10 @@ class RowGains:
         gains = [[GroupGain() for _ in self._groups]]
         for _ in range(steps):
             gains.append([gain.copy() for gain in gains[-1]])
-            _add_step(gains[-1], self._optimizers[0])
+            _add_step(gains[-1], self._options)
         return gains
 
 
-def _add_step(gains: Sequence[GroupGain], optimizer: Any) -> None:
-    for gain, options in zip(gains, optimizer.param_groups, strict=True):
+def _add_step(gains: Sequence[GroupGain], groups: Sequence[Mapping[str, Any]]) -> None:
+    for gain, options in zip(gains, groups, strict=True):
         gain.add_step(options)

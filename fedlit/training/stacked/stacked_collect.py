@@ -53,7 +53,7 @@ class StackedCollect:
         sizes = np.array([len(part) for part in parts])
         self.order = SampleOrder(np.concatenate(parts), np.cumsum(sizes) - sizes)
         self.plan = BatchPlan(sizes, jobs[0].batch_size, same_number=setup.plan.reads_batch_idx)
-        self.numbers = to_device([[job.client] for job in jobs], self.weights.device)
+        self.owners = to_device([[job.owner(collection.on)] for job in jobs], self.weights.device)
         keyed = host.traits.uses_keyed_rng
         self.call = StackedCall(host.module, layout, keyed, setup.plan.patch_vmap)
         self.keys = to_device([collection.key(job) for job in jobs], self.weights.device) if keyed else None
@@ -76,7 +76,8 @@ class StackedCollect:
 
     def _step(self, part: StackBatch, rows: slice | Tensor, weights: Tensor) -> StackedStep:
         numbers = np.arange(len(self.jobs))[part.rows]
-        places = np.full(len(numbers), part.batch_idx) if isinstance(part.rows, slice) else self.plan.full[numbers]
+        is_full = part.index.shape[1] == self.plan.batch_size
+        places = np.full(len(numbers), part.batch_idx) if is_full else self.plan.full[numbers]
         draws = () if self.keys is None else (self.keys[rows], to_device_of(self.weights, places))
         return StackedStep(
             self.call,
@@ -99,4 +100,4 @@ class StackedCollect:
             batch = samples.batch(part.index)
         else:
             batch = pytree.tree_map(lambda *t: torch.stack(t), *(samples.batch(index) for index in part.index))
-        return self.host.prepared(batch, to_device_of(self.weights, part.index), self.numbers[rows], "validation")
+        return self.host.prepared(batch, to_device_of(self.weights, part.index), self.owners[rows], "validation")

@@ -245,6 +245,7 @@ class StackedClient(ChunkClient):
         ordered = tree_map(lambda t: t.expand(k, -1)[index], model)
         with quiet(), subject.opened(), torch.enable_grad():
             subject.reset(0)
+            self.host.begin_fit(self.round)
             jobs = [self.jobs[r] for r in order]
             stacked = StackedCollect(self.setup, jobs, collection, ordered, self.start_counters, extras)
             before = generator_states(), self.host.snapshot.changed()

@@ -69,9 +69,10 @@ class FedFomo(Aggregator):
         if round.purpose == "evaluate":  # a client's own model is at hand
             return {}
         everyone = torch.arange(self.clients, device=clients.device)
-        key = round.stream("fedfomo")
-        draws = keyed_uniform(key, clients[:, None] * self.clients + everyone, server["P"].dtype)  # (K, N)
-        explores = keyed_uniform(key + 1, clients)[:, None] < self.epsilon
+        draws = keyed_uniform(
+            round.stream("random models"), clients[:, None] * self.clients + everyone, server["P"].dtype
+        )  # (K, N)
+        explores = keyed_uniform(round.stream("explores"), clients)[:, None] < self.epsilon
         rank = torch.where(explores, draws, server["P"][clients])
         rank = rank.masked_fill(clients[:, None] == everyone, -torch.inf)
         n = rank.argsort(dim=-1, descending=True, stable=True)[:, : self.sent]

@@ -129,7 +129,8 @@ def test_fedamp_mixes_near_models_by_equation_5() -> None:
 
 def test_fedfomo_sends_the_models_of_the_largest_affinity_or_random_ones_and_never_a_client_its_own() -> None:
     clients = torch.arange(6)
-    server = {"P": torch.rand(6, 6, generator=torch.Generator().manual_seed(0)), "models": torch.zeros(6, 2)}
+    affinity = torch.rand(6, 6, generator=torch.Generator().manual_seed(0))
+    server = {"P": affinity, "models": torch.zeros(6, 2), "has_sent": torch.ones(6) > 0}
 
     def sent(fedfomo: FedFomo, round: int) -> list[list[int]]:
         fedfomo.clients, fedfomo.sent = 6, fedfomo.M
@@ -138,6 +139,11 @@ def test_fedfomo_sends_the_models_of_the_largest_affinity_or_random_ones_and_nev
     for i, n in enumerate(sent(FedFomo(M=3, epsilon=0.0), 1)):
         others = [j for j in range(6) if j != i]
         assert n == sorted(others, key=lambda j: -float(server["P"][i, j]))[:3]
+    one_sent = {**server, "has_sent": clients == 4}
+    fedfomo = FedFomo(M=2, epsilon=0.0)
+    fedfomo.clients, fedfomo.sent = 6, 2
+    n = fedfomo.download(one_sent, clients, ServerRound(1, 0, list(range(6)), 6))["n"]
+    assert n.tolist() == [[4, -1]] * 4 + [[-1, -1]] + [[4, -1]]
     random = [sent(FedFomo(M=3, epsilon=1.0), round) for round in (1, 2)]
     assert random[0] != random[1] == sent(FedFomo(M=3, epsilon=1.0), 2)
     assert all(i not in n and len(set(n)) == 3 for n_of_all in random for i, n in enumerate(n_of_all))

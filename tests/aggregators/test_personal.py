@@ -30,25 +30,6 @@ def test_fedper_finds_the_last_layer_and_keeps_it_with_the_client(tmp_path: Path
     assert not any(name.startswith("global/") for row in run.rows for name in row)
 
 
-def test_fedper_trains_head_and_body_and_averages_the_body(tmp_path: Path) -> None:
-    run = Running(tmp_path, FedPer(head="head"))
-    start, (x, y) = run.layout.named(run.start), numbers()
-    body = {n: t for n, t in start.items() if n.startswith("body")}
-    heads = {c: {n: t for n, t in start.items() if n.startswith("head")} for c in range(4)}
-    for number in (1, 2):
-        orders = run.orders(number, range(4))
-        trained = {c: averaging.train(body | heads[c], x, y, orders[c], lr=0.1) for c in range(4)}
-        count = {c: len({i for b in orders[c] for i in b}) for c in range(4)}
-        body = {n: sum(count[c] * trained[c][n] for c in trained) / sum(count.values()) for n in body}
-        heads = {c: {n: trained[c][n] for n in heads[c]} for c in trained}
-    run.go(2)
-    shared = torch.cat([t.flatten() for t in body.values()])
-    torch.testing.assert_close(run.state.server["shared"].weights, shared, rtol=0, atol=1e-9)
-    for c, head in heads.items():
-        trained_head = torch.cat([t.flatten() for t in head.values()])
-        torch.testing.assert_close(run.client_state(c)["private"].weights, trained_head, rtol=0, atol=1e-9)
-
-
 @pytest.mark.parametrize(
     ("head", "sentence"),
     [

@@ -10,7 +10,7 @@ from tests.oracles.problem import Named, Outcome, Problem
 CASES: list[dict[str, Any]] = [
     {},
     {"weighting": "uniform"},
-    {"head": "[bn]*"},
+    {"head": "[bn]o*"},
 ]  # the last: body, and norm if there is one
 
 

@@ -112,7 +112,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
             check_schedule(schedule, config.rounds, saved_bits(folder).get("rounds"))
         make_module = partial(_module, config, data.input_shape, data.classes, overrides, start_folder)
         module = make_module()
-        _check_steps(aggregator, module, lr_schedule.changes, config.trainer.get("gradient_clip_val"))
+        _check_steps(aggregator, module, lr_schedule.changes, config.trainer.get("gradient_clip_val"), updates)
         check_data(module, data)
         data = with_labels_for(module, data)
 
@@ -244,7 +244,7 @@ def _threads(config: DictConfig, folder: Path, default: int) -> int:
     return default if config.threads is None else int(config.threads)
 
 
-def _check_server(aggregator: Aggregator, server_samples: int, public: int) -> None:
+def _check_server(aggregator: Aggregator, server_samples: int, public: int = 0) -> None:
     """Refuse what the server cannot do, which would be seen after a round of training only."""
     check_signatures(aggregator)
     check_server_optimizer(aggregator.server_optimizer)
@@ -254,12 +254,15 @@ def _check_server(aggregator: Aggregator, server_samples: int, public: int) -> N
         raise InputError(f"{aggregator} needs samples that all clients see; write for example data.public=100.")
 
 
-def _check_steps(aggregator: Aggregator, module: LightningModule, scheduled: bool, clipped: float | None) -> None:
+def _check_steps(
+    aggregator: Aggregator, module: LightningModule, scheduled: bool, clipped: float | None, updates: int | None
+) -> None:
     """Refuse settings of the clients' optimiser where it takes no step.
 
     Args:
         scheduled: `lr_schedule` changes the clients' learning rates.
         clipped: `trainer.gradient_clip_val`.
+        updates: `local_updates`.
     """
     if aggregator.clients_step:
         return
@@ -273,6 +276,8 @@ def _check_steps(aggregator: Aggregator, module: LightningModule, scheduled: boo
         raise InputError(f"lr_schedule {because}; write server_lr_schedule in its place.")
     if clipped:
         raise InputError(f"trainer.gradient_clip_val={clipped} {because}; leave it out.")
+    if updates is not None:
+        raise InputError(f"local_updates {because}; leave it out.")
 
 
 def local_updates(config: DictConfig, overrides: list[str]) -> int | None:

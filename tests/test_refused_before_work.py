@@ -77,9 +77,9 @@ def test_an_algorithm_that_needs_samples_of_the_server_is_refused_without_them()
         needs_server = True
 
     with pytest.raises(InputError, match="^Tuned needs samples of the server; write for example server_samples=100.$"):
-        _check_server(Tuned(), 0)
-    _check_server(Tuned(), 1)
-    _check_server(FedAvg(), 0)
+        _check_server(Tuned(), 0, 0)
+    _check_server(Tuned(), 1, 0)
+    _check_server(FedAvg(), 0, 0)
 
 
 def test_methods_with_other_arguments_than_those_of_the_contract_are_refused() -> None:
@@ -127,8 +127,8 @@ def test_methods_with_other_arguments_than_those_of_the_contract_are_refused() -
         (OldName(), "needs_server_data is not read; write needs_server = True."),
     ):
         with pytest.raises(InputError, match=f"{type(aggregator).__name__}.*{re.escape(sentence)}$"):
-            _check_server(aggregator, 1)
-    _check_server(Other(), 0)
+            _check_server(aggregator, 1, 0)
+    _check_server(Other(), 0, 0)
 
 
 class Nothing:

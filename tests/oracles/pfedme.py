@@ -3,8 +3,8 @@
 For each batch D, theta minimises f(theta; D) + lambda/2 |theta - w|^2 by K gradient steps, and
 w = w - eta lambda (w - theta). The server takes (1 - beta) w + beta times the mean.
 
-A client would use theta(w), the minimiser of f(theta) + lambda/2 |theta - w|^2 on all its samples: the local epochs of
-SGD from the received w.
+A client would use theta(w), the minimiser of f(theta) + lambda/2 |theta - w|^2 on all its samples: K gradient steps
+from the received w, with its running statistics.
 """
 
 from __future__ import annotations
@@ -45,15 +45,13 @@ def federate(
         w = {n: (1 - beta) * w[n] + beta * mean[n] for n in w}
         s = combined(p, {i: pair[1] for i, pair in local.items()})
 
-    def prox_slope(theta: Named, x: Tensor, y: Tensor) -> Named:
-        g = problem.gradient(theta, x, y)
-        return {n: g[n] + lam * (theta[n] - w[n]) for n in theta}
-
-    last = len(problem.cohorts)
-    personal = [problem.train(w, s, last, i, slope=prox_slope, purpose="evaluate") for i in range(problem.N)]
-    return Outcome(
-        weights=w,
-        statistics=s,
-        personal=[theta for theta, _ in personal],
-        personal_statistics=[statistics for _, statistics in personal] if s else None,
-    )
+    personal = []
+    for i in range(problem.N):
+        theta = dict(w)
+        for _ in range(K):
+            free = {n: value.clone().requires_grad_() for n, value in theta.items()}
+            near = sum(((free[n] - w[n]) ** 2).sum() for n in w)
+            (problem.loss(free, *problem.samples(i), s or None) + lam / 2 * near).backward()
+            theta = {n: value.detach() - personal_lr * value.grad for n, value in free.items()}
+        personal.append(theta)
+    return Outcome(weights=w, statistics=s, personal=personal, personal_statistics=[s] * problem.N if s else None)

@@ -20,7 +20,7 @@ from fedlit.training import Trainer
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.posed import MOMENTUM, PLAIN, SIZES, Posed, algorithm, distance
-from tests.oracles.problem import Named, Outcome, combined
+from tests.oracles.problem import Named, Outcome
 from tests.slow import some_slow
 
 BITS, ROUNDED = 0.0, 1e-9
@@ -156,20 +156,6 @@ def test_an_algorithm_becomes_another_one(limit: Limit, trainer: str) -> None:
 
     assert apart(limit.given) <= limit.within
     assert limit.unlike is None or apart(limit.unlike) > 1e-6
-
-
-def test_feddyn_with_a_small_alpha_trains_as_fedavg_and_adds_the_changes_of_all_rounds(tmp_path: Path) -> None:
-    """h / alpha does not depend on alpha: it is the sum of the mean changes, each by the share of its clients."""
-    posed = Posed(tmp_path, algorithm("feddyn", {"alpha": 1e-9}), MOMENTUM)
-    problem = posed.problem()
-    x, past = problem.weights, {name: 0 * t for name, t in problem.weights.items()}
-    for t, cohort in problem.rounds():
-        change = combined(problem.shares(cohort, "uniform"), {k: problem.train(x, {}, t, k)[0] for k in cohort})
-        change = {name: change[name] - x[name] for name in x}
-        past = {name: past[name] + len(cohort) / problem.N * change[name] for name in x}
-        x = {name: x[name] + change[name] + past[name] for name in x}
-    trained = posed.outcome().weights
-    assert trained is not None and distance(trained, x) < 1e-7
 
 
 class AllPrivate(FedPer):

@@ -109,6 +109,7 @@ LIMITS = [
     Limit("apfl", {}, within=BITS, options={"norm": True}),
     slow(Limit("apfl", {"alpha": 0.0, "adaptive": False}, compared=("personal", "weights"), within=BITS, unlike={})),
     Limit("fedala", {"eta": 0.0}, within=BITS, unlike={"eta": 9.0}, options={"norm": True}),
+    slow(Limit("fedala", {"s": 1e-12, "eta": 9.0}, within=BITS, unlike={"eta": 9.0})),  # no batch is drawn
     Limit("pfedme", {"K": 1, "lam": 20.0}, unlike={"K": 2, "lam": 20.0}),  # theta = w - grad f(w) / lam
     Limit("perfedavg", {"alpha": 0.0}, unlike={"alpha": 0.1}, options={"batch_size": 1}),  # each part is the batch
     slow(Limit("perfedavg", FIRST_ORDER | {"alpha": 0.0}, unlike=FIRST_ORDER, options={"batch_size": 1})),

@@ -120,7 +120,8 @@ class Aggregator(ABC):
 
         Args:
             clients: (K,) int64 on the device, such as `server["models"][clients]` needs.
-            round: with `purpose` "train"; "evaluate" and "probe" for the models that clients use after and before a round.
+            round: its `purpose` is "train"; "evaluate" and "probe" for the models that clients use after and before
+                a round.
         """
         return {}
 

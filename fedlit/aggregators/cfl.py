@@ -32,7 +32,8 @@ class CFL(Aggregator):
 
     Simplified: gamma_max is a constant where the paper estimates it. The paper asks all clients in each round. Where
     some are not asked, u_i is what the client sent last, and a cluster is not cut before each of its clients has sent
-    an update since the cluster began. There is no global model.
+    an update since the cluster began. In the round of a cut the mean is that of the old cluster; the authors' code
+    takes the means of its parts. There is no global model.
 
     What travels: the cluster's model down, the update up. Clients are stateless, the server keeps a model and an update
     for each of N clients: a federation that has not the memory is refused.

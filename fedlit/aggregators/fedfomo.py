@@ -82,7 +82,7 @@ class FedFomo(Aggregator):
 
     def local_update(self, client: Client, received: State, state: State) -> tuple[Message, State]:
         theta, n = state["theta"], received["n"]
-        models = tree_map(lambda t, own: torch.cat([t, own[:, None]], dim=1), received["models"], state["model"])
+        models = tree_map(lambda t, t_i: torch.cat([t, t_i[:, None]], dim=1), received["models"], state["model"])
         losses = torch.cat([client.loss(models[:, m], self.loss_on) for m in range(self.sent + 1)], dim=-1)
         distance = (models.weights - theta.weights[:, None]).norm(dim=-1)  # (K, M + 1), the last one is its own
         counts = (distance > 0) & torch.nn.functional.pad(n >= 0, (0, 1), value=True)

@@ -6,7 +6,7 @@ Five clients, unequal shards, partial participation, double precision, momentum 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -47,14 +47,15 @@ class Limit:
     unlike: Mapping[str, Any] | None = None
     optimizer: Mapping[str, float] = field(default_factory=lambda: MOMENTUM)
     options: Mapping[str, Any] = field(default_factory=dict)
+    is_slow: bool = False  # left to the slow suite
 
     def __str__(self) -> str:
         settings = [f"{key}={value}" for key, value in {**self.given, **self.options}.items()]
         return " ".join([self.option, *settings, "is", self.becomes]).replace("/", " ")
 
 
-def slow(limit: Limit) -> Any:
-    return pytest.param(limit, marks=pytest.mark.slow)
+def slow(limit: Limit) -> Limit:
+    return replace(limit, is_slow=True)
 
 
 ALONE = {"sizes": [sum(SIZES)], "cohorts": [[0]] * 3}
@@ -143,7 +144,7 @@ def models(outcome: Outcome, part: str) -> list[Named]:
 
 
 @pytest.mark.parametrize("trainer", some_slow(TRAINERS, ["lightning"]))
-@pytest.mark.parametrize("limit", LIMITS, ids=str)
+@pytest.mark.parametrize("limit", some_slow(LIMITS, [limit for limit in LIMITS if not limit.is_slow]), ids=str)
 def test_an_algorithm_becomes_another_one(limit: Limit, trainer: str) -> None:
     other = models(outcome(limit.becomes, limit.of, limit, trainer), limit.compared[1])
 

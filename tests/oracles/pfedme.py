@@ -3,8 +3,7 @@
 For each batch D, theta minimises f(theta; D) + lambda/2 |theta - w|^2 by K gradient steps, and
 w = w - eta lambda (w - theta). The server takes (1 - beta) w + beta times the mean.
 
-A client would use theta(w), the minimiser of f(theta) + lambda/2 |theta - w|^2 on all its samples: the local epochs of
-SGD from the received w.
+A client would use theta for the received w and all its samples, in evaluation.
 """
 
 from __future__ import annotations
@@ -30,11 +29,15 @@ def federate(
     beta: float = 1.0,
     weighting: str = "examples",
 ) -> Outcome:
-    def envelope_gradient(v: Named, x: Tensor, y: Tensor) -> Named:
+    def nearest(v: Named, x: Tensor, y: Tensor, statistics: Named | None = None) -> Named:
         theta = v
         for _ in range(K):
-            g = problem.gradient(theta, x, y)
+            g = problem.gradient(theta, x, y, statistics)
             theta = {n: theta[n] - personal_lr * (g[n] + lam * (theta[n] - v[n])) for n in v}
+        return theta
+
+    def envelope_gradient(v: Named, x: Tensor, y: Tensor) -> Named:
+        theta = nearest(v, x, y)
         return {n: lam * (v[n] - theta[n]) for n in v}
 
     w, s = problem.weights, problem.statistics
@@ -44,16 +47,5 @@ def federate(
         mean = combined(p, {i: pair[0] for i, pair in local.items()})
         w = {n: (1 - beta) * w[n] + beta * mean[n] for n in w}
         s = combined(p, {i: pair[1] for i, pair in local.items()})
-
-    def prox_slope(theta: Named, x: Tensor, y: Tensor) -> Named:
-        g = problem.gradient(theta, x, y)
-        return {n: g[n] + lam * (theta[n] - w[n]) for n in theta}
-
-    last = len(problem.cohorts)
-    personal = [problem.train(w, s, last, i, slope=prox_slope, purpose="evaluate") for i in range(problem.N)]
-    return Outcome(
-        weights=w,
-        statistics=s,
-        personal=[theta for theta, _ in personal],
-        personal_statistics=[statistics for _, statistics in personal] if s else None,
-    )
+    personal = [nearest(w, *problem.samples(i), s or None) for i in range(problem.N)]
+    return Outcome(weights=w, statistics=s, personal=personal, personal_statistics=[s] * problem.N if s else None)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from fedlit.aggregators import FedAvg
 from fedlit.errors import InputError
-from fedlit.experiment import local_updates
+from fedlit.experiment_refusals import local_updates
 from fedlit.round import Round
 from fedlit.training import Job
 from fedlit.training.batch_plan import BatchPlan

@@ -55,7 +55,7 @@ class FedAMP(Aggregator):
         return {}
 
     def download(self, server: State, clients: Tensor, round: ServerRound) -> State:
-        if round.purpose == "evaluate":  # a client's own model is at hand
+        if round.purpose != "train":  # a client uses its own model, which it has
             return {}
         w, w_i = server["w"], server["w"][clients]
         distance = torch.cdist(w_i, w, compute_mode="donot_use_mm_for_euclid_dist")  # exact for close models, (K, N)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fedlit.aggregators import CFL, IFCA, Aggregator, FedAMP, FedFomo
-from fedlit.aggregators.cfl import bipartition
+from fedlit.aggregators.bipartition import bipartition
 from fedlit.aggregators.kept_models import check_memory
 from fedlit.errors import InputError
 from fedlit.model_vectors import Model

@@ -78,7 +78,8 @@ class Step(Protocol):
 
     @property
     def lr(self) -> Tensor:
-        """(K, 1) the step's learning rate; (K, P) where parameter groups differ. InputError in `Client.collect`."""
+        """(K, 1) the step's learning rate; (K, P) where parameter groups differ, 0 at parameters that no optimiser
+        holds. InputError in `Client.collect`."""
 
     @property
     def number(self) -> Tensor:

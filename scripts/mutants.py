@@ -75,7 +75,8 @@ def checks(option: str) -> Iterator[Callable[[Path], None]]:
     for setting in ("momentum", "norm", "plain"):
         for case in test_oracles.oracle(option).CASES:
             yield lambda folder, case=case, setting=setting: test_oracles.check(option, case, setting, folder)
-    for limit in test_limits.LIMITS:
+    limits = [getattr(limit, "values", [limit])[0] for limit in test_limits.LIMITS]  # slow ones are pytest's params
+    for limit in limits:
         if limit.option == option:
             yield lambda folder, limit=limit: reaches_limit(limit)
 

@@ -81,6 +81,8 @@ class Awkward(pl.LightningModule):
 class CtrlC(Logger):
     """Sends SIGINT when the first client of the third round has returned, but not in a resumed run."""
 
+    number = signal.SIGINT
+
     def start(self, about: About) -> None:
         self.resumed = about.resumed_after > 0
 
@@ -89,7 +91,13 @@ class CtrlC(Logger):
 
     def client_done(self, number: int, done: int) -> None:
         if (number, done) == (3, 1) and not self.resumed:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(self.number)
+
+
+class Kill(CtrlC):
+    """Sends SIGKILL."""
+
+    number = signal.SIGKILL
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fedlit.aggregators import Aggregator
 from fedlit.model_vectors import Layout, Model
-from fedlit.settings.classes import build, locate
+from fedlit.settings.classes import build, locate, passed_on
 from fedlit.settings.folders import conf_folder
 from fedlit.settings.help import defaults
 from tests.small_runs import (
@@ -96,8 +96,9 @@ def test_an_option_composes_and_its_keys_fit_its_classes(group: str, option: str
     named = dict(calls(OmegaConf.to_container(composition.config, resolve=True)))
     assert group in ("experiment", "debug") or group.replace("/", ".") in named
     for key, node in named.items():
-        signature = inspect.signature(locate(node["_target_"], key))
-        given = {name: value for name, value in node.items() if name not in ("_target_", "_partial_", "_convert_")}
+        target = locate(node["_target_"], key)
+        signature, arguments = inspect.signature(target), passed_on(node, target, key)
+        given = {name: value for name, value in arguments.items() if name not in ("_target_", "_partial_", "_convert_")}
         offered = {"input_shape": (1,), "classes": 2} if key == "model" else {}
         given |= {name: value for name, value in offered.items() if name in signature.parameters}
         if node.get("_partial_"):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from fedlit.data.flamby_heart import HOSPITALS
 from fedlit.settings.comments import read_file
 from fedlit.settings.folders import conf_folder
 from tests.small_runs import OPTIONS, composed, go, not_finite, small, write_npz, write_tables
@@ -34,6 +35,13 @@ def small_data(name: str, clients: int, folder: Path) -> dict[str, Any]:
         option = composed(f"data={name}").config.data
         write_tables(folder, [option.path.replace("*", site) for site in option.sites], columns=14, header=False)
         return {"data.root": str(folder)}
+    if name == "flamby_heart":
+        for hospital, rows in HOSPITALS.items():
+            lines = [
+                f"{i % 7},{i % 2},{1 + i % 4},3,{i % 9},0,{i % 3},{i % 5},1,{i % 8},0,0,0,{i % 2}" for i in range(rows)
+            ]
+            (folder / f"processed.{hospital}.data").write_text("\n".join(lines) + "\n")
+        return {"data.root": str(folder)}
     if name == "synthetic":
         return {"data.size_log_mean": 0.0, "data.size_log_std": 0.0, "data.min_size": SAMPLES}
     assert name == "digits", f"say in SHAPES what one sample of data={name} is"
@@ -50,6 +58,8 @@ def test_an_experiment_runs_for_a_round(name: str, tmp_path: Path) -> None:
         "logger": composed("logger=none").config.logger,
         "evaluation.clients": 5,
     }
+    if composition.config.local_updates is not None:
+        changes["local_updates"] = 3
     config = small([f"experiment={name}"], changes)
     (row,) = go(config, tmp_path / "run")
     assert row["round"] == 1

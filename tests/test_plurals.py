@@ -19,7 +19,7 @@ ALWAYS_SEVERAL = {  # a name stands before the plural, or the number is never on
     "fedlit/engines/processes.py",
     "fedlit/engines/worker_process.py",
     "fedlit/data/client_data.py",
-    "fedlit/experiment.py",
+    "fedlit/experiment_about.py",
     "fedlit/data/normalize.py",
     "fedlit/messages/wire.py",
 }

@@ -17,8 +17,8 @@ from fedlit.clients import Clients, share_out
 from fedlit.data import DataSource, TensorSamples
 from fedlit.errors import REFUSED, InputError
 from fedlit.evaluation import Evaluation
-from fedlit.experiment import _check_server
 from fedlit.experiment_data import public_samples
+from fedlit.experiment_refusals import check_server
 from fedlit.partitions import Iid
 from fedlit.run import main as command_line
 from fedlit.training.lightning import LightningTrainer
@@ -213,9 +213,9 @@ def test_an_algorithm_that_needs_public_samples_is_refused_without_them() -> Non
     with pytest.raises(
         InputError, match="^Distilled needs samples that all clients see; write for example data.public=100.$"
     ):
-        _check_server(Distilled(), 100, 0)
-    _check_server(Distilled(), 0, 1)
-    _check_server(FedAvg(), 0, 0)
+        check_server(Distilled(), 100, 0)
+    check_server(Distilled(), 0, 1)
+    check_server(FedAvg(), 0, 0)
 
 
 class Distilling(FedAvg):

@@ -17,7 +17,7 @@ from fedlit.aggregators import FedAvg, FedPer, Local
 from fedlit.aggregators.base import State
 from fedlit.aggregators.server_step import check_server_optimizer
 from fedlit.errors import REFUSED, InputError
-from fedlit.experiment import _check_server
+from fedlit.experiment_refusals import check_server
 from fedlit.models.optimizer import make_optimizer
 from fedlit.probe import refuse_missing_model
 from fedlit.run import main as command_line
@@ -77,9 +77,9 @@ def test_an_algorithm_that_needs_samples_of_the_server_is_refused_without_them()
         needs_server = True
 
     with pytest.raises(InputError, match="^Tuned needs samples of the server; write for example server_samples=100.$"):
-        _check_server(Tuned(), 0)
-    _check_server(Tuned(), 1)
-    _check_server(FedAvg(), 0)
+        check_server(Tuned(), 0, 0)
+    check_server(Tuned(), 1, 0)
+    check_server(FedAvg(), 0, 0)
 
 
 def test_methods_with_other_arguments_than_those_of_the_contract_are_refused() -> None:
@@ -127,8 +127,8 @@ def test_methods_with_other_arguments_than_those_of_the_contract_are_refused() -
         (OldName(), "needs_server_data is not read; write needs_server = True."),
     ):
         with pytest.raises(InputError, match=f"{type(aggregator).__name__}.*{re.escape(sentence)}$"):
-            _check_server(aggregator, 1)
-    _check_server(Other(), 0)
+            check_server(aggregator, 1, 0)
+    check_server(Other(), 0, 0)
 
 
 class Nothing:

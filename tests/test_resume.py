@@ -25,6 +25,7 @@ from fedlit.settings.compose import composer
 from fedlit.settings.resume import resume
 from fedlit.settings.table import keys_of
 from tests import small_runs
+from tests.slow import some_slow
 from tests.small_runs import AWKWARD, OPTIONS, QUIET, numbers, rows, same_bits
 
 CHECKOUT = Path(__file__).parents[1]
@@ -200,22 +201,20 @@ def test_resuming_with_other_settings_is_refused_with_the_differences(reference,
     assert contents(run) == before
 
 
-@pytest.mark.parametrize(
-    "aggregator",
-    [
-        name if name in ("fedavg", "fedper") else pytest.param(name, marks=pytest.mark.slow)
-        for name in OPTIONS["aggregator"]
-    ],
-)
-def test_every_algorithm_resumes_after_ctrl_c_to_the_same_bits(aggregator, in_folder, capsys):
+def awkward_run(folder: Path, aggregator: str) -> list[str]:
+    """The words of a run of four rounds on a module with batch normalisation, dropout and a frozen layer."""
     series = small_runs.write_npz(
-        in_folder / "series.npz", small_runs.AWKWARD_SHAPE, small_runs.AWKWARD_CLASSES, small_runs.SITES, images=False
+        folder / "series.npz", small_runs.AWKWARD_SHAPE, small_runs.AWKWARD_CLASSES, small_runs.SITES, images=False
     )
     options = ["data=npz", f"data.path={series}", "partition=natural", "model._target_=tests.small_runs.Awkward"]
-    changes = {**QUIET, **AWKWARD, "rounds": 4}
-    interval = changes.pop("checkpoint.every")
-    words = [*options, f"aggregator={aggregator}", *(f"{key}={value}" for key, value in changes.items())]
-    assert small_runs.command(*words, "logger=none", f"checkpoint.every={interval}", "hydra.run.dir=alone") == 0
+    changes = {key: value for key, value in {**QUIET, **AWKWARD, "rounds": 4}.items() if key != "checkpoint.every"}
+    return [*options, f"aggregator={aggregator}", *(f"{key}={value}" for key, value in changes.items())]
+
+
+@pytest.mark.parametrize("aggregator", some_slow(OPTIONS["aggregator"], ["fedavg", "fedper", "cfl"]))
+def test_every_algorithm_resumes_after_ctrl_c_to_the_same_bits(aggregator, in_folder, capsys):
+    words = awkward_run(in_folder, aggregator)
+    assert small_runs.command(*words, "logger=none", "checkpoint.every=0", "hydra.run.dir=alone") == 0
     stopped = ["logger._target_=tests.small_runs.CtrlC", "checkpoint.every=1000"]  # saved at the stop
     assert small_runs.command(*words, *stopped, "hydra.run.dir=run") == 130
     done = len(rows(Path("run")))
@@ -228,6 +227,24 @@ def test_every_algorithm_resumes_after_ctrl_c_to_the_same_bits(aggregator, in_fo
     assert same_bits(saved(Path("run"), 4), saved(Path("alone"), 4))
     assert numbers(Path("run")) == numbers(Path("alone"))
     assert [row["round"] for row in rows(Path("run"))] == [1, 2, 3, 4]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("store", OPTIONS["store"])
+@pytest.mark.parametrize("aggregator", OPTIONS["aggregator"])
+def test_every_algorithm_that_is_killed_resumes_to_the_same_bits_in_every_store(aggregator, store, in_folder):
+    words = awkward_run(in_folder, aggregator)
+    alone = [*words, "logger=none", "checkpoint.every=0", "store=memory", "hydra.run.dir=alone"]
+    assert small_runs.command(*alone) == 0
+    killed = [*words, "logger._target_=tests.small_runs.Kill", "checkpoint.every=0", f"store={store}"]
+    process = start(in_folder, [*COMMAND, *killed, "hydra.run.dir=run"])
+    process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGKILL
+    assert len(rows(Path("run"))) == 2
+    assert small_runs.command("resume=run") == 0
+    for round in (2, 4):
+        assert same_bits(saved(Path("run"), round), saved(Path("alone"), round))
+    assert numbers(Path("run")) == numbers(Path("alone"))
 
 
 def test_a_client_that_ends_the_run_costs_no_completed_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fedlit.aggregators import FedAvg
+from fedlit.engines import Processes
 from fedlit.errors import InputError
 from fedlit.model_vectors import Model
 from fedlit.server_round import ServerRound
@@ -109,6 +110,16 @@ def test_downloads_and_messages_belong_to_their_clients(options: dict, tmp_path:
     assert {s[1:4] == ([0], "evaluate", s[3]) for s in seen if s[2] != "train"} == {True}
     model = 8 * len(run.weights)
     assert [row["comm/bytes_down"] for row in run.rows] == [3 * (model + 4 + 8), 2 * (model + 4 + 8)]
+
+
+@pytest.mark.slow
+def test_downloads_reach_clients_in_other_processes(tmp_path: Path) -> None:
+    with Processes(workers=2) as engine:
+        run = Running(tmp_path, Noting(), Listed([3, 0, 1], [2, 0]), engine=engine).go(2)
+    serial = Running(tmp_path, Noting(), Listed([3, 0, 1], [2, 0])).go(2)
+    assert torch.equal(run.weights, serial.weights)
+    assert torch.equal(run.state.server["asked"], serial.state.server["asked"])
+    assert [row["comm/bytes_down"] for row in run.rows] == [row["comm/bytes_down"] for row in serial.rows]
 
 
 @pytest.mark.parametrize("options", [{}, {"kind": VectorizedTrainer}], ids=["lightning", "stack"])

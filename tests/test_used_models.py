@@ -22,10 +22,13 @@ from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from fedlit.used_models import FineTuning
 from tests.aggregators.federations import SIZES, TEST_SIZES, Listed, Running, numbers, shards
+from tests.aggregators.posed import SIZES as POSED_SIZES
+from tests.aggregators.posed import TEST_SIZES as FIVE_TEST_SIZES
+from tests.aggregators.posed import VALIDATION_SIZES, algorithm
 from tests.aggregators.written import Apfl
 from tests.oracles import averaging
 from tests.slow import some_slow
-from tests.small_runs import go, small
+from tests.small_runs import OPTIONS, go, small
 
 COHORTS = [[0, 2], [3, 1, 2]]
 EPOCHS, LR = 3, 0.1
@@ -93,6 +96,12 @@ def test_each_client_goes_on_from_the_global_model_for_some_epochs(
             models[client] = model
         check(run.rows[-1], models)
     assert run.rows[-1]["global/test/loss"] != pytest.approx(run.rows[-1]["clients/used/loss/mean"])
+
+
+def test_an_algorithm_with_personal_models_too_is_fine_tuned_from_the_received_one(tmp_path: Path) -> None:
+    run, (x, y) = tuned(tmp_path, Apfl()).go(2), numbers()
+    orders = evaluation_orders(run, 2)
+    check(run.rows[-1], {c: averaging.train(run.named(), x, y, batches, lr=LR) for c, batches in orders.items()})
 
 
 def test_without_a_received_model_the_epochs_begin_at_the_personal_one(tmp_path: Path) -> None:
@@ -168,6 +177,25 @@ def test_fine_tuning_changes_no_bit_of_training(
         same = {n for n in before if not n.startswith(("time/", "clients/personal/", "clients/used/"))}
         assert {n: before[n] for n in same} == {n: after[n] for n in same}
         assert before["clients/used/loss/mean"] != after["clients/used/loss/mean"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", OPTIONS["aggregator"])
+def test_every_algorithm_has_used_models_and_is_fine_tuned_without_a_trace(option: str, tmp_path: Path) -> None:
+    changed: dict[int, Running] = {}
+    for epochs in (0, 2):
+        aggregator = algorithm(option, {})
+        sizes = [sum(POSED_SIZES)] if aggregator.pooled else POSED_SIZES
+        parts: dict[str, Any] = {"sizes": sizes, "validation_sizes": VALIDATION_SIZES, "test_sizes": FIVE_TEST_SIZES}
+        run = Running(tmp_path, aggregator, norm=True, optimizer={"lr": LR, "momentum": 0.9}, **parts)
+        if aggregator.pooled:
+            run.federation.clients.apart = replace(run.federation.clients, train=shards(*POSED_SIZES))
+        run.evaluator.finetuning = FineTuning.of(epochs, None, run.layout)
+        changed[epochs] = run.go(2)
+    assert bits(changed[0]) == bits(changed[2])
+    rows = [changed[epochs].rows[-1] for epochs in (0, 2)]
+    assert [row["clients/used/evaluated"] for row in rows] == [5, 5]
+    assert rows[0]["clients/used/loss/mean"] != rows[1]["clients/used/loss/mean"]
 
 
 def test_both_trainers_fine_tune_to_the_same_numbers(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ class Aggregator(ABC):
     """Clients or the server use public samples (`client.collect(..., on="public")`): a run without `data.public` is
     refused before any work."""
 
-    clients_step: ClassVar[bool] = True
+    clients_step: bool = True
     """The clients' optimiser takes steps. Where it takes none, a module's own configure_optimizers, `lr_schedule` and
     clipping are refused before any work, because they would have no effect."""
 
@@ -120,7 +120,8 @@ class Aggregator(ABC):
 
         Args:
             clients: (K,) int64 on the device, such as `server["models"][clients]` needs.
-            round: with `purpose` "train", or "evaluate" for the models of clients after a round.
+            round: its `purpose` is "train"; "evaluate" and "probe" for the models that clients use after and before
+                a round.
         """
         return {}
 

@@ -21,7 +21,8 @@ class FedDyn(Aggregator):
         theta^t = 1/|P_t| sum_{k in P_t} theta_k^t - h^t / alpha
 
     Each local step adds -g_k + alpha (theta - theta^{t-1}) to the gradient. What travels: the model down, its change
-    up. A client keeps g_k, the server the model and h. Weight decay counts as a part of L_k.
+    up. A client keeps g_k, the server the model and h. Weight decay counts as a part of L_k. A round without clients
+    changes nothing.
 
     Differences from the paper: it asks for the minimiser, and clients train the configured number of epochs. h / alpha
     does not depend on alpha: for small alpha clients train as under FedAvg, and the server still adds the mean change
@@ -55,6 +56,8 @@ class FedDyn(Aggregator):
         return {"delta": change}, {"g": g_k - self.alpha * change.weights}
 
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
+        if not round.arrived:  # a mean of no models
+            return server
         x, delta = server["model"], reduced["delta"]
         change = delta.weights.to(x.weights)
         h = server["h"] - self.alpha * round.share * change

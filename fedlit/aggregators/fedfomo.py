@@ -17,24 +17,26 @@ from fedlit.server_round import ServerRound
 
 
 class FedFomo(Aggregator):
-    """Each client moves its model to those models of other clients that lower its validation loss.
+    """Each client moves towards the models, of other clients and its own, that lower its validation loss.
 
-    Client i receives the models theta_n of M other clients and weighs them by
+    Client i receives the models theta_n that M other clients sent last. With its validation loss L_i and the model
+    theta_i from which it trained last, it weighs these and its own trained model by
 
-        w_n = (L_i(theta_i) - L_i(theta_n)) / ||theta_n - theta_i||,
+        w_n = (L_i(theta_i) - L_i(theta_n)) / ||theta_n - theta_i||.
 
-    with its own model theta_i of its last round and its validation loss L_i. It moves to
-    theta_i + sum_n w_n+ (theta_n - theta_i), w_n+ = max(w_n, 0) / sum_m max(w_m, 0), or stays at theta_i where no w_n
-    is above 0. Then it trains E local epochs. Equal models weigh 0.
+    It moves to theta_i + sum_n w_n+ (theta_n - theta_i), w_n+ = max(w_n, 0) / sum_m max(w_m, 0), or stays at theta_i
+    where no w_n is above 0. Then it trains E local epochs, and sends its model. Models equal to theta_i weigh 0.
 
     The server chooses the M by the affinity P (N, N), to which it adds each w_n that it gets: those of the largest
-    P_in, or with probability epsilon random ones. Of equal ones the client of the lower number is taken.
+    P_in, or with probability epsilon random ones. Of equal ones the client of the lower number is taken, and clients
+    that have sent no model are left out.
 
-    Simplified: epsilon is a constant; models are mixed at the beginning of a client's round and not after its training,
-    so that nothing travels twice in a round. Running statistics are mixed with the weights. There is no global model.
+    Simplified: epsilon is a constant. Models are mixed at the beginning of a client's round and not after its training,
+    so that nothing travels twice in a round. Running statistics are mixed with the weights. A client's own model is the
+    one it trained last. There is no global model.
 
-    What travels: M models down; a model, the M weights and their clients' numbers up. A client keeps its model, the
-    server the models of all N and P: a federation that has not the memory is refused.
+    What travels: M models and their clients' numbers down; a model, the M weights and the numbers up. A client keeps
+    theta_i and its model, the server the models of all N and P: a federation that has not the memory is refused.
     """
 
     needs_all = True
@@ -56,43 +58,49 @@ class FedFomo(Aggregator):
         self.clients, self.sent = clients, min(self.M, clients - 1)
 
     def server_state(self, model: Model, rng: torch.Generator) -> State:
-        affinity = model.weights.new_zeros(self.clients, self.clients)
-        return {"models": tree_map(lambda t: t.repeat(self.clients, 1), model), "P": affinity}
+        zeros = model.weights.new_zeros(self.clients, self.clients)
+        models = tree_map(lambda t: t.repeat(self.clients, 1), model)
+        return {"models": models, "has_sent": zeros[:, 0] > 0, "P": zeros}
 
     def client_state(self, model: Model) -> State:
-        return {"model": model}
+        return {"theta": model, "model": model}
 
     def broadcast(self, server: State) -> State:
         return {}
 
     def download(self, server: State, clients: Tensor, round: ServerRound) -> State:
-        if round.purpose == "evaluate":  # a client's own model is at hand
+        if round.purpose != "train":  # a client uses its own model, which it has
             return {}
         everyone = torch.arange(self.clients, device=clients.device)
-        key = round.stream("fedfomo")
-        draws = keyed_uniform(key, clients[:, None] * self.clients + everyone, server["P"].dtype)  # (K, N)
-        explores = keyed_uniform(key + 1, clients)[:, None] < self.epsilon
-        rank = torch.where(explores, draws, server["P"][clients])
-        rank = rank.masked_fill(clients[:, None] == everyone, -torch.inf)
+        pairs = clients[:, None] * self.clients + everyone  # (K, N)
+        draws = keyed_uniform(round.stream("random models"), pairs, server["P"].dtype)
+        explores = keyed_uniform(round.stream("explores"), clients)[:, None] < self.epsilon
+        left_out = (clients[:, None] == everyone) | ~server["has_sent"]
+        rank = torch.where(explores, draws, server["P"][clients]).masked_fill(left_out, -torch.inf)
         n = rank.argsort(dim=-1, descending=True, stable=True)[:, : self.sent]
-        return {"n": n, "models": server["models"][n]}
+        return {"models": server["models"][n], "n": n.masked_fill(left_out.gather(1, n), -1)}  # -1 is no model
 
     def local_update(self, client: Client, received: State, state: State) -> tuple[Message, State]:
-        theta, others = state["model"], received["models"]  # (K, P), (K, M, P)
-        losses = torch.cat([client.loss(others[:, m], self.loss_on) for m in range(self.sent)], dim=-1)
-        distance = (others.weights - theta.weights[:, None]).norm(dim=-1)  # (K, M)
-        gained = client.loss(theta, self.loss_on) - losses
-        w = torch.where(distance > 0, gained / distance.where(distance > 0, 1), 0)
+        theta, n = state["theta"], received["n"]
+        models = tree_map(lambda t, t_i: torch.cat([t, t_i[:, None]], dim=1), received["models"], state["model"])
+        losses = torch.cat([client.loss(models[:, m], self.loss_on) for m in range(self.sent + 1)], dim=-1)
+        distance = (models.weights - theta.weights[:, None]).norm(dim=-1)  # (K, M + 1), the last one is its own
+        counts = (distance > 0) & torch.nn.functional.pad(n >= 0, (0, 1), value=True)
+        w = (client.loss(theta, self.loss_on) - losses) / distance.where(counts, 1) * counts
         positive = w.clamp(min=0)
         total = positive.sum(-1, keepdim=True)
         share = (positive / total.where(total > 0, 1))[..., None]
-        mixed = tree_map(lambda t, t_n: t + (share * (t_n - t[:, None])).sum(1), theta, others)
+        mixed = tree_map(lambda t, t_n: t + (share * (t_n - t[:, None])).sum(1), theta, models)
         trained = client.fit(mixed).model
-        return {"model": trained, "w": w, "n": received["n"]}, {"model": trained}
+        return {"model": trained, "w": w[:, :-1], "n": n}, {"theta": mixed, "model": trained}
 
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
-        affinity = server["P"][round.rows].scatter_add(1, reduced["n"], reduced["w"])
-        return {"models": round.put(server["models"], reduced["model"]), "P": round.put(server["P"], affinity)}
+        affinity = server["P"][round.rows].scatter_add(1, reduced["n"].clamp(min=0), reduced["w"])
+        return {
+            "models": round.put(server["models"], reduced["model"]),
+            "has_sent": round.put(server["has_sent"], torch.ones_like(round.rows) > 0),
+            "P": round.put(server["P"], affinity),
+        }
 
     def personal(self, client: Client, received: State, state: State) -> Model:
         return state["model"]

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-import torch
-from torch import Tensor
-
 from fedlit.aggregators.base import Message, State, Weighting
 from fedlit.aggregators.fedavg import FedAvg
+from fedlit.aggregators.full_gradient import FullGradient
 from fedlit.aggregators.server_step import OptimizerFactory
-from fedlit.client import Client, Step
-from fedlit.model_vectors import Layout, Model
+from fedlit.client import Client
+from fedlit.model_vectors import Layout
 
 
 class FedSGD(FedAvg):
@@ -27,7 +23,7 @@ class FedSGD(FedAvg):
     the model and the state of its optimiser.
     """
 
-    clients_step: ClassVar[bool] = False
+    clients_step = False
 
     def __init__(self, server_optimizer: OptimizerFactory | None, weighting: Weighting = "examples"):
         """
@@ -38,17 +34,7 @@ class FedSGD(FedAvg):
         super().__init__(weighting, server_optimizer)
 
     def setup(self, layout: Layout, clients: int) -> None:
-        mask = layout.where()
-        self.statistics_only = Model(mask.weights, ~mask.statistics)
+        self.full_gradient = FullGradient(layout)
 
     def local_update(self, client: Client, received: State, state: State) -> tuple[Message, State]:
-        def summed(step: Step, w: Tensor, total: Tensor, examples: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-            (grad,) = torch.autograd.grad(step.loss(w).sum(), w)
-            return grad, {"total": total + step.examples * grad, "examples": examples + step.examples}
-
-        x = received["model"]
-        zeros = x.weights.expand(len(client.number), -1).new_zeros(len(client.number), x.weights.shape[-1])
-        carry = {"total": zeros, "examples": zeros[:, :1]}
-        y = client.fit(x, epochs=1, gradient_fn=summed, trainable=self.statistics_only, carry=carry)
-        gradient = y.carry["total"] / y.carry["examples"]
-        return {"delta": Model(-gradient, (y.model - x).statistics)}, state
+        return {"delta": self.full_gradient(client, received["model"])}, state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Literal
 
 import torch
@@ -13,6 +14,8 @@ from fedlit.client import Client
 from fedlit.errors import InputError
 from fedlit.model_vectors import Layout, Model, tree_map
 from fedlit.server_round import ServerRound
+
+log = logging.getLogger(__name__)
 
 Averaging = Literal["model", "gradient"]
 
@@ -44,7 +47,7 @@ class IFCA(Aggregator):
         Args:
             clusters: k, the number of models.
             averaging: "model" (option II) or "gradient" (option I).
-            gamma: the server's step size under gradient averaging.
+            gamma: the server's step size under gradient averaging, where no client's optimiser takes a step.
             weighting: "uniform" weighs all clients of a cluster equally, as the paper does; "examples" by n_i, under
                 model averaging only.
         """
@@ -55,6 +58,9 @@ class IFCA(Aggregator):
             )
         self.clusters, self.averaging, self.gamma, self.by = clusters, averaging, gamma, weighting
         self.weighting = {"delta": "w"}
+        self.clients_step = averaging == "model"
+        if averaging == "gradient":
+            log.warning("aggregator.averaging=gradient: the server steps by aggregator.gamma; optimizer= has no effect")
 
     def setup(self, layout: Layout, clients: int) -> None:
         self.layout, self.full_gradient = layout, FullGradient(layout)

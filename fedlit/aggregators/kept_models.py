@@ -6,6 +6,7 @@ import os
 
 from fedlit.errors import InputError
 from fedlit.model_vectors import Layout
+from fedlit.plurals import counted
 
 
 def check_memory(name: str, layout: Layout, clients: int, models: int = 1) -> None:
@@ -26,7 +27,8 @@ def check_memory(name: str, layout: Layout, clients: int, models: int = 1) -> No
     if needed > memory:
         most = int(clients * memory / needed)
         raise InputError(
-            f"aggregator={name}: the server keeps {models} x {layout.size:,} numbers of each of {clients:,} clients, "
+            f"aggregator={name}: the server keeps {models} x {layout.size:,} values of each of "
+            f"{counted(clients, 'client')}, "
             f"{needed / 1e9:,.0f} GB, and this machine has {memory / 1e9:,.0f} GB; write clients={most} or less, or a "
             "smaller model."
         )

@@ -56,5 +56,7 @@ class QFedAvg(Aggregator):
         return {**message, "delta": Model(share * change.weights, change.statistics)}
 
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
+        if not round.arrived:  # 0 / 0
+            return server
         total, h = reduced["delta"], reduced["h"]
         return {"model": server["model"] + Model(total.weights / h, total.statistics)}

@@ -8,7 +8,7 @@ from fedlit.errors import InputError
 from fedlit.plurals import counted
 
 
-def check_count(file: Path, number: int, expected: int, noun: str, remedy: str) -> None:
+def check_count(file: Path, number: int, expected: int, noun: str, remedy: str, of: str = "") -> None:
     """Refuse a file that does not hold what its publisher counts.
 
     Args:
@@ -17,9 +17,10 @@ def check_count(file: Path, number: int, expected: int, noun: str, remedy: str) 
         expected: how many it has to hold.
         noun: the word of one of them, such as "row".
         remedy: what to do, after a semicolon.
+        of: the part of the file that holds them, such as " of the user 'A'".
 
     Raises:
         InputError: the two differ.
     """
     if number != expected:
-        raise InputError(f"{file} has {counted(number, noun)}, and {expected:,} are expected; {remedy}.")
+        raise InputError(f"{file} has {counted(number, noun)}{of}, and {expected:,} are expected; {remedy}.")

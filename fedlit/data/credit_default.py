@@ -14,7 +14,7 @@ from fedlit.data.samples import TensorSamples
 from fedlit.data.source import DataSource
 from fedlit.data.split import stratified
 from fedlit.data.table_features import features_of
-from fedlit.errors import InputError
+from fedlit.errors import InputError, one_line
 from fedlit.randomness import generator
 
 _COLUMNS = [
@@ -90,7 +90,10 @@ def _lines_of_names(file: Path) -> int:
         raise InputError(
             f"{file} is an Excel table, which is not read; save it as CSV, and write data.path=<file>.csv."
         )
-    first = pd.read_csv(file, header=None, nrows=2, dtype=str, keep_default_na=False, encoding_errors="replace")
+    try:
+        first = pd.read_csv(file, header=None, nrows=2, dtype=str, keep_default_na=False, encoding_errors="replace")
+    except ValueError as error:  # pandas' parser errors are ValueErrors
+        raise InputError(f"{file} cannot be read ({one_line(error)}); {_GET_IT}.") from None
     for number, names in enumerate(first.to_numpy().tolist(), start=1):
         if _plain(names) == _plain(_COLUMNS):
             return number

@@ -26,14 +26,13 @@ _ADDRESS = "https://archive.ics.uci.edu/ml/machine-learning-databases/heart-dise
 _TRAIN_SHARE = 0.66
 _LEAST_OF_CLASS = 3  # rows of each class that a hospital needs to be divided by class
 
-
 Whose = Literal["hospital", "pooled"]  # the rows that give mean and deviation
 
 
 def flamby_heart(
     root: str | Path = "data", normalize: Whose = "hospital", normalize_test: Whose | None = None
 ) -> DataSource:
-    """Fed-Heart-Disease (du Terrail et al. 2022, arXiv:2210.04620), as in FLamby's code of 2023.
+    """Fed-Heart-Disease (Ogier du Terrail et al. 2022, arXiv:2210.04620), as in FLamby's code at commit a422b61.
 
     Of UCI's 920 patients, 740 are left: the columns slope, ca and thal are dropped, then rows with a missing value. The
     types of chest pain and of the electrocardiogram become features of 0 and 1, without the first type, at the end: 13

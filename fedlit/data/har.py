@@ -45,12 +45,16 @@ def har(
         InputError: a file is missing or damaged, or has another number of windows.
     """
     files = Path(path).expanduser() if path is not None else _sought(Path(root).expanduser())
+    if not files.exists():
+        raise InputError(f"There is no file or folder {files.absolute()}; get the archive from {_ADDRESS}.")
     try:
         x, y, subject = _read_archive(files) if files.is_dir() else _read_subset(files)
-    except (OSError, ValueError, KeyError) as error:  # InputErrors as well
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file raises errors of many kinds
         raise InputError(f"{files} cannot be read ({one_line(error)}); get it again from {_ADDRESS}.") from None
+    if y.min() < 0 or y.max() >= len(ACTIVITIES):
+        raise InputError(f"{files} has an activity that is not one of {len(ACTIVITIES)}; get it again from {_ADDRESS}.")
     is_test = _last_of_each(subject * len(ACTIVITIES) + y, test_fraction)
     if not is_test.any():
         raise InputError(f"data.test_fraction={test_fraction} of the windows of an activity is none; raise it.")

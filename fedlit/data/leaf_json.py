@@ -38,11 +38,13 @@ def _users_of(file: Path) -> dict[str, tuple[list[Any], list[Any]]]:
         raise InputError(f"{file} cannot be read ({one_line(error)}); {_REMEDY}.") from None
     if not isinstance(content, dict) or any(key not in content for key in _KEYS):
         raise InputError(f"{file} lacks {' or '.join(_KEYS)}, which LEAF's files have; {_REMEDY}.")
+    check_count(file, len(content["num_samples"]), len(content["users"]), "user", _REMEDY, of=" in num_samples")
     check_count(file, len(content["user_data"]), len(content["users"]), "user", _REMEDY)
     samples = {}
     for user, expected in zip(content["users"], content["num_samples"], strict=True):
-        x, y = (content["user_data"].get(user, {}).get(part, []) for part in "xy")
+        held = content["user_data"].get(user) or {}
+        x, y = (held.get(part, []) for part in "xy")
         for part in (x, y):
-            check_count(file, len(part), expected, f"sample of the user {user!r}", _REMEDY)
+            check_count(file, len(part), expected, "sample", _REMEDY, of=f" of the user {user!r}")
         samples[user] = (x, y)
     return samples

@@ -54,6 +54,8 @@ def shakespeare(
         InputError: a file is missing, is none of these or has other counts, or is too short for one window.
     """
     source = Path(path).expanduser() if path is not None else _sought(Path(root).expanduser())
+    if not source.exists():
+        raise InputError(f"There is no file or folder {source.absolute()}; leave data.path out, or correct it.")
     if source.is_dir():
         if stride != 1:
             raise InputError(f"data.stride={stride}: LEAF's files in {source} hold windows, not texts; leave it out.")
@@ -115,6 +117,8 @@ def _windows(codes: np.ndarray, length: int, stride: int) -> Windows:
 
 def _given_windows(folder: Path, role: str, x: Sequence[str], y: Sequence[str], length: int) -> Windows:
     """The windows of LEAF's lists of texts."""
+    if not all(isinstance(text, str) for text in (*x, *y)):
+        raise InputError(f"{folder}: a sample of the role {role!r} is no text; write the files again, without codes.")
     lengths = {len(window) for window in x} - {length} or {len(following) for following in y} - {1}
     if lengths:
         raise InputError(

@@ -15,7 +15,7 @@ from fedlit.evaluation.evaluation import Evaluation, client_rows, global_rows
 from fedlit.evaluation.headline import best_row, choosing_metric
 from fedlit.evaluation.tally import Totals
 from fedlit.federation import Federation
-from fedlit.metric_names import PERSONAL, USED, Row, personal_test_metric, validation_metric
+from fedlit.metric_names import GLOBAL, PERSONAL, USED, Row, personal_test_metric, validation_metric
 from fedlit.state import FederationState
 from fedlit.used_models import FineTuning, UsedModels, has_personal_models
 
@@ -76,7 +76,7 @@ class Evaluator:
             if pooled.confusion is not None:
                 pictures["confusion"] = pooled.confusion
             tests = measure(host.data.test, "test", [clients.test[c] for c in evaluated], evaluated).totals
-            row |= client_rows("global", tests, better=self.directions.better)
+            row |= client_rows(GLOBAL, tests, better=self.directions.better)
             measure = partial(measure, host.data.train, "validation")
             parts, validations = [clients.validation[c] for c in evaluated], None
             if not are_personal:

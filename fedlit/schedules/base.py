@@ -8,6 +8,7 @@ from math import isfinite
 from typing import Any
 
 from fedlit.errors import InputError
+from fedlit.plurals import counted
 
 log = logging.getLogger(__name__)
 
@@ -94,8 +95,8 @@ def check_schedule(schedule: RoundSchedule, rounds: int, rounds_before: int | No
         return
     if factors[:rounds_before] != [schedule(number, rounds_before) for number in range(1, rounds_before + 1)][:rounds]:
         log.warning(
-            "rounds=%d stretches the schedule %s, whose first rounds had the factors of a run of %d rounds",
+            "rounds=%d stretches the schedule %s, whose first rounds had the factors of a run of %s",
             rounds,
             type(schedule).__name__,
-            rounds_before,
+            counted(rounds_before, "round"),
         )

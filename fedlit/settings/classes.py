@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from fedlit.errors import InputError
 from fedlit.settings.closest import closest, listed
 from fedlit.user_imports import import_user_module
+from fedlit.working_folder import in_folder
 
 _CALL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")  # Hydra's own keys
 RUN_KEYS = {"data": ("seed", "target", "public")}  # keys of a group that fedlit uses, whatever arguments the class has
@@ -106,6 +108,12 @@ def build(config: DictConfig | Mapping[str, Any], key: str, **offered: Any) -> A
         ) from error
     _check_contract(instance, plain["_target_"], key)
     return instance
+
+
+def build_in(folder: Path, config: Any, key: str, **offered: Any) -> Any:
+    """`build`, with relative paths meant from a folder."""
+    with in_folder(folder):
+        return build(config, key, **offered)
 
 
 def names_argument(target: Any, name: str) -> bool:

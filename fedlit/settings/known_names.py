@@ -119,6 +119,8 @@ KEYS: dict[str, str] = by_name(  # name at the top level -> key or group
         "dirichletalpha concentration": "partition.alpha",
         "clientselection selection": "sampler",
         "opt clientoptimizer": "optimizer",
+        "finetuneepoch finetuneepochs finetuningepochs finetuning fte": "evaluation.finetune",
+        "publicsamples publicdata publicsize": "data.public",
     }
 )
 

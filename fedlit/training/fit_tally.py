@@ -138,6 +138,15 @@ def learning_rates(optimizers: Sequence[Any], parameters: Mapping[str, Tensor], 
     return torch.cat([first.new_full((as_real(p).numel(),), rate_of.get(id(p), 0.0)) for p in parameters.values()])
 
 
+def held_positions(optimizers: Sequence[Any], parameters: Mapping[str, Tensor]) -> Tensor | None:
+    """(P,) 1 at the parameters that an optimiser holds, and 0 at the others; None where they hold all."""
+    held = {id(p) for o in optimizers for g in o.param_groups for p in g["params"]}
+    if all(id(p) in held for p in parameters.values()):
+        return None
+    first = as_real(next(iter(parameters.values())))
+    return torch.cat([first.new_full((as_real(p).numel(),), float(id(p) in held)) for p in parameters.values()])
+
+
 def group_rates(optimizers: Sequence[Any], parameters: Mapping[str, Tensor]) -> list[float]:
     """The current learning rates of the parameter groups that hold one of these parameters. Two lists are compared
     without waiting for the device."""

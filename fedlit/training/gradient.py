@@ -17,7 +17,7 @@ from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.model_vectors import Layout, Model, as_complex, as_real
 from fedlit.torch_compat import BatchNorm
 from fedlit.training.batch_step import OneClientStep
-from fedlit.training.fit_tally import group_rates, learning_rates
+from fedlit.training.fit_tally import group_rates, held_positions, learning_rates
 from fedlit.training.rate_alone import warn_of_rate_alone
 from fedlit.user_module.training_step import FunctionalStep
 
@@ -88,6 +88,8 @@ class GradientEditor:
         self._trainable = None if options.trainable is None else layout.pieces(_one_row(options.trainable.weights))
         self.carry = dict(options.carry)
         self._rates_read: list[float] | None = None  # the `group_rates` that the last `gradient_fn` read
+        self._has_begun = False  # a fit with a `gradient_fn`
+        self._held: Tensor | None = None  # see `held_positions`
         self._before_step: dict[str, Tensor] = {}
         self._has_batch_norm = bool(options.gradient_fn) and any(isinstance(m, BatchNorm) for m in module.modules())
         self._buffers: dict[str, Tensor] = {}  # before the running step, which may change them
@@ -113,6 +115,10 @@ class GradientEditor:
             examples: samples in the batch.
         """
         lr = learning_rates(optimizers, self.parameters)[None]
+        if not self._has_begun:
+            self._held, self._has_begun = held_positions(optimizers, self.parameters), True
+        if self._held is not None:
+            lr = lr * self._held
         user_step = FunctionalStep(self.module, self.layout)
         weights = self.layout.read(self.module).weights[None].requires_grad_()
         counted = weights.new_full((1, 1), examples)
@@ -128,6 +134,11 @@ class GradientEditor:
             gradient, new_carry = gradient
             self.carry |= new_carry
         return self.layout.tensors(gradient.detach()[0])
+
+    @property
+    def reads_rates(self) -> bool:
+        """Whether the last `gradient_fn` has read the learning rate."""
+        return self._rates_read is not None
 
     def with_gradient(self, loss: Tensor) -> list[str]:
         """Names of the parameters on which the loss depends. The optimiser skips the others, their weight decay, too,

@@ -111,6 +111,7 @@ class Running:
         test_sizes: test samples of the clients.
         engine: `Serial()` if None.
         optimizer: arguments of the clients' SGD.
+        updates: `local_updates`.
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class Running:
         test_sizes: Sequence[int] = TEST_SIZES,
         engine: Engine | None = None,
         reduction: Reduction | None = None,
+        updates: int | None = None,
         **trainer: Any,
     ):
         torch.manual_seed(0)
@@ -147,6 +149,7 @@ class Running:
         nothing = np.empty(0, dtype=np.int64)
         clients = Clients(shards(*sizes), validation, shards(*test_sizes), batch_size, epochs, nothing)
         evaluation = Evaluation()
+        clients.local_updates = updates
         self.engine = engine or Serial()
         options = kind(**{"accelerator": "cpu", "precision": "64-true", **trainer})
         start_counters = counters(module)

@@ -1,4 +1,4 @@
-"""What the server and the clients keep of each other's gradients: SCAFFOLD and FedDyn."""
+"""What the server and the clients keep from round to round: SCAFFOLD, FedDyn, q-FedAvg."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedlit.aggregators import Aggregator, FedAvg, FedDyn, Scaffold
+from fedlit.aggregators import Aggregator, FedAvg, FedDyn, QFedAvg, Scaffold
 from tests.aggregators.federations import Listed, Running
 from tests.small_runs import composed, go, small
 
@@ -51,6 +51,19 @@ def test_for_small_alpha_feddyn_is_fedavg_with_a_server_that_adds_all_changes_so
         added = added + len(cohort) / 4 * change
         x = x + change + added
         torch.testing.assert_close(run.go().weights, x, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("aggregator", [FedDyn(0.3), QFedAvg(1.0)], ids=str)
+def test_a_round_without_clients_changes_nothing_where_a_mean_of_none_would(
+    aggregator: Aggregator, tmp_path: Path
+) -> None:
+    run = Running(tmp_path, aggregator, Listed([0, 2], [], [3]), norm=True)
+    before = run.go().state.server
+    after = run.go().state.server
+    assert before.keys() == after.keys()
+    assert torch.equal(before["model"].weights, after["model"].weights)
+    assert torch.equal(before["model"].statistics, after["model"].statistics)
+    assert not torch.equal(run.go().weights, before["model"].weights)
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ Five clients, unequal shards, partial participation, double precision, momentum 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +20,7 @@ from fedlit.training import Trainer
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.posed import MOMENTUM, PLAIN, SIZES, Posed, algorithm, distance
-from tests.oracles.problem import Named, Outcome, combined
+from tests.oracles.problem import Named, Outcome
 from tests.slow import some_slow
 
 BITS, ROUNDED = 0.0, 1e-9
@@ -47,14 +47,15 @@ class Limit:
     unlike: Mapping[str, Any] | None = None
     optimizer: Mapping[str, float] = field(default_factory=lambda: MOMENTUM)
     options: Mapping[str, Any] = field(default_factory=dict)
+    is_slow: bool = False  # left to the slow suite
 
     def __str__(self) -> str:
         settings = [f"{key}={value}" for key, value in {**self.given, **self.options}.items()]
         return " ".join([self.option, *settings, "is", self.becomes]).replace("/", " ")
 
 
-def slow(limit: Limit) -> Any:
-    return pytest.param(limit, marks=pytest.mark.slow)
+def slow(limit: Limit) -> Limit:
+    return replace(limit, is_slow=True)
 
 
 ALONE = {"sizes": [sum(SIZES)], "cohorts": [[0]] * 3}
@@ -109,6 +110,7 @@ LIMITS = [
     Limit("apfl", {}, within=BITS, options={"norm": True}),
     slow(Limit("apfl", {"alpha": 0.0, "adaptive": False}, compared=("personal", "weights"), within=BITS, unlike={})),
     Limit("fedala", {"eta": 0.0}, within=BITS, unlike={"eta": 9.0}, options={"norm": True}),
+    slow(Limit("fedala", {"s": 1e-12, "eta": 9.0}, within=BITS, unlike={"eta": 9.0})),  # no batch is drawn
     Limit("pfedme", {"K": 1, "lam": 20.0}, unlike={"K": 2, "lam": 20.0}),  # theta = w - grad f(w) / lam
     Limit("perfedavg", {"alpha": 0.0}, unlike={"alpha": 0.1}, options={"batch_size": 1}),  # each part is the batch
     slow(Limit("perfedavg", FIRST_ORDER | {"alpha": 0.0}, unlike=FIRST_ORDER, options={"batch_size": 1})),
@@ -142,7 +144,7 @@ def models(outcome: Outcome, part: str) -> list[Named]:
 
 
 @pytest.mark.parametrize("trainer", some_slow(TRAINERS, ["lightning"]))
-@pytest.mark.parametrize("limit", LIMITS, ids=str)
+@pytest.mark.parametrize("limit", some_slow(LIMITS, [limit for limit in LIMITS if not limit.is_slow]), ids=str)
 def test_an_algorithm_becomes_another_one(limit: Limit, trainer: str) -> None:
     other = models(outcome(limit.becomes, limit.of, limit, trainer), limit.compared[1])
 
@@ -154,20 +156,6 @@ def test_an_algorithm_becomes_another_one(limit: Limit, trainer: str) -> None:
 
     assert apart(limit.given) <= limit.within
     assert limit.unlike is None or apart(limit.unlike) > 1e-6
-
-
-def test_feddyn_with_a_small_alpha_trains_as_fedavg_and_adds_the_changes_of_all_rounds(tmp_path: Path) -> None:
-    """h / alpha does not depend on alpha: it is the sum of the mean changes, each by the share of its clients."""
-    posed = Posed(tmp_path, algorithm("feddyn", {"alpha": 1e-9}), MOMENTUM)
-    problem = posed.problem()
-    x, past = problem.weights, {name: 0 * t for name, t in problem.weights.items()}
-    for t, cohort in problem.rounds():
-        change = combined(problem.shares(cohort, "uniform"), {k: problem.train(x, {}, t, k)[0] for k in cohort})
-        change = {name: change[name] - x[name] for name in x}
-        past = {name: past[name] + len(cohort) / problem.N * change[name] for name in x}
-        x = {name: x[name] + change[name] + past[name] for name in x}
-    trained = posed.outcome().weights
-    assert trained is not None and distance(trained, x) < 1e-7
 
 
 class AllPrivate(FedPer):

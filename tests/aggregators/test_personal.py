@@ -30,25 +30,6 @@ def test_fedper_finds_the_last_layer_and_keeps_it_with_the_client(tmp_path: Path
     assert not any(name.startswith("global/") for row in run.rows for name in row)
 
 
-def test_fedper_trains_head_and_body_and_averages_the_body(tmp_path: Path) -> None:
-    run = Running(tmp_path, FedPer(head="head"))
-    start, (x, y) = run.layout.named(run.start), numbers()
-    body = {n: t for n, t in start.items() if n.startswith("body")}
-    heads = {c: {n: t for n, t in start.items() if n.startswith("head")} for c in range(4)}
-    for number in (1, 2):
-        orders = run.orders(number, range(4))
-        trained = {c: averaging.train(body | heads[c], x, y, orders[c], lr=0.1) for c in range(4)}
-        count = {c: len({i for b in orders[c] for i in b}) for c in range(4)}
-        body = {n: sum(count[c] * trained[c][n] for c in trained) / sum(count.values()) for n in body}
-        heads = {c: {n: trained[c][n] for n in heads[c]} for c in trained}
-    run.go(2)
-    shared = torch.cat([t.flatten() for t in body.values()])
-    torch.testing.assert_close(run.state.server["shared"].weights, shared, rtol=0, atol=1e-9)
-    for c, head in heads.items():
-        trained_head = torch.cat([t.flatten() for t in head.values()])
-        torch.testing.assert_close(run.client_state(c)["private"].weights, trained_head, rtol=0, atol=1e-9)
-
-
 @pytest.mark.parametrize(
     ("head", "sentence"),
     [
@@ -151,3 +132,25 @@ def test_parts_of_small_batches_can_be_normalised(hessian: Any, kind: type, tmp_
     """A third of a batch of four would be one sample."""
     run = Running(tmp_path, PerFedAvg(hessian=hessian), norm=True, kind=kind).go()
     assert run.rows[-1]["cohort/arrived"] == 4
+
+
+def test_steps_by_the_learning_rate_alone_are_refused_where_gradients_of_several_batches_are_one_step(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(InputError, match="accumulate_grad_batches=2: .* write trainer.accumulate_grad_batches=1"):
+        Running(tmp_path, APFL(), accumulate_grad_batches=2).go()
+    assert Running(tmp_path, PerFedAvg(), accumulate_grad_batches=2).go().rows[-1]["cohort/arrived"] == 4
+
+
+class HeadOnly(Net):
+    """Its optimiser holds the head; the body is not frozen."""
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.head.parameters(), lr=0.1)
+
+
+@pytest.mark.parametrize("kind", [LightningTrainer, VectorizedTrainer])
+def test_carried_weights_that_no_optimiser_holds_do_not_step(kind: type, tmp_path: Path) -> None:
+    run = Running(tmp_path, APFL(), net=HeadOnly(), kind=kind).go(2)
+    start, v = run.layout.named(run.start), run.layout.pieces(run.client_state(0)["v"])
+    assert {name for name in v if torch.equal(v[name], start[name])} == {"body.weight", "body.bias"}

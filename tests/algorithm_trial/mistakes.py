@@ -648,7 +648,7 @@ class WeightOfAnotherShape(Weighed):
 @mistake("w of the message is negative for a client, and it weighs delta.weights in a mean")
 class NegativeWeight(Weighed):
     def weights(self, examples):
-        return 6 - examples
+        return -examples
 
 
 @mistake("'detla'.*did you mean 'delta'")

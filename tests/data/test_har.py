@@ -76,9 +76,22 @@ def test_other_counts_are_refused(tmp_path: Path) -> None:
         har(root=tmp_path)
 
 
+def test_an_unknown_activity_and_a_missing_path_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y, subject = windows(12)
+    np.savez(tmp_path / "har_subset.npz", x=x, y=y + 1, subject=subject)
+    monkeypatch.setattr(module, "_SUBSET_ROWS", 12)
+    with pytest.raises(InputError, match="has an activity that is not one of 6"):
+        har(root=tmp_path)
+    with pytest.raises(InputError, match="There is no file or folder .*none.npz; get the archive from https"):
+        har(path=tmp_path / "none.npz")
+
+
 def test_another_form_of_the_npz_file_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.zeros((1080, 3, 128)), y=np.zeros(1080), subject=np.zeros(1080))
     np.savez(tmp_path / "b.npz", x=np.zeros((1080, 9, 128), np.int8))
-    for name in "ab":
+    (tmp_path / "c.npz").write_bytes(b"PK\x03\x04 cut off")
+    np.save(tmp_path / "d.npy", np.zeros((1080, 9, 128)))
+    (tmp_path / "d.npy").rename(tmp_path / "d.npz")
+    for name in "abcd":
         with pytest.raises(InputError, match=rf"{name}.npz cannot be read"):
             har(path=tmp_path / f"{name}.npz")

@@ -114,6 +114,9 @@ def test_credit_default_refuses_other_tables(tmp_path: Path, monkeypatch: pytest
     file.write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="does not begin with the names ID, LIMIT_BAL, SEX"):
         credit_default(root=tmp_path)
+    file.write_text("")
+    with pytest.raises(InputError, match="credit_default.csv cannot be read"):
+        credit_default(root=tmp_path)
     (tmp_path / "a.xls").write_bytes(b"\xd0\xcf")
     with pytest.raises(InputError, match="is an Excel table, which is not read; save it as CSV"):
         credit_default(path=tmp_path / "a.xls")

@@ -124,6 +124,31 @@ def test_a_file_of_texts_with_other_counts_is_refused(counts: list[int], message
     assert len(read(write_texts(tmp_path), counts=[3, 42]).train) == 16
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_samples": []}, "has 0 users in num_samples, and 1 are expected"),
+        ({"user_data": {}}, "has 0 users, and 1 are expected"),
+        ({"user_data": {"QUEEN": {}}}, "has 0 samples of the user 'KING', and 1 are expected"),
+        ({"user_data": {"KING": {"x": [[1, 2, 3, 4]], "y": [5]}}}, "a sample of the role 'KING' is no text"),
+    ],
+)
+def test_other_forms_of_leafs_files_are_refused(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    content = {"users": ["KING"], "num_samples": [1], "user_data": {"KING": {"x": ["Now "], "y": ["i"]}}}
+    for part in ("train", "test"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "a.json").write_text(json.dumps({**content, **change}))
+    with pytest.raises(InputError, match=message):
+        read(tmp_path)
+
+
+def test_a_missing_path_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="There is no file or folder .*none.json"):
+        read(tmp_path / "none.json")
+    with pytest.raises(InputError, match="There is no JSON file in .*train; write them by LEAF's preprocess.sh"):
+        read(tmp_path)
+
+
 @pytest.mark.parametrize("content", ["{", '["a"]', '{"a": 1}'])
 def test_a_file_that_holds_no_texts_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "roles.json").write_text(content)

@@ -34,7 +34,13 @@ def new_evaluator() -> Evaluator:
 def evaluate(evaluator, totals, number=1):
     parts = [np.arange(2)] * 3
     clients = SimpleNamespace(test=parts, validation=parts, pooled=False)
-    federation: Any = SimpleNamespace(aggregator=FedAvg(), clients=clients, seed=0)
+    federation: Any = SimpleNamespace(
+        aggregator=FedAvg(),
+        clients=clients,
+        seed=0,
+        round=lambda number, cohort, purpose: None,
+        downloads=lambda state, round: {},
+    )
     data = SimpleNamespace(train=range(4), test=range(4))
     measuring = SimpleNamespace(is_sum_of_parts=lambda subject: False)
     host = Host(

@@ -1,7 +1,8 @@
 """FLamby's first weights and order of batches of Fed-Heart-Disease, for a module that fedlit trains.
 
-FLamby seeds torch's global generator before the model is made and again before the run. Then each DataLoader draws from
-it where an epoch begins, and centres 0 to 3 take their batches of a round one after the other.
+FLamby seeds torch's global generator before the model is made, and again after the first iterator of each centre's
+DataLoader is made, before the run. An iterator draws the order of its samples with its first batch, and centres 0 to 3
+take their batches of a round one after the other.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ def hearts(root: str) -> DataSource:
 def order_of_batches(seed: int, sizes: tuple[int, ...]) -> list[list[Tensor]]:
     """For each centre the positions of the samples of all its batches."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
         loaders = [DataLoader(range(size), batch_size=BATCH, shuffle=True) for size in sizes]  # type: ignore[arg-type]
         epochs = [iter(loader) for loader in loaders]
+        torch.manual_seed(seed)
         taken: list[list[Tensor]] = [[] for _ in sizes]
         for _ in range(ROUNDS):
             for centre, loader in enumerate(loaders):
@@ -60,20 +61,27 @@ class FlambyBaseline(pl.LightningModule):
             torch.manual_seed(seed)
             self.linear = nn.Linear(13, 1)
         source = flamby_heart(root)
-        x, y = source.train.tensors  # type: ignore[attr-defined]
-        of_centre = [np.flatnonzero(source.train_sites == centre) for centre in range(CENTRES)]
-        self.samples = [(x[rows], y[rows].float()[:, None]) for rows in of_centre]
-        self.batches = order_of_batches(seed, tuple(len(rows) for rows in of_centre))
+        self.x, self.y = source.train.tensors[0], source.train.tensors[1].float()  # type: ignore[attr-defined]
+        of_centre = [torch.from_numpy(np.flatnonzero(source.train_sites == centre)) for centre in range(CENTRES)]
+        order = order_of_batches(seed, tuple(len(rows) for rows in of_centre))
+        # the samples of each centre's batches, and their shares: 1 / 4, or less samples at the end of an epoch
+        self.samples = torch.zeros(CENTRES, ROUNDS * UPDATES, BATCH, dtype=torch.int64)
+        self.shares = torch.zeros(CENTRES, ROUNDS * UPDATES, BATCH)
+        for centre, batches in enumerate(order):
+            for place, positions in enumerate(batches):
+                self.samples[centre, place, : len(positions)] = of_centre[centre][positions]
+                self.shares[centre, place, : len(positions)] = 1 / len(positions)
 
     def forward(self, x: Tensor) -> Tensor:
         z = self.linear(x)
         return torch.cat([torch.zeros_like(z), z], 1)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        centre = int(batch[1][0])
-        x, y = self.samples[centre]
-        rows = self.batches[centre][(self.round - 1) * UPDATES + batch_idx]  # type: ignore[operator]
-        return nn.functional.binary_cross_entropy(torch.sigmoid(self.linear(x[rows])), y[rows])
+        centre, place = batch[1][0], (self.round - 1) * UPDATES + batch_idx  # type: ignore[operator]
+        rows = self.samples[centre, place]
+        positive = torch.sigmoid(self.linear(self.x[rows])).squeeze(1)
+        losses = nn.functional.binary_cross_entropy(positive, self.y[rows], reduction="none")
+        return losses @ self.shares[centre, place]
 
     def validation_step(self, batch: Any, batch_idx: int) -> Tensor:
         return nn.functional.cross_entropy(self(batch[0]), batch[2])

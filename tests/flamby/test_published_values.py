@@ -64,7 +64,7 @@ def test_accuracies_are_the_published_ones(method: str, seed: int, data_root: Pa
         *("clients=4", f"rounds={ROUNDS}", f"local_updates={UPDATES}", "batch_size=4", f"aggregator={method}"),
         *(
             "trainer=vectorized",
-            "trainer.stack=never",
+            "trainer.stack=always",
             "threads=1",
             "device=cpu",
             "progress=none",

@@ -29,6 +29,7 @@ AGGREGATORS |= {  # each uses another part of the contract
     "losses": lambda: written.QFedAvg(1.0),
     "all messages and downloads": written.FedAmp,
     "weights in the messages": written.ByLoss,
+    "partial work": own_parts.PartialWork,
     "second derivatives": lambda: written.PerFedAvg(True),
 }
 GAINS = ("extras and gain", "losses", "scaffold", "fednova", "qfedavg")  # algorithms that read the gain
@@ -51,7 +52,7 @@ SAMPLERS = {option: build(composed(f"sampler={option}").config.sampler, "sampler
 SAMPLERS |= {"by loss": own_parts.Highest(), "with a state": LastLosses()}
 
 QUICK = {("lightning", "fedprox"), ("rows, kept optimisers", "fedper"), ("stack", "carry and personal models")}
-QUICK |= {("stack", "sums and draws of steps")}
+QUICK |= {("stack", "sums and draws of steps"), ("stack", "partial work")}
 QUICK |= {("stack", "all messages and downloads"), ("stack", "weights in the messages")}
 QUICK |= {("stack", aggregator) for aggregator in OPTIONS["aggregator"]}
 WITH_STAGES = [(trainer, stages) for trainer in TRAINERS for stages in [*STAGES, *SHIPPED_STAGES]]
@@ -66,6 +67,11 @@ def test_an_algorithm_gives_the_bits_of_the_cpu_without_a_wait(trainer: str, agg
         pytest.skip("the gain is not defined for kept optimisers")
     parts = {"norm": False} if aggregator == "second derivatives" else {}  # it halves batches of two
     same_on_both(tmp_path, trainer, AGGREGATORS[aggregator], **parts)
+
+
+@pytest.mark.parametrize("trainer", some_slow(TRAINERS, ["stack"]))
+def test_local_updates_do_not_wait(trainer: str, tmp_path: Path) -> None:
+    same_on_both(tmp_path, trainer, FedAvg, updates=3)
 
 
 @pytest.mark.parametrize(("trainer", "stages"), some_slow(WITH_STAGES, QUICK_STAGES))

@@ -1,4 +1,4 @@
-"""Stages, reductions and samplers that fedlit does not ship: one of each shape, written as a user would for a GPU."""
+"""Stages, reductions, samplers and an algorithm that fedlit does not ship, written as a user would for a GPU."""
 
 from __future__ import annotations
 
@@ -9,11 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedlit.aggregators import FedAvg
+from fedlit.aggregators.base import Message, State
 from fedlit.client import Client
 from fedlit.messages.reductions import All, Mean
 from fedlit.messages.stages import Stage
 from fedlit.messages.wire import Wire, unflatten_message
 from fedlit.samplers import Probe, Sampler
+
+
+class PartialWork(FedAvg):
+    """Another number of epochs for each client, in a tensor on the device; client 0 has none."""
+
+    def local_update(self, client: Client, received: State, state: State) -> tuple[Message, State]:
+        fitted = client.fit(received["model"], epochs=client.number % 3)
+        return {"delta": fitted.model - received["model"]}, state
 
 
 class Clip(Stage):

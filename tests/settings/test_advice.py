@@ -117,6 +117,8 @@ PROPOSED = {  # the overrides, the first of which is wrong -> what is proposed i
     ("name=it's, b",): ['name="it\'s, b"'],
     ("clients", "=", "3"): ["clients=3"],
     ("~model.hidden", "model._target_=mine.Net"): [],
+    ("finetune_epochs=2",): ["evaluation.finetune=2"],
+    ("public_data=30",): ["data.public=30"],
 }
 QUICK = [0, 5, 9, 12, 20, 26, 38, 46, 47, 56]
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from fedlit.aggregators import FedAvg
+from fedlit.errors import InputError
+from fedlit.experiment_refusals import local_updates
 from fedlit.round import Round
 from fedlit.training import Job
 from fedlit.training.batch_plan import BatchPlan
@@ -21,7 +23,7 @@ from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import CLASSES, WIDTH, Listed, Running, numbers
 from tests.slow import some_slow
-from tests.small_runs import command, same_bits, saved
+from tests.small_runs import command, composed, same_bits, saved
 
 KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "lightning": (LightningTrainer, {}),
@@ -138,8 +140,9 @@ def batch_stream(run: Running, client: int, count: int) -> list[list[int]]:
 def test_rounds_are_those_of_plain_torch(tmp_path: Path, kind: str) -> None:
     kind_of_trainer, options = KINDS[kind]
     torch.manual_seed(0)
-    run = Running(tmp_path, FedAvg(), Listed(*COHORTS), net=Scheduled(), kind=kind_of_trainer, **options)
-    run.federation.clients.local_updates = UPDATES
+    run = Running(
+        tmp_path, FedAvg(), Listed(*COHORTS), net=Scheduled(), kind=kind_of_trainer, updates=UPDATES, **options
+    )
     w = {n: t.clone() for n, t in run.layout.named(run.start).items()}
     x, y = numbers()
     sizes = run.federation.clients.train.sizes
@@ -180,8 +183,9 @@ seen: list[tuple[int, ...]] = []
 @pytest.mark.parametrize("kind", ["lightning", "one by one"])
 def test_batch_idx_counts_the_batches_of_the_fit(tmp_path: Path, kind: str) -> None:
     kind_of_trainer, options = KINDS[kind]
-    run = Running(tmp_path, FedAvg(), Listed([1], [1]), net=Recording(), kind=kind_of_trainer, **options)
-    run.federation.clients.local_updates = UPDATES
+    run = Running(
+        tmp_path, FedAvg(), Listed([1], [1]), net=Recording(), kind=kind_of_trainer, updates=UPDATES, **options
+    )
     seen.clear()
     run.go(2)
     assert seen == [(step, 0, step, 4) for step in range(UPDATES)] * 2
@@ -193,8 +197,16 @@ def test_trainers_agree_on_an_awkward_module(tmp_path: Path, kind: str) -> None:
     for name in ("lightning", kind):
         trainer, options = KINDS[name]
         torch.manual_seed(0)
-        run = Running(tmp_path / name, FedAvg(), Listed(*COHORTS), dropout=0.3, norm=True, kind=trainer, **options)
-        run.federation.clients.local_updates = UPDATES
+        run = Running(
+            tmp_path / name,
+            FedAvg(),
+            Listed(*COHORTS),
+            dropout=0.3,
+            norm=True,
+            kind=trainer,
+            updates=UPDATES,
+            **options,
+        )
         trained.append(run.go(3).state.server["model"])
     torch.testing.assert_close(trained[0].weights, trained[1].weights, rtol=0, atol=1e-12)
     torch.testing.assert_close(trained[0].statistics, trained[1].statistics, rtol=0, atol=1e-12)
@@ -209,6 +221,7 @@ TINY = ["data=synthetic", "model=mlp", "clients=3", "rounds=1", "device=cpu", "p
     [
         (["local_updates=3", "local_epochs=1"], "local_updates=3 takes the place of local_epochs=1; leave"),
         (["local_updates=3", "trainer.limit_train_batches=2"], "so is trainer.limit_train_batches=2; leave one"),
+        (["local_updates=3", "aggregator=fedsgd"], "local_updates would have no effect, because under FedSGD the"),
         (["local_updates=0"], "has to be an integer of at least 1 or null; write for example local_updates=1."),
     ],
 )
@@ -217,6 +230,25 @@ def test_contradictions_are_refused(tmp_path: Path, words: list[str], sentence: 
     captured = capsys.readouterr()
     assert sentence in captured.out + captured.err
     assert not list(tmp_path.glob("run/checkpoints/round*"))
+
+
+def test_updates_are_optimiser_steps_also_of_several_batches(tmp_path: Path) -> None:
+    config = composed("local_updates=3", "trainer.accumulate_grad_batches=2").config
+    batches = local_updates(config, [])
+    assert batches == 6
+    run = Running(tmp_path, FedAvg(), Listed([1]), updates=batches, accumulate_grad_batches=2)
+    steps: list[int] = []
+    run.logger.clients = lambda number, facts: steps.extend(f["steps"] for f in facts)  # type: ignore[method-assign]
+    run.go()
+    assert steps == [3]
+
+
+def test_a_preset_with_epochs_may_be_run_with_updates() -> None:
+    """Only `local_epochs` on the command line contradicts."""
+    config = composed("experiment=lecture", "local_updates=3").config
+    assert local_updates(config, ["experiment=lecture", "local_updates=3"]) == 3
+    with pytest.raises(InputError, match="leave local_epochs out, or write local_updates=null"):
+        local_updates(config, ["experiment=lecture", "local_epochs=5", "local_updates=3"])
 
 
 @pytest.mark.slow

@@ -84,6 +84,12 @@ class FitCallback(pl.Callback):
         pieces = self.editor.gradient(
             self.batch, self.batch_idx, examples, draws, trainer.optimizers, plugin.forward_context
         )
+        if trainer.accumulate_grad_batches > 1 and self.editor.reads_rates:
+            raise InputError(
+                f"trainer.accumulate_grad_batches={trainer.accumulate_grad_batches}: a step follows several batches, "
+                "and this algorithm takes a step of its own with each batch (step.lr); write "
+                "trainer.accumulate_grad_batches=1, or aggregator=fedavg."
+            )
         # Lightning has multiplied the loss by this factor, and later divides the gradients by the scale
         scaler = getattr(plugin, "scaler", None)
         factor = (scaler.get_scale() if scaler is not None else 1.0) / trainer.accumulate_grad_batches

@@ -19,7 +19,7 @@ from fedlit.model_vectors import Model
 from fedlit.torch_compat import pytree
 from fedlit.training.batch_plan import StackBatch
 from fedlit.training.fit_plan import FitPlan
-from fedlit.training.fit_tally import learning_rates, widened
+from fedlit.training.fit_tally import held_positions, learning_rates, widened
 from fedlit.training.gradient import GradientOptions
 from fedlit.training.rate_alone import warn_of_rate_alone
 from fedlit.training.stacked.row_gains import RowGains
@@ -127,6 +127,7 @@ class StackedFit:
         names = {id(p): n for n, p in module.named_parameters()}
         self._groups = [[names[id(p)] for p in g["params"]] for g in self._optimizers[0].param_groups]
         self._parameters = {n: p for n, p in module.named_parameters() if n in self.layout.weights}
+        self._held = held_positions(self._optimizers[:1], self._parameters) if self.gradient.gradient_fn else None
         self._shared_rate = learning_rates(self._optimizers[:1], self._parameters)[None]
         keeps_state = self.host.options.keep_optimizer_state
         self._gains = RowGains(self._optimizers, self._groups, self._rates_differ, keeps_state)
@@ -260,7 +261,7 @@ class StackedFit:
             lambda what: self.draw_keys(what)[rows],
             batch,
             batch_idx,
-            rate.expand(n, -1),
+            (rate if self._held is None else rate * self._held).expand(n, -1),
             self.host.data.train,
             self.weights.new_full((n, 1), examples),
             self.steps[row_numbers],

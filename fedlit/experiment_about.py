@@ -1,0 +1,71 @@
+"""The description of a run for its loggers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import LightningModule
+from omegaconf import DictConfig, OmegaConf
+
+from fedlit.clients import Clients
+from fedlit.data import DataSource
+from fedlit.model_vectors import Layout
+from fedlit.partitions import histogram
+from fedlit.plurals import counted
+from fedlit.readable_names import readable
+from fedlit.tracking import About
+from fedlit.tracking.logger import DRAWN_CLIENTS
+from fedlit.working_folder import from_command
+
+
+def describe(
+    config: DictConfig,
+    folder: Path,
+    data: DataSource,
+    clients: Clients,
+    module: LightningModule,
+    layout: Layout,
+    resumed_after: int,
+) -> About:
+    """The description of the run for its loggers."""
+    labels = data.train.labels()
+    shown = min(len(clients), DRAWN_CLIENTS)
+    label_counts = None
+    if labels is not None and data.classes:
+        label_counts = histogram(clients.train, labels, data.classes, clients=slice(0, shown))
+    plain_config: Any = OmegaConf.to_container(config, resolve=True)
+    epochs, updates = config.local_epochs, config.local_updates
+    work = counted(epochs, "local epoch") if updates is None else counted(updates, "local update")
+    schedule = f"{counted(config.rounds, 'round')} of {work}"
+    facts = {
+        "data": f"{data.name}, {len(data.train)} training and {counted(len(data.test), 'test sample')}"
+        + (f", {len(clients.public)} of the training samples public" if len(clients.public) else ""),
+        "clients": f"{len(clients)}, {_class_name(config.partition)}, shards of {_samples(clients.train.sizes)}",
+        "model": f"{type(module).__name__}, {layout.size:,} trained parameters",
+        "aggregator": f"{_class_name(config.aggregator)}, {schedule}",
+        "folder": from_command(folder),
+    }
+    name = readable(str(config.name) if config.name is not None else folder.name)
+    return About(
+        folder,
+        name,
+        plain_config,
+        config.rounds,
+        resumed_after,
+        label_counts,
+        clients.train.sizes,
+        data.label_names,
+        facts,
+    )
+
+
+def _class_name(config: Mapping[str, Any]) -> str:
+    return str(config["_target_"]).rpartition(".")[2]
+
+
+def _samples(sizes: np.ndarray) -> str:
+    low, high = int(sizes.min()), int(sizes.max())
+    return counted(low, "sample") if low == high else f"{low:,} to {high:,} samples"

@@ -34,7 +34,8 @@ def write(settings: Mapping[str, Setting], results: Results, docs: Path, readme:
     """Write figures.json and figures.md; results of settings that were not measured this time stay."""
     file = docs / "figures.json"
     before: Results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    merged = {name: results.get(name, before.get(name)) for name in settings if name in results or name in before}
+    both = {**before, **results}
+    merged = {name: both[name] for name in settings if name in both}
     docs.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
     replace_between(docs / "figures.md", page(settings, merged))

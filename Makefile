@@ -1,4 +1,5 @@
 # make demo: a first federation. make test: the checks and the tests. make bench: docs/benchmarks.md, measured anew.
+# make figures: what papers claim, measured on real data; hours, and it goes on where it was stopped.
 # All set up .venv once. make bench-peers: other frameworks for make bench. make lower-bounds: the tests with the oldest
 # versions that pyproject.toml allows, in .venv-lower-bounds. make mutants: each constant and sign of an algorithm
 # changed, one at a time; its tests must fail.
@@ -10,7 +11,7 @@ RUN := $(VENV)/bin/python
 PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --dist loadfile
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow mutants lower-bounds check format bench bench-peers clean
+.PHONY: demo test test-slow mutants lower-bounds check format bench bench-peers figures clean
 
 demo: $(READY)
 	$(RUN) -m fedlit.run clients=10 partition=dirichlet
@@ -38,6 +39,11 @@ format: $(READY)
 
 bench: $(READY)
 	$(RUN) -m benchmarks.run --out docs
+
+# SETTINGS: of benchmarks/figures/papers.py; without any, all. FIGURES: the folder of the runs.
+FIGURES ?= outputs/figures
+figures: $(READY)
+	$(RUN) -m benchmarks.figures.run $(SETTINGS) --folder $(FIGURES) --docs docs
 
 # Each in an environment of its own, with the torch that fedlit is tested with.
 bench-peers: .venv-flower/.ready .venv-pfl/.ready

@@ -35,11 +35,13 @@ def write(file: Path, sections: Sequence[str]) -> None:
 
 def measured(command: str, cores: int, packages: Iterable[str] = ("torch", "lightning", "numpy")) -> str:
     """The sentence on the command, the date and the machine of a measurement."""
+    return f"Measured by `{command}`, {date.today().isoformat()}. {machine(cores, packages)}."
+
+
+def machine(cores: int, packages: Iterable[str] = ("torch", "lightning", "numpy")) -> str:
+    """Processor, system and versions."""
     versions = ", ".join(f"{name} {_version(name)}" for name in packages)
-    return (
-        f"Measured by `{command}`, {date.today().isoformat()}. {_processor()}, {cores} cores, "
-        f"{platform.system()}, Python {platform.python_version()}, {versions}."
-    )
+    return f"{_processor()}, {cores} cores, {platform.system()}, Python {platform.python_version()}, {versions}"
 
 
 def ratios(measured: dict[str, list[Result]]) -> str:
@@ -51,7 +53,7 @@ def ratios(measured: dict[str, list[Result]]) -> str:
         for best, target in zip(_best(results), TARGETS.get(name, (math.nan,) * 3), strict=True):
             row += [_ratio(best), f"{target:.2f}", _met(best, target)]
         rows.append(row)
-    return "### Ratios to `bare`\n\n" + _markdown(head, rows)
+    return "### Ratios to `bare`\n\n" + markdown(head, rows)
 
 
 def short(measured: dict[str, list[Result]]) -> str:
@@ -64,7 +66,7 @@ def short(measured: dict[str, list[Result]]) -> str:
         fastest = [min((r for r in peers if r.name.startswith(p)), key=lambda r: r.ratio, default=None) for p in PEERS]
         cells = [_seconds(bare(results).median), _ratio(serial), _ratio(float32)]
         rows.append([name, *cells, "; ".join(_ratio(r) for r in fastest if r)])
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def workload(w: Workload, results: Sequence[Result], warm_ups: int) -> str:
@@ -88,7 +90,7 @@ def workload(w: Workload, results: Sequence[Result], warm_ups: int) -> str:
         rows.append([name, _seconds(r.median), spread, f"{r.ratio:.3f}", outside, f"{r.steps:,}", loss])
     rounds = max((len(r.seconds) for r in results if r.kind != "bare"), default=len(base.seconds))
     measured = f"Medians of {_many(rounds, 'round')} after {warm_ups} to warm up."
-    paragraphs = [f"### {w.name}, {w.title}", f"{describe(w)} {measured}", _markdown(head, rows)]
+    paragraphs = [f"### {w.name}, {w.title}", f"{describe(w)} {measured}", markdown(head, rows)]
     paragraphs.append("\n".join(f"- {r.name}: {r.failed or r.note}" for r in results if r.failed or r.note))
     return "\n\n".join(filter(None, paragraphs))
 
@@ -123,7 +125,7 @@ def start_up(rows: Sequence[dict[str, Any]], limit: float, memory_limit: float) 
         f"Targets: under {limit:g} s from the start of the process to the first round, and at most {memory_limit:g} "
         "times the memory of `bare` above that of its imports. One process at a time, engine=serial, two threads."
     )
-    return f"### Start-up and memory\n\n{text}\n\n{_markdown(head, lines)}"
+    return f"### Start-up and memory\n\n{text}\n\n{markdown(head, lines)}"
 
 
 def scaling(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -131,7 +133,7 @@ def scaling(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         "`experiment=million_clients`: 1,000 clients a round; one thread, evaluation included. "
         "[scale.md](scale.md) explains the columns."
     )
-    return f"### The number of clients\n\n{text}\n\n{_markdown(titles, rows)}"
+    return f"### The number of clients\n\n{text}\n\n{markdown(titles, rows)}"
 
 
 def _best(results: Sequence[Result]) -> tuple[Result | None, Result | None, Result | None]:
@@ -155,7 +157,7 @@ def _met(best: Result | None, target: float) -> str:
     return "met" if best.ratio <= target else "missed"
 
 
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

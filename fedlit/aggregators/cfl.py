@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fedlit.aggregators.base import Aggregator, Message, State, Weighting
+from fedlit.aggregators.bipartition import bipartition
 from fedlit.aggregators.kept_models import check_memory
 from fedlit.client import Client
 from fedlit.device_copies import to_device
@@ -105,20 +106,3 @@ class CFL(Aggregator):
                 number = new.max() + 1
                 new[members[second]], parents[number], is_cut[members] = number, c, True
         return tuple(to_device(array, values[0].device) for array in (new, parents, is_cut))  # type: ignore[return-value]
-
-
-def bipartition(alpha: np.ndarray) -> tuple[np.ndarray, float]:
-    """The part without the first client, (n,) bools, and the largest similarity between the two parts.
-
-    >>> bipartition(np.array([[1.0, -0.5, 0.8], [-0.5, 1.0, -0.9], [0.8, -0.9, 1.0]]))
-    (array([False,  True, False]), -0.5)
-    """
-    part, parts = np.arange(len(alpha)), len(alpha)
-    first, second = np.triu_indices(len(alpha), k=1)
-    for pair in np.argsort(-alpha[first, second], kind="stable"):
-        i, j = part[first[pair]], part[second[pair]]
-        if i != j and parts == 2:
-            return part != part[0], float(alpha[first[pair], second[pair]])
-        parts -= i != j
-        part[part == j] = i
-    raise ValueError("one client has no two parts")

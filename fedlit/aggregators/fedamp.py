@@ -55,13 +55,12 @@ class FedAMP(Aggregator):
         return {}
 
     def download(self, server: State, clients: Tensor, round: ServerRound) -> State:
-        if round.purpose == "evaluate":  # a client's own model is at hand
+        if round.purpose != "train":  # a client uses its own model, which it has
             return {}
         w, w_i = server["w"], server["w"][clients]
         distance = torch.cdist(w_i, w, compute_mode="donot_use_mm_for_euclid_dist")  # exact for close models, (K, N)
         xi = self.alpha * torch.exp(-(distance**2) / self.sigma) / self.sigma
-        xi = xi.masked_fill(clients[:, None] == torch.arange(self.clients, device=w.device), 0)
-        return {"u": (1 - xi.sum(-1, keepdim=True)) * w_i + xi @ w}
+        return {"u": (1 - xi.sum(-1, keepdim=True)) * w_i + xi @ w}  # xi_ii cancels
 
     def local_update(self, client: Client, received: State, state: State) -> tuple[Message, State]:
         def attracted(grad: Tensor, w: Tensor, u: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ class FedFomo(Aggregator):
         return {}
 
     def download(self, server: State, clients: Tensor, round: ServerRound) -> State:
-        if round.purpose == "evaluate":  # a client's own model is at hand
+        if round.purpose != "train":  # a client uses its own model, which it has
             return {}
         everyone = torch.arange(self.clients, device=clients.device)
         pairs = clients[:, None] * self.clients + everyone  # (K, N)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fedlit.aggregators import CFL, IFCA, Aggregator, FedAMP, FedFomo
-from fedlit.aggregators.cfl import bipartition
+from fedlit.aggregators.bipartition import bipartition
 from fedlit.aggregators.kept_models import check_memory
 from fedlit.errors import InputError
 from fedlit.model_vectors import Model
@@ -70,9 +70,11 @@ def test_models_of_ifca_begin_with_the_entries_of_each_tensor_in_another_order(t
             assert not torch.equal(other[name], value)
 
 
-def test_ifca_refuses_what_the_paper_has_not() -> None:
+def test_ifca_refuses_what_the_paper_has_not(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(InputError, match="write aggregator.averaging=model"):
         IFCA(averaging="gradient", weighting="examples")
+    assert not IFCA(averaging="gradient").clients_step and IFCA(averaging="model").clients_step
+    assert "optimizer= has no effect" in caplog.text and len(caplog.records) == 1
     ifca = IFCA(clusters=2)
     ifca.setup(SimpleNamespace(where=lambda: Model(torch.ones(2) > 0, torch.ones(0) > 0), pieces=lambda v: {"w": v}), 4)
     with pytest.raises(InputError, match="choose a model with random first weights"):
@@ -111,6 +113,9 @@ def test_a_cluster_of_cfl_waits_for_updates_of_all_its_clients_and_for_more_than
 
     assert clusters(CFL(eps1=0.5, eps2=0.9), [0, 1, 2]) == [0, 0, 1]
     assert clusters(CFL(eps1=0.5, eps2=0.9), [0, 2]) == [0, 0, 0]
+    eager = CFL(eps1=9.0, eps2=0.0)
+    assert clusters(eager, [0, 1, 2], [0, 1]) == [0, 2, 1]  # a cluster of two is cut, too
+    assert clusters(eager, [0, 1, 2], [0]) == [0, 0, 1]  # client 1 has sent nothing since its cluster began
     assert clusters(CFL(eps1=0.5, eps2=0.9), [0, 2], [1]) == [0, 0, 1]
     assert clusters(CFL(eps1=0.3, eps2=0.9), [0, 1, 2]) == [0, 0, 0]  # the mean still moves
     assert clusters(CFL(eps1=0.5, eps2=1.1), [0, 1, 2]) == [0, 0, 0]  # the clients have come to rest, too
@@ -162,5 +167,5 @@ def test_fedfomo_without_validation_samples_is_refused_before_work(
 def test_a_federation_whose_models_need_more_than_the_memory_is_refused() -> None:
     layout: Any = SimpleNamespace(size=10**6, statistics={}, dtype=torch.float32)
     check_memory("cfl", layout, 10, models=2)
-    with pytest.raises(InputError, match="aggregator=cfl: the server keeps 2 x 1,000,000 numbers .* write clients="):
+    with pytest.raises(InputError, match="aggregator=cfl: the server keeps 2 x 1,000,000 values .* write clients="):
         check_memory("cfl", layout, 10**9, models=2)

@@ -1,0 +1,128 @@
+"""The results of all runs: docs/figures.json, the tables of docs/figures.md, and the short table of the README."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.figures.runs import MACHINE, summary
+from benchmarks.figures.setting import QUIET, Setting
+from benchmarks.table import markdown
+
+Results = dict[str, dict[str, dict[str, Any]]]  # setting -> case -> seed -> {"seconds", "machine", "values"}
+
+BEGIN, END = "<!-- figures: made by `make figures` -->", "<!-- end of figures -->"
+
+
+def collect(settings: Mapping[str, Setting], folder: Path) -> Results:
+    """What the finished runs under a folder have reached."""
+    results: Results = {}
+    for name, setting in settings.items():
+        for case in setting.cases:
+            for seed in setting.seeds:
+                measured = _measured(setting, folder / name / case / f"seed_{seed}")
+                if measured is not None:
+                    results.setdefault(name, {}).setdefault(case, {})[str(seed)] = measured
+    return results
+
+
+def write(settings: Mapping[str, Setting], results: Results, docs: Path, readme: Path | None) -> None:
+    """Write figures.json and figures.md; results of settings that were not measured this time stay."""
+    file = docs / "figures.json"
+    before: Results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    merged = {name: results.get(name, before.get(name)) for name in settings if name in results or name in before}
+    docs.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
+    replace_between(docs / "figures.md", page(settings, merged))
+    if readme is not None:
+        replace_between(readme, short(settings, merged))
+
+
+def replace_between(file: Path, text: str) -> None:
+    """Replace what stands between the two marks of a Markdown file; a file that does not exist gets them."""
+    old = file.read_text(encoding="utf-8") if file.exists() else f"# Figures\n\n{BEGIN}\n{END}\n"
+    before, begin, after = old.partition(BEGIN)
+    _, end, rest = after.partition(END)
+    assert begin and end, f"{file} has no marks {BEGIN} and {END}"
+    file.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest}", encoding="utf-8")
+
+
+def short(settings: Mapping[str, Setting], results: Results) -> str:
+    """A row a setting."""
+    rows = []
+    for name, setting in settings.items():
+        seeds = {seed for case in results.get(name, {}).values() for seed in case}
+        row = [setting.title, reached(setting, results.get(name, {})), setting.paper, str(len(seeds))]
+        rows.append([*row, _minutes(results.get(name, {}))])
+    return markdown(["setting", "reached", "the paper", "seeds", "minutes"], rows)
+
+
+def page(settings: Mapping[str, Setting], results: Results) -> str:
+    """The short table, and a section for each setting."""
+    sections = [_section(name, setting, results.get(name, {})) for name, setting in settings.items()]
+    return "\n\n".join([short(settings, results), *sections])
+
+
+def reached(setting: Setting, cases: Mapping[str, Any]) -> str:
+    """The result in a sentence, or that runs are missing."""
+    means = {
+        case: {column: 100 * statistics.fmean(_values(seeds, column)) for column in setting.measures}
+        for case, seeds in cases.items()
+    }
+    missing = [case for case in setting.cases if case not in means]
+    return f"not measured yet: {', '.join(missing)}" if missing else setting.reached.format_map(means)
+
+
+def _measured(setting: Setting, run: Path) -> dict[str, Any] | None:
+    ended = summary(run)
+    if ended is None:
+        return None
+    values = {
+        column: ended["last"][measure] if isinstance(measure, str) else measure(run)
+        for column, measure in setting.measures.items()
+    }
+    machine = (run / MACHINE).read_text(encoding="utf-8").strip()
+    return {"seconds": ended["seconds"], "machine": machine, "values": values}
+
+
+def _section(name: str, setting: Setting, cases: Mapping[str, Any]) -> str:
+    rows = []
+    for case, measured in setting.cases.items():
+        seeds = cases.get(case, {})
+        cells = [_spread(_values(seeds, column)) for column in setting.measures]
+        seconds = [seed["seconds"] for seed in seeds.values()]
+        time = f"{statistics.fmean(seconds):.0f}" if seconds else ""
+        own = f"`{shlex.join(measured.overrides)}`" if measured.overrides else ""
+        rows.append([setting.labels.get(case, case), own, *cells, measured.paper, ", ".join(seeds), time])
+    head = ["", "overrides", *setting.measures, "the paper", "seeds", "seconds a run"]
+    command = shlex.join(["python", "-m", "fedlit.run", *setting.overrides, *QUIET])
+    machines = dict.fromkeys(seed["machine"] for seeds in cases.values() for seed in seeds.values())
+    paragraphs = [
+        f"## {setting.title}",
+        f"`make figures SETTINGS={name}`. {setting.claim} {setting.notes}",
+        f"```bash\n{command} seed=0  # with the overrides of a row\n```",
+        markdown(head, rows),
+        *(f"Measured on: {machine}" for machine in machines),
+    ]
+    return "\n\n".join(paragraphs)
+
+
+def _values(seeds: Mapping[str, Any], column: str) -> list[float]:
+    return [seed["values"][column] for seed in seeds.values()]
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation over seeds, in percent."""
+    if not values:
+        return ""
+    deviation = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{100 * statistics.fmean(values):.1f}{deviation}"
+
+
+def _minutes(cases: Mapping[str, Any]) -> str:
+    seconds = sum(seed["seconds"] for seeds in cases.values() for seed in seeds.values())
+    return f"{seconds / 60:.0f}" if cases else ""

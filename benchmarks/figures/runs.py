@@ -1,0 +1,76 @@
+"""One run of a command: begun, resumed, or left as it is, by what its folder holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from benchmarks.contender_process import CHECKOUT
+from fedlit.run_folder import holds_run
+from fedlit.settings.check import check
+from fedlit.settings.compose import composer
+
+MACHINE = "machine.txt"  # where the run was measured; written after its end
+
+
+def begin_or_resume(folder: Path, words: Sequence[str]) -> list[str] | None:
+    """The overrides that bring the run in a folder to its end; None if it is there already.
+
+    A run of another configuration is removed: its figures are not those of the setting any more.
+    """
+    with composer() as opened:
+        config = check(words, opened).composed.config
+    fresh = [*words, f"hydra.run.dir={folder}"]
+    if not holds_run(folder):
+        return fresh
+    if not _has(folder, config):
+        shutil.rmtree(folder)
+        return fresh
+    if _rounds(folder) >= config.rounds:
+        return None
+    return [f"resume={folder}"]
+
+
+def run(overrides: Sequence[str]) -> int:
+    """Run fedlit in a process, from the checkout; returns its exit code."""
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    return subprocess.run([sys.executable, "-m", "fedlit.run", *overrides], cwd=CHECKOUT, env=environment).returncode
+
+
+def note_machine(folder: Path, machine: str) -> None:
+    """Mark a run as finished, with the machine it was measured on."""
+    if not (folder / MACHINE).exists():
+        (folder / MACHINE).write_text(machine + "\n", encoding="utf-8")
+
+
+def summary(folder: Path) -> dict[str, Any] | None:
+    """The summary of a finished run; None if it is not finished."""
+    if not (folder / MACHINE).exists():
+        return None
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+
+def _has(folder: Path, config: DictConfig) -> bool:
+    """Whether the run in a folder was started with this configuration."""
+    try:
+        started = OmegaConf.load(folder / ".hydra" / "config.yaml")
+    except OSError:
+        return False
+    return all(
+        OmegaConf.to_container(started).get(key) == value
+        for key, value in OmegaConf.to_container(config).items()
+        if key != "resume"
+    )
+
+
+def _rounds(folder: Path) -> int:
+    file = folder / "summary.json"
+    return json.loads(file.read_text(encoding="utf-8"))["rounds"] if file.exists() else 0

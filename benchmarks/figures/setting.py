@@ -1,0 +1,41 @@
+"""What is measured: a setting is one claim of a paper, its cases are command lines, each run with several seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+QUIET = ("threads=1", "logger=none", "progress=none")
+"""Added to each command; none of them changes a number except `threads`, by rounding."""
+
+Measure = str | Callable[[Path], float]
+"""The name of a metric in the last row of summary.json, or a function of the run folder."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row of a setting's table: one command."""
+
+    overrides: tuple[str, ...] = ()  # in addition to those of the setting
+    paper: str = ""  # what the paper has for this row
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One claim."""
+
+    title: str
+    claim: str  # of the paper, with the place where it stands, and whether that was confirmed
+    notes: str  # what differs from the paper
+    overrides: tuple[str, ...]  # of all cases
+    cases: Mapping[str, Case]
+    measures: Mapping[str, Measure]  # column: what it shows, a share that is printed in percent
+    reached: str  # the result in a sentence: {case[column]} is a mean over seeds
+    seeds: tuple[int, ...] = (0, 1, 2)
+    paper: str = ""  # the paper's result in a sentence
+    labels: Mapping[str, str] = field(default_factory=dict)  # case: its name in the table, if it is another
+
+    def words(self, case: str, seed: int) -> list[str]:
+        """The overrides of one run."""
+        return [*self.overrides, *self.cases[case].overrides, f"seed={seed}", *QUIET]

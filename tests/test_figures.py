@@ -1,0 +1,162 @@
+"""`make figures`: a run begins, goes on or is skipped by what its folder holds, and the tables come from summaries."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.figures import report, run, runs
+from benchmarks.figures.grouping import pair_agreement
+from benchmarks.figures.papers import SETTINGS
+from benchmarks.figures.setting import Case, Setting
+from benchmarks.figures.value_of_federation import value_table
+from tests.markdown import CHECKOUT
+from tests.slow import some_slow
+from tests.small_runs import command
+
+QUICK = Setting(
+    title="A small claim",
+    claim="Somebody 2020, table 3.",
+    notes="Smaller.",
+    overrides=(
+        "rounds=2",
+        "clients=2",
+        "local_updates=1",
+        "model=logistic",
+        "trainer=vectorized",
+        "checkpoint.every=0",
+    ),
+    cases={"low": Case(("optimizer.lr=0.01",), "12.3"), "high": Case(("optimizer.lr=0.1",))},
+    measures={
+        "accuracy": "global/test/accuracy",
+        "rounds": lambda folder: len(list(folder.glob("checkpoints/r*"))) / 100,
+    },
+    reached="{low[accuracy]:.1f} to {high[accuracy]:.1f}, {high[rounds]:.0f} states",
+    seeds=(0, 1),
+    paper="12 to 34",
+    labels={"low": "a low rate"},
+)
+ALL = [(name, case) for name, setting in SETTINGS.items() for case in setting.cases]
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands that were run, in this process in place of one of their own."""
+    commands: list[list[str]] = []
+
+    def here(overrides: list[str]) -> int:
+        commands.append(overrides)
+        return command(*overrides)
+
+    monkeypatch.setattr(runs, "run", here)
+    return commands
+
+
+def ended(folder: Path, accuracy: float, seconds: float = 60.0) -> None:
+    """A finished run."""
+    folder.mkdir(parents=True)
+    (folder / "summary.json").write_text(
+        json.dumps({"rounds": 2, "last": {"global/test/accuracy": accuracy}, "seconds": seconds})
+    )
+    runs.note_machine(folder, "a machine")
+
+
+@pytest.mark.parametrize(("name", "case"), some_slow(ALL, [(n, next(iter(s.cases))) for n, s in SETTINGS.items()][:4]))
+def test_a_command_composes(name: str, case: str, tmp_path: Path) -> None:
+    setting = SETTINGS[name]
+    assert runs.begin_or_resume(tmp_path / "run", setting.words(case, setting.seeds[0])) is not None
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_names_its_paper_and_its_result(name: str) -> None:
+    setting = SETTINGS[name]
+    values = dict.fromkeys(setting.measures, 0.5)
+    cases = {case: {"0": {"seconds": 1.0, "machine": "m", "values": values}} for case in setting.cases}
+    assert "{" not in report.reached(setting, cases)
+    assert setting.claim and setting.notes and setting.labels.keys() <= setting.cases.keys()
+
+
+def test_finished_runs_are_skipped_and_a_changed_one_runs_again(tmp_path: Path, started: list[list[str]]) -> None:
+    setting = replace(QUICK, seeds=(0,))
+    assert run.run_all({"small": setting}, tmp_path) == []
+    assert [words[-1] for words in started] == [f"hydra.run.dir={tmp_path}/small/{case}/seed_0" for case in QUICK.cases]
+    assert run.run_all({"small": setting}, tmp_path) == [] and len(started) == 2
+
+    changed = replace(setting, cases={**QUICK.cases, "high": Case(("optimizer.lr=0.5",))})
+    before = report.collect({"small": setting}, tmp_path)["small"]
+    assert run.run_all({"small": changed}, tmp_path) == [] and len(started) == 3
+    after = report.collect({"small": changed}, tmp_path)["small"]
+    assert after["low"] == before["low"] and after["high"] != before["high"]
+    assert after["high"]["0"]["values"]["rounds"] == 0.02
+
+
+def test_a_run_that_was_stopped_goes_on(tmp_path: Path, started: list[list[str]]) -> None:
+    folder, words = tmp_path / "small" / "low" / "seed_0", QUICK.words("low", 0)
+    assert command(*words, "rounds=1", f"hydra.run.dir={folder}") == 0
+    assert "rounds=2" in words and runs.summary(folder) is None
+    (folder / "summary.json").unlink()
+    config = folder / ".hydra" / "config.yaml"  # as of a run of two rounds that was killed after the first one
+    for file in (config, *folder.glob("checkpoints/round_*/config.yaml")):
+        file.write_text(file.read_text().replace("rounds: 1\n", "rounds: 2\n"))
+    assert runs.begin_or_resume(folder, words) == [f"resume={folder}"]
+
+
+def test_a_run_that_fails_is_named_and_the_others_go_on(tmp_path: Path, started: list[list[str]]) -> None:
+    wrong = replace(QUICK, seeds=(0,), overrides=(*QUICK.overrides, "data=npz", "data.path=missing.npz"))
+    assert run.run_all({"small": wrong}, tmp_path) == [f"{tmp_path}/small/{case}/seed_0" for case in QUICK.cases]
+    assert len(started) == 2 and report.collect({"small": wrong}, tmp_path) == {}
+
+
+def test_the_tables_come_from_the_summaries(tmp_path: Path) -> None:
+    settings = {"small": QUICK, "other": QUICK}
+    for case, accuracies in {"low": (0.1, 0.2), "high": (0.3,)}.items():
+        for seed, accuracy in enumerate(accuracies):
+            ended(tmp_path / "small" / case / f"seed_{seed}", accuracy)
+    readme = tmp_path / "README.md"
+    readme.write_text(f"by hand\n{report.BEGIN}\nold\n{report.END}\nbelow\n")
+    report.write(settings, report.collect(settings, tmp_path), tmp_path / "docs", readme)
+    row = "| A small claim | 15.0 to 30.0, 0 states | 12 to 34 | 2 | 3 |"
+    assert row in readme.read_text() and "old" not in readme.read_text() and readme.read_text().endswith("\nbelow\n")
+    page = (tmp_path / "docs" / "figures.md").read_text()
+    assert row in page
+    assert "| A small claim | not measured yet: low, high | 12 to 34 | 0 |  |" in page
+    assert "| a low rate | `optimizer.lr=0.01` | 15.0 ± 7.1 | 0.0 ± 0.0 | 12.3 | 0, 1 | 60 |" in page
+    assert "| high | `optimizer.lr=0.1` | 30.0 | 0.0 |  | 0 | 60 |" in page
+    assert page.count("Measured on: a machine") == 1
+
+    report.write(settings, {"other": {}}, tmp_path / "docs", readme)  # the other setting alone was measured
+    assert row in (tmp_path / "docs" / "figures.md").read_text()
+
+
+def test_the_pages_hold_what_was_measured() -> None:
+    file = CHECKOUT / "docs" / "figures.json"
+    results = json.loads(file.read_text()) if file.exists() else {}
+    for name, text in (
+        ("docs/figures.md", report.page(SETTINGS, results)),
+        ("README.md", report.short(SETTINGS, results)),
+    ):
+        written = (CHECKOUT / name).read_text().partition(report.BEGIN)[2].partition(report.END)[0]
+        assert written.strip() == text
+
+
+def test_pairs_of_two_groupings() -> None:
+    planted = np.array([0, 1, 0, 1])
+    assert pair_agreement(np.array([7, 3, 7, 3]), planted) == 1
+    assert pair_agreement(np.zeros(4), planted) == pytest.approx(2 / 6)
+    assert pair_agreement(np.arange(4), planted) == pytest.approx(4 / 6)
+
+
+def test_the_value_of_federation_is_one_table(in_folder: Path) -> None:
+    small = ("rounds=1", "clients=2", "local_updates=1", "threads=1", "logger=none", "progress=none")
+    for name in ("centralized", "local"):
+        words = ("experiment=value_of_federation", f"aggregator={name}", "partition.alpha=0.5", *small)
+        assert command(*words, f"hydra.run.dir={name}") == 0
+    head, _, row = value_table([Path("centralized"), Path("local")]).splitlines()
+    assert head == "| alpha | local | centralized |"
+    values = [json.loads(Path(n, "summary.json").read_text())["last"] for n in ("local", "centralized")]
+    shares = [f"{100 * last['clients/used/accuracy/weighted']:.1f}" for last in values]
+    assert row == f"| 0.5 | {shares[0]} | {shares[1]} |"

@@ -24,7 +24,7 @@ import time
 import types
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -69,9 +69,6 @@ def checks(option: str) -> Iterator[Callable[[Path], None]]:
     """The tests of an option, the quickest to fail first."""
     from tests.aggregators import test_limits, test_oracles
 
-    def check(option: str, case: Mapping[str, Any], setting: str, folder: Path, kind: Any) -> None:
-        test_oracles.check(option, case, setting, folder, kind)
-
     def reaches_limit(limit: test_limits.Limit) -> None:
         test_limits.OUTCOMES.clear()  # kept ones are those of another mutant
         test_limits.test_an_algorithm_becomes_another_one(limit, "lightning")
@@ -79,7 +76,7 @@ def checks(option: str) -> Iterator[Callable[[Path], None]]:
     # stacks have K > 1 clients, and so an axis that one Trainer a client cannot confuse with another
     for setting, trainer in (("momentum", "vectorized"), ("norm", "lightning"), ("plain", "vectorized")):
         for case in test_oracles.oracle(option).CASES:
-            yield partial(check, option, case, setting, kind=test_oracles.TRAINERS[trainer])
+            yield partial(test_oracles.check, option, case, setting, trainer)
     limits = [getattr(limit, "values", [limit])[0] for limit in test_limits.LIMITS]  # slow ones are pytest's params
     for limit in limits:
         if limit.option == option:

@@ -148,10 +148,15 @@ def test_the_tables_come_from_the_summaries(tmp_path: Path) -> None:
     assert row in readme.read_text() and "old" not in readme.read_text() and readme.read_text().endswith("\nbelow\n")
     page = (tmp_path / "docs" / "figures.md").read_text()
     assert row in page
-    assert "| A small claim | not measured yet: low, high | 12 to 34 | 0 |  |" in page
+    assert "| A small claim | not measured yet | 12 to 34 | 0 |  |" in page
     assert "| a low rate | `optimizer.lr=0.01` | 15.0 ± 7.1 | 0.0 ± 0.0 | 12.3 | 0, 1 | 60 |" in page
     assert "| high | `optimizer.lr=0.1` | 30.0 | 0.0 |  | 0 | 60 |" in page
     assert page.count("Measured on: a machine") == 1
+
+    shorter = {"small": QUICK, "other": replace(QUICK, cases={**QUICK.cases, "third": Case()}, paper="")}
+    assert len(report.short(shorter, {}).splitlines()) == 3  # no row without a claim
+    half = {"other": {"low": {"0": {"seconds": 1.0, "machine": "m", "values": {"accuracy": 0.1, "rounds": 0.2}}}}}
+    assert report.reached(QUICK, half["other"]) == "not measured yet; 1 of 2 rows"
 
     report.write(settings, {"other": {}}, tmp_path / "docs", readme)  # the other setting alone was measured
     assert row in (tmp_path / "docs" / "figures.md").read_text()

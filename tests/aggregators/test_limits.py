@@ -16,15 +16,12 @@ import torch
 
 from fedlit.aggregators import FedPer
 from fedlit.model_vectors import Layout, Model, tree_map
-from fedlit.training import Trainer
-from fedlit.training.lightning import LightningTrainer
-from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.posed import MOMENTUM, PLAIN, SIZES, Posed, algorithm, distance
+from tests.aggregators.test_oracles import TRAINERS
 from tests.oracles.problem import Named, Outcome
 from tests.slow import some_slow
 
 BITS, ROUNDED = 0.0, 1e-9
-TRAINERS: dict[str, type[Trainer]] = {"lightning": LightningTrainer, "vectorized": VectorizedTrainer}
 
 
 @dataclass(frozen=True)
@@ -122,7 +119,7 @@ LIMITS = [
 
 
 def outcome(option: str, given: Mapping[str, Any], limit: Limit, trainer: str) -> Outcome:
-    settings = {"optimizer": limit.optimizer, "kind": TRAINERS[trainer], **limit.options}
+    settings = {"optimizer": limit.optimizer, **TRAINERS[trainer], **limit.options}
     key = repr((option, given, settings))
     if key not in OUTCOMES:
         with TemporaryDirectory() as folder:

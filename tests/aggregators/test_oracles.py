@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from fedlit.errors import InputError
-from fedlit.training import Trainer
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.posed import MOMENTUM, PLAIN, Posed, algorithm, distance, tensors
@@ -29,7 +28,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "norm": {"optimizer": PLAIN, "norm": True},
     "norm and momentum": {"optimizer": MOMENTUM, "norm": True},
 }
-TRAINERS: dict[str, type[Trainer]] = {"lightning": LightningTrainer, "vectorized": VectorizedTrainer}
+TRAINERS: dict[str, dict[str, Any]] = {
+    "lightning": {"kind": LightningTrainer},
+    "vectorized": {"kind": VectorizedTrainer, "stack": "always"},
+}
 
 
 def oracle(option: str) -> Any:
@@ -71,20 +73,18 @@ def refusals(module: Any, setting: str) -> list[str]:
 def test_three_rounds_are_those_of_the_paper(
     option: str, number: int, setting: str, trainer: str, tmp_path: Path
 ) -> None:
-    check(option, oracle(option).CASES[number], setting, tmp_path, TRAINERS[trainer])
+    check(option, oracle(option).CASES[number], setting, trainer, tmp_path)
 
 
-def check(
-    option: str, case: Mapping[str, Any], setting: str, folder: Path, kind: type[Trainer] = LightningTrainer
-) -> None:
+def check(option: str, case: Mapping[str, Any], setting: str, trainer: str, folder: Path) -> None:
     """The run and the oracle agree to 1e-9, and both moved; or the run is refused as the oracle says."""
     module = oracle(option)
     sentences = refusals(module, setting)
     if sentences:
         with pytest.raises(InputError, match="|".join(sentences)):
-            pose(option, case, setting, folder, kind).outcome()
+            pose(option, case, setting, trainer, folder).outcome()
         return
-    posed = pose(option, case, setting, folder, kind)
+    posed = pose(option, case, setting, trainer, folder)
     problem = posed.problem()
     expected: Outcome = module.federate(problem, **case)
     given = posed.outcome()
@@ -97,9 +97,9 @@ def check(
     assert moved(expected, problem) > 1e-3, "nothing moved"
 
 
-def pose(option: str, case: Mapping[str, Any], setting: str, folder: Path, kind: type[Trainer]) -> Posed:
+def pose(option: str, case: Mapping[str, Any], setting: str, trainer: str, folder: Path) -> Posed:
     options = getattr(oracle(option), "POSED", {})
-    return Posed(folder, algorithm(option, case), **SETTINGS[setting], kind=kind, **options)
+    return Posed(folder, algorithm(option, case), **SETTINGS[setting], **TRAINERS[trainer], **options)
 
 
 def moved(outcome: Outcome, problem: Problem) -> float:
@@ -114,7 +114,7 @@ def test_every_case_of_an_oracle_has_another_outcome(option: str, tmp_path: Path
     module = oracle(option)
     assert module.CASES
     setting = "plain" if refusals(module, "momentum") else "momentum"
-    problem = pose(option, module.CASES[0], setting, tmp_path, LightningTrainer).problem()
+    problem = pose(option, module.CASES[0], setting, "lightning", tmp_path).problem()
     outcomes = [tensors(module.federate(problem, **case)) for case in module.CASES]
     for first, second in itertools.combinations(range(len(outcomes)), 2):
         if outcomes[first].keys() == outcomes[second].keys():

@@ -149,6 +149,13 @@ def test_fedfomo_sends_the_models_of_the_largest_affinity_or_random_ones_and_nev
     fedfomo.clients, fedfomo.sent = 6, 2
     n = fedfomo.download(one_sent, clients, ServerRound(1, 0, list(range(6)), 6))["n"]
     assert n.tolist() == [[4, -1]] * 4 + [[-1, -1]] + [[4, -1]]
+    layout: Any = SimpleNamespace(size=2, statistics={}, dtype=torch.float32)
+    for M, expected in ((2, 2), (9, 5)):
+        fedfomo = FedFomo(M=M, epsilon=0.0)
+        fedfomo.setup(layout, 6)
+        state = fedfomo.server_state(Model(torch.zeros(2), torch.zeros(0)), torch.Generator())
+        n = fedfomo.download(state, clients, ServerRound(1, 0, list(range(6)), 6))["n"]
+        assert n.tolist() == [[-1] * expected] * 6  # nobody has sent
     random = [sent(FedFomo(M=3, epsilon=1.0), round) for round in (1, 2)]
     assert random[0] != random[1] == sent(FedFomo(M=3, epsilon=1.0), 2)
     assert all(i not in n and len(set(n)) == 3 for n_of_all in random for i, n in enumerate(n_of_all))

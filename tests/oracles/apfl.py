@@ -14,7 +14,7 @@ from tests.oracles.problem import Named, Outcome, Problem, combined
 CASES: list[dict[str, Any]] = [
     {},
     {"alpha": 0.3, "adaptive": False, "weighting": "uniform"},
-    {"alpha": 0.95},
+    {"alpha": 1.0},
 ]
 
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from benchmarks.figures import report, run, runs
+from benchmarks.figures import personal, report, run, runs
 from benchmarks.figures.grouping import pair_agreement
 from benchmarks.figures.papers import SETTINGS
 from benchmarks.figures.setting import Case, Setting
@@ -162,8 +162,11 @@ def test_the_tables_come_from_the_summaries(tmp_path: Path) -> None:
     half = {"other": {"low": {"0": {"seconds": 1.0, "machine": "m", "values": {"accuracy": 0.1, "rounds": 0.2}}}}}
     assert report.reached(QUICK, half["other"]) == "not measured yet; 1 of 2 rows"
 
-    report.write(settings, {"other": {}}, tmp_path / "docs", readme)  # the other setting alone was measured
-    assert row in (tmp_path / "docs" / "figures.md").read_text()
+    report.write(settings, {}, tmp_path / "docs", readme)  # nothing was measured this time
+    assert row in readme.read_text()
+    changed = {"small": replace(QUICK, cases={**QUICK.cases, "high": Case(("optimizer.lr=1",))})}
+    report.write(changed, {}, tmp_path / "docs", readme)
+    assert "| A small claim | not measured yet; 1 of 2 rows | 12 to 34 | 2 | 2 |" in readme.read_text()
 
 
 def test_the_pages_hold_what_was_measured() -> None:
@@ -175,6 +178,17 @@ def test_the_pages_hold_what_was_measured() -> None:
     ):
         written = (CHECKOUT / name).read_text().partition(report.BEGIN)[2].partition(report.END)[0]
         assert written.strip() == text
+
+
+def test_the_chosen_hyperparameters_are_the_best_of_the_grid() -> None:
+    file = CHECKOUT / "docs" / "figures.json"
+    measured = json.loads(file.read_text()).get("personal_tuning", {}) if file.exists() else {}
+    if measured.keys() != personal.TUNING.cases.keys():
+        pytest.skip("the grid is not measured yet")
+    for name, (fixed, _) in personal.METHODS.items():
+        cases = [case for case in measured if case.rpartition("_")[0] == name]
+        best = max(cases, key=lambda case: measured[case]["100"]["values"]["validation"])
+        assert personal.TUNING.cases[best].overrides == (*fixed, *personal.CHOSEN[name])
 
 
 def test_pairs_of_two_groupings() -> None:

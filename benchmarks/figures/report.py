@@ -13,7 +13,7 @@ from benchmarks.figures.runs import MACHINE, summary
 from benchmarks.figures.setting import QUIET, Setting
 from benchmarks.table import markdown
 
-Results = dict[str, dict[str, dict[str, Any]]]  # setting -> case -> seed -> {"seconds", "machine", "values"}
+Results = dict[str, dict[str, dict[str, Any]]]  # setting -> case -> seed -> {"words", "seconds", "machine", "values"}
 
 BEGIN, END = "<!-- figures: made by `make figures` -->", "<!-- end of figures -->"
 
@@ -31,11 +31,10 @@ def collect(settings: Mapping[str, Setting], folder: Path) -> Results:
 
 
 def write(settings: Mapping[str, Setting], results: Results, docs: Path, readme: Path | None) -> None:
-    """Write figures.json and figures.md; results of settings that were not measured this time stay."""
+    """Write figures.json and figures.md. Runs that were measured before stay, unless their command has changed."""
     file = docs / "figures.json"
     before: Results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    both = {**before, **results}
-    merged = {name: both[name] for name in settings if name in both}
+    merged = _merged(settings, before, results)
     docs.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
     replace_between(docs / "figures.md", page(settings, merged))
@@ -81,6 +80,19 @@ def reached(setting: Setting, cases: Mapping[str, Any]) -> str:
     return f"not measured yet; {len(means)} of {len(setting.cases)} rows" if means else "not measured yet"
 
 
+def _merged(settings: Mapping[str, Setting], *parts: Results) -> Results:
+    """The runs of all parts, a later part before an earlier one, in the order of the settings."""
+    merged: Results = {}
+    for name, setting in settings.items():
+        for case in setting.cases:
+            for seed in map(str, setting.seeds):
+                for part in parts:
+                    measured = part.get(name, {}).get(case, {}).get(seed)
+                    if measured is not None and measured["words"] == setting.words(case, int(seed)):
+                        merged.setdefault(name, {}).setdefault(case, {})[seed] = measured
+    return merged
+
+
 def _measured(setting: Setting, words: Sequence[str], run: Path) -> dict[str, Any] | None:
     ended = summary(run, words)
     if ended is None:
@@ -90,7 +102,7 @@ def _measured(setting: Setting, words: Sequence[str], run: Path) -> dict[str, An
         for column, measure in setting.measures.items()
     }
     machine = (run / MACHINE).read_text(encoding="utf-8").strip()
-    return {"seconds": ended["seconds"], "machine": machine, "values": values}
+    return {"words": list(words), "seconds": ended["seconds"], "machine": machine, "values": values}
 
 
 def _section(name: str, setting: Setting, cases: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from fedlit.model_vectors import Layout, Model
 from fedlit.settings.classes import build, locate, passed_on
 from fedlit.settings.folders import conf_folder
 from fedlit.settings.help import defaults
+from tests.slow import some_slow
 from tests.small_runs import (
     AWKWARD,
     AWKWARD_CLASSES,
@@ -189,8 +190,17 @@ def watch(kind: type[Aggregator], monkeypatch: pytest.MonkeyPatch) -> Seen:
     return seen
 
 
-@pytest.mark.parametrize("trainer", OPTIONS["trainer"])
-@pytest.mark.parametrize("aggregator", OPTIONS["aggregator"])
+CONTRACTS = [(aggregator, trainer) for aggregator in OPTIONS["aggregator"] for trainer in OPTIONS["trainer"]]
+
+
+def is_quick(aggregator: str, trainer: str) -> bool:
+    """The default suite has the oracles under trainer=lightning already (tests/aggregators/test_oracles.py)."""
+    return trainer != "lightning" or aggregator in ("fedavg", "fedprox", "fedper", "local", "centralized", "apfl")
+
+
+@pytest.mark.parametrize(
+    ("aggregator", "trainer"), some_slow(CONTRACTS, [case for case in CONTRACTS if is_quick(*case)])
+)
 def test_an_algorithm_keeps_the_contract_on_an_awkward_module(
     aggregator: str, trainer: str, series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

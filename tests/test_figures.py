@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from benchmarks.figures import report, run, runs
 from benchmarks.figures.grouping import pair_agreement
@@ -16,7 +20,7 @@ from benchmarks.figures.setting import Case, Setting
 from benchmarks.figures.value_of_federation import value_table
 from tests.markdown import CHECKOUT
 from tests.slow import some_slow
-from tests.small_runs import command
+from tests.small_runs import command, composed
 
 QUICK = Setting(
     title="A small claim",
@@ -65,7 +69,7 @@ def ended(folder: Path, accuracy: float, seconds: float = 60.0) -> None:
     runs.note_machine(folder, "a machine")
 
 
-@pytest.mark.parametrize(("name", "case"), some_slow(ALL, [(n, next(iter(s.cases))) for n, s in SETTINGS.items()][:4]))
+@pytest.mark.parametrize(("name", "case"), some_slow(ALL, [("fairness", "q0"), ("label_skew", "fedavg")]))
 def test_a_command_composes(name: str, case: str, tmp_path: Path) -> None:
     setting = SETTINGS[name]
     assert runs.begin_or_resume(tmp_path / "run", setting.words(case, setting.seeds[0])) is not None
@@ -94,15 +98,36 @@ def test_finished_runs_are_skipped_and_a_changed_one_runs_again(tmp_path: Path, 
     assert after["high"]["0"]["values"]["rounds"] == 0.02
 
 
-def test_a_run_that_was_stopped_goes_on(tmp_path: Path, started: list[list[str]]) -> None:
-    folder, words = tmp_path / "small" / "low" / "seed_0", QUICK.words("low", 0)
-    assert command(*words, "rounds=1", f"hydra.run.dir={folder}") == 0
-    assert "rounds=2" in words and runs.summary(folder) is None
-    (folder / "summary.json").unlink()
-    config = folder / ".hydra" / "config.yaml"  # as of a run of two rounds that was killed after the first one
-    for file in (config, *folder.glob("checkpoints/round_*/config.yaml")):
-        file.write_text(file.read_text().replace("rounds: 1\n", "rounds: 2\n"))
+def test_a_stopped_run_goes_on_and_one_of_another_configuration_is_removed(tmp_path: Path) -> None:
+    folder, words = tmp_path / "run", QUICK.words("low", 0)
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra" / "config.yaml").write_text(OmegaConf.to_yaml(composed(*words).config))
     assert runs.begin_or_resume(folder, words) == [f"resume={folder}"]
+    (folder / "summary.json").write_text(json.dumps({"rounds": 1}))
+    assert runs.begin_or_resume(folder, words) == [f"resume={folder}"] and runs.summary(folder) is None
+    other = QUICK.words("low", 1)
+    assert runs.begin_or_resume(folder, other) == [*other, f"hydra.run.dir={folder}"] and not folder.exists()
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_figures(tmp_path: Path) -> None:
+    setting = replace(QUICK, overrides=(*QUICK.overrides, "rounds=30"), seeds=(0,), cases={"low": QUICK.cases["low"]})
+    folder = tmp_path / "killed" / "small" / "low" / "seed_0"
+    command_line = [sys.executable, "-m", "fedlit.run", *setting.words("low", 0), f"hydra.run.dir={folder}"]
+    process = subprocess.Popen(command_line, cwd=CHECKOUT)
+    while not (folder / "checkpoints" / "round_0003").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert runs.begin_or_resume(folder, setting.words("low", 0)) == [f"resume={folder}"]
+    for part in ("killed", "at_once"):
+        assert run.run_all({"small": setting}, tmp_path / part) == []
+        assert runs.begin_or_resume(tmp_path / part / "small" / "low" / "seed_0", setting.words("low", 0)) is None
+    killed, at_once = (report.collect({"small": setting}, tmp_path / part) for part in ("killed", "at_once"))
+    accuracies = [results["small"]["low"]["0"]["values"]["accuracy"] for results in (killed, at_once)]
+    assert accuracies[0] == accuracies[1]
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 30
 
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(tmp_path: Path, started: list[list[str]]) -> None:
@@ -123,10 +148,15 @@ def test_the_tables_come_from_the_summaries(tmp_path: Path) -> None:
     assert row in readme.read_text() and "old" not in readme.read_text() and readme.read_text().endswith("\nbelow\n")
     page = (tmp_path / "docs" / "figures.md").read_text()
     assert row in page
-    assert "| A small claim | not measured yet: low, high | 12 to 34 | 0 |  |" in page
+    assert "| A small claim | not measured yet | 12 to 34 | 0 |  |" in page
     assert "| a low rate | `optimizer.lr=0.01` | 15.0 ± 7.1 | 0.0 ± 0.0 | 12.3 | 0, 1 | 60 |" in page
     assert "| high | `optimizer.lr=0.1` | 30.0 | 0.0 |  | 0 | 60 |" in page
     assert page.count("Measured on: a machine") == 1
+
+    shorter = {"small": QUICK, "other": replace(QUICK, cases={**QUICK.cases, "third": Case()}, paper="")}
+    assert len(report.short(shorter, {}).splitlines()) == 3  # no row without a claim
+    half = {"other": {"low": {"0": {"seconds": 1.0, "machine": "m", "values": {"accuracy": 0.1, "rounds": 0.2}}}}}
+    assert report.reached(QUICK, half["other"]) == "not measured yet; 1 of 2 rows"
 
     report.write(settings, {"other": {}}, tmp_path / "docs", readme)  # the other setting alone was measured
     assert row in (tmp_path / "docs" / "figures.md").read_text()

@@ -34,7 +34,8 @@ def write(settings: Mapping[str, Setting], results: Results, docs: Path, readme:
     """Write figures.json and figures.md; results of settings that were not measured this time stay."""
     file = docs / "figures.json"
     before: Results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    merged = {name: results.get(name, before.get(name)) for name in settings if name in results or name in before}
+    both = {**before, **results}
+    merged = {name: both[name] for name in settings if name in both}
     docs.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
     replace_between(docs / "figures.md", page(settings, merged))
@@ -52,9 +53,11 @@ def replace_between(file: Path, text: str) -> None:
 
 
 def short(settings: Mapping[str, Setting], results: Results) -> str:
-    """A row a setting."""
+    """A row for each setting with a claim."""
     rows = []
     for name, setting in settings.items():
+        if not setting.paper:
+            continue
         seeds = {seed for case in results.get(name, {}).values() for seed in case}
         row = [setting.title, reached(setting, results.get(name, {})), setting.paper, str(len(seeds))]
         rows.append([*row, _minutes(results.get(name, {}))])
@@ -73,8 +76,9 @@ def reached(setting: Setting, cases: Mapping[str, Any]) -> str:
         case: {column: 100 * statistics.fmean(_values(seeds, column)) for column in setting.measures}
         for case, seeds in cases.items()
     }
-    missing = [case for case in setting.cases if case not in means]
-    return f"not measured yet: {', '.join(missing)}" if missing else setting.reached.format_map(means)
+    if setting.cases.keys() <= means.keys():
+        return setting.reached.format_map(means)
+    return f"not measured yet; {len(means)} of {len(setting.cases)} rows" if means else "not measured yet"
 
 
 def _measured(setting: Setting, run: Path) -> dict[str, Any] | None:

@@ -64,11 +64,12 @@ def _has(folder: Path, config: DictConfig) -> bool:
         started = OmegaConf.load(folder / ".hydra" / "config.yaml")
     except OSError:
         return False
-    return all(
-        OmegaConf.to_container(started).get(key) == value
-        for key, value in OmegaConf.to_container(config).items()
-        if key != "resume"
-    )
+    return _plain(started) == _plain(config)
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    container: Any = OmegaConf.to_container(config)
+    return {str(key): value for key, value in container.items() if key != "resume"}
 
 
 def _rounds(folder: Path) -> int:

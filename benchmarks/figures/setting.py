@@ -33,7 +33,7 @@ class Setting:
     measures: Mapping[str, Measure]  # column: what it shows, a share that is printed in percent
     reached: str  # the result in a sentence: {case[column]} is a mean over seeds
     seeds: tuple[int, ...] = (0, 1, 2)
-    paper: str = ""  # the paper's result in a sentence
+    paper: str = ""  # the result in the paper in a sentence; empty: no claim
     labels: Mapping[str, str] = field(default_factory=dict)  # case: its name in the table, if it is another
 
     def words(self, case: str, seed: int) -> list[str]:

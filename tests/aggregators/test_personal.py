@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from fedlit import notices
-from fedlit.aggregators import APFL, Aggregator, FedBABU, FedBN, FedPer, FedRep, LgFedAvg, Local, PerFedAvg
+from fedlit.aggregators import APFL, Aggregator, FedALA, FedBABU, FedBN, FedPer, FedRep, LgFedAvg, Local, PerFedAvg
+from fedlit.aggregators.base import State
+from fedlit.client import Client
 from fedlit.errors import InputError
+from fedlit.model_vectors import Model
 from fedlit.models.optimizer import give_optimizer
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
@@ -154,3 +158,47 @@ def test_carried_weights_that_no_optimiser_holds_do_not_step(kind: type, tmp_pat
     run = Running(tmp_path, APFL(), net=HeadOnly(), kind=kind).go(2)
     start, v = run.layout.named(run.start), run.layout.pieces(run.client_state(0)["v"])
     assert {name for name in v if torch.equal(v[name], start[name])} == {"body.weight", "body.bias"}
+
+
+def mixing(run: Running, client: int) -> Tensor:
+    return run.client_state(client)["W"]
+
+
+def test_fedala_trains_the_mixing_weights_on_a_share_of_the_batches(tmp_path: Path) -> None:
+    """Each client has one batch: it is in the share or not."""
+
+    def after_round_2(s: float) -> list[Tensor]:
+        aggregator = FedALA(eta=9.0, s=s, start_epochs=1)
+        run = Running(tmp_path, aggregator, batch_size=16, optimizer={"lr": 0.5}).go(2)
+        return [mixing(run, client) for client in range(4)]
+
+    everything, some, nothing = (after_round_2(s) for s in (1.0, 0.2, 1e-9))
+    assert all(torch.equal(W, torch.ones_like(W)) for W in nothing)
+    assert not any(torch.equal(W, torch.ones_like(W)) for W in everything)
+    drawn = [torch.equal(W, full) for W, full in zip(some, everything, strict=True)]
+    assert 0 < sum(drawn) < 4
+    assert all(torch.equal(W, none) for W, none, is_drawn in zip(some, nothing, drawn, strict=True) if not is_drawn)
+
+
+def test_a_client_with_one_sample_has_the_gradient_of_that_sample(tmp_path: Path) -> None:
+    personal: dict[int, Tensor] = {}
+
+    class Noted(PerFedAvg):
+        def personal(self, client: Client, received: State, state: State) -> Model:
+            model = super().personal(client, received, state)
+            personal[int(client.number)] = model.weights[0]
+            return model
+
+    x, y = numbers()
+    run = Running(tmp_path, Noted(alpha=0.5), sizes=(1, 4, 9, 6), epochs=1).go()
+    slope = averaging.gradient(run.named(), x[:1], y[:1])
+    expected = torch.cat([(value - 0.5 * slope[name]).flatten() for name, value in run.named().items()])
+    torch.testing.assert_close(personal[0], expected, rtol=0, atol=1e-12)
+
+    ala = Running(tmp_path, FedALA(eta=2.0, s=1.0, start_epochs=1), sizes=(1, 4, 9, 6), epochs=1).go()
+    received, kept = ala.named(), ala.layout.named(ala.client_state(0)["model"])
+    slope = averaging.gradient(received, x[:1], y[:1])
+    expected = torch.cat(
+        [(1 - 2 * slope[n] * (received[n] - kept[n])).clamp(0, 1).flatten() for n in ("head.weight", "head.bias")]
+    )
+    torch.testing.assert_close(mixing(ala.go(), 0), expected, rtol=0, atol=1e-12)

@@ -174,5 +174,5 @@ def test_fedfomo_without_validation_samples_is_refused_before_work(
 def test_a_federation_whose_models_need_more_than_the_memory_is_refused() -> None:
     layout: Any = SimpleNamespace(size=10**6, statistics={}, dtype=torch.float32)
     check_memory("cfl", layout, 10, models=2)
-    with pytest.raises(InputError, match="aggregator=cfl: the server keeps 2 x 1,000,000 numbers .* write clients="):
+    with pytest.raises(InputError, match="aggregator=cfl: the server keeps 2 x 1,000,000 values .* write clients="):
         check_memory("cfl", layout, 10**9, models=2)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from omegaconf import OmegaConf
 
 from benchmarks.figures import report, run, runs
@@ -60,11 +61,12 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return commands
 
 
-def ended(folder: Path, accuracy: float, seconds: float = 60.0) -> None:
+def ended(folder: Path, words: list[str], accuracy: float) -> None:
     """A finished run."""
-    folder.mkdir(parents=True)
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump([f"++{word}" for word in words]))
     (folder / "summary.json").write_text(
-        json.dumps({"rounds": 2, "last": {"global/test/accuracy": accuracy}, "seconds": seconds})
+        json.dumps({"rounds": 2, "last": {"global/test/accuracy": accuracy}, "seconds": 60.0})
     )
     runs.note_machine(folder, "a machine")
 
@@ -102,9 +104,10 @@ def test_a_stopped_run_goes_on_and_one_of_another_configuration_is_removed(tmp_p
     folder, words = tmp_path / "run", QUICK.words("low", 0)
     (folder / ".hydra").mkdir(parents=True)
     (folder / ".hydra" / "config.yaml").write_text(OmegaConf.to_yaml(composed(*words).config))
+    (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(words))
     assert runs.begin_or_resume(folder, words) == [f"resume={folder}"]
     (folder / "summary.json").write_text(json.dumps({"rounds": 1}))
-    assert runs.begin_or_resume(folder, words) == [f"resume={folder}"] and runs.summary(folder) is None
+    assert runs.begin_or_resume(folder, words) == [f"resume={folder}"] and runs.summary(folder, words) is None
     other = QUICK.words("low", 1)
     assert runs.begin_or_resume(folder, other) == [*other, f"hydra.run.dir={folder}"] and not folder.exists()
 
@@ -138,9 +141,10 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(tmp_path: Path, started:
 
 def test_the_tables_come_from_the_summaries(tmp_path: Path) -> None:
     settings = {"small": QUICK, "other": QUICK}
+    ended(tmp_path / "other" / "low" / "seed_0", QUICK.words("high", 0), 0.9)  # the setting has changed
     for case, accuracies in {"low": (0.1, 0.2), "high": (0.3,)}.items():
         for seed, accuracy in enumerate(accuracies):
-            ended(tmp_path / "small" / case / f"seed_{seed}", accuracy)
+            ended(tmp_path / "small" / case / f"seed_{seed}", QUICK.words(case, seed), accuracy)
     readme = tmp_path / "README.md"
     readme.write_text(f"by hand\n{report.BEGIN}\nold\n{report.END}\nbelow\n")
     report.write(settings, report.collect(settings, tmp_path), tmp_path / "docs", readme)

@@ -24,7 +24,7 @@ def collect(settings: Mapping[str, Setting], folder: Path) -> Results:
     for name, setting in settings.items():
         for case in setting.cases:
             for seed in setting.seeds:
-                measured = _measured(setting, folder / name / case / f"seed_{seed}")
+                measured = _measured(setting, setting.words(case, seed), folder / name / case / f"seed_{seed}")
                 if measured is not None:
                     results.setdefault(name, {}).setdefault(case, {})[str(seed)] = measured
     return results
@@ -81,8 +81,8 @@ def reached(setting: Setting, cases: Mapping[str, Any]) -> str:
     return f"not measured yet; {len(means)} of {len(setting.cases)} rows" if means else "not measured yet"
 
 
-def _measured(setting: Setting, run: Path) -> dict[str, Any] | None:
-    ended = summary(run)
+def _measured(setting: Setting, words: Sequence[str], run: Path) -> dict[str, Any] | None:
+    ended = summary(run, words)
     if ended is None:
         return None
     values = {

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from benchmarks.contender_process import CHECKOUT
@@ -31,7 +32,7 @@ def begin_or_resume(folder: Path, words: Sequence[str]) -> list[str] | None:
     fresh = [*words, f"hydra.run.dir={folder}"]
     if not holds_run(folder):
         return fresh
-    if not _has(folder, config):
+    if not (has_words(folder, words) and _has(folder, config)):
         shutil.rmtree(folder)
         return fresh
     if _rounds(folder) >= config.rounds:
@@ -51,11 +52,20 @@ def note_machine(folder: Path, machine: str) -> None:
         (folder / MACHINE).write_text(machine + "\n", encoding="utf-8")
 
 
-def summary(folder: Path) -> dict[str, Any] | None:
-    """The summary of a finished run; None if it is not finished."""
-    if not (folder / MACHINE).exists():
+def summary(folder: Path, words: Sequence[str]) -> dict[str, Any] | None:
+    """The summary of a finished run of these overrides; None if there is none."""
+    if not (folder / MACHINE).exists() or not has_words(folder, words):
         return None
     return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+
+def has_words(folder: Path, words: Sequence[str]) -> bool:
+    """Whether the run in a folder was started with these overrides, which fedlit may have given a sign (`++`)."""
+    try:
+        started = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+    except OSError:
+        return False
+    return [str(word).lstrip("+") for word in started] == [word.lstrip("+") for word in words]
 
 
 def _has(folder: Path, config: DictConfig) -> bool:

@@ -11,12 +11,15 @@ import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from fedlit.engines import serial
 from fedlit.errors import InputError
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
+from fedlit.training.stacked.worker import StackedClient
 from tests.aggregators.posed import MOMENTUM, PLAIN, Posed, algorithm, distance, tensors
 from tests.oracles.problem import Outcome, Problem
 from tests.small_runs import OPTIONS
@@ -87,7 +90,8 @@ def check(option: str, case: Mapping[str, Any], setting: str, trainer: str, fold
     posed = pose(option, case, setting, trainer, folder)
     problem = posed.problem()
     expected: Outcome = module.federate(problem, **case)
-    given = posed.outcome()
+    with mock.patch.object(StackedClient, "_warn", _no_stack), mock.patch.object(serial, "one_by_one", _no_stack):
+        given = posed.outcome()
     assert (expected.weights is None) == (given.weights is None), "whether there is a global model"
     assert (expected.personal is None) == (given.personal is None), "whether there are personal models"
     expected_tensors, given_tensors = tensors(expected), tensors(given)
@@ -95,6 +99,10 @@ def check(option: str, case: Mapping[str, Any], setting: str, trainer: str, fold
     apart = {n: distance({n: given_tensors[n]}, {n: expected_tensors[n]}) for n in expected_tensors}
     assert max(apart.values()) < 1e-9, {n: d for n, d in apart.items() if not d < 1e-9}
     assert moved(expected, problem) > 1e-3, "nothing moved"
+
+
+def _no_stack(*about: Any) -> None:
+    raise AssertionError(f"the clients of a stack would be trained one by one: {about}")
 
 
 def pose(option: str, case: Mapping[str, Any], setting: str, trainer: str, folder: Path) -> Posed:

@@ -48,16 +48,11 @@ SETTINGS = {
     "evaluation.client_validation": 0.2,
 }
 
-_WRITTEN = "aggregator._target_=tests.aggregators.written."
 _MOMENTUM = ("optimizer.momentum=0.9", "optimizer.weight_decay=0.01")
 CASES: dict[str, tuple[str, ...]] = {
     **{name: (f"aggregator={name}", *_MOMENTUM) for name in OPTIONS["aggregator"]},
     "fedavg, Adam": ("optimizer=adam", "optimizer.lr=0.01"),
     "fedavg, the server's Adam": ("optimizer@aggregator.server_optimizer=adam",),
-    "carry and extras": (f"{_WRITTEN}Apfl",),
-    "gradient_fn": (f"{_WRITTEN}PerFedAvg", "aggregator.second_order=true"),
-    "gain": (f"{_WRITTEN}Scaffold",),
-    "every message and a download": (f"{_WRITTEN}FedAmp",),
 }
 
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from fedlit.training.stacked import VectorizedTrainer
+from tests.aggregators.federations import kept
 from tests.training.module_kinds.facts import FACTS
-from tests.training.test_equality import MODULES, run, tensors
+from tests.training.test_equality import MODULES, run
 from tests.training.test_module_kinds import averaged, remade, worker
 
 QUICK = ("batch_norm", "awkward", "two_groups")
@@ -23,8 +24,8 @@ def test_a_traced_step_gives_the_same_numbers(module: str, tmp_path: Path) -> No
     traces = traced.engine.local_worker.setup.traces
     sizes = {shapes[0][0][0] for _, _, *shapes in traces}  # of batches: the full ones and the smaller, last ones
     assert len(sizes) > 1 and all(traces.values())
-    for name, value in tensors(plain).items():
-        torch.testing.assert_close(tensors(traced)[name], value, rtol=0, atol=1e-12, equal_nan=True)
+    for name, value in kept(plain).items():
+        torch.testing.assert_close(kept(traced)[name], value, rtol=0, atol=1e-12, equal_nan=True)
 
 
 @pytest.mark.parametrize("name", ["batch_idx", "current_epoch", "round", "global_step", "num_training_batches"])

@@ -165,7 +165,7 @@ def test_each_client_is_trained_as_the_first(name: str) -> None:
 def test_the_callbacks_of_a_failed_client_are_restored() -> None:
     class Fails(Counter):
         def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *args: Any) -> None:
-            if self.steps == 3 and len(trainer.datamodule._epochs[0]) == 4:  # type: ignore[attr-defined]
+            if self.steps == 3 and trainer.datamodule.count() == 4:  # type: ignore[attr-defined]
                 raise ZeroDivisionError("a client of four batches")
 
     torch.manual_seed(0)

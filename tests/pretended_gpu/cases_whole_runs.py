@@ -121,7 +121,8 @@ TRIED = ["optimizer@aggregator.server_optimizer=adam", *(f"aggregator={name}" fo
 def test_an_algorithm_is_tried_on_the_device(
     aggregator: str, series: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = small(["data=npz", "logger=none", "trainer=vectorized", aggregator], {"rounds": 1, "device": "auto"})
+    values = {"rounds": 1, "device": "auto", "evaluation.client_validation": 0.2}  # FedFomo needs validation samples
+    config = small(["data=npz", "logger=none", "trainer=vectorized", aggregator], values)
     config.data.path, config.clients = str(series), 2
     with caplog.at_level(logging.INFO, logger="fedlit"), _restored(), watched():
         watch.loops.clear()  # a trial compares numbers everywhere

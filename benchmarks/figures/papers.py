@@ -16,8 +16,9 @@ FAIRNESS = Setting(
     notes="As there, 100 clients, ten in a round, batches of 10 and learning rate 0.1. The authors' code has a local "
     "epoch, 20,000 rounds, clients drawn by their sizes, and five splits of one data set; here ten local steps, 2,000 "
     "rounds, clients drawn uniformly and weighed by their sizes, and other data for each seed. q = 0 is FedAvg. The "
-    "setting was chosen after two others (seed 0): with whole local epochs FedAvg had a mean of 56 and a worst decile of 0 "
-    "after 300 rounds; with aggregator.weighting=uniform the worst decile rose from 42.4 to 44.7 (mean 85.0 to 84.7).",
+    "setting was chosen after two others (seed 0): with whole local epochs FedAvg had a mean of 56 and a worst decile "
+    "of 0 after 300 rounds; with aggregator.weighting=uniform the worst decile rose from 42.4 to 44.7 (mean 85.0 to "
+    "84.7).",
     overrides=(
         *("data=synthetic", "data.seed=${seed}", "partition=natural", "clients=100", "participation=0.1"),
         *("model=logistic", "batch_size=10", "optimizer.lr=0.1", "rounds=2000", "evaluation.every=500"),

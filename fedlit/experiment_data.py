@@ -21,9 +21,9 @@ from fedlit.data.label_axis import SqueezedLabels, has_label_axis, squeezed
 from fedlit.data.targets import Part
 from fedlit.errors import InputError
 from fedlit.global_generators import isolated_generators
+from fedlit.quiet import silent
 from fedlit.settings.classes import build, locate, names_argument
 from fedlit.training.made_layers import make_layers
-from fedlit.training.quiet import silent
 from fedlit.user_module.module_snapshot import copied
 from fedlit.user_module.probe import attach_stub, probe
 from fedlit.working_folder import in_folder

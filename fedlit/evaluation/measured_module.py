@@ -28,6 +28,7 @@ from fedlit.evaluation.trial import Trial, trial_of
 from fedlit.global_generators import isolated_generators, seed_everything
 from fedlit.keyed_random.random_mode import RandomMode
 from fedlit.lightning_compat import init_optimizers_and_schedulers, show_train_loader
+from fedlit.quiet import quiet
 from fedlit.user_module.module_snapshot import ModuleSnapshot
 from fedlit.user_module.tensor_state import TensorState
 
@@ -90,7 +91,7 @@ class MeasuredModule:
     def trial(self) -> Trial:
         """Made once, before the first measurement. Worker processes make it of the same samples."""
         batch = self._example()
-        with self.opened():
+        with quiet(), self.opened():
             self.reset(0)
             batch = self.received(batch)
             targets = self._targets_in(batch)

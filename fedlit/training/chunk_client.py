@@ -17,13 +17,13 @@ from fedlit.errors import InputError
 from fedlit.evaluation.measure import Totals
 from fedlit.metric_names import TRAIN_LOSS, epoch_metric
 from fedlit.model_vectors import Model, tree_map
+from fedlit.quiet import quiet
 from fedlit.training.batch_plan import BatchPlan
 from fedlit.training.collect import Collection, RowCollect, joined
 from fedlit.training.fit_plan import FitPlan, fit_plan
 from fedlit.training.gradient import GradientOptions
 from fedlit.training.job import Job, Split
 from fedlit.training.module_host import ModuleHost
-from fedlit.training.quiet import quiet
 from fedlit.training.sent_fit import FitRecord, sent_fit
 
 

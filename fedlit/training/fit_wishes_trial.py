@@ -29,9 +29,9 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from fedlit.errors import InputError
 from fedlit.global_generators import isolated_generators
+from fedlit.quiet import silent
 from fedlit.training.fit_wishes import FitWishes, Follower, logged_names
 from fedlit.training.job import JobData
-from fedlit.training.quiet import silent
 from fedlit.training.thawed import trial_epochs
 from fedlit.training.trainer_state import TrainerState
 from fedlit.user_module.module_snapshot import copied

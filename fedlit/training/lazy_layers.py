@@ -17,8 +17,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from fedlit.errors import InputError, one_line
+from fedlit.quiet import silent
 from fedlit.training.made_layers import Attach, done
-from fedlit.training.quiet import silent
 from fedlit.user_module.module_snapshot import ModuleSnapshot, plain_attributes, replace_attributes
 from fedlit.user_module.training_step import call_evaluation_step, call_step
 

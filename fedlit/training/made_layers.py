@@ -17,7 +17,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch.nn.parameter import is_lazy
 
 from fedlit.global_generators import isolated_generators, preserved_cpu_generators
-from fedlit.training.quiet import quiet, silent
+from fedlit.quiet import quiet, silent
 from fedlit.user_module.module_snapshot import copied
 from fedlit.user_module.tensor_state import TensorState
 

@@ -24,12 +24,12 @@ from fedlit.evaluation.measured_module import MeasuredModule
 from fedlit.evaluation.parts import Parts
 from fedlit.lightning_compat import show_train_loader
 from fedlit.model_vectors import Layout, Model, tree_map
+from fedlit.quiet import quiet
 from fedlit.round import Round
 from fedlit.torch_compat import BatchNorm, pytree
 from fedlit.training.job import Job, JobData, Split
 from fedlit.training.lazy_layers import materialise
 from fedlit.training.made_layers import make_layers
-from fedlit.training.quiet import quiet
 from fedlit.training.thawed import thawed_parameters, trial_epochs
 from fedlit.user_module.module_snapshot import ModuleSnapshot, copied
 from fedlit.user_module.probe import StepTraits, probe

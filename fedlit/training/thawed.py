@@ -12,8 +12,8 @@ from typing import Any
 import lightning.pytorch as pl
 
 from fedlit.global_generators import isolated_generators
+from fedlit.quiet import silent
 from fedlit.training.job import JobData
-from fedlit.training.quiet import silent
 from fedlit.training.trainer_state import TrainerState
 from fedlit.user_module.module_snapshot import copied
 

@@ -13,8 +13,8 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
 from fedlit.lightning_compat import NoSignalHandlers, silence
+from fedlit.quiet import quiet
 from fedlit.training.job import JobData
-from fedlit.training.quiet import quiet
 from fedlit.training.worker import Worker
 from fedlit.user_module.silent_logger import SilentLogger
 

@@ -17,6 +17,7 @@ from fedlit.global_generators import isolated_generators
 from fedlit.lightning_compat import FitLoop
 from fedlit.model_vectors import Model
 from fedlit.plurals import counted
+from fedlit.quiet import quiet
 from fedlit.training.chunk_client import ChunkClient
 from fedlit.training.fit_folder import FitFolder
 from fedlit.training.fit_plan import FitPlan
@@ -25,7 +26,6 @@ from fedlit.training.job import Job
 from fedlit.training.lightning.fit_callback import FitCallback
 from fedlit.training.lightning.validation_pass import ValidationPass
 from fedlit.training.module_host import ModuleHost
-from fedlit.training.quiet import quiet
 from fedlit.training.trainer_state import TrainerState
 from fedlit.training.worker import Worker
 from fedlit.user_module.module_snapshot import counters

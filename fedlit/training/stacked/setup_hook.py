@@ -8,9 +8,9 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from fedlit.data.fit_data_module import with_hooks_of
 from fedlit.errors import one_line
 from fedlit.global_generators import generator_states, isolated_generators
+from fedlit.quiet import silent
 from fedlit.training.made_layers import done
 from fedlit.training.module_host import ModuleHost
-from fedlit.training.quiet import silent
 from fedlit.training.stacked.stack_data import StackData
 from fedlit.user_module.module_snapshot import ModuleSnapshot, copied
 from fedlit.user_module.trainer_stub import DiffersByClient, TrainerStub

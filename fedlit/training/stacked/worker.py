@@ -20,13 +20,13 @@ from fedlit.errors import InputError, one_line
 from fedlit.evaluation.measure import Totals
 from fedlit.global_generators import generator_states, isolated_generators
 from fedlit.model_vectors import Model, stack, tree_map
+from fedlit.quiet import quiet
 from fedlit.training.chunk_client import ChunkClient
 from fedlit.training.collect import Collection
 from fedlit.training.fit_plan import FitPlan
 from fedlit.training.gradient import GradientOptions, with_frozen_statistics
 from fedlit.training.job import Job, Split
 from fedlit.training.module_host import ModuleHost
-from fedlit.training.quiet import quiet
 from fedlit.training.stacked.plain_fit import PlainFit
 from fedlit.training.stacked.setup import Notices, StackPlan, StackSetup
 from fedlit.training.stacked.stack_batches import StackBatches

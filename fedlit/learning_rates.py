@@ -38,8 +38,8 @@ class ScaledRates:
         if len(schedulers) != len(self._schedulers) or others or (not schedulers and _rates(optimizers) != self._rates):
             warn(
                 f"{self._name}: lr_schedule multiplies the learning rates at the start of a fit, and a hook, callback "
-                "or optimiser has changed them in the fit; they have the factor only if it computes them from those "
-                "that it finds."
+                "or optimiser has changed them in the fit; the new rates have the factor only if they were computed "
+                "from the old ones."
             )
 
 
@@ -94,7 +94,7 @@ def _scaled(rate: Any, factor: float) -> Any:
 
 
 def _next_rates(scheduler: LRScheduler) -> list[float]:
-    """What a scheduler of the user's would set in its next two steps, if each were the next."""
+    """The rates of a user's scheduler after its next step, and after the one that follows."""
     last_epoch, result = scheduler.last_epoch, list[float]()
     try:
         for step in (1, 2):

@@ -13,6 +13,7 @@ from torch._C import _functorch as _untyped_functorch
 from torch._ops import OpOverload
 from torch.nn import functional as _functional
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+from torch.nn.modules.batchnorm import _NormBase as BatchOrInstanceNorm
 from torch.nn.modules.conv import _ConvNd as Convolution
 from torch.nn.modules.module import _WrappedHook as WrappedHook
 from torch.utils import _pytree as pytree
@@ -20,6 +21,7 @@ from torch.utils import _pytree as pytree
 __all__ = [
     "CHECKPOINT_GENERATOR",
     "BatchNorm",
+    "BatchOrInstanceNorm",
     "Convolution",
     "F",
     "OpOverload",
@@ -35,7 +37,8 @@ __all__ = [
     "workers_alive",
 ]
 
-# BatchNorm, Convolution: the common base class of all dimensions; torch exports only the classes of each dimension.
+# BatchNorm, BatchOrInstanceNorm, Convolution: the common base class of all dimensions; torch exports only the classes
+# of each dimension.
 # pytree: maps and flattens nested batches; torch.utils exports no public version.
 # OpOverload: the kind of a node's target in a trace of make_fx.
 # WrappedHook: torch's wrapper around a module's hook; a copy of one has fewer attributes.

@@ -68,8 +68,8 @@ class Aggregator(ABC):
     Under {"delta": "w"} the key "delta" reduces to sum_k w_k m_k / sum_k w_k, and to 0 where that sum of weights is 0,
     so that the old value stays; "w" reduces to sum_k w_k. w_k is used as it is, not times n_k. It is not negative, and
     has one number a client, (K, 1), or broadcasts to the value: (K, C, 1) for C models (K, C, P) in a message. A key
-    stands for all that a Model or dict under it holds, and "parts.w" for one entry of a dict. A Model of weights weighs
-    a Model."""
+    stands for all that a Model or dict under it holds, and "parts.w" for one entry of a dict. If "w" is a Model, its
+    weights weigh those of "delta", and its statistics the statistics."""
 
     needs_all: ClassVar[bool] = False
     """`server_update` gets every message, (K, ...), and the clients' numbers of examples instead of means. `round.rows`

@@ -13,10 +13,9 @@ from fedlit.aggregators.server_step import OptimizerFactory
 from fedlit.errors import InputError
 from fedlit.model_vectors import Layout, Model
 from fedlit.notices import warn
+from fedlit.torch_compat import BatchOrInstanceNorm
 
-_KINDS: tuple[type[nn.Module], ...] = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
-if hasattr(nn, "RMSNorm"):
-    _KINDS = (*_KINDS, nn.RMSNorm)
+_KINDS = (BatchOrInstanceNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 class FedBN(Partial):
@@ -54,13 +53,16 @@ class FedBN(Partial):
                 "aggregator=fedbn: every trained layer would stay with its client and nothing would travel; write "
                 "aggregator=local."
             )
-        self.keeps_nothing = not bool(torch.cat([positions.weights, positions.statistics]).any())
-        if self.keeps_nothing:
+        return positions
+
+    def setup(self, layout: Layout, clients: int) -> None:
+        super().setup(layout, clients)
+        self.shares_all = bool(torch.cat([self.shared_at.weights, self.shared_at.statistics]).all())
+        if self.shares_all:
             warn(
                 "aggregator=fedbn: the model has no normalisation layer of torch, so that all of it is averaged as by "
                 "aggregator=fedavg; name layers of your own in aggregator.local."
             )
-        return positions
 
     def global_model(self, server: State) -> Model | None:
-        return server["shared"] if self.keeps_nothing else None
+        return server["shared"] if self.shares_all else None

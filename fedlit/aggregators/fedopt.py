@@ -22,8 +22,8 @@ class FedOpt(FedAvg):
     Clients and messages are those of FedAvg: a vector down, a vector up. The server keeps x, m and v.
 
     Differences from the paper: its algorithm takes the plain mean (`weighting=uniform`); its experiments weigh by
-    examples. It asks for v_{-1} >= tau^2. Statistics move by their plain mean, because an adaptive step could make a
-    variance negative.
+    examples. The paper asks for v_{-1} >= tau^2. Statistics move by their plain mean, because an adaptive step could
+    make a variance negative.
     """
 
     def __init__(self, eta: float, beta_1: float, tau: float, weighting: Weighting = "examples"):
@@ -31,7 +31,7 @@ class FedOpt(FedAvg):
         Args:
             eta: learning rate of the server, times the factor of `server_lr_schedule`.
             beta_1: decay of the mean change, from 0 to below 1.
-            tau: adaptivity, above 0: changes far below it are scaled by 1 / tau, and changes far above it to one size.
+            tau: adaptivity, above 0: changes far below it are scaled by 1 / tau, and those far above it get one size.
             weighting: as in FedAvg.
         """
         super().__init__(weighting)

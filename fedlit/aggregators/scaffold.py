@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from fedlit.aggregators.base import Message, State, Weighting
+from fedlit.aggregators.evaluation_gradient import evaluation_gradient
 from fedlit.aggregators.fedavg import FedAvg
 from fedlit.aggregators.server_step import OptimizerFactory
-from fedlit.client import Client, Step
+from fedlit.client import Client
 from fedlit.model_vectors import Model
 from fedlit.server_round import ServerRound
 
@@ -24,10 +25,10 @@ class Scaffold(FedAvg):
         x = x + eta_g / |S| sum_{i in S} (y_i - x),    c = c + 1/N sum_{i in S} (c_i+ - c_i)
 
     S is the set of clients that arrived, N the number of all clients. All c start at 0, so c is the mean of all c_i.
-    For K eta_l stands `Fitted.gain`, what the K steps applied of a constant gradient of 1: option II is right under
-    momentum, schedules and parameter groups, too. Weight decay is a part of its gradients. Other optimisers than SGD
-    are refused under option II. Option I takes another pass over the samples, in evaluation mode: batch normalisation
-    by running statistics, no dropout, no augmentation, no weight decay.
+    `Fitted.gain`, what the K steps applied of a constant gradient of 1, takes the place of K eta_l: option II is right
+    under momentum, schedules and parameter groups, too. Weight decay is a part of its gradients. Other optimisers than
+    SGD are refused under option II. Option I takes another pass over the samples, in evaluation mode: batch
+    normalisation by running statistics, no dropout, no augmentation, no weight decay.
 
     What travels: the model and c down, their changes up. A client keeps c_i, the server the model and c. The server's
     optimiser has eta_g as its learning rate.
@@ -66,18 +67,12 @@ class Scaffold(FedAvg):
 
         x, c, c_i = received["model"], received["c"], state["c"]
         y = client.fit(x, adjust_gradient=controlled, extras=(c, c_i))
-        c_new = gradient(client, x) if self.option == "I" else c_i - c + (x.weights - y.model.weights) / y.gain
+        if self.option == "I":
+            c_new = evaluation_gradient(client, x)
+        else:
+            c_new = c_i - c + (x.weights - y.model.weights) / y.gain
         return {"delta": y.model - x, "c": c_new - c_i}, {"c": c_new}
 
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
         c = server["c"] + round.share * reduced["c"].to(server["c"])
         return super().server_update(server, reduced, round) | {"c": c}
-
-
-def gradient(client: Client, x: Model) -> Tensor:
-    """The gradient at x of the mean loss over all training samples, (K, P)."""
-
-    def summed(step: Step, w: Tensor) -> dict[str, Tensor]:
-        return {"gradient": step.examples * torch.autograd.grad(step.loss(w).sum(), w)[0]}
-
-    return client.collect(x, summed)["gradient"] / client.examples.clamp_min(1)

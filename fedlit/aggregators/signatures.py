@@ -31,8 +31,8 @@ def check_signatures(aggregator: Aggregator) -> None:
                 f"{name}.{method} takes ({taken}), and it is called with ({', '.join(parameters[1:])}); write: def "
                 f"{method}({', '.join(parameters)})."
             ) from None
-        except ValueError:  # no signature that Python can read
-            continue
+        except ValueError:
+            pass  # no signature that Python can read
     for old, new in _OLD_NAMES.items():
         if hasattr(aggregator, old):
             raise InputError(f"{name}.{old} is not read; write {new} = {getattr(aggregator, old)!r}.")

@@ -42,7 +42,7 @@ class Parts:
     """Parts of one set of samples.
 
     Attributes:
-        split: "train", "validation" or "test", for the keys of draws and for messages.
+        split: "train", "validation", "test" or "public", for the keys of draws and for messages.
     """
 
     samples: Samples

@@ -137,7 +137,7 @@ class UpdatesPlan(FitPlan):
         passes, place = list[ShardPass](), self._begin
         while place < end:
             shard_pass, position = divmod(place, in_pass)
-            batches = job.batches(self.call, shard_pass, self.batches.drop_single, lasting=True)
+            batches = job.batches(self.call, shard_pass, self.batches.drop_single, lasting=True)[:in_pass]
             batches = batches[position : position + end - place]
             passes.append(ShardPass(batches, self.key(r, shard_pass)))
             place += len(batches)

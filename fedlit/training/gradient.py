@@ -132,7 +132,7 @@ class GradientEditor:
         self._rates_read = group_rates(optimizers, self.parameters) if step.lr_was_read else None
         if self.carry:
             gradient, new_carry = gradient
-            self.carry |= new_carry
+            self.carry |= {name: value.detach() for name, value in new_carry.items()}  # no graph over the steps
         return self.layout.tensors(gradient.detach()[0])
 
     @property

@@ -36,14 +36,16 @@ kinds = pytest.mark.parametrize("kind", some_slow(KINDS, ["lightning", "stack", 
 SHARDS = (13, 8, 4, 3, 1, 0)
 
 
-def plans(rounds: int, updates: int, drop_single: bool = False, call: int = 0) -> list[UpdatesPlan]:
+def plans(
+    rounds: int, updates: int, drop_single: bool = False, call: int = 0, limit: int | None = None
+) -> list[UpdatesPlan]:
     """The plans of all clients, round by round, in batches of four."""
     starts = np.cumsum([0, *SHARDS])
     result = []
     for number in range(1, rounds + 1):
         round = Round(number, 0, list(range(len(SHARDS))), len(SHARDS))
         jobs = [Job(c, round, 4, 1, np.arange(starts[c], starts[c + 1])) for c in range(len(SHARDS))]
-        result.append(UpdatesPlan(BatchPlan(np.array(SHARDS), 4, drop_single), jobs, call, updates))
+        result.append(UpdatesPlan(BatchPlan(np.array(SHARDS), 4, drop_single, limit), jobs, call, updates))
     return result
 
 
@@ -72,9 +74,9 @@ def test_the_batches_of_the_rounds_are_a_stream_of_passes_over_the_shard(updates
             assert passes[0] != passes[1]
 
 
-@pytest.mark.parametrize("drop_single", [False, True])
-def test_a_stack_has_the_batches_of_each_client(drop_single: bool) -> None:
-    for plan in plans(3, 5, drop_single):
+@pytest.mark.parametrize(("drop_single", "limit"), [(False, None), (True, None), (False, 2)])
+def test_a_stack_has_the_batches_of_each_client(drop_single: bool, limit: int | None) -> None:
+    for plan in plans(3, 5, drop_single, limit=limit):
         by_client: dict[int, list[Any]] = {c: [] for c in range(len(SHARDS))}
         for part in plan.epoch(0):
             members = np.arange(len(SHARDS))[part.rows]

@@ -65,6 +65,21 @@ def test_number_and_examples_of_each_step(kind: str) -> None:
         assert (log[client, len(lengths) :] == -1).all()
 
 
+@each_kind
+def test_carried_tensors_keep_no_graph(kind: str) -> None:
+    """A graph that goes from step to step would keep the memory of all steps."""
+
+    def gradient_fn(step: Any, w: Tensor, total: Tensor) -> Any:
+        loss = step.loss(w)
+        assert not total.requires_grad
+        return torch.autograd.grad(loss.sum(), w, retain_graph=True)[0], {"total": total + loss[:, None]}
+
+    run = Collecting(kind, Plain)
+    for _, client in run.chunks():
+        fit = client.fit(run.start, EPOCHS, gradient_fn=gradient_fn, carry={"total": torch.zeros(1, 1).double()})
+        assert not fit.carry["total"].requires_grad
+
+
 class Columns(Dataset[Any]):
     def __len__(self) -> int:
         return N

@@ -22,10 +22,10 @@ class StackBatches:
         self.host, self.plan, self.data = host, plan, host.data
         self._keys: dict[tuple[int, int], int] = {}  # by row and pass: the key of the samples' draws
         self.numbers = to_device([[job.client] for job in plan.jobs], host.layout.device)
-        self.draws = self.data.transform is not None or not self.data.train.in_memory
+        self.needs_keys = self.data.transform is not None or not self.data.train.in_memory
 
     def __call__(self, part: StackBatch) -> Any:
-        keys = self._keys_of(part) if self.draws else None
+        keys = self._keys_of(part) if self.needs_keys else None
         if self.data.train.in_memory:
             batch = self.data.train.batch(part.index)
         else:

@@ -22,10 +22,10 @@ from fedlit.training.fit_tally import FitTally
 from fedlit.training.gradient import GradientEditor
 from fedlit.training.lightning.fit_callback import FitCallback
 from fedlit.training.stacked.plain_fit import PlainFit
+from fedlit.training.stacked.rowwise_optimizers import RowwiseSgd
 from fedlit.training.stacked.stack_batches import StackBatches
 from fedlit.training.stacked.stacked_collect import StackedCollect
 from fedlit.training.stacked.stacked_fit import StackedFit
-from fedlit.training.stacked.stacked_optimizer import _Sgd
 from fedlit.training.stacked.stacked_pass import StackedPass, _Trace
 from fedlit.training.step_draws import DrawKeys
 from tests.aggregators.written import FedAmp, WholeGradients
@@ -58,7 +58,7 @@ MUTATIONS = [  # a run, a method, a piece of its source, and what is written ins
     ("stack", StackedFit._step, LOSS, LOSS + " + torch.tensor([0.0], device=weights.device)"),
     ("stack", StackedFit._update, "gradient = self._clipped(", "gradient.norm().item(); gradient = self._clipped("),
     ("stack", StackedPass.__call__, "loss = loss.flatten()", "loss = loss.flatten(); loss.tolist()"),
-    ("stack", _Sgd._step_run, "buffer[rows] = b", "buffer[rows] = b; b.max().item()"),
+    ("stack", RowwiseSgd._step_run, "buffer[rows] = b", "buffer[rows] = b; b.max().item()"),
     ("stack", StackBatches.__call__, BATCH, BATCH + "; torch.tensor(part.index, device=batch[0].device)"),
     ("stack", TensorSamples.batch, "non_blocking=True", "non_blocking=False"),
     ("lightning", TensorSamples.batch, "non_blocking=True", "non_blocking=False"),

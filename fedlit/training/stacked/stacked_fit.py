@@ -22,10 +22,11 @@ from fedlit.training.fit_plan import FitPlan
 from fedlit.training.fit_tally import held_positions, learning_rates, widened
 from fedlit.training.gradient import GradientOptions
 from fedlit.training.rate_alone import warn_of_rate_alone
+from fedlit.training.stacked.optimizer_rows import Rows, Runs
 from fedlit.training.stacked.row_gains import RowGains
 from fedlit.training.stacked.setup import StackSetup
 from fedlit.training.stacked.stack_data import StackData
-from fedlit.training.stacked.stacked_optimizer import Rows, Runs, stacked_optimizer
+from fedlit.training.stacked.stacked_optimizer import stacked_optimizer
 from fedlit.training.stacked.stacked_pass import PassInputs, StackedPass, TracedPass
 from fedlit.training.stacked.stacked_step import StackedStep
 from fedlit.training.stacked.step_log import StepLog

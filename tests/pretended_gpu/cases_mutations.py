@@ -21,6 +21,7 @@ from fedlit.training.collected_sums import CollectedSums
 from fedlit.training.fit_tally import FitTally
 from fedlit.training.gradient import GradientEditor
 from fedlit.training.lightning.fit_callback import FitCallback
+from fedlit.training.stacked.fit_optimizers import FitOptimizers
 from fedlit.training.stacked.plain_fit import PlainFit
 from fedlit.training.stacked.rowwise_optimizers import RowwiseSgd
 from fedlit.training.stacked.stack_batches import StackBatches
@@ -56,7 +57,7 @@ MUTATIONS = [  # a run, a method, a piece of its source, and what is written ins
     ("stack", StackedFit._step, LOSS, LOSS + "; torch.from_numpy(weights.detach().cpu().numpy())"),
     ("stack", StackedFit._step, LOSS, LOSS + "[result.loss > 0].sum()"),
     ("stack", StackedFit._step, LOSS, LOSS + " + torch.tensor([0.0], device=weights.device)"),
-    ("stack", StackedFit._update, "gradient = self._clipped(", "gradient.norm().item(); gradient = self._clipped("),
+    ("stack", FitOptimizers.step, "gradient = self._clipped(", "gradient.norm().item(); gradient = self._clipped("),
     ("stack", StackedPass.__call__, "loss = loss.flatten()", "loss = loss.flatten(); loss.tolist()"),
     ("stack", RowwiseSgd._step_run, "buffer[rows] = b", "buffer[rows] = b; b.max().item()"),
     ("stack", StackBatches.__call__, BATCH, BATCH + "; torch.tensor(part.index, device=batch[0].device)"),

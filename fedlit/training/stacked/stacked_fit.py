@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,23 +13,20 @@ from torch import Tensor
 from fedlit import interrupts
 from fedlit.data.fit_data_module import with_hooks_of
 from fedlit.device_copies import to_device_of
-from fedlit.learning_rates import scale_learning_rates
 from fedlit.model_vectors import Model
 from fedlit.torch_compat import pytree
 from fedlit.training.batch_plan import StackBatch
 from fedlit.training.fit_plan import FitPlan
-from fedlit.training.fit_tally import held_positions, learning_rates, widened
 from fedlit.training.gradient import GradientOptions
 from fedlit.training.rate_alone import warn_of_rate_alone
-from fedlit.training.stacked.optimizer_rows import Rows, Runs
-from fedlit.training.stacked.row_gains import RowGains
+from fedlit.training.stacked.fit_optimizers import FitOptimizers
+from fedlit.training.stacked.optimizer_rows import Rows
 from fedlit.training.stacked.setup import StackSetup
 from fedlit.training.stacked.stack_data import StackData
-from fedlit.training.stacked.stacked_optimizer import stacked_optimizer
 from fedlit.training.stacked.stacked_pass import PassInputs, StackedPass, TracedPass
 from fedlit.training.stacked.stacked_step import StackedStep
 from fedlit.training.stacked.step_log import StepLog
-from fedlit.user_module.trainer_stub import DiffersByClient, TrainerStub, configured, step_schedulers
+from fedlit.user_module.trainer_stub import TrainerStub
 from fedlit.user_module.training_step import samples_in
 
 _FEW_SIZES = 16  # largest full batch for which last batches are traced: each of their sizes takes most of a second
@@ -49,6 +45,7 @@ class StackedFit:
         weights: (K, P), the current ones.
         buffers: (K, *shape) by name.
         carry: current values of the tensors that are updated along with the weights.
+        optimizers: the user's, with their schedulers.
         steps: (K,) optimiser steps so far.
         total: (K,) sum of the losses.
     """
@@ -89,58 +86,10 @@ class StackedFit:
         self.steps = np.zeros(k, dtype=np.int64)
         self._steps_on_device = torch.zeros(k, dtype=torch.int64, device=self.weights.device)  # the same, for the draws
         self.total = torch.zeros(k, dtype=torch.float64, device=self.weights.device)
-        self._configure_optimizers(k)
-        self._rate_sum = self.weights.new_zeros(k, 1)  # used where the rows' rates differ
+        self.optimizers = FitOptimizers(host, self.trainer, plan)
+        self._held = self.optimizers.held() if gradient.gradient_fn is not None else None
         self._gradient_buffer = torch.empty_like(self.weights)
-        self._with_gradient: tuple[str, ...] | None = None  # names of the weights that get a gradient
-        self._runs: Runs | None = None
         self._rate_was_read = False  # by a `gradient_fn`
-
-    # --- the optimiser --------------------------------------------------------------------------------
-    def _configure_optimizers(self, k: int) -> None:
-        """One optimiser for all clients, or one a client where schedulers, or the number of batches or epochs, make
-        them differ."""
-        module = self.host.module
-        try:
-            configurations = [configured(module)]
-        except DiffersByClient:
-            configurations = []
-        if not configurations or configurations[0][1]:
-            configurations = []
-            for count, epochs in zip(self.plan.counts.tolist(), self.plan.epochs.tolist(), strict=True):
-                self.trainer.batches, self.trainer.steps = max(count, 1), 0  # schedulers refuse 0 batches
-                self.trainer.epochs = max(epochs, 1)
-                configurations.append(configured(module))
-            self.trainer.batches = self.trainer.steps = None
-            self.trainer.epochs = self.plan.common_epochs
-        self.trainer.facts_read.clear()
-        for optimizer, row_schedulers in configurations:
-            scale_learning_rates([optimizer], [config.scheduler for config in row_schedulers], self.host.lr_factor)
-        first_schedulers = configurations[0][1]
-        self._schedulers = [schedulers for _, schedulers in configurations] if first_schedulers else []
-        self._rates_differ = bool(first_schedulers) or len(configurations) > 1
-        if any(c.reduce_on_plateau and c.interval == "step" for c in first_schedulers):
-            raise TypeError("a scheduler follows a metric step by step")
-        self._optimizers = [optimizer for optimizer, _ in configurations]
-        for optimizer in self._optimizers:
-            optimizer._opt_called = True  # schedulers warn of an optimiser whose own step was never called
-        self._optimizer = stacked_optimizer(self._optimizers, k)
-        names = {id(p): n for n, p in module.named_parameters()}
-        self._groups = [[names[id(p)] for p in g["params"]] for g in self._optimizers[0].param_groups]
-        self._parameters = {n: p for n, p in module.named_parameters() if n in self.layout.weights}
-        self._held = held_positions(self._optimizers[:1], self._parameters) if self.gradient.gradient_fn else None
-        self._shared_rate = learning_rates(self._optimizers[:1], self._parameters)[None]
-        keeps_state = self.host.options.keep_optimizer_state
-        self._gains = RowGains(self._optimizers, self._groups, self._rates_differ, keeps_state)
-
-    def _rate(self, row_numbers: np.ndarray) -> Tensor:
-        """The rows' current learning rates: (n, 1), or (n, P) where groups differ; (1, ...) where all rows share
-        them."""
-        if not self._rates_differ:
-            return self._shared_rate
-        rates = [learning_rates([self._optimizers[r]], self._parameters) for r in row_numbers]
-        widest = max(rates, key=len)
-        return torch.stack([widened(row_rates, widest) for row_rates in rates])
 
     # --- the fit --------------------------------------------------------------------------------
     def run(
@@ -160,7 +109,7 @@ class StackedFit:
                 self._train_part(part, load(part))
             self.log.end_epoch()
             rows = np.flatnonzero(self.plan.epochs > epoch)
-            self._schedule("epoch", rows, [epoch + 1] * len(rows))
+            self.optimizers.schedule("epoch", rows, [epoch + 1] * len(rows), self.log.metrics)
             if after_epoch is not None:
                 after_epoch()
 
@@ -190,7 +139,7 @@ class StackedFit:
                 group_on_device = to_device_of(self.weights, group_rows)
                 self._step(group_on_device, group_rows, group_batch, batch_idx, part.index.shape[1])
             self.trainer.steps = self.trainer.batches = None
-        self._schedule("step", row_numbers, batch_numbers + 1)
+        self.optimizers.schedule("step", row_numbers, batch_numbers + 1, self.log.metrics)
 
     def draws(self, rows: Rows) -> tuple[Tensor, Tensor] | tuple[()]:
         """Keys and step numbers of the rows' draws; empty where the step makes none."""
@@ -214,21 +163,18 @@ class StackedFit:
             if not isinstance(rows, slice) or result.buffers[name].data_ptr() != buffers[name].data_ptr():
                 buffer[rows] = result.buffers[name].detach()
         with_gradient = tuple(n for n, g in zip(self.layout.weights, result.gradients, strict=True) if g is not None)
-        rate = self._rate(row_numbers)
+        rate = self.optimizers.rate(row_numbers)
         if self.gradient.gradient_fn is None:
             gradient = self._gathered(result.gradients)
         else:
             step = self._as_seen(rows, row_numbers, buffers_before, batch, batch_idx, rate, examples)
             gradient = self._from_gradient_fn(step, rows, weights)
-        self._gains.add_step(row_numbers)
+        self.optimizers.count_step(rows, row_numbers, rate)
         with torch.no_grad():
             self._update(rows, row_numbers, weights, gradient, with_gradient)
         self.steps[row_numbers] += 1
         if self.keys is not None:
             self._steps_on_device[rows] += 1
-        if self._rates_differ:
-            self._rate_sum = widened(self._rate_sum, rate)
-            self._rate_sum[rows] += rate
 
     def _gathered(self, gradients: Sequence[Tensor | None]) -> Tensor:
         """As one tensor (n, P), in a buffer that is used again: allocating it in each step costs more than filling
@@ -285,7 +231,7 @@ class StackedFit:
             )
         if step.lr_was_read and not self._rate_was_read:
             self._rate_was_read = True
-            warn_of_rate_alone(self.host.module, self._optimizers[:1])
+            warn_of_rate_alone(self.host.module, self.optimizers.optimizers[:1])
         if self.carry:
             gradient, new_carry = gradient
             for name, value in new_carry.items():
@@ -302,39 +248,11 @@ class StackedFit:
         if self._trainable is not None:
             frozen = ~self._trainable[rows], weights.clone()
             gradient = gradient * self._trainable[rows]
-        if self._runs is None:
-            self._with_gradient, self._runs = with_gradient, Runs(self._groups, with_gradient, self.layout.weights)
-        if with_gradient != self._with_gradient:  # torch's optimisers count the steps of each tensor
-            raise TypeError("some weights have a gradient in some steps only")
-        gradient = self._clipped(gradient, self._runs)
-        self._optimizer.step(rows, row_numbers, self.steps[row_numbers], weights, gradient, self._runs)
+        self.optimizers.step(rows, row_numbers, self.steps[row_numbers], weights, gradient, with_gradient)
         if frozen is not None:  # weight decay changes them even without a gradient
             weights = torch.where(frozen[0], frozen[1], weights)
         if frozen is not None or not isinstance(rows, slice):
             self.weights[rows] = weights
-
-    def _clipped(self, gradient: Tensor, runs: Runs) -> Tensor:
-        """Each client's gradient clipped by its own norm, or by value, over the weights that the optimiser steps."""
-        limit = self.host.options.gradient_clip_val
-        if not limit:
-            return gradient
-        if self.host.options.gradient_clip_algorithm == "value":
-            return gradient.clamp(-limit, limit)
-        squares = sum(gradient[:, run].square().sum(1, keepdim=True) for _, run in runs.cuts)
-        return gradient * (limit / (torch.as_tensor(squares).sqrt() + 1e-6)).clamp_max(1)
-
-    def _schedule(
-        self, interval: str, row_numbers: Sequence[int] | np.ndarray, counts: Sequence[int] | np.ndarray
-    ) -> None:
-        """Step the schedulers of these rows; `counts`: batches of the epoch, or epochs, that each has completed."""
-        if not self._schedulers:
-            return
-        for plateau in (False, True):
-            reads_metrics = plateau and interval == "epoch" and any(c.reduce_on_plateau for c in self._schedulers[0])
-            metrics = self.log.metrics() if reads_metrics else None  # waits for the device
-            for row, count in zip(row_numbers, counts, strict=True):
-                row_metrics = metrics[row] if metrics else {}
-                step_schedulers(self._schedulers[row], interval, int(count), plateau, row_metrics)
 
     # --- results --------------------------------------------------------------------------------
     def changed_data(self) -> list[str]:
@@ -346,16 +264,6 @@ class StackedFit:
         parts = [self.buffers[n].reshape(len(self.weights), -1) for n in self.layout.statistics]
         statistics = torch.cat(parts, 1) if parts else self.weights.new_empty(len(self.weights), 0)
         return Model(self.weights, statistics.to(self.weights.dtype))
-
-    def lr(self) -> Tensor:
-        """(K, 1) or (K, P): the sum of the steps' learning rates."""
-        if self._rates_differ:
-            return self._rate_sum
-        return to_device_of(self._rate_sum, self.steps).to(self._rate_sum.dtype)[:, None] * self._shared_rate[0]
-
-    def gain(self) -> Callable[[], Tensor]:
-        """A function that returns `Fitted.gain`."""
-        return partial(self._gains.of, self.steps, self.layout.weights, self.lr())
 
     def loss(self) -> Tensor:
         """(K, 1): the mean over the steps."""

@@ -137,7 +137,8 @@ class StackedClient(ChunkClient):
                 facts["logged"] = logged
         steps = to_device_of(fit.weights, fit.steps).to(fit.weights.dtype)[:, None]
         trained = with_frozen_statistics(fit.model(), model, gradient.trainable)
-        return Fitted(trained, steps, fit.lr(), fit.loss().to(fit.weights), fit.carry, fit.gain())
+        lr, gain = fit.optimizers.lr(fit.steps), fit.optimizers.gain(fit.steps)
+        return Fitted(trained, steps, lr, fit.loss().to(fit.weights), fit.carry, gain)
 
     def _check_side_effects(self, states_before: Any) -> None:
         """The trial before the run has only a few steps. Later steps may draw from a global generator or change

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from lightning.pytorch import LightningModule
 from omegaconf import DictConfig
 
@@ -10,6 +12,8 @@ from fedlit.aggregators.server_step import check_server_optimizer
 from fedlit.aggregators.signatures import check_signatures
 from fedlit.errors import InputError
 from fedlit.settings.overrides import explicitly_set
+
+log = logging.getLogger(__name__)
 
 
 def check_server(aggregator: Aggregator, server_samples: int, public: int = 0) -> None:
@@ -23,14 +27,20 @@ def check_server(aggregator: Aggregator, server_samples: int, public: int = 0) -
 
 
 def check_steps(
-    aggregator: Aggregator, module: LightningModule, scheduled: bool, clipped: float | None, updates: int | None
+    aggregator: Aggregator,
+    module: LightningModule,
+    scheduled: bool,
+    clipped: float | None,
+    updates: int | None,
+    epochs: int,
 ) -> None:
-    """Refuse settings of the clients' optimiser where it takes no step.
+    """Refuse settings of the clients' optimiser where it takes no step. Warn of more than one epoch.
 
     Args:
         scheduled: `lr_schedule` changes the clients' learning rates.
         clipped: `trainer.gradient_clip_val`.
         updates: `local_updates`.
+        epochs: `local_epochs`.
     """
     if aggregator.clients_step:
         return
@@ -46,6 +56,8 @@ def check_steps(
         raise InputError(f"trainer.gradient_clip_val={clipped} {because}; leave it out.")
     if updates is not None:
         raise InputError(f"local_updates {because}; leave it out.")
+    if epochs > 1:
+        log.warning("local_epochs=%d has no effect: under %s the server takes the step", epochs, aggregator)
 
 
 def local_updates(config: DictConfig, overrides: list[str]) -> int | None:

@@ -31,7 +31,7 @@ class Ditto(FedAvg):
         """
         Args:
             lam: the paper's lambda, 0 or more; 0 is training alone.
-            personal_epochs: epochs of the personal model a round; None is `local_epochs`.
+            personal_epochs: epochs of the personal model a round; None is `local_epochs` or `local_updates`.
             weighting: as in FedAvg.
             server_optimizer: as in FedAvg.
         """

@@ -14,8 +14,9 @@ class FedRep(FedPer):
     """Client i first trains its head h_i with the representation fixed, then the representation phi with h_i fixed:
 
     h_i = GRD(f_i(h_i, phi), h_i, alpha), tau_h times; then phi_i = GRD(f_i(h_i, phi), phi, alpha); phi is the mean of
-    the phi_i. Here GRD is an epoch of the client's optimiser: `head_epochs` epochs for the head, `local_epochs` for the
-    representation (the paper's algorithm has one step, its experiments one or more epochs).
+    the phi_i. Here GRD is an epoch of the client's optimiser: `head_epochs` epochs for the head, `local_epochs` (or the
+    steps of `local_updates`) for the representation. The paper's algorithm has one step, its experiments one or more
+    epochs.
 
     Down travels phi, up its change; a client keeps h_i. There is no global model; (h_i, phi) is evaluated. Each of the
     two fits has a new optimiser. Momentum, weight decay and running statistics concern the part that is trained.

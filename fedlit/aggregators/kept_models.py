@@ -20,15 +20,13 @@ def check_memory(name: str, layout: Layout, clients: int, models: int = 1) -> No
     Raises:
         InputError: N models of P numbers each are more than the machine's memory.
     """
-    needed = (
-        clients * models * (layout.size + sum(s.numel() for s in layout.statistics.values())) * layout.dtype.itemsize
-    )
+    statistics = sum(shape.numel() for shape in layout.statistics.values())
+    needed = clients * models * (layout.size + statistics) * layout.dtype.itemsize
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > memory:
         most = int(clients * memory / needed)
         raise InputError(
             f"aggregator={name}: the server keeps {models} x {layout.size:,} values of each of "
-            f"{counted(clients, 'client')}, "
-            f"{needed / 1e9:,.0f} GB, and this machine has {memory / 1e9:,.0f} GB; write clients={most} or less, or a "
-            "smaller model."
+            f"{counted(clients, 'client')}, {needed / 1e9:,.0f} GB, and this machine has {memory / 1e9:,.0f} GB; write "
+            f"clients={most} or less, or a smaller model."
         )

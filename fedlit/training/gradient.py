@@ -56,6 +56,11 @@ def row_of(t: Tensor, r: int, k: int) -> Tensor:
     return t[r : r + 1] if t.dim() > 1 and len(t) == k else t
 
 
+def with_rows(t: Tensor, k: int) -> Tensor:
+    """A tensor of k clients, or of one row or (D,) that all share, as a view (K, ...)."""
+    return t.expand(k, *t.shape[t.dim() > 1 :])
+
+
 def with_row_axis(t: Tensor) -> Tensor:
     """An extra of one client with a leading axis of one."""
     return t if t.dim() > 1 else t[None]

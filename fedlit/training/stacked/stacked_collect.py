@@ -18,6 +18,7 @@ from fedlit.training.collect import Collection
 from fedlit.training.collected_sums import CollectedSums
 from fedlit.training.job import Job, SampleOrder
 from fedlit.training.stacked.setup import StackSetup
+from fedlit.training.stacked.stack_buffers import stack_buffers
 from fedlit.training.stacked.stacked_call import StackedCall
 from fedlit.training.stacked.stacked_step import StackedStep
 from fedlit.training.step_draws import DrawKeys
@@ -42,13 +43,10 @@ class StackedCollect:
         counters: dict[str, Tensor],
         extras: Sequence[Tensor],
     ):
-        k, host, layout = len(jobs), setup.host, setup.host.layout
+        host, layout = setup.host, setup.host.layout
         self.host, self.jobs, self.collection = host, jobs, collection
         self.weights, self.extras = model.weights, extras
-        start = {n: counters[n].to(self.weights.device, non_blocking=True) for n in layout.counters}
-        buffers = layout.pieces(model.statistics, layout.statistics)
-        buffers |= {n: counter.expand(k, *counter.shape) for n, counter in start.items()}
-        self.buffers = {n: b.clone(memory_format=torch.contiguous_format) for n, b in buffers.items()}
+        self.buffers = stack_buffers(layout, model.statistics, counters, len(jobs))
         parts = [job.indices(collection.on) for job in jobs]
         sizes = np.array([len(part) for part in parts])
         self.order = SampleOrder(np.concatenate(parts), np.cumsum(sizes) - sizes)

@@ -17,11 +17,12 @@ from fedlit.model_vectors import Model
 from fedlit.torch_compat import pytree
 from fedlit.training.batch_plan import StackBatch
 from fedlit.training.fit_plan import FitPlan
-from fedlit.training.gradient import GradientOptions
+from fedlit.training.gradient import GradientOptions, with_rows
 from fedlit.training.rate_alone import warn_of_rate_alone
 from fedlit.training.stacked.fit_optimizers import FitOptimizers
 from fedlit.training.stacked.optimizer_rows import Rows
 from fedlit.training.stacked.setup import StackSetup
+from fedlit.training.stacked.stack_buffers import stack_buffers
 from fedlit.training.stacked.stack_data import StackData
 from fedlit.training.stacked.stacked_pass import PassInputs, StackedPass, TracedPass
 from fedlit.training.stacked.stacked_step import StackedStep
@@ -64,13 +65,9 @@ class StackedFit:
         self.setup, self.host, self.layout = setup, host, host.layout
         self.gradient, self.plan, self.keys, self.draw_keys = gradient, plan, keys, draw_keys
         self.weights = model.weights.expand(k, -1).clone()
-        statistics = self.layout.pieces(model.statistics.expand(k, -1), self.layout.statistics)
-        start = {n: counters[n].to(self.weights.device, non_blocking=True) for n in self.layout.counters}
-        buffers = statistics | {n: counter.expand(k, *counter.shape) for n, counter in start.items()}
-        # each contiguous: vmap's batch norm loses its writes into a strided view
-        self.buffers = {n: b.clone(memory_format=torch.contiguous_format) for n, b in buffers.items()}
-        self._extras = [v.expand(k, *v.shape[v.dim() > 1 :]) for v in gradient.extras]
-        self.carry = {n: v.expand(k, *v.shape[v.dim() > 1 :]).clone() for n, v in gradient.carry.items()}
+        self.buffers = stack_buffers(self.layout, model.statistics, counters, k)
+        self._extras = [with_rows(v, k) for v in gradient.extras]
+        self.carry = {n: with_rows(v, k).clone() for n, v in gradient.carry.items()}
         self._trainable = None if gradient.trainable is None else gradient.trainable.weights.expand(k, -1)
         self.log = StepLog(k, self.weights.device)
         self.trainer = TrainerStub(plan.common_epochs, self.log.log)

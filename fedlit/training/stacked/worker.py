@@ -24,7 +24,7 @@ from fedlit.quiet import quiet
 from fedlit.training.chunk_client import ChunkClient
 from fedlit.training.collect import Collection
 from fedlit.training.fit_plan import FitPlan
-from fedlit.training.gradient import GradientOptions, with_frozen_statistics
+from fedlit.training.gradient import GradientOptions, with_frozen_statistics, with_rows
 from fedlit.training.job import Job, Split
 from fedlit.training.module_host import ModuleHost
 from fedlit.training.stacked.plain_fit import PlainFit
@@ -242,7 +242,7 @@ class StackedClient(ChunkClient):
         sizes = [len(job.indices(collection.on)) for job in self.jobs]
         order = np.argsort([-size for size in sizes], kind="stable")  # validation parts are not sorted by size
         index = to_device_of(self.examples, order)
-        extras = [v.expand(k, *v.shape[v.dim() > 1 :])[index] for v in collection.extras]
+        extras = [with_rows(v, k)[index] for v in collection.extras]
         ordered = tree_map(lambda t: t.expand(k, -1)[index], model)
         with quiet(), subject.opened(), torch.enable_grad():
             subject.reset(0)

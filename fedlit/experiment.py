@@ -107,7 +107,8 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         finetuning = FineTuning.of(evaluation.finetune, evaluation.finetune_only, layout)
         initial_counters = {n: c.cpu() for n, c in counters(host.module).items()}  # with those of configure_model
         pipeline = Pipeline(aggregator, uplink, reduction, run_weighting(aggregator, uplink))
-        try_algorithm(pipeline, clients, engine.local_worker, initial_counters, config.seed, server_lr_schedule.changes)
+        schedules = lr_schedule.changes, server_lr_schedule.changes
+        try_algorithm(pipeline, clients, engine.local_worker, initial_counters, config.seed, *schedules)
         aggregator.setup(layout, len(clients))
         initial_model = layout.read(host.module)
         federation = Federation(

@@ -310,6 +310,47 @@ def test_it_is_refused_before_the_run(tmp_path: Path, algorithm: Any) -> None:
     tried(FedAvg(), run, server_schedule=True)
 
 
+class Absolute(optim.lr_scheduler.LRScheduler):
+    """Its rates do not follow those of the optimiser, so that a factor would be lost."""
+
+    def get_lr(self) -> list[float]:
+        return [0.1 / (1 + self.last_epoch) for _ in self.base_lrs]
+
+
+def absolute_rates(module: Any) -> Any:
+    sgd = optim.SGD(module.parameters(), 0.1)
+    return [sgd], [Absolute(sgd)]
+
+
+class WithoutRate(optim.SGD):
+    """An optimiser whose groups have no `lr`."""
+
+    def __init__(self, params: Any) -> None:
+        super().__init__(params, lr=0.1)
+        for group in self.param_groups:
+            group["rate"] = group.pop("lr")
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        pass
+
+
+@kinds
+def test_rates_that_cannot_be_multiplied_are_refused_before_the_run(tmp_path: Path, kind: str) -> None:
+    """Not in the first round whose factor is not 1."""
+    trainer, options = KINDS[kind]
+    run = Running(tmp_path, FedAvg(), net=Net(absolute_rates), kind=trainer, **options)
+    tried(FedAvg(), run)
+    with pytest.raises(InputError, match="lr_schedule multiplies learning rates, and Absolute.get_lr"):
+        tried(FedAvg(), run, client_schedule=True)
+
+
+def test_a_server_optimiser_without_a_rate_is_refused_before_the_run(tmp_path: Path) -> None:
+    run = federation(tmp_path, "lightning")
+    tried(FedAvg(server_optimizer=WithoutRate), run)
+    with pytest.raises(InputError, match="WithoutRate has none"):
+        tried(FedAvg(server_optimizer=WithoutRate), run, server_schedule=True)
+
+
 # --- whole runs ---------------------------------------------------------------------------------------------
 TINY = ["data=synthetic", "model=mlp", "clients=3", "device=cpu", "progress=none", "logger=none", "threads=1"]
 

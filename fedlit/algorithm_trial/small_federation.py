@@ -58,6 +58,7 @@ class SmallFederation:
         size: of the trial.
         chunks: the clients are trained in the worker's chunks; else one by one, as an engine trains the clients of a
             chunk that failed.
+        lr_factors: of the clients' learning rates and of the server's.
     """
 
     def __init__(
@@ -69,9 +70,10 @@ class SmallFederation:
         seed: int,
         size: TrialSize,
         chunks: bool,
+        lr_factors: tuple[float, float] = (1.0, 1.0),
     ):
         self.pipeline, self.federation = pipeline, clients
-        self.worker, self.counters, self.seed = worker, counters, seed
+        self.worker, self.counters, self.seed, self.lr_factors = worker, counters, seed, lr_factors
         self.layout = worker.host.layout
         self.clients = min(len(clients), max(_LEAST_CLIENTS, _NUMBERS // self.layout.size))
         self.batch = min(size.batch, clients.batch_size)
@@ -100,6 +102,7 @@ class SmallFederation:
     def round(self, number: int, purpose: str = "train") -> ServerRound:
         round = ServerRound(number, self.seed, self.cohort, self.clients, purpose)
         round.expected, round.device = float(len(self.cohort)), self.layout.device
+        round.lr_factor, round.scheduled_server_lr = self.lr_factors
         return round
 
     def downloads(self, algorithm: WatchedAggregator, server: dict[str, Any], round: ServerRound) -> dict[str, Any]:

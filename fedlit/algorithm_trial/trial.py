@@ -43,9 +43,11 @@ from fedlit.server_round import unread_server_lr
 from fedlit.training import Worker
 
 log = logging.getLogger(__name__)
+_FACTOR = 0.5  # of a learning rate that follows a schedule
 _FROM_FEDLIT = (  # see `_is_of_the_contract`
     "algorithm_trial",
     "client",
+    "learning_rates",
     "model_vectors",
     "server_round",
     "training",
@@ -65,6 +67,7 @@ def try_algorithm(
     worker: Worker,
     counters: dict[str, Tensor],
     seed: int,
+    client_schedule: bool = False,
     server_schedule: bool = False,
 ) -> None:
     """Try a copy of the algorithm of a pipeline. Nothing of it remains.
@@ -76,13 +79,15 @@ def try_algorithm(
         pipeline: with the algorithm before its `setup`.
         worker: of this process; a copy of its module is trained.
         counters: the module's integer buffers at the start.
-        server_schedule: the run has a schedule of the server's learning rate.
+        client_schedule, server_schedule: a schedule changes the learning rates of the clients, or of the server. Then
+            those of the trial have a factor, because that of the first rounds may be 1.
 
     Raises:
-        InputError: a mistake against the contract, in one sentence.
+        InputError: a mistake against the contract, in one sentence; or a learning rate that cannot have a factor.
     """
     aggregator = pipeline.aggregator
     shared, precision = SharedValues(aggregator), worker.host.options.precision
+    lr_factors = _FACTOR if client_schedule else 1.0, _FACTOR if server_schedule else 1.0
     failure: Exception | None = None
     try:
         with isolated_generators(seed_number(seed, "trial of the algorithm")):  # a seed that no method sets itself
@@ -92,7 +97,9 @@ def try_algorithm(
                 try:
                     trial_worker = worker.for_trial(trial_precision)
                     if trial_worker is not None:
-                        federation = SmallFederation(pipeline, clients, trial_worker, counters, seed, size, chunks)
+                        federation = SmallFederation(
+                            pipeline, clients, trial_worker, counters, seed, size, chunks, lr_factors
+                        )
                         _Trial(aggregator, federation, trial_precision, server_schedule).run(size.rounds)
                     return
                 except Exception as error:

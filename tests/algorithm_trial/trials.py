@@ -26,11 +26,11 @@ def federation(folder: Path, trainer: str, net: pl.LightningModule | None = None
     return Running(folder, FedAvg(), net=net, kind=TRAINERS[trainer], **options)
 
 
-def tried(algorithm: Aggregator, run: Running, server_samples: int = 0, server_schedule: bool = False) -> None:
+def tried(algorithm: Aggregator, run: Running, server_samples: int = 0, **schedules: bool) -> None:
     run.federation.clients.server_samples = np.arange(server_samples)
     worker = run.engine.local_worker
     pipeline = Pipeline(algorithm, {}, chosen_reduction(algorithm, {}, None), run_weighting(algorithm, {}))
-    try_algorithm(pipeline, run.federation.clients, worker, counters(worker.host.module), 0, server_schedule)
+    try_algorithm(pipeline, run.federation.clients, worker, counters(worker.host.module), 0, **schedules)
 
 
 def assert_tried_to_the_end(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from torch.optim.lr_scheduler import LRScheduler
@@ -99,7 +100,7 @@ def _next_rates(scheduler: LRScheduler) -> list[float]:
     try:
         for step in (1, 2):
             scheduler.last_epoch = last_epoch + step
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), suppress(Exception):  # a table of rates may end before
                 warnings.simplefilter("ignore")  # get_lr is meant to be called by step
                 result += map(float, scheduler.get_lr())
     finally:

@@ -112,6 +112,19 @@ def test_a_scheduler_of_the_users_goes_on_from_the_multiplied_base() -> None:
     torch.testing.assert_close(torch.tensor(rates(Inverse, FACTOR)), torch.tensor(expected))
 
 
+def test_a_table_that_ends_with_the_fit_is_multiplied() -> None:
+    class Table(schedules.LRScheduler):
+        def get_lr(self) -> list[float]:
+            return [base * (1.0, 0.5)[self.last_epoch] for base in self.base_lrs]
+
+    optimizer = optim.SGD(nn.Linear(1, 1).parameters(), 0.1)
+    table = Table(optimizer)
+    scale_learning_rates([optimizer], [table], FACTOR)
+    optimizer.step()
+    table.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.05 * FACTOR)
+
+
 def test_a_scheduler_that_would_lose_the_factor_is_refused() -> None:
     assert rates(Absolute, 1.0)[1] == [0.05, 0.05]
     with pytest.raises(InputError, match=r"Absolute.get_lr computes rates that do not follow base_lrs"):

@@ -65,6 +65,9 @@ class Aggregator(ABC):
     """How the messages under a key are averaged: "examples" (the default), "uniform", or by a weight that each message
     carries, named by its key. A stage that needs it (`Stage.uniform`) makes all keys uniform.
 
+    A subclass of `FedAvg`, whose __init__ sets it for "delta", sets it after super().__init__(); as an attribute of the
+    class it would have no effect, and is refused.
+
     Under {"delta": "w"} the key "delta" reduces to sum_k w_k m_k / sum_k w_k, and to 0 where that sum of weights is 0,
     so that the old value stays; "w" reduces to sum_k w_k. w_k is used as it is, not times n_k. It is not negative, and
     has one number a client, (K, 1), or broadcasts to the value: (K, C, 1) for C models (K, C, P) in a message. A key

@@ -235,7 +235,9 @@ def test_only_steps_with_a_gradient_are_counted(trainer: str, tmp_path: Path) ->
     torch.manual_seed(0)
 
     class Rates(FedAvg):
-        weighting = {"steps": "uniform", "lr": "uniform"}  # noqa: RUF012
+        def __init__(self):
+            super().__init__()
+            self.weighting = {"steps": "uniform", "lr": "uniform"}
 
         def local_update(self, client, received, state):
             y = client.fit(received["model"])

@@ -140,7 +140,9 @@ class QFedAvg(Aggregator):
 class ByLoss(FedAvg):
     """The change of each client counts by its loss, which the message carries; the server knows each client's last."""
 
-    weighting = {"delta": "loss"}  # noqa: RUF012
+    def __init__(self):
+        super().__init__()
+        self.weighting = {"delta": "loss"}
 
     def setup(self, layout, clients):
         self.clients = clients

@@ -18,8 +18,8 @@ class QFedAvg(Aggregator):
         w^{t+1} = w^t - sum_k Delta_k / sum_k h_k,
         Delta_k = F_k^q L (w^t - w_k),    h_k = q F_k^{q-1} ||L (w^t - w_k)||^2 + L F_k^q.
 
-    L, an input of the algorithm, is 1 / eta, as in the authors' code: eta is tuned at q = 0 and holds for all q. Delta_k
-    and h_k are sent divided by L. Then q = 0 is FedAvg with uniform weights under every learning rate, and
+    L, an input of the algorithm, is 1 / eta, as in the authors' code: eta is tuned at q = 0 and holds for all q.
+    Delta_k and h_k are sent divided by L. Then q = 0 is FedAvg with uniform weights under every learning rate, and
 
         h_k / L = q F_k^{q-1} sum_j (w^t - w_k)_j^2 / eta_kj + F_k^q
 

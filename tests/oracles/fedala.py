@@ -1,9 +1,9 @@
 """FedALA: Zhang et al. 2023, algorithm 1.
 
-Theta_hat_i = Theta_i + (Theta - Theta_i) [1; W_i], elementwise (equation 4), where W_i covers the higher layers and is 1
-at first, is where training begins. Before that, W_i = clip(W_i - eta d L(Theta_hat_i) / d W_i, 0, 1) (equation 5) on a
-share s of the client's samples: in iteration 2 until it converges, here a number of times, and in none before. The
-share is drawn by chance, which an oracle does not know: the cases have s = 1. The derivative is autograd's, by W_i.
+Theta_hat_i = Theta_i + (Theta - Theta_i) [1; W_i], elementwise (equation 4), is where training begins. W_i covers the
+higher layers and is 1 at first. Before training, W_i = clip(W_i - eta d L(Theta_hat_i) / d W_i, 0, 1) (equation 5) on a
+share s of the client's samples: in iteration 2 until it converges, here a number of times, and in iteration 1 not at
+all. The share is drawn by chance, which an oracle does not know: the cases have s = 1. The derivative is autograd's.
 The server averages the Theta_i by the clients' samples.
 """
 

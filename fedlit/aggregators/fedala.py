@@ -24,9 +24,9 @@ class FedALA(FedAvg):
     each of `epochs` passes, none in round 1, and `start_epochs` passes in round 2, where the paper trains W_i until it
     converges. The share is drawn by batches.
 
-    The authors' code steps by batches; equation 5 is followed. It also draws a range of successive samples, has the
-    long training at a client's first round with another model than its own, and ends it when the last ten losses have
-    a standard deviation below 0.1.
+    The authors' code steps by batches; equation 5 is followed. It also draws a range of successive samples, trains W_i
+    of clients that are not sampled, and has the long training in the first round in which Theta is not Theta_i, until
+    the last ten losses have a standard deviation below 0.1.
 
     Down travels Theta, up the change from Theta to the trained Theta_i; a client keeps Theta_i (P,), (S,) and W_i. The
     personal model is the hat Theta_i of the next round, as the authors' code evaluates it, with the received running

@@ -24,7 +24,7 @@ from fedlit.evaluation.evaluator import Evaluator
 from fedlit.experiment_about import describe
 from fedlit.experiment_data import check_same_data, load_data, public_samples, with_labels_for
 from fedlit.experiment_module import make_module
-from fedlit.experiment_refusals import check_server, check_steps, local_updates
+from fedlit.experiment_refusals import check_server, check_steps, local_updates, warn_of_epochs
 from fedlit.experiment_rounds import run_rounds
 from fedlit.federation import Federation
 from fedlit.messages import chosen_reduction, run_weighting
@@ -91,8 +91,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
             check_schedule(schedule, config.rounds, saved_bits(folder).get("rounds"))
         module_maker = partial(make_module, config, data.input_shape, data.classes, overrides, start_folder)
         module = module_maker()
-        clipped = config.trainer.get("gradient_clip_val")
-        check_steps(aggregator, module, lr_schedule.changes, clipped, updates, config.local_epochs)
+        check_steps(aggregator, module, lr_schedule.changes, config.trainer.get("gradient_clip_val"), updates)
         check_data(module, data)
         data = with_labels_for(module, data)
 
@@ -100,6 +99,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         tests = data.test if evaluation.client_test == "same_partition" else data.train
         transform = chain(data.transform, shift)
         epochs = config.local_epochs if updates is None else 1
+        warn_of_epochs(aggregator, epochs)
         job_data = JobData(data.train, tests, transform, epochs, clients.no_validation, data.users)
         engine.start(trainer, module, job_data, evaluation.measure(data.classes), module_maker)
         host = engine.local_worker.host

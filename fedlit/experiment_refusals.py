@@ -27,20 +27,14 @@ def check_server(aggregator: Aggregator, server_samples: int, public: int = 0) -
 
 
 def check_steps(
-    aggregator: Aggregator,
-    module: LightningModule,
-    scheduled: bool,
-    clipped: float | None,
-    updates: int | None,
-    epochs: int,
+    aggregator: Aggregator, module: LightningModule, scheduled: bool, clipped: float | None, updates: int | None
 ) -> None:
-    """Refuse settings of the clients' optimiser where it takes no step. Warn of more than one epoch.
+    """Refuse settings of the clients' optimiser where it takes no step.
 
     Args:
         scheduled: `lr_schedule` changes the clients' learning rates.
         clipped: `trainer.gradient_clip_val`.
         updates: `local_updates`.
-        epochs: `local_epochs`.
     """
     if aggregator.clients_step:
         return
@@ -56,8 +50,6 @@ def check_steps(
         raise InputError(f"trainer.gradient_clip_val={clipped} {because}; leave it out.")
     if updates is not None:
         raise InputError(f"local_updates {because}; leave it out.")
-    if epochs > 1:
-        log.warning("local_epochs=%d has no effect: under %s the server takes the step", epochs, aggregator)
 
 
 def local_updates(config: DictConfig, overrides: list[str]) -> int | None:
@@ -81,3 +73,9 @@ def local_updates(config: DictConfig, overrides: list[str]) -> int | None:
             "the two out."
         )
     return int(config.local_updates) * int(config.trainer.get("accumulate_grad_batches") or 1)
+
+
+def warn_of_epochs(aggregator: Aggregator, epochs: int) -> None:
+    """Warn of more than one local epoch where clients take no step."""
+    if epochs > 1 and not aggregator.clients_step:
+        log.warning("local_epochs=%d has no effect: under %s the server takes the step", epochs, aggregator)

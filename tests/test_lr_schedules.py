@@ -287,42 +287,6 @@ def test_running_statistics_move_by_their_mean(tmp_path: Path) -> None:
     assert torch.equal(*statistics)
 
 
-class OwnStep(FedAvg):
-    """A server step that does not read the factor."""
-
-    def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
-        return {"model": server["model"] + reduced["delta"]}
-
-
-def test_a_server_step_that_does_not_read_the_factor_is_refused(tmp_path: Path) -> None:
-    run = Running(tmp_path, OwnStep(), Listed([0], [0]))
-    run.federation.server_lr_schedule = Step(interval=1)
-    run.go()  # the factor of the first round is 1
-    with pytest.raises(InputError, match=r"server_lr_schedule: OwnStep does not read round.server_lr_factor"):
-        run.go()
-
-
-@pytest.mark.parametrize("option", ["qfedavg", "pfedme", "apfl", "fedala"])
-def test_the_servers_first_step_is_the_factor_times_what_it_would_be(tmp_path: Path, option: str) -> None:
-    models = []
-    for schedule in (Constant(), Exponential(warmup=1)):
-        run = Running(tmp_path / type(schedule).__name__, algorithm(option, {}), norm=True)
-        run.federation.server_lr_schedule = schedule
-        models.append(run.go().state.server["model"])
-    step, half = (model.weights - run.start.weights for model in models)
-    torch.testing.assert_close(half, step / 2, rtol=0, atol=1e-14)
-    assert step.abs().max() > 1e-3 and torch.equal(*(model.statistics for model in models))
-
-
-@pytest.mark.parametrize("algorithm", [OwnStep, Local, FedFomo])
-def test_it_is_refused_before_the_run(tmp_path: Path, algorithm: Any) -> None:
-    run = federation(tmp_path, "lightning")
-    tried(algorithm(), run)
-    with pytest.raises(InputError, match=f"server_lr_schedule: {algorithm.__name__} does not read"):
-        tried(algorithm(), run, server_schedule=True)
-    tried(FedAvg(), run, server_schedule=True)
-
-
 class Absolute(optim.lr_scheduler.LRScheduler):
     """Its rates do not follow those of the optimiser, so that a factor would be lost."""
 
@@ -362,6 +326,42 @@ def test_a_server_optimiser_without_a_rate_is_refused_before_the_run(tmp_path: P
     tried(FedAvg(server_optimizer=WithoutRate), run)
     with pytest.raises(InputError, match="WithoutRate has none"):
         tried(FedAvg(server_optimizer=WithoutRate), run, server_schedule=True)
+
+
+class OwnStep(FedAvg):
+    """A server step that does not read the factor."""
+
+    def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
+        return {"model": server["model"] + reduced["delta"]}
+
+
+def test_a_server_step_that_does_not_read_the_factor_is_refused(tmp_path: Path) -> None:
+    run = Running(tmp_path, OwnStep(), Listed([0], [0]))
+    run.federation.server_lr_schedule = Step(interval=1)
+    run.go()  # the factor of the first round is 1
+    with pytest.raises(InputError, match=r"server_lr_schedule: OwnStep does not read round.server_lr_factor"):
+        run.go()
+
+
+@pytest.mark.parametrize("option", ["qfedavg", "pfedme", "apfl", "fedala"])
+def test_the_servers_first_step_is_the_factor_times_what_it_would_be(tmp_path: Path, option: str) -> None:
+    models = []
+    for schedule in (Constant(), Exponential(warmup=1)):
+        run = Running(tmp_path / type(schedule).__name__, algorithm(option, {}), norm=True)
+        run.federation.server_lr_schedule = schedule
+        models.append(run.go().state.server["model"])
+    step, half = (model.weights - run.start.weights for model in models)
+    torch.testing.assert_close(half, step / 2, rtol=0, atol=1e-14)
+    assert step.abs().max() > 1e-3 and torch.equal(*(model.statistics for model in models))
+
+
+@pytest.mark.parametrize("algorithm", [OwnStep, Local, FedFomo])
+def test_it_is_refused_before_the_run(tmp_path: Path, algorithm: Any) -> None:
+    run = federation(tmp_path, "lightning")
+    tried(algorithm(), run)
+    with pytest.raises(InputError, match=f"server_lr_schedule: {algorithm.__name__} does not read"):
+        tried(algorithm(), run, server_schedule=True)
+    tried(FedAvg(), run, server_schedule=True)
 
 
 # --- whole runs ---------------------------------------------------------------------------------------------

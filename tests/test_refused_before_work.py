@@ -6,14 +6,14 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from fedlit.aggregators import Aggregator, FedAvg, FedPer, Local
+from fedlit.aggregators import FedAvg, FedPer, Local
 from fedlit.aggregators.base import State
 from fedlit.aggregators.server_step import check_server_optimizer
 from fedlit.errors import REFUSED, InputError
@@ -129,41 +129,6 @@ def test_methods_with_other_arguments_than_those_of_the_contract_are_refused() -
         with pytest.raises(InputError, match=f"{type(aggregator).__name__}.*{re.escape(sentence)}$"):
             check_server(aggregator, 1, 0)
     check_server(Other(), 0, 0)
-
-
-def test_a_class_attribute_that_an_init_replaces_is_refused() -> None:
-    class Uniform(FedAvg):
-        weighting: ClassVar[dict[str, str]] = {"delta": "uniform"}  # type: ignore[misc]
-
-    class WithInit(Uniform):
-        def __init__(self):
-            super().__init__()
-
-    class Optimizer(FedAvg):
-        server_optimizer = partial(torch.optim.SGD, lr=0.5)
-
-    class InInit(Uniform):
-        def __init__(self):
-            super().__init__()
-            self.weighting = {"delta": "uniform"}
-
-    class Same(FedAvg):
-        weighting: ClassVar[dict[str, str]] = {"delta": "examples"}  # type: ignore[misc]
-
-    class SetsItself(Aggregator):
-        weighting: ClassVar[dict[str, str]] = {}  # type: ignore[misc]
-
-        def __init__(self):
-            self.weighting = {"delta": "uniform"}
-
-        def local_update(self, client, received, state):
-            return {}, {}
-
-    for aggregator in (Uniform(), WithInit(), Optimizer()):
-        with pytest.raises(InputError, match=r"of the class has no effect, because an __init__ sets self"):
-            check_server(aggregator, 0, 0)
-    for aggregator in (InInit(), Same(), SetsItself(), FedAvg("uniform")):
-        check_server(aggregator, 0, 0)
 
 
 class Nothing:

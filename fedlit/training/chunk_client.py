@@ -21,7 +21,7 @@ from fedlit.quiet import quiet
 from fedlit.training.batch_plan import BatchPlan
 from fedlit.training.collect import Collection, RowCollect, joined
 from fedlit.training.fit_plan import FitPlan, fit_plan
-from fedlit.training.gradient import GradientOptions, with_rows
+from fedlit.training.gradient import GradientOptions
 from fedlit.training.job import Job, Split
 from fedlit.training.module_host import ModuleHost
 from fedlit.training.sent_fit import FitRecord, sent_fit
@@ -202,7 +202,7 @@ class ChunkClient(ABC):
         """The result of the fit of k clients without a batch."""
         zero, no_loss = self.examples.new_zeros(k, 1), self.examples.new_full((k, 1), float("nan"))
         model = tree_map(lambda t: t.expand(k, -1).clone(), model)
-        carry = {n: with_rows(v, k).clone() for n, v in carry.items()}
+        carry = {n: v.expand(k, *v.shape[v.dim() > 1 :]).clone() for n, v in carry.items()}
         return Fitted(model, zero, zero.clone(), no_loss, carry, zero.clone)
 
     def _load(self, r: int, model: Model, counters: dict[str, Tensor] | None = None) -> None:

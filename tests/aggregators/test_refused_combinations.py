@@ -78,6 +78,12 @@ def test_fedsgd_refuses_settings_of_the_clients_optimiser(
     assert sentence.startswith(f"{what} would have no effect, because under FedSGD the server takes the step; ")
 
 
+def test_scaffolds_option_one_needs_no_gain(tmp_path: Path) -> None:
+    words = ["aggregator=scaffold", "aggregator.option=I", "optimizer=adam", "trainer=vectorized"]
+    changes = {"logger": composed("logger=none").config.logger, "clients": 3}
+    assert go(small(words, changes), tmp_path / "run")[-1]["cohort/arrived"] == 3
+
+
 @pytest.mark.parametrize(("epochs", "warned"), [(3, True), (1, False)])
 def test_local_epochs_without_effect_are_warned_of(
     epochs: int, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -85,9 +91,3 @@ def test_local_epochs_without_effect_are_warned_of(
     changes = {"logger": composed("logger=none").config.logger, "clients": 3, "local_epochs": epochs}
     go(small(["aggregator=fedsgd"], changes), tmp_path / "run")
     assert ("local_epochs=3 has no effect: under FedSGD the server takes the step" in caplog.messages) == warned
-
-
-def test_scaffolds_option_one_needs_no_gain(tmp_path: Path) -> None:
-    words = ["aggregator=scaffold", "aggregator.option=I", "optimizer=adam", "trainer=vectorized"]
-    changes = {"logger": composed("logger=none").config.logger, "clients": 3}
-    assert go(small(words, changes), tmp_path / "run")[-1]["cohort/arrived"] == 3

@@ -1,4 +1,4 @@
-"""How much each message counts in a mean: by its client's samples, like every other, or by a weight that it carries."""
+"""How much each message counts in a mean: by its client's samples, equally, or by a weight that it carries."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class StackBatch:
     rows: slice | np.ndarray  # a front of the stack, or row numbers
     index: np.ndarray  # (n, B) their samples
     batch_idx: int  # the number of this batch in the epoch; where rows differ in it, that of the first row
-    shard_pass: int | np.ndarray  # the pass over the shard that has the batch: keys its draws; (n,) where rows differ
+    shard_pass: int | np.ndarray  # number of the pass over the shard, which keys the draws; (n,) where rows differ
 
 
 class BatchPlan:

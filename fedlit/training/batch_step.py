@@ -35,7 +35,7 @@ class BatchStep(ABC):
     """A `Step` over a batch whose samples lie along `axis`: 0 for one client, 1 for a stack."""
 
     axis: int
-    least_part = 1  # fewest samples of a part of a batch: a fit with batch normalisation has 2
+    least_part = 1  # fewest samples of a part of a batch; 2 in a fit with batch normalisation
 
     def __init__(
         self,

@@ -146,9 +146,9 @@ class UpdatesPlan(FitPlan):
     def skipped(self, epochs_run: np.ndarray) -> np.ndarray:
         in_pass = np.maximum(self.batches.counts, 1)
         passes = (self._begin + self.counts) // in_pass - self._begin // in_pass
-        in_idle = self.batches.counts == 0  # such a client has no pass, and leaves its sample out once
+        without_batch = self.batches.counts == 0  # such a client has no pass, and leaves its sample out once
         left_out = np.array([len(job.train) for job in self.jobs]) - self.batches.seen
-        return epochs_run * np.where(in_idle, 1, passes) * left_out
+        return epochs_run * np.where(without_batch, 1, passes) * left_out
 
 
 def fit_plan(batches: BatchPlan, jobs: Sequence[Job], call: int, epochs: int | Tensor | None) -> FitPlan:

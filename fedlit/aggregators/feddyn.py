@@ -27,8 +27,8 @@ class FedDyn(Aggregator):
     Differences from the paper: it asks for the minimiser, and clients train the configured number of epochs. h / alpha
     does not depend on alpha: for small alpha clients train as under FedAvg, and the server still adds the mean change
     of all rounds so far. The paper's server has no step size; a factor of `server_lr_schedule` scales the step from
-    theta^{t-1} to theta^t, and h does not depend on it. The authors' code divides alpha by m n_k / n, and the paper
-    does not.
+    theta^{t-1} to theta^t, and h does not depend on it. The paper's curves are of the mean of all clients' models, and
+    here theta^t is evaluated. The authors' code divides alpha by m n_k / n, and the paper does not.
     """
 
     def __init__(self, alpha: float = 0.1, weighting: Weighting = "uniform"):

@@ -25,8 +25,8 @@ class IFCA(Aggregator):
     j(i) = argmin_j F_i(theta_j), and s_ij is 1 for j = j(i), else 0.
 
     Model averaging (option II): the client trains from theta_j(i) to theta~_i, and
-    theta_j = sum_i s_ij theta~_i / sum_i s_ij over the clients of the round. A model that no client took stays. A factor
-    of `server_lr_schedule` scales the step from theta_j to this mean.
+    theta_j = sum_i s_ij theta~_i / sum_i s_ij over the clients of the round. A model that no client took stays. The
+    factor of `server_lr_schedule` scales the step from theta_j to this mean.
     Gradient averaging (option I): theta_j = theta_j - gamma / m sum_i s_ij g_i, with the gradient g_i of F_i at
     theta_j(i) on all samples of the client, and m the number of all clients, as in the paper. Clients take no step.
 

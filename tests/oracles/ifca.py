@@ -1,8 +1,8 @@
 """IFCA: Ghosh et al. 2020 (An Efficient Framework for Clustered Federated Learning), algorithm 1.
 
 Machine i finds j^ = argmin_j F_i(theta_j) on its samples; s_ij is 1 for j^, else 0. Option I: it sends
-g_i = grad F_i(theta_j^), and theta_j becomes theta_j - gamma / m sum_i s_ij g_i over the machines of the round, m of all
-machines. Option II: it sends theta~_i after local training, and theta_j becomes
+g_i = grad F_i(theta_j^), and theta_j becomes theta_j - gamma / m sum_i s_ij g_i over the machines of the round, where m
+is the number of all machines. Option II: it sends theta~_i after local training, and theta_j becomes
 sum_i s_ij theta~_i / sum_i s_ij; a model that no machine took stays. A factor f of the server's learning rate makes
 f gamma of gamma, and under option II it is the share of the way from theta_j to the mean.
 """

@@ -56,8 +56,9 @@ def har(
     if y.min() < 0 or y.max() >= len(ACTIVITIES):
         raise InputError(f"{files} has an activity that is not one of {len(ACTIVITIES)}; get it again from {_ADDRESS}.")
     is_test = _last_of_each(subject * len(ACTIVITIES) + y, test_fraction)
-    if not is_test.any():
-        raise InputError(f"data.test_fraction={test_fraction} of the windows of an activity is none; raise it.")
+    for part, use, remedy in ((is_test, "the test", "raise"), (~is_test, "training", "lower")):
+        if not part.any():
+            raise InputError(f"data.test_fraction={test_fraction} leaves no window for {use}; {remedy} it.")
     train, test = ((x[part], y[part]) for part in (~is_test, is_test))
     source = source_of("har", train, test, normalize, list(ACTIVITIES))
     source.train_sites, source.test_sites = numbered(subject[~is_test], subject[is_test])

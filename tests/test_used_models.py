@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedlit.aggregators import Aggregator, Centralized, FedAvg, FedPer, FedProx, Local
+from fedlit.aggregators import APFL, Aggregator, Centralized, FedAvg, FedPer, FedProx, Local
 from fedlit.errors import InputError
 from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import Evaluator
@@ -25,7 +25,6 @@ from tests.aggregators.federations import SIZES, TEST_SIZES, Listed, Running, nu
 from tests.aggregators.posed import SIZES as POSED_SIZES
 from tests.aggregators.posed import TEST_SIZES as FIVE_TEST_SIZES
 from tests.aggregators.posed import VALIDATION_SIZES, algorithm
-from tests.aggregators.written import Apfl
 from tests.oracles import averaging
 from tests.slow import some_slow
 from tests.small_runs import OPTIONS, go, small
@@ -99,7 +98,7 @@ def test_each_client_goes_on_from_the_global_model_for_some_epochs(
 
 
 def test_an_algorithm_with_personal_models_too_is_fine_tuned_from_the_received_one(tmp_path: Path) -> None:
-    run, (x, y) = tuned(tmp_path, Apfl()).go(2), numbers()
+    run, (x, y) = tuned(tmp_path, APFL()).go(2), numbers()
     orders = evaluation_orders(run, 2)
     check(run.rows[-1], {c: averaging.train(run.named(), x, y, batches, lr=LR) for c, batches in orders.items()})
 
@@ -159,7 +158,7 @@ def bits(run: Running) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("aggregator", "kind"), some_slow(product([FedAvg, FedPer, Apfl], TRAINERS), [(FedAvg, TRAINERS[0])])
+    ("aggregator", "kind"), some_slow(product([FedAvg, FedPer, APFL], TRAINERS), [(FedAvg, TRAINERS[0])])
 )
 def test_fine_tuning_changes_no_bit_of_training(
     aggregator: type[Aggregator], kind: type[Trainer], tmp_path: Path
@@ -261,12 +260,12 @@ def test_an_algorithm_without_a_model_to_begin_at_is_refused(tmp_path: Path) -> 
 
 
 def test_own_personal_models_that_are_not_measured_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for aggregator, lines in ((FedAvg(), 0), (Local(), 0), (Apfl(), 1)):
+    for aggregator, lines in ((FedAvg(), 0), (Local(), 0), (APFL(), 1)):
         caplog.clear()
         run = Running(tmp_path, aggregator)
         FineTuning(2).check(run.federation, run.state)
         assert len(caplog.messages) == lines
-    assert "evaluation.finetune=2: the received model is fine-tuned and measured, and not Apfl's own" in caplog.text
+    assert "evaluation.finetune=2: the received model is fine-tuned and measured, and not APFL's own" in caplog.text
 
 
 @pytest.mark.parametrize(

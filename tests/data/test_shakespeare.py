@@ -22,7 +22,8 @@ def write_texts(folder: Path, texts: Any = TEXTS) -> Path:
 
 
 def read(path: Path, **options: Any) -> DataSource:
-    return shakespeare(**{"path": path, "counts": None, "length": 4, "test_fraction": 0.4, **options})
+    of_texts = {} if path.is_dir() else {"counts": None, "test_fraction": 0.4}
+    return shakespeare(**{"path": path, "length": 4, **of_texts, **options})
 
 
 def windows(source: DataSource, part: str) -> list[tuple[int, str, str]]:
@@ -97,6 +98,8 @@ def test_leafs_files_are_read_as_they_are_divided(tmp_path: Path) -> None:
         read(tmp_path, length=80)
     with pytest.raises(InputError, match=r"data.stride=2: LEAF's files .* hold windows, not texts; leave it out"):
         read(tmp_path, stride=2)
+    with pytest.raises(InputError, match=r"data.test_fraction=0.4: LEAF's files .* preprocess.sh --tf 0.6\.$"):
+        read(tmp_path, test_fraction=0.4)
 
 
 def test_leafs_own_counts_are_checked(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def har(
     A sample is a window (9, 128): body acceleration, angular velocity and total acceleration, each by x, y, z. The
     subject is the site. Of each activity of each subject, the last windows in the file's order are the test set: in the
     archive a window shares half of its numbers with the next one, so that a random split would test on known numbers.
+    Here at most the first test window of an activity does, with the last training window.
 
     Args:
         root: folder with `UCI HAR Dataset` (the unpacked archive, 10,299 windows) or `har_subset.npz` (`x`, `y` from 0,

@@ -136,15 +136,22 @@ def _given_windows(folder: Path, role: str, x: Sequence[str], y: Sequence[str], 
 
 def _source(file: Path, train: Mapping[str, Windows], test: Mapping[str, Windows], length: int) -> DataSource:
     """The roles that have training windows, in the order of the file, as sites."""
-    roles = [role for role, (_, following) in train.items() if len(following)]
-    without = len(train) - len(roles)
-    if not roles or not any(len(following) for _, following in test.values()):
+    roles, tested = ([role for role, (_, following) in part.items() if len(following)] for part in (train, test))
+    unknown = [role for role in tested if role not in train]  # of LEAF's files; a file of texts has all roles in both
+    if unknown and len(unknown) == len(tested):
+        raise InputError(
+            f"{file}: no role of test/ is in train/; write the files again by preprocess.sh -t sample, which divides "
+            "the samples of each role."
+        )
+    if not set(roles) & set(tested):
         raise InputError(
             f"{file}: no role has a text for training and one for the test that are longer than data.length={length} "
             "characters; lower it."
         )
-    if without:
-        _log.warning("%s: %s too short for a training window are left out.", file, counted(without, "role"))
+    if unknown:
+        _log.warning("%s: %s of test/ left out, without samples in train/.", file, counted(len(unknown), "role"))
+    if short := len(train) - len(roles):
+        _log.warning("%s: %s left out, too short for a training window.", file, counted(short, "role"))
     known, train_sites = _samples(train, roles, length)
     unseen, test_sites = _samples(test, roles, length)
     names = [character if character.strip() else repr(character) for character in ALPHABET]

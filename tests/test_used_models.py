@@ -25,6 +25,7 @@ from tests.aggregators.federations import SIZES, TEST_SIZES, Listed, Running, nu
 from tests.aggregators.posed import SIZES as POSED_SIZES
 from tests.aggregators.posed import TEST_SIZES as FIVE_TEST_SIZES
 from tests.aggregators.posed import VALIDATION_SIZES, algorithm
+from tests.aggregators.written import Modelless
 from tests.oracles import averaging
 from tests.slow import some_slow
 from tests.small_runs import OPTIONS, go, small
@@ -245,16 +246,9 @@ def test_every_algorithm_has_the_metrics_of_the_models_that_clients_use(
     assert used["evaluated"] == len(TEST_SIZES)
 
 
-class NoModel(FedAvg):
-    """Its clients receive no model and have none."""
-
-    def broadcast(self, server: dict[str, Any]) -> dict[str, Any]:
-        return {"weights": server["model"].weights}
-
-
 def test_an_algorithm_without_a_model_to_begin_at_is_refused(tmp_path: Path) -> None:
-    run = Running(tmp_path, NoModel())
-    sentence = "^evaluation.finetune=2: NoModel gives a client no model to begin at; write evaluation.finetune=0"
+    run = Running(tmp_path, Modelless())
+    sentence = "^evaluation.finetune=2: Modelless gives a client no model to begin at; write evaluation.finetune=0"
     with pytest.raises(InputError, match=sentence):
         FineTuning(2).check(run.federation, run.state)
 

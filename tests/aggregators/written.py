@@ -51,3 +51,10 @@ class ByLoss(FedAvg):
 
     def unpack(self, message, round):
         return {**message, "loss": message["loss"] / round.number}
+
+
+class Modelless(FedAvg):
+    """Its clients receive weights, and have no model."""
+
+    def broadcast(self, server):
+        return {"weights": server["model"].weights}

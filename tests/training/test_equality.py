@@ -28,7 +28,7 @@ from fedlit.aggregators import (
     QFedAvg,
     Scaffold,
 )
-from fedlit.models import CharLstm, CnnBn, Mlp
+from fedlit.models import Mlp
 from fedlit.training.stacked import VectorizedTrainer
 from fedlit.training.stacked.setup import StackPlan
 from fedlit.training.stacked.worker import StackedWorker
@@ -144,8 +144,6 @@ MODULES: dict[str, tuple[Callable[[], pl.LightningModule], Callable[[], tuple[Te
     "by_epoch": (scheduled("epoch", lambda o: schedules.StepLR(o, 1, 0.3)), numbers),
     "cyclic": (scheduled("step", lambda o: schedules.CyclicLR(o, 0.01, 0.2, 2)), numbers),  # of momentum, too
     "lstm": (lambda: Classifier(Characters()), text),
-    "char_lstm": (lambda: CharLstm([7], 3, embedding=4, hidden=5, vocabulary=8), text),
-    "cnn_bn": (lambda: CnnBn([1, 6, 6], 3, channels=[3, 4], hidden=5), images),
     "ready": (lambda: Mlp([6], 3, [8], dropout=0.2), numbers),  # measured sample by sample, as a stack too
     "transformer": (lambda: Classifier(SmallTransformer()), text),
 }

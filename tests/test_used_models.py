@@ -21,7 +21,7 @@ from fedlit.training import Trainer
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from fedlit.used_models import FineTuning
-from tests.aggregators.federations import SIZES, TEST_SIZES, Listed, Running, numbers, shards
+from tests.aggregators.federations import SIZES, TEST_SIZES, Listed, Running, kept, numbers, shards
 from tests.aggregators.posed import SIZES as POSED_SIZES
 from tests.aggregators.posed import TEST_SIZES as FIVE_TEST_SIZES
 from tests.aggregators.posed import VALIDATION_SIZES, algorithm
@@ -112,13 +112,13 @@ def test_without_a_received_model_the_epochs_begin_at_the_personal_one(tmp_path:
         models = {}
         for client, batches in evaluation_orders(run, 2).items():
             [state] = run.state.clients.get([client])
-            kept = run.federation.aggregator.client_state(run.start) if state is None else state["algorithm"]
+            client_state = run.federation.aggregator.client_state(run.start) if state is None else state["algorithm"]
             if isinstance(aggregator, Local):
-                personal = run.layout.named(kept["model"])
+                personal = run.layout.named(client_state["model"])
             else:
                 body = len(run.state.server["shared"].weights)  # comes first in the vector
                 personal = {n: w.clone() for n, w in run.layout.named(run.start).items()}
-                flat = torch.cat([run.state.server["shared"].weights[:body], kept["private"].weights])
+                flat = torch.cat([run.state.server["shared"].weights[:body], client_state["private"].weights])
                 for name, piece in zip(personal, flat.split([w.numel() for w in personal.values()]), strict=True):
                     personal[name] = piece.reshape(personal[name].shape)
             models[client] = averaging.train(personal, x, y, batches, lr=LR)
@@ -139,23 +139,10 @@ def test_after_central_training_each_client_has_its_own_shard_again(tmp_path: Pa
     check(run.rows[-1], models)
 
 
-def bits(run: Running) -> list[bytes]:
-    kept = run.state.clients.get(range(4))
-    tensors = [run.state.server, *[state for state in kept if state is not None]]
-    flat: list[bytes] = []
-
-    def add(value: Any) -> None:
-        if isinstance(value, dict):
-            for key in sorted(value):
-                add(value[key])
-        elif isinstance(value, Tensor):
-            flat.append(value.numpy().tobytes())
-        else:
-            add({"weights": value.weights, "statistics": value.statistics})
-
-    for tree in tensors:
-        add(tree)
-    return flat
+def bits(run: Running) -> dict[str, bytes]:
+    """All that server and clients keep."""
+    everything = kept(run, clients=len(run.federation.apart().clients))
+    return {name: value.numpy().tobytes() for name, value in everything.items() if not name.startswith("round ")}
 
 
 @pytest.mark.parametrize(

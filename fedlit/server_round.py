@@ -66,8 +66,9 @@ class ServerClient:
 def unread_server_lr(algorithm: str) -> InputError:
     """The refusal of `server_lr_schedule` under an algorithm that does not read `ServerRound.server_lr_factor`."""
     return InputError(
-        f"server_lr_schedule: {algorithm} does not read round.server_lr_factor in its server_update, so that the "
-        "schedule would change nothing; leave server_lr_schedule out, or multiply the server's step by that factor."
+        f"server_lr_schedule: {algorithm} does not read round.server_lr_factor in its server_update, because its "
+        "server takes no step with a learning rate, so that the schedule would change nothing; leave "
+        "server_lr_schedule out, or, in an algorithm of your own, multiply the server's step by that factor."
     )
 
 

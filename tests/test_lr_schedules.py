@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn, optim
 
-from fedlit.aggregators import FedAvg, Local
+from fedlit.aggregators import FedAvg, FedFomo, Local
 from fedlit.aggregators.base import Message, State
 from fedlit.errors import InputError
 from fedlit.schedules import Constant, Cosine, Exponential, RoundSchedule, Step, check_schedule, checked_factor
@@ -21,6 +21,7 @@ from fedlit.server_round import ServerRound
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import CLASSES, WIDTH, Listed, Running, numbers
+from tests.aggregators.posed import algorithm
 from tests.algorithm_trial.trials import federation, tried
 from tests.slow import some_slow
 from tests.small_runs import command, rows, same_bits, saved
@@ -301,7 +302,19 @@ def test_a_server_step_that_does_not_read_the_factor_is_refused(tmp_path: Path) 
         run.go()
 
 
-@pytest.mark.parametrize("algorithm", [OwnStep, Local])
+@pytest.mark.parametrize("option", ["qfedavg", "pfedme", "apfl", "fedala"])
+def test_the_servers_first_step_is_the_factor_times_what_it_would_be(tmp_path: Path, option: str) -> None:
+    models = []
+    for schedule in (Constant(), Exponential(warmup=1)):
+        run = Running(tmp_path / type(schedule).__name__, algorithm(option, {}), norm=True)
+        run.federation.server_lr_schedule = schedule
+        models.append(run.go().state.server["model"])
+    step, half = (model.weights - run.start.weights for model in models)
+    torch.testing.assert_close(half, step / 2, rtol=0, atol=1e-14)
+    assert step.abs().max() > 1e-3 and torch.equal(*(model.statistics for model in models))
+
+
+@pytest.mark.parametrize("algorithm", [OwnStep, Local, FedFomo])
 def test_it_is_refused_before_the_run(tmp_path: Path, algorithm: Any) -> None:
     run = federation(tmp_path, "lightning")
     tried(algorithm(), run)

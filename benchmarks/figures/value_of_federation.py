@@ -36,15 +36,16 @@ SETTING = Setting(
     claim="The lecture's criterion; it has no figures.",
     notes="Each model gets 1,000 optimiser steps of batches of 32: a client alone, a client of the federation, and the "
     "model on pooled data. Fashion-MNIST: 10,000 training images. Accuracy of the model that a client would use, on "
-    "the clients' test samples together.",
+    "the clients' test samples together. Federation meets the criterion where clients have similar data. Under strong "
+    "skew a client alone has few classes to tell apart, and one model for all clients is no match for that.",
     overrides=("experiment=value_of_federation", "evaluation.every=50", "trainer=vectorized"),
     cases={
         _case(data, alpha, aggregator): Case((*own, f"partition.alpha={alpha}", f"aggregator={aggregator}"))
         for (data, own), alpha, aggregator in product(DATA.items(), ALPHAS, AGGREGATORS)
     },
     measures={"accuracy": USED},
-    reached="alpha 0.1, alone / FedAvg / pooled: digits {digits_local_01[accuracy]:.1f} / "
-    "{digits_fedavg_01[accuracy]:.1f} / {digits_centralized_01[accuracy]:.1f}, Fashion-MNIST "
+    reached="alone / FedAvg / pooled, Fashion-MNIST: alpha 5 {fashion_mnist_local_5[accuracy]:.1f} / "
+    "{fashion_mnist_fedavg_5[accuracy]:.1f} / {fashion_mnist_centralized_5[accuracy]:.1f}, alpha 0.1 "
     "{fashion_mnist_local_01[accuracy]:.1f} / {fashion_mnist_fedavg_01[accuracy]:.1f} / "
     "{fashion_mnist_centralized_01[accuracy]:.1f}",
     paper="federated above alone, near pooled",

@@ -15,18 +15,20 @@ from fedlit.model_vectors import Layout, Model
 class APFL(FedAvg):
     """Client i also trains v_i, so that the mixture bar v_i = alpha_i v_i + (1 - alpha_i) w_i fits its data.
 
-    In each step, on one batch: w_i = w_i - eta grad f_i(w_i), and v_i = v_i - eta alpha_i grad f_i(bar v_i), the
-    gradient of f_i(bar v_i) with respect to v_i. An adaptive alpha_i takes one step a round, on the first batch:
-    alpha_i = alpha_i - eta <v_i - w_i, grad f_i(bar v_i)>, kept in [0, 1]; it holds from the next batch on.
+    In each step, on one batch and from the values before it: w_i = w_i - eta grad f_i(w_i), and
+    v_i = v_i - eta grad_v f_i(bar v_i), which is v_i - eta alpha_i grad f_i(bar v_i). An adaptive alpha_i takes one
+    step a round, on the first batch: alpha_i = alpha_i - eta <v_i - w_i, grad f_i(bar v_i)>, kept in [0, 1]; it holds
+    from the next batch on.
 
     The global model is FedAvg's. Down travels w, up its change; a client keeps v_i (P,) and alpha_i. The personal
-    model is the mixture with the received w. Its running statistics are the received ones after an epoch of forward
-    passes on the client's data.
+    model is the mixture with the received w, the mean of the w_i, as in the paper's output, which also averages over
+    the iterations. Its running statistics are the received ones after an epoch of forward passes on the client's data.
 
     w_i follows the client's optimiser. v_i and alpha_i step by its learning rate alone, as the paper's do: momentum,
     weight decay, clipping and the scaling of Adam do not act on them, and the run warns of that. Where parameter groups
-    have several rates, each position's rate stands inside the inner product. The authors' code also shrinks alpha_i;
-    the paper does not. The mean is weighted by examples; the paper's is plain (`weighting=uniform`).
+    have several rates, each position's rate stands inside the inner product. The authors' code mixes outputs and not
+    weights, takes v_i's gradient after the step of w_i, and adds 0.02 alpha_i to the gradient of alpha_i. The mean is
+    weighted by examples; the paper's is plain (`weighting=uniform`).
     """
 
     def __init__(

@@ -19,14 +19,18 @@ class FedALA(FedAvg):
     """Client i starts at hat Theta_i = Theta_i + (Theta - Theta_i) * W_i (equation 4), elementwise, W_i in [0, 1].
 
     Theta is the received model and Theta_i the client's own after its last round. W_i covers the layers of the head
-    (the paper's p higher layers) and is 1 elsewhere. Before each fit, on a share s of the client's data,
-    W_i = clip(W_i - eta grad_W L(hat Theta_i)) (equation 5): one full gradient for each of `epochs` passes, none in
-    round 1, and `start_epochs` passes in round 2, where the paper trains W_i until it converges. The authors' code
-    steps by batches; equation 5 is followed. The share is drawn by batches.
+    (the paper's p higher layers) and is 1 elsewhere; it begins at 1 and is kept from round to round. Before each fit,
+    on a share s of the client's data, W_i = clip(W_i - eta grad_W L(hat Theta_i)) (equation 5): one full gradient for
+    each of `epochs` passes, none in round 1, and `start_epochs` passes in round 2, where the paper trains W_i until it
+    converges. The share is drawn by batches.
+
+    The authors' code steps by batches; equation 5 is followed. It also draws a range of successive samples, trains W_i
+    of clients that are not sampled, and has the long training in the first round in which Theta is not Theta_i, until
+    the last ten losses have a standard deviation below 0.1.
 
     Down travels Theta, up the change from Theta to the trained Theta_i; a client keeps Theta_i (P,), (S,) and W_i. The
-    personal model is hat Theta_i, as the paper returns it, with the received running statistics. Dropout is off while
-    W_i is trained. W_i steps by eta alone; the client's optimiser acts on the fit.
+    personal model is the hat Theta_i of the next round, as the authors' code evaluates it, with the received running
+    statistics. Dropout is off while W_i is trained. W_i steps by eta alone; the client's optimiser acts on the fit.
     """
 
     def __init__(
@@ -83,7 +87,8 @@ class FedALA(FedAvg):
             return Model(weights, x.statistics.expand(len(W), -1))
 
         W, gap = state["W"], x.weights[..., self.at] - state["model"].weights[:, self.at]
-        for _ in range({1: 0, 2: self.start_epochs}.get(client.round.number, self.epochs)):
+        round_number = client.round.number + (client.round.purpose == "evaluate")  # after a round: that of the next
+        for _ in range({1: 0, 2: self.start_epochs}.get(round_number, self.epochs)):
             sums = client.collect(mixed(W), batch_gradient)
             slope = sums["slope"] / sums["examples"].clamp(min=1)
             W = (W - self.eta * slope * gap).clamp(0, 1)

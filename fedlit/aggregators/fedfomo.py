@@ -22,21 +22,23 @@ class FedFomo(Aggregator):
     Client i receives the models theta_n that M other clients sent last. With its validation loss L_i and the model
     theta_i from which it trained last, it weighs these and its own trained model by
 
-        w_n = (L_i(theta_i) - L_i(theta_n)) / ||theta_n - theta_i||.
+        w_n = (L_i(theta_i) - L_i(theta_n)) / ||theta_n - theta_i||    (equation 3).
 
     It moves to theta_i + sum_n w_n+ (theta_n - theta_i), w_n+ = max(w_n, 0) / sum_m max(w_m, 0), or stays at theta_i
     where no w_n is above 0. Then it trains E local epochs, and sends its model. Models equal to theta_i weigh 0.
 
     The server chooses the M by the affinity P (N, N), to which it adds each w_n that it gets: those of the largest
-    P_in, or with probability epsilon random ones. Of equal ones the client of the lower number is taken, and clients
-    that have sent no model are left out.
+    P_in, or with probability epsilon random ones. Of equal ones random ones are taken, and clients that have sent no
+    model are left out.
 
     Simplified: epsilon is a constant. Models are mixed at the beginning of a client's round and not after its training,
     so that nothing travels twice in a round. Running statistics are mixed with the weights. A client's own model is the
-    one it trained last. There is no global model.
+    one it trained last. There is no global model. The authors' code lowers epsilon by 0.05 a round, draws with it for
+    each of the M models, and adds w_n / |sum_m w_m| to P.
 
     What travels: M models and their clients' numbers down; a model, the M weights and the numbers up. A client keeps
-    theta_i and its model, the server the models of all N and P: a federation that has not the memory is refused.
+    theta_i and its model, the server the models of all N and P: a federation that has not the memory is refused. The
+    server takes no step, so `server_lr_schedule` is refused.
     """
 
     needs_all = True
@@ -73,11 +75,12 @@ class FedFomo(Aggregator):
             return {}
         everyone = torch.arange(self.clients, device=clients.device)
         pairs = clients[:, None] * self.clients + everyone  # (K, N)
-        draws = keyed_uniform(round.stream("random models"), pairs, server["P"].dtype)
+        drawn = keyed_uniform(round.stream("random models"), pairs).argsort(dim=-1, stable=True)  # an order
         explores = keyed_uniform(round.stream("explores"), clients)[:, None] < self.epsilon
         left_out = (clients[:, None] == everyone) | ~server["has_sent"]
-        rank = torch.where(explores, draws, server["P"][clients]).masked_fill(left_out, -torch.inf)
-        n = rank.argsort(dim=-1, descending=True, stable=True)[:, : self.sent]
+        rank = server["P"][clients].masked_fill(explores, 0).masked_fill(left_out, -torch.inf)
+        best = rank.gather(1, drawn).argsort(dim=-1, descending=True, stable=True)  # equal ones in the drawn order
+        n = drawn.gather(1, best)[:, : self.sent]
         return {"models": server["models"][n], "n": n.masked_fill(left_out.gather(1, n), -1)}  # -1 is no model
 
     def local_update(self, client: Client, received: State, state: State) -> tuple[Message, State]:

@@ -14,18 +14,21 @@ from fedlit.server_round import ServerRound
 
 
 class PFedMe(FedAvg):
-    """Clients descend the Moreau envelope F_i(w) = min_theta f_i(theta) + lambda/2 ||theta - w||^2 (equation 3).
+    """Clients descend the Moreau envelope F_i(w) = min_theta f_i(theta) + lambda/2 ||theta - w||^2.
 
-    Its gradient is lambda (w - theta_i(w)) (equation 5). For each batch D, theta takes K steps from w along
-    grad f_i(theta; D) + lambda (theta - w) with the step size `personal_lr`; then w = w - eta lambda (w - theta). eta
-    is the learning rate of the client's optimiser: its momentum, weight decay and schedule act on w, and plain gradient
-    descent finds theta. The server takes w^{t+1} = (1 - beta) w^t + beta sum_i p_i w_{i,R}^t, and of running statistics
-    the mean. eta lambda and personal_lr (lambda + L), L the smoothness of f_i, have to be below 2.
+    Its gradient is lambda (w - theta_i(w)). For each batch D, theta takes K steps from w along
+    grad f_i(theta; D) + lambda (theta - w), the gradient of equation 7, with the step size `personal_lr`; then
+    w = w - eta lambda (w - theta) (line 8). eta is the learning rate of the client's optimiser: its momentum, weight
+    decay and schedule act on w, and plain gradient descent finds theta. The server takes
+    w^{t+1} = (1 - beta) w^t + beta sum_i p_i w_{i,R}^t, and of running statistics the mean. eta lambda and
+    personal_lr (lambda + L), L the smoothness of f_i, have to be below 2.
 
-    The personal model is the theta after K steps from the received w on all training samples of the client, without
-    dropout and with the received running statistics. The authors' code begins at the theta of the batch before, here
-    each theta begins at w. The mean is weighted by examples; the paper's is plain (`weighting=uniform`). Down travels
-    w, up its change. Clients are stateless.
+    The personal model is theta_i(w) of the received w: K steps on all training samples of the client, without dropout
+    and with the received running statistics. The authors' code begins at the theta of the batch before, decays its
+    weights, and evaluates the last theta of a round's training; here each theta begins at w. Clients that are not
+    sampled do not train: in the paper they do, but nothing of it is sent or kept. The mean is weighted by examples, as
+    in the authors' code; the paper's is plain (`weighting=uniform`). Down travels w, up its change. Clients are
+    stateless.
     """
 
     def __init__(

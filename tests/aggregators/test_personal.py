@@ -180,6 +180,28 @@ def test_fedala_trains_the_mixing_weights_on_a_share_of_the_batches(tmp_path: Pa
     assert all(torch.equal(W, none) for W, none, is_drawn in zip(some, nothing, drawn, strict=True) if not is_drawn)
 
 
+def test_the_personal_model_of_fedala_is_where_the_next_round_begins(tmp_path: Path) -> None:
+    """Before it, W is trained as in the next round: longer after round 1, and not after round 2."""
+    begun: list[Tensor] = []
+    used: list[Tensor] = []
+
+    class Noted(FedALA):
+        def local_update(self, client: Client, received: State, state: State) -> Any:
+            if int(client.number) == 2:
+                begun.append(self._aggregated(client, received["model"], state)[0].weights[0])
+            return super().local_update(client, received, state)
+
+        def personal(self, client: Client, received: State, state: State) -> Model:
+            model = super().personal(client, received, state)
+            if int(client.number) == 2:
+                used.append(model.weights[0])
+            return model
+
+    Running(tmp_path, Noted(eta=3.0, s=1.0, start_epochs=4), Listed([2, 0], [2], [2]), optimizer={"lr": 0.5}).go(3)
+    for personal, start in zip(used[:2], begun[1:], strict=True):
+        torch.testing.assert_close(personal, start, rtol=0, atol=1e-14)
+
+
 def test_a_client_with_one_sample_has_the_gradient_of_that_sample(tmp_path: Path) -> None:
     personal: dict[int, Tensor] = {}
 

@@ -1,4 +1,4 @@
-"""q-FedAvg where a client has nothing left to learn."""
+"""q-FedAvg where a client has nothing left to learn, and where no client is asked."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from fedlit.aggregators import QFedAvg
 from fedlit.client import Fitted
 from fedlit.model_vectors import Model
+from fedlit.server_round import ServerRound
 
 
 class Learnt:
@@ -29,3 +30,11 @@ def test_a_loss_of_0_sends_finite_numbers(q: float) -> None:
     client: Any = Learnt()
     message, _ = QFedAvg(q).local_update(client, {"model": Model(torch.ones(3), torch.ones(1))}, {})
     assert bool(message["h"].isfinite().all() and (message["h"] > 0).all() and (message["delta"].weights == 0).all())
+
+
+def test_a_round_without_clients_keeps_the_model_and_is_no_refusal_of_the_schedule() -> None:
+    server = {"model": Model(torch.ones(3), torch.ones(1))}
+    zeros = {"delta": Model(torch.zeros(3), torch.zeros(1)), "share": torch.zeros(1), "h": torch.zeros(1)}
+    round = ServerRound(number=2, seed=0, cohort=[], clients=3, scheduled_server_lr=0.5)
+    assert QFedAvg().server_update(server, zeros, round) is server
+    assert round.server_lr_was_read

@@ -156,9 +156,32 @@ def test_fedfomo_sends_the_models_of_the_largest_affinity_or_random_ones_and_nev
         state = fedfomo.server_state(Model(torch.zeros(2), torch.zeros(0)), torch.Generator())
         n = fedfomo.download(state, clients, ServerRound(1, 0, list(range(6)), 6))["n"]
         assert n.tolist() == [[-1] * expected] * 6  # nobody has sent
+    server["P"] = torch.zeros(6, 6)
+    ties = [sent(FedFomo(M=3, epsilon=0.0), round) for round in (1, 2)]
+    assert ties[0] != ties[1] and {j for n in ties[0] for j in n} == set(range(6))  # not the first three for all
+    server["P"] = affinity
     random = [sent(FedFomo(M=3, epsilon=1.0), round) for round in (1, 2)]
     assert random[0] != random[1] == sent(FedFomo(M=3, epsilon=1.0), 2)
     assert all(i not in n and len(set(n)) == 3 for n_of_all in random for i, n in enumerate(n_of_all))
+
+
+def test_fedfomo_adds_the_weights_to_the_affinity_of_the_clients_that_sent_them() -> None:
+    models = Model(torch.zeros(3, 1), torch.zeros(3, 0))
+    server = {"models": models, "has_sent": torch.tensor([False, True, False]), "P": torch.arange(9.0).reshape(3, 3)}
+    message = {
+        "model": Model(torch.tensor([[5.0], [7.0]]), torch.zeros(2, 0)),
+        "w": torch.tensor([[0.5, -2.0], [0.25, 0.0]]),
+        "n": torch.tensor([[1, 0], [1, -1]]),  # the last one is no model
+    }
+    after = FedFomo().server_update(server, message, ServerRound(2, 0, [2, 0], clients=3, arrived=[2, 0]))
+    assert after["P"].tolist() == [[0.0, 1.25, 2.0], [3.0, 4.0, 5.0], [4.0, 7.5, 8.0]]
+    assert after["models"].weights.tolist() == [[7.0], [0.0], [5.0]] and after["has_sent"].all()
+
+
+def test_fedfomo_finds_planted_groups(tmp_path: Path) -> None:
+    """Each client has the largest affinity to the other one of its group."""
+    state = run(tmp_path, FedFomo(M=2, epsilon=0.0, loss_on="train"), 4).state.server
+    assert state["P"].fill_diagonal_(-torch.inf).argmax(-1).tolist() == [2, 3, 0, 1]
 
 
 def test_fedfomo_without_validation_samples_is_refused_before_work(

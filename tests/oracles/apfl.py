@@ -1,12 +1,18 @@
-"""APFL: Deng et al. 2020, algorithm 1. The mixture v_bar = alpha v + (1 - alpha) w of a client's and the global model.
+"""APFL: Deng et al. 2020 (Adaptive Personalized Federated Learning), algorithm 1.
 
-w steps along grad f(w), v along the derivative of f(v_bar) by v, and alpha once a round along the derivative by alpha.
+With v_bar = alpha v + (1 - alpha) w, the values before a step, and the same batch in all three lines:
+
+    w = w - eta d f(w) / dw,    v = v - eta d f(v_bar) / dv,
+    alpha = alpha - eta d f(v_bar) / d alpha, once a round, on its first batch, projected to [0, 1].
+
+The server averages the w. A client's model is v_bar with that mean. Derivatives are autograd's, by v and by alpha.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tests.oracles.problem import Named, Outcome, Problem, combined
@@ -19,34 +25,42 @@ CASES: list[dict[str, Any]] = [
 
 
 def federate(problem: Problem, alpha: float = 0.5, adaptive: bool = True, weighting: str = "examples") -> Outcome:
-    share = [alpha] * problem.N
-    v: list[Named] = [problem.weights] * problem.N
+    alphas = [torch.tensor(alpha, dtype=torch.float64) for _ in range(problem.N)]
+    vs: list[Named] = [problem.weights] * problem.N
     w, s = problem.weights, problem.statistics
     for t, cohort in problem.rounds():
-        received = {}
+        ws: dict[int, Named] = {}
+        statistics: dict[int, Named] = {}
         for i in cohort:
-            is_first = [True]
-
-            def slope(local: Named, x: Tensor, y: Tensor, i: int = i, is_first: list[bool] = is_first) -> Named:
-                a = share[i]
-                g_bar = problem.gradient(mixture(a, v[i], local), x, y)
-                if adaptive and is_first[0]:
-                    by_alpha = sum(float(((v[i][n] - local[n]) * g_bar[n]).sum()) for n in local)
-                    share[i] = min(1.0, max(0.0, a - problem.lr * by_alpha))
-                is_first[0] = False
-                v[i] = {n: v[i][n] - problem.lr * a * g_bar[n] for n in local}
-                return problem.gradient(local, x, y)
-
-            received[i] = problem.train(w, s, t, i, slope=slope)
+            w_i, statistics[i], optimizer = w, s, problem.sgd()
+            batches = [index for epoch in problem.batches(t, i) for index in epoch]
+            for number, index in enumerate(batches):
+                x, y = problem.samples(i, index)
+                by_v, by_alpha = derivatives(problem, vs[i], alphas[i], w_i, x, y)
+                vs[i] = {n: vs[i][n] - problem.lr * by_v[n] for n in w}
+                if adaptive and number == 0:
+                    alphas[i] = (alphas[i] - problem.lr * by_alpha).clip(0, 1)
+                statistics[i] = problem.next_statistics(w_i, statistics[i], x)
+                w_i = optimizer.step(w_i, problem.gradient(w_i, x, y))
+            ws[i] = w_i
         p = problem.shares(cohort, weighting)
-        w, s = (combined(p, {i: pair[part] for i, pair in received.items()}) for part in (0, 1))
-    mixed = [mixture(share[i], v[i], w) for i in range(problem.N)]
+        w, s = combined(p, ws), combined(p, statistics)
+    v_bar = [{n: alphas[i] * vs[i][n] + (1 - alphas[i]) * w[n] for n in w} for i in range(problem.N)]
     return Outcome(
         weights=w,
         statistics=s,
-        personal=mixed,
-        personal_statistics=[after_a_pass(problem, mixed[i], s, i) for i in range(problem.N)] if s else None,
+        personal=v_bar,
+        personal_statistics=[after_a_pass(problem, v_bar[i], s, i) for i in range(problem.N)] if s else None,
     )
+
+
+def derivatives(problem: Problem, v: Named, alpha: Tensor, w: Named, x: Tensor, y: Tensor) -> tuple[Named, Tensor]:
+    """Of f(alpha v + (1 - alpha) w), by v and by alpha."""
+    a, leaves = alpha.clone().requires_grad_(), {n: value.clone().requires_grad_() for n, value in v.items()}
+    problem.loss({n: a * leaves[n] + (1 - a) * w[n] for n in w}, x, y).backward()
+    by_v = {n: leaf.grad for n, leaf in leaves.items() if leaf.grad is not None}
+    assert a.grad is not None
+    return by_v, a.grad
 
 
 def after_a_pass(problem: Problem, w: Named, s: Named, i: int) -> Named:
@@ -55,7 +69,3 @@ def after_a_pass(problem: Problem, w: Named, s: Named, i: int) -> Named:
     for index in epoch:
         s = problem.next_statistics(w, s, problem.samples(i, index)[0])
     return s
-
-
-def mixture(a: float, v: Named, w: Named) -> Named:
-    return {n: a * v[n] + (1 - a) * w[n] for n in w}

@@ -1,8 +1,10 @@
 """FedALA: Zhang et al. 2023, algorithm 1.
 
-Theta_hat = Theta_i + (Theta - Theta_i) W, elementwise, with W = 1 below the top layers, is where training begins.
-From round 2 on, W first descends the loss of Theta_hat on a share s of the client's batches, clipped to [0, 1]. The
-share is drawn by chance, which an oracle does not know: the cases have s = 1.
+Theta_hat_i = Theta_i + (Theta - Theta_i) [1; W_i], elementwise (equation 4), is where training begins. W_i covers the
+higher layers and is 1 at first. Before training, W_i = clip(W_i - eta d L(Theta_hat_i) / d W_i, 0, 1) (equation 5) on a
+share s of the client's samples: in iteration 2 until it converges, here a number of times, and in iteration 1 not at
+all. The share is drawn by chance, which an oracle does not know: the cases have s = 1. The derivative is autograd's.
+The server averages the Theta_i by the clients' samples.
 """
 
 from __future__ import annotations
@@ -28,38 +30,35 @@ def federate(
     weighting: str = "examples",
 ) -> Outcome:
     assert s == 1
-    top = [name for name in problem.weights if name.startswith(head)]
-    mix = [{name: 1 + 0 * problem.weights[name] for name in top} for _ in range(problem.N)]
-    own: list[Named] = [problem.weights] * problem.N
-    theta, statistics = problem.weights, problem.statistics
+    higher = [name for name in problem.weights if name.startswith(head)]
+    W: list[Named] = [{n: problem.weights[n].new_ones(problem.weights[n].shape) for n in higher}] * problem.N
+    Theta_i: list[Named] = [problem.weights] * problem.N
+    Theta, statistics = problem.weights, problem.statistics
 
-    def hat(i: int) -> Named:
-        w = dict(theta)
-        for name in top:
-            w[name] = own[i][name] + (theta[name] - own[i][name]) * mix[i][name]
-        return w
+    def Theta_hat(i: int, W_i: Named) -> Named:
+        return {n: Theta_i[i][n] + (Theta[n] - Theta_i[i][n]) * W_i.get(n, 1) for n in Theta}
 
-    def learn(i: int, passes: int) -> None:
-        for _ in range(passes):
-            g = problem.gradient(hat(i), *problem.samples(i), statistics or None)
-            for name in top:
-                descended = mix[i][name] - eta * g[name] * (theta[name] - own[i][name])
-                mix[i] = {**mix[i], name: descended.clamp(0, 1)}
+    def trained_W(i: int, iteration: int) -> Named:
+        W_i = W[i]
+        for _ in range(0 if iteration == 1 else start_epochs if iteration == 2 else epochs):
+            leaves = {n: value.clone().requires_grad_() for n, value in W_i.items()}
+            problem.loss(Theta_hat(i, leaves), *problem.samples(i), statistics or None).backward()
+            W_i = {n: (leaf - eta * leaf.grad).clip(0, 1).detach() for n, leaf in leaves.items()}
+        return W_i
 
     for t, cohort in problem.rounds():
-        trained = {}
+        trained: dict[int, tuple[Named, Named]] = {}
         for i in cohort:
-            learn(i, 0 if t == 1 else start_epochs if t == 2 else epochs)
-            trained[i] = problem.train(hat(i), statistics, t, i)
-        p = problem.shares(cohort, weighting)
+            W[i] = trained_W(i, t)
+            trained[i] = problem.train(Theta_hat(i, W[i]), statistics, t, i)
         for i in cohort:
-            own[i] = trained[i][0]
-        theta, statistics = (combined(p, {i: pair[part] for i, pair in trained.items()}) for part in (0, 1))
-    for i in range(problem.N):  # with the model of the next round, as the round would begin
-        learn(i, epochs)
+            Theta_i[i] = trained[i][0]
+        k = problem.shares(cohort, weighting)
+        Theta, statistics = (combined(k, {i: pair[part] for i, pair in trained.items()}) for part in (0, 1))
+    next_iteration = len(problem.cohorts) + 1
     return Outcome(
-        weights=theta,
+        weights=Theta,
         statistics=statistics,
-        personal=[hat(i) for i in range(problem.N)],
+        personal=[Theta_hat(i, trained_W(i, next_iteration)) for i in range(problem.N)],
         personal_statistics=[statistics] * problem.N if statistics else None,
     )

@@ -1,14 +1,22 @@
 """FedFomo: Zhang et al. 2021 (Personalized Federated Learning with First Order Model Optimization).
 
-Client i moves from its model theta_i to theta_i + sum_n w_n (theta_n - theta_i), with w_n proportional to
-max(0, (L_i(theta_i) - L_i(theta_n)) / ||theta_n - theta_i||), where theta_i is its model before its last training. The
-sum is over the models that others have sent and the one that it has trained itself. Then it trains. In these cases
-every client gets the models of all others, so that no choice of the server is random.
+Client i moves by theta_i^t = theta_i^{t-1} + sum_n w_n (theta_n^t - theta_i^{t-1}), where the sum is over the models
+that others have sent and the one that it has trained itself, and
+
+    w_n = (L_i(theta_i^{t-1}) - L_i(theta_n^t)) / ||theta_n^t - theta_i^{t-1}||    (equation 3),
+
+negative w_n are 0, and the others are divided by their sum. theta_i^{t-1} is its model before its last training, as in
+the commands of the authors' code (baseline_model first_model). Then it trains. In these cases every client gets the
+models of all others, so that no choice of the server is random.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from tests.oracles.problem import Named, Outcome, Problem
 
@@ -17,36 +25,40 @@ CASES: list[dict[str, Any]] = [{"M": 5}, {"M": 4, "loss_on": "train"}]
 
 def federate(problem: Problem, M: int = 5, epsilon: float = 0.3, loss_on: str = "validation") -> Outcome:
     assert M >= problem.N - 1
-    first = (problem.weights, problem.statistics)
-    start = dict.fromkeys(range(problem.N), first)  # theta_i before its last training
-    sent: dict[int, tuple[Named, Named]] = {}  # after it
+    first = {**problem.weights, **problem.statistics}  # statistics move with the weights
+    before: list[Named] = [first] * problem.N  # theta_i^{t-1}
+    sent: dict[int, Named] = {}  # theta_n^t
     for t, cohort in problem.rounds():
-        moved = {i: mixed(problem, i, start[i], sent, loss_on) for i in cohort}
         for i in cohort:
-            start[i] = moved[i]
-        sent |= {i: problem.train(*moved[i], t, i) for i in cohort}
-    last = [sent.get(i, first) for i in range(problem.N)]
+            D = problem.validation[i] if loss_on == "validation" else problem.samples(i)
+            before[i] = first_order_step(problem, before[i], list(sent.values()), D)
+        for i in cohort:
+            w, s = problem.train(*parts(problem, before[i]), t, i)
+            sent[i] = {**w, **s}
+    last = [parts(problem, sent.get(i, first)) for i in range(problem.N)]
     statistics = [s for _, s in last] if problem.statistics else None
     return Outcome(personal=[w for w, _ in last], personal_statistics=statistics)
 
 
-def mixed(
-    problem: Problem, i: int, own: tuple[Named, Named], sent: dict[int, tuple[Named, Named]], loss_on: str
-) -> tuple[Named, Named]:
-    x, y = problem.validation[i] if loss_on == "validation" else problem.samples(i)
+def first_order_step(problem: Problem, theta: Named, others: list[Named], D: tuple[Tensor, Tensor]) -> Named:
+    def L_i(model: Named) -> float:
+        w, s = parts(problem, model)
+        return float(problem.loss(w, *D, s or None))
 
-    def value(model: tuple[Named, Named]) -> float:
-        return float(problem.loss(model[0], x, y, model[1] or None))
+    def vector(model: Named) -> np.ndarray:
+        return torch.cat([model[n].flatten() for n in problem.weights]).numpy()
 
-    gain = {}
-    for n, model in sent.items():
-        length = sum(float(((model[0][name] - own[0][name]) ** 2).sum()) for name in own[0]) ** 0.5
-        gain[n] = max(0.0, (value(own) - value(model)) / length) if length else 0.0
-    total = sum(gain.values())
-    if not total:
-        return own
-    w, s = (
-        {name: v + sum(g / total * (sent[n][part][name] - v) for n, g in gain.items()) for name, v in own[part].items()}
-        for part in (0, 1)
-    )
-    return w, s
+    w = np.zeros(len(others))
+    for n, other in enumerate(others):
+        length = np.linalg.norm(vector(other) - vector(theta))
+        if length:
+            w[n] = max((L_i(theta) - L_i(other)) / length, 0)
+    if not w.any():
+        return theta
+    w = w / w.sum()
+    return {name: v + sum(w[n] * (other[name] - v) for n, other in enumerate(others)) for name, v in theta.items()}
+
+
+def parts(problem: Problem, model: Named) -> tuple[Named, Named]:
+    """Weights and statistics."""
+    return {n: model[n] for n in problem.weights}, {n: model[n] for n in problem.statistics}

@@ -1,15 +1,17 @@
-"""pFedMe: Dinh et al. 2020, algorithm 1.
+"""pFedMe: Dinh et al. 2020 (Personalized Federated Learning with Moreau Envelopes), algorithm 1.
 
-For each batch D, theta minimises f(theta; D) + lambda/2 |theta - w|^2 by K gradient steps, and
-w = w - eta lambda (w - theta). The server takes (1 - beta) w + beta times the mean.
+Client i begins at w_{i,0} = w_t. For each batch D it minimises h(theta; w_{i,r}, D) = f(theta; D) + lambda/2
+||theta - w_{i,r}||^2 (equation 7), here by K steps of gradient descent, and takes w_{i,r+1} = w_{i,r} - eta lambda
+(w_{i,r} - theta) (line 8). The server takes w_{t+1} = (1 - beta) w_t + beta times the mean of the w_{i,R}.
 
-A client would use theta for the received w and all its samples, in evaluation.
+A client would use theta_i(w_T): h on all its samples, in evaluation. The optimiser of line 8 may have momentum.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tests.oracles.problem import Named, Outcome, Problem, combined
@@ -29,23 +31,30 @@ def federate(
     beta: float = 1.0,
     weighting: str = "examples",
 ) -> Outcome:
-    def nearest(v: Named, x: Tensor, y: Tensor, statistics: Named | None = None) -> Named:
-        theta = v
+    def minimised_h(w: Named, D: tuple[Tensor, Tensor], statistics: Named | None = None) -> Named:
+        theta = {n: value.clone().requires_grad_() for n, value in w.items()}
+        descent = torch.optim.SGD(list(theta.values()), lr=personal_lr)
         for _ in range(K):
-            g = problem.gradient(theta, x, y, statistics)
-            theta = {n: theta[n] - personal_lr * (g[n] + lam * (theta[n] - v[n])) for n in v}
-        return theta
+            descent.zero_grad()
+            h = problem.loss(theta, *D, statistics) + lam / 2 * sum((theta[n] - w[n]).pow(2).sum() for n in w)
+            h.backward()
+            descent.step()
+        return {n: value.detach() for n, value in theta.items()}
 
-    def envelope_gradient(v: Named, x: Tensor, y: Tensor) -> Named:
-        theta = nearest(v, x, y)
-        return {n: lam * (v[n] - theta[n]) for n in v}
-
-    w, s = problem.weights, problem.statistics
+    w_t, s = problem.weights, problem.statistics
     for t, cohort in problem.rounds():
-        local = {i: problem.train(w, s, t, i, slope=envelope_gradient) for i in cohort}
+        w_R: dict[int, Named] = {}
+        statistics: dict[int, Named] = {}
+        for i in cohort:
+            w, statistics[i], optimizer = w_t, s, problem.sgd()
+            for index in [index for epoch in problem.batches(t, i) for index in epoch]:
+                D = problem.samples(i, index)
+                theta = minimised_h(w, D)
+                statistics[i] = problem.next_statistics(w, statistics[i], D[0])
+                w = optimizer.step(w, {n: lam * (w[n] - theta[n]) for n in w})
+            w_R[i] = w
         p = problem.shares(cohort, weighting)
-        mean = combined(p, {i: pair[0] for i, pair in local.items()})
-        w = {n: (1 - beta) * w[n] + beta * mean[n] for n in w}
-        s = combined(p, {i: pair[1] for i, pair in local.items()})
-    personal = [nearest(w, *problem.samples(i), s or None) for i in range(problem.N)]
-    return Outcome(weights=w, statistics=s, personal=personal, personal_statistics=[s] * problem.N if s else None)
+        mean = combined(p, w_R)
+        w_t, s = {n: (1 - beta) * w_t[n] + beta * mean[n] for n in w_t}, combined(p, statistics)
+    personal = [minimised_h(w_t, problem.samples(i), s or None) for i in range(problem.N)]
+    return Outcome(weights=w_t, statistics=s, personal=personal, personal_statistics=[s] * problem.N if s else None)

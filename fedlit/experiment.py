@@ -91,7 +91,8 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
             check_schedule(schedule, config.rounds, saved_bits(folder).get("rounds"))
         module_maker = partial(make_module, config, data.input_shape, data.classes, overrides, start_folder)
         module = module_maker()
-        check_steps(aggregator, module, lr_schedule.changes, config.trainer.get("gradient_clip_val"), updates)
+        clipped = config.trainer.get("gradient_clip_val")
+        check_steps(aggregator, module, lr_schedule.changes, clipped, updates, evaluation.finetune)
         check_data(module, data)
         data = with_labels_for(module, data)
 

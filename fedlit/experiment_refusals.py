@@ -27,7 +27,12 @@ def check_server(aggregator: Aggregator, server_samples: int, public: int = 0) -
 
 
 def check_steps(
-    aggregator: Aggregator, module: LightningModule, scheduled: bool, clipped: float | None, updates: int | None
+    aggregator: Aggregator,
+    module: LightningModule,
+    scheduled: bool,
+    clipped: float | None,
+    updates: int | None,
+    finetuned: int = 0,
 ) -> None:
     """Refuse settings of the clients' optimiser where it takes no step.
 
@@ -35,21 +40,24 @@ def check_steps(
         scheduled: `lr_schedule` changes the clients' learning rates.
         clipped: `trainer.gradient_clip_val`.
         updates: `local_updates`.
+        finetuned: `evaluation.finetune`, epochs in which the clients' optimiser does take steps.
     """
     if aggregator.clients_step:
         return
     because = f"would have no effect, because under {aggregator} the server takes the step"
+    if updates is not None:
+        raise InputError(f"local_updates {because}; leave it out.")
+    if finetuned:
+        return
     if type(module).configure_optimizers is not LightningModule.configure_optimizers:
         raise InputError(
             f"the configure_optimizers of {type(module).__name__} {because}; leave it out and write optimizer=sgd, or "
             "write aggregator=fedavg."
         )
     if scheduled:
-        raise InputError(f"lr_schedule {because}; write server_lr_schedule in its place.")
+        raise InputError(f"lr_schedule {because}; write lr_schedule@server_lr_schedule=<option> in its place.")
     if clipped:
         raise InputError(f"trainer.gradient_clip_val={clipped} {because}; leave it out.")
-    if updates is not None:
-        raise InputError(f"local_updates {because}; leave it out.")
 
 
 def local_updates(config: DictConfig, overrides: list[str]) -> int | None:

@@ -66,8 +66,8 @@ class ServerClient:
 def unread_server_lr(algorithm: str) -> InputError:
     """The refusal of `server_lr_schedule` under an algorithm that does not read `ServerRound.server_lr_factor`."""
     return InputError(
-        f"server_lr_schedule: {algorithm} does not read round.server_lr_factor in its server_update, because its "
-        "server takes no step with a learning rate, so that the schedule would change nothing; leave "
+        f"server_lr_schedule: {algorithm} does not read round.server_lr_factor in its server_update or download, "
+        "because its server takes no step with a learning rate, so that the schedule would change nothing; leave "
         "server_lr_schedule out, or, in an algorithm of your own, multiply the server's step by that factor."
     )
 
@@ -90,8 +90,8 @@ class ServerRound(Round):
 
     @property
     def server_lr_factor(self) -> float:
-        """The factor of the server's learning rate in this round (`server_lr_schedule`). A `server_update` of an
-        algorithm's own that takes a step multiplies it by this factor."""
+        """The factor of the server's learning rate in this round (`server_lr_schedule`). A `server_update` (or a
+        `download`) of an algorithm's own that takes a step multiplies it by this factor."""
         self.server_lr_was_read = True
         return self.scheduled_server_lr
 

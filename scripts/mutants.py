@@ -77,8 +77,7 @@ def checks(option: str) -> Iterator[Callable[[Path], None]]:
     for setting, trainer in (("momentum", "vectorized"), ("norm", "lightning"), ("plain", "vectorized")):
         for case in test_oracles.oracle(option).CASES:
             yield partial(test_oracles.check, option, case, setting, trainer)
-    limits = [getattr(limit, "values", [limit])[0] for limit in test_limits.LIMITS]  # slow ones are pytest's params
-    for limit in limits:
+    for limit in test_limits.LIMITS:
         if limit.option == option:
             yield lambda folder, limit=limit: reaches_limit(limit)
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn, optim
 
-from fedlit.aggregators import FedAvg, FedFomo, Local
+from fedlit.aggregators import CFL, IFCA, FedAMP, FedAvg, FedDyn, FedFomo, Local
 from fedlit.aggregators.base import Message, State
 from fedlit.errors import InputError
 from fedlit.schedules import Constant, Cosine, Exponential, RoundSchedule, Step, check_schedule, checked_factor
@@ -362,6 +362,11 @@ def test_it_is_refused_before_the_run(tmp_path: Path, algorithm: Any) -> None:
     with pytest.raises(InputError, match=f"server_lr_schedule: {algorithm.__name__} does not read"):
         tried(algorithm(), run, server_schedule=True)
     tried(FedAvg(), run, server_schedule=True)
+
+
+@pytest.mark.parametrize("algorithm", [CFL, FedAMP, FedDyn, IFCA])
+def test_server_steps_of_their_own_follow_it(tmp_path: Path, algorithm: Any) -> None:
+    tried(algorithm(), federation(tmp_path, "lightning"), server_schedule=True)  # the oracles have the numbers
 
 
 # --- whole runs ---------------------------------------------------------------------------------------------

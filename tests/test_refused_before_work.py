@@ -24,6 +24,7 @@ from fedlit.run import main as command_line
 from fedlit.samplers import Sampler
 from fedlit.server_round import ServerRound
 from tests.aggregators.federations import Running
+from tests.aggregators.written import Modelless
 
 ROUNDS = 5
 
@@ -42,13 +43,6 @@ class Probing(Sampler):
 
     def expected(self, clients: int) -> float:
         return 1.0
-
-
-class Modelless(FedAvg):
-    """Its clients receive weights, and have no model."""
-
-    def broadcast(self, server: State) -> State:
-        return {"weights": server["model"].weights}
 
 
 def check(folder: Path, aggregator: Any, sampler: Sampler) -> None:

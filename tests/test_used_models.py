@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedlit.aggregators import Aggregator, Centralized, FedAvg, FedPer, FedProx, Local
+from fedlit.aggregators import APFL, Aggregator, Centralized, FedAvg, FedPer, FedProx, Local
 from fedlit.errors import InputError
 from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import Evaluator
@@ -21,11 +21,11 @@ from fedlit.training import Trainer
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from fedlit.used_models import FineTuning
-from tests.aggregators.federations import SIZES, TEST_SIZES, Listed, Running, numbers, shards
+from tests.aggregators.federations import SIZES, TEST_SIZES, Listed, Running, kept, numbers, shards
 from tests.aggregators.posed import SIZES as POSED_SIZES
 from tests.aggregators.posed import TEST_SIZES as FIVE_TEST_SIZES
 from tests.aggregators.posed import VALIDATION_SIZES, algorithm
-from tests.aggregators.written import Apfl
+from tests.aggregators.written import Modelless
 from tests.oracles import averaging
 from tests.slow import some_slow
 from tests.small_runs import OPTIONS, go, small
@@ -99,7 +99,7 @@ def test_each_client_goes_on_from_the_global_model_for_some_epochs(
 
 
 def test_an_algorithm_with_personal_models_too_is_fine_tuned_from_the_received_one(tmp_path: Path) -> None:
-    run, (x, y) = tuned(tmp_path, Apfl()).go(2), numbers()
+    run, (x, y) = tuned(tmp_path, APFL()).go(2), numbers()
     orders = evaluation_orders(run, 2)
     check(run.rows[-1], {c: averaging.train(run.named(), x, y, batches, lr=LR) for c, batches in orders.items()})
 
@@ -112,13 +112,13 @@ def test_without_a_received_model_the_epochs_begin_at_the_personal_one(tmp_path:
         models = {}
         for client, batches in evaluation_orders(run, 2).items():
             [state] = run.state.clients.get([client])
-            kept = run.federation.aggregator.client_state(run.start) if state is None else state["algorithm"]
+            client_state = run.federation.aggregator.client_state(run.start) if state is None else state["algorithm"]
             if isinstance(aggregator, Local):
-                personal = run.layout.named(kept["model"])
+                personal = run.layout.named(client_state["model"])
             else:
                 body = len(run.state.server["shared"].weights)  # comes first in the vector
                 personal = {n: w.clone() for n, w in run.layout.named(run.start).items()}
-                flat = torch.cat([run.state.server["shared"].weights[:body], kept["private"].weights])
+                flat = torch.cat([run.state.server["shared"].weights[:body], client_state["private"].weights])
                 for name, piece in zip(personal, flat.split([w.numel() for w in personal.values()]), strict=True):
                     personal[name] = piece.reshape(personal[name].shape)
             models[client] = averaging.train(personal, x, y, batches, lr=LR)
@@ -139,27 +139,14 @@ def test_after_central_training_each_client_has_its_own_shard_again(tmp_path: Pa
     check(run.rows[-1], models)
 
 
-def bits(run: Running) -> list[bytes]:
-    kept = run.state.clients.get(range(4))
-    tensors = [run.state.server, *[state for state in kept if state is not None]]
-    flat: list[bytes] = []
-
-    def add(value: Any) -> None:
-        if isinstance(value, dict):
-            for key in sorted(value):
-                add(value[key])
-        elif isinstance(value, Tensor):
-            flat.append(value.numpy().tobytes())
-        else:
-            add({"weights": value.weights, "statistics": value.statistics})
-
-    for tree in tensors:
-        add(tree)
-    return flat
+def bits(run: Running) -> dict[str, bytes]:
+    """All that server and clients keep."""
+    everything = kept(run, clients=len(run.federation.apart().clients))
+    return {name: value.numpy().tobytes() for name, value in everything.items() if not name.startswith("round ")}
 
 
 @pytest.mark.parametrize(
-    ("aggregator", "kind"), some_slow(product([FedAvg, FedPer, Apfl], TRAINERS), [(FedAvg, TRAINERS[0])])
+    ("aggregator", "kind"), some_slow(product([FedAvg, FedPer, APFL], TRAINERS), [(FedAvg, TRAINERS[0])])
 )
 def test_fine_tuning_changes_no_bit_of_training(
     aggregator: type[Aggregator], kind: type[Trainer], tmp_path: Path
@@ -246,27 +233,20 @@ def test_every_algorithm_has_the_metrics_of_the_models_that_clients_use(
     assert used["evaluated"] == len(TEST_SIZES)
 
 
-class NoModel(FedAvg):
-    """Its clients receive no model and have none."""
-
-    def broadcast(self, server: dict[str, Any]) -> dict[str, Any]:
-        return {"weights": server["model"].weights}
-
-
 def test_an_algorithm_without_a_model_to_begin_at_is_refused(tmp_path: Path) -> None:
-    run = Running(tmp_path, NoModel())
-    sentence = "^evaluation.finetune=2: NoModel gives a client no model to begin at; write evaluation.finetune=0"
+    run = Running(tmp_path, Modelless())
+    sentence = "^evaluation.finetune=2: Modelless gives a client no model to begin at; write evaluation.finetune=0"
     with pytest.raises(InputError, match=sentence):
         FineTuning(2).check(run.federation, run.state)
 
 
 def test_own_personal_models_that_are_not_measured_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for aggregator, lines in ((FedAvg(), 0), (Local(), 0), (Apfl(), 1)):
+    for aggregator, lines in ((FedAvg(), 0), (Local(), 0), (APFL(), 1)):
         caplog.clear()
         run = Running(tmp_path, aggregator)
         FineTuning(2).check(run.federation, run.state)
         assert len(caplog.messages) == lines
-    assert "evaluation.finetune=2: the received model is fine-tuned and measured, and not Apfl's own" in caplog.text
+    assert "evaluation.finetune=2: the received model is fine-tuned and measured, and not APFL's own" in caplog.text
 
 
 @pytest.mark.parametrize(

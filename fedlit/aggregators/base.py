@@ -91,7 +91,8 @@ class Aggregator(ABC):
 
     clients_step: bool = True
     """The clients' optimiser takes steps. Where it takes none, a module's own configure_optimizers, `lr_schedule` and
-    clipping are refused before any work, because they would have no effect."""
+    clipping are refused before any work, because they would have no effect, unless it fine-tunes
+    (`evaluation.finetune`)."""
 
     needs_validation: bool = False
     """A client's loss is measured on its validation samples: a run in which a client has none is refused before any

@@ -1,5 +1,5 @@
 """CFL: Sattler et al. 2020 (Clustered Federated Learning: Model-Agnostic Distributed Multi-Task Optimization Under
-Privacy Constraints)."""
+Privacy Constraints), algorithms 1 and 5."""
 
 from __future__ import annotations
 
@@ -22,19 +22,23 @@ class CFL(Aggregator):
     """FedAvg within clusters. All clients begin in one, and a cluster is cut in two where its mean update has come to
     rest and those of its clients have not.
 
-    With the last updates u_i of the clients of a cluster c, and p_i = n_i / sum_c n, c is cut if
+    With the last updates u_i of the clients of a cluster c, and p_i = n_i / sum_c n (algorithm 2) or 1 / |c| (algorithm
+    5, `weighting=uniform`), c is cut if
 
         ||sum_i p_i u_i|| < eps1  and  max_i ||u_i|| > eps2,
 
     into the parts c1, c2 that minimise the largest cosine similarity alpha_cross between a client of c1 and one of c2
-    (the paper's optimal bipartition: pairs are joined from the most similar on, until two parts are left), if
-    sqrt((1 - alpha_cross) / 2) > gamma_max. Well-known code links by the least similar pair of two groups in place of
-    the most similar one; the paper is followed.
+    (algorithm 1: pairs are joined from the most similar on, until two parts are left), if
+    sqrt((1 - alpha_cross) / 2) > gamma_max. Both parts start from the model of the old cluster plus its mean update,
+    which is the server's step under a learning rate of 1.
+
+    The authors' code differs: in the round of a cut it adds to each part the part's mean update, it links by the least
+    similar pair of two groups, has no gamma_max, and cuts only clusters of more than two clients after 20 rounds.
 
     Simplified: gamma_max is a constant where the paper estimates it. The paper asks all clients in each round. Where
     some are not asked, u_i is what the client sent last, and a cluster is not cut before each of its clients has sent
-    an update since the cluster began. In the round of a cut the mean is that of the old cluster; the authors' code
-    takes the means of its parts. There is no global model.
+    an update since the cluster began. The permutation of weights that hides updates from the server and the tree for
+    new clients (algorithm 4) are left out. There is no global model.
 
     What travels: the cluster's model down, the update up. Clients are stateless, the server keeps a model and an update
     for each of N clients: a federation that has not the memory is refused.
@@ -45,8 +49,9 @@ class CFL(Aggregator):
     def __init__(self, eps1: float = 0.4, eps2: float = 1.6, gamma_max: float = 0.0, weighting: Weighting = "examples"):
         """
         Args:
-            eps1: bound of the mean update's norm, 0 or more; 0 is FedAvg.
-            eps2: bound of the largest update's norm, 0 or more.
+            eps1: bound of the mean update's norm, 0 or more; 0 is FedAvg. The paper advises a tenth of its maximum; the
+                defaults of both bounds are those of the authors' code.
+            eps2: bound of the largest update's norm, 0 or more; the paper advises eps1 to 10 eps1.
             gamma_max: noise of the updates, from 0 to below 1; more makes cuts rarer.
             weighting: "examples" weighs clients of a cluster by n_i; "uniform" equally.
         """
@@ -76,7 +81,7 @@ class CFL(Aggregator):
         cluster, delta = server["cluster"], reduced["delta"]
         n = reduced["examples"] if self.by == "examples" else torch.ones_like(reduced["examples"])
         p = self._shares(cluster[round.rows], n)
-        models = tree_map(lambda t, d: t + p @ d, server["models"], delta)
+        models = server["models"] + Model(round.server_lr_factor * p @ delta.weights, p @ delta.statistics)
         u, n = round.put(server["updates"], delta.weights), round.put(server["n"], n.to(server["n"]))
         unit = torch.nn.functional.normalize(u, dim=-1)
         mean_norms = (self._shares(cluster, n) @ u).norm(dim=-1)

@@ -17,17 +17,19 @@ class FedAMP(Aggregator):
 
     With A(x) = 1 - exp(-x / sigma), and A'(x) = exp(-x / sigma) / sigma, the server sends client i
 
-        u_i = (1 - sum_{j != i} xi_ij) w_i + sum_{j != i} xi_ij w_j,  xi_ij = alpha A'(||w_i - w_j||^2)  (equation 5),
+        u_i = (1 - sum_{j != i} xi_ij) w_i + sum_{j != i} xi_ij w_j,  xi_ij = alpha_k A'(||w_i - w_j||^2),
 
-    and the client minimises F_i(w) + lambda / (2 alpha) ||w - u_i||^2 (equation 6). u_i is a convex combination where
-    the xi_ij of a client sum to at most 1, as under alpha (N - 1) <= sigma.
+    a step of size alpha_k down the gradient of sum_{i < j} A(||w_i - w_j||^2), and the client minimises
+    F_i(w) + lambda / (2 alpha_k) ||w - u_i||^2. u_i is a convex combination where the xi_ij of a client sum to at most
+    1, as under alpha_k (N - 1) <= sigma.
 
-    Simplified: the client takes E local epochs from its own w_i in place of the minimum; alpha is a constant; u_i holds
-    the last models that the clients sent, so that not all of them need to take part in a round. HeurFedAMP is left out.
-    Running statistics stay with the client. There is no global model.
+    Simplified: the client takes E local epochs from its own w_i in place of the minimum; alpha_k is `alpha` times the
+    factor of `server_lr_schedule` in round k; u_i holds the last models that the clients sent, so that not all of them
+    need to take part in a round. HeurFedAMP is left out. Running statistics stay with the client. There is no global
+    model.
 
-    What travels: u_i down, w_i up. A client keeps its model, the server the weights of all N: a federation that has not
-    the memory is refused.
+    What travels: u_i and alpha_k down, w_i up. A client keeps its model, the server the weights of all N: a federation
+    that has not the memory is refused.
     """
 
     needs_all = True
@@ -35,7 +37,7 @@ class FedAMP(Aggregator):
     def __init__(self, alpha: float = 10000.0, lam: float = 1.0, sigma: float = 1000000.0):
         """
         Args:
-            alpha: alpha_k of equation 5, the step size of the mix, above 0.
+            alpha: alpha_k without a schedule, the step size of the mix, above 0.
             lam: lambda, the weight of the models' similarity, 0 or more.
             sigma: the squared distance over which attention falls by a factor of e, above 0.
         """
@@ -59,14 +61,17 @@ class FedAMP(Aggregator):
             return {}
         w, w_i = server["w"], server["w"][clients]
         distance = torch.cdist(w_i, w, compute_mode="donot_use_mm_for_euclid_dist")  # exact for close models, (K, N)
-        xi = self.alpha * torch.exp(-(distance**2) / self.sigma) / self.sigma
-        return {"u": (1 - xi.sum(-1, keepdim=True)) * w_i + xi @ w}  # xi_ii cancels
+        alpha_k = round.server_lr_factor * self.alpha
+        xi = alpha_k * torch.exp(-(distance**2) / self.sigma) / self.sigma
+        u = (1 - xi.sum(-1, keepdim=True)) * w_i + xi @ w  # xi_ii cancels
+        return {"u": u, "alpha_k": torch.full_like(w_i[:, :1], alpha_k)}
 
     def local_update(self, client: Client, received: State, state: State) -> tuple[Message, State]:
-        def attracted(grad: Tensor, w: Tensor, u: Tensor) -> Tensor:
-            return grad + self.lam / self.alpha * (w - u)
+        def attracted(grad: Tensor, w: Tensor, u: Tensor, strength: Tensor) -> Tensor:
+            return grad + strength * (w - u)
 
-        trained = client.fit(state["model"], adjust_gradient=attracted, extras=(received["u"],)).model
+        extras = (received["u"], self.lam / received["alpha_k"])
+        trained = client.fit(state["model"], adjust_gradient=attracted, extras=extras).model
         return {"w": trained.weights}, {"model": trained}
 
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:

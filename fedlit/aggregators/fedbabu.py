@@ -17,7 +17,8 @@ from fedlit.server_round import ServerRound
 class FedBABU(Aggregator):
     """Clients train the body only: the head keeps its first weights. theta_ext = sum_k n_k / n theta_ext^k.
 
-    The personal model is the received one after `finetune_epochs` epochs on all its weights, as the paper evaluates it.
+    The personal model is the received one after `finetune_epochs` epochs on all its weights, as the authors' code
+    evaluates it. That code takes the plain mean (`weighting=uniform`).
     Down travels the model, up the change of the body. Clients are stateless. The server keeps the model. The head gets
     no momentum and no weight decay, and its running statistics stay.
     """

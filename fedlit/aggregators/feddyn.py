@@ -26,7 +26,9 @@ class FedDyn(Aggregator):
 
     Differences from the paper: it asks for the minimiser, and clients train the configured number of epochs. h / alpha
     does not depend on alpha: for small alpha clients train as under FedAvg, and the server still adds the mean change
-    of all rounds so far. The authors' code divides alpha by a client's share of the samples; the paper does not.
+    of all rounds so far. The paper's server has no step size; a factor of `server_lr_schedule` scales the step from
+    theta^{t-1} to theta^t, and h does not depend on it. The paper's curves are of the mean of all clients' models, and
+    here theta^t is evaluated. The authors' code divides alpha by m n_k / n, and the paper does not.
     """
 
     def __init__(self, alpha: float = 0.1, weighting: Weighting = "uniform"):
@@ -61,4 +63,5 @@ class FedDyn(Aggregator):
         x, delta = server["model"], reduced["delta"]
         change = delta.weights.to(x.weights)
         h = server["h"] - self.alpha * round.share * change
-        return {"model": x + Model(change - h / self.alpha, delta.statistics.to(x.statistics)), "h": h}
+        step = round.server_lr_factor * (change - h / self.alpha)
+        return {"model": x + Model(step, delta.statistics.to(x.statistics)), "h": h}

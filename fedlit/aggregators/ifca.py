@@ -25,7 +25,8 @@ class IFCA(Aggregator):
     j(i) = argmin_j F_i(theta_j), and s_ij is 1 for j = j(i), else 0.
 
     Model averaging (option II): the client trains from theta_j(i) to theta~_i, and
-    theta_j = sum_i s_ij theta~_i / sum_i s_ij over the clients of the round. A model that no client took stays.
+    theta_j = sum_i s_ij theta~_i / sum_i s_ij over the clients of the round. A model that no client took stays. The
+    factor of `server_lr_schedule` scales the step from theta_j to this mean.
     Gradient averaging (option I): theta_j = theta_j - gamma / m sum_i s_ij g_i, with the gradient g_i of F_i at
     theta_j(i) on all samples of the client, and m the number of all clients, as in the paper. Clients take no step.
 
@@ -47,7 +48,8 @@ class IFCA(Aggregator):
         Args:
             clusters: k, the number of models.
             averaging: "model" (option II) or "gradient" (option I).
-            gamma: the server's step size under gradient averaging, where no client's optimiser takes a step.
+            gamma: the server's step size under gradient averaging, where no client's optimiser takes a step; times the
+                factor of `server_lr_schedule`.
             weighting: "uniform" weighs all clients of a cluster equally, as the paper does; "examples" by n_i, under
                 model averaging only.
         """
@@ -101,7 +103,7 @@ class IFCA(Aggregator):
         theta, delta = server["centers"], reduced["delta"]
         if self.averaging == "gradient":  # the sum of the cluster, of which `delta` is the mean
             delta = Model(self.gamma / round.clients * reduced["w"] * delta.weights, delta.statistics)
-        return {"centers": theta + delta}
+        return {"centers": theta + Model(round.server_lr_factor * delta.weights, delta.statistics)}
 
     def personal(self, client: Client, received: State, state: State) -> Model:
         return self._best(client, received["centers"])[1]

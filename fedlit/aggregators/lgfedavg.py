@@ -21,7 +21,8 @@ class LgFedAvg(Partial):
     extractor. There is no global model; the clients' models (theta_{l,m}, theta_g) are evaluated.
 
     The paper's experiments begin at models that FedAvg has trained for some rounds; here all begin at the initial
-    weights. Its ensemble for new devices and its adversarial training are left out.
+    weights. Its ensemble for new devices and its adversarial training are left out. The authors' code takes the plain
+    mean (`weighting=uniform`).
     """
 
     def __init__(

@@ -14,7 +14,8 @@ from fedlit.model_vectors import Model
 
 
 class Moon(FedAvg):
-    """A client minimises l_sup + mu l_con. The model-contrastive loss of a batch is the mean over its samples of
+    """A client minimises l_sup + mu l_con (equation 4). The model-contrastive loss of a batch is the mean over its
+    samples of equation 3,
 
         l_con = -log( exp(sim(z, z_glob) / tau) / (exp(sim(z, z_glob) / tau) + exp(sim(z, z_prev) / tau)) ).
 

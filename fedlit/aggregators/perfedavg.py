@@ -17,7 +17,7 @@ from fedlit.model_vectors import Model
 
 
 class PerFedAvg(FedAvg):
-    """Clients descend F_i(w) = f_i(w - alpha grad f_i(w)) (equation 3), the loss after one gradient step.
+    """Clients descend F_i(w) = f_i(w - alpha grad f_i(w)), the loss after one gradient step.
 
     For the parts D, D', D'' of a batch, w' = w - alpha grad f_i(w; D), and a step follows
     (I - alpha hess f_i(w; D'')) grad f_i(w'; D') where `hessian=exact`, or grad f_i(w'; D') where

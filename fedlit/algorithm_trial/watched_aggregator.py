@@ -48,7 +48,7 @@ class WatchedAggregator(Aggregator):
         models: what `personal` returned for each, likewise.
         watched: method -> the client of its last call.
         keys: of the messages, unpacked, with the paths into their dicts.
-        reads_server_lr: `server_update` has read `ServerRound.server_lr_factor`.
+        reads_server_lr: `download` or `server_update` has read `ServerRound.server_lr_factor`.
     """
 
     def __init__(self, inner: Aggregator, layout: Layout, clients: int, averages: bool, by_pieces: bool = False):
@@ -166,7 +166,9 @@ class WatchedAggregator(Aggregator):
         return sent
 
     def download(self, server: State, clients: Tensor, round: ServerRound) -> State:
-        sent = self._call("download", [("the server's state", server)], clients.clone(), _copied(round))
+        seen = _copied(round)
+        sent = self._call("download", [("the server's state", server)], clients.clone(), seen)
+        self.reads_server_lr |= seen.server_lr_was_read
         where = f"{self.name}.download: its result"
         check.check_tensors(where, sent, len(clients), "what each client receives, (K, ...), such as {}")
         return sent

@@ -33,6 +33,7 @@ def har(
     A sample is a window (9, 128): body acceleration, angular velocity and total acceleration, each by x, y, z. The
     subject is the site. Of each activity of each subject, the last windows in the file's order are the test set: in the
     archive a window shares half of its numbers with the next one, so that a random split would test on known numbers.
+    Here at most the first test window of an activity does, with the last training window.
 
     Args:
         root: folder with `UCI HAR Dataset` (the unpacked archive, 10,299 windows) or `har_subset.npz` (`x`, `y` from 0,
@@ -56,8 +57,9 @@ def har(
     if y.min() < 0 or y.max() >= len(ACTIVITIES):
         raise InputError(f"{files} has an activity that is not one of {len(ACTIVITIES)}; get it again from {_ADDRESS}.")
     is_test = _last_of_each(subject * len(ACTIVITIES) + y, test_fraction)
-    if not is_test.any():
-        raise InputError(f"data.test_fraction={test_fraction} of the windows of an activity is none; raise it.")
+    for part, use, remedy in ((is_test, "the test", "raise"), (~is_test, "training", "lower")):
+        if not part.any():
+            raise InputError(f"data.test_fraction={test_fraction} leaves no window for {use}; {remedy} it.")
     train, test = ((x[part], y[part]) for part in (~is_test, is_test))
     source = source_of("har", train, test, normalize, list(ACTIVITIES))
     source.train_sites, source.test_sites = numbered(subject[~is_test], subject[is_test])

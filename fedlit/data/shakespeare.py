@@ -21,6 +21,7 @@ from fedlit.plurals import counted
 _log = logging.getLogger(__name__)
 
 ALPHABET = "\n !\"&'(),-.0123456789:;>?ABCDEFGHIJKLMNOPQRSTUVWXYZ[]abcdefghijklmnopqrstuvwxyz}"  # LEAF's 80 characters
+_TEST_FRACTION = 0.2
 _TEXTS = ("shakespeare_by_role.json", "tinyshakespeare.txt")  # files of texts, the first that exists
 _PLAY = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 
@@ -33,7 +34,7 @@ def shakespeare(
     counts: Sequence[int] | None = (299, 1_027_668),
     length: int = 80,
     stride: int = 1,
-    test_fraction: float = 0.2,
+    test_fraction: float = _TEST_FRACTION,
 ) -> DataSource:
     """Next-character prediction (McMahan et al. 2017, arXiv:1602.05629; windows as in LEAF, arXiv:1812.01097).
 
@@ -59,6 +60,11 @@ def shakespeare(
     if source.is_dir():
         if stride != 1:
             raise InputError(f"data.stride={stride}: LEAF's files in {source} hold windows, not texts; leave it out.")
+        if test_fraction != _TEST_FRACTION:
+            raise InputError(
+                f"data.test_fraction={test_fraction}: LEAF's files in {source} are divided already; leave it out, or "
+                f"write them again by preprocess.sh --tf {1 - test_fraction:.4g}."
+            )
         parts = {part: leaf_users(source / part) for part in ("train", "test")}
         train, test = (
             {role: _given_windows(source, role, *samples, length) for role, samples in parts[part].items()}
@@ -81,7 +87,7 @@ def _sought(root: Path) -> Path:
     target = root / _TEXTS[1]
     raise InputError(
         f"There is no {', no '.join(_TEXTS)} and no folder shakespeare in {root.absolute()}; get a file by: curl "
-        f"--create-dirs -o '{target}' '{_PLAY}' (or set data.root, or data.path to a JSON object of one text a role)"
+        f"--create-dirs -o '{target}' '{_PLAY}' (or set data.root, or data.path to a JSON object of one text a role)."
     )
 
 
@@ -130,15 +136,22 @@ def _given_windows(folder: Path, role: str, x: Sequence[str], y: Sequence[str], 
 
 def _source(file: Path, train: Mapping[str, Windows], test: Mapping[str, Windows], length: int) -> DataSource:
     """The roles that have training windows, in the order of the file, as sites."""
-    roles = [role for role, (_, following) in train.items() if len(following)]
-    without = len(train) - len(roles)
-    if not roles or not any(len(following) for _, following in test.values()):
+    roles, tested = ([role for role, (_, following) in part.items() if len(following)] for part in (train, test))
+    unknown = [role for role in tested if role not in train]  # of LEAF's files; a file of texts has all roles in both
+    if unknown and len(unknown) == len(tested):
+        raise InputError(
+            f"{file}: no role of test/ is in train/; write the files again by preprocess.sh -t sample, which divides "
+            "the samples of each role."
+        )
+    if not set(roles) & set(tested):
         raise InputError(
             f"{file}: no role has a text for training and one for the test that are longer than data.length={length} "
             "characters; lower it."
         )
-    if without:
-        _log.warning("%s: %s too short for a training window are left out.", file, counted(without, "role"))
+    if unknown:
+        _log.warning("%s: %s of test/ left out, without samples in train/.", file, counted(len(unknown), "role"))
+    if short := len(train) - len(roles):
+        _log.warning("%s: %s left out, too short for a training window.", file, counted(short, "role"))
     known, train_sites = _samples(train, roles, length)
     unseen, test_sites = _samples(test, roles, length)
     names = [character if character.strip() else repr(character) for character in ALPHABET]

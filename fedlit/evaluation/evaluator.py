@@ -116,9 +116,7 @@ class Evaluator:
         """The metrics of one model a client: `accuracy` is on test data, `validation_accuracy` on validation data."""
         better = self.directions.better
         row = client_rows(model, validations, validation_metric, better)
-        return row | client_rows(
-            model, tests, personal_test_metric, better
-        )  # the number of clients is that of the tests
+        return row | client_rows(model, tests, personal_test_metric, better)  # last: `evaluated` counts the tests
 
     def _warn_if_empty(self, totals: Sequence[Totals], engine: Engine) -> None:
         """Warn once, because the run would otherwise end without metrics and without a word about it."""

@@ -23,7 +23,7 @@ from fedlit.working_folder import in_folder
 
 _CALL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")  # Hydra's own keys
 RUN_KEYS = {"data": ("seed", "target", "public")}  # keys of a group that fedlit uses, whatever arguments the class has
-_UNSET = {("data", "public"): 0}  # the default in config.yaml, which is no argument for a class that names it
+_UNSET = {("data", "public"): (0,)}  # defaults of config.yaml, which are no arguments for a class that names the key
 _CONTRACTS = {
     "optimizer": "torch.optim.Optimizer",
     "aggregator.server_optimizer": "torch.optim.Optimizer",
@@ -132,7 +132,7 @@ def names_argument(target: Any, name: str) -> bool:
 def passed_on(node: Mapping[str, Any], target: Any, key: str) -> dict[str, Any]:
     """The keys for the class: without those of `RUN_KEYS` that it names no argument for, or that are not set."""
     given = [name for name in RUN_KEYS.get(key, ()) if name in node]
-    of_run = [n for n in given if not names_argument(target, n) or _UNSET.get((key, n)) == node[n]]
+    of_run = [n for n in given if not names_argument(target, n) or node[n] in _UNSET.get((key, n), ())]
     return {name: value for name, value in node.items() if name not in of_run}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import yaml
@@ -95,12 +95,12 @@ def ordered_groups(*folders_of_options: Path) -> dict[str, list[str]]:
 
 
 def _asked(name: str, known: dict[str, list[str]], folders_of_options: Sequence[Path]) -> str:
-    """The page of a group, an option or a key."""
-    group, _, option = name.lstrip("+~").partition("=")
-    group = group.partition("@")[0]
+    """The page of a group, an option, a place where options are mounted, or a key."""
+    place, _, option = name.lstrip("+~").partition("=")
+    group, _, package = place.partition("@")
     if group in known:
         chosen = [option] if option in known[group] else known[group]
-        pages = [_option_page(_file(folders_of_options, group, o), group, o) for o in chosen]
+        pages = [_option_page(_file(folders_of_options, group, o), group, o, package) for o in chosen]
         if group in OF_USER_CLASSES and not option:
             pages.append(f"{group}._target_=mine.MyClass\n" + _rows(OF_USER_CLASSES[group]))
         return "\n\n".join(pages)
@@ -109,15 +109,40 @@ def _asked(name: str, known: dict[str, list[str]], folders_of_options: Sequence[
         return "\n\n".join(_option_page(_file(folders_of_options, g, o), g, o) for g, o in choosing)
     files = [("", folders_of_options[-1] / f"{CONFIG_NAME}.yaml")]
     files += [(f"{g}.", _file(folders_of_options, g, o)) for g, options in known.items() for o in options]
+    mounts = _mounts(known, files)
+    if group in mounts:
+        mounted = f"{mounts[group]}={option}" if option else mounts[group]
+        return _asked(mounted, known, folders_of_options)
     rows = {
         _entries([e], above) for above, file in files for e in read_file(file).entries if f"{above}{e.key}" == group
     }
     if rows:
         return "\n".join(sorted(rows))
-    names = [*known, *(option for options in known.values() for option in options)]
+    names = [*known, *(option for options in known.values() for option in options), *mounts]
     nearest = closest(group, names)
     advice = f"did you mean --help {nearest}?" if nearest else f"the groups are {listed(known)}."
     raise InputError(f"--help {name}: there is no group of options, option or key named {group}; {advice}")
+
+
+def _mounts(known: Collection[str], files: Sequence[tuple[str, Path]]) -> dict[str, str]:
+    """Name -> group and package, of groups that a defaults list mounts in another place than their own.
+
+    `server_lr_schedule` is `lr_schedule@server_lr_schedule`; `server_optimizer` and `aggregator.server_optimizer` are
+    `optimizer@aggregator.server_optimizer`.
+
+    Args:
+        known: the groups.
+        files: (package and a dot, or nothing; file).
+    """
+    mounts = {}
+    for above, file in files:
+        comments = read_file(file)
+        for mount in comments.defaults:
+            group, _, package = mount.lstrip("/").partition("@")
+            if package and group in known:
+                place = package if comments.preset else f"{above}{package}"
+                mounts[package] = mounts[place] = f"{group}@{place}"
+    return mounts
 
 
 def _file(folders_of_options: Sequence[Path], group: str, option: str) -> Path:
@@ -148,14 +173,19 @@ def _page(folders_of_options: Sequence[Path], known: dict[str, list[str]]) -> st
     return "\n\n".join([*blocks, "Examples\n" + _rows(EXAMPLES, below=True), "Flags\n" + _rows(FLAGS)])
 
 
-def _option_page(path: Path, group: str, option: str) -> str:
+def _option_page(path: Path, group: str, option: str, package: str = "") -> str:
+    """
+    Args:
+        package: where the option is mounted; empty for the place of its group.
+    """
     file = read_file(path)
     entries = [entry for entry in file.entries if entry.default and not _is_hydras(entry)]
-    keys = _entries(entries, f"{group.replace('/', '.')}." if not file.preset else "")
+    keys = _entries(entries, f"{package or group.replace('/', '.')}." if not file.preset else "")
     about = textwrap.fill(
         f"{file.about} {file.source}".strip(), _width() - 2, initial_indent="  ", subsequent_indent="  "
     )
-    return "\n".join(filter(None, (f"{group}={option}", about, keys)))
+    chosen = f"{group}@{package}" if package else group
+    return "\n".join(filter(None, (f"{chosen}={option}", about, keys)))
 
 
 def _is_hydras(entry: Entry) -> bool:

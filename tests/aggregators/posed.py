@@ -16,6 +16,7 @@ from fedlit.aggregators import Aggregator
 from fedlit.client import Client
 from fedlit.model_vectors import Model
 from fedlit.round import Round
+from fedlit.schedules import RoundSchedule
 from fedlit.settings.classes import build
 from fedlit.training import Trainer
 from fedlit.training.lightning import LightningTrainer
@@ -40,6 +41,17 @@ def algorithm(option: str, hyperparameters: Mapping[str, Any]) -> Aggregator:
     return built
 
 
+class ListedFactors(RoundSchedule):
+    """The listed factors, round by round."""
+
+    def __init__(self, factors: Sequence[float]):
+        super().__init__()
+        self.factors = factors
+
+    def decay(self, done: int, rounds: int) -> float:
+        return self.factors[done]
+
+
 class Posed:
     """A run of three rounds, and the same run as a `Problem`.
 
@@ -48,6 +60,7 @@ class Posed:
         norm: with batch normalisation.
         sizes: training samples of the clients, at most `SIZES` together.
         cohorts: the clients of each round.
+        server_factors: of the server's learning rate in each round; all 1 if empty.
         options: further arguments of `Running`, those of the trainer among them.
     """
 
@@ -60,6 +73,7 @@ class Posed:
         kind: type[Trainer] = LightningTrainer,
         sizes: Sequence[int] = SIZES,
         cohorts: Sequence[Sequence[int]] = COHORTS,
+        server_factors: Sequence[float] = (),
         **options: Any,
     ):
         self.aggregator, self.norm, self.optimizer = aggregator, norm, optimizer
@@ -78,6 +92,9 @@ class Posed:
             test_sizes=TEST_SIZES,
             **options,
         )
+        self.server_factors = server_factors or [1.0] * len(cohorts)
+        if server_factors:
+            self.run.federation.server_lr_schedule = ListedFactors(server_factors)
 
     def problem(self) -> Problem:
         x, y = numbers()
@@ -98,6 +115,7 @@ class Posed:
             decay=self.optimizer["weight_decay"],
             stream=self._batches,
             drawn=self._drawn(),
+            server_factors=self.server_factors,
         )
 
     def _drawn(self) -> dict[str, list[tuple[Named, Named]]]:

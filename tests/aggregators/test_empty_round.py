@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedlit.aggregators import Aggregator, Centralized, FedAvg, FedPer, Local
+from fedlit.aggregators import Aggregator, Centralized, FedAMP, FedAvg, FedPer, Local, Scaffold
 from fedlit.engines import Serial
 from fedlit.messages.reductions import Mean, Reduction
 from fedlit.messages.stages import Stage
@@ -20,7 +20,6 @@ from fedlit.training import Trainer
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import Listed, Running
-from tests.aggregators.written import FedAmp, QFedAvg, Scaffold
 from tests.slow import some_slow
 from tests.small_runs import command, same_bits, saved
 
@@ -169,7 +168,7 @@ class Last(Reduction):
     [
         (WholeModels(), {}),
         (Local(), {}),
-        (FedAmp(), {}),
+        (FedAMP(), {}),
         (FedAvg(server_optimizer=heavy_ball()), {"reduction": Last()}),
     ],
     ids=["whole models", "nothing is sent", "needs all", "another reduction"],
@@ -185,6 +184,17 @@ def test_the_server_keeps_its_state_where_zeros_are_no_message(
     assert "keeps its state" not in caplog.text
 
 
+class Quotient(FedAvg):
+    """The change over the mean loss: 0 / 0 without clients."""
+
+    def local_update(self, client, received, state):
+        message, state = super().local_update(client, received, state)
+        return {**message, "loss": client.loss(received["model"])}, state
+
+    def server_update(self, server, reduced, round):
+        return {"model": server["model"] + reduced["delta"] / reduced["loss"]}
+
+
 class Share(FedAvg):
     def server_update(self, server, reduced, round):
         return {"model": server["model"] + reduced["delta"] * (1 / len(round.arrived))}
@@ -192,7 +202,7 @@ class Share(FedAvg):
 
 @pytest.mark.parametrize(
     ("aggregator", "reason"),
-    [(QFedAvg(1.0), "made NaN or infinite values in model.weights"), (Share(), "ZeroDivisionError: division by zero")],
+    [(Quotient(), "made NaN or infinite values in model.weights"), (Share(), "ZeroDivisionError: division by zero")],
     ids=["0/0", "raises"],
 )
 def test_an_algorithm_that_has_no_step_along_zeros_keeps_its_state_and_says_so(

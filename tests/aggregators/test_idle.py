@@ -12,7 +12,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedlit.aggregators import Aggregator, FedAvg, FedPer, FedProx, Local
+from fedlit.aggregators import (
+    APFL,
+    Aggregator,
+    FedAMP,
+    FedAvg,
+    FedPer,
+    FedProx,
+    Local,
+    Moon,
+    PerFedAvg,
+    QFedAvg,
+    Scaffold,
+)
 from fedlit.engines import Engine, Processes, Serial
 from fedlit.messages.stages import Stage
 from fedlit.model_vectors import Model
@@ -20,7 +32,6 @@ from fedlit.training import Trainer
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import Listed, Net, Running, numbers
-from tests.aggregators.written import Apfl, FedAmp, Moon, PerFedAvg, QFedAvg, Scaffold
 from tests.slow import some_slow
 
 IDLE = 1  # the client that makes no step
@@ -111,11 +122,8 @@ CASES = {
     "on_train_batch_start returns -1": Case(net=Refuses, trainers=("lightning",)),
 }
 ALGORITHMS: dict[str, Callable[[], Aggregator]] = {
-    **{kind.__name__: kind for kind in (FedAvg, FedProx, FedPer, Local, Scaffold, Apfl, FedAmp, NanInPlaceOfZero)},
-    "QFedAvg": lambda: QFedAvg(1.0),
-    "Moon": lambda: Moon(1.0),
-    "PerFedAvg": lambda: PerFedAvg(second_order=True),
-    "Divides": Divides,
+    **{kind.__name__: kind for kind in (FedAvg, FedProx, FedPer, Local, Scaffold, APFL, FedAMP)},
+    **{kind.__name__: kind for kind in (QFedAvg, Moon, PerFedAvg, NanInPlaceOfZero, Divides)},
 }
 
 

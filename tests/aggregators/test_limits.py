@@ -61,7 +61,7 @@ ONE_BATCH = {"batch_size": max(SIZES), "epochs": 1, "sizes": [9, 4, 6, 3]}
 LINEAR = {"beta_1": 0.0, "tau": 1e5, "eta": 2e5}
 UNIFORM, BY_EXAMPLES = {"weighting": "uniform"}, {"weighting": "examples"}
 EVERYONE = {"cohorts": [[0, 1, 2, 3, 4]] * 3}
-OWN, OWN_BOTH = ("personal", "weights"), ("personal", "personal")  # the other algorithm has a global model, or none
+OWN = ("personal", "weights")  # the other algorithm has a global model
 BY_GRADIENT = {"clusters": 1, "averaging": "gradient"}  # IFCA's other option
 CUT = {"eps1": 10.0, "eps2": 0.0}  # CFL cuts its clusters
 SIMILAR = {"alpha": 0.1, "sigma": 1.0}  # FedAMP mixes models
@@ -70,12 +70,8 @@ PERSONAL = ("personal", "personal")
 LIMITS = [
     Limit("fedprox", {"mu": 0.0}, within=BITS, unlike={"mu": 0.1}),
     Limit("fedprox", {"mu": 0.0}, within=BITS, unlike={"mu": 0.1}, options={"norm": True}),
-    Limit("moon", {"mu": 0.0}, unlike={"mu": 1.0}, options={"norm": True}),
     Limit("scaffold", {}, of=UNIFORM, options={**ONE_ROUND, "norm": True}),
-    Limit("scaffold", {"option": "I"}, of=UNIFORM, options=ONE_ROUND),
     Limit("fednova", {}, options={"batch_size": 10}),  # two steps a client
-    Limit("qfedavg", {"q": 0.0}, of=UNIFORM, unlike={"q": 1.0}, options={"norm": True}),
-    Limit("fedavgm", {"beta": 0.0}, unlike={"beta": 0.9}, options={"norm": True}),
     Limit(
         "fedavg", {"server_optimizer": {"momentum": 0.0}}, within=BITS, unlike={"server_optimizer": {"momentum": 0.9}}
     ),
@@ -83,12 +79,11 @@ LIMITS = [
     Limit("centralized", {}, within=BITS, options=ALONE),
     slow(Limit("moon", {"mu": 0.0}, unlike={"mu": 1.0})),
     Limit("moon", {"mu": 0.0}, unlike={"mu": 1.0}, options={"norm": True}),
-    Limit("scaffold", {}, of=UNIFORM, options=ONE_ROUND),
-    slow(Limit("scaffold", {"option": "I"}, of=UNIFORM, options=ONE_ROUND)),
+    Limit("scaffold", {"option": "I"}, of=UNIFORM, options=ONE_ROUND),
     slow(Limit("scaffold", {"weighting": "examples"}, options=ONE_ROUND, unlike={})),
     Limit("fednova", {}, options={"sizes": [4] * 5}),
     slow(Limit("fednova", {"weighting": "uniform"}, of=UNIFORM, options={"sizes": [4] * 5, "norm": True})),
-    Limit("qfedavg", {"q": 0.0}, of=UNIFORM, unlike={"q": 0.1}),
+    Limit("qfedavg", {"q": 0.0}, of=UNIFORM, unlike={"q": 0.1}, options={"norm": True}),
     slow(Limit("qfedavg", {"q": 0.0, "weighting": "examples"}, unlike={}, options={"norm": True})),
     Limit("fedavgm", {"beta": 0.0}, within=BITS, unlike={"beta": 0.9}, options={"norm": True}),
     slow(Limit("fedavgm", {"beta": 0.9}, of={"server_optimizer": {"momentum": 0.9}}, unlike={"beta": 0.8})),
@@ -114,7 +109,7 @@ LIMITS = [
     slow(Limit("perfedavg", {"alpha": 0.0}, "perfedavg", {"alpha": 0.0}, ("personal", "weights"), BITS)),
     Limit("ifca", {"clusters": 1, **BY_EXAMPLES}, unlike=BY_GRADIENT, options={"norm": True}),
     Limit("cfl", {"eps1": 0.0}, compared=OWN, unlike=CUT, options={**EVERYONE, "norm": True}),
-    Limit("fedamp", {"lam": 0.0}, "local", compared=OWN_BOTH, within=BITS, unlike=SIMILAR, options={"norm": True}),
+    Limit("fedamp", {"lam": 0.0}, "local", compared=PERSONAL, within=BITS, unlike=SIMILAR, options={"norm": True}),
 ]
 
 

@@ -78,6 +78,13 @@ def test_fedsgd_refuses_settings_of_the_clients_optimiser(
     assert sentence.startswith(f"{what} would have no effect, because under FedSGD the server takes the step; ")
 
 
+def test_the_clients_optimiser_fine_tunes_under_fedsgd(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"logger": composed("logger=none").config.logger, "clients": 3, "evaluation.finetune": 1}
+    model = {"model": {"_target_": f"{__name__}.OwnOptimizer"}}
+    row = go(small(["aggregator=fedsgd", "lr_schedule=step"], changes | model), tmp_path / "run")[-1]
+    assert row["clients/used/loss/mean"] < row["clients/global/loss/mean"]
+
+
 def test_scaffolds_option_one_needs_no_gain(tmp_path: Path) -> None:
     words = ["aggregator=scaffold", "aggregator.option=I", "optimizer=adam", "trainer=vectorized"]
     changes = {"logger": composed("logger=none").config.logger, "clients": 3}

@@ -199,3 +199,13 @@ def test_a_federation_whose_models_need_more_than_the_memory_is_refused() -> Non
     check_memory("cfl", layout, 10, models=2)
     with pytest.raises(InputError, match="aggregator=cfl: the server keeps 2 x 1,000,000 values .* write clients="):
         check_memory("cfl", layout, 10**9, models=2)
+
+
+def test_the_memory_of_kept_models_is_counted_to_the_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    layout: Any = SimpleNamespace(size=10, statistics={"mean": torch.Size([6])}, dtype=torch.float32)
+    memory = {"SC_PAGE_SIZE": 4 * (10 + 6), "SC_PHYS_PAGES": 3 * 2}
+    monkeypatch.setattr("os.sysconf", memory.__getitem__)
+    check_memory("cfl", layout, 3, models=2)
+    memory["SC_PAGE_SIZE"] -= 1
+    with pytest.raises(InputError, match="write clients=2 or less"):
+        check_memory("cfl", layout, 3, models=2)

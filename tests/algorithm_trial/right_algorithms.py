@@ -10,7 +10,7 @@ import torch
 
 from fedlit.aggregators import Aggregator, FedAvg
 from fedlit.model_vectors import Model
-from tests.algorithm_trial.mistakes import Up, fedavg
+from tests.algorithm_trial.small_algorithm import Up, fedavg
 
 RIGHT: list[type[Aggregator]] = []
 

@@ -9,7 +9,7 @@ import pytest
 from fedlit.aggregators import Aggregator
 from fedlit.errors import InputError
 from fedlit.samplers import All, Sampler, Uniform, checked_clients, checked_expected
-from tests.algorithm_trial.mistakes import MISTAKES, STACKED_ONLY
+from tests.algorithm_trial.mistakes import MISTAKES, STACKED_ONLY, fits, kept_outside
 from tests.algorithm_trial.trials import assert_tried_to_the_end, federation, log_all, tried
 from tests.slow import some_slow
 from tests.small_runs import command, rows
@@ -37,11 +37,19 @@ RUN = ("rounds=1", "clients=3", "threads=1", "device=cpu", "progress=none", "log
 
 
 @pytest.mark.parametrize(
-    ("trainer", "name"),
-    [("vectorized", "ClosureRule"), ("vectorized", "RuleMean"), ("lightning", "OnSelf"), ("lightning", "InPlace")],
+    ("trainer", "algorithm"),
+    [
+        ("vectorized", fits.ClosureRule),
+        ("vectorized", fits.RuleMean),
+        ("lightning", kept_outside.OnSelf),
+        ("lightning", kept_outside.InPlace),
+    ],
 )
-def test_a_run_ends_before_its_first_round(trainer: str, name: str, in_folder: Path, capfd) -> None:
-    code = command(f"aggregator._target_=tests.algorithm_trial.mistakes.{name}", f"trainer={trainer}", *RUN)
+def test_a_run_ends_before_its_first_round(
+    trainer: str, algorithm: type[Aggregator], in_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    target = f"{algorithm.__module__}.{algorithm.__name__}"
+    code = command(f"aggregator._target_={target}", f"trainer={trainer}", *RUN)
     assert code == 2
     assert "Traceback" not in capfd.readouterr().err
     assert not Path("run/metrics.jsonl").exists() or not rows(Path("run"))

@@ -13,7 +13,7 @@ import torch
 import fedlit.experiment
 from fedlit.aggregators import FedAvg
 from fedlit.global_generators import generator_states
-from tests.algorithm_trial.mistakes import Up, fedavg
+from tests.algorithm_trial.small_algorithm import Up, fedavg
 from tests.algorithm_trial.trials import federation, tried
 from tests.slow import some_slow
 from tests.small_runs import AWKWARD, go, numbers, same_bits, saved, small

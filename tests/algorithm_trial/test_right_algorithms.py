@@ -8,10 +8,24 @@ from typing import Any
 import pytest
 import torch
 
-from fedlit.aggregators import Aggregator, Centralized, FedAvg, FedPer, FedProx, Local
+from fedlit.aggregators import (
+    APFL,
+    Aggregator,
+    Centralized,
+    FedAMP,
+    FedAvg,
+    FedBABU,
+    FedPer,
+    FedProx,
+    Local,
+    Moon,
+    PerFedAvg,
+    QFedAvg,
+    Scaffold,
+)
 from fedlit.errors import InputError
 from tests.aggregators.federations import Net
-from tests.aggregators.written import Apfl, BodyOnly, FedAmp, Moon, PerFedAvg, QFedAvg, Scaffold, WholeGradients
+from tests.aggregators.written import ByLoss, WholeGradients
 from tests.algorithm_trial.right_algorithms import RIGHT
 from tests.algorithm_trial.trials import assert_tried_to_the_end, federation, log_all, tried
 from tests.slow import some_slow
@@ -71,19 +85,20 @@ MODULES = {
 }
 ALGORITHMS = {
     "FedAvg": lambda: FedAvg(),
-    "FedAdam": lambda: FedAvg(server_optimizer=lambda weights: torch.optim.Adam(weights, lr=0.01)),
+    "Adam on the server": lambda: FedAvg(server_optimizer=lambda weights: torch.optim.Adam(weights, lr=0.01)),
     "FedProx": lambda: FedProx(0.1),
     "FedPer": lambda: FedPer(),
     "Local": lambda: Local(),
     "Centralized": lambda: Centralized(),
     "Scaffold": lambda: Scaffold(),
-    "Moon": lambda: Moon(1.0),
-    "Apfl": lambda: Apfl(),
-    "BodyOnly": lambda: BodyOnly(),
-    "QFedAvg": lambda: QFedAvg(1.0),
-    "FedAmp": lambda: FedAmp(),
-    "PerFedAvg": lambda: PerFedAvg(True),
+    "Moon": lambda: Moon(),
+    "APFL": lambda: APFL(),
+    "FedBABU": lambda: FedBABU(),
+    "QFedAvg": lambda: QFedAvg(),
+    "FedAMP": lambda: FedAMP(),
+    "PerFedAvg": lambda: PerFedAvg(),
     "WholeGradients": lambda: WholeGradients(),
+    "ByLoss": lambda: ByLoss(),
 }
 
 

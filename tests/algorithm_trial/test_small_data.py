@@ -14,7 +14,7 @@ from torch import Tensor
 from fedlit.aggregators import Aggregator, FedAvg, FedProx
 from fedlit.errors import InputError
 from tests.aggregators.federations import Net
-from tests.algorithm_trial.mistakes import Up, fedavg
+from tests.algorithm_trial.small_algorithm import Up, fedavg
 from tests.algorithm_trial.trials import federation, tried
 
 RNG = np.random.default_rng()

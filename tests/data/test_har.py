@@ -86,6 +86,20 @@ def test_an_unknown_activity_and_a_missing_path_are_refused(tmp_path: Path, monk
         har(path=tmp_path / "none.npz")
 
 
+@pytest.mark.parametrize(
+    ("fraction", "message"),
+    [(0.05, "0.05 leaves no window for the test; raise it"), (0.95, "0.95 leaves no window for training; lower it")],
+)
+def test_a_part_without_windows_is_refused(
+    fraction: float, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y, subject = windows(60)  # five windows a subject and activity
+    np.savez(tmp_path / "har_subset.npz", x=x, y=y, subject=subject)
+    monkeypatch.setattr(module, "_SUBSET_ROWS", 60)
+    with pytest.raises(InputError, match=message):
+        har(root=tmp_path, test_fraction=fraction)
+
+
 def test_another_form_of_the_npz_file_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.zeros((1080, 3, 128)), y=np.zeros(1080), subject=np.zeros(1080))
     np.savez(tmp_path / "b.npz", x=np.zeros((1080, 9, 128), np.int8))

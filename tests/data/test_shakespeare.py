@@ -22,7 +22,8 @@ def write_texts(folder: Path, texts: Any = TEXTS) -> Path:
 
 
 def read(path: Path, **options: Any) -> DataSource:
-    return shakespeare(**{"path": path, "counts": None, "length": 4, "test_fraction": 0.4, **options})
+    of_texts = {} if path.is_dir() else {"counts": None, "test_fraction": 0.4}
+    return shakespeare(**{"path": path, "length": 4, **of_texts, **options})
 
 
 def windows(source: DataSource, part: str) -> list[tuple[int, str, str]]:
@@ -52,9 +53,11 @@ def test_the_stride_leaves_windows_out(tmp_path: Path) -> None:
 
 def test_roles_that_are_too_short_are_left_out_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     read(write_texts(tmp_path))
-    assert "1 role too short for a training window are left out" in caplog.text
+    assert "1 role left out, too short for a training window" in caplog.text
     with pytest.raises(InputError, match=r"no role has a text .* longer than data\.length=50"):
         read(write_texts(tmp_path), length=50)
+    with pytest.raises(InputError, match="no role has a text for training and one for the test"):
+        read(write_texts(tmp_path), test_fraction=0.9)
 
 
 def test_another_character_counts_as_the_last_of_the_alphabet(tmp_path: Path) -> None:
@@ -97,6 +100,21 @@ def test_leafs_files_are_read_as_they_are_divided(tmp_path: Path) -> None:
         read(tmp_path, length=80)
     with pytest.raises(InputError, match=r"data.stride=2: LEAF's files .* hold windows, not texts; leave it out"):
         read(tmp_path, stride=2)
+    with pytest.raises(InputError, match=r"data.test_fraction=0.4: LEAF's files .* preprocess.sh --tf 0.6\.$"):
+        read(tmp_path, test_fraction=0.4)
+
+
+def test_roles_that_only_leafs_test_files_have_are_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As `preprocess.sh -t user` divides them."""
+    write_leaf(tmp_path, "train", "a.json", {"KING": (["Now "], ["i"])})
+    write_leaf(tmp_path, "test", "a.json", {"FOOL": (["No, "], ["n"])})
+    with pytest.raises(InputError, match="no role of test/ is in train/; write the files again by preprocess.sh -t sa"):
+        read(tmp_path)
+    write_leaf(tmp_path, "test", "b.json", {"KING": (["ow i"], ["s"])})
+    assert windows(read(tmp_path), "test") == [(0, "ow i", "s")]
+    assert "1 role of test/ left out, without samples in train/" in caplog.text
 
 
 def test_leafs_own_counts_are_checked(tmp_path: Path) -> None:

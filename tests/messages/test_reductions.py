@@ -7,14 +7,13 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from fedlit.aggregators import FedAvg
+from fedlit.aggregators import FedAMP, FedAvg
 from fedlit.errors import InputError
 from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.reductions import All, Mean
 from fedlit.messages.stages import Stage
 from fedlit.messages.wire import Wire
 from fedlit.server_round import ServerRound
-from tests.aggregators.written import FedAmp
 
 ROUND = ServerRound(1, 0, [4, 2, 7], 9)
 
@@ -77,22 +76,22 @@ def test_all_keeps_every_message_in_order() -> None:
 
 def test_an_algorithm_that_needs_all_messages_gets_all() -> None:
     assert type(chosen_reduction(FedAvg(), {}, None)) is Mean
-    assert type(chosen_reduction(FedAmp(), {}, None)) is All
+    assert type(chosen_reduction(FedAMP(), {}, None)) is All
     blind, all_messages = Blind(), All()
     assert chosen_reduction(FedAvg(), {"clip": Clipped()}, blind) is blind
-    assert chosen_reduction(FedAmp(), {}, all_messages) is all_messages
+    assert chosen_reduction(FedAMP(), {}, all_messages) is all_messages
 
 
 @pytest.mark.parametrize(
     ("aggregator", "uplink", "reduction", "sentence"),
     [
         (
-            FedAmp(),
+            FedAMP(),
             {"clip": Clipped()},
             None,
-            "FedAmp needs every client's own message as it is, and clip may change",
+            "FedAMP needs every client's own message as it is, and clip may change",
         ),
-        (FedAmp(), {}, Mean(), "FedAmp needs every client's own message as it is, and Mean may change or drop it"),
+        (FedAMP(), {}, Mean(), "FedAMP needs every client's own message as it is, and Mean may change or drop it"),
         (FedAvg(), {"half": Halved()}, Blind(), "under Blind the server sees sums only and cannot decode what half"),
     ],
 )
@@ -175,7 +174,7 @@ class Median(All):
 @pytest.mark.parametrize("reduction", [Dropping(), Doubling(), Median()])
 def test_a_subclass_of_all_is_not_every_message_as_it_is(reduction: All) -> None:
     with pytest.raises(InputError, match=f"own message as it is, and {type(reduction).__name__} may change"):
-        chosen_reduction(FedAmp(), {}, reduction)
+        chosen_reduction(FedAMP(), {}, reduction)
 
 
 def test_a_subclass_of_all_that_reduces_serves_an_algorithm_that_takes_one_message() -> None:

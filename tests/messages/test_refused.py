@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from fedlit.aggregators import FedAvg, FedPer
+from fedlit.aggregators import FedAMP, FedAvg, FedPer, Scaffold
 from fedlit.client import Client
 from fedlit.errors import InputError
 from fedlit.messages.reductions import Mean
@@ -20,7 +20,6 @@ from fedlit.training import Trainer
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import Listed, Running
-from tests.aggregators.written import FedAmp, Scaffold
 from tests.small_runs import command, rows, saved
 
 BAD = 2  # the client whose message the server cannot use
@@ -224,14 +223,14 @@ def test_the_checkpoint_before_a_server_diverged_goes_on(in_folder: Path, capsys
 
 @pytest.mark.parametrize("trainer", TRAINERS)
 def test_every_message_of_an_algorithm_that_needs_all_is_finite(trainer: str, tmp_path: Path) -> None:
-    class Checked(FedAmp):
+    class Checked(FedAMP):
         def unpack(self, message, round):
-            factor = torch.where(message["model"].weights[:, :1] == self.bad, float("inf"), 1.0)
-            return {"model": message["model"] * factor}
+            factor = torch.where(message["w"][:, :1] == self.bad, float("inf"), 1.0)
+            return {"w": message["w"] * factor}
 
-    first = running(tmp_path, trainer, FedAmp(), [[0, 1, 2, 3]]).go()
+    first = running(tmp_path, trainer, FedAMP(), [[0, 1, 2, 3]]).go()
     checked = Checked()
-    checked.bad = first.client_state(BAD)["w"].weights[0]
+    checked.bad = first.client_state(BAD)["model"].weights[0]
     run = running(tmp_path, trainer, checked, [[0, 1, 2, 3]]).go()
     assert run.rows[0]["cohort/lost"] == 1 and run.state.clients.get([BAD]) == [None]
-    assert torch.equal(run.state.server["models"].weights[BAD], run.start.weights)
+    assert torch.equal(run.state.server["w"][BAD], run.start.weights)

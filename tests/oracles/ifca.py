@@ -1,7 +1,10 @@
-"""IFCA: Ghosh et al. 2020, algorithm 1. Of k models, client i takes the one of the smallest loss on its samples.
+"""IFCA: Ghosh et al. 2020 (An Efficient Framework for Clustered Federated Learning), algorithm 1.
 
-Option II: model j becomes the mean of what the clients of cluster j have trained. Option I: model j steps by gamma
-along the sum of their gradients over m, the number of all machines. A model that no client takes stays.
+Machine i finds j^ = argmin_j F_i(theta_j) on its samples; s_ij is 1 for j^, else 0. Option I: it sends
+g_i = grad F_i(theta_j^), and theta_j becomes theta_j - gamma / m sum_i s_ij g_i over the machines of the round, where m
+is the number of all machines. Option II: it sends theta~_i after local training, and theta_j becomes
+sum_i s_ij theta~_i / sum_i s_ij; a model that no machine took stays. A factor f of the server's learning rate makes
+f gamma of gamma, and under option II it is the share of the way from theta_j to the mean.
 """
 
 from __future__ import annotations
@@ -10,8 +13,9 @@ from typing import Any
 
 import torch
 
-from tests.oracles.problem import Named, Outcome, Problem, combined
+from tests.oracles.problem import Named, Outcome, Problem
 
+POSED = {"server_factors": [0.6, 1.0, 0.5]}
 CASES: list[dict[str, Any]] = [
     {"clusters": 3, "weighting": "examples"},
     {},
@@ -26,32 +30,35 @@ def federate(
     theta = list(drawn[:clusters])
     assert len(theta) == clusters
     for t, machines in problem.rounds():
-        chosen = {i: nearest(problem, theta, i) for i in machines}
+        f, next_theta = problem.server_factor(t), []
+        estimate = {i: nearest(problem, theta, i) for i in machines}
         for j in range(clusters):
-            members = [i for i in machines if chosen[i] == j]
-            if not members:
-                continue
-            p = problem.shares(members, weighting)
-            if averaging == "model":
-                local = {i: problem.train(*theta[j], t, i) for i in members}
-                theta[j] = (combined(p, {i: w for i, (w, _) in local.items()}), mean_statistics(p, local))
-            else:
-                local = {i: gradient_of_f(problem, *theta[j], t, i) for i in members}
-                w = {n: v - gamma / problem.N * sum(local[i][0][n] for i in members) for n, v in theta[j][0].items()}
-                theta[j] = (w, mean_statistics(p, local))
+            w, s = theta[j]
+            one_hot = {i: float(estimate[i] == j) * (problem.n[i] if weighting == "examples" else 1) for i in machines}
+            total = sum(one_hot.values())
+            sent = {i: answer(problem, averaging, theta[j], t, i) for i in machines if one_hot[i]}
+            if averaging == "gradient":
+                w = {n: v - f * gamma / problem.N * sum(g[n] for g, _ in sent.values()) for n, v in w.items()}
+            elif total:
+                w = {n: v + f * (sum(one_hot[i] * sent[i][0][n] for i in sent) / total - v) for n, v in w.items()}
+            if total:
+                s = {n: sum(one_hot[i] * sent[i][1][n] for i in sent) / total for n in s}
+            next_theta.append((w, s))
+        theta = next_theta
     own = [theta[nearest(problem, theta, i)] for i in range(problem.N)]
     statistics = [s for _, s in own] if problem.statistics else None
     return Outcome(personal=[w for w, _ in own], personal_statistics=statistics)
+
+
+def answer(problem: Problem, averaging: str, model: tuple[Named, Named], t: int, i: int) -> tuple[Named, Named]:
+    """g_i or theta~_i, and the statistics of machine i."""
+    return problem.train(*model, t, i) if averaging == "model" else gradient_of_f(problem, *model, t, i)
 
 
 def nearest(problem: Problem, theta: list[tuple[Named, Named]], i: int) -> int:
     """The model of the smallest loss F_i, in evaluation mode."""
     losses = [float(problem.loss(w, *problem.samples(i), s or None)) for w, s in theta]
     return losses.index(min(losses))
-
-
-def mean_statistics(p: dict[int, float], local: dict[int, tuple[Named, Named]]) -> Named:
-    return combined(p, {i: s for i, (_, s) in local.items()})
 
 
 def gradient_of_f(problem: Problem, w: Named, s: Named, t: int, i: int) -> tuple[Named, Named]:

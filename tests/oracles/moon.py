@@ -1,4 +1,4 @@
-"""MOON: Li et al. 2021 (Model-Contrastive Federated Learning), equation 3 and algorithm 1.
+"""MOON: Li et al. 2021 (Model-Contrastive Federated Learning), equations 3 and 4 and algorithm 1, lines 13 to 18.
 
 The loss is l_sup + mu l_con, l_con = -log(e^{sim(z, z_glob)/tau} / (e^{sim(z, z_glob)/tau} + e^{sim(z, z_prev)/tau})),
 on average over the batch; z is the input of the head, at w, at the received model and at the client's last local model

@@ -51,6 +51,7 @@ class Problem:
         epochs, batch_size, lr, momentum, decay: of local training by SGD.
         drawn: models that the server drew at random before the first round, weights and statistics, by the key of its
             state; empty for most algorithms.
+        server_factors: of the server's learning rate in each round; all 1 where `POSED` has none.
         stream: (purpose, round, client, fit, epoch) -> the batches of that epoch; see `batches`.
     """
 
@@ -67,6 +68,7 @@ class Problem:
     decay: float
     stream: Callable[[str, int, int, int, int], list[np.ndarray]]
     drawn: Mapping[str, Sequence[tuple[Named, Named]]] = field(default_factory=dict)
+    server_factors: Sequence[float] = ()
 
     @property
     def N(self) -> int:
@@ -81,6 +83,10 @@ class Problem:
     def rounds(self) -> Iterator[tuple[int, Sequence[int]]]:
         """(round, its clients), from round 1 on."""
         yield from enumerate(self.cohorts, 1)
+
+    def server_factor(self, t: int) -> float:
+        """Of the server's learning rate in round t."""
+        return self.server_factors[t - 1]
 
     def shares(self, cohort: Sequence[int], weighting: str = "examples") -> dict[int, float]:
         """p_k of the clients of a cohort: n_k / n, or all the same ("uniform")."""

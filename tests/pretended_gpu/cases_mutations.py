@@ -12,7 +12,7 @@ from unittest import mock
 
 import pytest
 
-from fedlit.aggregators import FedProx
+from fedlit.aggregators import FedAMP, FedProx
 from fedlit.data import TensorSamples
 from fedlit.engines.failures import ClientFailed
 from fedlit.messages.reductions import All, Mean
@@ -29,7 +29,7 @@ from fedlit.training.stacked.stacked_collect import StackedCollect
 from fedlit.training.stacked.stacked_fit import StackedFit
 from fedlit.training.stacked.stacked_pass import StackedPass, _Trace
 from fedlit.training.step_draws import DrawKeys
-from tests.aggregators.written import FedAmp, WholeGradients
+from tests.aggregators.written import WholeGradients
 from tests.pretended_gpu import own_parts
 from tests.pretended_gpu.runs import owner, run_on_gpu
 from tests.pretended_gpu.waits import WaitInLoop, watch
@@ -42,7 +42,7 @@ RUNS: dict[str, dict[str, Any]] = {  # name -> arguments of `run_on_gpu`
     "trace": {"trainer": "trace"},
     "stages": {"trainer": "stack", "uplink": {"clip": own_parts.Clip(), "residual": own_parts.Residual()}},
     "lists": {"trainer": "stack", "uplink": {"large": own_parts.Large()}},
-    "all messages": {"trainer": "stack", "aggregator": FedAmp()},
+    "all messages": {"trainer": "stack", "aggregator": FedAMP()},
     "sums of a stack": {"trainer": "stack", "aggregator": WholeGradients()},
     "sums of a client": {"trainer": "rows", "aggregator": WholeGradients()},
     "median": {"trainer": "stack", "reduction": own_parts.Median()},

@@ -20,6 +20,7 @@ from fedlit.round import Round
 from fedlit.samplers import Probe, Sampler
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import SIZES, Net, Running, numbers
+from tests.aggregators.written import Modelless
 from tests.oracles import averaging
 
 FAILS, MARK = 2, 77.0
@@ -109,13 +110,6 @@ def test_a_client_without_samples_has_no_loss(tmp_path: Path) -> None:
 def test_a_candidate_that_is_no_client_is_refused(candidates: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="^Lowest chooses client .* of 4; return whole numbers from 0 to 3"):
         Running(tmp_path, FedAvg(), Lowest(candidates)).go()
-
-
-class Modelless(FedAvg):
-    """Its clients receive weights, and have no model."""
-
-    def broadcast(self, server: dict[str, Any]) -> dict[str, Any]:
-        return {"weights": server["model"].weights}
 
 
 def test_clients_without_a_model_have_no_losses_to_choose_by(tmp_path: Path) -> None:

@@ -179,3 +179,16 @@ def test_a_class_that_refuses_its_arguments_is_refused_and_an_accident_keeps_its
 def test_a_class_without_the_methods_of_its_base_class_is_refused(mine):
     with pytest.raises(InputError, match=r"mine\.Unfinished: Unfinished does not define local_update"):
         build({"_target_": "mine.Unfinished"}, "aggregator")
+
+
+def test_a_class_that_names_a_key_of_the_run_gets_every_value_but_the_default(mine):
+    (mine / "mine.py").write_text(
+        "class Own:\n"
+        "    def __init__(self, seed=5, target='y', public=8):\n"
+        "        self.train = self.test = self\n"
+        "        self.given = seed, target, public\n"
+    )
+    own = {"_target_": "mine.Own"}
+    assert build(own, "data").given == (5, "y", 8)
+    assert build({**own, "seed": None, "target": None, "public": 0}, "data").given == (None, None, 8)
+    assert build({**own, "seed": 0, "target": 0, "public": 3}, "data").given == (0, 0, 3)

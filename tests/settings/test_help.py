@@ -69,6 +69,19 @@ def test_an_option_and_a_key_are_explained_by_their_names(use_small_conf):
         help_text(["-cd", "nowhere", "--help"])
 
 
+def test_a_group_that_is_mounted_in_another_place_is_explained_there():
+    page = help_text(["--help", "server_lr_schedule"])
+    assert "lr_schedule@server_lr_schedule=cosine" in page and "  server_lr_schedule.final=0.0" in page
+    assert "\nlr_schedule=" not in page and "  lr_schedule.final" not in page
+    assert "lr_schedule@server_lr_schedule=step" not in help_text(["--help", "server_lr_schedule=cosine"])
+    for name in ("server_optimizer", "aggregator.server_optimizer", "optimizer@aggregator.server_optimizer"):
+        page = help_text(["--help", name])
+        assert "optimizer@aggregator.server_optimizer=adam" in page and "  aggregator.server_optimizer.lr=" in page
+    assert "  lr_schedule.final" in help_text(["--help", "lr_schedule"])
+    with pytest.raises(InputError, match="did you mean --help server_lr_schedule?"):
+        help_text(["--help", "server_lr_schedul"])
+
+
 def test_the_version_is_fedlits(capsys):
     assert main(["--version"]) == 0
     assert re.fullmatch(

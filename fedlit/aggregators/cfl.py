@@ -58,7 +58,7 @@ class CFL(Aggregator):
         self.eps1, self.eps2, self.gamma_max, self.by = eps1, eps2, gamma_max, weighting
 
     def setup(self, layout: Layout, clients: int) -> None:
-        check_memory("cfl", layout, clients, models=2)
+        check_memory("cfl", layout, clients, models=2, pairs=3)
         self.clients = clients
 
     def server_state(self, model: Model, rng: torch.Generator) -> State:

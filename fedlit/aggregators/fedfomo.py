@@ -56,7 +56,7 @@ class FedFomo(Aggregator):
     def setup(self, layout: Layout, clients: int) -> None:
         if clients < 2:
             raise InputError("aggregator=fedfomo mixes models of other clients; write clients=2 or more.")
-        check_memory("fedfomo", layout, clients)
+        check_memory("fedfomo", layout, clients, pairs=2)
         self.clients, self.sent = clients, min(self.M, clients - 1)
 
     def server_state(self, model: Model, rng: torch.Generator) -> State:

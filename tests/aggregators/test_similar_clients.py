@@ -209,3 +209,13 @@ def test_the_memory_of_kept_models_is_counted_to_the_byte(monkeypatch: pytest.Mo
     memory["SC_PAGE_SIZE"] -= 1
     with pytest.raises(InputError, match="write clients=2 or less"):
         check_memory("cfl", layout, 3, models=2)
+
+
+def test_the_memory_of_pairs_of_clients_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    layout: Any = SimpleNamespace(size=10, statistics={}, dtype=torch.float32)
+    memory = {"SC_PAGE_SIZE": 4, "SC_PHYS_PAGES": 3 * 10 + 2 * 3 * 3}
+    monkeypatch.setattr("os.sysconf", memory.__getitem__)
+    check_memory("fedfomo", layout, 3, pairs=2)
+    for clients in (4, 40):
+        with pytest.raises(InputError, match="and 2 numbers of each pair of them, .*; write clients=3 or less"):
+            check_memory("fedfomo", layout, clients, pairs=2)

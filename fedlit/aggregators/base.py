@@ -122,6 +122,8 @@ class Aggregator(ABC):
     def download(self, server: State, clients: Tensor, round: ServerRound) -> State:
         """What each of these clients receives in addition, (K, ...), in their order.
 
+        Under a key that `broadcast` has, too, a client receives the value of this method; both values travel.
+
         Args:
             clients: (K,) int64 on the device, such as `server["models"][clients]` needs.
             round: its `purpose` is "train"; "evaluate" and "probe" for the models that clients use after and before

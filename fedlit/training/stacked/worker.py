@@ -262,7 +262,9 @@ class StackedClient(ChunkClient):
         host, samples = self.host, self.host.data.samples(split)
         parts = [self.jobs[r].indices(split) for r in rows]
         models_differ = model.weights.dim() > 1 and model.weights.stride(0) > 0 and any(len(part) for part in parts)
-        if models_differ and self.setup.plan.stacked and samples.in_memory and host.subject.trial.by_sample:
+        with quiet():  # the trial makes a Trainer
+            is_by_sample = models_differ and self.setup.plan.stacked and host.subject.trial.by_sample
+        if is_by_sample and samples.in_memory:
             clients = [self.jobs[r].client for r in rows]
             server_counters = {n: c.expand(len(self.jobs), *c.shape) for n, c in self.start_counters.items()}
             row_counters = {n: c[list(rows)] for n, c in (counters or server_counters).items()}

@@ -165,7 +165,9 @@ def test_methods_of_a_sampler_with_other_arguments_are_refused() -> None:
         def setup(self):
             pass
 
-    with pytest.raises(InputError, match=re.escape("Sizes.setup takes (), and it is called with (sizes); write: def s")):
+    with pytest.raises(
+        InputError, match=re.escape("Sizes.setup takes (), and it is called with (sizes); write: def s")
+    ):
         check_methods(Sizes(), Sampler)
     check_methods(All(), Sampler)
 

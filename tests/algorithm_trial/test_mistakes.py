@@ -16,7 +16,6 @@ from tests.algorithm_trial.trials import assert_tried_to_the_end, federation, lo
 from tests.slow import some_slow
 from tests.small_runs import command, rows
 
-
 UNNAMED = {"PatternFitsNothing", "DrawsOfNoKind", "StepDrawsOfNoKind"}  # their sentences name the call
 
 
@@ -63,7 +62,9 @@ class Chooses(Sampler):
         return self.mean
 
 
-@pytest.mark.parametrize("chosen", [[1, 99], [-1], [True, False], [1.0], [0.5], ["1"], None, 3, "12", [3], torch.tensor([True])])
+@pytest.mark.parametrize(
+    "chosen", [[1, 99], [-1], [True, False], [1.0], [0.5], ["1"], None, 3, "12", [3], torch.tensor([True])]
+)
 def test_a_sampler_chooses_numbers_of_clients(chosen) -> None:
     sampler = Chooses(chosen)
     with pytest.raises(InputError, match="^Chooses "):

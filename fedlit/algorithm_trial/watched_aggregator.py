@@ -207,8 +207,8 @@ class WatchedAggregator(Aggregator):
         if self.averages:
             check.check_averaged(where, unpacked, self.inner.weighting)
         self.keys |= unpacked.keys() | _paths(flatten_message(unpacked))
-        in_chunk = isinstance(round, ServerRound) and len(round.arrived) == k
-        if in_chunk and not self.is_default("unpack"):
+        is_of_a_chunk = isinstance(round, ServerRound) and len(round.arrived) == k
+        if k is not None and is_of_a_chunk and not self.is_default("unpack"):
             self._check_unpacked_alone(message, round, unstack(unpacked, k))
         return unpacked
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from fedlit.aggregators import FedAvg, FedPer, Scaffold
+from fedlit.aggregators import FedAvg, FedPer
 from fedlit.client import Client
 from fedlit.errors import InputError
 from fedlit.messages.reductions import Mean

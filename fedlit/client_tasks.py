@@ -90,9 +90,11 @@ def _note_not_finite(client: ChunkClient, faults: Sequence[str]) -> None:
     if len(weights) == 1:
         weights = {"the trained weights": client.fits[0].model.weights}
     fit_faults = first_not_finite(weights, len(faults))
-    for facts, fault, fit_fault in zip(client.facts, faults, fit_faults, strict=True):
+    for r, (facts, fault, fit_fault) in enumerate(zip(client.facts, faults, fit_faults, strict=True)):
         if "idle" not in facts and (fault or fit_fault):
             facts["not_finite"] = fault or fit_fault
+            if any(torch.equal(fit.start.weights[r], fit.model.weights[r]) for fit in client.fits):
+                facts["not_finite"] += ", and a fit changed no weight (is its learning rate 0?)"
 
 
 def _note_metrics(

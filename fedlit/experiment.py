@@ -29,13 +29,14 @@ from fedlit.experiment_rounds import run_rounds
 from fedlit.federation import Federation
 from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
+from fedlit.method_signatures import check_methods
 from fedlit.models.data_check import check_data
 from fedlit.partitions import Partition
 from fedlit.probe import refuse_missing_model
 from fedlit.randomness import seed_number
 from fedlit.sampler_trial import try_sampler
 from fedlit.samplers import Sampler, checked_expected
-from fedlit.schedules import check_schedule
+from fedlit.schedules import RoundSchedule, check_schedule
 from fedlit.settings.classes import build, build_in
 from fedlit.settings.saved import began_in, saved_files
 from fedlit.state import FederationState
@@ -83,11 +84,13 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         if aggregator.needs_validation and clients.no_validation:
             raise InputError(f"{aggregator} measures losses on validation samples: {clients.no_validation}.")
         sampler: Sampler = make(config.sampler, "sampler")
+        check_methods(sampler, Sampler)
         sampler.setup(clients.train.sizes)
         checked_expected(sampler, len(clients))  # refuses a number that is too large
         try_sampler(sampler, len(clients), config.seed)
         lr_schedule, server_lr_schedule = (make(config[key], key) for key in ("lr_schedule", "server_lr_schedule"))
         for schedule in (lr_schedule, server_lr_schedule):
+            check_methods(schedule, RoundSchedule)
             check_schedule(schedule, config.rounds, saved_bits(folder).get("rounds"))
         module_maker = partial(make_module, config, data.input_shape, data.classes, overrides, start_folder)
         module = module_maker()

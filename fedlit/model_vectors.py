@@ -234,7 +234,8 @@ class Layout:
         Raises:
             InputError: a pattern fits no name.
         """
-        patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+        given = [patterns] if isinstance(patterns, str | int | float) else patterns
+        patterns = [str(pattern) for pattern in given]  # in YAML the layer 3 of nn.Sequential is a number
         all_names = [n for names in self.names.values() for n in names]
         for pattern in patterns:
             if not any(_fits(pattern, n) for n in all_names):

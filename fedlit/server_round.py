@@ -124,6 +124,8 @@ class ServerRound(Round):
         last = {client: row for row, client in enumerate(self.arrived)}
         clients, rows = (_numbers(values, self.device) for values in (last, last.values()))
 
+        _refuse_unlike(tree, new)
+
         def replaced(all_rows: Tensor, new_rows: Tensor) -> Tensor:
             for tensor, count, name in ((all_rows, self.clients, "all clients"), (new_rows, len(self.arrived), "new")):
                 if tensor.shape != (count, *all_rows.shape[1:]):
@@ -148,6 +150,27 @@ class ServerRound(Round):
     def for_clients(self) -> Round:
         """The part of the round that clients may know."""
         return Round(self.number, self.seed, self.cohort, self.clients, self.purpose, self.lr_factor)
+
+
+def _refuse_unlike(tree: Any, new: Any, path: str = "") -> None:
+    """
+    Raises:
+        InputError: the arguments of `ServerRound.put` are no trees with the same keys and Models.
+    """
+    kinds = [next((kind for kind in (Tensor, Model, dict) if isinstance(value, kind)), None) for value in (tree, new)]
+    if None in kinds or kinds[0] is not kinds[1]:
+        raise InputError(
+            f"round.put: {path or 'its first argument'} is a {type(tree).__name__}, and the new rows are a "
+            f"{type(new).__name__}; give two tensors, two Models, or two dicts of these."
+        )
+    if isinstance(tree, dict):
+        if tree.keys() != new.keys():
+            raise InputError(
+                f"round.put: {path or 'its first argument'} has the keys {', '.join(tree)}, and the new rows have "
+                f"{', '.join(new)}; give the same keys."
+            )
+        for key, value in tree.items():
+            _refuse_unlike(value, new[key], f"{path}.{key}" if path else key)
 
 
 def _numbers(clients: Iterable[int], device: torch.device | str) -> Tensor:

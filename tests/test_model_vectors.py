@@ -91,6 +91,8 @@ def test_a_pattern_fits_whole_segments():
     layout = Layout(nn.Sequential(*[nn.Linear(1, 1) for _ in range(11)]))
     assert int(layout.where("1").weights.sum()) == 2
     assert int(layout.where("1*").weights.sum()) == 4  # 1 and 10
+    for number in (1, [1, "10"]):  # as YAML reads aggregator.head=1
+        assert int(layout.where(number).weights.sum()) == 2 * (1 if number == 1 else 2)
 
 
 def test_a_pattern_that_fits_no_name_is_refused_with_the_names():

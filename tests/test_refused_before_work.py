@@ -13,15 +13,16 @@ import pytest
 import torch
 from torch import nn
 
-from fedlit.aggregators import FedAvg, FedPer, Local
+from fedlit.aggregators import Aggregator, FedAvg, FedFomo, FedPer, Local, Scaffold
 from fedlit.aggregators.base import State
 from fedlit.aggregators.server_step import check_server_optimizer
 from fedlit.errors import REFUSED, InputError
 from fedlit.experiment_refusals import check_server
+from fedlit.method_signatures import check_methods
 from fedlit.models.optimizer import make_optimizer
 from fedlit.probe import refuse_missing_model
 from fedlit.run import main as command_line
-from fedlit.samplers import Sampler
+from fedlit.samplers import All, Sampler
 from fedlit.server_round import ServerRound
 from tests.aggregators.federations import Running
 from tests.aggregators.written import Modelless
@@ -123,6 +124,46 @@ def test_methods_with_other_arguments_than_those_of_the_contract_are_refused() -
         with pytest.raises(InputError, match=f"{type(aggregator).__name__}.*{re.escape(sentence)}$"):
             check_server(aggregator, 1, 0)
     check_server(Other(), 0, 0)
+
+
+class OfClass(FedAvg):
+    weighting = {"delta": "uniform"}  # noqa: RUF012
+
+
+class NeedsNone(FedFomo):
+    needs_validation = False
+
+
+class SetsAgain(FedAvg):
+    weighting = {"delta": "uniform"}  # noqa: RUF012
+
+    def __init__(self):
+        super().__init__()
+        self.weighting = {"delta": "examples"}
+
+
+@pytest.mark.parametrize("aggregator", [OfClass(), NeedsNone()], ids=lambda aggregator: type(aggregator).__name__)
+def test_an_attribute_that_an_inherited_init_replaces_is_refused(aggregator: Aggregator) -> None:
+    with pytest.raises(InputError, match=f"^{type(aggregator).__name__}.* is not read, because the __init__ .*; write"):
+        check_server(aggregator, 0, 0)
+
+
+def test_an_attribute_that_is_read_is_not_refused() -> None:
+    assert OfClass("uniform").weighting == OfClass.weighting
+    for aggregator in (OfClass("uniform"), SetsAgain(), Local(), FedFomo(), Scaffold()):
+        check_server(aggregator, 0, 0)
+
+
+def test_methods_of_a_sampler_with_other_arguments_are_refused() -> None:
+    class Sizes(All):
+        def setup(self):
+            pass
+
+    with pytest.raises(
+        InputError, match=re.escape("Sizes.setup takes (), and it is called with (sizes); write: def s")
+    ):
+        check_methods(Sizes(), Sampler)
+    check_methods(All(), Sampler)
 
 
 class Nothing:

@@ -64,6 +64,30 @@ def test_other_numbers_of_rows_are_refused(tree: tuple[int, ...], new: tuple[int
         arrived(3, 1).put(torch.zeros(tree), torch.zeros(new))
 
 
+@pytest.mark.parametrize(
+    ("tree", "new", "sentence"),
+    [
+        ({"h": 1, "g": 1}, {"h": 1}, "its first argument has the keys h, g, and the new rows have h"),
+        ({"h": {"v": 1}}, {"h": {"w": 1}}, "h has the keys v, and the new rows have w"),
+        ({"h": 1}, {"h": None}, "h is a Tensor, and the new rows are a NoneType"),
+        ({"h": {"v": 1}}, {"h": 1}, "h is a dict, and the new rows are a Tensor"),
+    ],
+)
+def test_other_trees_are_refused(tree: dict, new: dict, sentence: str) -> None:
+    def filled(value):  # tensors in place of numbers
+        if isinstance(value, dict):
+            return {key: filled(inner) for key, inner in value.items()}
+        return value and torch.zeros(4, 1)
+
+    with pytest.raises(InputError, match=f"^round.put: {sentence}"):
+        arrived(3, 1).put(filled(tree), filled(new))
+
+
+def test_a_model_is_not_put_into_a_tensor() -> None:
+    with pytest.raises(InputError, match="is a Tensor, and the new rows are a Model; give two"):
+        arrived(3, 1).put(torch.zeros(4, 2), Model(torch.zeros(2, 2), torch.zeros(2, 0)))
+
+
 class Noting(FedAvg):
     """What `download`, `unpack` and `server_update` know of the clients and the round."""
 

@@ -146,7 +146,7 @@ class Aggregator(ABC):
         """
 
     def unpack(self, message: Message, round: ServerRound) -> Message:
-        """On the server: the messages (K, ...) in the form in which they are reduced.
+        """On the server: the messages (K, ...) in the form in which they are reduced. `round.rows` are their clients.
 
         Under a reduction that sees sums only (`Reduction.blind`) the clients call it, with the part of the round that
         they know (`fedlit.round.Round`).

@@ -30,7 +30,10 @@ def head_positions(layout: Layout, head: str | Sequence[str] | None, if_all: str
             "pattern over the names of the head's parameters, such as "
             f"aggregator.head={next(reversed(layout.weights)).rpartition('.')[0]}"
         )
-    positions = layout.where(patterns)
+    try:
+        positions = layout.where(patterns)
+    except InputError as error:
+        raise InputError(f"aggregator.head={patterns}: {error}") from error
     if if_all is not None and bool(positions.weights.all()):
         raise InputError(f"aggregator.head={patterns}: the head is the whole model and {if_all}")
     if not bool(torch.cat([positions.weights, positions.statistics]).any()):

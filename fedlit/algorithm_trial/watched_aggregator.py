@@ -12,17 +12,20 @@ from torch import Tensor
 from fedlit.aggregators import Aggregator
 from fedlit.aggregators.base import Message, State
 from fedlit.algorithm_trial import returned_values as check
+from fedlit.algorithm_trial.comparison import difference
 from fedlit.algorithm_trial.kept_values import KeptValues
 from fedlit.algorithm_trial.trees import Entries, MissingKey, Picture, cloned, tensors
 from fedlit.algorithm_trial.watched_client import WatchedClient
 from fedlit.client import Client
 from fedlit.errors import InputError
 from fedlit.global_generators import generator_states
-from fedlit.messages.wire import Wire, flatten_message
-from fedlit.model_vectors import Layout, Model, unstack
+from fedlit.messages.wire import Wire, flatten_message, select_rows
+from fedlit.model_vectors import Layout, Model, tree_map, unstack
 from fedlit.server_round import ServerRound
 
 _RECEIVED = "received, from broadcast and download,"
+
+_ROUNDING = 1e-2  # relative, of numbers of any type
 
 _KEYED_DRAWS = {
     "setup": "draw from numpy.random.default_rng(0) or after torch.manual_seed(0), or another seed",
@@ -206,7 +209,23 @@ class WatchedAggregator(Aggregator):
         if self.averages:
             check.check_averaged(where, unpacked, self.inner.weighting)
         self.keys |= unpacked.keys() | _paths(flatten_message(unpacked))
+        is_of_a_chunk = isinstance(round, ServerRound) and len(round.arrived) == k
+        if k is not None and is_of_a_chunk and not self.is_default("unpack"):
+            self._check_unpacked_alone(message, round, unstack(unpacked, k))
         return unpacked
+
+    def _check_unpacked_alone(self, message: Message, round: ServerRound, together: Sequence[Message]) -> None:
+        for r, row in enumerate(together):
+            alone = tree_map(lambda value, r=r: select_rows(value, [r]), message)
+            unpacked = self._call(
+                "unpack", [("the message", alone)], replace(_copied(round), arrived=[round.arrived[r]])
+            )
+            if differing := difference(row, unstack(unpacked, 1)[0], _ROUNDING):
+                raise InputError(
+                    f"{self.name}.unpack gives {next(iter(differing))} of a client other numbers together with other "
+                    "clients than alone; compute along the last axis with keepdim=True, and use what concerns all "
+                    "clients, such as len(round.arrived), in server_update."
+                )
 
     def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
         sources = [("the server's state", server), ("the reduced message", reduced)]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from fedlit.algorithm_trial import fit_arguments as check
 from fedlit.algorithm_trial.closures import client_tensors
 from fedlit.algorithm_trial.returned_values import check_model
 from fedlit.algorithm_trial.trees import described
@@ -18,6 +19,7 @@ from fedlit.model_vectors import Layout, Model
 from fedlit.training.collected_sums import check_returned
 
 _MOST_EPOCHS = 2  # of one fit in the trial
+_ADJUSTS, _STEPS = ("gradient", "weights"), ("step", "weights")  # the first arguments of the functions
 
 
 class WatchedClient:
@@ -36,6 +38,7 @@ class WatchedClient:
         self.round, self.moved = client.round, client.moved
         self.number, self.examples = client.number.clone(), client.examples.clone()
         self.fits = 0
+        self._collects = False  # a function of `collect` is running
         self.adjusts = self.replaces = False  # whether a fit had an adjust_gradient or a gradient_fn
         self.closed_over = ""  # a sentence on a tensor of clients in the closure of one of the functions
 
@@ -51,20 +54,24 @@ class WatchedClient:
         trainable: Model | None = None,
         gradient_fn: GradientFn | None = None,
         carry: dict[str, Tensor] | None = None,
+        **unknown: Any,
     ) -> Fitted:
         """See `Client.fit`."""
         k = len(self.examples)
+        check.check_fit(self.where, unknown, self._collects)
         self.fits += 1
         check_model(f"{self.where}: the model of client.fit", model, self.layout, k)
-        self._check_trainable(trainable, k)
-        self._check_extras(extras, k, elementwise=adjust_gradient is not None)
-        self._check_carry(carry, k)
+        check.check_trainable(self.where, trainable, self.layout, k)
+        check.check_extras(self.where, extras, k, None if adjust_gradient is None else self.layout.size)
+        check.check_carry(self.where, carry, k, used=gradient_fn is not None)
         if adjust_gradient is not None:
             self.adjusts = True
+            check.check_arguments(f"{self.where}: its adjust_gradient", adjust_gradient, _ADJUSTS, extras)
             self._note_closure("adjust_gradient", adjust_gradient, k)
             adjust_gradient = self._watched_adjust_gradient(adjust_gradient)
         if gradient_fn is not None:
             self.replaces = True
+            check.check_arguments(f"{self.where}: its gradient_fn", gradient_fn, _STEPS, extras, carry or {})
             self._note_closure("gradient_fn", gradient_fn, k)
             gradient_fn = self._watched_gradient_fn(gradient_fn, set(carry or ()))
         if epochs is not None:
@@ -84,7 +91,8 @@ class WatchedClient:
         """See `Client.collect`."""
         k = len(self.examples)
         check_model(f"{self.where}: the model of client.collect", model, self.layout, k)
-        self._check_extras(extras, k, elementwise=False)
+        check.check_extras(self.where, extras, k, None)
+        check.check_arguments(f"{self.where}: its function of client.collect", f, _STEPS, extras)
         self._note_closure("function of client.collect", f, k)
         if on == "validation" and not any(len(job.validation) for job in self.jobs):
             raise InputError(
@@ -97,47 +105,6 @@ class WatchedClient:
     def draw(self, kind: Literal["normal", "uniform"], what: str, like: Tensor) -> Tensor:
         """See `Client.draw`."""
         return self.client.draw(kind, what, like)
-
-    # --- arguments -------------------------------------------------------------------------------------
-    def _check_trainable(self, trainable: Model | None, k: int) -> None:
-        if trainable is None:
-            return
-        check_model(f"{self.where}: `trainable`", trainable, self.layout, k)
-        kinds = {trainable.weights.dtype, trainable.statistics.dtype}
-        if kinds != {torch.bool}:
-            raise InputError(
-                f"{self.where}: `trainable` holds {_kind(trainable.weights)} and {_kind(trainable.statistics)}; give a "
-                "Model of bools, such as layout.where('head')."
-            )
-
-    def _check_extras(self, extras: Sequence[Tensor], k: int, elementwise: bool) -> None:
-        if isinstance(extras, Tensor | dict):
-            raise InputError(f"{self.where}: `extras` is {described(extras)}; write a tuple, such as extras=(c,).")
-        for number, value in enumerate(extras):
-            name = f"{self.where}: extras[{number}]"
-            if not isinstance(value, Tensor):
-                advice = " such as x.weights" if isinstance(value, Model) else ""
-                raise InputError(f"{name} is {described(value)}; pass tensors{advice}.")
-            if value.dim() > 1 and len(value) not in (1, k):
-                raise InputError(
-                    f"{name} has shape {tuple(value.shape)}, and its first axis has to be the {k} client"
-                    f"{'s' * (k > 1)} of the chunk; write table.expand(len(client.examples), *table.shape) for a table "
-                    "that all clients share."
-                )
-            if elementwise and (value.dim() not in (1, 2) or value.shape[-1] not in (1, self.layout.size)):
-                raise InputError(
-                    f"{name} has shape {tuple(value.shape)}; under adjust_gradient an extra is (K, P), (P,) or (K, 1), "
-                    f"P = {self.layout.size}."
-                )
-
-    def _check_carry(self, carry: dict[str, Tensor] | None, k: int) -> None:
-        if not carry:
-            return
-        if not isinstance(carry, dict):
-            raise InputError(f"{self.where}: `carry` is {described(carry)}; write a dict, such as carry={{'v': v}}.")
-        for name, value in carry.items():
-            if not isinstance(value, Tensor) or (value.dim() > 1 and len(value) not in (1, k)):
-                raise InputError(f"{self.where}: carry[{name!r}] is {described(value)}; give a tensor (K, ...).")
 
     # --- functions ----------------------------------------------------------------------------------------
     def _note_closure(self, name: str, function: Callable[..., Any], k: int) -> None:
@@ -235,6 +202,7 @@ class WatchedClient:
         name = "function of client.collect"
 
         def collected(step: Any, weights: Tensor, *extras: Tensor) -> dict[str, Tensor]:
+            self._collects = True
             try:
                 returned = function(step, weights, *extras)
             except InputError:
@@ -242,6 +210,8 @@ class WatchedClient:
             except Exception as error:
                 self._failed(name, error)
                 raise
+            finally:
+                self._collects = False
             try:
                 check_returned(f"{self.where}: its {name}", returned, len(weights))
             except InputError as error:
@@ -285,7 +255,3 @@ def _draws(function: Callable[..., Any], *arguments: Any) -> bool:
 
 def _called(function: Callable[..., Any], *arguments: Any) -> Any:
     return function(*arguments)
-
-
-def _kind(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -141,7 +141,7 @@ class Inbox:
             decoded = forms[f"decode of uplink.{name}"] = stage.decode(copied(decoded))
             check_rows(decoded, len(clients), f"decode of uplink.{name}")
         aggregator = self.pipeline.aggregator
-        message = flatten_message(aggregator.unpack(unflatten_message(decoded), self.round))
+        message = flatten_message(self._unpacked(clients, unflatten_message(decoded)))
         if type(aggregator).unpack is not Aggregator.unpack:
             forms[f"unpack of {aggregator}"] = message
             check_rows(message, len(clients), f"unpack of {aggregator}")
@@ -154,6 +154,14 @@ class Inbox:
             check_weights(str(aggregator), self.pipeline.weighting, message)
             self._reduce(clients, message, examples)
         return Received(rows, decoded, list(refusals.values()))
+
+    def _unpacked(self, clients: list[int], message: dict[str, Any]) -> dict[str, Any]:
+        """`unpack` gets the round in which these clients have arrived, and no others: how many came before them depends
+        on the chunks."""
+        round = replace(self.round, arrived=list(clients))
+        unpacked = self.pipeline.aggregator.unpack(message, round)
+        self.round.server_lr_was_read |= round.server_lr_was_read
+        return unpacked
 
     def _reduce(self, clients: list[int], message: Wire, examples: Tensor) -> None:
         self.round.arrived += clients

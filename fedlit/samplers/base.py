@@ -39,15 +39,15 @@ class Sampler(ABC):
 
     A sampler that keeps something from round to round writes `choose` in its place, and keeps it in the state, which is
     saved with each checkpoint. This one asks the clients with the largest losses of their last training, and those that
-    it has never asked before them:
+    have not trained yet before them. A client without samples never trains, so it comes last:
 
     >>> import torch
     >>> class LargestLast(Sampler):  # in mine.py, chosen by sampler._target_=mine.LargestLast
     ...     def setup(self, sizes):
-    ...         self.clients = len(sizes)
+    ...         self.sizes = torch.from_numpy(sizes)
     ...
     ...     def initial_state(self):
-    ...         return {"loss": torch.full((self.clients,), float("inf"))}
+    ...         return {"loss": torch.where(self.sizes > 0, torch.inf, -torch.inf)}
     ...
     ...     def choose(self, round_number, rng, clients, probe, state):
     ...         return state["loss"].topk(2).indices.tolist(), state
@@ -118,7 +118,8 @@ def checked_clients(sampler: Sampler, chosen: Any, clients: int) -> list[int]:
     numbers: list[int] = []
     for value in chosen:
         try:
-            number = -1 if isinstance(value, bool) else index(value)
+            is_bool = isinstance(value, bool) or str(getattr(value, "dtype", "")) == "torch.bool"
+            number = -1 if is_bool else index(value)
         except TypeError:
             number = -1
         if not 0 <= number < clients:

@@ -124,6 +124,38 @@ KEYS: dict[str, str] = by_name(  # name at the top level -> key or group
     }
 )
 
+GROUP_KEYS: dict[str, dict[str, str]] = {  # group -> name -> its keys that may be meant, the likeliest first
+    "aggregator": by_name(
+        {
+            "proximalmu proxmu": "mu",
+            "lambda lamda lmbda lmd reg": "lam",
+            "serverlr globallr lr learningrate serverlearningrate globallearningrate etag": "server_optimizer.lr eta",
+            "servermomentum globalmomentum momentum gmf": "beta beta_1 server_optimizer.momentum",
+            "beta1 betas": "beta_1",
+            "temperature t": "tau",
+            "tauh headsteps numheadepochs plocalepochs personalsteps": "head_epochs personal_epochs personal_steps",
+            "finetuningsteps finetunesteps": "finetune_epochs",
+            "k numclusters nclusters": "K clusters",
+            "plearningrate personallearningrate plr": "personal_lr",
+            "qparam": "q",
+        }
+    ),
+    "evaluation": by_name(
+        {
+            "finetuneepoch finetuneepochs finetuningepochs finetuning fte": "finetune",
+            "only finetunelayers finetuneparams": "finetune_only",
+        }
+    ),
+    "lr_schedule": by_name(
+        {
+            "gamma decay decayrate lrdecay": "factor",
+            "stepsize every decaysteps decayrounds": "interval",
+            "warmuprounds warmupsteps warmupepochs": "warmup",
+            "minlr etamin": "final",
+        }
+    ),
+}
+
 OTHER_VALUES: dict[str, str] = {  # the beginning of a value -> the word that is allowed
     "cuda": "gpu",
     "double": "64-true",

@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override
 
 from fedlit.settings.closest import closest, closest_key, listed, normalised
 from fedlit.settings.compose import Composed
-from fedlit.settings.known_names import KEYS, SENTENCES
+from fedlit.settings.known_names import GROUP_KEYS, KEYS, SENTENCES
 from fedlit.settings.misfit import Misfit, Proposal, meant, surely_meant
 from fedlit.settings.overrides import for_shell, key_of
 from fedlit.settings.table import foreign_class
@@ -36,7 +36,11 @@ def unknown_key(override: Override, key: str, composed: Composed, groups: set[st
     advice = next((SENTENCES[end] for end in ends if end in SENTENCES), "").replace("{value}", value or "<value>")
     if advice and "." not in key:
         return Misfit(text, reason, [], f"{advice}.")
-    for meant_key in (key, _of_renamed_group(*key.rpartition(".")[::2])):
+    other_keys = _other_keys(key, composed)
+    if (other := next((k for k in other_keys if k in composed.keys), None)) is not None:
+        [corrected] = _corrections(override, other, set())
+        return Misfit(text, reason, [meant(corrected), surely_meant(other, corrected)])
+    for meant_key in (key, *other_keys, _of_renamed_group(*key.rpartition(".")[::2])):
         if meant_key is not None and (sentence := _elsewhere(meant_key, composed, options)) is not None:
             return Misfit(text, sentence, [])
     names = _meant_names(key, candidates, groups)
@@ -79,6 +83,13 @@ def _of_a_foreign_class(override: Override, key: str, foreign: str, candidates: 
         return Misfit(text, f"{key} is not among the keys that are set", [], f"if {foreign} takes it, {added}")
     corrected = for_shell(*_corrections(override, nearest, set()))
     return Misfit(text, f"there is no key {key}", [], f"did you mean {corrected}? If {foreign} takes {key}, {added}")
+
+
+def _other_keys(key: str, composed: Composed) -> list[str]:
+    """Keys of the group that a name of papers or of other frameworks may mean."""
+    package, _, name = key.partition(".")
+    names = GROUP_KEYS.get(composed.mounts.get(package, ""), {}).get(normalised(name), "")
+    return [f"{package}.{other}" for other in names.split()]
 
 
 def _elsewhere(key: str, composed: Composed, options: Options) -> str | None:

@@ -25,6 +25,7 @@ from fedlit.training.gradient import GradientOptions
 from fedlit.training.job import Job, Split
 from fedlit.training.module_host import ModuleHost
 from fedlit.training.sent_fit import FitRecord, sent_fit
+from fedlit.training.step_draws import check_kind
 
 
 class ChunkClient(ABC):
@@ -88,18 +89,17 @@ class ChunkClient(ABC):
         begin = time.perf_counter()
         plan = fit_plan(self.batch_plan, self.jobs, self.calls, epochs)
         self.calls += 1
-        gradient = GradientOptions(adjust_gradient, extras, trainable, gradient_fn, dict(carry or {}))
+        k = len(self.jobs)
+        carry = {name: value.expand(k, *value.shape[value.dim() > 1 :]) for name, value in (carry or {}).items()}
+        gradient = GradientOptions(adjust_gradient, extras, trainable, gradient_fn, carry)
         self.epochs_run = plan.epochs
-        if plan.any_batch:
-            fitted = self._fit(model, gradient, plan)
-        else:
-            fitted = self._untrained(model, gradient.carry, len(self.jobs))
+        fitted = self._fit(model, gradient, plan) if plan.any_batch else self._untrained(model, gradient.carry, k)
         self.moved &= fitted.steps > 0
         self.last = fitted.model
         self._note_fit(fitted, plan, (time.perf_counter() - begin) / len(self.jobs))
         logged = [facts.get("logged", {}) for facts in self.facts]
         losses = [facts["loss"] for facts in self.facts]
-        start = tree_map(lambda t: t.expand(len(self.jobs), -1), model)
+        start = tree_map(lambda t: t.expand(k, -1), model)
         self.fits.append(FitRecord(start, fitted.model, trainable, losses, logged, self.counters))
         return fitted
 
@@ -123,6 +123,7 @@ class ChunkClient(ABC):
 
     def draw(self, kind: Literal["normal", "uniform"], what: str, like: Tensor) -> Tensor:
         """See `Client.draw`."""
+        check_kind("client.draw", kind)
         call = self._draw_counts[what] = self._draw_counts.get(what, -1) + 1
         numbers = np.stack([job.draw(kind, what, call, like.shape[1:]) for job in self.jobs])
         return torch.from_numpy(numbers).to(like.dtype).to(like.device, non_blocking=True)
@@ -202,8 +203,7 @@ class ChunkClient(ABC):
         """The result of the fit of k clients without a batch."""
         zero, no_loss = self.examples.new_zeros(k, 1), self.examples.new_full((k, 1), float("nan"))
         model = tree_map(lambda t: t.expand(k, -1).clone(), model)
-        carry = {n: v.expand(k, *v.shape[v.dim() > 1 :]).clone() for n, v in carry.items()}
-        return Fitted(model, zero, zero.clone(), no_loss, carry, zero.clone)
+        return Fitted(model, zero, zero.clone(), no_loss, {n: v.clone() for n, v in carry.items()}, zero.clone)
 
     def _load(self, r: int, model: Model, counters: dict[str, Tensor] | None = None) -> None:
         """Load the model of one of the clients into the module, with its counters (K, ...) or else the server's."""

@@ -27,6 +27,15 @@ def draw_key(fit_key: int, what: str) -> int:
     return seed_number(fit_key, "draw of the algorithm", what)
 
 
+def check_kind(method: str, kind: str) -> None:
+    """
+    Raises:
+        InputError: there are no draws of this kind.
+    """
+    if kind not in ("normal", "uniform"):
+        raise InputError(f"{method}: there are no draws named {kind!r}; write 'normal' or 'uniform'.")
+
+
 class DrawKeys:
     """The keys of K clients' draws in one fit.
 
@@ -62,6 +71,7 @@ class StepDraws:
     @torch.no_grad()
     def __call__(self, kind: Literal["normal", "uniform"], what: str, like: Tensor) -> Tensor:
         """See `Step.draw`."""
+        check_kind("step.draw", kind)
         k = len(self._numbers)
         if not like.is_floating_point() or like.dim() == 0 or len(like) != k:
             raise InputError(

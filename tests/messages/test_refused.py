@@ -234,3 +234,9 @@ def test_every_message_of_an_algorithm_that_needs_all_is_finite(trainer: str, tm
     run = running(tmp_path, trainer, checked, [[0, 1, 2, 3]]).go()
     assert run.rows[0]["cohort/lost"] == 1 and run.state.clients.get([BAD]) == [None]
     assert torch.equal(run.state.server["w"][BAD], run.start.weights)
+
+
+def test_a_division_by_a_learning_rate_of_0_is_named(tmp_path: Path) -> None:
+    run = Running(tmp_path, Scaffold(), optimizer={"lr": 0.0})
+    with pytest.raises(InputError, match=r"NaN or infinite values in c, and a fit changed no weight \(is its"):
+        run.go()

@@ -6,6 +6,7 @@ import re
 import subprocess
 
 import pytest
+import yaml
 
 from fedlit.errors import InputError
 from fedlit.settings import known_names
@@ -224,6 +225,36 @@ def test_each_optimizer_of_the_tables_is_torchs():
 
     paths = re.findall(r"torch\.optim\.(\w+)", " ".join(commands()))
     assert paths and all(issubclass(getattr(torch.optim, name), torch.optim.Optimizer) for name in paths)
+
+
+@pytest.mark.parametrize("group", known_names.GROUP_KEYS)
+def test_each_other_name_within_a_group_leads_to_keys_of_its_options(group):
+    files = (conf_folder() / group).glob("*.yaml")
+    keys = {key for file in files for key in yaml.safe_load(file.read_text())} | {"server_optimizer"}
+    names = known_names.GROUP_KEYS[group]
+    assert {key.partition(".")[0] for meant in names.values() for key in meant.split()} <= keys
+    assert not keys & names.keys()
+
+
+WITHIN_A_GROUP = [  # the option, a key that it does not have, and what is meant
+    ("aggregator=ifca", "aggregator.k=3", "aggregator.clusters=3"),
+    ("evaluation=default", "evaluation.finetune_epochs=2", "evaluation.finetune=2"),
+    ("aggregator=fedadam", "aggregator.server_lr=0.1", "aggregator.eta=0.1"),
+    ("aggregator=scaffold", "aggregator.eta_g=0.1", "aggregator.server_optimizer.lr=0.1"),
+    ("aggregator=fedprox", "aggregator.proximal_mu=0.1", "aggregator.mu=0.1"),
+    ("aggregator=fedrep", "aggregator.tau_h=3", "aggregator.head_epochs=3"),
+    ("lr_schedule=step", "lr_schedule.step_size=3", "lr_schedule.interval=3"),
+]
+
+
+@pytest.mark.parametrize(("option", "wrong", "meant"), some_slow(WITHIN_A_GROUP, WITHIN_A_GROUP[:2]))
+def test_a_name_within_a_group_is_answered_by_the_key_of_the_option(option, wrong, meant):
+    assert f"did you mean {meant}?" in refusal(option, wrong)
+    composed(option, meant)
+
+
+def test_a_name_that_another_option_has_is_shown_with_it():
+    assert "aggregator=fedavg has no mu; aggregator=fedprox or" in refusal("aggregator.proximal_mu=0.1")
 
 
 def test_each_other_name_of_a_key_leads_to_a_key_or_a_group():

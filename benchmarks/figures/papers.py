@@ -94,15 +94,14 @@ LABEL_SKEW = Setting(
     title="NIID-Bench: four algorithms on MNIST with two labels a client",
     claim="Li et al. 2022 (arXiv:2102.02079), rerun in Flower's baseline niid_bench, table of its README, MNIST, Sort "
     "and Partition (2): best accuracy over 50 rounds.",
-    notes="The baseline's setting (10 clients, pixels from 0 to 1, batches of 64, SGD with learning rate 0.01, "
-    "momentum 0.9 and weight decay 1e-5, ten local epochs), but ten rounds. There the number of clients that hold a "
-    "class is random; here it is two.",
+    notes="The baseline's setting (10 clients, its partition, pixels from 0 to 1, batches of 64, SGD with learning "
+    "rate 0.01, momentum 0.9 and weight decay 1e-5, ten local epochs), but ten rounds.",
     overrides=(
-        *("data=mnist", "data.download=true", "data.normalize=none", "partition=classes"),
-        *("partition.classes_per_client=2", "clients=10", "batch_size=64", "optimizer.lr=0.01"),
-        *("model._target_=benchmarks.figures.niid_bench_cnn.NiidBenchCnn", "optimizer.momentum=0.9"),
-        *("optimizer.weight_decay=0.00001", "local_epochs=10", "rounds=10", "trainer=vectorized"),
-        "evaluation.clients=0",
+        *("data=mnist", "data.download=true", "data.normalize=none", "clients=10"),
+        *("partition._target_=benchmarks.figures.niid_bench.NiidBenchPartition", "+partition.classes_per_client=2"),
+        *("model._target_=benchmarks.figures.niid_bench.NiidBenchCnn", "batch_size=64", "optimizer.lr=0.01"),
+        *("optimizer.momentum=0.9", "optimizer.weight_decay=0.00001", "local_epochs=10", "rounds=10"),
+        *("trainer=vectorized", "evaluation.clients=0"),
     ),
     cases={
         "fedavg": Case(("aggregator=fedavg",), "96.6"),

@@ -147,7 +147,7 @@ class Client(Protocol):
                 weight decay.
             gradient_fn: `gradient_fn(step, weights, *extras, **carry)` returns the gradient (K, P) that replaces the
                 plain one and, where `carry` is given, a dict of its new values as a second value.
-            carry: tensors (K, ...) that are updated in each step along with the weights.
+            carry: tensors (K, ...) that are updated in each step along with the weights. They keep their types.
         """
 
     def loss(self, model: Model, on: CollectedPart = "train") -> Tensor:

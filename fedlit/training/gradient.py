@@ -137,7 +137,9 @@ class GradientEditor:
         self._rates_read = group_rates(optimizers, self.parameters) if step.lr_was_read else None
         if self.carry:
             gradient, new_carry = gradient
-            self.carry |= {name: value.detach() for name, value in new_carry.items()}  # no graph over the steps
+            self.carry |= {  # no graph over the steps; as in a stack, a value keeps its type
+                name: value.detach().to(self.carry[name]) for name, value in new_carry.items()
+            }
         return self.layout.tensors(gradient.detach()[0])
 
     @property

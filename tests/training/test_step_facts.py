@@ -80,6 +80,21 @@ def test_carried_tensors_keep_no_graph(kind: str) -> None:
         assert not fit.carry["total"].requires_grad
 
 
+@each_kind
+def test_carried_tensors_keep_their_types(kind: str) -> None:
+    """The sum of a client's losses, rounded to 32 bits in each step, under every trainer."""
+
+    def gradient_fn(step: Any, w: Tensor, total: Tensor) -> Any:
+        assert total.dtype == torch.float32
+        loss = step.loss(w)
+        return torch.autograd.grad(loss.sum(), w)[0], {"total": total + loss[:, None].detach()}
+
+    run = Collecting(kind, Plain)
+    for _, client in run.chunks():
+        fit = client.fit(run.start, EPOCHS, gradient_fn=gradient_fn, carry={"total": torch.zeros(1, 1)})
+        assert fit.carry["total"].dtype == torch.float32
+
+
 class Columns(Dataset[Any]):
     def __len__(self) -> int:
         return N

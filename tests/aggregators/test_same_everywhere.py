@@ -62,7 +62,7 @@ def scheduled(parameters: Any) -> Any:
 
 OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
     "sgd": SGD,
-    # a bias before batch normalisation has rounding errors for a gradient, which the default of eps, 1e-8, would blow up
+    # the gradient of a bias before batch normalisation is a rounding error, which the default eps=1e-8 would blow up
     "adam": partial(torch.optim.Adam, lr=0.01, eps=1e-4),
     "scheduled": scheduled,
 }

@@ -21,10 +21,10 @@ METHODS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "apfl": (("aggregator=apfl",), ("aggregator.alpha=0.25", "aggregator.alpha=0.75")),
     "pfedme": (("aggregator=pfedme", "aggregator.personal_lr=0.05"), ("aggregator.lam=5", "aggregator.lam=15")),
     "fedper": (("aggregator=fedper",), ()),
-    "ditto": (("aggregator=ditto",), ("aggregator.lam=0.1", "aggregator.lam=1")),
+    "ditto": (("aggregator=ditto",), ("aggregator.lam=0.01", "aggregator.lam=0.1")),
     "fedrep": (("aggregator=fedrep",), ("aggregator.head_epochs=2", "aggregator.head_epochs=5")),
     "fedbabu": (("aggregator=fedbabu",), ("aggregator.finetune_epochs=1", "aggregator.finetune_epochs=5")),
-    "fedala": (("aggregator=fedala",), ("aggregator.eta=0.1", "aggregator.eta=1")),
+    "fedala": (("aggregator=fedala",), ("aggregator.eta=1", "aggregator.eta=10")),
 }
 """Method: its overrides, and the values of its hyperparameter that the grid tries."""
 

@@ -29,7 +29,18 @@ METHODS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """Method: its overrides, and the values of its hyperparameter that the grid tries."""
 
 CHOSEN: dict[str, tuple[str, ...]] = {
-    name: (f"optimizer.lr={RATES[0]}", *grid[:1]) for name, (_, grid) in METHODS.items()
+    "fedavg": ("optimizer.lr=0.1",),
+    "fedavg_finetune": ("optimizer.lr=0.02",),
+    "local": ("optimizer.lr=0.1",),
+    "perfedavg": ("optimizer.lr=0.1", "aggregator.alpha=0.1"),
+    "fedamp": ("optimizer.lr=0.02", "aggregator.sigma=1e6"),
+    "apfl": ("optimizer.lr=0.1", "aggregator.alpha=0.25"),
+    "pfedme": ("optimizer.lr=0.1", "aggregator.lam=5"),
+    "fedper": ("optimizer.lr=0.1",),
+    "ditto": ("optimizer.lr=0.02", "aggregator.lam=0.01"),
+    "fedrep": ("optimizer.lr=0.1", "aggregator.head_epochs=5"),
+    "fedbabu": ("optimizer.lr=0.02", "aggregator.finetune_epochs=5"),
+    "fedala": ("optimizer.lr=0.02", "aggregator.eta=10"),
 }
 """The best of the grid, by the validation accuracy of `TUNING`."""
 

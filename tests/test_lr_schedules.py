@@ -188,8 +188,21 @@ class KeepsItsOptimizer(Net):
         self.kept = optim.SGD(self.parameters(), 0.1, momentum=0.5)
 
 
-@kinds
-def test_the_factor_is_in_rates_and_gain_and_in_no_later_round(tmp_path: Path, kind: str) -> None:
+def heavy(module: Any) -> Any:
+    return optim.SGD(module.parameters(), 0.1, momentum=0.5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "net"),
+    [
+        ("lightning", KeepsItsOptimizer),
+        ("one by one", KeepsItsOptimizer),  # a stack would share its optimiser
+        ("stack", partial(Net, heavy)),
+    ],
+)
+def test_the_factor_is_in_rates_and_gain_and_in_no_later_round(
+    tmp_path: Path, kind: str, net: Callable[[], Net]
+) -> None:
     fits: list[Any] = []
 
     class Noting(FedAvg):
@@ -198,7 +211,7 @@ def test_the_factor_is_in_rates_and_gain_and_in_no_later_round(tmp_path: Path, k
             return {"delta": fits[-1].model - received["model"]}, state
 
     trainer, options = KINDS[kind]
-    run = Running(tmp_path, Noting(), Listed([3], [3], [3]), net=KeepsItsOptimizer(), kind=trainer, **options)
+    run = Running(tmp_path, Noting(), Listed([3], [3], [3]), net=net(), kind=trainer, **options)
     run.federation.lr_schedule = Step(interval=1, factor=0.5)
     run.go(3)  # two epochs of two batches
     factors = [1.0, 0.5, 0.25]

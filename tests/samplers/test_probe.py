@@ -80,7 +80,7 @@ def test_a_client_that_fails_has_no_loss_and_the_others_keep_theirs(
 def test_every_candidate_may_fail(trainer: str, tmp_path: Path) -> None:
     x, y = numbers()
     x[: sum(SIZES)] = MARK
-    sampler, options = Lowest([0, 1]), TRAINERS[trainer]
+    sampler, options = Lowest([0, 1]), {**TRAINERS[trainer], "falls_back": True}  # the trial of a stack fails, too
     run = Running(tmp_path, FedAvg(), sampler, Fails(), samples=(x, y), engine=Serial("drop"), **options).go()
     assert np.isnan(sampler.losses).tolist() == [True, True]
     assert run.rows[0]["cohort/lost"] == 2 and torch.equal(run.weights, run.start.weights)

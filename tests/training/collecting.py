@@ -18,6 +18,7 @@ from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from fedlit.user_module.module_snapshot import counters
 from tests.slow import some_slow
+from tests.stacks import check_stacked
 
 KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "lightning": (LightningTrainer, {}),
@@ -64,7 +65,11 @@ class Net(pl.LightningModule):
 
 
 class Collecting:
-    """The clients of one worker."""
+    """The clients of one worker.
+
+    Args:
+        falls_back: a stack may fail, and is asked one by one.
+    """
 
     def __init__(
         self,
@@ -72,12 +77,15 @@ class Collecting:
         module: Callable[[], pl.LightningModule] = Net,
         samples: Samples | None = None,
         transform: Transform | None = None,
+        falls_back: bool = False,
         **options: Any,
     ):
         trainer, values = KINDS[kind]
         samples = TensorSamples(*data()) if samples is None else samples
         made = trainer(**({"accelerator": "cpu", "precision": "64-true"} | values | options))
         self.worker = made.worker(module(), JobData(samples, samples, transform), Measure())
+        self._has_to_stack = values.get("stack") == "always" and not falls_back
+        self._check_stacked()
         self.layout = self.worker.host.layout
         self.start = self.layout.read(self.worker.host.module)
         self.counters = counters(self.worker.host.module)
@@ -88,6 +96,11 @@ class Collecting:
         jobs = [Job(c, round, BATCH, 1, np.array(TRAIN[c], int), np.array(VALIDATION[c], int)) for c in chosen]
         for rows in self.worker.chunks(jobs):
             yield list(chosen)[rows], self.worker.client(jobs[rows], self.counters, [{}] * len(jobs[rows]))
+        self._check_stacked()
+
+    def _check_stacked(self) -> None:
+        if self._has_to_stack:
+            check_stacked(self.worker)
 
     def collect(self, f: Any, *args: Any, extra: Tensor | None = None, **options: Any) -> dict[str, Tensor]:
         """The sums of all clients, (5, ...).

@@ -170,7 +170,7 @@ def losses(step: Any, w: Tensor) -> dict[str, Tensor]:
 
 @each_kind
 def test_a_batch_that_the_step_skips_adds_nothing(kind: str) -> None:
-    sums = Collecting(kind, Skips).collect(losses)
+    sums = Collecting(kind, Skips, falls_back=True).collect(losses)
     assert sums["batches"].flatten().tolist() == [4, 2, 1, 1, 0]
 
 
@@ -190,7 +190,7 @@ def test_draws_of_the_step_are_keyed(kind: str) -> None:
 
 
 def test_a_step_that_a_stack_cannot_evaluate_runs_one_by_one(caplog: pytest.LogCaptureFixture) -> None:
-    stack, alone = Collecting("stack", Counts), Collecting("lightning", Counts)
+    stack, alone = Collecting("stack", Counts, falls_back=True), Collecting("lightning", Counts)
     assert stack.worker.setup.plan.stacked
     sums = stack.collect(losses)
     assert "were asked for sums (client.collect) one by one" in caplog.text

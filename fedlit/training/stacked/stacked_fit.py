@@ -232,7 +232,7 @@ class StackedFit:
         if self.carry:
             gradient, new_carry = gradient
             for name, value in new_carry.items():
-                self.carry[name][rows] = value.detach()
+                self.carry[name][rows] = value.detach().to(self.carry[name])
         return gradient.detach()
 
     def _update(

@@ -202,8 +202,8 @@ def tensors(value: Any, name: str = "") -> dict[str, Tensor]:
 
 
 def same_bits(first: dict[str, Any], second: dict[str, Any]) -> bool:
-    """Whether two saved states agree in all tensors of the server, the clients and the counters."""
-    parts = "server", "clients", "counters"
+    """Whether two saved states agree in all tensors of the server, the clients, the counters and the sampler."""
+    parts = "server", "clients", "counters", "sampler"
     a, b = ({part: tensors(s[part]) for part in parts} for s in (first, second))
     assert a["server"]
     return all(

@@ -230,9 +230,10 @@ def kept(run: Running, clients: int = len(SIZES)) -> dict[str, Tensor]:
 
     gather("server", run.state.server)
     gather("counters", run.state.counters)
+    gather("sampler", {name: torch.as_tensor(value) for name, value in run.state.sampler.items()})
     for client in range(clients):
         gather(f"client {client}", run.state.clients.get([client])[0] or {})
     for number, row in enumerate(run.rows, 1):
-        metrics = {k: v for k, v in row.items() if not k.startswith(("time/", "comm/"))}
-        result[f"round {number}"] = torch.tensor([metrics[k] for k in sorted(metrics)], dtype=torch.float64)
+        metrics = {f"round {number}, {name}": value for name, value in row.items() if not name.startswith("time/")}
+        result |= {name: torch.tensor(value, dtype=torch.float64) for name, value in metrics.items()}
     return result

@@ -20,7 +20,8 @@ from tests.oracles.problem import Named, Outcome, Problem, combined
 CASES: list[dict[str, Any]] = [
     {},
     {"alpha": 0.3, "adaptive": False, "weighting": "uniform"},
-    {"alpha": 1.0},
+    {"alpha": 1.0},  # the upper limit
+    {"alpha": 0.01},  # the lower limit
 ]
 
 

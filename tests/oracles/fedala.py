@@ -14,7 +14,7 @@ from typing import Any
 from tests.oracles.problem import Named, Outcome, Problem, combined
 
 CASES: list[dict[str, Any]] = [
-    {"s": 1.0, "eta": 3.0, "start_epochs": 4, "epochs": 2},
+    {"s": 1.0, "eta": 30.0, "start_epochs": 4, "epochs": 2},  # W meets both of its limits
     {"s": 1.0, "start_epochs": 2, "weighting": "uniform"},
     {"s": 1.0, "eta": 3.0, "start_epochs": 3, "head": "body"},
 ]

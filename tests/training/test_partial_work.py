@@ -20,6 +20,7 @@ from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from fedlit.user_module.module_snapshot import counters
 from tests.slow import some_slow
+from tests.stacks import check_stacked
 from tests.training.module_kinds.case import CLASSES, WIDTH
 from tests.training.test_module_kinds import worker
 
@@ -96,6 +97,8 @@ def fits(kind: str, maker: str, dropout: float = 0.0, **options: Any) -> tuple[l
         epochs = torch.tensor(EPOCHS)[rows, None]
         results.append(chunk.fit(start, epochs=epochs, **options))
         chunks.append(chunk)
+    if trainer.get("stack") == "always":
+        check_stacked(fit_worker)
     return results, chunks, fit_worker
 
 

@@ -291,6 +291,16 @@ def test_the_servers_rate_follows_its_schedule(tmp_path: Path, name: str) -> Non
     assert [row["schedule/server_lr_factor"] for row in run.rows] == pytest.approx(COSINE)
 
 
+def test_a_round_without_clients_has_the_factor_too(tmp_path: Path) -> None:
+    """The momentum goes on: v = 0.9 v, x = x + 0.7 f v."""
+    run = Running(tmp_path, FedAvg(server_optimizer=SERVERS["momentum"]), Listed([0, 2], []), net=Net(sgd))
+    run.federation.server_lr_schedule = Exponential(factor=0.5)
+    first = run.go().weights
+    change = first - run.start.weights
+    torch.testing.assert_close(run.go().weights, first + 0.5 * 0.9 * change, rtol=0, atol=1e-12)
+    assert float(change.abs().max()) > 1e-3
+
+
 def test_running_statistics_move_by_their_mean(tmp_path: Path) -> None:
     statistics = []
     for schedule in (Constant(), Exponential(factor=0.5, warmup=1)):

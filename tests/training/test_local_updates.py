@@ -90,6 +90,13 @@ def test_a_stack_has_the_batches_of_each_client(drop_single: bool, limit: int | 
             assert batches == [(index.tolist(), p.key) for p in passes for index in p.batches]
 
 
+def test_each_pass_has_a_key_of_its_own() -> None:
+    """Draws of transforms, such as an augmentation, differ from pass to pass, round to round and client to client."""
+    rounds = plans(3, 7)
+    keys = [shard_pass.key for plan in rounds for client in range(5) for shard_pass in plan.of_client(client)[0]]
+    assert len(set(keys)) == len(keys) > 2 * 3 * 5
+
+
 def test_a_second_fit_has_a_stream_of_its_own() -> None:
     (first,), (second,) = plans(1, 3), plans(1, 3, call=1)
     assert as_lists(first.of_client(0)[0][0].batches) != as_lists(second.of_client(0)[0][0].batches)

@@ -194,15 +194,15 @@ def _on_disk(checkpoints: Path, round: int, record: dict[str, Any]) -> dict[int,
 
 
 def tensors(value: Any, name: str = "") -> dict[str, Tensor]:
-    """Every tensor in nested dicts and lists, by its path."""
-    if torch.is_tensor(value):
-        return {name: value}
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    """Every tensor and number in nested dicts, lists and tuples, by its path."""
+    if torch.is_tensor(value) or isinstance(value, int | float):
+        return {name: torch.as_tensor(value)}
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
     return {path: t for key, part in pairs for path, t in tensors(part, f"{name}/{key}").items()}
 
 
 def same_bits(first: dict[str, Any], second: dict[str, Any]) -> bool:
-    """Whether two saved states agree in all tensors of the server, the clients, the counters and the sampler."""
+    """Whether two saved states agree in all numbers of the server, the clients, the counters and the sampler."""
     parts = "server", "clients", "counters", "sampler"
     a, b = ({part: tensors(s[part]) for part in parts} for s in (first, second))
     assert a["server"]

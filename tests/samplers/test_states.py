@@ -75,6 +75,14 @@ def test_clients_that_do_not_arrive_or_do_not_train_are_not_observed(tmp_path: P
     assert run.federation.sampler.seen[0].keys() == {0, 2, 3}
 
 
+class InPlace(LastLosses):
+    """Changes the state that it gets."""
+
+    def choose(self, round_number, rng, clients, probe, state):
+        state["loss"] += 1
+        return super().choose(round_number, rng, clients, probe, state)
+
+
 def test_a_round_that_does_not_end_leaves_the_state_as_it_was(tmp_path: Path) -> None:
     class Failing(FedAvg):
         def server_update(self, server, reduced, round):
@@ -82,7 +90,7 @@ def test_a_round_that_does_not_end_leaves_the_state_as_it_was(tmp_path: Path) ->
                 raise InputError("no")
             return super().server_update(server, reduced, round)
 
-    run = Running(tmp_path, Failing(), LastLosses()).go()
+    run = Running(tmp_path, Failing(), InPlace()).go()
     before = {key: torch.as_tensor(value).clone() for key, value in run.state.sampler.items()}
     with pytest.raises(InputError):
         run.go()

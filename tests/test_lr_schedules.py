@@ -13,15 +13,13 @@ import pytest
 import torch
 from torch import Tensor, nn, optim
 
-from fedlit.aggregators import CFL, IFCA, FedAMP, FedAvg, FedDyn, FedFomo, Local
+from fedlit.aggregators import FedAvg
 from fedlit.aggregators.base import Message, State
 from fedlit.errors import InputError
 from fedlit.schedules import Constant, Cosine, Exponential, RoundSchedule, Step, check_schedule, checked_factor
-from fedlit.server_round import ServerRound
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import CLASSES, WIDTH, Listed, Running, numbers
-from tests.aggregators.posed import algorithm
 from tests.algorithm_trial.trials import federation, tried
 from tests.slow import some_slow
 from tests.small_runs import command, rows, same_bits, saved
@@ -349,47 +347,6 @@ def test_a_server_optimiser_without_a_rate_is_refused_before_the_run(tmp_path: P
     tried(FedAvg(server_optimizer=WithoutRate), run)
     with pytest.raises(InputError, match="WithoutRate has none"):
         tried(FedAvg(server_optimizer=WithoutRate), run, server_schedule=True)
-
-
-class OwnStep(FedAvg):
-    """A server step that does not read the factor."""
-
-    def server_update(self, server: State, reduced: Message, round: ServerRound) -> State:
-        return {"model": server["model"] + reduced["delta"]}
-
-
-def test_a_server_step_that_does_not_read_the_factor_is_refused(tmp_path: Path) -> None:
-    run = Running(tmp_path, OwnStep(), Listed([0], [0]))
-    run.federation.server_lr_schedule = Step(interval=1)
-    run.go()  # the factor of the first round is 1
-    with pytest.raises(InputError, match=r"server_lr_schedule: OwnStep does not read round.server_lr_factor"):
-        run.go()
-
-
-@pytest.mark.parametrize("option", ["qfedavg", "pfedme", "apfl", "fedala"])
-def test_the_servers_first_step_is_the_factor_times_what_it_would_be(tmp_path: Path, option: str) -> None:
-    models = []
-    for schedule in (Constant(), Exponential(warmup=1)):
-        run = Running(tmp_path / type(schedule).__name__, algorithm(option, {}), norm=True)
-        run.federation.server_lr_schedule = schedule
-        models.append(run.go().state.server["model"])
-    step, half = (model.weights - run.start.weights for model in models)
-    torch.testing.assert_close(half, step / 2, rtol=0, atol=1e-14)
-    assert step.abs().max() > 1e-3 and torch.equal(*(model.statistics for model in models))
-
-
-@pytest.mark.parametrize("algorithm", [OwnStep, Local, FedFomo])
-def test_it_is_refused_before_the_run(tmp_path: Path, algorithm: Any) -> None:
-    run = federation(tmp_path, "lightning")
-    tried(algorithm(), run)
-    with pytest.raises(InputError, match=f"server_lr_schedule: {algorithm.__name__} does not read"):
-        tried(algorithm(), run, server_schedule=True)
-    tried(FedAvg(), run, server_schedule=True)
-
-
-@pytest.mark.parametrize("algorithm", [CFL, FedAMP, FedDyn, IFCA])
-def test_server_steps_of_their_own_follow_it(tmp_path: Path, algorithm: Any) -> None:
-    tried(algorithm(), federation(tmp_path, "lightning"), server_schedule=True)  # the oracles have the numbers
 
 
 # --- whole runs ---------------------------------------------------------------------------------------------

@@ -120,9 +120,15 @@ def _meant_names(key: str, candidates: list[str], groups: set[str]) -> list[str]
     names = [other_name if not parent else None, nearest, *ends, other_name if parent else None]
     if not parent:
         names.append(closest_key(key, candidates))
-    similar = dict.fromkeys(n for n in [_of_renamed_group(parent, name), *names] if n and not n.startswith("_"))
+    similar = dict.fromkeys(n for n in [_of_renamed_group(parent, name), *names] if n and not _is_hydras(n, name))
     side = {n: _sides(parent if n == other_name else key) for n in similar}
     return [n for n in similar if not side[n] - _sides(n)]
+
+
+def _is_hydras(key: str, name: str) -> bool:
+    """Whether a key is one of Hydra's own, such as `_target_`, of which `name` is no slip."""
+    end = key.rpartition(".")[2]
+    return end.startswith("_") and closest(name, [end]) is None
 
 
 def _of_renamed_group(parent: str, name: str) -> str | None:

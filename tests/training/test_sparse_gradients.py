@@ -135,7 +135,7 @@ def test_an_optimiser_for_sparse_gradients_alone_is_refused(
         run.go()
 
 
-@pytest.mark.parametrize("kind", some_slow(KINDS, ["lightning"]))
+@pytest.mark.parametrize("kind", some_slow(["lightning", "one by one"], ["lightning"]))  # stacks keep no optimiser
 def test_a_momentum_of_sparse_gradients_is_kept_between_rounds(kind: str, tmp_path: Path) -> None:
     trainer, options = KINDS[kind]
 

@@ -1,8 +1,10 @@
-"""The CNN and the partition of NIID-Bench (Li et al. 2022, arXiv:2102.02079)."""
+"""The CNN, the partition and the measure of NIID-Bench (Li et al. 2022, arXiv:2102.02079)."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -55,3 +57,9 @@ class NiidBenchCnn(Classifier):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
+
+
+def best_accuracy(run: Path) -> float:
+    """The largest accuracy after any round, on the test set: an optimistic figure, and the one that is published."""
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return max(json.loads(line)["global/test/accuracy"] for line in lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.figures import personal, value_of_federation
 from benchmarks.figures.grouping import right_pairs
+from benchmarks.figures.niid_bench import best_accuracy
 from benchmarks.figures.setting import Case, Setting
 
 USED = "clients/used/accuracy"
@@ -109,9 +110,9 @@ LABEL_SKEW = Setting(
         "scaffold": Case(("aggregator=scaffold",), "96.6"),
         "fednova": Case(("aggregator=fednova",), "96.5"),
     },
-    measures={"accuracy": "global/test/accuracy"},
-    reached="FedAvg {fedavg[accuracy]:.1f}, FedProx {fedprox[accuracy]:.1f}, SCAFFOLD {scaffold[accuracy]:.1f}, "
-    "FedNova {fednova[accuracy]:.1f}",
+    measures={"best of ten rounds": best_accuracy, "after round 10": "global/test/accuracy"},
+    reached="FedAvg {fedavg[best of ten rounds]:.1f}, FedProx {fedprox[best of ten rounds]:.1f}, "
+    "SCAFFOLD {scaffold[best of ten rounds]:.1f}, FedNova {fednova[best of ten rounds]:.1f} (best of ten rounds)",
     paper="96.6, 96.7, 96.6, 96.5 (best of 50 rounds)",
     labels={"fedavg": "FedAvg", "fedprox": "FedProx", "scaffold": "SCAFFOLD", "fednova": "FedNova"},
 )

@@ -19,6 +19,7 @@ from fedlit.training import Job, JobData
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from fedlit.user_module.module_snapshot import counters
+from tests.stacks import check_stacked
 
 N, WIDTH = 20, 3
 Pair = namedtuple("Pair", "x y")
@@ -136,4 +137,6 @@ def test_the_step_gets_what_a_data_loader_gives(name: str, kind: str) -> None:
             client.fit(start)
             client.loss(start, "validation")
             client.measure(start, "test", range(len(jobs[rows])))
+        if options.get("stack") == "always":
+            check_stacked(worker)
         assert SEEN and all(seen == expected for seen in SEEN), (expected, next(s for s in SEEN if s != expected))

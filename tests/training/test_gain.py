@@ -24,6 +24,7 @@ from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from fedlit.user_module.module_snapshot import counters
 from tests.slow import some_slow
+from tests.stacks import check_stacked
 from tests.training.module_kinds.case import CLASSES, WIDTH
 from tests.training.module_kinds.optimizers import SCHEDULERS
 from tests.training.test_module_kinds import worker
@@ -70,9 +71,14 @@ def fits(
     epochs: int = 1,
     trainer: Any = None,
     dtype: torch.dtype = torch.float64,
+    stacks: bool = True,
     **fit: Any,
 ) -> Any:
-    """The fits of the clients' chunks, the initial model, and the layout."""
+    """The fits of the clients' chunks, the initial model, and the layout.
+
+    Args:
+        stacks: the vectorized trainer can stack the module; else its clients are trained one by one.
+    """
     torch.manual_seed(0)
     trainer_class, options = KINDS[kind]
     x = torch.randn(sum(SIZES), WIDTH, dtype=dtype)
@@ -86,6 +92,8 @@ def fits(
     for rows in fit_worker.chunks(jobs):
         client = fit_worker.client(jobs[rows], counts, [{}] * len(jobs[rows]))
         results.append(client.fit(start, **fit))
+    if stacks and options.get("stack") == "always":
+        check_stacked(fit_worker)
     return results, start, fit_worker.host.layout
 
 
@@ -231,7 +239,7 @@ UNDEFINED: dict[str, tuple[Callable[[Any], Any], str]] = {
 @pytest.mark.parametrize("name", UNDEFINED)
 def test_a_gain_that_is_not_defined_is_refused_when_it_is_asked_for(name: str, kind: str) -> None:
     make, reason = UNDEFINED[name]
-    results, _, _ = fits(lambda: Net(make), kind)
+    results, _, _ = fits(lambda: Net(make), kind, stacks=name != "a patched step")
     for fitted in results:
         assert torch.isfinite(fitted.model.weights).all() and (fitted.lr > 0).all()
         with pytest.raises(InputError, match=reason) as caught:
@@ -249,7 +257,7 @@ def test_a_subclass_without_a_step_of_its_own_has_a_gain(kind: str) -> None:
 def test_where_clients_keep_the_optimiser_state_there_is_no_gain(kind: str) -> None:
     trainer = {"keep_optimizer_state": True}
     for make in (sgd(), cyclic_from_no_momentum, sgd(momentum=0.0)):
-        results, _, _ = fits(lambda: Net(make), kind, trainer=trainer)  # noqa: B023
+        results, _, _ = fits(lambda: Net(make), kind, trainer=trainer, stacks=False)  # noqa: B023
         with pytest.raises(InputError, match=r"write trainer\.keep_optimizer_state=false"):
             _ = results[0].gain
 
@@ -286,7 +294,7 @@ class Joins(Net):
 @most_kinds
 @pytest.mark.parametrize("make", [sgd(), sgd(momentum=0.0)], ids=["momentum", "plain"])
 def test_a_parameter_that_joins_a_group_later(make: Callable[[Any], Any], kind: str) -> None:
-    changes, gain = applied(lambda: Joins(make), kind, epochs=2)
+    changes, gain = applied(lambda: Joins(make), kind, epochs=2, stacks=False)
     torch.testing.assert_close(gain, changes, rtol=0, atol=1e-12)
     assert len(gain[0].unique()) == 2
 
@@ -296,7 +304,7 @@ def test_a_parameter_that_joins_a_group_later(make: Callable[[Any], Any], kind: 
 @pytest.mark.parametrize("net", [Unused, LateHead])
 def test_parameters_without_a_gradient(net: Any, make: Callable[[Any], Any], kind: str) -> None:
     """Steps without a gradient are not in the gain; a parameter that is never stepped has no gain of 0."""
-    changes, gain = applied(lambda: net(make), kind, epochs=2)
+    changes, gain = applied(lambda: net(make), kind, epochs=2, stacks=net is not LateHead)
     moved = changes != 0
     assert bool(moved.all()) is (net is LateHead)
     torch.testing.assert_close(gain[moved], changes[moved], rtol=0, atol=1e-12)

@@ -19,6 +19,7 @@ from fedlit.training import Job, JobData
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from fedlit.user_module.module_snapshot import counters
+from tests.stacks import check_stacked
 
 N = 12
 X, Y = torch.arange(2.0 * N).view(N, 2) / N, 100 + torch.arange(N)
@@ -84,6 +85,8 @@ def targets_seen(dataset: Any, target: Any, trainer: str) -> list[list[list[int]
     start, counts = worker.host.layout.read(worker.host.module), counters(worker.host.module)
     for rows in worker.chunks(jobs):
         worker.client(jobs[rows], counts, [{}] * len(jobs[rows])).fit(start, gradient_fn=gradient_fn)
+    if options.get("stack") == "always":
+        check_stacked(worker)
     return seen
 
 

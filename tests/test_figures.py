@@ -32,6 +32,8 @@ QUICK = Setting(
         "clients=2",
         "local_updates=1",
         "model=logistic",
+        "sampler._target_=benchmarks.figures.by_size.BySize",  # a class, for which fedlit adds ~sampler
+        "+sampler.clients_per_round=2",
         "trainer=vectorized",
         "checkpoint.every=0",
     ),

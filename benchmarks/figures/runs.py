@@ -60,12 +60,15 @@ def summary(folder: Path, words: Sequence[str]) -> dict[str, Any] | None:
 
 
 def has_words(folder: Path, words: Sequence[str]) -> bool:
-    """Whether the run in a folder was started with these overrides, which fedlit may have given a sign (`++`)."""
+    """Whether the run in a folder was started with these overrides.
+
+    fedlit may have given them a sign (`++`), and for a `_target_` it leaves out the group's option (`~sampler`).
+    """
     try:
         started = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
     except OSError:
         return False
-    return [str(word).lstrip("+") for word in started] == [word.lstrip("+") for word in words]
+    return [str(w).lstrip("+") for w in started if not str(w).startswith("~")] == [w.lstrip("+") for w in words]
 
 
 def _has(folder: Path, config: DictConfig) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -30,6 +31,14 @@ def torch_stays_imported() -> Iterator[None]:
 
 
 _IMPORTED = {name: sys.modules[name] for name in ("torch", "torch.nn", "torch.optim", "numpy")}
+
+
+@pytest.fixture(autouse=True)
+def log_level_stays() -> Iterator[None]:
+    """Runs set the level of the root's logger; tests that count log lines must not depend on the tests before them."""
+    logging.root.setLevel(logging.WARNING)
+    yield
+    logging.root.setLevel(logging.WARNING)
 
 
 @pytest.fixture

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedlit.atomic_files import write_bytes, write_text
+from fedlit.report.client_spread import spread_figure
 from fedlit.report.columns import Column, columns
 from fedlit.report.comparisons import Comparison, comparisons
+from fedlit.report.curves import curves_figure, ragged_notes
+from fedlit.report.figures import paper_style, save
 from fedlit.report.grid import Grid, read_grid
+from fedlit.report.heat_map import heat_map
 from fedlit.report.options import Options
 from fedlit.report.results import Results, results
 from fedlit.report.tables import comparisons_markdown, frame, latex, markdown
+from fedlit.report.targets import reached, targets_markdown
 
 
 @dataclass
@@ -52,6 +57,7 @@ def make_report(options: Options) -> Report:
     for column in shown:
         doubts = notes if column is shown[0] else []
         tests += comparisons(grid, column, cells, options.baseline, options.test, doubts)
+    notes += ragged_notes(grid, shown[0].metric)
     return Report(options, grid, shown, cells, tests, notes)
 
 
@@ -63,6 +69,17 @@ def write_report(report: Report) -> Path:
     write_text(folder / "table.md", "\n".join(_markdown_parts(report)))
     write_text(folder / "table.csv", frame(grid, shown, cells, report.tests).to_csv(index=False, lineterminator="\n"))
     write_text(folder / "table.tex", latex(grid, shown, cells))
+    entries = reached(grid, shown[0], cells, report.options.targets)
+    write_text(folder / "rounds_to_target.md", targets_markdown(grid, shown[0], entries))
+    with paper_style():
+        drawn = {
+            "curves": curves_figure(grid, shown),
+            "clients": spread_figure(grid, shown[0].metric),
+            "heat_map": heat_map(grid, shown[0], cells),
+        }
+        for name, figure in drawn.items():
+            if figure is not None:
+                save(figure, folder, name)
     return folder
 
 

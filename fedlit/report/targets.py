@@ -1,0 +1,93 @@
+"""rounds_to_target.md: the rounds, bytes and seconds until a metric first reaches a value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from fedlit.report.columns import Column
+from fedlit.report.costs import BYTES, SECONDS, with_costs
+from fedlit.report.grid import Grid
+from fedlit.report.results import Results, problems
+from fedlit.report.tables import number
+from fedlit.saved_run import SavedRun
+
+_COSTS = ("round", BYTES, SECONDS)
+
+
+@dataclass(frozen=True)
+class Reached:
+    """The cost of a row until the target.
+
+    Attributes:
+        costs: a row for each seed that reached it, columns round, bytes and seconds.
+        seeds: number of all seeds.
+    """
+
+    row: int
+    target: float
+    costs: pd.DataFrame
+    seeds: int
+
+
+def reached(grid: Grid, column: Column, cells: Results, wanted: Sequence[float]) -> list[Reached]:
+    """For each target and row. Without wanted targets: in each problem the mean at the end of its worst row, which all
+    rows reach or nearly reach, and that of its best row."""
+    if not column.sign:
+        return []
+    rows_and_targets = []
+    for rows in problems(grid).values():
+        means = [cells[row, column.metric].mean for row in rows if math.isfinite(cells[row, column.metric].mean)]
+        ends = sorted({float(f"{mean:.3g}") for mean in means}, key=lambda mean: column.sign * mean)
+        targets = list(wanted) or list(dict.fromkeys([*ends[:1], *ends[-1:]]))
+        rows_and_targets += [(row, target) for target in targets for row in rows]
+    return [_reached(grid, row, column, target) for row, target in rows_and_targets]
+
+
+def targets_markdown(grid: Grid, column: Column, entries: Sequence[Reached]) -> str:
+    """The table, with how it is read."""
+    if not column.sign:
+        return f"`{column.metric}`: neither higher nor lower is declared to be better, so there is no target to reach.\n"
+    lines = [
+        f"First round in which `{column.metric}` is at the target or better, and the bytes (down and up) and seconds "
+        "until its end: mean ± standard deviation over the seeds that reached it. Rounds without an evaluation are not "
+        "looked at.\n",
+        "| target | row | seeds that reached it | round | bytes | seconds |",
+        "|---|---|---|---|---|---|",
+    ]
+    for entry in entries:
+        shown = [_mean(entry.costs, cost) for cost in _COSTS]
+        name = grid.name(grid.groups[entry.row]).replace("|", "\\|")
+        lines.append(f"| {entry.target:g} | {name} | {len(entry.costs)} of {entry.seeds} | {' | '.join(shown)} |")
+    if any(0 < len(entry.costs) < entry.seeds for entry in entries):
+        lines.append("\nWhere fewer than all seeds reached the target, the mean leaves out the slowest ones.")
+    return "\n".join(lines) + "\n"
+
+
+def first_reached(run: SavedRun, column: Column, target: float) -> pd.Series | None:
+    """Round, bytes and seconds of the first round at the target; None if the run has not reached it."""
+    frame = with_costs(run)
+    if column.metric not in frame:
+        return None
+    hits = frame[column.sign * frame[column.metric] >= column.sign * target]
+    if not len(hits):
+        return None
+    first = hits.iloc[0]
+    return pd.Series({"round": float(hits.index[0])} | {cost: float(first[cost]) for cost in _COSTS[1:] if cost in first})
+
+
+def _reached(grid: Grid, row: int, column: Column, target: float) -> Reached:
+    runs = grid.groups[row].runs.values()
+    costs = [cost for run in runs if (cost := first_reached(run, column, target)) is not None]
+    return Reached(row, target, pd.DataFrame(costs), len(runs))
+
+
+def _mean(costs: pd.DataFrame, cost: str) -> str:
+    if cost not in costs or not len(costs):
+        return "–"
+    mean, std = float(costs[cost].mean()), float(costs[cost].std(ddof=1))
+    text = f"{mean:.4g}" if abs(mean) < 10000 else f"{mean:,.0f}"
+    return f"{text} ± {number(std)}" if math.isfinite(std) else text

@@ -36,13 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _report(words: Sequence[str]) -> int:
     options = parse(words)
     try:
-        from fedlit.report.report import make_report, write_report
+        from fedlit.report.report import make_report
+        from fedlit.report.write_report import write_report
     except ImportError as error:
         raise InputError(f"{error.name} is not installed; write pip install 'fedlit[report]'.") from None
-    report = make_report(options)
-    folder = write_report(report)
-    print((folder / "table.md").read_text(encoding="utf-8"))
-    print(f"{folder}/: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+    files = write_report(make_report(options))
+    print((options.out / "table.md").read_text(encoding="utf-8"))
+    print(f"Open {options.out / 'report.html'}; beside it: {', '.join(sorted(file.name for file in files))}")
     return 0
 
 

@@ -36,7 +36,7 @@ class Column:
 
 
 def columns(runs: Sequence[SavedRun], wanted: Sequence[str] = ()) -> list[Column]:
-    """The columns: the wanted ones, or those of `clients/used`, then of `global/test`, accuracy before loss.
+    """The columns: the wanted ones, or those of `clients/used`, then of `global/test`, accuracy first and loss last.
 
     Raises:
         InputError: no run has a wanted metric.
@@ -64,7 +64,8 @@ def _chosen(names: Sequence[str]) -> list[str]:
     of_server = [name for name in names if name.startswith(global_metric("test", ""))]
     metrics = list(dict.fromkeys(str(base_metric(name)) for name in [*of_clients, *of_server]))
     metrics.sort(key=lambda metric: (metric.startswith("validation_"), metric != "accuracy", metric == "loss"))
-    candidates = [client_metric(USED, metric, statistic) for metric in metrics for statistic in _STATISTICS]
+    candidates = [client_metric(USED, metrics[0], statistic) for statistic in _STATISTICS] if metrics else []
+    candidates += [client_metric(USED, metric, "weighted") for metric in metrics[1:]]
     candidates += [global_metric("test", metric) for metric in metrics]
     chosen = [name for name in candidates if name in names and "/validation_" not in name]
     return chosen or [name for name in names if name.startswith(("global/", "train/loss"))] or list(names)[:1]

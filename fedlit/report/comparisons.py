@@ -82,7 +82,9 @@ def _named_pairs(grid: Grid, baseline: dict[str, str]) -> list[tuple[int, int]]:
     records = [dict(zip(grid.keys, group.values, strict=True)) for group in grid.groups]
     unknown = [key for key in baseline if key not in grid.keys]
     if unknown:
-        raise InputError(f"baseline={written}: {unknown[0]} was not varied; varied were: {', '.join(grid.keys) or '-'}.")
+        raise InputError(
+            f"baseline={written}: {unknown[0]} was not varied; varied were: {', '.join(grid.keys) or '-'}."
+        )
     named = [i for i, record in enumerate(records) if baseline.items() <= record.items()]
     if not named:
         options = ", ".join(dict.fromkeys(record[next(iter(baseline))] for record in records))

@@ -59,18 +59,20 @@ def curves_figure(grid: Grid, columns: Sequence[Column]) -> Figure | None:
     figure = new_figure(WIDTH, 1.75 * len(panels) + 0.45)
     grid_of_axes = figure.subplots(len(panels), len(axes_names), squeeze=False, sharey="row")
     fixed = _fixed_keys(grid, rows_by_problem)
+    styles: dict[str, dict[str, Any]] = {}  # by label: a method has the same colour in all panels
     for panel_axes, (rows, column) in zip(grid_of_axes, panels, strict=True):
         for axes, x in zip(panel_axes, axes_names, strict=True):
-            for place, row in enumerate(rows):
+            for row in rows:
                 line = lines[row, column.metric]
                 if line is not None and x in line:
-                    _draw(axes, line, x, _label(grid, row, fixed), line_style(place))
+                    label = _label(grid, row, fixed)
+                    _draw(axes, line, x, label, styles.setdefault(label, line_style(len(styles))))
             _label_axis(axes, x)
         panel_axes[0].set_ylabel(_wrapped(column.metric))
         if fixed:
             values = dict(zip(grid.keys, grid.groups[rows[0]].values, strict=True))
             panel_axes[0].set_title(", ".join(f"{key}={values[key]}" for key in fixed), loc="left")
-    legend_below(figure, max((axes for axes in grid_of_axes[:, 0]), key=lambda axes: len(axes.lines)))
+    legend_below(figure, styles)
     return figure
 
 
@@ -130,6 +132,9 @@ def _label_axis(axes: Any, x: str) -> None:
 
 
 def _wrapped(metric: str) -> str:
-    """A long name on two lines."""
-    first, slash, rest = metric.partition("/")
-    return f"{first}/\n{rest}" if slash and len(metric) > 20 else metric
+    """A long name on two lines: `clients/used/` and `accuracy/weighted`."""
+    parts = metric.split("/")
+    if len(metric) <= 20 or len(parts) < 2:
+        return metric
+    middle = len(parts) // 2
+    return f"{'/'.join(parts[:middle])}/\n{'/'.join(parts[middle:])}"

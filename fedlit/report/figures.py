@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from fedlit.atomic_files import write_bytes
 
@@ -39,12 +40,12 @@ def line_style(index: int) -> dict[str, Any]:
     return {"color": f"C{index % COLORS}", "linestyle": DASHES[index // COLORS % len(DASHES)]}
 
 
-def legend_below(figure: Figure, axes: Any) -> None:
-    """One legend for all panels, under them."""
-    handles, names = axes.get_legend_handles_labels()
-    if len(names) > 1:
-        longest = max(map(len, names))
-        figure.legend(handles, names, loc="outside lower center", ncols=max(1, min(len(names), 110 // (longest + 6))))
+def legend_below(figure: Figure, styles: Mapping[str, dict[str, Any]]) -> None:
+    """One legend for all panels, under them: label -> style of its line."""
+    if len(styles) > 1:
+        handles = [Line2D([], [], label=label, **style) for label, style in styles.items()]
+        across = max(1, min(len(styles), 110 // (max(map(len, styles)) + 8)))
+        figure.legend(handles=handles, loc="outside lower center", ncols=across)
 
 
 def save(figure: Figure, folder: Path, name: str, formats: Sequence[str] = ("pdf", "png")) -> None:

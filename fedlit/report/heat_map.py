@@ -11,7 +11,7 @@ from fedlit.report.columns import Column
 from fedlit.report.figures import WIDTH, new_figure
 from fedlit.report.grid import Grid
 from fedlit.report.results import Results
-from fedlit.report.tables import number
+from fedlit.report.shown_table import number
 
 
 def heat_map(grid: Grid, column: Column, cells: Results) -> Figure | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from fedlit.plurals import counted
 from fedlit.report.columns import Column
 from fedlit.report.grid import Grid, Group
 from fedlit.saved_run import SavedRun
@@ -44,20 +45,13 @@ def results(grid: Grid, columns: Sequence[Column], notes: list[str]) -> Results:
     cells: Results = {}
     for row_index, group in enumerate(grid.groups):
         for column in columns:
-            cell = _cell(grid, group, column)
-            cells[row_index, column.metric] = cell
-            if cell.not_finite:
-                seeds = ", ".join(map(str, cell.not_finite))
-                notes.append(
-                    f"{grid.name(group)}: {column.metric} of seed {seeds} is NaN or missing; it is left out of the "
-                    "mean, and the row cannot be the best one."
-                )
+            cells[row_index, column.metric] = _cell(grid, group, column)
+        notes += _not_finite_notes(grid, group, [(column, cells[row_index, column.metric]) for column in columns])
     for column in columns:
         for rows in problems(grid).values():
             best = best_row(cells, column, rows)
             if best is not None and len(rows) > 1:
-                values = vars(cells[best, column.metric]) | {"best": True}
-                cells[best, column.metric] = Cell(**values)
+                cells[best, column.metric] = replace(cells[best, column.metric], best=True)
     return cells
 
 
@@ -71,7 +65,9 @@ def problems(grid: Grid) -> dict[tuple[str, ...], list[int]]:
 
 def best_row(cells: Results, column: Column, rows: Sequence[int]) -> int | None:
     """The row with the best mean, the first of equals; None if the metric has no direction or no row has a mean."""
-    eligible = [row for row in rows if len(cells[row, column.metric].values) and not cells[row, column.metric].not_finite]
+    eligible = [
+        row for row in rows if len(cells[row, column.metric].values) and not cells[row, column.metric].not_finite
+    ]
     if not column.sign or not eligible:
         return None
     return max(eligible, key=lambda row: column.sign * cells[row, column.metric].mean)
@@ -83,8 +79,23 @@ def value_at(run: SavedRun, metric: str, at_round: int | None) -> float:
     return float(rows[-1].get(metric, math.nan)) if rows else math.nan
 
 
+def _not_finite_notes(grid: Grid, group: Group, row: Sequence[tuple[Column, Cell]]) -> list[str]:
+    """A sentence for each seed that has values which are not finite."""
+    notes = []
+    for seed in sorted({seed for _, cell in row for seed in cell.not_finite}):
+        metrics = [column.metric for column, cell in row if seed in cell.not_finite]
+        named = metrics[0] if len(metrics) == 1 else f"{metrics[0]} and {counted(len(metrics) - 1, 'more metric')}"
+        notes.append(
+            f"{grid.name(group)}: seed {seed} has no finite value of {named}; the mean leaves this seed out, and the row "
+            "cannot be the best one."
+        )
+    return notes
+
+
 def _cell(grid: Grid, group: Group, column: Column) -> Cell:
-    values = pd.Series({seed: value_at(run, column.metric, grid.round) for seed, run in group.runs.items()}, dtype=float)
+    values = pd.Series(
+        {seed: value_at(run, column.metric, grid.round) for seed, run in group.runs.items()}, dtype=float
+    )
     values = values.sort_index()
     finite = values[values.map(math.isfinite)]
     not_finite = tuple(int(seed) for seed in values.index.difference(finite.index))

@@ -8,55 +8,41 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fedlit.report.columns import Column
-from fedlit.report.comparisons import Comparison
+from fedlit.report.comparisons import LEVEL, Comparison
 from fedlit.report.grid import Grid
 from fedlit.report.results import Cell, Results
-
-
-def number(value: float, spread: float = math.nan) -> str:
-    """A number with the digits that its spread calls for: two digits of the spread; four digits without one.
-
-    >>> number(0.91234, 0.0123), number(0.5), number(1234567.0)
-    ('0.912', '0.5', '1234567')
-    """
-    if not math.isfinite(value):
-        return "–"
-    if math.isfinite(spread) and spread > 0:
-        return f"{value:.{max(0, min(8, 1 - math.floor(math.log10(spread))))}f}"
-    return f"{value:.0f}" if abs(value) >= 10000 else f"{value:.4g}"
+from fedlit.report.shown_table import ShownTable, number, plain_row, with_spread
 
 
 def cell_text(cell: Cell) -> str:
     """`0.912 ± 0.012 (3)`: mean, standard deviation, number of seeds; a dagger where a seed was left out."""
-    if not len(cell.values):
-        return "–" + "†" * bool(cell.not_finite)
-    spread = f" ± {number(cell.std, cell.std)}" if math.isfinite(cell.std) else ""
-    return f"{number(cell.mean, cell.std)}{spread} ({len(cell.values)}){'†' * bool(cell.not_finite)}"
+    dagger = "†" * bool(cell.not_finite)
+    return f"{with_spread(cell.mean, cell.std)} ({len(cell.values)}){dagger}" if len(cell.values) else f"–{dagger}"
 
 
-def markdown(grid: Grid, columns: Sequence[Column], cells: Results) -> str:
-    """The table, with the best of each problem in bold."""
-    header = [*(grid.keys or ["runs"]), *(column.title for column in columns)]
-    lines = [_line(header), _line(["---"] * len(header))]
-    for row_index, group in enumerate(grid.groups):
-        texts = []
-        for column in columns:
-            cell = cells[row_index, column.metric]
-            texts.append(f"**{cell_text(cell)}**" if cell.best else cell_text(cell))
-        lines.append(_line([*(group.values or [grid.name(group)]), *texts]))
-    return "\n".join(lines) + "\n"
+def results_table(grid: Grid, columns: Sequence[Column], cells: Results) -> ShownTable:
+    """Rows of swept values, columns of metrics; the best of each problem in bold."""
+    keys = grid.keys or ["runs"]
+    rows = [
+        [
+            *plain_row(group.values or [grid.name(group)]),
+            *((cell_text(cell), cell.best) for column in columns for cell in [cells[row_index, column.metric]]),
+        ]
+        for row_index, group in enumerate(grid.groups)
+    ]
+    return ShownTable([*keys, *(column.title for column in columns)], rows, len(keys))
 
 
-def comparisons_markdown(grid: Grid, comparisons: Sequence[Comparison]) -> str:
-    """The paired tests of one metric."""
-    lines = [_line(["row", "against", "seeds", "difference", "p", "p (Holm)"]), _line(["---"] * 6)]
+def comparisons_table(grid: Grid, comparisons: Sequence[Comparison]) -> ShownTable:
+    """The paired tests of one metric; bold where the difference is significant after the correction."""
+    rows = []
     for test in comparisons:
-        difference = f"{test.difference:+.4g}"
-        if math.isfinite(test.std):
-            difference += f" ± {number(test.std, test.std)}"
         names = [grid.name(grid.groups[row]) for row in (test.row, test.against)]
-        lines.append(_line([*names, str(test.seeds), difference, _p(test.p), _p(test.p_holm)]))
-    return "\n".join(lines) + "\n"
+        sign = "+" if test.difference > 0 else ""
+        difference = sign + with_spread(test.difference, test.std)
+        texts = plain_row([*names, str(test.seeds), difference, _p(test.p)])
+        rows.append([*texts, (_p(test.p_holm), test.p_holm <= LEVEL)])
+    return ShownTable(["row", "against", "seeds", "difference", "p", "p (Holm)"], rows, 2)
 
 
 def frame(grid: Grid, columns: Sequence[Column], cells: Results, comparisons: Sequence[Comparison]) -> pd.DataFrame:
@@ -122,11 +108,6 @@ _SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textas
 
 def _escaped(text: str) -> str:
     return "".join(_SPECIAL.get(character, character) for character in text)
-
-
-def _line(texts: Sequence[str]) -> str:
-    escaped = (text.replace("|", "\\|") for text in texts)
-    return f"| {' | '.join(escaped)} |"
 
 
 def _p(value: float) -> str:

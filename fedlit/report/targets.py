@@ -12,7 +12,7 @@ from fedlit.report.columns import Column
 from fedlit.report.costs import BYTES, SECONDS, with_costs
 from fedlit.report.grid import Grid
 from fedlit.report.results import Results, problems
-from fedlit.report.tables import number
+from fedlit.report.shown_table import ShownTable, plain_row, with_spread
 from fedlit.saved_run import SavedRun
 
 _COSTS = ("round", BYTES, SECONDS)
@@ -47,24 +47,27 @@ def reached(grid: Grid, column: Column, cells: Results, wanted: Sequence[float])
     return [_reached(grid, row, column, target) for row, target in rows_and_targets]
 
 
-def targets_markdown(grid: Grid, column: Column, entries: Sequence[Reached]) -> str:
-    """The table, with how it is read."""
-    if not column.sign:
-        return f"`{column.metric}`: neither higher nor lower is declared to be better, so there is no target to reach.\n"
-    lines = [
-        f"First round in which `{column.metric}` is at the target or better, and the bytes (down and up) and seconds "
-        "until its end: mean ± standard deviation over the seeds that reached it. Rounds without an evaluation are not "
-        "looked at.\n",
-        "| target | row | seeds that reached it | round | bytes | seconds |",
-        "|---|---|---|---|---|---|",
-    ]
+def targets_table(grid: Grid, entries: Sequence[Reached]) -> ShownTable:
+    """A row for each target and row of the report."""
+    rows = []
     for entry in entries:
-        shown = [_mean(entry.costs, cost) for cost in _COSTS]
-        name = grid.name(grid.groups[entry.row]).replace("|", "\\|")
-        lines.append(f"| {entry.target:g} | {name} | {len(entry.costs)} of {entry.seeds} | {' | '.join(shown)} |")
+        name = grid.name(grid.groups[entry.row])
+        costs = [_mean(entry.costs, "round"), _mean(entry.costs, BYTES, 1e6, " MB"), _mean(entry.costs, SECONDS)]
+        rows.append(plain_row([name, f"{entry.target:g}", f"{len(entry.costs)} of {entry.seeds}", *costs]))
+    return ShownTable(["row", "target", "seeds that reached it", "round", "bytes", "seconds"], rows, 1)
+
+
+def targets_legend(column: Column, entries: Sequence[Reached]) -> str:
+    """How the table is read: one paragraph."""
+    if not column.sign:
+        return f"`{column.metric}`: neither direction is declared to be better, so there is no target to reach."
+    text = (
+        f"First evaluated round in which `{column.metric}` is at the target or better, and the bytes (down and up, "
+        "1 MB is 10^6 bytes) and seconds until its end: mean ± standard deviation over the seeds that reached it."
+    )
     if any(0 < len(entry.costs) < entry.seeds for entry in entries):
-        lines.append("\nWhere fewer than all seeds reached the target, the mean leaves out the slowest ones.")
-    return "\n".join(lines) + "\n"
+        text += " Where fewer than all seeds reached the target, the mean leaves out those that did not."
+    return text
 
 
 def first_reached(run: SavedRun, column: Column, target: float) -> pd.Series | None:
@@ -76,7 +79,9 @@ def first_reached(run: SavedRun, column: Column, target: float) -> pd.Series | N
     if not len(hits):
         return None
     first = hits.iloc[0]
-    return pd.Series({"round": float(hits.index[0])} | {cost: float(first[cost]) for cost in _COSTS[1:] if cost in first})
+    return pd.Series(
+        {"round": float(hits.index[0])} | {cost: float(first[cost]) for cost in _COSTS[1:] if cost in first}
+    )
 
 
 def _reached(grid: Grid, row: int, column: Column, target: float) -> Reached:
@@ -85,9 +90,8 @@ def _reached(grid: Grid, row: int, column: Column, target: float) -> Reached:
     return Reached(row, target, pd.DataFrame(costs), len(runs))
 
 
-def _mean(costs: pd.DataFrame, cost: str) -> str:
+def _mean(costs: pd.DataFrame, cost: str, unit: float = 1.0, name: str = "") -> str:
     if cost not in costs or not len(costs):
         return "–"
-    mean, std = float(costs[cost].mean()), float(costs[cost].std(ddof=1))
-    text = f"{mean:.4g}" if abs(mean) < 10000 else f"{mean:,.0f}"
-    return f"{text} ± {number(std)}" if math.isfinite(std) else text
+    values = costs[cost] / unit
+    return with_spread(float(values.mean()), float(values.std(ddof=1)), name)

@@ -14,11 +14,24 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedlit.saved_run import SavedRun
 
-IGNORED = ("name", "hydra", "seed", "resume", "progress", "checkpoint", "logger", "engine", "device", "threads", "store")
+IGNORED = (
+    "name",
+    "hydra",
+    "seed",
+    "resume",
+    "progress",
+    "checkpoint",
+    "logger",
+    "engine",
+    "device",
+    "threads",
+    "store",
+)
 """Parts of a configuration that change no number of a run, and the seed, over which the mean is taken."""
 
 ABSENT = "-"
 """The value of a key in a run whose configuration lacks it, such as `aggregator.mu` of FedAvg."""
+
 
 class Setup:
     """The settings of one run, read once."""

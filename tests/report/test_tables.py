@@ -88,7 +88,9 @@ def test_each_hole_has_a_line(tmp_path: Path) -> None:
     write_run(folder / "8", [*SCAFFOLD, "seed=3"], [{ACCURACY: 0.9}], rounds=3, tail='{"round": 2, "glo')
     for run in folder.glob("[0-9]"):  # the same number of rounds in all
         config = run / ".hydra" / "config.yaml"
-        config.write_text(config.read_text().replace("rounds: 3", "rounds: 1") if run.name == "7" else config.read_text())
+        config.write_text(
+            config.read_text().replace("rounds: 3", "rounds: 1") if run.name == "7" else config.read_text()
+        )
     assert main([str(folder)]) == 0
     shown = (folder / "report" / "table.md").read_text()
     assert "0.60 ± 0.14 (2)†" in shown
@@ -130,7 +132,10 @@ def test_wilcoxon_of_three_seeds_is_a_quarter_at_least(tmp_path: Path) -> None:
     [
         ([], "No folder is given"),
         (["{s}", "metric=x"], "there is no option metric; write metrics=..."),
-        (["{s}", "metrics=clients/used/acuracy"], "no run has this metric; write for example metrics=clients/used/accuracy"),
+        (
+            ["{s}", "metrics=clients/used/acuracy"],
+            "no run has this metric; write for example metrics=clients/used/accuracy",
+        ),
         (["{s}", "baseline=aggregator=fedprox"], "aggregator has: fedavg, scaffold"),
         (["{s}", "baseline=lr=1"], "lr was not varied; varied were: aggregator"),
         (["{s}", "baseline=fedavg"], "this names no row"),

@@ -1,4 +1,4 @@
-"""`python -m fedlit.report <run or sweep folder> [...]`: tables, figures and one page of runs that are finished or go on.
+"""`python -m fedlit.report <run or sweep folder> [...]`: tables, figures and a page of finished and unfinished runs.
 
 Read in this order: `options`, `varied_keys`, `grid`, `columns`, `results`, `comparisons`, then what writes files.
 """

@@ -71,7 +71,11 @@ def _best_pairs(grid: Grid, column: Column, cells: Results) -> list[tuple[int, i
     pairs = []
     for rows in problems(grid).values():
         best = best_row(cells, column, rows)
-        pairs += [] if best is None else [(row, best) for row in rows if row != best]
+        pairs += (
+            []
+            if best is None
+            else [(row, best) for row in rows if row != best and len(cells[row, column.metric].values)]
+        )
     return pairs
 
 

@@ -83,8 +83,8 @@ def ragged_notes(grid: Grid, metric: str) -> list[str]:
         ends = sorted({int(run.rows[-1]["round"]) for run in group.runs.values()})
         if len(ends) > 1:
             notes.append(
-                f"{grid.name(group)}: seeds end between round {ends[0]} and round {ends[-1]}; the curve of {metric} ends "
-                f"at round {ends[0]}."
+                f"{grid.name(group)}: seeds end between round {ends[0]} and round {ends[-1]}; the curve of {metric} "
+                f"ends at round {ends[0]}."
             )
     return notes
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fedlit.errors import InputError
 from fedlit.plurals import counted
-from fedlit.report.varied_keys import ABSENT, Setup, swept_keys, varied_keys
+from fedlit.report.varied_keys import ABSENT, Setup, other_differences, swept_keys, varied_keys
 from fedlit.saved_run import SavedRun, runs_in
 
 PROBLEM = ("data", "partition", "clients", "evaluation", "server_samples")
@@ -81,6 +81,9 @@ def read_grid(folders: Sequence[Path], at_round: int | None = None) -> Grid:
     for run, setup in zip(runs, setups, strict=True):
         values = tuple(setup.value(key) for key in keys)
         _add(groups.setdefault(values, Group(values)), run, setup.seed, at_round, notes)
+    if others := other_differences(setups, keys):
+        shown = ", ".join(others[:6]) + (f" and {len(others) - 6} more" if len(others) > 6 else "")
+        notes.append(f"Rows also differ in settings that are no columns: {shown}.")
     grid = Grid(keys, list(groups.values()), notes, ended, at_round)
     notes += _unreadable(runs) + _left_out(grid) + _missing(grid, folders)
     return grid

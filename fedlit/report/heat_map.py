@@ -15,7 +15,7 @@ from fedlit.report.shown_table import number
 
 
 def heat_map(grid: Grid, column: Column, cells: Results) -> Figure | None:
-    """A map with the mean in each cell, hatched where there is no value; None unless two keys have two values or more."""
+    """A map with the mean in each cell, "no run" where there is none; None unless two keys have two values or more."""
     if len(grid.keys) != 2:
         return None
     across, down = (list(dict.fromkeys(group.values[place] for group in grid.groups)) for place in (1, 0))

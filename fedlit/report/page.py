@@ -17,7 +17,7 @@ _TEMPLATE = Path(__file__).with_name("page.html.j2")
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: a title with a paragraph, a picture (the content of an SVG file) or a table, or all of them."""
+    """A part of the page: a title with a paragraph, a picture (the content of an SVG file) and a table."""
 
     title: str
     text: str = ""

@@ -40,7 +40,8 @@ Results = dict[tuple[int, str], Cell]
 def results(grid: Grid, columns: Sequence[Column], notes: list[str]) -> Results:
     """All cells. A seed whose value is not finite is left out of the mean, and a note names it.
 
-    A row with such a seed is never the best one: its mean is that of the seeds that went well.
+    A row with such a seed is never marked as the best one: its mean is that of the seeds that went well. Where this
+    mean is better than all others, no row is marked.
     """
     cells: Results = {}
     for row_index, group in enumerate(grid.groups):
@@ -50,7 +51,7 @@ def results(grid: Grid, columns: Sequence[Column], notes: list[str]) -> Results:
     for column in columns:
         for rows in problems(grid).values():
             best = best_row(cells, column, rows)
-            if best is not None and len(rows) > 1:
+            if best is not None and len(rows) > 1 and not _beaten(cells, column, rows, best):
                 cells[best, column.metric] = replace(cells[best, column.metric], best=True)
     return cells
 
@@ -73,6 +74,12 @@ def best_row(cells: Results, column: Column, rows: Sequence[int]) -> int | None:
     return max(eligible, key=lambda row: column.sign * cells[row, column.metric].mean)
 
 
+def _beaten(cells: Results, column: Column, rows: Sequence[int], best: int) -> bool:
+    """Whether a row with seeds that are not finite has a better mean than the best of the others."""
+    signed = [column.sign * cells[row, column.metric].mean for row in (*rows, best)]
+    return any(mean > signed[-1] for mean in signed)
+
+
 def value_at(run: SavedRun, metric: str, at_round: int | None) -> float:
     """A metric of a round, or of the last round; NaN if that round lacks it."""
     rows = [row for row in run.rows if at_round is None or row["round"] == at_round]
@@ -86,8 +93,8 @@ def _not_finite_notes(grid: Grid, group: Group, row: Sequence[tuple[Column, Cell
         metrics = [column.metric for column, cell in row if seed in cell.not_finite]
         named = metrics[0] if len(metrics) == 1 else f"{metrics[0]} and {counted(len(metrics) - 1, 'more metric')}"
         notes.append(
-            f"{grid.name(group)}: seed {seed} has no finite value of {named}; the mean leaves this seed out, and the row "
-            "cannot be the best one."
+            f"{grid.name(group)}: seed {seed} has no finite value of {named}; the mean leaves this seed out, and the "
+            "row is not marked as the best one."
         )
     return notes
 

@@ -39,7 +39,7 @@ def number(value: float, spread: float = math.nan) -> str:
     ('0.912', '0.5', '1234567')
     """
     if not math.isfinite(value):
-        return "–"
+        return "-"
     if math.isfinite(spread) and spread > 0:
         return f"{value:.{max(0, min(8, 1 - math.floor(math.log10(spread))))}f}"
     return f"{value:.0f}" if abs(value) >= 10000 else f"{value:.4g}"

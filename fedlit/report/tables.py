@@ -17,7 +17,7 @@ from fedlit.report.shown_table import ShownTable, number, plain_row, with_spread
 def cell_text(cell: Cell) -> str:
     """`0.912 ± 0.012 (3)`: mean, standard deviation, number of seeds; a dagger where a seed was left out."""
     dagger = "†" * bool(cell.not_finite)
-    return f"{with_spread(cell.mean, cell.std)} ({len(cell.values)}){dagger}" if len(cell.values) else f"–{dagger}"
+    return f"{with_spread(cell.mean, cell.std)} ({len(cell.values)}){dagger}" if len(cell.values) else f"-{dagger}"
 
 
 def results_table(grid: Grid, columns: Sequence[Column], cells: Results) -> ShownTable:
@@ -112,5 +112,5 @@ def _escaped(text: str) -> str:
 
 def _p(value: float) -> str:
     if not math.isfinite(value):
-        return "–"
+        return "-"
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"

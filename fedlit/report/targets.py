@@ -92,6 +92,6 @@ def _reached(grid: Grid, row: int, column: Column, target: float) -> Reached:
 
 def _mean(costs: pd.DataFrame, cost: str, unit: float = 1.0, name: str = "") -> str:
     if cost not in costs or not len(costs):
-        return "–"
+        return "-"
     values = costs[cost] / unit
     return with_spread(float(values.mean()), float(values.std(ddof=1)), name)

@@ -123,6 +123,17 @@ def varied_keys(setups: Sequence[Setup], first: Sequence[str] = ()) -> list[str]
     return keys
 
 
+def other_differences(setups: Sequence[Setup], keys: Sequence[str]) -> list[str]:
+    """The settings in which runs differ that neither are varied keys nor belong to a varied group."""
+    names = dict.fromkeys(key for setup in setups for key in setup.values)
+    covered = [name for name in names if any(f"{name}.".startswith(f"{key}.") for key in keys)]
+    return [
+        name
+        for name in names
+        if name not in covered and len({_text(setup.values.get(name, ABSENT)) for setup in setups}) > 1
+    ]
+
+
 def _plain_key(key: str) -> str:
     return key.lstrip("+~")
 

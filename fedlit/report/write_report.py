@@ -71,8 +71,8 @@ def _table_sections(report: Report) -> list[Section]:
     grid = report.grid
     place = "of the last round of each run" if grid.round is None else f"of round {grid.round}"
     legend = (
-        f"Values {place}: mean ± standard deviation over seeds (number of seeds). ↑ higher is better, ↓ lower is better. "
-        "Bold: the best of the rows with the same data and partition."
+        f"Values {place}: mean ± standard deviation over seeds (number of seeds). ↑ higher is better, ↓ lower is "
+        "better. Bold: the best of the rows with the same data and partition."
     )
     if any(cell.not_finite for cell in report.cells.values()):
         legend += " † a seed without a finite value was left out."

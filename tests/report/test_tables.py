@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from pathlib import Path
 
 import pytest
 
 from fedlit.report.__main__ import main
+from fedlit.report.grid import read_grid
+from fedlit.report.options import parse
+from fedlit.report.report import make_report
 from tests.report.saved_runs import ACCURACY, LOSS, write_run, write_sweep
 
 FEDAVG, SCAFFOLD = ("aggregator=fedavg",), ("aggregator=scaffold",)
@@ -83,22 +87,76 @@ def test_rows_are_compared_on_the_same_data_only(tmp_path: Path) -> None:
 
 
 def test_each_hole_has_a_line(tmp_path: Path) -> None:
-    folder = write_sweep(tmp_path / "s", {FEDAVG: [0.5, None, 0.7], SCAFFOLD: [0.1]})
-    write_run(folder / "7", [*SCAFFOLD, "seed=2"], [{ACCURACY: 0.9}], rounds=3, failure="The loss is NaN.")
-    write_run(folder / "8", [*SCAFFOLD, "seed=3"], [{ACCURACY: 0.9}], rounds=3, tail='{"round": 2, "glo')
-    for run in folder.glob("[0-9]"):  # the same number of rounds in all
-        config = run / ".hydra" / "config.yaml"
-        config.write_text(
-            config.read_text().replace("rounds: 3", "rounds: 1") if run.name == "7" else config.read_text()
-        )
+    folder = tmp_path / "s"
+    good, bad = [{ACCURACY: 0.4}, {ACCURACY: 0.5}], [{ACCURACY: 0.4}, {ACCURACY: None}]
+    write_run(folder / "0", [*FEDAVG, "seed=1"], good)
+    write_run(folder / "1", [*FEDAVG, "seed=2"], bad)
+    write_run(folder / "2", [*FEDAVG, "seed=3"], [{ACCURACY: 0.4}, {ACCURACY: 0.7}])
+    write_run(folder / "3", [*SCAFFOLD, "seed=1"], [{ACCURACY: 0.1}, {ACCURACY: 0.2}])
+    write_run(folder / "4", [*SCAFFOLD, "seed=2"], good[:1], rounds=2, failure="The loss is NaN.")
+    write_run(folder / "5", [*SCAFFOLD, "seed=3"], good[:1], rounds=2, tail='{"round": 2, "glo')
+    (folder / "multirun.yaml").touch()
     assert main([str(folder)]) == 0
     shown = (folder / "report" / "table.md").read_text()
-    assert "0.60 ± 0.14 (2)†" in shown
-    assert "seed 2 is NaN or missing" in shown
-    assert "aggregator=scaffold, rounds=1: seed 2 is left out, it failed: The loss is NaN." in shown
-    assert "seed 3 is left out, it is not finished (round 1 of 3)." in shown
-    assert "1 line cannot be read" in shown
-    assert "a single seed" in shown
+    assert "| fedavg | 0.60 ± 0.14 (2)† |" in shown  # of 0.5 and 0.7
+    assert "| scaffold | 0.2 (1) |" in shown  # not bold: fedavg is better where it did not diverge
+    for sentence in (
+        "aggregator=fedavg: seed 2 has no finite value of clients/used/accuracy/weighted; the mean leaves",
+        "aggregator=scaffold: seed 2 is left out, it failed: The loss is NaN.",
+        "aggregator=scaffold: seed 3 is left out, it is not finished (round 1 of 2).",
+        "1 line cannot be read",
+        "aggregator=scaffold: a single seed",
+        "cannot be tested, they have fewer than two seeds in common",
+    ):
+        assert shown.count(sentence) == 1, sentence
+
+
+def test_seeds_cells_and_planned_jobs_that_are_missing_have_a_line(tmp_path: Path) -> None:
+    values = {
+        ("aggregator=a", "partition.alpha=0.1"): [0.3, 0.4],
+        ("aggregator=b", "partition.alpha=0.1"): [0.5],
+        ("aggregator=a", "partition.alpha=1"): [0.9, 0.95],
+    }
+    folder = write_sweep(tmp_path / "s", values)
+    notes = make_report(parse([str(folder)])).notes
+    assert "aggregator=b, partition.alpha=0.1: no run with seed 2; the mean is over fewer seeds." in notes
+    assert "aggregator=b, partition.alpha=1: no run has these values." in notes
+    jobs = [{"overrides": [], "folder": str(number)} for number in range(7)]
+    record = {"swept": {"aggregator": [], "partition.alpha": [], "seed": []}, "jobs": jobs}
+    (folder / "sweep.json").write_text(json.dumps(record))
+    notes = make_report(parse([str(folder)])).notes
+    assert [note for note in notes if "not begun" in note] == [
+        f"{folder}/{number}: planned in the sweep, and not begun." for number in (5, 6)
+    ]
+
+
+def test_keys_are_those_that_were_written_or_else_those_that_differ(tmp_path: Path) -> None:
+    """A written group stands for all of its values; what no command line wrote is a dotted key."""
+    words = [["aggregator=a", "seed=1"], ["aggregator=b", "seed=1"], ["aggregator=b", "clients=20", "seed=1"]]
+    folders = [write_run(tmp_path / str(number), of_run, [{ACCURACY: 0.5}]) for number, of_run in enumerate(words)]
+    assert read_grid(folders).keys == ["aggregator", "clients"]
+    assert [group.values for group in read_grid(folders).groups] == [("a", "10"), ("b", "10"), ("b", "20")]
+    config = folders[1] / ".hydra" / "config.yaml"
+    config.write_text(config.read_text() + "batch_size: 7\n")
+    assert read_grid(folders).notes[0] == "Rows also differ in settings that are no columns: batch_size."
+    write_run(tmp_path / "3", words[1], [{ACCURACY: 0.5}])
+    assert read_grid([*folders, tmp_path / "3"]).keys == ["aggregator", "clients", "batch_size"]
+
+
+def test_the_same_run_twice_counts_once(tmp_path: Path) -> None:
+    first = write_run(tmp_path / "a", ["seed=1"], [{ACCURACY: 0.5}])
+    second = write_run(tmp_path / "b", ["seed=1"], [{ACCURACY: 0.9}])
+    report = make_report(parse([str(first), str(first), str(second)]))
+    assert report.cells[0, ACCURACY].mean == 0.5
+    assert [note for note in report.notes if "the same settings and seed" in note] != []
+
+
+def test_the_declared_direction_comes_before_the_name(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "s", {FEDAVG: [0.5, 0.6], SCAFFOLD: [0.7, 0.8]}, "global/test/my_loss")
+    for config in folder.glob("*/.hydra/config.yaml"):
+        config.write_text(config.read_text().replace("higher_is_better: []", "higher_is_better: [my_loss]"))
+    assert main([str(folder)]) == 0
+    assert [row["best"] for row in table(folder)] == ["False", "True"]
 
 
 def test_a_run_that_goes_on_is_read_at_the_last_round_that_all_have_reached(tmp_path: Path) -> None:

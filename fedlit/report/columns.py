@@ -52,9 +52,9 @@ def columns(runs: Sequence[SavedRun], wanted: Sequence[str] = ()) -> list[Column
 
 def better(name: str, directions: Directions) -> Direction:
     """The declared direction of a metric."""
-    declared = next((metric.better for metric in METRICS if metric.matches(name)), "by metric")
-    if declared != "by metric":
-        return declared
+    for metric in METRICS:
+        if metric.better != "by metric" and metric.matches(name):
+            return metric.better
     return directions.better(base_metric(name) or name.rpartition("/")[2])
 
 
@@ -79,9 +79,8 @@ def _directions(runs: Sequence[SavedRun]) -> Directions:
     for run in runs:
         higher += OmegaConf.select(run.config, "evaluation.higher_is_better", default=None) or []
         lower += OmegaConf.select(run.config, "evaluation.lower_is_better", default=None) or []
-        metrics = OmegaConf.select(run.config, "evaluation.metrics", default=None) or {}
-        for name in metrics:
-            target = OmegaConf.select(metrics, f"{name}._target_", default=None)
+        for name in OmegaConf.select(run.config, "evaluation.metrics", default=None) or {}:
+            target = OmegaConf.select(run.config, f"evaluation.metrics.{name}._target_", default=None)
             if target and name not in declared:
                 value = _class_attribute(str(target), "higher_is_better")
                 declared |= {} if value is None else {str(name): bool(value)}

@@ -67,16 +67,18 @@ def read_grid(folders: Sequence[Path], at_round: int | None = None) -> Grid:
     Raises:
         InputError: a folder is neither, or no run in them has finished a round.
     """
-    runs = list({run.folder.resolve(): run for folder in folders for run in runs_in(folder)}.values())
+    notes: list[str] = []
+    all_runs = {run.folder.resolve(): run for folder in folders for run in runs_in(folder)}.values()
+    runs = [run for run in all_runs if _has_settings(run, notes)]
     if not any(run.rows for run in runs):
         raise InputError(f"{', '.join(map(str, folders))}: no run has finished a round yet; wait for the first one.")
     setups = [Setup(run) for run in runs]
     keys = varied_keys(setups, swept_keys(folders))
     ended = any(run.finished for run in runs)
-    notes: list[str] = []
-    if not ended and at_round is None:
-        at_round = min(run.rows[-1]["round"] for run in runs if run.rows and not run.failure)  # type: ignore[assignment, type-var]
-        notes.append(f"No run is finished: values are those of round {at_round}, the last one that all have reached.")
+    going_on = [run for run in runs if run.rows and not run.failure]
+    if not ended and at_round is None and going_on:
+        at_round = _last_common_round(going_on)
+        notes.append(f"No run is finished: values are those of round {at_round}, the last one that all have evaluated.")
     groups: dict[tuple[str, ...], Group] = {}
     for run, setup in zip(runs, setups, strict=True):
         values = tuple(setup.value(key) for key in keys)
@@ -84,9 +86,30 @@ def read_grid(folders: Sequence[Path], at_round: int | None = None) -> Grid:
     if others := other_differences(setups, keys):
         shown = ", ".join(others[:6]) + (f" and {len(others) - 6} more" if len(others) > 6 else "")
         notes.append(f"Rows also differ in settings that are no columns: {shown}.")
+    if not any(group.runs for group in groups.values()):
+        reason = next(iter(next(iter(groups.values())).left_out.values()))
+        raise InputError(f"{', '.join(map(str, folders))}: no run can be used; the first one {reason.rstrip('.')}.")
     grid = Grid(keys, list(groups.values()), notes, ended, at_round)
     notes += _unreadable(runs) + _left_out(grid) + _missing(grid, folders)
     return grid
+
+
+def _last_common_round(runs: Sequence[SavedRun]) -> int:
+    """The last round that all runs have evaluated; the last one that all have reached, if there is none."""
+    evaluated = [
+        {int(row["round"]) for row in run.rows if any(name.startswith(("global/", "clients/used/")) for name in row)}
+        for run in runs
+    ]
+    return max(set.intersection(*evaluated), default=min(int(run.rows[-1]["round"]) for run in runs))
+
+
+def _has_settings(run: SavedRun, notes: list[str]) -> bool:
+    """Whether the configuration of a run can be read; a note says where it cannot."""
+    try:
+        return run.config is not None
+    except InputError as error:
+        notes.append(str(error))
+        return False
 
 
 def _add(group: Group, run: SavedRun, seed: int, at_round: int | None, notes: list[str]) -> None:

@@ -52,7 +52,10 @@ def results(grid: Grid, columns: Sequence[Column], notes: list[str]) -> Results:
         for rows in problems(grid).values():
             best = best_row(cells, column, rows)
             if best is not None and len(rows) > 1 and not _beaten(cells, column, rows, best):
-                cells[best, column.metric] = replace(cells[best, column.metric], best=True)
+                for row in rows:  # equal means are all the best
+                    cell = cells[row, column.metric]
+                    if cell.mean == cells[best, column.metric].mean and not cell.not_finite:
+                        cells[row, column.metric] = replace(cell, best=True)
     return cells
 
 

@@ -166,7 +166,29 @@ def test_a_run_that_goes_on_is_read_at_the_last_round_that_all_have_reached(tmp_
     assert main([str(tmp_path / "a"), str(tmp_path / "b"), f"out={out}"]) == 0
     (row,) = table(tmp_path)
     assert float(row["mean"]) == pytest.approx(0.4)  # of 0.2 and 0.6
-    assert "those of round 2" in (out / "table.md").read_text()
+    assert "those of round 2, the last one that all have evaluated" in (out / "table.md").read_text()
+
+
+def test_unevaluated_rounds_and_failed_runs_do_not_choose_the_round(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", ["seed=1"], [{ACCURACY: 0.1}, {ACCURACY: 0.2}, {"train/loss": 1.0}], rounds=9)
+    write_run(tmp_path / "b", ["seed=2"], [{ACCURACY: 0.4}], rounds=9, failure="The disk is full.")
+    report = make_report(parse([str(tmp_path / "a"), str(tmp_path / "b")]))
+    assert (report.grid.round, report.cells[0, ACCURACY].mean) == (2, 0.2)
+
+
+def test_a_run_whose_configuration_is_damaged_is_a_note(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "s", {FEDAVG: [0.5, 0.4], SCAFFOLD: [0.6, 0.7]})
+    (folder / "3" / ".hydra" / "config.yaml").write_text("rounds: [")
+    report = make_report(parse([str(folder)]))
+    assert "3: the configuration of this run cannot be read" in report.notes[0]
+    assert len(report.grid.groups[1].runs) == 1
+
+
+def test_a_metric_without_a_direction_has_no_best_row_no_test_and_no_target(tmp_path: Path) -> None:
+    metric = "global/test/temperature"
+    folder = write_sweep(tmp_path / "s", {FEDAVG: [0.5, 0.4], SCAFFOLD: [0.6, 0.7]}, metric)
+    report = make_report(parse([str(folder)]))
+    assert (report.tests, report.targets, [report.cells[row, metric].best for row in (0, 1)]) == ([], [], [False] * 2)
 
 
 def test_equal_differences_and_equal_results_get_no_t_test(tmp_path: Path) -> None:
@@ -174,6 +196,7 @@ def test_equal_differences_and_equal_results_get_no_t_test(tmp_path: Path) -> No
     folder = write_sweep(tmp_path / "s", values)
     assert main([str(folder)]) == 0
     assert [row["p"] for row in table(folder)] == ["", "", "1.0"]
+    assert [row["best"] for row in table(folder)] == ["False", "True", "True"]
     assert "differs by the same amount in all seeds" in (folder / "report" / "table.md").read_text()
 
 
@@ -200,6 +223,7 @@ def test_wilcoxon_of_three_seeds_is_a_quarter_at_least(tmp_path: Path) -> None:
         (["{s}", "target=high"], "this is no number"),
         (["{s}", "round=0"], "a round is a whole number"),
         (["{s}", "test=z"], "the paired tests are t and wilcoxon"),
+        (["{s}", "round=9"], "no run can be used; the first one has not reached round 9 (last round: 1)."),
         (["{s}/nowhere"], "there is no such folder"),
     ],
 )
@@ -211,3 +235,9 @@ def test_bad_words_are_one_sentence(
     error = capsys.readouterr().err
     assert sentence in error and error.count("\n") == 1
     assert not (folder / "report").exists()
+
+
+def test_if_all_runs_failed_the_first_reason_is_the_sentence(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    folder = write_run(tmp_path / "a", ["seed=1"], [{ACCURACY: 0.4}], rounds=9, failure="The disk is full.")
+    assert main([str(folder)]) == 2
+    assert capsys.readouterr().err == f"{folder}: no run can be used; the first one failed: The disk is full.\n"

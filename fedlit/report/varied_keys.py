@@ -149,4 +149,8 @@ def _flat_items(node: Any, key: str) -> list[tuple[str, Any]]:
 
 
 def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """A float without needless digits, so that 1 and 1.0 are the same text, and two different values never are."""
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return str(value)

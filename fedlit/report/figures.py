@@ -48,6 +48,13 @@ def legend_below(figure: Figure, styles: Mapping[str, dict[str, Any]]) -> None:
         figure.legend(handles=handles, loc="outside lower center", ncols=across)
 
 
+def fit_layout(figure: Figure) -> Figure:
+    """Lay the figure out and keep the result, which each file would otherwise compute twice."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    return figure
+
+
 def save(figure: Figure, folder: Path, name: str, formats: Sequence[str] = ("pdf", "png")) -> None:
     """Write `name.pdf` and `name.png`, each atomically, without the date of writing."""
     for suffix in formats:

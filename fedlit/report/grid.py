@@ -48,9 +48,11 @@ class Grid:
     round: int | None
 
     def name(self, group: Group) -> str:
-        """`aggregator=fedavg, partition.alpha=0.1`; the run's name where nothing was varied."""
+        """`aggregator=fedavg, partition.alpha=0.1`; where nothing was varied, the name of the only run."""
         pairs = [f"{key}={value}" for key, value in zip(self.keys, group.values, strict=True) if value != ABSENT]
-        return ", ".join(pairs) or next((run.name for run in group.runs.values()), "all runs")
+        if pairs or len(group.runs) != 1:
+            return ", ".join(pairs) or "all runs"
+        return next(iter(group.runs.values())).name
 
     def problem(self, group: Group) -> tuple[str, ...]:
         """The values of the keys that say what is learnt and measured."""

@@ -11,17 +11,25 @@ from fedlit.atomic_files import write_text
 from fedlit.plurals import counted
 from fedlit.report.client_spread import spread_figure
 from fedlit.report.curves import curves_figure
-from fedlit.report.figures import paper_style, picture, save
+from fedlit.report.figures import fit_layout, paper_style, picture, save
 from fedlit.report.heat_map import heat_map
 from fedlit.report.page import Section, page
 from fedlit.report.report import Report
 from fedlit.report.tables import comparisons_table, frame, latex, results_table
 from fedlit.report.targets import targets_legend, targets_table
 
-_TITLES = {
-    "curves": "By round, bytes and seconds",
-    "clients": "Distribution over clients",
-    "heat_map": "The two swept keys",
+_PICTURES = {  # name: title, how it is read
+    "curves": (
+        "By round, bytes and seconds",
+        "The mean over seeds, with a band of one standard deviation. A curve ends with the first of its seeds, and has a "
+        "gap where the value of a seed is not finite.",
+    ),
+    "clients": (
+        "Distribution over clients",
+        "The mean over clients with a bar of one standard deviation over clients, the mean of the worst tenth of them, "
+        "and the worst client; each is the mean over seeds.",
+    ),
+    "heat_map": ("Both swept keys", "The mean and standard deviation over seeds."),
 }
 
 
@@ -43,7 +51,7 @@ def write_report(report: Report) -> list[Path]:
         for name, figure in pictures.items():
             save(figure, folder, name)
         sections += [
-            Section(_TITLES[name], svg=picture(figure, "svg"), style="heat" if name == "heat_map" else "wide")
+            Section(*_PICTURES[name], svg=picture(figure, "svg"), style="heat" if name == "heat_map" else "wide")
             for name, figure in pictures.items()
         ]
     sections.append(_targets(report))
@@ -51,7 +59,7 @@ def write_report(report: Report) -> list[Path]:
     for name, text in texts.items():
         write_text(folder / name, text)
     drawn = [folder / f"{name}.{suffix}" for name in pictures for suffix in ("pdf", "png")]
-    for name in _TITLES.keys() - pictures.keys():
+    for name in _PICTURES.keys() - pictures.keys():
         for suffix in ("pdf", "png"):
             (folder / f"{name}.{suffix}").unlink(missing_ok=True)
     return [*(folder / name for name in texts), *drawn]
@@ -64,7 +72,7 @@ def _pictures(report: Report) -> dict[str, Figure]:
         "clients": spread_figure(grid, first.metric),
         "heat_map": heat_map(grid, first, report.cells),
     }
-    return {name: figure for name, figure in drawn.items() if figure is not None}
+    return {name: fit_layout(figure) for name, figure in drawn.items() if figure is not None}
 
 
 def _table_sections(report: Report) -> list[Section]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -241,3 +243,26 @@ def test_if_all_runs_failed_the_first_reason_is_the_sentence(tmp_path: Path, cap
     folder = write_run(tmp_path / "a", ["seed=1"], [{ACCURACY: 0.4}], rounds=9, failure="The disk is full.")
     assert main([str(folder)]) == 2
     assert capsys.readouterr().err == f"{folder}: no run can be used; the first one failed: The disk is full.\n"
+
+
+def test_a_report_needs_no_torch() -> None:
+    """Importing it takes seconds."""
+    code = "import sys, fedlit.report.report, fedlit.report.write_report; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_latex_table_has_escaped_names_and_a_cell_for_each_column(tmp_path: Path) -> None:
+    values = {("aggregator=my_a&b", "partition.alpha=0.1"): [0.3, 0.4], ("aggregator=c", "partition.alpha=0.1"): [0.1]}
+    folder = write_sweep(tmp_path / "s", values, LOSS)
+    assert main([str(folder)]) == 0
+    lines = (folder / "report" / "table.tex").read_text().splitlines()
+    assert lines[1:4:2] == [r"\begin{tabular}{lr}", r"aggregator & global/test/loss $\downarrow$ \\"]
+    assert lines[5] == r"my\_a\&b & $0.350 \pm 0.071$ (2) \\"
+    assert lines[6] == r"c & $\mathbf{0.1}$ (1) \\"
+    assert [lines[place] for place in (2, 4, 7, 8)] == [r"\toprule", r"\midrule", r"\bottomrule", r"\end{tabular}"]
+
+
+def test_runs_that_differ_in_their_seed_alone_are_a_row(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "s", {(): [0.3, 0.4]})
+    assert main([str(folder)]) == 0
+    assert "| all runs | 0.350 ± 0.071 (2) |" in (folder / "report" / "table.md").read_text()

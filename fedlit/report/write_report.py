@@ -21,8 +21,8 @@ from fedlit.report.targets import targets_legend, targets_table
 _PICTURES = {  # name: title, how it is read
     "curves": (
         "By round, bytes and seconds",
-        "The mean over seeds, with a band of one standard deviation. A curve ends with the first of its seeds, and has a "
-        "gap where the value of a seed is not finite.",
+        "The mean over seeds, with a band of one standard deviation. A curve ends with the first of its seeds, and has "
+        "a gap where the value of a seed is not finite.",
     ),
     "clients": (
         "Distribution over clients",

@@ -266,3 +266,25 @@ def test_runs_that_differ_in_their_seed_alone_are_a_row(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path / "s", {(): [0.3, 0.4]})
     assert main([str(folder)]) == 0
     assert "| all runs | 0.350 ± 0.071 (2) |" in (folder / "report" / "table.md").read_text()
+
+
+def test_a_named_baseline_is_the_row_of_the_same_other_values(tmp_path: Path) -> None:
+    """Learning rates are of the method, so each row has the baseline of its own rate; alpha is of the problem."""
+    values = {
+        (f"aggregator={name}", f"partition.alpha={alpha}", f"aggregator.lr={rate}"): [0.3, 0.4]
+        for name in ("a", "b")
+        for alpha in ("0.1", "1")
+        for rate in ("0.5", "2")
+    }
+    folder = write_sweep(tmp_path / "s", values)
+
+    def pairs(words: str) -> set[tuple[str, str]]:
+        report = make_report(parse([str(folder), words]))
+        name = [" ".join(group.values) for group in report.grid.groups]
+        return {(name[test.row], name[test.against]) for test in report.shown_tests}
+
+    same_rate = {(f"b {alpha} {rate}", f"a {alpha} {rate}") for alpha in ("0.1", "1") for rate in ("0.5", "2")}
+    assert pairs("baseline=aggregator=a") == same_rate
+    of_alpha = {(f"{name} 0.1 {rate}", f"{name} 1 {rate}") for name in ("a", "b") for rate in ("0.5", "2")}
+    assert pairs("baseline=partition.alpha=1") == of_alpha
+    assert ("b 0.1 2", "a 0.1 0.5") in pairs("baseline=aggregator=a,aggregator.lr=0.5")

@@ -39,6 +39,7 @@ from fedlit.saved_run import runs_in as runs_in
 from fedlit.schedules import RoundSchedule as RoundSchedule
 from fedlit.server_round import ServerRound as ServerRound
 from fedlit.simulation import Run as Run
+from fedlit.simulation import federate as federate
 from fedlit.simulation import load as load
 from fedlit.simulation import simulate as simulate
 from fedlit.stores import Store as Store

@@ -28,7 +28,7 @@ Report = Callable[[Exception | SystemExit, Path, bool], int]
 
 
 def run_jobs(start: Start, report: Report | None = None) -> int:
-    """Run the checked command line; the worst exit code of its jobs. By default errors are told on the terminal."""
+    """Run the checked command line; the worst exit code of its jobs. `report` is `_report` by default."""
     report = _report if report is None else report
     codes: list[int] = []
 

@@ -7,22 +7,28 @@ from __future__ import annotations
 
 import signal
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningModule
+import numpy as np
+from lightning.pytorch import LightningDataModule, LightningModule
 
 from fedlit import interrupts
+from fedlit.aggregators import Aggregator
 from fedlit.caller_state import caller_state_kept
 from fedlit.errors import BUG, InputError
 from fedlit.experiment import Experiment, opened
 from fedlit.jobs import run_jobs
+from fedlit.live_objects import given, is_live, words_for
 from fedlit.run_folder import hold
 from fedlit.run_log import note
 from fedlit.saved_run import SavedRun
+from fedlit.settings.resume import resumed_folder
 from fedlit.settings.start import prepare
 from fedlit.trained_models import global_module, personal_module
+
+_PARTS = ("train", "validation", "test")
 
 
 class Run:
@@ -30,13 +36,15 @@ class Run:
 
     Args:
         folder: the run folder.
+        objects: those that the run was given (see `fedlit.live_objects`).
 
     Attributes:
         folder: the run folder, absolute.
         saved: all that the run has written (see `SavedRun`).
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, objects: Mapping[str, Any] | None = None):
+        self._objects = dict(objects or {})
         self.saved = SavedRun(folder)
         self.folder = self.saved.folder.resolve()
 
@@ -60,6 +68,19 @@ class Run:
                 f"{self.folder}: this run has no clients.jsonl; run it with evaluation.each_epoch=true to write one."
             )
         return self.saved.clients
+
+    @property
+    def partition(self) -> dict[str, list[np.ndarray]]:
+        """The sample indices of each client, by part: `run.partition["train"][3]` are those of client 3.
+
+        Raises:
+            InputError: the run folder has no partition.npz.
+        """
+        file = self.folder / "partition.npz"
+        if not file.exists():
+            raise InputError(f"{self.folder}: this run folder has no partition.npz; run it again to have one.")
+        with np.load(file) as arrays:
+            return {part: np.split(arrays[part], arrays[f"{part}_ends"][1:-1]) for part in _PARTS}
 
     @property
     def summary(self) -> dict[str, Any] | None:
@@ -88,9 +109,14 @@ class Run:
         config = self.saved.config.copy()
         config.resume = str(self.folder)  # relative paths are meant from where the run began
         config.engine = {"_target_": "fedlit.engines.Serial"}  # no workers are needed
+        words = self.saved.overrides
         lock = hold(self.folder)
         try:
-            with caller_state_kept(), opened(config, self.folder, self.saved.overrides) as experiment:
+            with (
+                given(self._objects),
+                caller_state_kept(),
+                opened(config, self.folder, words) as experiment,
+            ):
                 try:
                     return taken(experiment)
                 finally:
@@ -155,3 +181,49 @@ def simulate(words: Sequence[str] = ()) -> Run:
         raise errors[0]
     assert start.folder is not None  # of a single run
     return Run(start.folder)
+
+
+def federate(
+    module: LightningModule, datamodule: LightningDataModule, *words: str, aggregator: Aggregator | None = None
+) -> Run:
+    """Run an experiment with objects of the caller's own, which stay as they are.
+
+    The first weights are those of the module, whatever the seed. The objects are not saved: the run goes on by
+    `federate(module, datamodule, "resume=<run folder>")` with objects that were made in the same way. The configuration
+    has digests of their tensors and plain attributes, so that others are refused; of functions it has the type alone.
+
+    Args:
+        module: the model; copied.
+        datamodule: the data; its hooks run on a shallow copy.
+        words: overrides as in `simulate`.
+        aggregator: the algorithm, copied; None: that of the words.
+
+    Example:
+        >>> run = federate(Net(), Data(), "clients=10", aggregator=Mine(mu=0.1))  # doctest: +SKIP
+
+    Raises:
+        InputError: as in `simulate`; also where a word names another model, data or algorithm than the given one.
+    """
+    objects: dict[str, Any] = {"model": module, "data": datamodule}
+    kinds: dict[str, type] = {"model": LightningModule, "data": LightningDataModule}
+    if aggregator is not None:
+        objects["aggregator"], kinds["aggregator"] = aggregator, Aggregator
+    for group, kind in kinds.items():
+        if not isinstance(objects[group], kind):
+            raise InputError(
+                f"federate: {group} is an object of type {type(objects[group]).__name__}; give an instance of "
+                f"{kind.__name__}, such as Mine()."
+            )
+        for word in words:
+            if word.lstrip("+~").startswith((f"{group}=", f"{group}._target_=")):
+                raise InputError(f"{word}: federate has an object in this place; leave the word out.")
+    folder = resumed_folder(words)
+    if folder is None:
+        words = (*words_for(objects), *words)
+    else:
+        saved = SavedRun(folder)
+        for group in objects:
+            if not is_live(str(saved.config[group].get("_target_"))):
+                raise InputError(f"resume={folder}: this run was not given an object in place of {group}=; give none.")
+    with given(objects):
+        return Run(simulate(words).folder, objects)

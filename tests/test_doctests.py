@@ -21,6 +21,8 @@ MODULES = [
     "fedlit.partitions.base",
     "fedlit.partitions.shards",
     "fedlit.randomness",
+    "fedlit.report.comparisons",
+    "fedlit.report.shown_table",
     "fedlit.samplers.base",
     "fedlit.server_round",
     "fedlit.stores.base",

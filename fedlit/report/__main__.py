@@ -1,6 +1,7 @@
 """The command: `python -m fedlit.report <run or sweep folder> [...] [key=value ...]`.
 
-The exit code is 0, 2 if an input cannot be used (one sentence, no trace), 74 if a file cannot be written.
+The exit code is 0, 2 if an input cannot be used (one sentence, no trace), 74 if a file cannot be written,
+130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from fedlit.errors import NOT_WRITTEN, REFUSED, InputError, not_written
+from fedlit.command_end import exit_code
+from fedlit.errors import InputError
 from fedlit.report.options import HELP, parse
 from fedlit.terminal_encoding import escape_on_output
 
@@ -17,23 +19,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the report of a command line (that of this process by default), and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     escape_on_output()
-    if {"--help", "-h"} & set(words):
-        print(HELP)
-        return 0
-    try:
-        return _report(words)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return REFUSED
-    except OSError as error:
-        unwritten = not_written(error)
-        if unwritten is None:
-            raise
-        print(f"{unwritten}; make room, or give another folder by out=<folder>.", file=sys.stderr)
-        return NOT_WRITTEN
+    return exit_code(lambda: _report(words), "out=<folder>")
 
 
 def _report(words: Sequence[str]) -> int:
+    if {"--help", "-h"} & set(words):
+        print(HELP)
+        return 0
     options = parse(words)
     try:
         from fedlit.report.report import make_report

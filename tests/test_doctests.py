@@ -23,6 +23,7 @@ MODULES = [
     "fedlit.randomness",
     "fedlit.report.comparisons",
     "fedlit.report.shown_table",
+    "fedlit.report.targets",
     "fedlit.samplers.base",
     "fedlit.server_round",
     "fedlit.stores.base",

@@ -54,7 +54,7 @@ def frame(grid: Grid, columns: Sequence[Column], cells: Results, comparisons: Se
             cell, test = cells[row_index, column.metric], by_place.get((row_index, column.metric))
             records.append(
                 {
-                    **dict(zip(grid.keys, group.values, strict=True)),
+                    **(dict(zip(grid.keys, group.values, strict=True)) or {"runs": grid.name(group)}),
                     "metric": column.metric,
                     "better": column.better,
                     "mean": cell.mean,

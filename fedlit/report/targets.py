@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import pandas as pd
 
@@ -34,14 +35,15 @@ class Reached:
 
 
 def reached(grid: Grid, column: Column, cells: Results, wanted: Sequence[float]) -> list[Reached]:
-    """For each target and row. Without wanted targets: in each problem the mean at the end of its worst row, which all
-    rows reach or nearly reach, and that of its best row."""
+    """For each target and row. Without wanted targets, those that the runs themselves had; without these, in each
+    problem the mean at the end of its worst row, which all rows reach or nearly reach, and that of its best row."""
     if not column.sign:
         return []
+    wanted = list(wanted) or _targets_of_runs(grid, column)
     rows_and_targets = []
     for rows in problems(grid).values():
         means = [cells[row, column.metric].mean for row in rows if math.isfinite(cells[row, column.metric].mean)]
-        ends = sorted({float(f"{mean:.3g}") for mean in means}, key=lambda mean: column.sign * mean)
+        ends = sorted({rounded_to_worse(mean, column.sign) for mean in means}, key=lambda mean: column.sign * mean)
         targets = list(wanted) or list(dict.fromkeys([*ends[:1], *ends[-1:]]))
         rows_and_targets += [(row, target) for target in targets for row in rows]
     return [_reached(grid, row, column, target) for row, target in rows_and_targets]
@@ -82,6 +84,25 @@ def first_reached(run: SavedRun, column: Column, target: float) -> pd.Series | N
     return pd.Series(
         {"round": float(hits.index[0])} | {cost: float(first[cost]) for cost in _COSTS[1:] if cost in first}
     )
+
+
+def _targets_of_runs(grid: Grid, column: Column) -> list[float]:
+    """The targets of a metric in the summaries of runs."""
+    summaries = [run.summary or {} for group in grid.groups for run in group.runs.values()]
+    entries = [(summary.get("targets") or {}).get(column.metric) or {} for summary in summaries]
+    return sorted({float(entry["value"]) for entry in entries if entry.get("value") is not None})
+
+
+def rounded_to_worse(value: float, sign: int) -> float:
+    """Three digits of a value, rounded to the side that is reached first.
+
+    >>> rounded_to_worse(0.8669, 1), rounded_to_worse(1.1821, -1), rounded_to_worse(0.0, 1)
+    (0.866, 1.19, 0.0)
+    """
+    if not value:
+        return 0.0
+    unit = Decimal(1).scaleb(Decimal(value).adjusted() - 2)
+    return float(Decimal(value).quantize(unit, ROUND_FLOOR if sign > 0 else ROUND_CEILING))
 
 
 def _reached(grid: Grid, row: int, column: Column, target: float) -> Reached:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from html.parser import HTMLParser
@@ -102,6 +103,20 @@ def test_a_target_of_a_loss_is_reached_from_above(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "a", ["seed=1"], rows([0.9, 0.5, 0.3], LOSS))
     (entry,) = make_report(parse([str(folder), "target=0.5"])).targets
     assert list(entry.costs["round"]) == [2]
+
+
+def test_without_a_target_the_ends_of_the_worst_and_the_best_row_are_the_targets(tmp_path: Path) -> None:
+    """A loss of 1.1821 is reached from above at 1.19."""
+    for number, (method, end) in enumerate([("a", 1.1821), ("b", 0.5), ("c", 0.7)]):
+        write_run(tmp_path / str(number), [f"aggregator={method}", "seed=1"], rows([2.0, end], LOSS))
+    folders = sorted(tmp_path.iterdir())
+    report = make_report(parse([*map(str, folders), f"out={tmp_path / 'out'}"]))
+    targets = [(entry.target, entry.row, list(entry.costs.get("round", []))) for entry in report.targets]
+    assert targets == [(1.19, row, [2]) for row in range(3)] + [(0.5, 0, []), (0.5, 1, [2]), (0.5, 2, [])]
+    summary = {"rounds": 2, "stopped": None, "targets": {LOSS: {"value": 0.75, "round": 2}}}
+    (folders[2] / "summary.json").write_text(json.dumps(summary))  # the run's own target comes first
+    report = make_report(parse([*map(str, folders), f"out={tmp_path / 'out'}"]))
+    assert [(entry.target, len(entry.costs)) for entry in report.targets] == [(0.75, 0), (0.75, 1), (0.75, 1)]
 
 
 class _Page(HTMLParser):

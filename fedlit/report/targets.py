@@ -62,9 +62,9 @@ def targets_table(grid: Grid, entries: Sequence[Reached]) -> ShownTable:
 def targets_legend(column: Column, entries: Sequence[Reached]) -> str:
     """How the table is read: one paragraph."""
     if not column.sign:
-        return f"`{column.metric}`: neither direction is declared to be better, so there is no target to reach."
+        return f"{column.metric}: neither direction is declared to be better, so there is no target to reach."
     text = (
-        f"First evaluated round in which `{column.metric}` is at the target or better, and the bytes (down and up, "
+        f"First evaluated round in which {column.metric} is at the target or better, and the bytes (down and up, "
         "1 MB is 10^6 bytes) and seconds until its end: mean ± standard deviation over the seeds that reached it."
     )
     if any(0 < len(entry.costs) < entry.seeds for entry in entries):

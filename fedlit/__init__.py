@@ -27,6 +27,8 @@ _NAMES = {  # module: its public names
     "fedlit.training": ("Trainer",),
     "fedlit.engines": ("Engine",),
     "fedlit.errors": ("InputError",),
+    "fedlit.saved_run": ("SavedRun", "runs_in"),
+    "fedlit.simulation": ("Run", "federate", "load", "simulate"),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 

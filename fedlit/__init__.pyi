@@ -34,8 +34,14 @@ from fedlit.randomness import keyed_uniform as keyed_uniform
 from fedlit.round import Round as Round
 from fedlit.samplers import Probe as Probe
 from fedlit.samplers import Sampler as Sampler
+from fedlit.saved_run import SavedRun as SavedRun
+from fedlit.saved_run import runs_in as runs_in
 from fedlit.schedules import RoundSchedule as RoundSchedule
 from fedlit.server_round import ServerRound as ServerRound
+from fedlit.simulation import Run as Run
+from fedlit.simulation import federate as federate
+from fedlit.simulation import load as load
+from fedlit.simulation import simulate as simulate
 from fedlit.stores import Store as Store
 from fedlit.tracking import About as About
 from fedlit.tracking import Logger as Logger

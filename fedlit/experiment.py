@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
+from lightning.pytorch import LightningModule
 from omegaconf import DictConfig
 
 from fedlit import interrupts
@@ -51,6 +54,20 @@ from fedlit.used_models import FineTuning
 from fedlit.user_module.module_snapshot import counters
 
 
+@dataclass(frozen=True)
+class Experiment:
+    """The objects of a run, with the state of its newest checkpoint or of its start."""
+
+    federation: Federation
+    state: FederationState
+    engine: Engine
+    evaluation: Evaluation
+    data: DataSource
+    module: LightningModule
+    checkpoints: Checkpoints
+    finetuning: FineTuning | None
+
+
 def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
     """Run the experiment in its folder, from the start or from the newest checkpoint.
 
@@ -62,6 +79,21 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
     Returns:
         The exit code: 0, or `INTERRUPTED`, `TERMINATED` or `HUNG_UP` after a signal.
     """
+    with ExitStack() as until_end, opened(config, folder, overrides) as experiment:
+        federation, state, engine = experiment.federation, experiment.state, experiment.engine
+        evaluation, data, clients = experiment.evaluation, experiment.data, federation.clients
+        evaluator = Evaluator(evaluation, data, config.rounds, config.seed, experiment.finetuning)
+        files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.each_epoch else [])]
+        loggers = Loggers([*files, build(config.logger, "logger"), Figures(), LogLines(), progress(config.progress)])
+        layout = engine.local_worker.host.layout
+        about = describe(config, folder, data, clients, experiment.module, layout, state.round)
+        until_end.enter_context(interrupts.handled())  # before it, a signal ends the command at once
+        return run_rounds(federation, state, engine, evaluator, loggers, experiment.checkpoints, about)
+
+
+@contextmanager
+def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[Experiment]:
+    """Build the objects of a run, try them, and load its newest checkpoint; arguments as in `run`."""
     updates = local_updates(config, overrides)
     start_folder = began_in(folder, resumed=config.resume is not None)
     make = partial(build_in, start_folder)
@@ -69,7 +101,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
     engine: Engine = make(config.engine, "engine")
     threads = _threads(config, folder, engine.default_threads(trainer))
     set_up_process(threads)
-    with ExitStack() as until_end, engine, no_workers_left():
+    with engine, no_workers_left():
         aggregator: Aggregator = make(config.aggregator, "aggregator")
         uplink = {str(name): make(stage, f"uplink.{name}") for name, stage in config.uplink.items()}
         configured_reduction = None if config.reduction is None else make(config.reduction, "reduction")
@@ -141,12 +173,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         refuse_missing_model(federation, state)
         if finetuning is not None:
             finetuning.check(federation, state)
-        evaluator = Evaluator(evaluation, data, config.rounds, config.seed, finetuning)
-        files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.each_epoch else [])]
-        loggers = Loggers([*files, build(config.logger, "logger"), Figures(), LogLines(), progress(config.progress)])
-        about = describe(config, folder, data, clients, module, layout, state.round)
-        until_end.enter_context(interrupts.handled())  # before it, a signal ends the command at once
-        return run_rounds(federation, state, engine, evaluator, loggers, checkpoints, about)
+        yield Experiment(federation, state, engine, evaluation, data, module, checkpoints, finetuning)
 
 
 def _threads(config: DictConfig, folder: Path, default: int) -> int:

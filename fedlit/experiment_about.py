@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fedlit.clients import Clients
 from fedlit.data import DataSource
+from fedlit.live_objects import is_live
 from fedlit.model_vectors import Layout
 from fedlit.partitions import histogram
 from fedlit.plurals import counted
@@ -63,7 +64,8 @@ def describe(
 
 
 def _class_name(config: Mapping[str, Any]) -> str:
-    return str(config["_target_"]).rpartition(".")[2]
+    path = str(config["_target_"])
+    return (str(config["kind"]) if is_live(path) else path).rpartition(".")[2]
 
 
 def _samples(sizes: np.ndarray) -> str:

@@ -23,9 +23,13 @@ from fedlit.settings.saved import began_in
 from fedlit.settings.start import Start, job_config
 from fedlit.working_folder import command_folder, in_folder
 
+Report = Callable[[Exception | SystemExit, Path, bool], int]
+"""`report(error, folder, multirun)` tells of an error that ended a job, and returns its exit code."""
 
-def run_jobs(start: Start) -> int:
-    """Run the checked command line; the worst exit code of its jobs."""
+
+def run_jobs(start: Start, report: Report | None = None) -> int:
+    """Run the checked command line; the worst exit code of its jobs. `report` is `_report` by default."""
+    report = _report if report is None else report
     codes: list[int] = []
 
     def job(config: DictConfig) -> Ended:
@@ -40,7 +44,7 @@ def run_jobs(start: Start) -> int:
                 if start.multirun:
                     interrupts.check()  # a signal after the last round of the run
             except (Exception, SystemExit) as error:  # sys.exit in the user's code would hide where it stands
-                code = _report(error, folder, start.multirun)
+                code = report(error, folder, start.multirun)
             except interrupts.Stopped:  # Hydra lets it pass
                 if code is None:
                     print(f"stopped at once; {saved_rounds(folder)}", flush=True)

@@ -10,8 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from fedlit import interrupts
-from fedlit.errors import INTERRUPTED, NOT_WRITTEN, REFUSED, InputError, not_written
+from fedlit.command_end import exit_code
 from fedlit.lasting_streams import lasting_streams
 from fedlit.quick_imports import LOADING, no_collection
 from fedlit.terminal_encoding import escape_on_output
@@ -23,25 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_current_folder()
     _limit_spinning()
     escape_on_output()
-    try:
-        with interrupts.at_once():
-            return _run(arguments)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return REFUSED
-    except interrupts.Stopped as stopped:
-        return stopped.exit_code
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:  # `--help | head`: the reader closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        unwritten = not_written(error)
-        if unwritten is None:
-            raise
-        print(f"{unwritten}; make room, or give another folder by hydra.run.dir=<folder>.", file=sys.stderr)
-        return NOT_WRITTEN
+    return exit_code(lambda: _run(arguments), "hydra.run.dir=<folder>")
 
 
 def _run(arguments: list[str]) -> int:

@@ -32,3 +32,10 @@ def test_the_ranges_of_the_yaml_are_checked(in_folder: Path, capsys: pytest.Capt
     words = next(words for words in commands(code) if "--config-dir=conf" in words)
     assert run(words, in_folder, "aggregator.mu=-1") == 2
     assert "aggregator.mu (weight of the proximal term) has to be" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_code_for_python_runs(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    [code] = section(PAGE, "From Python").split("```python\n")[1:]
+    exec(code.partition("```")[0], {})
+    assert "global/test/accuracy" in capsys.readouterr().out

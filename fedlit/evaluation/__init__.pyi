@@ -1,0 +1,3 @@
+from fedlit.evaluation.evaluation import Evaluation
+
+__all__ = ["Evaluation"]

@@ -1,0 +1,96 @@
+"""Which metrics are columns of the table, and which direction of each is better."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from omegaconf import OmegaConf
+
+from fedlit.errors import InputError
+from fedlit.evaluation.direction import Directions
+from fedlit.metric_names import METRICS, USED, Direction, base_metric, client_group, client_metric, global_metric
+from fedlit.saved_run import SavedRun
+
+_STATISTICS = ("weighted", "worst_decile", "std")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric of the table."""
+
+    metric: str
+    better: Direction
+
+    @property
+    def sign(self) -> int:
+        """1 if higher is better, -1 if lower is, 0 if neither is."""
+        return {"higher": 1, "lower": -1, "neither": 0}[self.better]
+
+    @property
+    def title(self) -> str:
+        arrow = {"higher": " ↑", "lower": " ↓", "neither": ""}[self.better]
+        return f"{self.metric}{arrow}"
+
+
+def columns(runs: Sequence[SavedRun], wanted: Sequence[str] = ()) -> list[Column]:
+    """The columns: the wanted ones, or those of `clients/used`, then of `global/test`, accuracy first and loss last.
+
+    Raises:
+        InputError: no run has a wanted metric.
+    """
+    names = dict.fromkeys(name for run in runs for row in run.rows for name in row if name != "round")
+    for name in wanted:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 3) or list(names)[:3]
+            raise InputError(f"metrics={name}: no run has this metric; write for example metrics={','.join(near)}.")
+    directions = _directions(runs)
+    return [Column(name, better(name, directions)) for name in (wanted or _chosen(list(names)))]
+
+
+def better(name: str, directions: Directions) -> Direction:
+    """The declared direction of a metric."""
+    for metric in METRICS:
+        if metric.better != "by metric" and metric.matches(name):
+            return metric.better
+    return directions.better(base_metric(name) or name.rpartition("/")[2])
+
+
+def _chosen(names: Sequence[str]) -> list[str]:
+    models = [client_group(USED)] if any(name.startswith(client_group(USED)) for name in names) else []
+    of_clients = [name for model in models for name in names if name.startswith(f"{model}/") and base_metric(name)]
+    of_server = [name for name in names if name.startswith(global_metric("test", ""))]
+    metrics = list(dict.fromkeys(str(base_metric(name)) for name in [*of_clients, *of_server]))
+    metrics.sort(key=lambda metric: (metric.startswith("validation_"), metric != "accuracy", metric == "loss"))
+    candidates = [client_metric(USED, metrics[0], statistic) for statistic in _STATISTICS] if metrics else []
+    candidates += [client_metric(USED, metric, "weighted") for metric in metrics[1:]]
+    candidates += [global_metric("test", metric) for metric in metrics]
+    chosen = [name for name in candidates if name in names and "/validation_" not in name]
+    return chosen or [name for name in names if name.startswith(("global/", "train/loss"))] or list(names)[:1]
+
+
+def _directions(runs: Sequence[SavedRun]) -> Directions:
+    """The directions that the runs' `evaluation=` declares, also through the classes of its torchmetrics."""
+    higher: list[str] = []
+    lower: list[str] = []
+    declared: dict[str, bool] = {}
+    for run in runs:
+        higher += OmegaConf.select(run.config, "evaluation.higher_is_better", default=None) or []
+        lower += OmegaConf.select(run.config, "evaluation.lower_is_better", default=None) or []
+        for name in OmegaConf.select(run.config, "evaluation.metrics", default=None) or {}:
+            target = OmegaConf.select(run.config, f"evaluation.metrics.{name}._target_", default=None)
+            if target and name not in declared:
+                value = _class_attribute(str(target), "higher_is_better")
+                declared |= {} if value is None else {str(name): bool(value)}
+    return Directions(higher, lower, declared)
+
+
+def _class_attribute(target: str, attribute: str) -> object:
+    """None if the class cannot be imported, such as that of a package that is not installed now."""
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(getattr(importlib.import_module(module), name), attribute, None)
+    except (ImportError, AttributeError, ValueError):
+        return None

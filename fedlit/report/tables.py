@@ -1,0 +1,116 @@
+"""table.md, table.csv and table.tex."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from fedlit.report.columns import Column
+from fedlit.report.comparisons import LEVEL, Comparison
+from fedlit.report.grid import Grid
+from fedlit.report.results import Cell, Results
+from fedlit.report.shown_table import ShownTable, number, plain_row, with_spread
+
+
+def cell_text(cell: Cell) -> str:
+    """`0.912 ± 0.012 (3)`: mean, standard deviation, number of seeds; a dagger where a seed was left out."""
+    dagger = "†" * bool(cell.not_finite)
+    return f"{with_spread(cell.mean, cell.std)} ({len(cell.values)}){dagger}" if len(cell.values) else f"-{dagger}"
+
+
+def results_table(grid: Grid, columns: Sequence[Column], cells: Results) -> ShownTable:
+    """Rows of swept values, columns of metrics; the best of each problem in bold."""
+    keys = grid.keys or ["runs"]
+    rows = [
+        [
+            *plain_row(group.values or [grid.name(group)]),
+            *((cell_text(cell), cell.best) for column in columns for cell in [cells[row_index, column.metric]]),
+        ]
+        for row_index, group in enumerate(grid.groups)
+    ]
+    return ShownTable([*keys, *(column.title for column in columns)], rows, len(keys))
+
+
+def comparisons_table(grid: Grid, comparisons: Sequence[Comparison]) -> ShownTable:
+    """The paired tests of one metric; bold where the difference is significant after the correction."""
+    rows = []
+    for test in comparisons:
+        names = [grid.name(grid.groups[row]) for row in (test.row, test.against)]
+        sign = "+" if test.difference > 0 else ""
+        difference = sign + with_spread(test.difference, test.std)
+        texts = plain_row([*names, str(test.seeds), difference, _p(test.p)])
+        rows.append([*texts, (_p(test.p_holm), test.p_holm <= LEVEL)])
+    return ShownTable(["row", "against", "seeds", "difference", "p", "p (Holm)"], rows, 2)
+
+
+def frame(grid: Grid, columns: Sequence[Column], cells: Results, comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """A row for each row of the table and each metric, in full precision: the content of table.csv."""
+    by_place = {(test.row, test.metric): test for test in comparisons}
+    records = []
+    for row_index, group in enumerate(grid.groups):
+        for column in columns:
+            cell, test = cells[row_index, column.metric], by_place.get((row_index, column.metric))
+            records.append(
+                {
+                    **(dict(zip(grid.keys, group.values, strict=True)) or {"runs": grid.name(group)}),
+                    "metric": column.metric,
+                    "better": column.better,
+                    "mean": cell.mean,
+                    "std": cell.std,
+                    "seeds": len(cell.values),
+                    "seeds_not_finite": len(cell.not_finite),
+                    "seeds_left_out": len(group.left_out),
+                    "best": cell.best,
+                    "compared_with": "" if test is None else grid.name(grid.groups[test.against]),
+                    "difference": math.nan if test is None else test.difference,
+                    "p": math.nan if test is None else test.p,
+                    "p_holm": math.nan if test is None else test.p_holm,
+                }
+            )
+    return pd.DataFrame.from_records(records)
+
+
+def latex(grid: Grid, columns: Sequence[Column], cells: Results) -> str:
+    r"""A booktabs table; its document needs \usepackage{booktabs}."""
+    arrows = {"higher": r" $\uparrow$", "lower": r" $\downarrow$", "neither": ""}
+    names = [*(_escaped(key) for key in grid.keys or ["runs"])]
+    names += [_escaped(column.metric) + arrows[column.better] for column in columns]
+    lines = [
+        r"% \usepackage{booktabs}",
+        rf"\begin{{tabular}}{{{'l' * max(1, len(grid.keys))}{'r' * len(columns)}}}",
+        r"\toprule",
+        rf"{' & '.join(names)} \\",
+        r"\midrule",
+    ]
+    for row_index, group in enumerate(grid.groups):
+        texts = [_escaped(value) for value in group.values or (grid.name(group),)]
+        texts += [_latex_cell(cells[row_index, column.metric]) for column in columns]
+        lines.append(rf"{' & '.join(texts)} \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _latex_cell(cell: Cell) -> str:
+    if not len(cell.values):
+        return "--" + r"$^\dagger$" * bool(cell.not_finite)
+    spread = rf" \pm {number(cell.std, cell.std)}" if math.isfinite(cell.std) else ""
+    body = f"{number(cell.mean, cell.std)}{spread}"
+    dagger = r"^\dagger" * bool(cell.not_finite)
+    text = rf"$\mathbf{{{body}}}$" if cell.best else f"${body}{dagger}$"
+    return f"{text} ({len(cell.values)})"
+
+
+_SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
+    character: f"\\{character}" for character in "&%$#_{}"
+}
+
+
+def _escaped(text: str) -> str:
+    return "".join(_SPECIAL.get(character, character) for character in text)
+
+
+def _p(value: float) -> str:
+    if not math.isfinite(value):
+        return "-"
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"

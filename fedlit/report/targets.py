@@ -1,0 +1,118 @@
+"""rounds_to_target.md: the rounds, bytes and seconds until a metric first reaches a value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+import pandas as pd
+
+from fedlit.report.columns import Column
+from fedlit.report.costs import BYTES, SECONDS, with_costs
+from fedlit.report.grid import Grid
+from fedlit.report.results import Results, problems
+from fedlit.report.shown_table import ShownTable, plain_row, with_spread
+from fedlit.saved_run import SavedRun
+
+_COSTS = ("round", BYTES, SECONDS)
+
+
+@dataclass(frozen=True)
+class Reached:
+    """The cost of a row until the target.
+
+    Attributes:
+        costs: a row for each seed that reached it, columns round, bytes and seconds.
+        seeds: number of all seeds.
+    """
+
+    row: int
+    target: float
+    costs: pd.DataFrame
+    seeds: int
+
+
+def reached(grid: Grid, column: Column, cells: Results, wanted: Sequence[float]) -> list[Reached]:
+    """For each target and row. Without wanted targets, those that the runs themselves had; without these, in each
+    problem the mean at the end of its worst row, which all rows reach or nearly reach, and that of its best row."""
+    if not column.sign:
+        return []
+    wanted = list(wanted) or _targets_of_runs(grid, column)
+    rows_and_targets = []
+    for rows in problems(grid).values():
+        means = [cells[row, column.metric].mean for row in rows if math.isfinite(cells[row, column.metric].mean)]
+        ends = sorted({rounded_to_worse(mean, column.sign) for mean in means}, key=lambda mean: column.sign * mean)
+        targets = list(wanted) or list(dict.fromkeys([*ends[:1], *ends[-1:]]))
+        rows_and_targets += [(row, target) for target in targets for row in rows]
+    return [_reached(grid, row, column, target) for row, target in rows_and_targets]
+
+
+def targets_table(grid: Grid, entries: Sequence[Reached]) -> ShownTable:
+    """A row for each target and row of the report."""
+    rows = []
+    for entry in entries:
+        name = grid.name(grid.groups[entry.row])
+        costs = [_mean(entry.costs, "round"), _mean(entry.costs, BYTES, 1e6, " MB"), _mean(entry.costs, SECONDS)]
+        rows.append(plain_row([name, f"{entry.target:g}", f"{len(entry.costs)} of {entry.seeds}", *costs]))
+    return ShownTable(["row", "target", "seeds that reached it", "round", "bytes", "seconds"], rows, 1)
+
+
+def targets_legend(column: Column, entries: Sequence[Reached]) -> str:
+    """How the table is read: one paragraph."""
+    if not column.sign:
+        return f"{column.metric}: neither direction is declared to be better, so there is no target to reach."
+    text = (
+        f"First evaluated round in which {column.metric} is at the target or better, and the bytes (down and up, "
+        "1 MB is 10^6 bytes) and seconds until its end: mean ± standard deviation over the seeds that reached it."
+    )
+    if any(0 < len(entry.costs) < entry.seeds for entry in entries):
+        text += " Where fewer than all seeds reached the target, the mean leaves out those that did not."
+    return text
+
+
+def first_reached(run: SavedRun, column: Column, target: float) -> pd.Series | None:
+    """Round, bytes and seconds of the first round at the target; None if the run has not reached it."""
+    frame = with_costs(run)
+    if column.metric not in frame:
+        return None
+    hits = frame[column.sign * frame[column.metric] >= column.sign * target]
+    if not len(hits):
+        return None
+    first = hits.iloc[0]
+    return pd.Series(
+        {"round": float(hits.index[0])} | {cost: float(first[cost]) for cost in _COSTS[1:] if cost in first}
+    )
+
+
+def _targets_of_runs(grid: Grid, column: Column) -> list[float]:
+    """The targets of a metric in the summaries of runs."""
+    summaries = [run.summary or {} for group in grid.groups for run in group.runs.values()]
+    entries = [(summary.get("targets") or {}).get(column.metric) or {} for summary in summaries]
+    return sorted({float(entry["value"]) for entry in entries if entry.get("value") is not None})
+
+
+def rounded_to_worse(value: float, sign: int) -> float:
+    """Three digits of a value, rounded to the side that is reached first.
+
+    >>> rounded_to_worse(0.8669, 1), rounded_to_worse(1.1821, -1), rounded_to_worse(0.0, 1)
+    (0.866, 1.19, 0.0)
+    """
+    if not value:
+        return 0.0
+    unit = Decimal(1).scaleb(Decimal(value).adjusted() - 2)
+    return float(Decimal(value).quantize(unit, ROUND_FLOOR if sign > 0 else ROUND_CEILING))
+
+
+def _reached(grid: Grid, row: int, column: Column, target: float) -> Reached:
+    runs = grid.groups[row].runs.values()
+    costs = [cost for run in runs if (cost := first_reached(run, column, target)) is not None]
+    return Reached(row, target, pd.DataFrame(costs), len(runs))
+
+
+def _mean(costs: pd.DataFrame, cost: str, unit: float = 1.0, name: str = "") -> str:
+    if cost not in costs or not len(costs):
+        return "-"
+    values = costs[cost] / unit
+    return with_spread(float(values.mean()), float(values.std(ddof=1)), name)

@@ -35,7 +35,10 @@ def round_line(number: int, rounds: int, row: Mapping[str, float]) -> str:
 def closing(about: About, summary: Summary) -> str:
     """The last line: rounds, last and best metric, time, clients lost and idle, folder, and the TensorBoard command."""
     done, last, best = summary["rounds"], summary["last"], summary["best"]
-    rounds = counted(done, "round") if done >= about.rounds else f"stopped after round {done} of {about.rounds}"
+    stopped = summary.get("stopped")
+    rounds = counted(done, "round")
+    if done < about.rounds or stopped is not None:
+        rounds = f"stopped after round {done} of {about.rounds}{'' if stopped is None else f' ({stopped})'}"
     shown = headline(last)
     metrics = [] if shown is None else [f"{shown} {figure(last[shown])}"]
     if best is not None:

@@ -39,6 +39,7 @@ class About:
         sizes: (clients,) training samples.
         label_names: names of the classes, or None.
         facts: lines for the terminal, such as {"model": "Mlp, 2,410 trained parameters"}.
+        title: what runs, such as "fedavg · dirichlet(0.5) · digits · seed 0".
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class About:
     sizes: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     label_names: list[str] | None = None
     facts: dict[str, str] = field(default_factory=dict)
+    title: str = ""
 
 
 class Logger(ABC):

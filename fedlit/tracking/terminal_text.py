@@ -14,13 +14,14 @@ from fedlit.working_folder import command_folder
 
 
 def opening(about: About) -> str:
-    """The run's name and main facts, one per line."""
-    facts = dict(about.facts)
+    """What runs, and its main facts, one per line; the run's name where it is not that of its folder."""
+    facts = {} if about.name == about.folder.name or not about.title else {"name": about.name}
+    facts |= about.facts
     if about.resumed_after:
         facts["resumed"] = f"after round {about.resumed_after} of {about.rounds}"
     facts.setdefault("folder", relative(about.folder))
     width = max(map(len, facts))
-    return "\n".join([about.name, *(f"  {name.ljust(width)}  {fact}" for name, fact in facts.items())])
+    return "\n".join([about.title or about.name, *(f"  {name.ljust(width)}  {fact}" for name, fact in facts.items())])
 
 
 def round_line(number: int, rounds: int, row: Mapping[str, float]) -> str:

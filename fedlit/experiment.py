@@ -54,6 +54,7 @@ from fedlit.tracking.targets import Targets
 from fedlit.training import JobData, Trainer
 from fedlit.used_models import FineTuning
 from fedlit.user_module.module_snapshot import counters
+from fedlit.vectorized_hint import VectorizedHint
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,10 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         evaluation, data, clients = experiment.evaluation, experiment.data, federation.clients
         evaluator = Evaluator(evaluation, data, config.rounds, config.seed, experiment.finetuning)
         files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.each_epoch else [])]
-        loggers = Loggers([*files, build(config.logger, "logger"), Figures(), LogLines(), progress(config.progress)])
+        shown: list[Logger] = [LogLines(), progress(config.progress)]
+        if config.progress != "none":
+            shown.append(VectorizedHint(federation, state, engine, evaluator))
+        loggers = Loggers([*files, build(config.logger, "logger"), Figures(), *shown])
         layout = engine.local_worker.host.layout
         about = describe(config, folder, data, clients, experiment.module, layout, state.round)
         until_end.enter_context(interrupts.handled())  # before it, a signal ends the command at once

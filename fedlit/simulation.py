@@ -64,7 +64,7 @@ class Run:
         """
         if self.saved.clients is None:
             raise InputError(
-                f"{self.folder}: this run has no clients.jsonl; run it with evaluation.each_epoch=true to write one."
+                f"{self.folder}: this run has no clients.jsonl; run it with evaluation.per_client=true to write one."
             )
         return self.saved.clients
 

@@ -34,6 +34,7 @@ from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
 from fedlit.method_signatures import check_methods
 from fedlit.models.data_check import check_data
+from fedlit.partition_file import write_partition
 from fedlit.partitions import Partition
 from fedlit.probe import refuse_missing_model
 from fedlit.randomness import seed_number
@@ -84,12 +85,14 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
         federation, state, engine = experiment.federation, experiment.state, experiment.engine
         evaluation, data, clients = experiment.evaluation, experiment.data, federation.clients
         evaluator = Evaluator(evaluation, data, config.rounds, config.seed, experiment.finetuning)
-        files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.each_epoch else [])]
+        files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.writes_clients else [])]
         loggers = Loggers(
             [*files, build(config.logger, "logger"), Figures(), LogLines(), progress(shown or config.progress)]
         )
         layout = engine.local_worker.host.layout
         about = describe(config, folder, data, clients, experiment.module, layout, state.round)
+        if not state.round:
+            write_partition(folder, clients, data, tests_are_cut=evaluation.client_test != "same_partition")
         until_end.enter_context(interrupts.handled())  # before it, a signal ends the command at once
         return run_rounds(federation, state, engine, evaluator, loggers, experiment.checkpoints, about)
 

@@ -21,14 +21,13 @@ from fedlit.errors import BUG, InputError
 from fedlit.experiment import Experiment, opened
 from fedlit.jobs import run_jobs
 from fedlit.live_objects import given, is_live, words_for
-from fedlit.run_folder import hold
+from fedlit.partition_file import read_partition
+from fedlit.run_folder import PARTITION, hold
 from fedlit.run_log import note
 from fedlit.saved_run import SavedRun
 from fedlit.settings.resume import resumed_folder
 from fedlit.settings.start import prepare
 from fedlit.trained_models import global_module, personal_module
-
-_PARTS = ("train", "validation", "test")
 
 
 class Run:
@@ -65,7 +64,7 @@ class Run:
         """
         if self.saved.clients is None:
             raise InputError(
-                f"{self.folder}: this run has no clients.jsonl; run it with evaluation.each_epoch=true to write one."
+                f"{self.folder}: this run has no clients.jsonl; run it with evaluation.per_client=true to write one."
             )
         return self.saved.clients
 
@@ -76,11 +75,12 @@ class Run:
         Raises:
             InputError: the run folder has no partition.npz.
         """
-        file = self.folder / "partition.npz"
+        file = self.folder / PARTITION
         if not file.exists():
-            raise InputError(f"{self.folder}: this run folder has no partition.npz; run it again to have one.")
-        with np.load(file) as arrays:
-            return {part: np.split(arrays[part], arrays[f"{part}_ends"][1:-1]) for part in _PARTS}
+            raise InputError(
+                f"{self.folder}: this run folder has no {PARTITION}, because it was removed or would be too large."
+            )
+        return read_partition(file)
 
     @property
     def summary(self) -> dict[str, Any] | None:

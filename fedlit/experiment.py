@@ -30,6 +30,7 @@ from fedlit.experiment_module import make_module
 from fedlit.experiment_refusals import check_server, check_steps, local_updates, warn_of_epochs
 from fedlit.experiment_rounds import run_rounds
 from fedlit.federation import Federation
+from fedlit.live_objects import is_live
 from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
 from fedlit.method_signatures import check_methods
@@ -137,7 +138,8 @@ def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[E
         epochs = config.local_epochs if updates is None else 1
         warn_of_epochs(aggregator, epochs)
         job_data = JobData(data.train, tests, transform, epochs, clients.no_validation, data.users)
-        engine.start(trainer, module, job_data, evaluation.measure(data.classes), module_maker)
+        rebuild = None if is_live(str(config.model._target_)) else module_maker
+        engine.start(trainer, module, job_data, evaluation.measure(data.classes), rebuild)
         host = engine.local_worker.host
         layout = host.layout
         finetuning = FineTuning.of(evaluation.finetune, evaluation.finetune_only, layout)

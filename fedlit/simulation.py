@@ -23,7 +23,8 @@ from fedlit.errors import BUG, InputError
 from fedlit.experiment import Experiment, opened
 from fedlit.jobs import run_jobs
 from fedlit.live_objects import check_same, given, own_copies, words_for
-from fedlit.run_folder import hold
+from fedlit.partition_file import read_partition
+from fedlit.run_folder import PARTITION, checkpoint_folders, hold
 from fedlit.run_log import note
 from fedlit.saved_run import SavedRun
 from fedlit.settings import command_line
@@ -32,7 +33,6 @@ from fedlit.settings.resume import resumed_folder
 from fedlit.settings.start import prepare
 from fedlit.trained_models import global_module, personal_module
 
-_PARTS = ("train", "validation", "test")
 _ONE_RUN = "a call does one run; call it once for each value of a sweep"
 
 
@@ -70,7 +70,7 @@ class Run:
         """
         if self.saved.clients is None:
             raise InputError(
-                f"{self.folder}: this run has no clients.jsonl; run it with evaluation.each_epoch=true to write one."
+                f"{self.folder}: this run has no clients.jsonl; run it with evaluation.per_client=true to write one."
             )
         return self.saved.clients
 
@@ -81,11 +81,12 @@ class Run:
         Raises:
             InputError: the run folder has no partition.npz.
         """
-        file = self.folder / "partition.npz"
+        file = self.folder / PARTITION
         if not file.exists():
-            raise InputError(f"{self.folder}: this run folder has no partition.npz; run it again to have one.")
-        with np.load(file) as arrays:
-            return {part: np.split(arrays[part], arrays[f"{part}_ends"][1:-1]) for part in _PARTS}
+            raise InputError(
+                f"{self.folder}: this run folder has no {PARTITION}, because it was removed or would be too large."
+            )
+        return read_partition(file)
 
     @property
     def summary(self) -> dict[str, Any] | None:
@@ -109,7 +110,7 @@ class Run:
         return self._from_checkpoint(lambda experiment: personal_module(experiment, client))
 
     def _from_checkpoint(self, taken: Callable[[Experiment], LightningModule]) -> LightningModule:
-        if not any((self.folder / "checkpoints").glob("round_*")):
+        if not checkpoint_folders(self.folder / "checkpoints"):
             raise InputError(f"{self.folder}: this run has saved no round; go on with it by resume={self.folder}.")
         config = self.saved.config.copy()
         config.resume = str(self.folder)  # relative paths are meant from where the run began
@@ -206,10 +207,11 @@ def _checked_words(words: Any) -> list[str]:
     """
     if isinstance(words, str):
         raise InputError(f"{words!r} is one word, and a list of words is needed; write [{words!r}].")
-    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+    wrong = [word for word in words if not isinstance(word, str)] if isinstance(words, list | tuple) else [words]
+    if wrong:
         raise InputError(
-            f"{words!r}: words are a list of texts as on the command line; write for example "
-            '["clients=10", "partition=dirichlet"].'
+            f"{str(wrong[0])[:80]}: words are texts as on the command line, and this is an object of type "
+            f"{type(wrong[0]).__name__}; write for example 'clients=10'."
         )
     line = command_line.read(words)
     if line.multirun or not line.runs or not line.checks_overrides or {"--help", "--version"} & set(words):

@@ -115,7 +115,7 @@ def test_objects_and_words_that_do_not_go_together_are_refused() -> None:
         (lambda: fedlit.federate(Net(), (torch.ones(2, 4), torch.ones(2))), "write TensorDataset"),
         (lambda: fedlit.federate(Net(), ((torch.ones(2, 4), torch.ones(2)), ())), "write TensorDataset"),
         (lambda: fedlit.federate(Net(), (DataLoader([1]), [1])), "give its data set, <loader>.dataset"),
-        (lambda: fedlit.federate(Net(), Data(), ["clients=3"]), "words are a list of texts"),
+        (lambda: fedlit.federate(Net(), Data(), ["clients=3"]), "words are texts"),
         (lambda: fedlit.federate(Net(), Data(), "model=mlp"), "model=mlp: federate has an object in this place"),
     ):
         with pytest.raises(InputError, match=sentence):

@@ -76,9 +76,9 @@ def test_two_runs_in_one_process_have_the_numbers_of_the_command_line(in_folder:
         (["seed=1,2"], "^seed=1,2: a call does one run"),
         (["--cfg=job"], "^--cfg=job: a call does one run"),
         ("clients=4", r"write \['clients=4'\]"),
-        ({"clients": 4}, "words are a list of texts"),
-        ([10], "words are a list of texts"),
-        (None, "words are a list of texts"),
+        ({"clients": 4}, "words are texts"),
+        ([10], "words are texts"),
+        (None, "words are texts"),
         (["clients"], "write clients=<value>"),
         (["resume="], "this names no folder"),
         (

@@ -28,6 +28,8 @@ from hydra.types import HydraContext, RunMode
 from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from fedlit.settings.comments import PUBLISHED
+
 VERSION_BASE = "1.3"  # which of Hydra's behaviours are asked for
 
 
@@ -75,11 +77,13 @@ class Loader(ConfigLoaderImpl):
     """Hydra's loader, which also keeps what a composition passes through.
 
     The public `compose` gives the result alone. The checks need the files it was composed of, and the keys that there
-    were before overrides set any; both would cost a second composition.
+    were before overrides set any; both would cost a second composition. Published values, which stand in the YAML of an
+    experiment, are taken out: they are no setting of a run.
     """
 
     files: Sequence[ResultDefault] = ()
     before_overrides: dict[str, Any] = {}  # noqa: RUF012  (replaced, never changed)
+    published: Any = None
     ready: DictConfig | None = None
 
     def load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
@@ -88,6 +92,9 @@ class Loader(ConfigLoaderImpl):
     def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: Any) -> DictConfig:
         config = super()._compose_config_from_defaults_list(defaults, repo)
         plain: Any = OmegaConf.to_container(config, resolve=False)
+        self.published = plain.pop(PUBLISHED, None)
+        with open_dict(config):
+            config.pop(PUBLISHED, None)
         self.files, self.before_overrides = tuple(defaults), plain
         return config
 

@@ -19,6 +19,7 @@ from fedlit.checkpoint import Checkpoints, saved_bits
 from fedlit.clients import Clients, share_out
 from fedlit.data import DataSource, chain
 from fedlit.data.loader_workers import no_workers_left
+from fedlit.early_stopping import EarlyStopping, go_on
 from fedlit.engines import Engine
 from fedlit.engines.machine import set_up_process
 from fedlit.errors import InputError
@@ -51,6 +52,7 @@ from fedlit.tracking.clients_file import ClientsFile
 from fedlit.tracking.figures import Figures
 from fedlit.tracking.log_lines import LogLines
 from fedlit.tracking.progress import progress
+from fedlit.tracking.targets import Targets
 from fedlit.training import JobData, Trainer
 from fedlit.used_models import FineTuning
 from fedlit.user_module.module_snapshot import counters
@@ -68,6 +70,8 @@ class Experiment:
     module: LightningModule
     checkpoints: Checkpoints
     finetuning: FineTuning | None
+    early_stopping: EarlyStopping
+    targets: Targets
 
 
 def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | None = None) -> int:
@@ -95,7 +99,10 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
         if not state.round:
             write_partition(folder, clients, data, tests_are_cut=evaluation.client_test != "same_partition")
         until_end.enter_context(interrupts.handled())  # before it, a signal ends the command at once
-        return run_rounds(federation, state, engine, evaluator, loggers, experiment.checkpoints, about)
+        stopping, targets = experiment.early_stopping, experiment.targets
+        return run_rounds(
+            federation, state, engine, evaluator, loggers, experiment.checkpoints, about, stopping, targets
+        )
 
 
 @contextmanager
@@ -118,6 +125,9 @@ def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[E
         data, data_facts = load_data(config.data, config.batch_size, start_folder)
         check_same_data(folder, saved_bits(folder).get("data"), data_facts)
         evaluation: Evaluation = make(config.evaluation, "evaluation")
+        stop_options = {name: config.stop[name] for name in ("metric", "patience", "target")}
+        early_stopping, targets = EarlyStopping(**stop_options), Targets(config.targets, evaluation.directions())
+        early_stopping.check_options(evaluation.directions())
         partition: Partition = make(config.partition, "partition")
         clients = _clients(config, data, partition, evaluation, public, aggregator.pooled, updates)
         if aggregator.needs_validation and clients.no_validation:
@@ -168,7 +178,14 @@ def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[E
             server_lr_schedule,
         )
         interval, keep = config.checkpoint.every, config.checkpoint.keep
-        bits = {"threads": threads, "data": data_facts, "device": layout.device.type, "rounds": config.rounds}
+        before = saved_bits(folder)
+        bits = {
+            "threads": threads,
+            "data": data_facts,
+            "device": layout.device.type,
+            "rounds": config.rounds,
+            "stop": stop_options,
+        }
         checkpoints = Checkpoints(folder, saved_files(config, overrides), interval, keep, bits)
         store: Store = make(config.store, "store")
         store.open(checkpoints.folder, layout.device)
@@ -178,11 +195,14 @@ def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[E
                 initial_model, torch.Generator().manual_seed(seed_number(config.seed, "server"))
             )
             state = FederationState(0, server, store, initial_counters)
+        go_on(state, *(before.get(key) not in (None, bits[key]) for key in ("stop", "rounds")))
         state.sampler = state.sampler or sampler.initial_state()
         refuse_missing_model(federation, state)
         if finetuning is not None:
             finetuning.check(federation, state)
-        yield Experiment(federation, state, engine, evaluation, data, module, checkpoints, finetuning)
+        yield Experiment(
+            federation, state, engine, evaluation, data, module, checkpoints, finetuning, early_stopping, targets
+        )
 
 
 def _threads(config: DictConfig, folder: Path, default: int) -> int:

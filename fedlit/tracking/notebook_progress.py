@@ -2,9 +2,4 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any
 
-from rich.console import Console
-from rich.progress import Progress

@@ -35,7 +35,8 @@ def progress(show: str = "auto") -> Logger:
 
 
 class PlainProgress(Logger):
-    """A line per round, at most one per `interval`, and always the last one; for files, pipes and notebooks."""
+    """A line per round, at most one per `interval`, and always the last one; for files, pipes and notebooks. The first
+    time that a line is left out, a line says so."""
 
     def __init__(self, interval: float = 1.0, clock: Callable[[], float] = time.monotonic):
         """
@@ -46,12 +47,16 @@ class PlainProgress(Logger):
         self.interval, self._clock = interval, clock
         self._printed = -float("inf")
         self._held: str | None = None  # the newest line, until it is printed
+        self._said = False  # that lines are left out
 
     def start(self, about: About) -> None:
         self._about = about
         _print(terminal_text.opening(about))
 
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
+        if self._held is not None and not self._said:
+            self._said = True
+            _print(f"(rounds are fast: at most one line {_every(self.interval)}; metrics.jsonl has every round)")
         self._held = terminal_text.round_line(number, self._about.rounds, row)
         if self._clock() - self._printed >= self.interval or number == self._about.rounds:
             self._print_held()
@@ -144,6 +149,10 @@ class RichProgress(Logger):
                     handler.setStream(new)
                     self._streams.append((handler, old))
         sys.stdout, sys.stderr = map(_copied_as, originals, replaced)
+
+
+def _every(seconds: float) -> str:
+    return "a second" if seconds == 1 else f"every {seconds:g} seconds"
 
 
 def _print(text: str) -> None:

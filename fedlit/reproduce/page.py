@@ -52,7 +52,7 @@ def values_table(published: Sequence[Published], results: Sequence[Measured]) ->
                     value.quantity,
                     f"{published_text(value)} ({value.seeds})",
                     f"{spread} ({shown.seeds})" if shown.seeds else "-",
-                    with_sign if shown.seeds else "-",
+                    with_sign if math.isfinite(shown.difference) else "-",
                     number(shown.tolerance, shown.tolerance),
                     answer(shown, measured),
                     f"{sum(seconds) / len(seconds):.0f}" if seconds else "-",

@@ -175,8 +175,10 @@ class Application(Hydra):
         config = self.compose_config(config_name, overrides, RunMode.MULTIRUN)
         sweeper = config.hydra.sweeper
         parser = OverridesParser.create(config_loader=self.config_loader)
-        words = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
-        parsed = parser.parse_overrides([*words, *config.hydra.overrides.task])
+        params: Any = OmegaConf.to_container(sweeper, resolve=False)
+        words = [f"{key}={value}" for key, value in (params.get("params") or {}).items()]
+        task: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+        parsed = parser.parse_overrides([*words, *task])
         by_key = {override.get_key_element(): override for override in parsed}
         values = {key: _values(override) for key, override in by_key.items() if override.is_sweep_override()}
         subdir: Any = OmegaConf.to_container(config.hydra.sweep, resolve=False)

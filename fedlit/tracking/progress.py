@@ -18,10 +18,12 @@ from fedlit.evaluation.headline import headline
 from fedlit.run_log import CopiedStream, terminal
 from fedlit.tracking import terminal_text
 from fedlit.tracking.logger import About, Logger, Loggers, Row, Summary
+from fedlit.tracking.run_line import RunLine
 
 
 def progress(show: str = "auto") -> Logger:
-    """The logger for `progress=`: "rich", "plain", "none", or "auto", which is rich on a terminal and else plain."""
+    """The logger for `progress=`: "rich", "plain", "none", or "auto", which is rich on a terminal and else plain. A run
+    of a sweep has "line" where a person sees it."""
     if show == "auto":
         terminal = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
         show = "rich" if terminal else "plain"
@@ -29,6 +31,8 @@ def progress(show: str = "auto") -> Logger:
         return RichProgress()
     if show == "plain":
         return PlainProgress()
+    if show == "line":
+        return RunLine()
     if show == "none":
         return Loggers()
     raise InputError(f"progress={show}: write auto, rich, plain or none")

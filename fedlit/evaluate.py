@@ -58,14 +58,14 @@ def _evaluate(words: Sequence[str]) -> int:
 
     with reopened(given.saved, given.own.get("checkpoint", "last"), given, MAY_CHANGE) as run:
         data = run.other_data or run.experiment.data
-        print(f"{run.checkpoint} of {given.saved.folder} on the {len(data.test)} test samples of {data.name}\n")
+        title = f"{run.checkpoint} of {given.saved.folder} on the {len(data.test)} test samples of {data.name}"
         if run.other_data is not None:
             measurement = measure_other(run, run.other_data, client)
         elif client is not None:
             measurement = measure_client(run, client)
         else:
             measurement = measure_own(run)
-    print(as_markdown(measurement), end="")
+    print(f"{title}\n\n{as_markdown(measurement)}", end="")
     if out is not None:
         write_text(out, as_csv(measurement))
     return 0

@@ -21,7 +21,10 @@ def global_module(experiment: Experiment) -> LightningModule:
     aggregator = experiment.federation.aggregator
     model = aggregator.global_model(experiment.state.server)
     if model is None:
-        raise InputError(f"{aggregator} has no global model; write run.personal(<client>) for the model of a client.")
+        raise InputError(
+            f"{aggregator} has no global model; ask for that of a client, by personal=<client>, or in Python by "
+            "run.personal(<client>)."
+        )
     return _as_module(experiment, model, experiment.state.counters)
 
 
@@ -43,7 +46,7 @@ def check_client(experiment: Experiment, client: int) -> None:
     """
     number = len(experiment.federation.apart().clients)
     if isinstance(client, bool) or not isinstance(client, int) or not 0 <= client < number:
-        raise InputError(f"client {client!r}: the run has the clients 0 to {number - 1}; give one.")
+        raise InputError(f"client {client!r}: the run has the clients 0 to {number - 1}; give one of these.")
 
 
 def used_model(experiment: Experiment, client: int) -> Model:

@@ -18,6 +18,7 @@ from fedlit.experiment import Experiment
 from fedlit.experiment_data import with_labels_for
 from fedlit.metric_names import GLOBAL, USED, Row
 from fedlit.model_vectors import Model
+from fedlit.settings.overrides import as_written
 from fedlit.trained_models import check_client, used_model
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def measure_own(run: Reopened) -> Measurement:
 def measure_client(run: Reopened, client: int) -> Measurement:
     """The model of one client on the test data of each client, and on all of them."""
     experiment, name = run.experiment, f"client_{client}"
-    model = model_of(experiment, client)
+    model = _client_model(experiment, client)
     host, options = experiment.engine.local_worker.host, experiment.evaluation
     clients, seed = experiment.federation.apart().clients, experiment.federation.seed
     numbers = options.evaluated_clients(seed, len(clients.test))
@@ -90,19 +91,7 @@ def measure_other(run: Reopened, data: DataSource, client: int | None) -> Measur
     data = with_labels_for(experiment.module, data)
     _warn_of_normalisation(run)
     federation, state = experiment.federation, experiment.state
-    models: dict[int, Model] = {}
-    if client is None:
-        model = federation.aggregator.global_model(state.server)
-        if model is not None:
-            models[-1] = model
-        numbers = experiment.evaluation.evaluated_clients(federation.seed, len(federation.apart().clients))
-        are_personal = _evaluator(experiment, 1).are_personal(federation, state, max(state.round, 1), numbers)
-    if client is not None or (are_personal and can_be_personal(experiment)):
-        models |= {k: model_of(experiment, k) for k in ([client] if client is not None else numbers)}
-    elif are_personal:
-        log.warning("%s; the global model alone is measured.", _no_states(experiment))
-    if not models:
-        raise InputError(f"checkpoint={run.checkpoint}: {_no_states(experiment)}.")
+    models = _models(run) if client is None else {client: _client_model(experiment, client)}
     host = experiment.engine.local_worker.host
     samples = data.test.to(host.device)
     index = experiment.evaluation.pooled_samples(federation.seed, len(samples))
@@ -120,6 +109,29 @@ def measure_other(run: Reopened, data: DataSource, client: int | None) -> Measur
     return Measurement(row, lines)
 
 
+def _models(run: Reopened) -> dict[int, Model]:
+    """The global model, by the number -1, and the models of clients."""
+    experiment = run.experiment
+    federation, state = experiment.federation, experiment.state
+    model = federation.aggregator.global_model(state.server)
+    models = {} if model is None else {-1: model}
+    clients = experiment.evaluation.evaluated_clients(federation.seed, len(federation.apart().clients))
+    if _evaluator(experiment, 1).are_personal(federation, state, max(state.round, 1), clients):
+        if can_be_personal(experiment):
+            models |= {client: used_model(experiment, client) for client in clients}
+        else:
+            log.warning("%s; the global model alone is measured.", _no_states(experiment))
+    if not models:
+        raise InputError(f"checkpoint={run.checkpoint}: {_no_states(experiment)}.")
+    return models
+
+
+def _client_model(experiment: Experiment, client: int) -> Model:
+    check_personal(experiment, client)
+    check_client(experiment, client)
+    return used_model(experiment, client)
+
+
 def can_be_personal(experiment: Experiment) -> bool:
     """Whether the clients' models can be had from the checkpoint: not so if they need states that it lacks."""
     if experiment.has_client_states:
@@ -128,16 +140,22 @@ def can_be_personal(experiment: Experiment) -> bool:
     return not keeps and not experiment.engine.local_worker.host.options.keep_optimizer_state
 
 
-def model_of(experiment: Experiment, client: int) -> Model:
-    """The model (P,), (S,) that a client uses.
+def check_personal(experiment: Experiment, asked: object) -> None:
+    """
+    Args:
+        asked: the value of `personal=`: a client, or True.
 
     Raises:
-        InputError: there is no such client, or the checkpoint lacks the states of clients.
+        InputError: all clients use the global model, or the checkpoint lacks the states of clients.
     """
-    check_client(experiment, client)
+    federation, state = experiment.federation, experiment.state
+    if not _evaluator(experiment, 1).are_personal(federation, state, max(state.round, 1), [0]):
+        raise InputError(
+            f"personal={as_written(asked)}: under {federation.aggregator} clients have no models of their own, they use the global "
+            "one; leave the word out."
+        )
     if not can_be_personal(experiment):
-        raise InputError(f"personal={client}: {_no_states(experiment)}.")
-    return used_model(experiment, client)
+        raise InputError(f"personal={as_written(asked)}: {_no_states(experiment)}.")
 
 
 def _no_states(experiment: Experiment) -> str:

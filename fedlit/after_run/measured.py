@@ -57,9 +57,9 @@ def measure_own(run: Reopened) -> Measurement:
     personal = can_be_personal(experiment)
     evaluated = evaluator(experiment.federation, experiment.state, experiment.engine, number, personal)
     if not evaluated.row:
-        raise InputError(f"checkpoint={run.checkpoint}: {_no_states(experiment)}.")
+        raise InputError(f"checkpoint={run.checkpoint}: {_no_states(experiment)}; write checkpoint=last.")
     if not personal:
-        log.warning("%s; the global model alone is measured.", _no_states(experiment))
+        log.warning("The global model alone is measured: %s.", _no_states(experiment))
     return Measurement(evaluated.row, [ClientLine(k, evaluated.clients[k]) for k in sorted(evaluated.clients)])
 
 
@@ -120,9 +120,9 @@ def _models(run: Reopened) -> dict[int, Model]:
         if can_be_personal(experiment):
             models |= {client: used_model(experiment, client) for client in clients}
         else:
-            log.warning("%s; the global model alone is measured.", _no_states(experiment))
+            log.warning("The global model alone is measured: %s.", _no_states(experiment))
     if not models:
-        raise InputError(f"checkpoint={run.checkpoint}: {_no_states(experiment)}.")
+        raise InputError(f"checkpoint={run.checkpoint}: {_no_states(experiment)}; write checkpoint=last.")
     return models
 
 
@@ -151,17 +151,17 @@ def check_personal(experiment: Experiment, asked: object) -> None:
     federation, state = experiment.federation, experiment.state
     if not _evaluator(experiment, 1).are_personal(federation, state, max(state.round, 1), [0]):
         raise InputError(
-            f"personal={as_written(asked)}: under {federation.aggregator} clients have no models of their own, they use the global "
-            "one; leave the word out."
+            f"personal={as_written(asked)}: under {federation.aggregator} clients have no models of their own but use "
+            "the global one; leave the word out."
         )
     if not can_be_personal(experiment):
-        raise InputError(f"personal={as_written(asked)}: {_no_states(experiment)}.")
+        raise InputError(f"personal={as_written(asked)}: {_no_states(experiment)}; write checkpoint=last.")
 
 
 def _no_states(experiment: Experiment) -> str:
     return (
         f"the best round was saved without the states of clients, which {experiment.federation.aggregator} needs for "
-        "their models; write checkpoint=last"
+        "their models"
     )
 
 

@@ -25,7 +25,7 @@ from fedlit.errors import InputError
 from fedlit.model_vectors import Model
 from fedlit.run_folder import FIRST, FORMAT, checkpoint_folders
 from fedlit.state import FederationState
-from fedlit.stores import Store
+from fedlit.stores import MemoryStore, Store
 
 log = logging.getLogger(__name__)
 _KIND = "fedlit checkpoint"
@@ -145,6 +145,8 @@ class Checkpoints:
             InputError: it cannot be used.
         """
         saved, numbers_stay = _read(self.folder / name, device)
+        if "only" in saved:
+            store = MemoryStore()  # clients that keep nothing
         store.view(saved["round"], _models(saved["clients"], device, numbers_stay))
         return _state(saved, store, device, numbers_stay)
 

@@ -156,7 +156,9 @@ def test_the_band_around_an_accuracy_ends_at_its_bounds():
 
 
 def test_small_shares_have_a_scale_with_different_marks(tmp_path, drawn_texts):
-    many = replace(about(tmp_path), histogram=np.arange(62 * 40).reshape(40, 62), sizes=np.full(40, 9), label_names=None)
+    many = replace(
+        about(tmp_path), histogram=np.arange(62 * 40).reshape(40, 62), sizes=np.full(40, 9), label_names=None
+    )
     png(partition_figure(many))
     marks = [text for text in drawn_texts if text.endswith("%")]
     assert len(marks) > 3 and len(set(marks)) == len(marks)

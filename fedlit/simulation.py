@@ -24,6 +24,7 @@ from fedlit.experiment import Experiment, opened
 from fedlit.jobs import run_jobs
 from fedlit.live_objects import check_same, given, own_copies, words_for
 from fedlit.partition_file import read_partition
+from fedlit.quiet import silent
 from fedlit.run_folder import PARTITION, checkpoint_folders, hold
 from fedlit.run_log import note
 from fedlit.saved_run import SavedRun
@@ -118,7 +119,12 @@ class Run:
         words = self.saved.overrides
         lock = hold(self.folder)
         try:
-            with caller_state_kept(), given(self._objects), opened(config, self.folder, words) as experiment:
+            with (
+                caller_state_kept(),
+                given(self._objects),
+                silent(),  # the run has said it
+                opened(config, self.folder, words) as experiment,
+            ):
                 try:
                     return taken(experiment)
                 finally:

@@ -25,6 +25,7 @@ from fedlit.experiment import Experiment
 from fedlit.jobs import run_jobs
 from fedlit.live_objects import check_same, given, own_copies, words_for
 from fedlit.partition_file import read_partition
+from fedlit.quiet import silent
 from fedlit.run_folder import PARTITION
 from fedlit.run_log import note
 from fedlit.saved_run import SavedRun
@@ -111,7 +112,12 @@ class Run:
         return self._from_checkpoint(lambda experiment: personal_module(experiment, client))
 
     def _from_checkpoint(self, taken: Callable[[Experiment], LightningModule]) -> LightningModule:
-        with given(self._objects), caller_state_kept(), reopened(self.saved) as run:
+        with (
+            given(self._objects),
+            caller_state_kept(),
+            silent(),
+            reopened(self.saved) as run,
+        ):  # silent: the run said it
             return taken(run.experiment)
 
 

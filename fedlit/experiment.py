@@ -56,6 +56,7 @@ from fedlit.tracking.targets import Targets
 from fedlit.training import JobData, Trainer
 from fedlit.used_models import FineTuning
 from fedlit.user_module.module_snapshot import counters
+from fedlit.vectorized_hint import VectorizedHint
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,10 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
         evaluation, data, clients = experiment.evaluation, experiment.data, federation.clients
         evaluator = Evaluator(evaluation, data, config.rounds, config.seed, experiment.finetuning)
         files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.writes_clients else [])]
-        loggers = Loggers(
-            [*files, build(config.logger, "logger"), Figures(), LogLines(), progress(shown or config.progress)]
-        )
+        displays: list[Logger] = [LogLines(), progress(shown or config.progress)]
+        if config.progress != "none":
+            displays.append(VectorizedHint(federation, state, engine, evaluator))
+        loggers = Loggers([*files, build(config.logger, "logger"), Figures(), *displays])
         layout = engine.local_worker.host.layout
         about = describe(config, folder, data, clients, experiment.module, layout, state.round)
         if not state.round:

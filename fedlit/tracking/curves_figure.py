@@ -17,8 +17,8 @@ _MODELS = {"received": ORANGE, "trained": "#2e8b57", "personal": "#8e44ad", "glo
 def curves_figure(rows: Sequence[Row], title: str = "") -> Figure | None:
     """A panel a metric: of the global model, over clients (mean, standard deviation, worst), and the training loss.
 
-    Accuracy comes first, then loss, then others; six panels at most, with one legend beside them. None if fewer
-    than two rounds were evaluated: a point is no curve.
+    Accuracy comes first, then loss, then others; six panels at most, with one legend beside them. None if fewer than
+    two rounds were evaluated: a point is no curve.
     """
     names = {name for row in rows for name in row}
     metrics = {metric for name in names if (metric := base_metric(name))}

@@ -40,7 +40,7 @@ class Figures(Logger):
 
     def _title(self) -> str:
         """The run's name, and what runs."""
-        return " – ".join(filter(None, (self._about.name, self._about.title)))
+        return ": ".join(filter(None, (self._about.name, self._about.title)))
 
     def close(self) -> None:
         self._background.wait()

@@ -19,21 +19,24 @@ from fedlit.checkpoint import Checkpoints, saved_bits
 from fedlit.clients import Clients, share_out
 from fedlit.data import DataSource, chain
 from fedlit.data.loader_workers import no_workers_left
+from fedlit.early_stopping import EarlyStopping, go_on
 from fedlit.engines import Engine
 from fedlit.engines.machine import set_up_process
 from fedlit.errors import InputError
 from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import Evaluator
 from fedlit.experiment_about import describe
-from fedlit.experiment_data import check_same_data, load_data, public_samples, with_labels_for
+from fedlit.experiment_data import check_same_data, check_types, load_data, public_samples, with_labels_for
 from fedlit.experiment_module import make_module
 from fedlit.experiment_refusals import check_server, check_steps, local_updates, warn_of_epochs
 from fedlit.experiment_rounds import run_rounds
 from fedlit.federation import Federation
+from fedlit.live_objects import is_live
 from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
 from fedlit.method_signatures import check_methods
 from fedlit.models.data_check import check_data
+from fedlit.partition_file import write_partition
 from fedlit.partitions import Partition
 from fedlit.probe import refuse_missing_model
 from fedlit.randomness import seed_number
@@ -49,6 +52,7 @@ from fedlit.tracking.clients_file import ClientsFile
 from fedlit.tracking.figures import Figures
 from fedlit.tracking.log_lines import LogLines
 from fedlit.tracking.progress import progress
+from fedlit.tracking.targets import Targets
 from fedlit.training import JobData, Trainer
 from fedlit.used_models import FineTuning
 from fedlit.user_module.module_snapshot import counters
@@ -66,6 +70,8 @@ class Experiment:
     module: LightningModule
     checkpoints: Checkpoints
     finetuning: FineTuning | None
+    early_stopping: EarlyStopping
+    targets: Targets
 
 
 def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | None = None) -> int:
@@ -84,14 +90,19 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
         federation, state, engine = experiment.federation, experiment.state, experiment.engine
         evaluation, data, clients = experiment.evaluation, experiment.data, federation.clients
         evaluator = Evaluator(evaluation, data, config.rounds, config.seed, experiment.finetuning)
-        files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.each_epoch else [])]
+        files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.writes_clients else [])]
         loggers = Loggers(
             [*files, build(config.logger, "logger"), Figures(), LogLines(), progress(shown or config.progress)]
         )
         layout = engine.local_worker.host.layout
         about = describe(config, folder, data, clients, experiment.module, layout, state.round)
+        if not state.round:
+            write_partition(folder, clients, data, tests_are_cut=evaluation.client_test != "same_partition")
         until_end.enter_context(interrupts.handled())  # before it, a signal ends the command at once
-        return run_rounds(federation, state, engine, evaluator, loggers, experiment.checkpoints, about)
+        stopping, targets = experiment.early_stopping, experiment.targets
+        return run_rounds(
+            federation, state, engine, evaluator, loggers, experiment.checkpoints, about, stopping, targets
+        )
 
 
 @contextmanager
@@ -114,6 +125,9 @@ def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[E
         data, data_facts = load_data(config.data, config.batch_size, start_folder)
         check_same_data(folder, saved_bits(folder).get("data"), data_facts)
         evaluation: Evaluation = make(config.evaluation, "evaluation")
+        stop_options = {name: config.stop[name] for name in ("metric", "patience", "target")}
+        early_stopping, targets = EarlyStopping(**stop_options), Targets(config.targets, evaluation.directions())
+        early_stopping.check_options(evaluation.directions())
         partition: Partition = make(config.partition, "partition")
         clients = _clients(config, data, partition, evaluation, public, aggregator.pooled, updates)
         if aggregator.needs_validation and clients.no_validation:
@@ -132,6 +146,7 @@ def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[E
         clipped = config.trainer.get("gradient_clip_val")
         check_steps(aggregator, module, lr_schedule.changes, clipped, updates, evaluation.finetune)
         check_data(module, data)
+        check_types(module, data, str(config.trainer.get("precision", "32-true")))
         data = with_labels_for(module, data)
 
         shift = partition.transform(seed_number(config.seed, "feature shift"))
@@ -140,7 +155,8 @@ def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[E
         epochs = config.local_epochs if updates is None else 1
         warn_of_epochs(aggregator, epochs)
         job_data = JobData(data.train, tests, transform, epochs, clients.no_validation, data.users)
-        engine.start(trainer, module, job_data, evaluation.measure(data.classes), module_maker)
+        rebuild = None if is_live(str(config.model._target_)) else module_maker
+        engine.start(trainer, module, job_data, evaluation.measure(data.classes), rebuild)
         host = engine.local_worker.host
         layout = host.layout
         finetuning = FineTuning.of(evaluation.finetune, evaluation.finetune_only, layout)
@@ -162,7 +178,14 @@ def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[E
             server_lr_schedule,
         )
         interval, keep = config.checkpoint.every, config.checkpoint.keep
-        bits = {"threads": threads, "data": data_facts, "device": layout.device.type, "rounds": config.rounds}
+        before = saved_bits(folder)
+        bits = {
+            "threads": threads,
+            "data": data_facts,
+            "device": layout.device.type,
+            "rounds": config.rounds,
+            "stop": stop_options,
+        }
         checkpoints = Checkpoints(folder, saved_files(config, overrides), interval, keep, bits)
         store: Store = make(config.store, "store")
         store.open(checkpoints.folder, layout.device)
@@ -172,11 +195,14 @@ def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[E
                 initial_model, torch.Generator().manual_seed(seed_number(config.seed, "server"))
             )
             state = FederationState(0, server, store, initial_counters)
+        go_on(state, *(before.get(key) not in (None, bits[key]) for key in ("stop", "rounds")))
         state.sampler = state.sampler or sampler.initial_state()
         refuse_missing_model(federation, state)
         if finetuning is not None:
             finetuning.check(federation, state)
-        yield Experiment(federation, state, engine, evaluation, data, module, checkpoints, finetuning)
+        yield Experiment(
+            federation, state, engine, evaluation, data, module, checkpoints, finetuning, early_stopping, targets
+        )
 
 
 def _threads(config: DictConfig, folder: Path, default: int) -> int:

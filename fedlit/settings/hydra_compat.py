@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobRuntime
 from hydra.types import HydraContext, RunMode
+from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fedlit.settings.comments import PUBLISHED
@@ -172,8 +175,10 @@ class Application(Hydra):
         config = self.compose_config(config_name, overrides, RunMode.MULTIRUN)
         sweeper = config.hydra.sweeper
         parser = OverridesParser.create(config_loader=self.config_loader)
-        words = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
-        parsed = parser.parse_overrides([*words, *config.hydra.overrides.task])
+        params: Any = OmegaConf.to_container(sweeper, resolve=False)
+        words = [f"{key}={value}" for key, value in (params.get("params") or {}).items()]
+        task: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+        parsed = parser.parse_overrides([*words, *task])
         by_key = {override.get_key_element(): override for override in parsed}
         values = {key: _values(override) for key, override in by_key.items() if override.is_sweep_override()}
         subdir: Any = OmegaConf.to_container(config.hydra.sweep, resolve=False)
@@ -217,3 +222,17 @@ def make_application(conf_folder: Path, config_dir: Path | None) -> Application:
     application = Application(task_name="run", config_loader=Loader(path))
     GlobalHydra.instance().initialize(application)
     return application
+
+
+@contextmanager
+def global_state_kept() -> Iterator[None]:
+    """In the block, Hydra has not been initialised; on exit its global objects are those of before, as in the job of an
+    application of the user's. Hydra's own `Singleton.get_state` makes copies, and loads all plugins again."""
+    application, record = GlobalHydra.instance(), HydraConfig.instance()
+    version, runtime = VersionBase.instance(), JobRuntime.instance()
+    before = application.hydra, record.cfg, version.version_base, runtime.conf.copy()
+    application.hydra = record.cfg = None
+    try:
+        yield
+    finally:
+        application.hydra, record.cfg, version.version_base, runtime.conf = before

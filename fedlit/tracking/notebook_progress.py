@@ -1,0 +1,5 @@
+"""Progress in a notebook: the bars of a terminal as an output of the cell, which is replaced while the run goes on."""
+
+from __future__ import annotations
+
+

@@ -19,7 +19,7 @@ LOCK = ".lock"
 _ROUND = re.compile(r"round_(\d+)")
 _START_FILES = (
     *(".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "multirun.yaml", "run.log", FORMAT_FILE),
-    *("metrics.jsonl", "clients.jsonl", "partition.png", "curves.png"),
+    *("metrics.jsonl", "clients.jsonl", "partition.png", "curves.png", "loggers.json", "metrics.csv"),
 )
 """What a run writes before its first round has ended, and Hydra for a sweep."""
 _TRACES = ("checkpoints", "metrics.jsonl", "summary.json", ".hydra", "run.log", "multirun.yaml")

@@ -32,7 +32,7 @@ HEADS = [
     "threads=1",
     "device=cpu",
     "progress=none",
-    "logger._target_=tests.stores.resident.Resident",
+    "logger=none", "logger.mine._target_=tests.stores.resident.Resident",
     "evaluation.every=20",
     f"rounds={ROUNDS}",
     "checkpoint.every=0",

@@ -1,0 +1,27 @@
+"""The loggers of a run: the files that every run writes, those of `logger=`, and the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omegaconf import DictConfig
+
+from fedlit.evaluation import Evaluation
+from fedlit.settings.classes import build
+from fedlit.tracking import Logger, Loggers, MetricsFile
+from fedlit.tracking.clients_file import ClientsFile
+from fedlit.tracking.figures import Figures
+from fedlit.tracking.guarded import Guarded
+from fedlit.tracking.log_lines import LogLines
+from fedlit.tracking.progress import progress
+
+
+def chosen_loggers(config: DictConfig) -> list[Logger]:
+    """The loggers of `logger=`. They are built before the data are read: a wrong argument costs no time."""
+    return [Guarded(str(name), build(settings, f"logger.{name}")) for name, settings in config.logger.items()]
+
+
+def all_loggers(config: DictConfig, evaluation: Evaluation, chosen: list[Logger]) -> Logger:
+    """The chosen loggers, after the files that they may read, and before the terminal's."""
+    files: list[Any] = [MetricsFile(), *([ClientsFile()] if evaluation.each_epoch else [])]
+    return Loggers([*files, *chosen, Figures(), LogLines(), progress(config.progress)])

@@ -8,7 +8,7 @@ from typing import Any
 
 from fedlit.errors import InputError, one_line
 from fedlit.tracking.logger import About, Row
-from fedlit.tracking.service import COMPLETE, STOPPED, Service, sweep_name
+from fedlit.tracking.service import COMPLETE, NOTHING, STOPPED, Service, sweep_name
 
 _STATUS = {COMPLETE: "FINISHED", STOPPED: "KILLED"}
 
@@ -22,7 +22,7 @@ class Mlflow(Service):
         self,
         experiment: str = "fedlit",
         tracking_uri: str | None = None,
-        tags: Mapping[str, Any] | None = None,
+        tags: Mapping[str, Any] = NOTHING,
     ):
         """
         Args:
@@ -31,7 +31,7 @@ class Mlflow(Service):
             tags: further tags of the run.
         """
         super().__init__()
-        self.experiment, self.tracking_uri, self.tags = experiment, tracking_uri, dict(tags or {})
+        self.experiment, self.tracking_uri, self.tags = experiment, tracking_uri, dict(tags)
 
     def open(self, about: About, known: str | None) -> Mapping[str, int]:
         from lightning.pytorch.loggers import MLFlowLogger

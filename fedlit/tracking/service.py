@@ -11,6 +11,7 @@ import secrets
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from fedlit.tracking.metrics_file import NAME, read
 
 FILE = "loggers.json"
 """In the run folder: where each service keeps the run, {"wandb": "3f9a0c27"}."""
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 COMPLETE, STOPPED, FAILED = "complete", "stopped", "failed"
 """How a run ended: with its last round or an early stop, by a signal, by an error."""

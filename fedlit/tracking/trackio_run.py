@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from fedlit.tracking.logger import About, Row
-from fedlit.tracking.service import Service, new_id, sweep_name
+from fedlit.tracking.service import NOTHING, Service, new_id, sweep_name
 
 
 class Trackio(Service):
@@ -16,7 +16,7 @@ class Trackio(Service):
 
     key = "trackio"
 
-    def __init__(self, project: str = "fedlit", group: str | None = None, options: Mapping[str, Any] | None = None):
+    def __init__(self, project: str = "fedlit", group: str | None = None, options: Mapping[str, Any] = NOTHING):
         """
         Args:
             project: of the run.
@@ -24,7 +24,7 @@ class Trackio(Service):
             options: further arguments of `trackio.init`, such as {"space_id": "me/runs"}.
         """
         super().__init__()
-        self.project, self.group, self.options = project, group, dict(options or {})
+        self.project, self.group, self.options = project, group, dict(options)
 
     def open(self, about: About, known: str | None) -> int:
         import trackio

@@ -7,15 +7,15 @@ from typing import Any
 
 from fedlit.errors import InputError, one_line
 from fedlit.tracking.logger import About, Row
-from fedlit.tracking.service import COMPLETE, Service, new_id, sweep_name
+from fedlit.tracking.service import COMPLETE, NOTHING, Service, new_id, sweep_name
 from fedlit.tracking.wandb_file import rounds_written
 
 
 class Wandb(Service):
     """A run of Weights & Biases: every number by round, and the whole configuration.
 
-    Lightning's WandbLogger is not used: its rows have no step of their own, so the rounds that come again after a
-    resume would stand in the run twice. The step is the round.
+    The step is the round. Lightning's WandbLogger is not used, because its rows have no step: the rounds that come
+    again after a resume would be in the run twice.
     """
 
     key = "wandb"
@@ -25,7 +25,7 @@ class Wandb(Service):
         project: str = "fedlit",
         mode: str | None = None,
         group: str | None = None,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] = NOTHING,
     ):
         """
         Args:
@@ -35,7 +35,7 @@ class Wandb(Service):
             options: further arguments of `wandb.init`, such as {"entity": "my-team"}.
         """
         super().__init__()
-        self.project, self.mode, self.group, self.options = project, mode, group, dict(options or {})
+        self.project, self.mode, self.group, self.options = project, mode, group, dict(options)
 
     def open(self, about: About, known: str | None) -> int:
         import wandb

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from omegaconf import DictConfig
 
 from fedlit.evaluation import Evaluation
@@ -21,7 +19,11 @@ def chosen_loggers(config: DictConfig) -> list[Logger]:
     return [Guarded(str(name), build(settings, f"logger.{name}")) for name, settings in config.logger.items()]
 
 
-def all_loggers(config: DictConfig, evaluation: Evaluation, chosen: list[Logger]) -> Logger:
-    """The chosen loggers, after the files that they may read, and before the terminal's."""
-    files: list[Any] = [MetricsFile(), *([ClientsFile()] if evaluation.each_epoch else [])]
-    return Loggers([*files, *chosen, Figures(), LogLines(), progress(config.progress)])
+def all_loggers(config: DictConfig, evaluation: Evaluation, chosen: list[Logger], shown: str | None) -> Logger:
+    """The chosen loggers, after the files that they may read, and before the terminal's.
+
+    Args:
+        shown: `progress` in place of the configuration's.
+    """
+    files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.writes_clients else [])]
+    return Loggers([*files, *chosen, Figures(), LogLines(), progress(shown or config.progress)])

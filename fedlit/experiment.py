@@ -19,17 +19,19 @@ from fedlit.checkpoint import Checkpoints, facts_of, saved_bits
 from fedlit.clients import Clients, share_out
 from fedlit.data import DataSource, chain
 from fedlit.data.loader_workers import no_workers_left
+from fedlit.early_stopping import EarlyStopping, go_on
 from fedlit.engines import Engine
 from fedlit.engines.machine import set_up_process
 from fedlit.errors import InputError
 from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import Evaluator
 from fedlit.experiment_about import describe
-from fedlit.experiment_data import check_same_data, load_data, public_samples, with_labels_for
+from fedlit.experiment_data import check_same_data, check_types, load_data, public_samples, with_labels_for
 from fedlit.experiment_module import make_module
 from fedlit.experiment_refusals import check_server, check_steps, local_updates, warn_of_epochs
 from fedlit.experiment_rounds import run_rounds
 from fedlit.federation import Federation
+from fedlit.live_objects import is_live
 from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
 from fedlit.method_signatures import check_methods
@@ -50,9 +52,11 @@ from fedlit.tracking.clients_file import ClientsFile
 from fedlit.tracking.figures import Figures
 from fedlit.tracking.log_lines import LogLines
 from fedlit.tracking.progress import progress
+from fedlit.tracking.targets import Targets
 from fedlit.training import JobData, Trainer
 from fedlit.used_models import FineTuning
 from fedlit.user_module.module_snapshot import counters
+from fedlit.vectorized_hint import VectorizedHint
 
 
 @dataclass(frozen=True)
@@ -67,16 +71,19 @@ class Experiment:
     module: LightningModule
     checkpoints: Checkpoints
     finetuning: FineTuning | None
+    early_stopping: EarlyStopping
+    targets: Targets
     has_client_states: bool = True  # False: the checkpoint holds the server's state alone
 
 
-def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
+def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | None = None) -> int:
     """Run the experiment in its folder, from the start or from the newest checkpoint.
 
     Args:
         config: the configuration of the run, already checked.
         folder: the run folder, already locked.
         overrides: the words of the command line that it was composed of.
+        shown: how progress is shown, in place of `progress=`.
 
     Returns:
         The exit code: 0, or `INTERRUPTED`, `TERMINATED` or `HUNG_UP` after a signal.
@@ -86,13 +93,19 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         evaluation, data, clients = experiment.evaluation, experiment.data, federation.clients
         evaluator = Evaluator(evaluation, data, config.rounds, config.seed, experiment.finetuning)
         files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.writes_clients else [])]
-        loggers = Loggers([*files, build(config.logger, "logger"), Figures(), LogLines(), progress(config.progress)])
+        displays: list[Logger] = [LogLines(), progress(shown or config.progress)]
+        if config.progress != "none":
+            displays.append(VectorizedHint(federation, state, engine, evaluator))
+        loggers = Loggers([*files, build(config.logger, "logger"), Figures(), *displays])
         layout = engine.local_worker.host.layout
         about = describe(config, folder, data, clients, experiment.module, layout, state.round)
         if not state.round:
             write_partition(folder, clients, data, tests_are_cut=evaluation.client_test != "same_partition")
         until_end.enter_context(interrupts.handled())  # before it, a signal ends the command at once
-        return run_rounds(federation, state, engine, evaluator, loggers, experiment.checkpoints, about)
+        stopping, targets = experiment.early_stopping, experiment.targets
+        return run_rounds(
+            federation, state, engine, evaluator, loggers, experiment.checkpoints, about, stopping, targets
+        )
 
 
 @dataclass(frozen=True)
@@ -138,6 +151,9 @@ def opened(
         named = f"resume={folder}" if reading is None else str(folder)
         check_same_data(named, bits.get("data"), data_facts)
         evaluation: Evaluation = make(config.evaluation, "evaluation")
+        stop_options = {name: config.stop[name] for name in ("metric", "patience", "target")}
+        early_stopping, targets = EarlyStopping(**stop_options), Targets(config.targets, evaluation.directions())
+        early_stopping.check_options(evaluation.directions())
         partition: Partition = make(config.partition, "partition")
         clients = _clients(config, data, partition, evaluation, public, aggregator.pooled, updates)
         if aggregator.needs_validation and clients.no_validation:
@@ -156,6 +172,7 @@ def opened(
         clipped = config.trainer.get("gradient_clip_val")
         check_steps(aggregator, module, lr_schedule.changes, clipped, updates, evaluation.finetune)
         check_data(module, data)
+        check_types(module, data, str(config.trainer.get("precision", "32-true")))
         data = with_labels_for(module, data)
 
         shift = partition.transform(seed_number(config.seed, "feature shift"))
@@ -164,7 +181,8 @@ def opened(
         epochs = config.local_epochs if updates is None else 1
         warn_of_epochs(aggregator, epochs)
         job_data = JobData(data.train, tests, transform, epochs, clients.no_validation, data.users)
-        engine.start(trainer, module, job_data, evaluation.measure(data.classes), module_maker)
+        rebuild = None if is_live(str(config.model._target_)) else module_maker
+        engine.start(trainer, module, job_data, evaluation.measure(data.classes), rebuild)
         host = engine.local_worker.host
         layout = host.layout
         finetuning = FineTuning.of(evaluation.finetune, evaluation.finetune_only, layout)
@@ -187,7 +205,14 @@ def opened(
             server_lr_schedule,
         )
         interval, keep = config.checkpoint.every, config.checkpoint.keep
-        bits = {"threads": threads, "data": data_facts, "device": layout.device.type, "rounds": config.rounds}
+        before = saved_bits(folder)
+        bits = {
+            "threads": threads,
+            "data": data_facts,
+            "device": layout.device.type,
+            "rounds": config.rounds,
+            "stop": stop_options,
+        }
         checkpoints = Checkpoints(folder, saved_files(config, overrides), interval, keep, bits)
         store: Store = make(config.store, "store")
         store.open(checkpoints.folder, layout.device)
@@ -200,12 +225,24 @@ def opened(
                 initial_model, torch.Generator().manual_seed(seed_number(config.seed, "server"))
             )
             state = FederationState(0, server, store, initial_counters)
+        go_on(state, *(before.get(key) not in (None, bits[key]) for key in ("stop", "rounds")))
         state.sampler = state.sampler or sampler.initial_state()
         refuse_missing_model(federation, state)
         if finetuning is not None:
             finetuning.check(federation, state)
-        has_states = "only" not in read
-        yield Experiment(federation, state, engine, evaluation, data, module, checkpoints, finetuning, has_states)
+        yield Experiment(
+            federation,
+            state,
+            engine,
+            evaluation,
+            data,
+            module,
+            checkpoints,
+            finetuning,
+            early_stopping,
+            targets,
+            has_client_states="only" not in read,
+        )
 
 
 def _threads(config: DictConfig, folder: Path, default: int) -> int:

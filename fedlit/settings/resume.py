@@ -22,7 +22,10 @@ from fedlit.settings.overrides import as_written, key_of, parse, quoted, sign
 from fedlit.settings.saved import Saved, read_saved, rounds_done, saved_search_path
 from fedlit.settings.table import keys_of
 
-MAY_CHANGE = ("rounds", "engine", "progress", "checkpoint", "device", "trainer.accelerator", "trainer.devices")
+MAY_CHANGE = (
+    *("rounds", "stop", "targets", "engine", "progress", "checkpoint"),
+    *("device", "trainer.accelerator", "trainer.devices"),
+)
 _REFUSAL = "a run that goes on may change {} alone; leave these out, or start a fresh run"
 _NOTHING = "(absent)"
 

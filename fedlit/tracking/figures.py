@@ -36,7 +36,7 @@ class Figures(Logger):
 
     def finish(self, summary: Summary) -> None:
         with drawing("curves.png"):
-            figure = curves_figure(read(self._about.folder / NAME), self._about.name)
+            figure = curves_figure(read(self._about.folder / NAME), self._title())
             if figure is not None:
                 write_bytes(self._about.folder / "curves.png", png(figure))
         if not (self._about.folder / CLIENTS).exists():
@@ -45,6 +45,10 @@ class Figures(Logger):
             figure = client_curves_figure(read_lines(self._about.folder / CLIENTS).records, self._about.name)
             if figure is not None:
                 write_bytes(self._about.folder / "clients.png", png(figure))
+
+    def _title(self) -> str:
+        """The run's name, and what runs."""
+        return ": ".join(filter(None, (self._about.name, self._about.title)))
 
     def close(self) -> None:
         self._background.wait()

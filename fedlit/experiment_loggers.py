@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from omegaconf import DictConfig
 
 from fedlit.evaluation import Evaluation
@@ -19,11 +21,14 @@ def chosen_loggers(config: DictConfig) -> list[Logger]:
     return [Guarded(str(name), build(settings, f"logger.{name}")) for name, settings in config.logger.items()]
 
 
-def all_loggers(config: DictConfig, evaluation: Evaluation, chosen: list[Logger], shown: str | None) -> Logger:
+def all_loggers(
+    config: DictConfig, evaluation: Evaluation, chosen: list[Logger], shown: str | None, last: Sequence[Logger] = ()
+) -> Logger:
     """The chosen loggers, after the files that they may read, and before the terminal's.
 
     Args:
         shown: `progress` in place of the configuration's.
+        last: further ones, after the terminal's.
     """
     files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.writes_clients else [])]
-    return Loggers([*files, *chosen, Figures(), LogLines(), progress(shown or config.progress)])
+    return Loggers([*files, *chosen, Figures(), LogLines(), progress(shown or config.progress), *last])

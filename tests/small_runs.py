@@ -19,6 +19,7 @@ from unittest import mock
 
 import lightning.pytorch as pl
 import numpy as np
+import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
@@ -129,6 +130,11 @@ def command(*words: str) -> int:
     """Run the command with these words; returns its exit code."""
     with _restored():
         return main(list(words))
+
+
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of this test draw no figures, which take most of the time."""
+    monkeypatch.setattr(fedlit.experiment, "Figures", Loggers)
 
 
 @contextmanager

@@ -34,7 +34,9 @@ class Composed:
     config: DictConfig  # for the run
     with_hydra: DictConfig  # the same with Hydra's own settings under `hydra`
     parts: tuple[Part, ...]  # its files, in the order in which they were laid over each other
-    choices: dict[str, Any]  # "optimizer" or "optimizer@aggregator.server_optimizer" -> the option chosen, a list, or None
+    choices: dict[
+        str, Any
+    ]  # "optimizer" or "optimizer@aggregator.server_optimizer" -> the option chosen, a list, or None
     keys: dict[str, Any]  # dotted key -> value, as the files alone give it: before overrides set any
     published: Any  # as an experiment's file has them (`fedlit.reproduce.published`)
 

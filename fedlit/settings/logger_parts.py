@@ -43,7 +43,8 @@ def _check_logger(name: str, settings: Any, loggers: Mapping[Any, Any]) -> None:
         having = [other for other, node in loggers.items() if isinstance(node, Mapping) and name in node]
         meant = f"logger.{having[0]}.{name}=<value>" if having else "logger.mine._target_=mine.MyLogger"
         raise WrongValue(
-            "logger", f"logger.{name}={as_written(settings)}: a logger has a name and a class; write for example {meant}."
+            "logger",
+            f"logger.{name}={as_written(settings)}: a logger has a name and a class; write for example {meant}.",
         )
     if "_target_" not in settings:
         raise WrongValue(
@@ -54,5 +55,6 @@ def _check_logger(name: str, settings: Any, loggers: Mapping[Any, Any]) -> None:
     package = EXTRAS.get(str(settings["_target_"]))
     if package is not None and find_spec(package) is None:
         raise WrongValue(
-            "logger", f"logger={name}: {package} is not installed; write pip install 'fedlit[{package}]', or leave it out."
+            "logger",
+            f"logger={name}: {package} is not installed; write pip install 'fedlit[{package}]', or leave it out.",
         )

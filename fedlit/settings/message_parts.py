@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fedlit.settings.closest import normalised
-from fedlit.settings.logger_parts import check_loggers
 from fedlit.settings.known_names import known_name
+from fedlit.settings.logger_parts import check_loggers
 from fedlit.settings.misfit import WrongValue
 from fedlit.settings.overrides import as_written
 

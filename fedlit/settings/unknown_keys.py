@@ -100,7 +100,9 @@ def _elsewhere(key: str, composed: Composed, options: Options) -> str | None:
     having = [f"{group}={option}" for option, keys in options.get(group, {}).items() if {name, first} & {*keys}]
     if having and f"{package}.{first}" not in composed.keys:
         chosen = composed.choices[group]
-        return f"{group}={as_written(chosen)} has no {first}; {listed(having)} {'has' if len(having) == 1 else 'have'} it"
+        return (
+            f"{group}={as_written(chosen)} has no {first}; {listed(having)} {'has' if len(having) == 1 else 'have'} it"
+        )
     near = closest(name, {k for keys in options.get(group, {}).values() for k in keys if not k.startswith("_")})
     if near is None or f"{package}.{near}" in composed.keys:
         return None

@@ -14,6 +14,7 @@ from fedlit.errors import InputError
 from fedlit.settings.hydra_compat import Application, Ended
 from fedlit.settings.hydra_reasons import reason
 from fedlit.sweeps.plan import Plan
+from fedlit.working_folder import in_folder
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Sweep:
         config_name: the primary configuration.
         overrides: the words of the sweep, with its folder.
         folder: of the sweep, absolute.
+        began_in: the folder from which relative paths are meant; that of the command, but in a resumed sweep.
         plan: its jobs.
     """
 
@@ -32,11 +34,13 @@ class Sweep:
     config_name: str
     overrides: list[str]
     folder: Path
+    began_in: Path
     plan: Plan
 
     def run(self, job: Callable[[DictConfig], Ended]) -> list[Ended]:
         """Run the jobs that are not finished; how those ended that ran in another process."""
         try:
-            return self.application.sweep(self.config_name, self.overrides, job, self.plan.batches())
+            with in_folder(self.began_in):
+                return self.application.sweep(self.config_name, self.overrides, job, self.plan.batches())
         except (HydraException, OmegaConfBaseException) as error:
             raise InputError(reason(error)) from error

@@ -44,7 +44,9 @@ def messages(config: Mapping[str, Any], folder: Path, headline: str) -> list[Any
     written, sweep = written_values(folder), sweep_of(folder)
     swept = [] if sweep is None else [_column(key) for key in sweep.swept]
     values = hyperparameters(config)
-    values |= {name: _value(written[name]) for name in swept if name not in values and written.get(name, "null") != "null"}
+    values |= {
+        name: _value(written[name]) for name in swept if name not in values and written.get(name, "null") != "null"
+    }
     metrics = dict.fromkeys(tag(name) for name in (headline, *_METRICS))
     experiment, started, _ = hparams(values, dict.fromkeys(metrics, 0.0))
     shown = {name for name in swept if name in values} or shown_at_once(values, list(written))

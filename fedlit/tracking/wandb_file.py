@@ -14,7 +14,9 @@ _WHOLE, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 
 def rounds_written(folder: Path) -> int:
     """The newest round in the offline runs under a folder; 0 if there is none."""
-    return max((step for path in folder.glob("wandb/offline-run-*/run-*.wandb") for step, _ in history(path)), default=0)
+    return max(
+        (step for path in folder.glob("wandb/offline-run-*/run-*.wandb") for step, _ in history(path)), default=0
+    )
 
 
 def history(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

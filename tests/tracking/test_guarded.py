@@ -10,6 +10,7 @@ import pytest
 
 from fedlit.errors import InputError, NotWritten
 from fedlit.interrupts import Interrupted
+from fedlit.stop import Stop
 from fedlit.tracking import Logger
 from fedlit.tracking.guarded import Guarded
 from tests.small_runs import command, rows
@@ -91,7 +92,7 @@ def test_an_error_in_the_start_ends_the_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [InputError("a sentence"), NotWritten("a file", "full"), OSError(errno.ENOSPC, "full"), Interrupted(), SystemExit()],
+    [Stop("enough"), InputError("a sentence"), NotWritten("a file", "full"), OSError(errno.ENOSPC, "full"), Interrupted(), SystemExit()],
 )
 def test_errors_with_a_meaning_of_their_own_end_the_run(error: BaseException, tmp_path: Path) -> None:
     with pytest.raises(type(error)):

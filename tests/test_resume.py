@@ -75,7 +75,10 @@ def reference(tmp_path_factory) -> dict[tuple[str, int, int], Path]:
         for key, values in zip(("aggregator", "seed", "evaluation.every"), swept, strict=True)
     ]
     kept = ["logger=none", f"rounds={ROUNDS}", "checkpoint.every=0", "checkpoint.keep=99"]
-    finish(folder, [*COMMAND, "--multirun", *TINY, *kept, *words, "hydra.sweep.dir=sweep"])
+    finish(
+        folder,
+        [*COMMAND, "--multirun", *TINY, *kept, *words, "hydra.sweep.dir=sweep", "hydra.sweep.subdir=${hydra.job.num}"],
+    )
     return {key: folder / "sweep" / str(job) for job, key in enumerate(itertools.product(*swept))}
 
 

@@ -117,7 +117,7 @@ def test_a_sweep_finds_options_of_the_user_and_the_data(tmp_path: Path) -> None:
     words = [*QUIET, "data=lazy", "model._target_=lazy_data.Net", "hydra.job.chdir=true"]
     for number, where in enumerate((["--config-dir", "conf"], ["hydra.searchpath=[conf]"])):
         assert command("-m", *where, *words, f"hydra.sweep.dir=sweep{number}", "seed=1,2") == 0
-        assert [len(rows(Path(f"sweep{number}") / job)) for job in ("0", "1")] == [1, 1]
+        assert [len(rows(Path(f"sweep{number}") / job)) for job in ("seed=1", "seed=2")] == [1, 1]
 
 
 @pytest.mark.slow

@@ -18,11 +18,12 @@ from fedlit.evaluation.headline import headline
 from fedlit.run_log import CopiedStream, terminal
 from fedlit.tracking import terminal_text
 from fedlit.tracking.logger import About, Logger, Loggers, Row, Summary
+from fedlit.tracking.run_line import RunLine
 
 
 def progress(show: str = "auto") -> Logger:
     """The logger for `progress=`: "rich", "plain", "none", or "auto", which is rich on a terminal or in a notebook, and
-    else plain."""
+    else plain. A run of a sweep has "line" where a person sees it."""
     in_notebook = Console().is_jupyter
     if show == "auto":
         terminal = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
@@ -31,13 +32,16 @@ def progress(show: str = "auto") -> Logger:
         return NotebookProgress() if in_notebook else RichProgress()
     if show == "plain":
         return PlainProgress()
+    if show == "line":
+        return RunLine()
     if show == "none":
         return Loggers()
     raise InputError(f"progress={show}: write auto, rich, plain or none")
 
 
 class PlainProgress(Logger):
-    """A line per round, at most one per `interval`, and always the last one; for files and pipes."""
+    """A line per round, at most one per `interval`, and always the last one; for files and pipes. The first time that a
+    line is left out, a line says so."""
 
     def __init__(self, interval: float = 1.0, clock: Callable[[], float] = time.monotonic):
         """
@@ -48,12 +52,16 @@ class PlainProgress(Logger):
         self.interval, self._clock = interval, clock
         self._printed = -float("inf")
         self._held: str | None = None  # the newest line, until it is printed
+        self._said = False  # that lines are left out
 
     def start(self, about: About) -> None:
         self._about = about
         _print(terminal_text.opening(about))
 
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
+        if self._held is not None and not self._said:
+            self._said = True
+            _print(f"(rounds are fast: at most one line {_every(self.interval)}; metrics.jsonl has every round)")
         self._held = terminal_text.round_line(number, self._about.rounds, row)
         if self._clock() - self._printed >= self.interval or number == self._about.rounds:
             self._print_held()
@@ -193,6 +201,10 @@ class NotebookProgress(RichProgress):
         if self._display is not None and time.monotonic() - self._drawn >= interval:
             self._handle.update(self._display)
             self._drawn = time.monotonic()
+
+
+def _every(seconds: float) -> str:
+    return "a second" if seconds == 1 else f"every {seconds:g} seconds"
 
 
 def _print(text: str) -> None:

@@ -198,7 +198,7 @@ def test_resuming_with_other_settings_is_refused_with_the_differences(reference,
     printed, errors = capsys.readouterr()
     assert printed == ""
     first, *differences = errors.splitlines()
-    assert first.startswith(f"resume={run}: a run that goes on may change rounds, stop, targets, engine, progress, checkpoint, ")
+    assert first.startswith(f"resume={run}: a run that goes on may change rounds, stop, targets, engine, ")
     assert [line.split(":")[0].strip() for line in differences] == ["clients", "optimizer.lr"]
     assert differences[0] == "  clients: 5 -> 7" and differences[1].endswith(" -> 0.7")
     assert contents(run) == before

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from fedlit import interrupts
 from fedlit.aggregators import Aggregator
 from fedlit.algorithm_trial import try_algorithm
-from fedlit.checkpoint import Checkpoints, saved_bits
+from fedlit.checkpoint import Checkpoints, facts_of, saved_bits
 from fedlit.clients import Clients, share_out
 from fedlit.data import DataSource, chain
 from fedlit.data.loader_workers import no_workers_left
@@ -26,30 +26,28 @@ from fedlit.errors import InputError
 from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import Evaluator
 from fedlit.experiment_about import describe
-from fedlit.experiment_data import check_same_data, load_data, public_samples, with_labels_for
+from fedlit.experiment_data import check_same_data, check_types, load_data, public_samples, with_labels_for
+from fedlit.experiment_loggers import all_loggers, chosen_loggers
 from fedlit.experiment_module import make_module
 from fedlit.experiment_refusals import check_server, check_steps, local_updates, warn_of_epochs
 from fedlit.experiment_rounds import run_rounds
 from fedlit.federation import Federation
+from fedlit.live_objects import is_live
 from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
 from fedlit.method_signatures import check_methods
 from fedlit.models.data_check import check_data
+from fedlit.partition_file import write_partition
 from fedlit.partitions import Partition
 from fedlit.probe import refuse_missing_model
 from fedlit.randomness import seed_number
 from fedlit.sampler_trial import try_sampler
 from fedlit.samplers import Sampler, checked_expected
 from fedlit.schedules import RoundSchedule, check_schedule
-from fedlit.settings.classes import build, build_in
+from fedlit.settings.classes import build_in
 from fedlit.settings.saved import began_in, saved_files
 from fedlit.state import FederationState
 from fedlit.stores import Store
-from fedlit.tracking import Logger, Loggers, MetricsFile
-from fedlit.tracking.clients_file import ClientsFile
-from fedlit.tracking.figures import Figures
-from fedlit.tracking.log_lines import LogLines
-from fedlit.tracking.progress import progress
 from fedlit.tracking.targets import Targets
 from fedlit.training import JobData, Trainer
 from fedlit.used_models import FineTuning
@@ -71,30 +69,32 @@ class Experiment:
     finetuning: FineTuning | None
     early_stopping: EarlyStopping
     targets: Targets
+    has_client_states: bool = True  # False: the checkpoint holds the server's state alone
 
 
-def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
+def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | None = None) -> int:
     """Run the experiment in its folder, from the start or from the newest checkpoint.
 
     Args:
         config: the configuration of the run, already checked.
         folder: the run folder, already locked.
         overrides: the words of the command line that it was composed of.
+        shown: how progress is shown, in place of `progress=`.
 
     Returns:
         The exit code: 0, or `INTERRUPTED`, `TERMINATED` or `HUNG_UP` after a signal.
     """
+    chosen = chosen_loggers(config)
     with ExitStack() as until_end, opened(config, folder, overrides) as experiment:
         federation, state, engine = experiment.federation, experiment.state, experiment.engine
         evaluation, data, clients = experiment.evaluation, experiment.data, federation.clients
         evaluator = Evaluator(evaluation, data, config.rounds, config.seed, experiment.finetuning)
-        files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.each_epoch else [])]
-        shown: list[Logger] = [LogLines(), progress(config.progress)]
-        if config.progress != "none":
-            shown.append(VectorizedHint(federation, state, engine, evaluator))
-        loggers = Loggers([*files, build(config.logger, "logger"), Figures(), *shown])
+        hint = [VectorizedHint(federation, state, engine, evaluator)] if config.progress != "none" else []
+        loggers = all_loggers(config, evaluation, chosen, shown, hint)
         layout = engine.local_worker.host.layout
         about = describe(config, folder, data, clients, experiment.module, layout, state.round)
+        if not state.round:
+            write_partition(folder, clients, data, tests_are_cut=evaluation.client_test != "same_partition")
         if config.profile:
             from fedlit.profiling.profile import profiled
 
@@ -106,9 +106,28 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         )
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A finished run is opened to look at it: nothing is tried, and nothing in its folder changes.
+
+    Attributes:
+        checkpoint: the name of a folder in `checkpoints/`.
+        data_folder: the folder from which relative paths of the data are meant; None: that in which the run began.
+    """
+
+    checkpoint: str
+    data_folder: Path | None = None
+
+
 @contextmanager
-def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[Experiment]:
-    """Build the objects of a run, try them, and load its newest checkpoint; arguments as in `run`."""
+def opened(
+    config: DictConfig, folder: Path, overrides: list[str], reading: Reading | None = None
+) -> Iterator[Experiment]:
+    """Build the objects of a run, try them, and load its newest checkpoint, or that of `reading`.
+
+    Args:
+        config, folder, overrides: as in `run`.
+    """
     updates = local_updates(config, overrides)
     start_folder = began_in(folder, resumed=config.resume is not None)
     make = partial(build_in, start_folder)
@@ -123,8 +142,12 @@ def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[E
         reduction = chosen_reduction(aggregator, uplink, configured_reduction)
         public = public_samples(config.data)
         check_server(aggregator, config.server_samples, public)
-        data, data_facts = load_data(config.data, config.batch_size, start_folder)
-        check_same_data(folder, saved_bits(folder).get("data"), data_facts)
+        data_folder = (reading and reading.data_folder) or start_folder
+        data, data_facts = load_data(config.data, config.batch_size, data_folder)
+        read = {} if reading is None else facts_of(folder / "checkpoints" / reading.checkpoint)
+        bits = saved_bits(folder) if reading is None else read.get("bits", {})
+        named = f"resume={folder}" if reading is None else str(folder)
+        check_same_data(named, bits.get("data"), data_facts)
         evaluation: Evaluation = make(config.evaluation, "evaluation")
         stop_options = {name: config.stop[name] for name in ("metric", "patience", "target")}
         early_stopping, targets = EarlyStopping(**stop_options), Targets(config.targets, evaluation.directions())
@@ -147,6 +170,7 @@ def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[E
         clipped = config.trainer.get("gradient_clip_val")
         check_steps(aggregator, module, lr_schedule.changes, clipped, updates, evaluation.finetune)
         check_data(module, data)
+        check_types(module, data, str(config.trainer.get("precision", "32-true")))
         data = with_labels_for(module, data)
 
         shift = partition.transform(seed_number(config.seed, "feature shift"))
@@ -155,14 +179,16 @@ def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[E
         epochs = config.local_epochs if updates is None else 1
         warn_of_epochs(aggregator, epochs)
         job_data = JobData(data.train, tests, transform, epochs, clients.no_validation, data.users)
-        engine.start(trainer, module, job_data, evaluation.measure(data.classes), module_maker)
+        rebuild = None if is_live(str(config.model._target_)) else module_maker
+        engine.start(trainer, module, job_data, evaluation.measure(data.classes), rebuild)
         host = engine.local_worker.host
         layout = host.layout
         finetuning = FineTuning.of(evaluation.finetune, evaluation.finetune_only, layout)
         initial_counters = {n: c.cpu() for n, c in counters(host.module).items()}  # with those of configure_model
         pipeline = Pipeline(aggregator, uplink, reduction, run_weighting(aggregator, uplink))
         schedules = lr_schedule.changes, server_lr_schedule.changes
-        try_algorithm(pipeline, clients, engine.local_worker, initial_counters, config.seed, *schedules)
+        if reading is None:
+            try_algorithm(pipeline, clients, engine.local_worker, initial_counters, config.seed, *schedules)
         aggregator.setup(layout, len(clients))
         initial_model = layout.read(host.module)
         federation = Federation(
@@ -188,7 +214,10 @@ def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[E
         checkpoints = Checkpoints(folder, saved_files(config, overrides), interval, keep, bits)
         store: Store = make(config.store, "store")
         store.open(checkpoints.folder, layout.device)
-        state = checkpoints.load(store, layout.device)
+        if reading is None:
+            state = checkpoints.load(store, layout.device)
+        else:
+            state = checkpoints.read(reading.checkpoint, store, layout.device)
         if state is None:
             server = aggregator.server_state(
                 initial_model, torch.Generator().manual_seed(seed_number(config.seed, "server"))
@@ -200,7 +229,17 @@ def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[E
         if finetuning is not None:
             finetuning.check(federation, state)
         yield Experiment(
-            federation, state, engine, evaluation, data, module, checkpoints, finetuning, early_stopping, targets
+            federation,
+            state,
+            engine,
+            evaluation,
+            data,
+            module,
+            checkpoints,
+            finetuning,
+            early_stopping,
+            targets,
+            has_client_states="only" not in read,
         )
 
 

@@ -50,6 +50,8 @@ def run_rounds(
     try:
         with stop_noted(state):
             loggers.start(about)
+        if not state.round:
+            checkpoints.save_first(state)
         try:
             federate(federation, state, engine, evaluator, loggers, checkpoints, early_stopping)
         except interrupts.Interrupted as error:

@@ -16,11 +16,11 @@ from fedlit.client import ClientState
 from fedlit.client_tasks import TrainTask
 from fedlit.early_stopping import NEVER, EarlyStopping
 from fedlit.engines import Engine
+from fedlit.evaluation.evaluated import Evaluated
 from fedlit.evaluation.evaluator import Evaluator
 from fedlit.evaluation.round_record import RoundRecord
 from fedlit.federation import Federation
 from fedlit.messages.pipeline import Inbox
-from fedlit.metric_names import Row
 from fedlit.probe import probed_losses
 from fedlit.randomness import generator
 from fedlit.samplers import checked_choice, checked_state
@@ -62,19 +62,19 @@ def federate(
             update_server(federation, state, engine, round, arrivals, sampler_state)
             watch.lap("aggregate")
 
-            row, pictures = Row(), dict[str, np.ndarray]()
+            evaluated = Evaluated()
             with interrupts.deferred(), stop_noted(state):  # the state is that of this round already
-                row, pictures = evaluator(federation, state, engine, round.number)
+                evaluated = evaluator(federation, state, engine, round.number)
             watch.lap("evaluate")
 
-            row |= arrivals.record.row() | federation.schedule_row(round.number) | watch.row()
+            row = evaluated.row | arrivals.record.row() | federation.schedule_row(round.number) | watch.row()
             state.seconds += watch.total
             if evaluator.note_if_best(state, row):
                 checkpoints.save_best(state)
             with stop_noted(state):
-                logger.round(round.number, row, pictures)
+                logger.round(round.number, row, evaluated.pictures)
             with stop_noted(state):
-                logger.clients(round.number, arrivals.record.facts)
+                logger.clients(round.number, evaluator.client_lines(arrivals.record.facts, evaluated))
             with stop_noted(state):
                 early_stopping.check(state, row, evaluator.directions)
             checkpoints.save_if_due(state)

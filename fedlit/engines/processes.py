@@ -12,7 +12,7 @@ from lightning.pytorch import LightningModule
 from fedlit.data.samples import TensorSamples
 from fedlit.engines.base import Engine
 from fedlit.engines.failures import Failures, OnFailure
-from fedlit.engines.machine import cores, gpus
+from fedlit.engines.machine import gpus
 from fedlit.engines.module_copy import cannot_be_sent
 from fedlit.engines.pool import Pool, warm_up
 from fedlit.engines.serialization import Packed, map_shared, pack
@@ -20,6 +20,7 @@ from fedlit.engines.worker_process import WorkerSetup
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
 from fedlit.plurals import counted
+from fedlit.this_machine import cores
 from fedlit.training import Cohort, JobData, Returned, Trainer
 from fedlit.training.worker import ClientTask
 

@@ -61,7 +61,7 @@ class Logger(ABC):
     last round or is stopped by Ctrl-C; `close` always. A logger must not modify its arguments, nor draw from a global
     generator. From any of `start`, `round` and `clients` it may raise `Stop(reason)`: the run ends there.
 
-    >>> class Printer(Logger):  # in mine.py, chosen by logger._target_=mine.Printer
+    >>> class Printer(Logger):  # in mine.py, chosen by logger.printer._target_=mine.Printer
     ...     def round(self, number, row, pictures):
     ...         print(f"round {number}: {row['global/test/accuracy']:.0%}")
     >>> Printer().round(3, {"global/test/accuracy": 0.91}, {})
@@ -90,7 +90,7 @@ class Logger(ABC):
 
     def clients(self, number: int, facts: Sequence[Mapping[str, Any]]) -> None:
         """One dict of plain numbers for each client that arrived in round `number`: "client", "examples", "steps",
-        "loss" and more."""
+        "loss" and more; under `evaluation.per_client` also for each client that was measured: "global", "used"."""
 
     def finish(self, summary: Summary) -> None:
         """The last round is over; `summary` is the content of summary.json."""

@@ -1,0 +1,92 @@
+"""sweep.json: what a sweep was asked for, and its jobs. Written before the first job starts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fedlit.atomic_files import write_text
+from fedlit.errors import InputError
+
+NAME = "sweep.json"
+
+
+@dataclass(frozen=True)
+class RecordedJob:
+    """A job of a sweep."""
+
+    overrides: list[str]  # the words of the task, such as ["seed=1", "clients=10"]
+    folder: str  # relative to the sweep's folder
+
+
+@dataclass(frozen=True)
+class SweepRecord:
+    """The content of sweep.json.
+
+    Attributes:
+        words: overrides of the command line as they were written, those of Hydra too.
+        config_name: `--config-name`.
+        config_dir: `--config-dir`, absolute.
+        began_in: the folder of the command, from which relative paths are meant.
+        swept: key -> its values, as written. A key has the sign that it was written with, such as "+a.b".
+        jobs: in their order; None if the sweeper chooses them as it goes on.
+    """
+
+    words: list[str]
+    config_name: str
+    config_dir: str | None
+    began_in: str
+    swept: dict[str, list[str]]
+    jobs: list[RecordedJob] | None
+
+    def write(self, folder: Path) -> None:
+        """Replace sweep.json in the sweep's folder atomically."""
+        write_text(folder / NAME, json.dumps(asdict(self), indent=1) + "\n")
+
+    def after(self, earlier: SweepRecord | None) -> SweepRecord:
+        """This record, with the keys, values and jobs of an earlier command in the same folder added."""
+        if earlier is None:
+            return self
+        swept = {key: list(values) for key, values in self.swept.items()}
+        for key, values in earlier.swept.items():
+            swept[key] = list(dict.fromkeys([*values, *swept.get(key, [])]))
+        jobs = self.jobs
+        if jobs is not None and earlier.jobs is not None:
+            folders = {job.folder for job in jobs}
+            others = [job for job in earlier.jobs if job.folder not in folders]
+            words = [job.overrides for job in jobs]  # of runs that were moved within the folder
+            jobs = [*jobs, *(job for job in others if job.overrides not in words)]
+        return SweepRecord(self.words, self.config_name, self.config_dir, self.began_in, swept, jobs)
+
+
+def read_record(folder: Path) -> SweepRecord | None:
+    """The record of a sweep; None if there is none in this folder.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        content = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        return _record(content)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{folder / NAME}: the record of this sweep cannot be read ({type(error).__name__}); resume its runs one "
+            "by one, or start the sweep again in a new folder."
+        ) from None
+
+
+def _record(content: Mapping[str, Any]) -> SweepRecord:
+    jobs = content["jobs"]
+    return SweepRecord(
+        list(content["words"]),
+        str(content["config_name"]),
+        content["config_dir"],
+        str(content["began_in"]),
+        {key: list(values) for key, values in content["swept"].items()},
+        None if jobs is None else [RecordedJob(list(job["overrides"]), str(job["folder"])) for job in jobs],
+    )

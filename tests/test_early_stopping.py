@@ -187,7 +187,7 @@ def test_a_killed_and_resumed_run_stops_in_the_same_round(in_folder: Path) -> No
     cut = last - 1  # one measurement of patience is spent
     assert (
         command(
-            *WORDS, *STOPPING, "hydra.run.dir=cut", "logger._target_=tests.test_early_stopping.Cut", f"+logger.at={cut}"
+            *WORDS, *STOPPING, "hydra.run.dir=cut", "logger.cut._target_=tests.test_early_stopping.Cut", f"+logger.cut.at={cut}"
         )
         == 130
     )
@@ -320,8 +320,8 @@ MINE = "_target_=tests.test_early_stopping"
 
 
 STOPS = [
-    f"logger.{MINE}.Budget",
-    f"logger.{MINE}.AtStart",
+    f"logger.mine.{MINE}.Budget",
+    f"logger.mine.{MINE}.AtStart",
     f"sampler.{MINE}.Asking",
     f"aggregator.{MINE}.Sending",
     f"aggregator.{MINE}.Sending engine.on_failure=drop",

@@ -18,6 +18,7 @@ from fedlit.plurals import counted
 from fedlit.profiling.parts import NOT_ACCOUNTED, wrapped
 from fedlit.profiling.timer import Timer
 from fedlit.tracking import Logger, Loggers
+from fedlit.tracking.guarded import Guarded
 
 NAME = "profile.md"
 _LOGGED = ("cohort", "client_done", "round", "clients")
@@ -36,7 +37,7 @@ def profiled(engine: Engine, loggers: Loggers, folder: Path, prints: bool) -> It
     counts = _Counts()
     for logger in loggers.loggers:
         for method in _LOGGED:
-            part = f"logging: {type(logger).__name__}"
+            part = f"logging: {type(logger.logger if isinstance(logger, Guarded) else logger).__name__}"
             setattr(logger, method, timer.timed(part, getattr(logger, method), undivided=True))
     loggers.loggers.append(counts)
     try:

@@ -155,7 +155,7 @@ def test_one_run_of_a_sweep_is_resumed_alone(command, experiment, cut):
 # --- what cannot go on
 
 REFUSED = {
-    "resume=mine clients=9": "clients=9: a sweep that goes on may change rounds, engine, ",
+    "resume=mine clients=9": "clients=9: a sweep that goes on may change rounds, stop, targets, engine, ",
     "resume=mine hydra.sweep.dir=other": "hydra.sweep.dir=other: a sweep that goes on may change ",
     "resume=mine rounds=1": "has done 2 rounds already; write rounds=2 or more.",
     "resume=mine rounds=3,4": "rounds=3,4: the sweep varies rounds",

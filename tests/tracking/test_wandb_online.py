@@ -1,4 +1,4 @@
-"""A run that Weights & Biases keeps on its server, by a substitute for its package: no server can be reached in tests."""
+"""A run that the server of Weights & Biases keeps: by a substitute for the package, as tests can reach no server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights & Biases, MLflow and Trackio by their real packages, offline: each round once, also after a kill and a resume.
+"""Weights & Biases, MLflow and Trackio by their real packages, offline: each round once, also after kill and resume.
 
 A package that is not installed is skipped: pip install 'fedlit[wandb,mlflow,trackio]'.
 """

@@ -1,4 +1,4 @@
-"""A run that Weights & Biases keeps on its server, by a substitute for its package: no server can be reached in tests."""
+"""A run on the server of Weights & Biases, by a substitute for its package, because tests reach no server."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ import numpy as np
 from lightning.pytorch import LightningModule
 
 from fedlit import interrupts
+from fedlit.after_run.measured import can_be_personal
 from fedlit.after_run.reopened import reopened
 from fedlit.aggregators import Aggregator
 from fedlit.caller_state import caller_state_kept
@@ -107,12 +108,22 @@ class Run:
         return self._from_checkpoint(global_module, checkpoint)
 
     def personal(self, client: int, checkpoint: str | int = "last") -> LightningModule:
-        """The model that a client uses, as `module` gives the global one.
+        """The model that a client uses, as `module` gives the global one: its personal one, fine-tuned if the run
+        measured it so, or else the global one.
 
         Args:
             client: its number, from 0.
         """
-        return self._from_checkpoint(lambda experiment: personal_module(experiment, client), checkpoint)
+
+        def taken(experiment: Experiment) -> LightningModule:
+            if not can_be_personal(experiment):
+                raise InputError(
+                    f"checkpoint={checkpoint}: it was saved without the states of clients, which their models need; "
+                    "write checkpoint='last'."
+                )
+            return personal_module(experiment, client)
+
+        return self._from_checkpoint(taken, checkpoint)
 
     def _from_checkpoint(
         self, taken: Callable[[Experiment], LightningModule], checkpoint: str | int

@@ -27,6 +27,7 @@ from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import Evaluator
 from fedlit.experiment_about import describe
 from fedlit.experiment_data import check_same_data, check_types, load_data, public_samples, with_labels_for
+from fedlit.experiment_loggers import all_loggers, chosen_loggers
 from fedlit.experiment_module import make_module
 from fedlit.experiment_refusals import check_server, check_steps, local_updates, warn_of_epochs
 from fedlit.experiment_rounds import run_rounds
@@ -43,15 +44,10 @@ from fedlit.randomness import seed_number
 from fedlit.sampler_trial import try_sampler
 from fedlit.samplers import Sampler, checked_expected
 from fedlit.schedules import RoundSchedule, check_schedule
-from fedlit.settings.classes import build, build_in
+from fedlit.settings.classes import build_in
 from fedlit.settings.saved import began_in, saved_files
 from fedlit.state import FederationState
 from fedlit.stores import Store
-from fedlit.tracking import Logger, Loggers, MetricsFile
-from fedlit.tracking.clients_file import ClientsFile
-from fedlit.tracking.figures import Figures
-from fedlit.tracking.log_lines import LogLines
-from fedlit.tracking.progress import progress
 from fedlit.tracking.targets import Targets
 from fedlit.training import JobData, Trainer
 from fedlit.used_models import FineTuning
@@ -88,19 +84,22 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
     Returns:
         The exit code: 0, or `INTERRUPTED`, `TERMINATED` or `HUNG_UP` after a signal.
     """
+    chosen = chosen_loggers(config)
     with ExitStack() as until_end, opened(config, folder, overrides) as experiment:
         federation, state, engine = experiment.federation, experiment.state, experiment.engine
         evaluation, data, clients = experiment.evaluation, experiment.data, federation.clients
         evaluator = Evaluator(evaluation, data, config.rounds, config.seed, experiment.finetuning)
-        files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.writes_clients else [])]
-        displays: list[Logger] = [LogLines(), progress(shown or config.progress)]
-        if config.progress != "none":
-            displays.append(VectorizedHint(federation, state, engine, evaluator))
-        loggers = Loggers([*files, build(config.logger, "logger"), Figures(), *displays])
+        has_room = (shown or config.progress) not in ("none", "line")  # for a line beside those of rounds
+        hint = [VectorizedHint(federation, state, engine, evaluator)] if has_room else []
+        loggers = all_loggers(config, evaluation, chosen, shown, hint)
         layout = engine.local_worker.host.layout
         about = describe(config, folder, data, clients, experiment.module, layout, state.round)
         if not state.round:
             write_partition(folder, clients, data, tests_are_cut=evaluation.client_test != "same_partition")
+        if config.profile:
+            from fedlit.profiling.profile import profiled
+
+            until_end.enter_context(profiled(engine, loggers, folder, prints=has_room))
         until_end.enter_context(interrupts.handled())  # before it, a signal ends the command at once
         stopping, targets = experiment.early_stopping, experiment.targets
         return run_rounds(

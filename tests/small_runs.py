@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 import fedlit.experiment
+import fedlit.experiment_loggers
 from fedlit.checkpoint import _plain
 from fedlit.run import main
 from fedlit.settings.check import check
@@ -133,7 +134,7 @@ def command(*words: str) -> int:
 
 def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs of this test draw no figures, which take most of the time."""
-    monkeypatch.setattr(fedlit.experiment, "Figures", Loggers)
+    monkeypatch.setattr(fedlit.experiment_loggers, "Figures", Loggers)
 
 
 @contextmanager
@@ -142,7 +143,7 @@ def _restored() -> Iterator[None]:
     root, path, threads = logging.getLogger(), list(sys.path), torch.get_num_threads()
     handlers, level = list(root.handlers), root.level
     try:
-        with mock.patch.object(fedlit.experiment, "Figures", Loggers):
+        with mock.patch.object(fedlit.experiment_loggers, "Figures", Loggers):
             yield
     finally:
         for handler in root.handlers:

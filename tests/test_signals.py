@@ -66,7 +66,8 @@ class Reaching(Logger):
 
 
 WORDS = (
-    "logger._target_=tests.test_signals.Reaching",
+    "logger=none",
+    "logger.mine._target_=tests.test_signals.Reaching",
     *("clients=3", "rounds=3", "threads=1", "device=cpu", "progress=none"),
 )
 DONE = {

@@ -123,7 +123,7 @@ def test_a_sweep_finds_options_of_the_user_and_the_data(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_printed_command_to_go_on_is_meant_from_the_start(capfd: pytest.CaptureFixture[str]) -> None:
     words = [*QUIET, "data._target_=lazy_data.Lazy", "model._target_=lazy_data.Net", "hydra.job.chdir=true"]
-    stopped = ["rounds=4", "logger._target_=tests.small_runs.CtrlC", "hydra.run.dir=run"]
+    stopped = ["rounds=4", "logger=none", "logger.mine._target_=tests.small_runs.CtrlC", "hydra.run.dir=run"]
     assert command(*words, *stopped) == 130
     assert "; go on with: python -m fedlit.run resume=run\n" in capfd.readouterr().out
     assert command("resume=run") == 0

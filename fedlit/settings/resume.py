@@ -23,7 +23,7 @@ from fedlit.settings.saved import Saved, read_saved, rounds_done, saved_search_p
 from fedlit.settings.table import keys_of
 
 MAY_CHANGE = (
-    *("rounds", "stop", "targets", "engine", "progress", "checkpoint"),
+    *("rounds", "stop", "targets", "engine", "progress", "profile", "checkpoint"),
     *("device", "trainer.accelerator", "trainer.devices"),
 )
 _REFUSAL = "a run that goes on may change {} alone; leave these out, or start a fresh run"
@@ -96,7 +96,7 @@ def with_changes(
         named: the run, as messages begin with it.
         given: overrides; none of them is `resume=`.
         may_change: keys and groups.
-        refusal: the sentence for other changes, with `{}` for what may change.
+        refusal: the sentence about other changes, with `{}` in place of the parts that may change.
 
     Raises:
         InputError: an override is wrong, or more than these parts would change.

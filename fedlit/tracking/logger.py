@@ -61,7 +61,7 @@ class Logger(ABC):
     last round or is stopped by Ctrl-C; `close` always. A logger must not modify its arguments, nor draw from a global
     generator. From any of `start`, `round` and `clients` it may raise `Stop(reason)`: the run ends there.
 
-    >>> class Printer(Logger):  # in mine.py, chosen by logger._target_=mine.Printer
+    >>> class Printer(Logger):  # in mine.py, chosen by logger.printer._target_=mine.Printer
     ...     def round(self, number, row, pictures):
     ...         print(f"round {number}: {row['global/test/accuracy']:.0%}")
     >>> Printer().round(3, {"global/test/accuracy": 0.91}, {})

@@ -51,7 +51,9 @@ MINE = "logger.mine._target_=mine.MyLogger"
         (["logger=[csv]", "logger={mine: {_target_: mine.MyLogger}}"], ["csv", "mine"]),
     ],
 )
-def test_loggers_have_a_name_each(words: list[str], expected: list[str], shipped: Composer, all_installed: None) -> None:
+def test_loggers_have_a_name_each(
+    words: list[str], expected: list[str], shipped: Composer, all_installed: None
+) -> None:
     assert names(*words, shipped=shipped) == expected
 
 
@@ -75,12 +77,18 @@ def test_a_sweep_may_vary_the_loggers(shipped: Composer) -> None:
         ("logger=csv,tensorboard", "write 'logger=[csv,tensorboard]' for a list."),
         ("logger=comet", "subclass fedlit.tracking.Logger and write logger.mine._target_=mine.MyLogger"),
         ("logger=mine.MyLogger", "a class is named by logger.mine._target_=mine.MyLogger."),
-        ("logger._target_=mine.Net", "a logger has a name, because there may be several; write logger.net._target_=mine.Net,"),
+        (
+            "logger._target_=mine.Net",
+            "because there may be several; write logger.net._target_=mine.Net, with logger=none if",
+        ),
         ("logger.mine=3", "logger.mine=3: a logger has a name and a class;"),
         ("logger.picture_every=3", "write for example logger.tensorboard.picture_every=<value>."),
         ("logger.csv.path=x", "logger.csv: this logger is not chosen and has no class; write logger=[tensorboard,csv]"),
         ("logger.tensorboard.picture_evry=3", "did you mean logger.tensorboard.picture_every=3?"),
-        ("logger.tensorboard.picture_every=-1", "logger.tensorboard.picture_every=-1: logger.tensorboard.picture_every"),
+        (
+            "logger.tensorboard.picture_every=-1",
+            "logger.tensorboard.picture_every=-1: logger.tensorboard.picture_every",
+        ),
         ("model=[mlp,cnn]", "model=[mlp,cnn]: one option is chosen; write model=<option>"),
     ],
 )

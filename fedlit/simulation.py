@@ -17,6 +17,7 @@ import numpy as np
 from lightning.pytorch import LightningModule
 
 from fedlit import interrupts
+from fedlit.after_run.measured import can_be_personal
 from fedlit.after_run.reopened import reopened
 from fedlit.aggregators import Aggregator
 from fedlit.caller_state import caller_state_kept
@@ -95,29 +96,44 @@ class Run:
         """The results as in summary.json; None if the run did not come that far."""
         return self.saved.summary
 
-    def module(self) -> LightningModule:
-        """The global model after the last saved round, on the CPU and in evaluation mode: a new module at each call.
+    def module(self, checkpoint: str | int = "last") -> LightningModule:
+        """The global model, on the CPU and in evaluation mode: a new module at each call.
+
+        Args:
+            checkpoint: "last", "best" (by validation), or the number of a saved round.
 
         Raises:
-            InputError: the algorithm has no global model, or the run is in use or saved nothing.
+            InputError: the algorithm has no global model; the run is in use, or has no such checkpoint.
         """
-        return self._from_checkpoint(global_module)
+        return self._from_checkpoint(global_module, checkpoint)
 
-    def personal(self, client: int) -> LightningModule:
-        """The model that a client uses after the last saved round, as `module` gives the global one.
+    def personal(self, client: int, checkpoint: str | int = "last") -> LightningModule:
+        """The model that a client uses, as `module` gives the global one: its personal one, fine-tuned if the run
+        measured it so, or else the global one.
 
         Args:
             client: its number, from 0.
         """
-        return self._from_checkpoint(lambda experiment: personal_module(experiment, client))
 
-    def _from_checkpoint(self, taken: Callable[[Experiment], LightningModule]) -> LightningModule:
+        def taken(experiment: Experiment) -> LightningModule:
+            if not can_be_personal(experiment):
+                raise InputError(
+                    f"checkpoint={checkpoint}: it was saved without the states of clients, which their models need; "
+                    "write checkpoint='last'."
+                )
+            return personal_module(experiment, client)
+
+        return self._from_checkpoint(taken, checkpoint)
+
+    def _from_checkpoint(
+        self, taken: Callable[[Experiment], LightningModule], checkpoint: str | int
+    ) -> LightningModule:
         with (
-            given(self._objects),
             caller_state_kept(),
-            silent(),
-            reopened(self.saved) as run,
-        ):  # silent: the run said it
+            given(self._objects),
+            silent(),  # the run has said it
+            reopened(self.saved, checkpoint) as run,
+        ):
             return taken(run.experiment)
 
 
@@ -158,7 +174,7 @@ def simulate(words: Sequence[str] = ()) -> Run:
     return _simulated(_checked_words(words), {})
 
 
-def federate(module: LightningModule, data: Any, *words: str, aggregator: Aggregator | None = None) -> Run:
+def federate(module: LightningModule | None, data: Any, *words: str, aggregator: Aggregator | None = None) -> Run:
     """Run an experiment with objects of the caller's own, which stay as they are.
 
     The first weights are those of the module, whatever the seed. The objects are not saved: the run goes on by
@@ -166,10 +182,10 @@ def federate(module: LightningModule, data: Any, *words: str, aggregator: Aggreg
     digests of what they hold, so that others are refused.
 
     Args:
-        module: the model; copied.
+        module: the model, copied; None: that of the words, as for the other two.
         data: a LightningDataModule, whose hooks run on a shallow copy; or a pair of Datasets, (train, test).
         words: overrides as in `simulate`.
-        aggregator: the algorithm, copied; None: that of the words.
+        aggregator: the algorithm, copied.
 
     Example:
         >>> run = federate(Net(), Data(), "clients=10", aggregator=Mine(mu=0.1))  # doctest: +SKIP
@@ -179,9 +195,6 @@ def federate(module: LightningModule, data: Any, *words: str, aggregator: Aggreg
             algorithm than the given one.
     """
     checked = _checked_words(words)
-    for argument, value in (("module", module), ("data", data)):
-        if value is None:
-            raise InputError(f"{argument} is None; give an object.")
     objects = own_copies(module, data, aggregator)
     for group, word in itertools.product(objects, checked):
         if word.lstrip("+~").startswith((f"{group}=", f"{group}._target_=")) or word == f"~{group}":

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedlit.errors import InputError
 from fedlit.plurals import counted
-from fedlit.run_folder import blocks, clear_start, has_rounds
+from fedlit.run_folder import FORMAT_FILE, blocks, clear_start, has_rounds, hold
 from fedlit.saved_run import SavedRun, runs_in
 from fedlit.settings.hydra_compat import Application, Planned, Swept
 from fedlit.settings.hydra_reasons import reason
@@ -88,6 +88,7 @@ class Plan:
                     )
             return self
         self._refuse_other_places(record)
+        _clear_unmarked(folder, record)
         identity = Identity([planned.config for planned in self._planned])
         saved: dict[str, list[SavedRun]] = {}
         for run in _readable_runs(folder):
@@ -98,17 +99,24 @@ class Plan:
             same.sort(key=lambda run: run.folder != folder / job.folder)  # runs may have been moved within the folder
             if same:
                 place = os.path.relpath(same[0].folder, folder)
-                jobs.append(replace(job, folder=place, state=_state(same[0], int(planned.config.rounds))))
+                jobs.append(replace(job, folder=place, state=_state(same[0], planned.config)))
                 continue
             _refuse_other_run(folder / job.folder, planned, identity)
             jobs.append(job)
         return replace(self, jobs=jobs)
 
     def clear_starts(self, folder: Path) -> None:
-        """Remove what runs have left that are going to begin once more."""
+        """Remove what runs have left that are going to begin once more.
+
+        Raises:
+            InputError: another process is in one of the runs, such as a job of a cluster that outlived its sweep.
+        """
         for job in self.jobs or ():
+            place = folder / job.folder
+            if job.state != "finished" and place.exists() and place != folder:
+                hold(place).release()
             if job.state == "new":
-                clear_start(folder / job.folder)
+                clear_start(place)
 
     def batches(self) -> list[tuple[int, list[list[str]]]] | None:
         """(number of the first job, words of each job) of what is launched at once; None without jobs."""
@@ -217,6 +225,14 @@ def _refuse_shared(folders: Sequence[str], planned: Sequence[Planned]) -> None:
         earlier[folder] = job
 
 
+def _clear_unmarked(folder: Path, record: SweepRecord) -> None:
+    """Remove the files of runs that were killed while Hydra wrote their record, before they were marked as runs."""
+    for job in record.jobs or ():
+        place = folder / job.folder
+        if place != folder and not (place / FORMAT_FILE).exists() and not has_rounds(place):
+            clear_start(place)
+
+
 def _readable_runs(folder: Path) -> list[SavedRun]:
     """The runs that have a configuration; one that was killed while it was written has not begun."""
     readable = []
@@ -232,19 +248,21 @@ def _readable_runs(folder: Path) -> list[SavedRun]:
 def is_finished(folder: Path, config: DictConfig) -> bool:
     """Whether a run with this number of rounds, or one that stopped before it, lies in the folder of a job."""
     try:
-        return _state(SavedRun(folder), int(config.rounds)) == "finished"
+        return _state(SavedRun(folder), config) == "finished"
     except InputError:  # it has not begun
         return False
 
 
-def _state(run: SavedRun, rounds: int) -> State:
+def _state(run: SavedRun, config: DictConfig) -> State:
+    rounds = int(config.rounds)
     done = 0 if run.summary is None else int(run.summary.get("rounds", 0))
     if done > rounds:
         raise InputError(
             f"rounds={rounds}: {run.folder} has done {counted(done, 'round')} already; write rounds={done} or more."
         )
-    stopped = run.summary is not None and run.summary.get("stopped")
-    if run.finished and (done == rounds or stopped):
+    has_stopped = run.summary is not None and bool(run.summary.get("stopped"))
+    same_stop = OmegaConf.select(run.config, "stop") == OmegaConf.select(config, "stop")  # else it may go on
+    if run.finished and (done == rounds or (has_stopped and same_stop)):
         return "finished"
     return "begun" if has_rounds(run.folder) else "new"
 

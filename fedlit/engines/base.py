@@ -8,7 +8,7 @@ from types import TracebackType
 
 from lightning.pytorch import LightningModule
 
-from fedlit.engines.machine import cores
+from fedlit.cores import cores
 from fedlit.evaluation.measure import Measure
 from fedlit.training import Cohort, JobData, Returned, Trainer, Worker
 from fedlit.training.worker import ClientTask

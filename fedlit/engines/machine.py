@@ -1,10 +1,9 @@
-"""The cores and GPUs of this machine, and how a process that trains is set up."""
+"""The GPUs of this machine, and how a process that trains is set up."""
 
 from __future__ import annotations
 
 import copy
 import ctypes
-import os
 from contextlib import suppress
 from typing import Any
 
@@ -32,13 +31,6 @@ def set_up_process(threads: int) -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_BYTES)
         libc.mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES)
-
-
-def cores() -> int:
-    """The number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def gpus(trainer: Trainer) -> list[int]:

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 
+from fedlit.cores import cores
 from fedlit.data.samples import TensorSamples
 from fedlit.engines.base import Engine
 from fedlit.engines.failures import Failures, OnFailure
-from fedlit.engines.machine import cores, gpus
+from fedlit.engines.machine import gpus
 from fedlit.engines.module_copy import cannot_be_sent
 from fedlit.engines.pool import Pool, warm_up
 from fedlit.engines.serialization import Packed, map_shared, pack

@@ -7,9 +7,10 @@ from typing import Any
 
 from lightning.pytorch import LightningModule
 
+from fedlit.cores import cores
 from fedlit.engines.base import Engine
 from fedlit.engines.failures import Failures, OnFailure
-from fedlit.engines.machine import cores, gpus, named_gpus, uses_gpus
+from fedlit.engines.machine import gpus, named_gpus, uses_gpus
 from fedlit.engines.module_copy import cannot_be_sent
 from fedlit.engines.ray_actors import RayActors
 from fedlit.engines.ray_session import RaySession

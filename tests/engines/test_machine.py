@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fedlit.engines import Processes, Serial, machine, processes
+from fedlit.cores import cores
+from fedlit.engines import Processes, Serial, processes
 from fedlit.engines.machine import gpus, on_gpu
 from fedlit.training.lightning import LightningTrainer
 
@@ -33,4 +34,4 @@ def test_processes_divide_the_cores_among_the_workers(monkeypatch, workers, acce
 
 
 def test_serial_uses_all_cores():
-    assert Serial().default_threads(LightningTrainer()) == machine.cores()
+    assert Serial().default_threads(LightningTrainer()) == cores()

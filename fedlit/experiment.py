@@ -68,13 +68,14 @@ class Experiment:
     finetuning: FineTuning | None
 
 
-def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
+def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | None = None) -> int:
     """Run the experiment in its folder, from the start or from the newest checkpoint.
 
     Args:
         config: the configuration of the run, already checked.
         folder: the run folder, already locked.
         overrides: the words of the command line that it was composed of.
+        shown: how progress is shown, in place of `progress=`.
 
     Returns:
         The exit code: 0, or `INTERRUPTED`, `TERMINATED` or `HUNG_UP` after a signal.
@@ -84,7 +85,9 @@ def run(config: DictConfig, folder: Path, overrides: list[str]) -> int:
         evaluation, data, clients = experiment.evaluation, experiment.data, federation.clients
         evaluator = Evaluator(evaluation, data, config.rounds, config.seed, experiment.finetuning)
         files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.each_epoch else [])]
-        loggers = Loggers([*files, build(config.logger, "logger"), Figures(), LogLines(), progress(config.progress)])
+        loggers = Loggers(
+            [*files, build(config.logger, "logger"), Figures(), LogLines(), progress(shown or config.progress)]
+        )
         layout = engine.local_worker.host.layout
         about = describe(config, folder, data, clients, experiment.module, layout, state.round)
         until_end.enter_context(interrupts.handled())  # before it, a signal ends the command at once

@@ -11,7 +11,18 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from fedlit import interrupts
-from fedlit.errors import BUG, HUNG_UP, INTERRUPTED, NOT_WRITTEN, REFUSED, TERMINATED, InputError, not_written
+from fedlit.errors import (
+    BUG,
+    HUNG_UP,
+    INTERRUPTED,
+    NOT_WRITTEN,
+    REFUSED,
+    TERMINATED,
+    InputError,
+    not_written,
+    one_line,
+)
+from fedlit.failure_file import remove_failure, write_failure
 from fedlit.log_errors import report_errors_once
 from fedlit.quick_imports import LOADING, no_collection
 from fedlit.run_log import note, recorded
@@ -21,6 +32,9 @@ from fedlit.settings.classes import check_classes
 from fedlit.settings.hydra_compat import Ended
 from fedlit.settings.saved import began_in
 from fedlit.settings.start import Start, job_config
+from fedlit.sweeps.plan import is_finished
+from fedlit.sweeps.run_lines import NoLines, RunLines
+from fedlit.sweeps.run_sweep import lines_of, run_sweep
 from fedlit.working_folder import command_folder, in_folder
 
 Report = Callable[[Exception | SystemExit, Path, bool], int]
@@ -28,30 +42,32 @@ Report = Callable[[Exception | SystemExit, Path, bool], int]
 
 
 def run_jobs(start: Start, report: Report | None = None) -> int:
-    """Run the checked command line; the worst exit code of its jobs. `report` is `_report` by default."""
+    """Run the checked command line; its exit code. `report` is `_report` by default."""
     report = _report if report is None else report
     codes: list[int] = []
+    lines = None if start.sweep is None else lines_of(start.sweep, start.progress)
 
     def job(config: DictConfig) -> Ended:
         record = HydraConfig.get()
         folder = Path(record.runtime.output_dir)
         code: int | None = None
+        failure = ""
         with recorded(folder):
             try:
-                code = _run(start, config, folder, list(record.overrides.task))
+                code = _run(start, config, folder, list(record.overrides.task), lines)
                 if code in (INTERRUPTED, TERMINATED, HUNG_UP):
                     raise interrupts.Stopped(code - 128)
                 if start.multirun:
                     interrupts.check()  # a signal after the last round of the run
             except (Exception, SystemExit) as error:  # sys.exit in the user's code would hide where it stands
-                code = report(error, folder, start.multirun)
+                code, failure = report(error, folder, start.multirun), _sentence(error)
             except interrupts.Stopped:  # Hydra lets it pass
                 if code is None:
                     print(f"stopped at once; {saved_rounds(folder)}", flush=True)
-                if start.multirun:
-                    print(f"the sweep ends with {folder}; runs after it do not start", flush=True)
                 raise
         codes.append(code)
+        if lines is not None:
+            lines.ended(folder, failure)
         return Ended(code)
 
     job.__module__ = "fedlit.run"  # Hydra names the log of a job after it
@@ -61,14 +77,14 @@ def run_jobs(start: Start, report: Report | None = None) -> int:
         if start.single is not None:
             start.single.application.run_composed(start.line.config_name, start.single.config, job)
         elif start.sweep is not None:
-            codes += [end.code for end in start.sweep.run(job)]  # again those of this process
+            return run_sweep(start.sweep, job, codes, lines)
         else:
             _hand_to_hydra(start, job)
     finally:
         hydra_config.cfg = before  # after the run, the folder of this process is the current one again
         if start.lock is not None:
             start.lock.release()
-    return BUG if BUG in codes else max(codes, default=0)
+    return max(codes, default=0)
 
 
 def _hand_to_hydra(start: Start, job: Callable[[DictConfig], Ended]) -> None:
@@ -83,26 +99,41 @@ def _hand_to_hydra(start: Start, job: Callable[[DictConfig], Ended]) -> None:
         sys.argv = before
 
 
-def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str]) -> int:
+def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str], lines: RunLines | NoLines | None) -> int:
     """One job: the checks that need its final values and classes, then the experiment."""
     with start.held(folder):
-        if start.begins_again:
-            logging.getLogger(__name__).warning("Nothing was saved before this run was stopped: it begins again.")
-        with in_folder(command_folder()):
-            config = job_config(start, config, overrides)
-        if "fedlit.experiment" not in sys.modules:
-            note(LOADING)
-        for handler in logging.getLogger().handlers:
-            report_errors_once(handler)
-        began = began_in(folder, resumed=config.resume is not None)
-        if str(began) not in sys.path:
-            sys.path.append(str(began))  # the user's modules, in a run that is resumed from elsewhere
-        with no_collection():
-            with in_folder(began):
-                check_classes(config, overrides)
-            from fedlit.experiment import run
+        if start.goes_on and is_finished(folder, config):
+            return 0
+        remove_failure(folder)
+        try:
+            return _run_locked(start, config, folder, overrides, lines)
+        except (Exception, SystemExit) as error:
+            write_failure(folder, _sentence(error))
+            raise
 
-        return run(config, folder, overrides)
+
+def _run_locked(
+    start: Start, config: DictConfig, folder: Path, overrides: list[str], lines: RunLines | NoLines | None
+) -> int:
+    if start.begins_again:
+        logging.getLogger(__name__).warning("Nothing was saved before this run was stopped: it begins again.")
+    with in_folder(command_folder()):
+        config = job_config(start, config, overrides, folder)
+    if "fedlit.experiment" not in sys.modules:
+        note(LOADING)
+    for handler in logging.getLogger().handlers:
+        report_errors_once(handler)
+    began = began_in(folder, resumed=config.resume is not None)
+    if str(began) not in sys.path:
+        sys.path.append(str(began))  # the user's modules, in a run that is resumed from elsewhere
+    with no_collection():
+        with in_folder(began):
+            check_classes(config, overrides)
+        from fedlit.experiment import run
+
+    if lines is not None and config.progress == "auto":
+        return run(config, folder, overrides, lines.shown)
+    return run(config, folder, overrides)
 
 
 def _report(error: Exception | SystemExit, folder: Path, multirun: bool) -> int:
@@ -113,12 +144,21 @@ def _report(error: Exception | SystemExit, folder: Path, multirun: bool) -> int:
     if unwritten is not None:  # run.log may be on the same disk
         print(f"{job}{unwritten}; {saved_rounds(folder, 'make room and ')}", file=sys.stderr, flush=True)
         return NOT_WRITTEN
-    sentence = str(error) if isinstance(error, InputError) else _misfit(error)
-    if sentence is not None:
-        log.error("%s%s", job, sentence)
+    if isinstance(error, InputError) or _misfit(error) is not None:
+        log.error("%s%s", job, _sentence(error))
         return REFUSED
     log.error("%sthe run failed." if multirun else "%sThe run failed.", job, exc_info=error)
     return BUG
+
+
+def _sentence(error: Exception | SystemExit) -> str:
+    """The error in one sentence, for `failure.txt`."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, SystemExit):
+        return f"the code of the run called sys.exit({error.code!r})"
+    unwritten = not_written(error)
+    return _misfit(error) or (one_line(error) if unwritten is None else f"{unwritten}.")
 
 
 def _misfit(error: BaseException) -> str | None:

@@ -19,10 +19,11 @@ LOCK = ".lock"
 _ROUND = re.compile(r"round_(\d+)")
 _START_FILES = (
     *(".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "multirun.yaml", "run.log", FORMAT_FILE),
-    *("metrics.jsonl", "clients.jsonl", "partition.png", "curves.png"),
+    *("metrics.jsonl", "clients.jsonl", "partition.png", "curves.png", "failure.txt", "sweep.json"),
 )
-"""What a run writes before its first round has ended, and Hydra for a sweep."""
-_TRACES = ("checkpoints", "metrics.jsonl", "summary.json", ".hydra", "run.log", "multirun.yaml")
+"""What a run or a sweep writes before its first round has ended."""
+_OF_SWEEP = ("sweep.json", "multirun.yaml")
+_TRACES = ("checkpoints", "metrics.jsonl", "summary.json", ".hydra", "run.log", "failure.txt", *_OF_SWEEP)
 
 
 def claim(wanted: Path) -> Path:
@@ -106,13 +107,17 @@ def _started(folder: Path) -> list[Path]:
     """The folder, if a run or a sweep was started in it, and the folders of the sweep's runs."""
     if not holds_run(folder):
         return []
-    inner = folder.rglob(".hydra") if (folder / "multirun.yaml").exists() else ()
+    inner = folder.rglob(".hydra") if _is_sweep(folder) else ()
     return [folder, *(path.parent for path in inner if path.parent != folder)]
 
 
 def _has_start_only(folder: Path) -> bool:
-    is_known = format_of(folder) == FORMAT if _is_marked(folder) else (folder / "multirun.yaml").exists()
+    is_known = format_of(folder) == FORMAT if _is_marked(folder) else _is_sweep(folder)
     return is_known and not has_rounds(folder)
+
+
+def _is_sweep(folder: Path) -> bool:
+    return any((folder / name).exists() for name in _OF_SWEEP)
 
 
 def _is_marked(folder: Path) -> bool:

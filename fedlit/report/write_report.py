@@ -15,7 +15,8 @@ from fedlit.report.figures import fit_layout, paper_style, picture, save
 from fedlit.report.heat_map import heat_map
 from fedlit.report.page import Section, page
 from fedlit.report.report import Report
-from fedlit.report.tables import comparisons_table, frame, latex, results_table
+from fedlit.report.results_table import results_table
+from fedlit.report.tables import comparisons_table, frame, latex
 from fedlit.report.targets import targets_legend, targets_table
 
 _PICTURES = {  # name: title, how it is read

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra.version
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
@@ -19,7 +20,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.types import RunMode
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 VERSION_BASE = "1.3"  # which of Hydra's behaviours are asked for
@@ -42,7 +45,27 @@ class Planned:
     """A job that a sweep is going to have."""
 
     overrides: list[str]
-    folder: Path
+    config: DictConfig  # of the task, not resolved
+    subdir: str  # hydra.sweep.subdir
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What the command line of a sweep asks for.
+
+    Attributes:
+        values: key -> the values that it takes, as they are written; an interval is one text.
+        jobs: the words of each job; None if the sweeper chooses its jobs as it goes on.
+        subdir: hydra.sweep.subdir, not resolved.
+        batch: the number of jobs that are launched at once; None: all.
+        runs_here: whether the launcher runs them in this process, one after the other.
+    """
+
+    values: dict[str, list[str]]
+    jobs: list[list[str]] | None
+    subdir: str
+    batch: int | None
+    runs_here: bool
 
 
 class Loader(ConfigLoaderImpl):
@@ -74,6 +97,7 @@ class Application(Hydra):
     """Hydra's application, which can run a configuration that is composed already."""
 
     config_loader: Loader
+    _batches: Sequence[tuple[int, Sequence[list[str]]]] | None = None
 
     def run_composed(self, config_name: str, config: DictConfig, job: Callable[[DictConfig], Ended]) -> None:
         """Run a job as Hydra's main does, with its logging, record and callbacks.
@@ -89,33 +113,72 @@ class Application(Hydra):
             self.config_loader.ready = None
             GlobalHydra.instance().clear()
 
-    def sweep(self, config_name: str, overrides: list[str], job: Callable[[DictConfig], Ended]) -> list[Ended]:
-        """Run the jobs of a sweep as Hydra's main does; how those ended that ran in another process.
+    def sweep(
+        self,
+        config_name: str,
+        overrides: list[str],
+        job: Callable[[DictConfig], Ended],
+        batches: Sequence[tuple[int, Sequence[list[str]]]] | None,
+    ) -> list[Ended]:
+        """Run jobs of a sweep as Hydra's main does; how those ended that ran in another process.
 
-        Hydra's main drops what the jobs return, and prints an exception of one without the others.
+        Hydra's main drops what the jobs return, and prints an exception of one without the others. Its BasicSweeper
+        launches all jobs, also those that are finished.
+
+        Args:
+            config_name: the primary configuration.
+            overrides: the words of the sweep.
+            job: the task.
+            batches: (number of the first job, words of each job) of what is launched at once, one after the other;
+                None: the sweeper of the configuration chooses.
         """
         GlobalHydra.instance().clear()
         GlobalHydra.instance().initialize(self)
+        self._batches = batches
         try:
-            batches = self.multirun(config_name, job, overrides)
+            returned = self.multirun(config_name, job, overrides)
         finally:
+            self._batches = None
             GlobalHydra.instance().clear()
-        ends = [result.return_value for batch in batches or () for result in batch]
+        ends = [result.return_value for batch in returned or () for result in batch]
         return [end for end in ends if isinstance(end, Ended)]
 
-    def planned(self, config_name: str, overrides: list[str]) -> Iterator[Planned]:
-        """The jobs that a sweep is going to have, with their folders; none if its sweeper chooses them one by one."""
+    def multirun(
+        self, config_name: str | None, task_function: Any, overrides: list[str], with_log_configuration: bool = True
+    ) -> Any:
+        """As in Hydra, with the launcher alone where the jobs are given."""
+        if self._batches is None:
+            return super().multirun(config_name, task_function, overrides, with_log_configuration)
+        config = self.compose_config(config_name, overrides, RunMode.MULTIRUN, with_log_configuration)
+        callbacks = Callbacks(config)
+        callbacks.on_multirun_start(config=config, config_name=config_name)
+        launcher = Plugins.instance().instantiate_launcher(
+            HydraContext(config_loader=self.config_loader, callbacks=callbacks), task_function, config
+        )
+        OmegaConf.save(config, Path(config.hydra.sweep.dir) / "multirun.yaml")
+        returned = [launcher.launch(jobs, initial_job_idx=first) for first, jobs in self._batches]
+        callbacks.on_multirun_end(config=config, config_name=config_name)
+        return returned
+
+    def swept(self, config_name: str, overrides: list[str]) -> Swept:
+        """What the words of a sweep ask for, read as its sweeper reads them."""
         config = self.compose_config(config_name, overrides, RunMode.MULTIRUN)
-        if not str(config.hydra.sweeper._target_).endswith(".BasicSweeper"):
-            return
+        sweeper = config.hydra.sweeper
         parser = OverridesParser.create(config_loader=self.config_loader)
-        words = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-        swept = parser.parse_overrides([*words, *config.hydra.overrides.task])
-        [jobs] = BasicSweeper.split_arguments(swept, None)
+        words = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
+        parsed = parser.parse_overrides([*words, *config.hydra.overrides.task])
+        by_key = {override.get_key_element(): override for override in parsed}
+        values = {key: _values(override) for key, override in by_key.items() if override.is_sweep_override()}
         subdir: Any = OmegaConf.to_container(config.hydra.sweep, resolve=False)
-        if subdir["subdir"] == "${hydra.job.num}":  # the default; to compose each job takes its time
-            yield from (Planned(job, Path(config.hydra.sweep.dir, str(number))) for number, job in enumerate(jobs))
-            return
+        runs_here = str(config.hydra.launcher._target_).endswith(".BasicLauncher")
+        if not str(sweeper._target_).endswith(".BasicSweeper"):
+            return Swept(values, None, subdir["subdir"], None, runs_here)
+        [jobs] = BasicSweeper.split_arguments(parsed, None)
+        return Swept(values, jobs, subdir["subdir"], sweeper.max_batch_size, runs_here)
+
+    def planned(self, config_name: str, overrides: list[str], jobs: Sequence[list[str]]) -> Iterator[Planned]:
+        """The jobs of a sweep, each with its configuration."""
+        config = self.compose_config(config_name, overrides, RunMode.MULTIRUN)
         before = HydraConfig.instance().cfg
         try:
             for number, job in enumerate(jobs):
@@ -123,9 +186,16 @@ class Application(Hydra):
                 with open_dict(composed):
                     composed.hydra.job.id = composed.hydra.job.num = number
                 HydraConfig.instance().set_config(composed)
-                yield Planned(job, Path(str(composed.hydra.sweep.dir)) / str(composed.hydra.sweep.subdir))
+                task = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+                yield Planned(list(job), task, str(composed.hydra.sweep.subdir))
         finally:
             HydraConfig.instance().cfg = before
+
+
+def _values(override: Override) -> list[str]:
+    if override.is_discrete_sweep():
+        return list(override.sweep_string_iterator())
+    return [(override.input_line or "").partition("=")[2]]
 
 
 def make_application(conf_folder: Path, config_dir: Path | None) -> Application:

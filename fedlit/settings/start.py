@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +24,10 @@ from fedlit.settings.overrides import parse, quoted, resume_override
 from fedlit.settings.presets import check_presets
 from fedlit.settings.resume import resume, resumed_folder
 from fedlit.settings.saved import read_saved
-from fedlit.settings.sweep import Sweep
+from fedlit.sweeps.plan import make_plan
+from fedlit.sweeps.resumed_sweep import enter_folder, jobs_of, line_of
+from fedlit.sweeps.sweep import Sweep
+from fedlit.sweeps.sweep_record import RecordedJob, SweepRecord, read_record
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,14 @@ class Start:
     lock: FileLock | None = None
     begins_again: bool = False  # a resumed run of which nothing was saved
     progress: str = "none"  # how rounds are shown; "none" if nothing runs
+    goes_on: bool = False  # a sweep in a folder that has runs of it already
     single: SingleRun | None = None
     sweep: Sweep | None = None  # with neither, Hydra's main runs: --cfg and the like
 
     def __reduce__(self) -> tuple[type[Start], tuple[object, ...]]:
         """On its way to a job of a sweep on another machine: the lock stays with the process that has it."""
-        return Start, (self.line, self.overrides, self.config, self.folder, None, self.begins_again, self.progress)
+        facts = (self.line, self.overrides, self.config, self.folder, None, self.begins_again, self.progress)
+        return Start, (*facts, self.goes_on)
 
     @property
     def flags(self) -> list[str]:
@@ -72,7 +78,9 @@ class Start:
             return
         lock = hold(folder)
         try:
-            if has_rounds(folder):  # the folders of a sweep that chooses its runs as it goes on are not known before
+            if not self.goes_on and has_rounds(
+                folder
+            ):  # the folders of a sweep that chooses its runs as it goes on are not known before
                 raise InputError(
                     "another run lies in this folder already; write hydra.sweep.subdir='${hydra.job.num}'."
                 )
@@ -87,16 +95,20 @@ def prepare(arguments: Sequence[str]) -> Start:
     line = command_line.read(arguments)
     if not line.checks_overrides:
         return Start(line, line.overrides)
+    folder = resumed_folder(line.overrides)
+    record = None if folder is None else read_record(folder)
+    if folder is not None and record is not None:
+        return _resumed_sweep(line, folder, record)
     with composer(line.config_name, line.config_dir) as opened:
-        folder = resumed_folder(line.overrides)
         if folder is not None:
             return _resumed(line, folder, opened)
         checked = check(line.overrides, opened, sweeps=line.multirun)
         return _fresh(line, checked, opened) if line.runs else Start(line, checked.overrides)
 
 
-def job_config(start: Start, config: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """The configuration of one job; what a sweep made of its overrides is checked once more, with all values known."""
+def job_config(start: Start, config: DictConfig, overrides: Sequence[str], folder: Path) -> DictConfig:
+    """The configuration of one job. What a sweep made of its overrides is checked once more, with all values known; a
+    run of a sweep that has rounds goes on."""
     if start.config is not None:
         return start.config
     if start.multirun:
@@ -106,12 +118,14 @@ def job_config(start: Start, config: DictConfig, overrides: Sequence[str]) -> Di
             check_presets(composed)
             _refuse_resume(composed.config)
             check_composed(composed)
+            if start.goes_on and has_rounds(folder):
+                return resume(folder, [*overrides, *search_path], opened).config
     return config
 
 
 def _resumed(line: CommandLine, folder: Path, composer: Composer) -> Start:
     if line.multirun:
-        raise InputError(f"resume={folder}: a sweep cannot be resumed; resume its runs one by one, without --multirun.")
+        raise InputError(f"resume={folder}: this is no sweep; resume one run without --multirun.")
     read_saved(folder)  # refuses a folder without a run before a file is written there
     lock = hold(folder) if line.runs else None
     resumed = resume(folder, line.overrides, composer)
@@ -119,41 +133,79 @@ def _resumed(line: CommandLine, folder: Path, composer: Composer) -> Start:
     single = _single_run(resumed.composed, added, composer) if line.runs else None
     overrides = [*resumed.overrides, *added]
     progress = _progress(resumed.config) if line.runs else "none"
-    return Start(line, overrides, resumed.config, folder, lock, not resumed.has_state, progress, single)
+    return Start(line, overrides, resumed.config, folder, lock, not resumed.has_state, progress, single=single)
 
 
-def _fresh(line: CommandLine, checked: Checked, composer: Composer) -> Start:
+def _resumed_sweep(line: CommandLine, folder: Path, record: SweepRecord) -> Start:
+    line_in_folder = line_of(record, folder, line)
+    enter_folder(record)
+    with composer(line_in_folder.config_name, line_in_folder.config_dir) as opened:
+        checked = check(line_in_folder.overrides, opened, sweeps=True)
+        return _fresh(line_in_folder, checked, opened, jobs_of(record, folder, line))
+
+
+def _fresh(
+    line: CommandLine, checked: Checked, composer: Composer, recorded: Sequence[RecordedJob] | None = None
+) -> Start:
     if checked.composed.with_hydra.hydra.mode == RunMode.MULTIRUN:  # in a primary configuration of the user's
         line = replace(line, multirun=True)
     _refuse_resume(checked.composed.config)
-    key = "hydra.sweep.dir" if line.multirun else "hydra.run.dir"
-    wanted = Path(str(resolved(checked.composed, key)))
     if line.multirun:
-        _sweep(line, checked, wanted, composer).check_folders()  # before a folder is made
-    if any(override.lstrip("+").startswith(f"{key}=") for override in line.overrides):
-        folder, lock = wanted, hold(wanted)
-        if blocks(folder):
-            lock.release()
-            again = (
-                "give another folder"
-                if line.multirun
-                else f"write {resume_override(folder)} to go on with it, or another folder"
-            )
-            raise InputError(f"{key}={folder}: this folder holds a run already; {again}.")
-        clear_start(folder)
-    else:
-        folder = claim(wanted)
-        lock = hold(folder)
-    if not line.multirun:
-        write_format(folder)
-    added = [_in_folder(key, folder)]
-    single = None if line.multirun else _single_run(checked.composed, added, composer)
-    sweep = _sweep(line, checked, folder, composer) if line.multirun else None
+        return _sweep(line, checked, composer, recorded)
+    wanted = Path(str(resolved(checked.composed, "hydra.run.dir")))
+    folder, lock = _claimed("hydra.run.dir", wanted, line, f"write {resume_override(wanted)} to go on with it, or ")
+    write_format(folder)
+    added = [_in_folder("hydra.run.dir", folder)]
+    single = _single_run(checked.composed, added, composer)
     progress = _progress(checked.composed.config)
+    overrides = [*checked.overrides, *added]
+    return Start(line, overrides, None, folder.absolute(), lock, progress=progress, single=single)
+
+
+def _sweep(line: CommandLine, checked: Checked, composer: Composer, recorded: Sequence[RecordedJob] | None) -> Start:
+    """A sweep in a new folder, or in one that has runs of it already. Its record is written."""
+    wanted = Path(str(resolved(checked.composed, "hydra.sweep.dir")))
+    plan = make_plan(composer.application, line.config_name, checked.overrides, recorded)  # before a folder is made
+    earlier = read_record(wanted) if blocks(wanted) else None
+    if earlier is None:
+        plan.placed(wanted, None)
+        folder, lock = _claimed("hydra.sweep.dir", wanted, line, "")
+    else:
+        folder, lock = wanted, hold(wanted)
+    try:
+        plan = plan.placed(folder, earlier)
+        plan.clear_starts(folder)
+        record = SweepRecord(
+            line.overrides,
+            line.config_name,
+            None if line.config_dir is None else str(line.config_dir.absolute()),
+            os.getcwd(),
+            plan.values,
+            plan.recorded(),
+        )
+        record.after(earlier).write(folder)
+    except BaseException:
+        lock.release()
+        raise
     absolute = folder.absolute()  # Hydra may change the working directory (hydra.job.chdir)
-    return Start(
-        line, [*checked.overrides, *added], None, absolute, lock, progress=progress, single=single, sweep=sweep
-    )
+    overrides = [*checked.overrides, _in_folder("hydra.sweep.dir", absolute)]
+    sweep = Sweep(composer.application, line.config_name, overrides, absolute, plan)
+    progress = _progress(checked.composed.config)
+    return Start(line, overrides, None, absolute, lock, progress=progress, goes_on=earlier is not None, sweep=sweep)
+
+
+def _claimed(key: str, wanted: Path, line: CommandLine, advice: str) -> tuple[Path, FileLock]:
+    """A folder for a new run or sweep, and its lock: another one than the wanted one if that exists, except where the
+    user has named it."""
+    if not any(override.lstrip("+").startswith(f"{key}=") for override in line.overrides):
+        folder = claim(wanted)
+        return folder, hold(folder)
+    lock = hold(wanted)
+    if blocks(wanted):
+        lock.release()
+        raise InputError(f"{key}={wanted}: this folder holds a run already; {advice or 'give '}another folder.")
+    clear_start(wanted)
+    return wanted, lock
 
 
 def _refuse_resume(config: DictConfig) -> None:
@@ -168,11 +220,6 @@ def _refuse_resume(config: DictConfig) -> None:
 
 def _in_folder(key: str, folder: Path) -> str:
     return f"{key}={quoted(str(folder))}"
-
-
-def _sweep(line: CommandLine, checked: Checked, folder: Path, composer: Composer) -> Sweep:
-    overrides = [*checked.overrides, _in_folder("hydra.sweep.dir", folder)]
-    return Sweep(composer.application, line.config_name, overrides)
 
 
 def _progress(config: DictConfig) -> str:

@@ -73,8 +73,8 @@ def read_record(folder: Path) -> SweepRecord | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{folder / NAME}: the record of this sweep cannot be read ({type(error).__name__}); resume its runs one by "
-            "one, or start the sweep again in a new folder."
+            f"{folder / NAME}: the record of this sweep cannot be read ({type(error).__name__}); resume its runs one "
+            "by one, or start the sweep again in a new folder."
         ) from None
 
 

@@ -1,0 +1,84 @@
+"""`resume=<sweep folder>`: the command line of the sweep's record, in the folder of the sweep."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from fedlit.errors import InputError
+from fedlit.settings.command_line import CommandLine
+from fedlit.settings.overrides import for_shell, key_of, parse, quoted
+from fedlit.settings.resume import MAY_CHANGE
+from fedlit.sweeps.sweep_record import RecordedJob, SweepRecord
+
+_OF_THE_FOLDER = ("hydra.sweep.dir", "hydra.sweep.subdir", "hydra.run.dir", "hydra.output_subdir")
+
+
+def line_of(record: SweepRecord, folder: Path, given: CommandLine) -> CommandLine:
+    """The command line that `resume=<sweep folder>` stands in for.
+
+    The words beside it may change `MAY_CHANGE`, and how jobs are launched.
+
+    Args:
+        record: of the sweep.
+        folder: of the sweep, absolute.
+        given: the command line with `resume=`.
+
+    Raises:
+        InputError: a word beside it would change the runs.
+    """
+    if not given.runs:
+        raise InputError(f"resume={folder}: this is a sweep; --cfg and --info show one run, give resume=<one of them>.")
+    added = _added(record, folder, given)
+    changed = {key_of(override) for override in parse(added)}
+    kept = [word for word in record.words if not _sets(word, (*changed, "hydra.sweep.dir"))]
+    return replace(
+        given,
+        flags=[],
+        overrides=[*kept, *added, f"hydra.sweep.dir={quoted(str(folder))}"],
+        multirun=True,
+        config_name=record.config_name,
+        config_dir=None if record.config_dir is None else Path(record.config_dir),
+    )
+
+
+def jobs_of(record: SweepRecord, folder: Path, given: CommandLine) -> list[RecordedJob] | None:
+    """The jobs of the record, with the words that stand beside `resume=`."""
+    if record.jobs is None:
+        return None
+    added = [text for text in _added(record, folder, given) if not parse([text])[0].is_hydra_override()]
+    changed = tuple(key_of(override) for override in parse(added))
+    return [
+        RecordedJob([*(word for word in job.overrides if not _sets(word, changed)), *added], job.folder)
+        for job in record.jobs
+    ]
+
+
+def enter_folder(record: SweepRecord) -> None:
+    """Make the folder in which the sweep began the current one, from which its relative paths are meant. If it is gone,
+    the current one stays."""
+    if os.path.isdir(record.began_in):
+        os.chdir(record.began_in)
+
+
+def _added(record: SweepRecord, folder: Path, given: CommandLine) -> list[str]:
+    added = []
+    for override in parse(given.overrides):
+        key, text = key_of(override), override.input_line or ""
+        if key == "resume":
+            continue
+        may_change = any(f"{key}.".startswith(f"{part}.") for part in MAY_CHANGE)
+        if key in _OF_THE_FOLDER or not (may_change or override.is_hydra_override() or key.startswith("hydra/")):
+            raise InputError(
+                f"{text}: a sweep that goes on may change {', '.join(MAY_CHANGE)} and Hydra's launcher alone; leave it "
+                f"out, or add runs by the whole command with {for_shell(f'hydra.sweep.dir={folder}')}."
+            )
+        if override.is_sweep_override() or any(swept.lstrip("+") == key for swept in record.swept):
+            raise InputError(f"{text}: the sweep varies {key}, so that it cannot be changed for all of its runs.")
+        added.append(text)
+    return added
+
+
+def _sets(word: str, keys: tuple[str, ...]) -> bool:
+    return key_of(parse([word])[0]) in keys

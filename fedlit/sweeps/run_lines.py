@@ -1,0 +1,140 @@
+"""A line for each run of a sweep that has ended: which of how many, its result, the time that is left."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fedlit.errors import InputError
+from fedlit.saved_run import SavedRun, runs_in
+from fedlit.sweeps.plan import Plan
+from fedlit.tracking.terminal_text import duration, figure
+
+_INTERVAL = 1.0  # seconds between two looks at the folders
+
+
+class RunLines:
+    """The lines, in the process that started the sweep.
+
+    On its way to a job in another process it becomes a `NoLines`: there, `look` finds how the job ended.
+
+    Args:
+        folder: of the sweep.
+        plan: its jobs.
+        write: takes a line.
+        clock: returns the time, seconds.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        plan: Plan,
+        write: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._folder, self._write, self._clock = folder, write, clock
+        self._started = clock()
+        jobs = plan.jobs
+        self._waiting = None if jobs is None else [self._folder / job.folder for job in jobs if job.state != "finished"]
+        self._total = None if jobs is None else len(jobs)
+        self._earlier = 0 if self._waiting is None else len(jobs or ()) - len(self._waiting)
+        self._told: set[Path] = set() if jobs is not None else _ended_runs(folder)
+        self._before = len(self._told)
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[NoLines], tuple[()]]:
+        return NoLines, ()
+
+    @property
+    def shown(self) -> str:
+        """How a run of this process shows its rounds, where the user has not said: on a line of its own, or not."""
+        return "line" if sys.stdout.isatty() else "none"
+
+    def ended(self, folder: Path, failure: str = "") -> None:
+        """A run of this process has ended, with an error of this sentence: write its line."""
+        with self._lock:
+            if folder not in self._told:
+                self._tell(folder, failure)
+
+    def look(self) -> None:
+        """Write the lines of runs that have ended in other processes since the last look."""
+        with self._lock:
+            for folder in sorted(_ended_runs(self._folder) if self._waiting is None else self._waiting):
+                if folder not in self._told and _has_ended(folder):
+                    self._tell(folder)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """In the block, look again and again."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(_INTERVAL):
+                self.look()
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            self.look()
+
+    def _tell(self, folder: Path, failure: str = "") -> None:
+        self._told.add(folder)
+        done = len(self._told) - self._before
+        total = "" if self._total is None else f"/{self._total}"
+        number = str(done + self._earlier).rjust(len(total) - 1)
+        name = folder.relative_to(self._folder) if folder.is_relative_to(self._folder) else folder
+        parts = [f"run {number}{total}", str(name), *([f"failed: {failure}"] if failure else _result(folder))]
+        if self._waiting is not None and (left := len(self._waiting) - done) > 0:
+            parts.append(f"about {duration((self._clock() - self._started) / done * left)} left")
+        self._write("  ".join(parts))
+
+
+class NoLines:
+    """In place of `RunLines` in another process."""
+
+    shown = "none"
+
+    def ended(self, folder: Path, failure: str = "") -> None:
+        pass
+
+
+def _result(folder: Path) -> list[str]:
+    """The first metric of the report's table and the seconds of a run, or why it has none."""
+    try:
+        run = SavedRun(folder)
+    except InputError as error:
+        return [str(error)]
+    if run.failure is not None:
+        return [f"failed: {run.failure}"]
+    if run.summary is None or not run.rows:
+        return ["has no result"]
+    from fedlit.report.columns import columns
+
+    metric = columns([run])[0].metric
+    parts = [f"{metric} {figure(run.rows[-1][metric])}"] if metric in run.rows[-1] else []
+    if stopped := run.summary.get("stopped"):
+        parts.append(f"stopped after round {run.summary['rounds']}: {stopped}")
+    return [*parts, duration(run.summary["seconds"])]
+
+
+def _has_ended(folder: Path) -> bool:
+    try:
+        run = SavedRun(folder)
+        return run.failure is not None or run.finished
+    except InputError:  # it has not begun
+        return False
+
+
+def _ended_runs(folder: Path) -> set[Path]:
+    try:
+        return {run.folder for run in runs_in(folder) if _has_ended(run.folder)}
+    except InputError:
+        return set()

@@ -1,0 +1,70 @@
+"""A sweep from its first line to its exit code."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+from omegaconf import DictConfig
+
+from fedlit import interrupts
+from fedlit.plurals import counted
+from fedlit.saved_rounds import resume_command
+from fedlit.settings.hydra_compat import Ended
+from fedlit.sweeps.run_lines import NoLines, RunLines
+from fedlit.sweeps.sweep import Sweep
+from fedlit.tracking.terminal_text import relative
+
+
+def lines_of(sweep: Sweep, progress: str) -> RunLines | NoLines:
+    """What writes a line for each run: nothing under progress=none."""
+    return NoLines() if progress == "none" else RunLines(sweep.folder, sweep.plan, _print)
+
+
+def run_sweep(sweep: Sweep, job: Callable[[DictConfig], Ended], codes: list[int], lines: RunLines | NoLines) -> int:
+    """Run the jobs that are not finished.
+
+    Args:
+        sweep: what is run.
+        job: runs one of them.
+        codes: to which jobs of this process append their exit codes.
+        lines: are written as runs end.
+
+    Returns:
+        The exit code.
+    """
+    for words in sweep.plan.doubled:
+        _print(f"`{words}` is asked for twice; it is run once.")
+    if isinstance(lines, RunLines):
+        _print(_opening(sweep))
+    others = isinstance(lines, RunLines) and not sweep.plan.runs_here
+    try:
+        with lines.watching() if others else contextlib.nullcontext():
+            ended = sweep.run(job)
+    except interrupts.Stopped:
+        _print(f"the sweep is stopped; go on with: {resume_command(sweep.folder)}")
+        raise
+    from fedlit.sweeps.sweep_end import end_text, exit_code  # reads tables, which take a second to import
+
+    if isinstance(lines, RunLines):
+        _print(end_text(sweep.folder, sweep.plan))
+    finished = [0 for job in sweep.plan.jobs or () if job.state == "finished"]
+    return exit_code([*finished, *(codes or [end.code for end in ended])])
+
+
+def _opening(sweep: Sweep) -> str:
+    """Such as `multirun/...: 12 runs, 3 finished, 1 goes on, 8 begin`."""
+    place = relative(sweep.folder)
+    jobs = sweep.plan.jobs
+    if jobs is None:
+        return f"{place}: the sweeper chooses its runs"
+    states = [job.state for job in jobs]
+    parts = [counted(len(jobs), "run")]
+    if states.count("new") != len(jobs):
+        named = {"finished": "are finished", "begun": "go on", "new": "begin"}
+        parts += [f"{states.count(state)} {verb}" for state, verb in named.items() if states.count(state)]
+    return f"{place}: {', '.join(parts)}"
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)

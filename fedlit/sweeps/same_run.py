@@ -1,0 +1,56 @@
+"""Whether a saved run is that of a job: by its configuration, not by the name of its folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from omegaconf import DictConfig
+
+from fedlit.settings.overrides import as_written
+from fedlit.settings.resume import MAY_CHANGE
+from fedlit.settings.table import keys_of
+
+_FREE = (*MAY_CHANGE, "name")
+_ABSENT = "(absent)"
+
+
+class Identity:
+    """What tells the runs of a sweep apart, and a run of this sweep from one of another.
+
+    That is the whole configuration, without `resume` and without the parts that a resumed run may change, and `name`,
+    where all jobs of the sweep have the same.
+
+    Args:
+        configs: of the jobs.
+    """
+
+    def __init__(self, configs: Sequence[DictConfig]):
+        all_keys = [keys_of(config) for config in configs]
+        self._left_out = [part for part in _FREE if len({_text(keys.get(part)) for keys in all_keys}) <= 1]
+
+    def key(self, config: DictConfig) -> str:
+        """A text that is the same for two configurations of the same run."""
+        return _text(self._content(config))
+
+    def differences(self, first: DictConfig, second: DictConfig) -> list[str]:
+        """Such as `clients: 10 -> 20`, for each key in which two configurations are of different runs."""
+        old, new = self._content(first), self._content(second)
+        return [
+            f"{key}: {as_written(old.get(key, _ABSENT))} -> {as_written(new.get(key, _ABSENT))}"
+            for key in dict.fromkeys([*old, *new])
+            if _text(old.get(key, _ABSENT)) != _text(new.get(key, _ABSENT))
+        ]
+
+    def _content(self, config: DictConfig) -> dict[str, Any]:
+        return {
+            key: value
+            for key, value in keys_of(config).items()
+            if not isinstance(value, dict)
+            and not any(f"{key}.".startswith(f"{part}.") for part in (*self._left_out, "resume"))
+        }
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)

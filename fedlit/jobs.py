@@ -102,7 +102,7 @@ def _hand_to_hydra(start: Start, job: Callable[[DictConfig], Ended]) -> None:
 def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str], lines: RunLines | NoLines | None) -> int:
     """One job: the checks that need its final values and classes, then the experiment."""
     with start.held(folder):
-        if start.goes_on and is_finished(folder, config):
+        if start.multirun and is_finished(folder, config):
             return 0
         remove_failure(folder)
         try:

@@ -49,14 +49,12 @@ class Start:
     lock: FileLock | None = None
     begins_again: bool = False  # a resumed run of which nothing was saved
     progress: str = "none"  # how rounds are shown; "none" if nothing runs
-    goes_on: bool = False  # a sweep in a folder that has runs of it already
     single: SingleRun | None = None
     sweep: Sweep | None = None  # with neither, Hydra's main runs: --cfg and the like
 
     def __reduce__(self) -> tuple[type[Start], tuple[object, ...]]:
         """On its way to a job of a sweep on another machine: the lock stays with the process that has it."""
-        facts = (self.line, self.overrides, self.config, self.folder, None, self.begins_again, self.progress)
-        return Start, (*facts, self.goes_on)
+        return Start, (self.line, self.overrides, self.config, self.folder, None, self.begins_again, self.progress)
 
     @property
     def flags(self) -> list[str]:
@@ -78,12 +76,6 @@ class Start:
             return
         lock = hold(folder)
         try:
-            if not self.goes_on and has_rounds(
-                folder
-            ):  # the folders of a sweep that chooses its runs as it goes on are not known before
-                raise InputError(
-                    "another run lies in this folder already; write hydra.sweep.subdir='${hydra.job.num}'."
-                )
             write_format(folder)
             yield
         finally:
@@ -118,7 +110,7 @@ def job_config(start: Start, config: DictConfig, overrides: Sequence[str], folde
             check_presets(composed)
             _refuse_resume(composed.config)
             check_composed(composed)
-            if start.goes_on and has_rounds(folder):
+            if has_rounds(folder):
                 return resume(folder, [*overrides, *search_path], opened).config
     return config
 
@@ -191,7 +183,7 @@ def _sweep(line: CommandLine, checked: Checked, composer: Composer, recorded: Se
     overrides = [*checked.overrides, _in_folder("hydra.sweep.dir", absolute)]
     sweep = Sweep(composer.application, line.config_name, overrides, absolute, plan)
     progress = _progress(checked.composed.config)
-    return Start(line, overrides, None, absolute, lock, progress=progress, goes_on=earlier is not None, sweep=sweep)
+    return Start(line, overrides, None, absolute, lock, progress=progress, sweep=sweep)
 
 
 def _claimed(key: str, wanted: Path, line: CommandLine, advice: str) -> tuple[Path, FileLock]:

@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,10 @@ class JobProcess:
         record = HydraConfig.get()
         folder, number = Path(record.runtime.output_dir), int(record.job.num)
         if _asked:
-            if not blocks(folder):
-                clear_start(folder)  # what Hydra has written of a job that does not start
+            if not blocks(folder):  # remove what Hydra has written of a job that does not start
+                clear_start(folder)
+                with suppress(OSError):
+                    folder.rmdir()
             return Ended(TERMINATED)
         if self.marks is not None:
             begun(self.marks, number).write_text(str(folder), encoding="utf-8")
@@ -65,8 +68,6 @@ class JobProcess:
         return end
 
     def _run(self, config: DictConfig) -> Ended:
-        if config.progress == "auto" and self.parent is not None:
-            config.progress = "none"  # the rounds of several runs in one terminal; the command has a line for each run
         with lasting_streams(), interrupts.at_once():
             try:
                 return self.job(config)

@@ -21,9 +21,9 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from fedlit import interrupts
 from fedlit.errors import BUG
+from fedlit.failure_file import write_failure
 from fedlit.settings.hydra_compat import Ended
 from fedlit.sweeps.job_process import JobProcess, begun, ended
-from fedlit.sweeps.run_failure import write_failure
 
 log = logging.getLogger(__name__)
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fedlit.errors import InputError
 from fedlit.settings.hydra_compat import Application, Ended
 from fedlit.settings.hydra_reasons import reason
+from fedlit.sweeps.launch import launch
 from fedlit.sweeps.plan import Plan
 
 
@@ -35,8 +36,8 @@ class Sweep:
     plan: Plan
 
     def run(self, job: Callable[[DictConfig], Ended]) -> list[Ended]:
-        """Run the jobs that are not finished; how those ended that ran in another process."""
+        """Run the jobs that are not finished; how those ended that were launched."""
         try:
-            return self.application.sweep(self.config_name, self.overrides, job, self.plan.batches())
+            return self.application.sweep(self.config_name, self.overrides, job, self.plan.batches(), launch)
         except (HydraException, OmegaConfBaseException) as error:
             raise InputError(reason(error)) from error

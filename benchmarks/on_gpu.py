@@ -27,6 +27,7 @@ from benchmarks.combinations import Entry
 from benchmarks.contender_process import CHECKOUT, python
 from benchmarks.interleaved import Result, compete
 from benchmarks.workloads import CIFAR10, WORKLOADS, Workload, save
+from fedlit.this_machine import cores
 
 ORDER = (WORKLOADS["W3"], CIFAR10, WORKLOADS["W1"], WORKLOADS["W2"])
 ROUNDS, WARM_UPS = 5, 2  # the second warm-up has no compilation
@@ -35,7 +36,7 @@ NEEDED = 25.0  # seconds that the contenders of a workload take to start and to 
 
 def entries(w: Workload, file: Path, folder: Path, device: str) -> list[Entry]:
     """The contenders of a workload on a device, "cuda" or "cpu"; the plain loop first."""
-    threads = min(8, table.cores())
+    threads = min(8, cores())
     common_words = [*ours.words(w, file, folder / "run", "gpu" if device == "cuda" else "cpu"), f"threads={threads}"]
     whole_cohort = f"trainer.chunk={w.per_round}"
     options: dict[str, list[str]] = {
@@ -86,7 +87,7 @@ class Report:
     def __init__(self, folder: Path, command: str, device: str):
         self.folder = folder
         self.device = device_name(device)
-        self.sentence = f"{table.measured(command, table.cores())} Device: {self.device}."
+        self.sentence = f"{table.measured(command)} Device: {self.device}."
         self.sections: list[str] = []
         self.results: dict[str, Any] = {}
         self.absent: list[str] = []

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     command = (
         "make bench" if list(arguments) == ["--out", "docs"] else "python -m benchmarks.run " + shlex.join(arguments)
     )
-    report = Report(options.out, " ".join([table.measured(command, table.cores()), *absent]))
+    report = Report(options.out, " ".join([table.measured(command), *absent]))
     failed = False
     for name in options.parts:
         if name == "startup":

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
-import platform
 from collections.abc import Iterable, Sequence
 from datetime import date
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from benchmarks.combinations import PEERS
 from benchmarks.interleaved import Result, bare
 from benchmarks.workloads import Workload
+from fedlit.this_machine import machine_name
 
 MARK = "<!-- `make bench` writes everything below this line. -->"
 
@@ -33,15 +31,9 @@ def write(file: Path, sections: Sequence[str]) -> None:
     file.write_text(text.partition(MARK)[0] + MARK + "\n\n" + "\n\n".join(sections) + "\n", encoding="utf-8")
 
 
-def measured(command: str, cores: int, packages: Iterable[str] = ("torch", "lightning", "numpy")) -> str:
+def measured(command: str, packages: Iterable[str] = ("torch", "lightning", "numpy")) -> str:
     """The sentence on the command, the date and the machine of a measurement."""
-    return f"Measured by `{command}`, {date.today().isoformat()}. {machine(cores, packages)}."
-
-
-def machine(cores: int, packages: Iterable[str] = ("torch", "lightning", "numpy")) -> str:
-    """Processor, system and versions."""
-    versions = ", ".join(f"{name} {_version(name)}" for name in packages)
-    return f"{_processor()}, {cores} cores, {platform.system()}, Python {platform.python_version()}, {versions}"
+    return f"Measured by `{command}`, {date.today().isoformat()}. {machine_name(packages)}."
 
 
 def ratios(measured: dict[str, list[Result]]) -> str:
@@ -168,24 +160,3 @@ def _many(number: int, thing: str) -> str:
 
 def _seconds(value: float) -> str:
     return f"{value:.2f} s" if value >= 1 else f"{1000 * value:.1f} ms"
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -3,7 +3,7 @@
 `checkpoints/round_0012/` contains `state.pt` (tensors and plain values, loaded with `weights_only=True`), the
 configuration as plain files, and the SHA-256 of each file (`digests.py`). It is written under another name, flushed to
 the disk and renamed. The store decides what it contains of the clients: their states, or the name of the file that has
-them.
+them. `checkpoints/round_0000/` has the first weights; a run that has saved no later round begins again from its seed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fedlit.atomic_files import replacing_folder
 from fedlit.digests import STATE, check_digests, write_digests
 from fedlit.errors import InputError
 from fedlit.model_vectors import Model
-from fedlit.run_folder import FORMAT, checkpoint_folders
+from fedlit.run_folder import FIRST, FORMAT, checkpoint_folders
 from fedlit.state import FederationState
 from fedlit.stores import Store
 
@@ -54,8 +54,13 @@ class Checkpoints:
         if time.monotonic() - self._saved_at >= self.interval:
             self.save(state)
 
+    def save_first(self, state: FederationState) -> None:
+        """Write the state before round 1, which is never removed."""
+        self._write(self.folder / FIRST, self._contents(state, state.clients.save()))
+        self._newest = 0
+
     def save(self, state: FederationState) -> None:
-        """Write the state, then remove all but the newest `keep` checkpoints."""
+        """Write the state, then remove all but the newest `keep` checkpoints, and the first one."""
         final = self.folder / f"round_{state.round:04d}"
         if state.round != self._newest:  # a checkpoint that was skipped as damaged is written again
             self._write(final, self._contents(state, state.clients.save()))
@@ -65,7 +70,8 @@ class Checkpoints:
         for number, path in checkpoints:
             if number not in kept:  # too old, or of a later round and damaged
                 shutil.rmtree(path, ignore_errors=True)
-        state.clients.keep(kept[-1], state.round)
+        if kept:
+            state.clients.keep(kept[-1], state.round)
 
     def save_best(self, state: FederationState) -> None:
         """Write the server's state of the best round by validation to `checkpoints/best/`."""
@@ -122,22 +128,23 @@ class Checkpoints:
             self._warn_of_another_device(path, saved)
             store.load(saved["round"], _models(saved["clients"], device, numbers_stay))
             self._newest = saved["round"]
-            return FederationState(
-                saved["round"],
-                _models(saved["server"], device, numbers_stay),
-                store,
-                saved["counters"],
-                saved["best"],
-                saved["lost"],
-                saved["seconds"],
-                _models(saved.get("sampler", {}), "cpu", numbers_stay=True),
-            )
+            return _state(saved, store, device, numbers_stay)
         if problems:
             raise InputError(
                 f"none of the checkpoints in {self.folder} can be used ({problems[0]}); start again in another folder."
             )
         store.load(0, {})
         return None
+
+    def read(self, name: str, store: Store, device: torch.device | str = "cpu") -> FederationState:
+        """The state of one checkpoint, such as `round_0012` or `best`, to look at: the store drops nothing.
+
+        Raises:
+            InputError: it cannot be used.
+        """
+        saved, numbers_stay = _read(self.folder / name, device)
+        store.view(saved["round"], _models(saved["clients"], device, numbers_stay))
+        return _state(saved, store, device, numbers_stay)
 
     def _warn_of_another_device(self, path: Path, saved: dict[str, Any]) -> None:
         before, now = saved["bits"].get("device"), self.bits.get("device")
@@ -154,18 +161,23 @@ class Checkpoints:
 def saved_bits(folder: Path) -> dict[str, Any]:
     """The plain values that the last bits of a saved run depend on; empty if no checkpoint is usable.
 
-    The file is mapped rather than read, because the state may be large and `load` reads it later. All checkpoints of a
-    run have the same settings, so `load` may choose another one.
+    All checkpoints of a run have the same settings, so `load` may choose another one.
     """
     for _, path in checkpoint_folders(folder / "checkpoints"):
-        try:
-            mapped = os.fsencode(path).isascii()  # torch maps no other file under each locale
-            saved = torch.load(path / STATE, map_location="cpu", weights_only=True, mmap=mapped)
-        except Exception:  # damaged: `load` reports it
-            continue
-        if isinstance(saved, dict) and "bits" in saved:
-            return dict(saved["bits"])
+        facts = facts_of(path)
+        if "bits" in facts:
+            return dict(facts["bits"])
     return {}
+
+
+def facts_of(checkpoint: Path) -> dict[str, Any]:
+    """What a checkpoint holds, its tensors mapped rather than read; empty if it is damaged, which `load` reports."""
+    mapped = os.fsencode(checkpoint).isascii()  # torch maps no other file under each locale
+    try:
+        saved = torch.load(checkpoint / STATE, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception:
+        return {}
+    return saved if isinstance(saved, dict) else {}
 
 
 def _save(contents: Any, file: Path) -> None:
@@ -197,6 +209,19 @@ def _read(path: Path, device: torch.device | str) -> tuple[dict[str, Any], bool]
     if saved.get("version") != FORMAT:
         raise InputError(f"{path} has format {saved.get('version')}, and this fedlit reads format {FORMAT}")
     return saved, devices != {"cpu"}
+
+
+def _state(saved: dict[str, Any], store: Store, device: torch.device | str, numbers_stay: bool) -> FederationState:
+    return FederationState(
+        saved["round"],
+        _models(saved["server"], device, numbers_stay),
+        store,
+        saved["counters"],
+        saved["best"],
+        saved["lost"],
+        saved["seconds"],
+        _models(saved.get("sampler", {}), "cpu", numbers_stay=True),
+    )
 
 
 def as_resumed(value: Any, device: torch.device | str = "cpu") -> Any:

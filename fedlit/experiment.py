@@ -25,15 +25,17 @@ from fedlit.errors import InputError
 from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import Evaluator
 from fedlit.experiment_about import describe
-from fedlit.experiment_data import check_same_data, load_data, public_samples, with_labels_for
+from fedlit.experiment_data import check_same_data, check_types, load_data, public_samples, with_labels_for
 from fedlit.experiment_module import make_module
 from fedlit.experiment_refusals import check_server, check_steps, local_updates, warn_of_epochs
 from fedlit.experiment_rounds import run_rounds
 from fedlit.federation import Federation
+from fedlit.live_objects import is_live
 from fedlit.messages import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
 from fedlit.method_signatures import check_methods
 from fedlit.models.data_check import check_data
+from fedlit.partition_file import write_partition
 from fedlit.partitions import Partition
 from fedlit.probe import refuse_missing_model
 from fedlit.randomness import seed_number
@@ -84,12 +86,14 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
         federation, state, engine = experiment.federation, experiment.state, experiment.engine
         evaluation, data, clients = experiment.evaluation, experiment.data, federation.clients
         evaluator = Evaluator(evaluation, data, config.rounds, config.seed, experiment.finetuning)
-        files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.each_epoch else [])]
+        files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.writes_clients else [])]
         loggers = Loggers(
             [*files, build(config.logger, "logger"), Figures(), LogLines(), progress(shown or config.progress)]
         )
         layout = engine.local_worker.host.layout
         about = describe(config, folder, data, clients, experiment.module, layout, state.round)
+        if not state.round:
+            write_partition(folder, clients, data, tests_are_cut=evaluation.client_test != "same_partition")
         until_end.enter_context(interrupts.handled())  # before it, a signal ends the command at once
         return run_rounds(federation, state, engine, evaluator, loggers, experiment.checkpoints, about)
 
@@ -132,6 +136,7 @@ def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[E
         clipped = config.trainer.get("gradient_clip_val")
         check_steps(aggregator, module, lr_schedule.changes, clipped, updates, evaluation.finetune)
         check_data(module, data)
+        check_types(module, data, str(config.trainer.get("precision", "32-true")))
         data = with_labels_for(module, data)
 
         shift = partition.transform(seed_number(config.seed, "feature shift"))
@@ -140,7 +145,8 @@ def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[E
         epochs = config.local_epochs if updates is None else 1
         warn_of_epochs(aggregator, epochs)
         job_data = JobData(data.train, tests, transform, epochs, clients.no_validation, data.users)
-        engine.start(trainer, module, job_data, evaluation.measure(data.classes), module_maker)
+        rebuild = None if is_live(str(config.model._target_)) else module_maker
+        engine.start(trainer, module, job_data, evaluation.measure(data.classes), rebuild)
         host = engine.local_worker.host
         layout = host.layout
         finetuning = FineTuning.of(evaluation.finetune, evaluation.finetune_only, layout)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from lightning.pytorch import LightningDataModule, LightningModule
 from omegaconf import DictConfig
+from torch import Tensor
 
 from fedlit.data import DataSource, adopt, count_classes
 from fedlit.data.client_data import FirstBatch
@@ -29,6 +30,7 @@ from fedlit.user_module.probe import attach_stub, probe
 from fedlit.working_folder import in_folder
 
 log = logging.getLogger(__name__)
+_OF_TYPES = ("dtype", "scalar type", "should be the same")  # in torch's messages on two types
 
 
 def load_data(config: DictConfig, batch_size: int, start_folder: Path) -> tuple[DataSource, dict[str, Any]]:
@@ -84,6 +86,28 @@ def with_labels_for(module: LightningModule, data: DataSource) -> DataSource:
         *(type(module).__name__, data.name),
     )
     return replace(data, train=SqueezedLabels(data.train), test=SqueezedLabels(data.test))
+
+
+def check_types(module: LightningModule, data: DataSource, precision: str) -> None:
+    """InputError if the step of a module fails because its weights and the inputs are of two floating-point types, as
+    of a module that was made or converted in another precision.
+
+    Args:
+        precision: `trainer.precision`; all but "32-true" convert what they need.
+    """
+    types = {p.dtype for p in module.parameters() if p.is_floating_point()}
+    batch = data.train.batch(np.arange(min(2, len(data.train))))
+    inputs = batch[0] if isinstance(batch, tuple | list) and batch else batch
+    if precision != "32-true" or not isinstance(inputs, Tensor) or not inputs.is_floating_point():
+        return
+    if not types or inputs.dtype in types:
+        return
+    failure = probe(_with_layers(module, data, batch), batch).failure
+    if any(text in failure for text in _OF_TYPES):
+        raise InputError(
+            f"the weights of {type(module).__name__} are {next(iter(types))}, and the inputs of {data.name} are "
+            f"{inputs.dtype} ({failure}); convert one of the two, or write trainer.precision=64-true."
+        )
 
 
 def _with_layers(module: LightningModule, data: DataSource, batch: Any) -> LightningModule:

@@ -42,6 +42,8 @@ def run_rounds(
         log.warning("this run has done its %s; write rounds=<more> to go on with it.", done)
     try:
         loggers.start(about)
+        if not state.round:
+            checkpoints.save_first(state)
         try:
             federate(federation, state, engine, evaluator, loggers, checkpoints)
         except interrupts.Interrupted as error:

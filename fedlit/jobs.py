@@ -51,7 +51,6 @@ def run_jobs(start: Start, report: Report | None = None) -> int:
         record = HydraConfig.get()
         folder = Path(record.runtime.output_dir)
         code: int | None = None
-        failure = ""
         with recorded(folder):
             try:
                 code = _run(start, config, folder, list(record.overrides.task), lines)
@@ -60,14 +59,14 @@ def run_jobs(start: Start, report: Report | None = None) -> int:
                 if start.multirun:
                     interrupts.check()  # a signal after the last round of the run
             except (Exception, SystemExit) as error:  # sys.exit in the user's code would hide where it stands
-                code, failure = report(error, folder, start.multirun), _sentence(error)
+                code = report(error, folder, start.multirun)
             except interrupts.Stopped:  # Hydra lets it pass
                 if code is None:
                     print(f"stopped at once; {saved_rounds(folder)}", flush=True)
                 raise
         codes.append(code)
         if lines is not None:
-            lines.ended(folder, failure)
+            lines.ended(folder, failed=code != 0)
         return Ended(code)
 
     job.__module__ = "fedlit.run"  # Hydra names the log of a job after it

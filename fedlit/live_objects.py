@@ -1,24 +1,64 @@
 """Objects of the caller's own that a run uses in place of classes that its configuration names.
 
 The configuration names a function of this file, and says what object it gave: `model.kind: mine.Net` and a digest of
-its numbers. The object itself is not saved, so the run goes on only where the caller gives an equal one again.
+what it holds. The object itself is not saved, so the run goes on only where the caller gives an equal one again.
 """
 
 from __future__ import annotations
 
 import copy
-import hashlib
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from torch import nn
+from lightning.pytorch import LightningDataModule, LightningModule
+from omegaconf import DictConfig
+from torch.utils.data import DataLoader
 
-from fedlit.errors import InputError
+from fedlit.aggregators import Aggregator
+from fedlit.data import DataSource
+from fedlit.errors import InputError, one_line
+from fedlit.object_digest import digest_of
+from fedlit.user_module.module_snapshot import copied
 
-_PLAIN = (int, float, complex, str, bytes, bool, type(None))
+log = logging.getLogger(__name__)
 _GIVEN: dict[str, Any] = {}  # group -> object, while `given` is open
+_ARGUMENTS = {"model": "module", "data": "data", "aggregator": "aggregator"}  # of `federate` and `load`
+
+
+class Datasets(NamedTuple):
+    """Two Datasets as data."""
+
+    train: Any
+    test: Any
+
+
+def own_copies(module: Any = None, data: Any = None, aggregator: Any = None) -> dict[str, Any]:
+    """The given objects by their group of the configuration, copied: later changes to the caller's are not seen.
+
+    The data are copied shallowly, since they may be large: hooks of a data module set attributes of the copy.
+
+    Raises:
+        InputError: an object is of the wrong type, or cannot be copied.
+    """
+    objects = {}
+    if module is not None:
+        _check_kind("module", module, LightningModule)
+        if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
+            raise InputError(
+                f"module: {type(module).__name__} has weights on the device meta, which hold no numbers; make it "
+                "outside of torch.device('meta')."
+            )
+        objects["model"] = _copied("module", module).cpu()  # where a run makes its modules
+    if data is not None:
+        objects["data"] = copy.copy(_checked_data(data))
+    if aggregator is not None:
+        _check_kind("aggregator", aggregator, Aggregator)
+        objects["aggregator"] = _copied("aggregator", aggregator)
+    return objects
 
 
 @contextmanager
@@ -43,8 +83,40 @@ def words_for(objects: Mapping[str, Any]) -> list[str]:
     for group, value in objects.items():
         words += [f"{group}._target_={__name__}.{group}", f"{group}.kind={_kind(value)}"]
         if group != "data":  # a run compares its samples itself
-            words.append(f"{group}.digest={_digest(value)}")
+            words.append(f"{group}.digest={digest_of(value)[0]}")
     return words
+
+
+def check_same(objects: Mapping[str, Any], config: DictConfig) -> None:
+    """Compare objects with those that a run began with.
+
+    Raises:
+        InputError: the run began with no object of this group, or with another one.
+    """
+    for group, value in objects.items():
+        argument = _ARGUMENTS[group]
+        if not is_live(str(config[group].get("_target_"))):
+            raise InputError(
+                f"{argument}: this run began with {group}= of its configuration, and not with an object; give none."
+            )
+        if config[group].kind != _kind(value):
+            raise InputError(
+                f"{argument}: this run began with an object of {config[group].kind}; give one, and not one of "
+                f"{_kind(value)}."
+            )
+        if group == "data":
+            continue
+        digest, unseen = digest_of(value)
+        if config[group].digest != digest:
+            raise InputError(
+                f"{argument}: this run began with a {_kind(value)} of other weights or attributes; give one that is "
+                "made in the same way (after the same torch.manual_seed)."
+            )
+        if unseen:
+            log.warning(
+                "%s: what it holds of type %s is not compared with what the run began with; it has to be the same.",
+                *(argument, ", ".join(unseen)),
+            )
 
 
 def is_live(target: str) -> bool:
@@ -53,69 +125,72 @@ def is_live(target: str) -> bool:
 
 
 def model(kind: str, digest: str) -> Any:
-    """A copy of the module, with its weights: the caller's own stays untrained."""
-    return copy.deepcopy(_object("model", kind, digest))
+    """A copy of the module, with its weights."""
+    return copied(_object("model", kind))
 
 
 def data(kind: str) -> Any:
-    """The data module, whose attributes stay as they are: its hooks run on a shallow copy, since it may hold much."""
+    """The data, whose attributes stay as they are."""
     return copy.copy(_object("data", kind))
 
 
 def aggregator(kind: str, digest: str) -> Any:
     """A copy of the algorithm."""
-    return copy.deepcopy(_object("aggregator", kind, digest))
+    return copy.deepcopy(_object("aggregator", kind))
 
 
-def _object(group: str, kind: str, digest: str | None = None) -> Any:
+def _object(group: str, kind: str) -> Any:
     if group not in _GIVEN:
         raise InputError(
-            f"{group}: this run was given an object of {kind}, which is not saved; go on with it in Python, by "
-            'fedlit.federate(<the same objects>, "resume=<run folder>").'
+            f"{group}: this run began with an object of {kind}, which is not saved; give an equal one in Python, by "
+            f'fedlit.federate(<the same objects>, "resume=<run folder>") to go on, or by '
+            f"fedlit.load(<run folder>, {_ARGUMENTS[group]}=<the object>) to have its models."
         )
-    value = _GIVEN[group]
-    if _kind(value) != kind:
-        raise InputError(f"{group}: this run began with an object of {kind}; give one, and not one of {_kind(value)}.")
-    if digest is not None and _digest(value) != digest:
+    return _GIVEN[group]
+
+
+def _check_kind(argument: str, value: Any, kind: type) -> None:
+    if isinstance(value, kind):
+        return
+    if isinstance(value, type):
+        raise InputError(f"{argument}={value.__name__} is a class; give an object of it, {value.__name__}(...).")
+    raise InputError(
+        f"{argument} is an object of type {type(value).__name__}; give one of a class that inherits from "
+        f"{kind.__name__}."
+    )
+
+
+def _copied(argument: str, value: Any) -> Any:
+    try:
+        return copied(value) if isinstance(value, LightningModule) else copy.deepcopy(value)
+    except Exception as error:
         raise InputError(
-            f"{group}: this run began with a {kind} of other weights or attributes; give one that is made in the same "
-            "way (after the same torch.manual_seed)."
+            f"{argument}: this {type(value).__name__} cannot be copied ({one_line(error)}); let it open what cannot be "
+            "copied at its first use."
+        ) from error
+
+
+def _checked_data(data: Any) -> Any:
+    if isinstance(data, type):
+        raise InputError(f"data={data.__name__} is a class; give an object of it, {data.__name__}(...).")
+    if isinstance(data, LightningDataModule | DataSource) or (hasattr(data, "train") and hasattr(data, "test")):
+        return data
+    if isinstance(data, Mapping) and {"train", "test"} <= set(data):
+        data = data["train"], data["test"]
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise InputError(
+            f"data is an object of type {type(data).__name__}; give a LightningDataModule, or a pair of Datasets "
+            "(train, test)."
         )
-    return value
+    for part, dataset in zip(Datasets._fields, data, strict=True):
+        arrays = dataset[:1] if isinstance(dataset, tuple | list) else [dataset]
+        if any(isinstance(array, torch.Tensor | np.ndarray) for array in arrays):
+            raise InputError(f"data: its {part} part is made of arrays; write TensorDataset(<inputs>, <targets>).")
+        if isinstance(dataset, DataLoader):
+            raise InputError(f"data: its {part} part is a DataLoader; give its data set, <loader>.dataset.")
+    return Datasets(*data)
 
 
 def _kind(value: Any) -> str:
     """The import path of an object's class."""
     return f"{type(value).__module__}.{type(value).__qualname__}".replace("<locals>", "locals")
-
-
-def _digest(value: Any) -> str:
-    """A digest of the tensors and plain attributes of a module, or of an algorithm. Of other attributes, such as
-    functions, only the type is known."""
-    digest = hashlib.sha256()
-    parts = value.named_modules() if isinstance(value, nn.Module) else [("", value)]
-    for name, part in parts:
-        digest.update(repr((name, _kind(part), _described(vars(part)))).encode())
-    return f"d{digest.hexdigest()[:16]}"  # a letter first: Hydra reads 12e4 as a number
-
-
-def _described(value: Any) -> Any:
-    """A value as text that is the same in another process."""
-    if isinstance(value, torch.Tensor):
-        try:
-            numbers = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-        except (
-            RuntimeError,
-            TypeError,
-            NotImplementedError,
-            ValueError,
-        ):  # without numbers yet, such as a lazy layer's
-            return type(value).__name__
-        return str(value.dtype), tuple(value.shape), value.requires_grad, hashlib.sha256(numbers).hexdigest()
-    if isinstance(value, nn.Module):
-        return _kind(value)  # it is in named_modules, or makes no difference to training
-    if isinstance(value, Mapping):
-        return [(str(key), _described(inner)) for key, inner in value.items()]
-    if isinstance(value, list | tuple):
-        return [_described(inner) for inner in value]
-    return value if isinstance(value, _PLAIN) else _kind(value)

@@ -58,15 +58,15 @@ def federate(
         watch.lap("aggregate")
 
         with interrupts.deferred():  # the state is that of this round already
-            row, pictures = evaluator(federation, state, engine, round.number)
+            evaluated = evaluator(federation, state, engine, round.number)
         watch.lap("evaluate")
 
-        row |= arrivals.record.row() | federation.schedule_row(round.number) | watch.row()
+        row = evaluated.row | arrivals.record.row() | federation.schedule_row(round.number) | watch.row()
         state.seconds += watch.total
         if evaluator.note_if_best(state, row):
             checkpoints.save_best(state)
-        logger.round(round.number, row, pictures)
-        logger.clients(round.number, arrivals.record.facts)
+        logger.round(round.number, row, evaluated.pictures)
+        logger.clients(round.number, evaluator.client_lines(arrivals.record.facts, evaluated))
         checkpoints.save_if_due(state)
     return state
 

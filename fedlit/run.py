@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line (that of this process by default) and return the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     _add_current_folder()
-    _limit_spinning()
+    limit_spinning()
     escape_on_output()
     return exit_code(lambda: _run(arguments), "hydra.run.dir=<folder>")
 
@@ -48,7 +48,7 @@ def _run(arguments: list[str]) -> int:
         return run_jobs(start)
 
 
-def _limit_spinning() -> None:
+def limit_spinning() -> None:
     """Before torch is imported: its OpenMP threads wait for each other in a busy loop, by default for some
     milliseconds.
 

@@ -13,13 +13,16 @@ from filelock import FileLock, Timeout
 
 from fedlit.errors import InputError
 
-FORMAT = 3  # of a run folder and its checkpoints; raised when saved contents or names change
+FORMAT = 4  # of a run folder and its checkpoints; raised when saved contents or names change
 FORMAT_FILE = "format.txt"
 LOCK = ".lock"
+FIRST = "round_0000"  # the checkpoint with the first weights: for checks by hand, and never resumed from
+PARTITION = "partition.npz"
 _ROUND = re.compile(r"round_(\d+)")
 _START_FILES = (
     *(".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "multirun.yaml", "run.log", FORMAT_FILE),
-    *("metrics.jsonl", "clients.jsonl", "partition.png", "curves.png", "failure.txt", "sweep.json"),
+    *("metrics.jsonl", "clients.jsonl", PARTITION, "partition.png", "curves.png", "clients.png"),
+    *("failure.txt", "sweep.json"),
 )
 """What a run or a sweep writes before its first round has ended."""
 _OF_SWEEP = ("sweep.json", "multirun.yaml")
@@ -68,7 +71,7 @@ def has_rounds(folder: Path) -> bool:
     return (
         (metrics.exists() and metrics.stat().st_size > 0)
         or (folder / "summary.json").exists()
-        or any(number > 0 for number, _ in checkpoint_folders(folder / "checkpoints"))
+        or bool(checkpoint_folders(folder / "checkpoints"))
     )
 
 
@@ -92,7 +95,7 @@ def clear_start(folder: Path) -> None:
         events = [path for path in started.glob("events.out.tfevents.*") if path.stat().st_mtime >= began]
         for path in [*(started / name for name in _START_FILES), *started.glob("checkpoints/clients.sqlite*"), *events]:
             path.unlink(missing_ok=True)
-        for name in ("round_0000", ".writing_round_0000"):
+        for name in (FIRST, f".writing_{FIRST}"):
             shutil.rmtree(started / "checkpoints" / name, ignore_errors=True)
         emptied = [started / "checkpoints", started / ".hydra"]
         if started != folder:
@@ -155,9 +158,11 @@ def format_of(folder: Path) -> int:
 
 
 def checkpoint_folders(checkpoints: Path) -> list[tuple[int, Path]]:
-    """(round, folder) of each checkpoint in `<run folder>/checkpoints`, the newest first; `best` is not one of them."""
+    """(round, folder) of each checkpoint in `<run folder>/checkpoints`, the newest first; neither `best` nor `FIRST`,
+    from which no run goes on."""
     folders = checkpoints.glob("round_*")
-    return sorted(((int(name[1]), path) for path in folders if (name := _ROUND.fullmatch(path.name))), reverse=True)
+    numbered = ((int(name[1]), path) for path in folders if (name := _ROUND.fullmatch(path.name)))
+    return sorted(((number, path) for number, path in numbered if number > 0), reverse=True)
 
 
 def is_checkpoint_name(name: str) -> bool:

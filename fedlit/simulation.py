@@ -5,6 +5,8 @@ A run is that of the command line: the same words, the same folder, the same num
 
 from __future__ import annotations
 
+import itertools
+import multiprocessing
 import signal
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import LightningModule
 
 from fedlit import interrupts
 from fedlit.aggregators import Aggregator
@@ -20,15 +22,18 @@ from fedlit.caller_state import caller_state_kept
 from fedlit.errors import BUG, InputError
 from fedlit.experiment import Experiment, opened
 from fedlit.jobs import run_jobs
-from fedlit.live_objects import given, is_live, words_for
-from fedlit.run_folder import hold
+from fedlit.live_objects import check_same, given, own_copies, words_for
+from fedlit.partition_file import read_partition
+from fedlit.run_folder import PARTITION, checkpoint_folders, hold
 from fedlit.run_log import note
 from fedlit.saved_run import SavedRun
+from fedlit.settings import command_line
+from fedlit.settings.overrides import parse
 from fedlit.settings.resume import resumed_folder
 from fedlit.settings.start import prepare
 from fedlit.trained_models import global_module, personal_module
 
-_PARTS = ("train", "validation", "test")
+_ONE_RUN = "a call does one run; call it once for each value of a sweep"
 
 
 class Run:
@@ -36,7 +41,7 @@ class Run:
 
     Args:
         folder: the run folder.
-        objects: those that the run was given (see `fedlit.live_objects`).
+        objects: copies of those that the run began with (see `fedlit.live_objects`).
 
     Attributes:
         folder: the run folder, absolute.
@@ -65,7 +70,7 @@ class Run:
         """
         if self.saved.clients is None:
             raise InputError(
-                f"{self.folder}: this run has no clients.jsonl; run it with evaluation.each_epoch=true to write one."
+                f"{self.folder}: this run has no clients.jsonl; run it with evaluation.per_client=true to write one."
             )
         return self.saved.clients
 
@@ -76,11 +81,12 @@ class Run:
         Raises:
             InputError: the run folder has no partition.npz.
         """
-        file = self.folder / "partition.npz"
+        file = self.folder / PARTITION
         if not file.exists():
-            raise InputError(f"{self.folder}: this run folder has no partition.npz; run it again to have one.")
-        with np.load(file) as arrays:
-            return {part: np.split(arrays[part], arrays[f"{part}_ends"][1:-1]) for part in _PARTS}
+            raise InputError(
+                f"{self.folder}: this run folder has no {PARTITION}, because it was removed or would be too large."
+            )
+        return read_partition(file)
 
     @property
     def summary(self) -> dict[str, Any] | None:
@@ -104,7 +110,7 @@ class Run:
         return self._from_checkpoint(lambda experiment: personal_module(experiment, client))
 
     def _from_checkpoint(self, taken: Callable[[Experiment], LightningModule]) -> LightningModule:
-        if not any((self.folder / "checkpoints").glob("round_*")):
+        if not checkpoint_folders(self.folder / "checkpoints"):
             raise InputError(f"{self.folder}: this run has saved no round; go on with it by resume={self.folder}.")
         config = self.saved.config.copy()
         config.resume = str(self.folder)  # relative paths are meant from where the run began
@@ -112,11 +118,7 @@ class Run:
         words = self.saved.overrides
         lock = hold(self.folder)
         try:
-            with (
-                given(self._objects),
-                caller_state_kept(),
-                opened(config, self.folder, words) as experiment,
-            ):
+            with caller_state_kept(), given(self._objects), opened(config, self.folder, words) as experiment:
                 try:
                     return taken(experiment)
                 finally:
@@ -125,22 +127,31 @@ class Run:
             lock.release()
 
 
-def load(folder: str | Path) -> Run:
-    """A run that has ended.
+def load(folder: str | Path, module: Any = None, data: Any = None, aggregator: Any = None) -> Run:
+    """A run that has ended, or goes on.
+
+    Args:
+        folder: the run folder.
+        module, data, aggregator: of a run by `federate`, which are not saved: objects like those it began with. They
+            are needed for `module` and `personal` alone.
 
     Raises:
-        InputError: this is no run folder.
+        InputError: this is no run folder, or an object differs from the one that the run began with.
     """
-    return Run(folder)
+    saved, objects = SavedRun(folder), own_copies(module, data, aggregator)
+    if objects:
+        check_same(objects, saved.config)
+    return Run(folder, objects)
 
 
 def simulate(words: Sequence[str] = ()) -> Run:
     """Run an experiment, as `python -m fedlit.run` does with these words.
 
-    The process is left as it was: its random generators, log handlers, threads and signal handlers.
+    The process is left as it was: its random generators, log handlers, torch's settings, signal handlers and so on.
 
     Args:
-        words: overrides, such as "clients=10", "partition=dirichlet" or "resume=<run folder>".
+        words: overrides, such as "clients=10", "partition=dirichlet" or "resume=<run folder>"; also
+            "--config-dir=<folder>".
 
     Returns:
         The run.
@@ -150,12 +161,76 @@ def simulate(words: Sequence[str] = ()) -> Run:
         KeyboardInterrupt: after Ctrl-C. The rounds before it are saved, and a printed line says how to go on.
         Exception: what the code of the run raised.
     """
+    return _simulated(_checked_words(words), {})
+
+
+def federate(module: LightningModule, data: Any, *words: str, aggregator: Aggregator | None = None) -> Run:
+    """Run an experiment with objects of the caller's own, which stay as they are.
+
+    The first weights are those of the module, whatever the seed. The objects are not saved: the run goes on by
+    `federate(module, data, "resume=<run folder>")` with objects that were made in the same way. The configuration has
+    digests of what they hold, so that others are refused.
+
+    Args:
+        module: the model; copied.
+        data: a LightningDataModule, whose hooks run on a shallow copy; or a pair of Datasets, (train, test).
+        words: overrides as in `simulate`.
+        aggregator: the algorithm, copied; None: that of the words.
+
+    Example:
+        >>> run = federate(Net(), Data(), "clients=10", aggregator=Mine(mu=0.1))  # doctest: +SKIP
+
+    Raises:
+        InputError: as in `simulate`; also where an object is of the wrong type, or a word names another model, data or
+            algorithm than the given one.
+    """
+    checked = _checked_words(words)
+    for argument, value in (("module", module), ("data", data)):
+        if value is None:
+            raise InputError(f"{argument} is None; give an object.")
+    objects = own_copies(module, data, aggregator)
+    for group, word in itertools.product(objects, checked):
+        if word.lstrip("+~").startswith((f"{group}=", f"{group}._target_=")) or word == f"~{group}":
+            raise InputError(f"{word}: federate has an object in this place; leave the word out.")
+    folder = resumed_folder(checked)
+    if folder is None:
+        return _simulated([*words_for(objects), *checked], objects)
+    check_same(objects, SavedRun(folder).config)
+    return _simulated(checked, objects)
+
+
+def _checked_words(words: Any) -> list[str]:
+    """The words as a list.
+
+    Raises:
+        InputError: they are no words, or do more than one run.
+    """
     if isinstance(words, str):
-        raise InputError(f"simulate({words!r}): give a list of words, simulate([{words!r}]).")
-    words = [str(word) for word in words]
-    for word in words:
-        if word.startswith("-") or word == "hydra.mode=MULTIRUN":
-            raise InputError(f"{word}: simulate does one run and takes no flags; write flags on the command line.")
+        raise InputError(f"{words!r} is one word, and a list of words is needed; write [{words!r}].")
+    wrong = [word for word in words if not isinstance(word, str)] if isinstance(words, list | tuple) else [words]
+    if wrong:
+        raise InputError(
+            f"{str(wrong[0])[:80]}: words are texts as on the command line, and this is an object of type "
+            f"{type(wrong[0]).__name__}; write for example 'clients=10'."
+        )
+    line = command_line.read(words)
+    if line.multirun or not line.runs or not line.checks_overrides or {"--help", "--version"} & set(words):
+        raise InputError(
+            f"{' '.join(line.flags) or 'hydra.mode=MULTIRUN'}: {_ONE_RUN}, and write other flags on the command line."
+        )
+    several = [o.input_line for o in parse(line.overrides) if o.is_sweep_override()]
+    if several:
+        raise InputError(f"{several[0]}: {_ONE_RUN}.")
+    return list(words)
+
+
+def _simulated(words: list[str], objects: Mapping[str, Any]) -> Run:
+    """The run of checked words, with live objects."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself asks
+        raise InputError(
+            "a worker process imports this script, and would run it again; write if __name__ == '__main__': above the "
+            "run, or engine=serial."
+        )
     errors: list[Exception | SystemExit] = []
 
     def keep(error: Exception | SystemExit, folder: Path, multirun: bool) -> int:
@@ -164,10 +239,14 @@ def simulate(words: Sequence[str] = ()) -> Run:
         return BUG
 
     stopped: int | None = None
-    with caller_state_kept():
+    with caller_state_kept(), given(objects):
         try:
             with interrupts.at_once():
                 start = prepare(words)
+                if start.multirun:  # by a file of the user's
+                    assert start.lock is not None
+                    start.lock.release()
+                    raise InputError(f"hydra.mode=MULTIRUN is set in a configuration; {_ONE_RUN}.")
                 run_jobs(start, keep)
         except interrupts.Stopped as stop:
             stopped = stop.number
@@ -180,50 +259,4 @@ def simulate(words: Sequence[str] = ()) -> Run:
             raise RuntimeError(f"the code of the run called sys.exit({errors[0].code!r})") from errors[0]
         raise errors[0]
     assert start.folder is not None  # of a single run
-    return Run(start.folder)
-
-
-def federate(
-    module: LightningModule, datamodule: LightningDataModule, *words: str, aggregator: Aggregator | None = None
-) -> Run:
-    """Run an experiment with objects of the caller's own, which stay as they are.
-
-    The first weights are those of the module, whatever the seed. The objects are not saved: the run goes on by
-    `federate(module, datamodule, "resume=<run folder>")` with objects that were made in the same way. The configuration
-    has digests of their tensors and plain attributes, so that others are refused; of functions it has the type alone.
-
-    Args:
-        module: the model; copied.
-        datamodule: the data; its hooks run on a shallow copy.
-        words: overrides as in `simulate`.
-        aggregator: the algorithm, copied; None: that of the words.
-
-    Example:
-        >>> run = federate(Net(), Data(), "clients=10", aggregator=Mine(mu=0.1))  # doctest: +SKIP
-
-    Raises:
-        InputError: as in `simulate`; also where a word names another model, data or algorithm than the given one.
-    """
-    objects: dict[str, Any] = {"model": module, "data": datamodule}
-    kinds: dict[str, type] = {"model": LightningModule, "data": LightningDataModule}
-    if aggregator is not None:
-        objects["aggregator"], kinds["aggregator"] = aggregator, Aggregator
-    for group, kind in kinds.items():
-        if not isinstance(objects[group], kind):
-            raise InputError(
-                f"federate: {group} is an object of type {type(objects[group]).__name__}; give an instance of "
-                f"{kind.__name__}, such as Mine()."
-            )
-        for word in words:
-            if word.lstrip("+~").startswith((f"{group}=", f"{group}._target_=")):
-                raise InputError(f"{word}: federate has an object in this place; leave the word out.")
-    folder = resumed_folder(words)
-    if folder is None:
-        words = (*words_for(objects), *words)
-    else:
-        saved = SavedRun(folder)
-        for group in objects:
-            if not is_live(str(saved.config[group].get("_target_"))):
-                raise InputError(f"resume={folder}: this run was not given an object in place of {group}=; give none.")
-    with given(objects):
-        return Run(simulate(words).folder, objects)
+    return Run(start.folder, objects)

@@ -81,6 +81,7 @@ def test_the_head_of_an_experiment_names_source_and_target(name: str) -> None:
 def test_the_settings_of_an_experiment_reach_the_run(name: str) -> None:
     file = OmegaConf.load(conf_folder() / "experiment" / f"{name}.yaml")
     config, choices = composed(f"experiment={name}").config, composed(f"experiment={name}").choices
+    file.pop("published", None)  # no setting
     for default in file.pop("defaults", []):
         for group, option in default.items() if OmegaConf.is_dict(default) else ():
             assert choices[group.removeprefix("override").strip().lstrip("/")] == option

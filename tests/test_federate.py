@@ -81,12 +81,12 @@ def test_live_objects_train_stay_as_they_are_and_resume_to_the_same_bits(in_fold
 
     go_on = ("resume=cut", "rounds=4")
     for refused, sentence in (
-        (lambda: fedlit.federate(Net(seed=4), Data(), *go_on, aggregator=Half()), "model: .*other weights"),
-        (lambda: fedlit.federate(Net(lr=0.2), Data(), *go_on, aggregator=Half()), "model: .*or attributes"),
+        (lambda: fedlit.federate(Net(seed=4), Data(), *go_on, aggregator=Half()), "module: .*other weights"),
+        (lambda: fedlit.federate(Net(lr=0.2), Data(), *go_on, aggregator=Half()), "module: .*or attributes"),
         (lambda: fedlit.federate(Net(), Data(), *go_on, aggregator=Half(0.1)), "aggregator: .*or attributes"),
         (lambda: fedlit.federate(Net(), Data(), *go_on), "aggregator: .*which is not saved"),
         (lambda: fedlit.federate(Net(), Data(), *go_on, aggregator=fedlit.FedAvg()), "aggregator: .*not one of"),
-        (lambda: fedlit.simulate(go_on), "which is not saved; go on with it in Python"),
+        (lambda: fedlit.simulate(go_on), "which is not saved; give an equal one in Python"),
         (lambda: fedlit.load("cut").module(), "which is not saved"),
     ):
         with pytest.raises(InputError, match=sentence):
@@ -105,8 +105,17 @@ def test_personal_models_are_those_of_the_clients(in_folder: Path) -> None:
 
 def test_objects_and_words_that_do_not_go_together_are_refused() -> None:
     for refused, sentence in (
-        (lambda: fedlit.federate(Net, Data()), "model is an object of type type; give an instance"),
+        (lambda: fedlit.federate(Net, Data()), r"module=Net is a class; give an object of it, Net\(...\)"),
+        (lambda: fedlit.federate(Net(), Data), "data=Data is a class"),
+        (lambda: fedlit.federate(Net(), Data(), aggregator=Half), "aggregator=Half is a class"),
+        (lambda: fedlit.federate(nn.Linear(1, 1), Data()), "inherits from LightningModule"),
+        (lambda: fedlit.federate(Net().to("meta"), Data()), "weights on the device meta"),
         (lambda: fedlit.federate(Net(), [1]), "data is an object of type list"),
+        (lambda: fedlit.federate(Net(), None), "data is None"),
+        (lambda: fedlit.federate(Net(), (torch.ones(2, 4), torch.ones(2))), "write TensorDataset"),
+        (lambda: fedlit.federate(Net(), ((torch.ones(2, 4), torch.ones(2)), ())), "write TensorDataset"),
+        (lambda: fedlit.federate(Net(), (DataLoader([1]), [1])), "give its data set, <loader>.dataset"),
+        (lambda: fedlit.federate(Net(), Data(), ["clients=3"]), "words are texts"),
         (lambda: fedlit.federate(Net(), Data(), "model=mlp"), "model=mlp: federate has an object in this place"),
     ):
         with pytest.raises(InputError, match=sentence):

@@ -121,4 +121,8 @@ def test_a_checkpoint_that_finds_no_room_leaves_those_before(in_folder: Path, ca
         patch.setattr(torch, "save", limited)
         assert command(*WORDS, "hydra.run.dir=run") == 74
     assert "round_0003 cannot be written (No space left on device); rounds up to 2 are saved" in capsys.readouterr().err
-    assert sorted(path.name for path in Path("run/checkpoints").glob("*round*")) == ["round_0001", "round_0002"]
+    assert sorted(path.name for path in Path("run/checkpoints").glob("*round*")) == [
+        "round_0000",
+        "round_0001",
+        "round_0002",
+    ]

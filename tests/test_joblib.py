@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from fedlit.checkpoint import saved_bits
-from fedlit.cores import cores
+from fedlit.this_machine import cores
 from tests.small_runs import rows
 
 ROOT = Path(__file__).parents[1]

@@ -72,8 +72,15 @@ def test_two_runs_in_one_process_have_the_numbers_of_the_command_line(in_folder:
     ("words", "sentence"),
     [
         (["client=4"], "clients"),
-        (["-m", "seed=1,2"], "-m: simulate does one run"),
-        ("clients=4", "give a list of words"),
+        (["-m", "seed=1,2"], "^-m: a call does one run"),
+        (["seed=1,2"], "^seed=1,2: a call does one run"),
+        (["--cfg=job"], "^--cfg=job: a call does one run"),
+        ("clients=4", r"write \['clients=4'\]"),
+        ({"clients": 4}, "words are texts"),
+        ([10], "words are texts"),
+        (None, "words are texts"),
+        (["clients"], "write clients=<value>"),
+        (["resume="], "this names no folder"),
         (
             ["hydra.run.dir=refused", *WORDS, "sampler=uniform", "model._target_=nowhere.Net"],
             "there is no module nowhere",

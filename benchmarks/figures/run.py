@@ -11,11 +11,11 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import table
 from benchmarks.contender_process import CHECKOUT
 from benchmarks.figures import report, runs
 from benchmarks.figures.papers import SETTINGS
 from benchmarks.figures.setting import Setting
+from fedlit.this_machine import machine_name
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,7 +42,7 @@ def run_all(
         most_seeds: leave out seeds after this many of each setting.
         rounds: the number of rounds of each run, to try whether the commands are right.
     """
-    machine = table.machine(table.cores())
+    machine = machine_name()
     failed = []
     for name, setting in settings.items():
         for seed in setting.seeds[:most_seeds]:

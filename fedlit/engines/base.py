@@ -8,8 +8,8 @@ from types import TracebackType
 
 from lightning.pytorch import LightningModule
 
-from fedlit.cores import cores
 from fedlit.evaluation.measure import Measure
+from fedlit.this_machine import cores
 from fedlit.training import Cohort, JobData, Returned, Trainer, Worker
 from fedlit.training.worker import ClientTask
 

@@ -169,6 +169,7 @@ class Pool:
             assert reply.result is not None
             queue.done(task, reply.result, num_bytes)
         elif isinstance(reply.result, Failed):
+            _refuse_main(reply.result)
             raise reply.result.as_error("a worker process cannot start")
         else:
             worker.ready, self._failed_starts = True, 0
@@ -229,6 +230,15 @@ def _forkserver_context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         raise InputError("engine=processes: Python has no forkserver on this system; write engine=serial.")
     return multiprocessing.get_context("forkserver")
+
+
+def _refuse_main(failed: Failed) -> None:
+    """InputError if a worker lacks a class that was defined in a notebook, whose cells it does not import."""
+    if "on <module '__main__'" in failed.message:
+        raise InputError(
+            f"engine=processes: worker processes do not see what a notebook defines ({failed.message}); define it in a "
+            "file and import it from there, or write engine=serial."
+        )
 
 
 def _ask_to_stop(worker: WorkerHandle) -> None:

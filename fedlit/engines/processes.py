@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 
-from fedlit.cores import cores
 from fedlit.data.samples import TensorSamples
 from fedlit.engines.base import Engine
 from fedlit.engines.failures import Failures, OnFailure
@@ -21,6 +20,7 @@ from fedlit.engines.worker_process import WorkerSetup
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
 from fedlit.plurals import counted
+from fedlit.this_machine import cores
 from fedlit.training import Cohort, JobData, Returned, Trainer
 from fedlit.training.worker import ClientTask
 

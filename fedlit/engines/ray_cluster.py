@@ -7,7 +7,6 @@ from typing import Any
 
 from lightning.pytorch import LightningModule
 
-from fedlit.cores import cores
 from fedlit.engines.base import Engine
 from fedlit.engines.failures import Failures, OnFailure
 from fedlit.engines.machine import gpus, named_gpus, uses_gpus
@@ -18,6 +17,7 @@ from fedlit.engines.serialization import pack_arrays
 from fedlit.engines.worker_process import WorkerSetup
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
+from fedlit.this_machine import cores
 from fedlit.training import Cohort, JobData, Returned, Trainer
 from fedlit.training.worker import ClientTask
 

@@ -36,6 +36,7 @@ class Evaluation:
     higher_is_better: Sequence[str] = ()  # patterns of logged names, before the known ones (see `direction`)
     lower_is_better: Sequence[str] = ()
     each_epoch: bool = False  # also measure after each local epoch, and write clients.jsonl
+    per_client: bool = False  # write clients.jsonl with the metrics of each client that is measured, and draw them
     finetune: int = 0  # local epochs from the received model to the personal one that is measured; 0: no fine-tuning
     finetune_only: str | Sequence[str] | None = None  # patterns over the parameters that these epochs train; None: all
 
@@ -64,6 +65,11 @@ class Evaluation:
                     f"accuracy, and of this metric higher is not better; write evaluation.metrics.my_{name} or another "
                     "name."
                 )
+
+    @property
+    def writes_clients(self) -> bool:
+        """Whether the run writes clients.jsonl."""
+        return self.each_epoch or self.per_client
 
     def measure(self, classes: int | None = None) -> Measure:
         """What measures a module on samples, with these options, for data with this number of classes."""

@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from fedlit.client_tasks import PersonalEvaluationTask
 from fedlit.data import DataSource
 from fedlit.engines import Engine
+from fedlit.evaluation.evaluated import Evaluated
 from fedlit.evaluation.evaluation import Evaluation, client_rows, global_rows
 from fedlit.evaluation.headline import best_row, choosing_metric
 from fedlit.evaluation.tally import Totals
 from fedlit.federation import Federation
 from fedlit.metric_names import GLOBAL, PERSONAL, USED, Row, personal_test_metric, validation_metric
+from fedlit.model_vectors import Model
 from fedlit.state import FederationState
 from fedlit.used_models import FineTuning, UsedModels, has_personal_models
 
@@ -50,55 +53,84 @@ class Evaluator:
         return self.options.watched_clients(self.seed, round_number, cohort), self.options.each_epoch
 
     def __call__(
-        self, federation: Federation, state: FederationState, engine: Engine, round_number: int
-    ) -> tuple[Row, dict[str, np.ndarray]]:
-        """The metrics, and pictures by name; both are empty in rounds that are not evaluated."""
+        self, federation: Federation, state: FederationState, engine: Engine, round_number: int, personal: bool = True
+    ) -> Evaluated:
+        """The metrics after a round; all is empty in rounds that are not evaluated.
+
+        Args:
+            personal: also measure personal models; False where the states of the clients are not known.
+        """
         if not self.options.is_due(round_number, self.rounds):
-            return {}, {}
-        row: Row = {}
-        pictures: dict[str, np.ndarray] = {}
+            return Evaluated()
+        result = Evaluated()
         clients = federation.clients
         evaluated = self.options.evaluated_clients(federation.seed, len(clients.test))
-        are_personal = self.finetuning is not None or (
-            not clients.pooled
-            and has_personal_models(federation, state, federation.round(round_number, evaluated[:1], "evaluate"))
-        )
+        are_personal = self.are_personal(federation, state, round_number, evaluated)
         model = federation.aggregator.global_model(state.server)
         if model is not None:
-            host = engine.local_worker.host
-            pooled_test = host.data.test if self.options.client_test == "same_partition" else self.data.test
-            measure = partial(host.measure, model, state.counters)
-            classes = self.data.classes if (self.data.classes or 0) <= _CONFUSED else None
-            pooled = measure(pooled_test, "test", self._pooled, [-1], classes)
-            self.directions.declared |= host.subject.higher_is_better
-            row |= global_rows("test", pooled.totals)
-            self._warn_if_empty(pooled.totals, engine)
-            if pooled.confusion is not None:
-                pictures["confusion"] = pooled.confusion
-            tests = measure(host.data.test, "test", [clients.test[c] for c in evaluated], evaluated).totals
-            row |= client_rows(GLOBAL, tests, better=self.directions.better)
-            measure = partial(measure, host.data.train, "validation")
-            parts, validations = [clients.validation[c] for c in evaluated], None
-            if not are_personal:
-                validations = measure(parts, evaluated).totals
-                row |= self._rows(USED, tests, validations)
-            if validations is None or not host.measuring.is_sum_of_parts(host.subject):
-                together = np.concatenate([*parts, np.empty(0, np.int64)])
-                owners = np.repeat(np.array(evaluated, dtype=np.int64), [len(part) for part in parts])
-                validations = measure([together], [owners]).totals
-            row |= global_rows("validation", validations)
-        if are_personal:
-            row |= self._personal(federation, state, engine, round_number, evaluated)
-        return row, pictures
+            self._of_global(result, model, federation, state, engine, evaluated, are_personal)
+        if are_personal and personal:
+            self._of_clients(result, federation, state, engine, round_number, evaluated)
+        return result
 
-    def _personal(
+    def client_lines(self, facts: Sequence[dict[str, Any]], evaluated: Evaluated) -> Sequence[dict[str, Any]]:
+        """What loggers get of the clients of a round: of those that trained, and by `evaluation.per_client` of those
+        that were measured."""
+        return evaluated.lines(facts) if self.options.per_client else facts
+
+    def are_personal(
+        self, federation: Federation, state: FederationState, round_number: int, clients: Sequence[int]
+    ) -> bool:
+        """Whether clients use models of their own, by the algorithm or by fine-tuning."""
+        if self.finetuning is not None:
+            return True
+        round = federation.round(round_number, clients[:1], "evaluate")
+        return not federation.clients.pooled and has_personal_models(federation, state, round)
+
+    def _of_global(
         self,
+        result: Evaluated,
+        model: Model,
+        federation: Federation,
+        state: FederationState,
+        engine: Engine,
+        evaluated: Sequence[int],
+        are_personal: bool,
+    ) -> None:
+        clients, host, row = federation.clients, engine.local_worker.host, result.row
+        pooled_test = host.data.test if self.options.client_test == "same_partition" else self.data.test
+        measure = partial(host.measure, model, state.counters)
+        classes = self.data.classes if (self.data.classes or 0) <= _CONFUSED else None
+        pooled = measure(pooled_test, "test", self._pooled, [-1], classes)
+        self.directions.declared |= host.subject.higher_is_better
+        row |= global_rows("test", pooled.totals)
+        self._warn_if_empty(pooled.totals, engine)
+        if pooled.confusion is not None:
+            result.pictures["confusion"] = pooled.confusion
+        tests = measure(host.data.test, "test", [clients.test[c] for c in evaluated], evaluated).totals
+        row |= client_rows(GLOBAL, tests, better=self.directions.better)
+        measure = partial(measure, host.data.train, "validation")
+        parts, validations = [clients.validation[c] for c in evaluated], None
+        result.add(GLOBAL, evaluated, tests)
+        if not are_personal:
+            validations = measure(parts, evaluated).totals
+            row |= self._rows(USED, tests, validations)
+            result.add(USED, evaluated, tests, validations)
+        if validations is None or not host.measuring.is_sum_of_parts(host.subject):
+            together = np.concatenate([*parts, np.empty(0, np.int64)])
+            owners = np.repeat(np.array(evaluated, dtype=np.int64), [len(part) for part in parts])
+            validations = measure([together], [owners]).totals
+        row |= global_rows("validation", validations)
+
+    def _of_clients(
+        self,
+        result: Evaluated,
         federation: Federation,
         state: FederationState,
         engine: Engine,
         round_number: int,
         evaluated: Sequence[int],
-    ) -> Row:
+    ) -> None:
         pooled, federation = federation.clients.pooled, federation.apart()
         clients = federation.clients.longest_first(evaluated)
         round = federation.round(round_number, clients, "evaluate")
@@ -110,7 +142,8 @@ class Evaluator:
         tests, validations = ([client[split] for client in facts] for split in ("test", "validation"))
         if any(len(federation.clients.test[c]) for c in clients):
             self._warn_if_empty(tests, engine)
-        return self._rows(PERSONAL, tests, validations) | self._rows(USED, tests, validations)
+        result.row.update(self._rows(PERSONAL, tests, validations) | self._rows(USED, tests, validations))
+        result.add(USED, [client["client"] for client in facts], tests, validations)
 
     def _rows(self, model: str, tests: Sequence[Totals], validations: Sequence[Totals]) -> Row:
         """The metrics of one model a client: `accuracy` is on test data, `validation_accuracy` on validation data."""

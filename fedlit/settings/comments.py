@@ -17,6 +17,9 @@ import yaml
 from fedlit.errors import InputError
 from fedlit.settings.allowed import Allowed, allowed
 
+PUBLISHED = "published"
+"""The key under which the YAML of an experiment has published values (`fedlit.reproduce`): no setting of a run."""
+
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, if PyYAML was built with it
 _COMMENT = re.compile(r"(?P<meaning>.*?)\s*(?:\[(?P<allowed>[^\[\]]*)\])?", re.DOTALL)
 _SENTENCE = re.compile(r".*?[.!](?=\s+[A-Z]|\s*$)", re.DOTALL)
@@ -65,7 +68,8 @@ def read(text: str) -> OptionFile:
     root = yaml.compose(text, Loader=LOADER)
     if not isinstance(root, yaml.MappingNode):
         return OptionFile(about, source, preset, ())
-    return OptionFile(about, source, preset, tuple(_entries(root, "", lines)), tuple(_defaults(root)))
+    entries = [entry for entry in _entries(root, "", lines) if not (preset and entry.key == PUBLISHED)]
+    return OptionFile(about, source, preset, tuple(entries), tuple(_defaults(root)))
 
 
 def read_about(path: Path) -> str:

@@ -35,6 +35,7 @@ class Composed:
     parts: tuple[Part, ...]  # its files, in the order in which they were laid over each other
     choices: dict[str, Any]  # "optimizer" or "optimizer@aggregator.server_optimizer" -> the option chosen, or None
     keys: dict[str, Any]  # dotted key -> value, as the files alone give it: before overrides set any
+    published: Any  # as an experiment's file has them (`fedlit.reproduce.published`)
 
     @cached_property
     def table(self) -> Table:
@@ -88,7 +89,8 @@ class Composer:
                 f"--config-name {self._config_name}: keys of fedlit are missing in it; begin its defaults list with "
                 f"- {folders.CONFIG_NAME}, and write override before an option, - override /model: <option>."
             )
-        return Composed(task, config, parts, choices, dotted(self.loader.before_overrides))
+        keys, published = dotted(self.loader.before_overrides), self.loader.published
+        return Composed(task, config, parts, choices, keys, published)
 
     def _places(self, overrides: Sequence[str]) -> list[str]:
         """The groups, and the places where options are mounted by default."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,13 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn, JobRuntime
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
+from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf, open_dict
+
+from fedlit.settings.comments import PUBLISHED
 
 VERSION_BASE = "1.3"  # which of Hydra's behaviours are asked for
 
@@ -74,11 +78,13 @@ class Loader(ConfigLoaderImpl):
     """Hydra's loader, which also keeps what a composition passes through.
 
     The public `compose` gives the result alone. The checks need the files it was composed of, and the keys that there
-    were before overrides set any; both would cost a second composition.
+    were before overrides set any; both would cost a second composition. Published values, which stand in the YAML of an
+    experiment, are taken out: they are no setting of a run.
     """
 
     files: Sequence[ResultDefault] = ()
     before_overrides: dict[str, Any] = {}  # noqa: RUF012  (replaced, never changed)
+    published: Any = None
     ready: DictConfig | None = None
 
     def load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
@@ -87,6 +93,9 @@ class Loader(ConfigLoaderImpl):
     def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: Any) -> DictConfig:
         config = super()._compose_config_from_defaults_list(defaults, repo)
         plain: Any = OmegaConf.to_container(config, resolve=False)
+        self.published = plain.pop(PUBLISHED, None)
+        with open_dict(config):
+            config.pop(PUBLISHED, None)
         self.files, self.before_overrides = tuple(defaults), plain
         return config
 
@@ -162,9 +171,7 @@ class Application(Hydra):
             callbacks = Callbacks(config)
             callbacks.on_multirun_start(config=config, config_name=config_name)
             context = HydraContext(config_loader=self.config_loader, callbacks=callbacks)
-            launcher = CheckedLauncher(
-                Plugins.instance().instantiate_launcher(context, job, config), launch, config
-            )
+            launcher = CheckedLauncher(Plugins.instance().instantiate_launcher(context, job, config), launch, config)
             if batches is None:
                 sweeper: Any = Plugins.instance().instantiate_sweeper(
                     config=config, hydra_context=context, task_function=job
@@ -186,8 +193,10 @@ class Application(Hydra):
         config = self.compose_config(config_name, overrides, RunMode.MULTIRUN)
         sweeper = config.hydra.sweeper
         parser = OverridesParser.create(config_loader=self.config_loader)
-        words = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
-        parsed = parser.parse_overrides([*words, *config.hydra.overrides.task])
+        params: Any = OmegaConf.to_container(sweeper, resolve=False)
+        words = [f"{key}={value}" for key, value in (params.get("params") or {}).items()]
+        task: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+        parsed = parser.parse_overrides([*words, *task])
         by_key = {override.get_key_element(): override for override in parsed}
         values = {key: _values(override) for key, override in by_key.items() if override.is_sweep_override()}
         subdir: Any = OmegaConf.to_container(config.hydra.sweep, resolve=False)
@@ -231,3 +240,17 @@ def make_application(conf_folder: Path, config_dir: Path | None) -> Application:
     application = Application(task_name="run", config_loader=Loader(path))
     GlobalHydra.instance().initialize(application)
     return application
+
+
+@contextmanager
+def global_state_kept() -> Iterator[None]:
+    """In the block, Hydra has not been initialised; on exit its global objects are those of before, as in the job of an
+    application of the user's. Hydra's own `Singleton.get_state` makes copies, and loads all plugins again."""
+    application, record = GlobalHydra.instance(), HydraConfig.instance()
+    version, runtime = VersionBase.instance(), JobRuntime.instance()
+    before = application.hydra, record.cfg, version.version_base, runtime.conf.copy()
+    application.hydra = record.cfg = None
+    try:
+        yield
+    finally:
+        application.hydra, record.cfg, version.version_base, runtime.conf = before

@@ -18,6 +18,7 @@ from fedlit.settings import command_line
 from fedlit.settings.check import Checked, check
 from fedlit.settings.check_values import check_composed
 from fedlit.settings.command_line import CommandLine
+from fedlit.settings.comments import PUBLISHED
 from fedlit.settings.compose import SEARCH_PATH, Composed, Composer, composer, resolved
 from fedlit.settings.hydra_compat import Application
 from fedlit.settings.overrides import parse, quoted, resume_override
@@ -95,7 +96,10 @@ def prepare(arguments: Sequence[str]) -> Start:
         if folder is not None:
             return _resumed(line, folder, opened)
         checked = check(line.overrides, opened, sweeps=line.multirun)
-        return _fresh(line, checked, opened) if line.runs else Start(line, checked.overrides)
+        if line.runs:
+            return _fresh(line, checked, opened)
+        without = [] if checked.composed.published is None else [f"~{PUBLISHED}"]  # Hydra's own loader keeps it
+        return Start(line, [*checked.overrides, *without])
 
 
 def job_config(start: Start, config: DictConfig, overrides: Sequence[str], folder: Path) -> DictConfig:

@@ -68,6 +68,15 @@ class Store(ABC):
             InputError: the states of that round cannot be restored.
         """
 
+    def view(self, round_number: int, saved: dict[Any, Any]) -> None:
+        """In place of `load`, where states are only read: none of the run's states may be lost by it. By default
+        `load`, for stores whose checkpoints hold all states.
+
+        Raises:
+            InputError: as in `load`.
+        """
+        self.load(round_number, saved)
+
     @abstractmethod
     def get(self, clients: Sequence[int]) -> list[ClientState | None]:
         """The states of these clients, in order; None for a client without a state."""

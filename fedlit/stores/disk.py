@@ -23,6 +23,7 @@ from fedlit.stores.base import Store, is_empty
 from fedlit.stores.state_bytes import from_bytes, to_bytes
 
 NAME = "clients.sqlite"
+_LAST = 2**62  # a round after all others
 _QUERY_SIZE = 500  # clients in one query; SQLite accepts at least 999 values
 
 # With write-ahead logging (WAL), a transaction is appended to a log, so that a kill leaves all of it or nothing.
@@ -62,8 +63,22 @@ class DiskStore(Store):
         self._file: sqlite3.Connection | None = None
         self._newest = 0  # round of the newest checkpoint; later rows of a client may be replaced
         self._swept = 0  # up to this round, only the newest row of each client is left
+        self._seen = _LAST  # later rows are not read
 
     def load(self, round_number: int, saved: dict[Any, Any]) -> None:
+        self._connect(saved)
+        with self._transaction() as cursor:
+            cursor.execute("DELETE FROM states WHERE round > ?", (round_number,))
+            if not saved:
+                cursor.execute("DELETE FROM run")
+                cursor.execute("INSERT INTO run VALUES (?)", (secrets.token_hex(8),))
+        self._newest = round_number
+
+    def view(self, round_number: int, saved: dict[Any, Any]) -> None:
+        self._connect(saved)
+        self._seen = round_number
+
+    def _connect(self, saved: dict[Any, Any]) -> None:
         if saved and not self.path.exists():
             raise InputError(f"{self.path} with the clients' states is missing; restore it, or start a new run.")
         try:
@@ -77,12 +92,6 @@ class DiskStore(Store):
             ) from None
         if saved and self._id() != saved["id"]:
             raise InputError(f"{self.path} holds the clients' states of another run; restore the file of this run.")
-        with self._transaction() as cursor:
-            cursor.execute("DELETE FROM states WHERE round > ?", (round_number,))
-            if not saved:
-                cursor.execute("DELETE FROM run")
-                cursor.execute("INSERT INTO run VALUES (?)", (secrets.token_hex(8),))
-        self._newest = round_number
 
     def get(self, clients: Sequence[int]) -> list[ClientState | None]:
         states: dict[int, ClientState] = {}
@@ -90,8 +99,10 @@ class DiskStore(Store):
             chunk = list(clients[i : i + _QUERY_SIZE])
             marks = ",".join("?" * len(chunk))
             # With MAX(round), SQLite returns the other columns of the row that has the maximum.
-            query = f"SELECT client, MAX(round), state FROM states WHERE client IN ({marks}) GROUP BY client"
-            for client, _, state in self._open().execute(query, chunk):
+            query = (
+                f"SELECT client, MAX(round), state FROM states WHERE client IN ({marks}) AND round <= ? GROUP BY client"
+            )
+            for client, _, state in self._open().execute(query, [*chunk, self._seen]):
                 states[client] = from_bytes(state, self.device)
         return [states.get(client) for client in clients]
 
@@ -118,8 +129,9 @@ class DiskStore(Store):
         self._swept, self._newest = oldest, newest
 
     def items(self) -> Iterator[tuple[int, ClientState]]:
-        query = "SELECT client, MAX(round), state FROM states GROUP BY client ORDER BY client"
-        return ((client, from_bytes(state, self.device)) for client, _, state in self._open().execute(query))
+        query = "SELECT client, MAX(round), state FROM states WHERE round <= ? GROUP BY client ORDER BY client"
+        rows = self._open().execute(query, (self._seen,))
+        return ((client, from_bytes(state, self.device)) for client, _, state in rows)
 
     def close(self) -> None:
         if self._file is not None:

@@ -1,7 +1,7 @@
 """A job of a sweep in a process of its own, which another process has started.
 
-Signals are the command's to handle: it asks its jobs to stop by SIGTERM. A job that was asked saves its run and returns;
-jobs that the process gets after that return at once. A process whose command is gone stops its run likewise.
+Signals are the command's to handle: it asks its jobs to stop by SIGTERM. A job that was asked saves its run and
+returns; jobs that the process gets after that return at once. A process whose command is gone stops its run likewise.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from fedlit import interrupts
-from fedlit.cores import share_cores
 from fedlit.errors import TERMINATED
 from fedlit.lasting_streams import lasting_streams
 from fedlit.run_folder import blocks, clear_start
 from fedlit.settings.hydra_compat import Ended
 from fedlit.terminal_encoding import escape_on_output
+from fedlit.this_machine import share_cores
 
 _SECONDS = 0.5  # between two looks at the command's process
 _asked: list[int] = []  # signals that asked this process to stop
@@ -116,4 +116,3 @@ def _exit_without_parent() -> None:
     """Nobody takes results any more, or gives further jobs."""
     if _parents and os.getppid() != _parents[0]:
         os._exit(TERMINATED)
-

@@ -54,18 +54,18 @@ class RunLines:
         """How a run of this process shows its rounds, where the user has not said: on a line of its own, or not."""
         return "line" if sys.stdout.isatty() else "none"
 
-    def ended(self, folder: Path, failure: str = "") -> None:
-        """A run of this process has ended, with an error of this sentence: write its line."""
+    def ended(self, folder: Path, failed: bool) -> None:
+        """A run of this process has ended: write its line. The reason of a failure has just been printed."""
         with self._lock:
             if folder not in self._told:
-                self._tell(folder, failure)
+                self._tell(folder, ["failed"] if failed else _result(folder))
 
     def look(self) -> None:
         """Write the lines of runs that have ended in other processes since the last look."""
         with self._lock:
             for folder in sorted(_ended_runs(self._folder) if self._waiting is None else self._waiting):
                 if folder not in self._told and _has_ended(folder):
-                    self._tell(folder)
+                    self._tell(folder, _result(folder))
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -85,13 +85,13 @@ class RunLines:
             thread.join()
             self.look()
 
-    def _tell(self, folder: Path, failure: str = "") -> None:
+    def _tell(self, folder: Path, result: list[str]) -> None:
         self._told.add(folder)
         done = len(self._told) - self._before
         total = "" if self._total is None else f"/{self._total}"
         number = str(done + self._earlier).rjust(len(total) - 1)
         name = folder.relative_to(self._folder) if folder.is_relative_to(self._folder) else folder
-        parts = [f"run {number}{total}", str(name), *([f"failed: {failure}"] if failure else _result(folder))]
+        parts = [f"run {number}{total}", str(name), *result]
         if self._waiting is not None and (left := len(self._waiting) - done) > 0:
             parts.append(f"about {duration((self._clock() - self._started) / done * left)} left")
         self._write("  ".join(parts))
@@ -102,7 +102,7 @@ class NoLines:
 
     shown = "none"
 
-    def ended(self, folder: Path, failure: str = "") -> None:
+    def ended(self, folder: Path, failed: bool) -> None:
         pass
 
 

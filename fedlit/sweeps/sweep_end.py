@@ -32,9 +32,7 @@ def end_text(folder: Path, plan: Plan) -> str:
     """What is printed after the last run."""
     missing = without_result(folder, plan)
     total = len(plan.jobs) if plan.jobs is not None else len(runs_in(folder))
-    parts = [f"{relative(folder)}: {counted(total - len(missing), 'run')} finished, {len(missing)} not"]
-    if not missing:
-        parts = [f"{relative(folder)}: {counted(total, 'run')} finished"]
+    parts = [f"{relative(folder)}: {total - len(missing)} of {counted(total, 'run')} finished"]
     table = _table(folder)
     parts += [table] if table else []
     parts += [f"  {name}  {why}" for name, why in missing]

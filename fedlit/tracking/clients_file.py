@@ -1,4 +1,5 @@
-"""clients.jsonl: one line per client and round, with each of its local epochs (`evaluation.each_epoch=true`)."""
+"""clients.jsonl: one line per client and round, with each of its local epochs (`evaluation.each_epoch=true`), or with
+the metrics of its models (`evaluation.per_client=true`)."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ NAME = "clients.jsonl"
 
 
 class ClientsFile(Logger):
-    """Writes `{"round": 3, "client": 17, "examples": 60, "loss": 0.41, "epochs": [...], ...}`."""
+    """Writes `{"round": 3, "client": 17, "examples": 60, "loss": 0.41, "used": {"accuracy": 0.9, ...}, ...}`."""
 
     def __init__(self) -> None:
         self._path: Path | None = None

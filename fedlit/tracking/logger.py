@@ -87,7 +87,7 @@ class Logger(ABC):
 
     def clients(self, number: int, facts: Sequence[Mapping[str, Any]]) -> None:
         """One dict of plain numbers for each client that arrived in round `number`: "client", "examples", "steps",
-        "loss" and more."""
+        "loss" and more; under `evaluation.per_client` also for each client that was measured: "global", "used"."""
 
     def finish(self, summary: Summary) -> None:
         """The last round is over; `summary` is the content of summary.json."""

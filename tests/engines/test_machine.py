@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fedlit.cores import cores
 from fedlit.engines import Processes, Serial, processes
 from fedlit.engines.machine import gpus, on_gpu
+from fedlit.this_machine import cores
 from fedlit.training.lightning import LightningTrainer
 
 

@@ -149,7 +149,7 @@ def experiment(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
     module.calls = []  # type: ignore[attr-defined]
     module.then = lambda config, folder: 0  # type: ignore[attr-defined]
 
-    def run(config, folder, overrides):
+    def run(config, folder, overrides, shown=None):
         module.calls.append((config, folder, overrides))
         return module.then(config, folder)
 

@@ -160,7 +160,8 @@ def test_a_sweep_runs_every_combination(command, experiment, in_folder, capsys):
         (3, 1),
         (3, 2),
     ]
-    assert [folder for _, folder, _ in experiment.calls] == [in_folder / "multirun" / "now" / str(n) for n in range(4)]
+    names = [f"clients={clients},alpha={alpha}" for clients in (2, 3) for alpha in (1, 2)]
+    assert [folder for _, folder, _ in experiment.calls] == [in_folder / "multirun" / "now" / name for name in names]
     assert experiment.calls[1][2] == ["clients=2", "partition=dirichlet", "partition.alpha=2"]
 
 
@@ -171,9 +172,18 @@ def test_a_refused_job_of_a_sweep_prints_its_sentence_and_the_others_run(command
         return 0
 
     experiment.then = then
-    assert command(["--multirun", "clients=1,2,3"]) == 2
+    assert command(["--multirun", "clients=1,2,3"]) == 1
     assert len(experiment.calls) == 3
-    assert "multirun/now/1: not with two." in capsys.readouterr().err
+    assert "multirun/now/clients=2: not with two." in capsys.readouterr().err
+
+
+def test_a_sweep_whose_runs_are_all_refused_gives_2(command, experiment):
+    def then(config, folder):
+        raise InputError("no.")
+
+    experiment.then = then
+    assert command(["--multirun", "clients=1,2"]) == 2
+    assert len(experiment.calls) == 2
 
 
 def test_a_bug_in_a_job_of_a_sweep_keeps_its_trace_and_gives_1(command, experiment, capsys):
@@ -196,7 +206,7 @@ def test_a_sweep_that_is_wrong_in_one_choice_does_not_start(command, experiment,
 def test_interpolated_values_of_a_sweep_are_checked_in_each_job(command, experiment, capsys):
     assert command(["--multirun", "rounds=1,2", "participation=${eval_half:${rounds}}"]) == 2
     capsys.readouterr()
-    assert command(["--multirun", "rounds=1,2", "participation=${rounds}"]) == 2
+    assert command(["--multirun", "rounds=1,2", "participation=${rounds}"]) == 1
     assert [config.rounds for config, _, _ in experiment.calls] == [1]
     assert "participation=2: " in capsys.readouterr().err
 
@@ -284,7 +294,7 @@ def test_sys_exit_in_a_run_is_a_bug_with_its_trace(command, experiment, capsys):
 def test_a_wrong_resume_is_refused(command, experiment, finished, capsys):
     for overrides, expected in {
         (f"resume='{finished}'", "clients=6"): "clients: 5 -> 6",
-        (f"resume='{finished}'", "--multirun"): "a sweep cannot be resumed",
+        (f"resume='{finished}'", "--multirun"): "this is no sweep",
         ("resume=nowhere",): "there is no such folder",
     }.items():
         assert command(list(overrides)) == 2

@@ -65,7 +65,7 @@ def test_a_killed_and_resumed_run_has_the_same_bits(tmp_path: Path, in_memory: P
         words = [f"resume={run}", f"rounds={ROUNDS}"]
     run_until_killed(run, words, 4)
     if every == "1000":
-        assert [path.name for path in (run / "checkpoints").glob("round_*")] == ["round_0002"]
+        assert {path.name for path in (run / "checkpoints").glob("round_*")} == {"round_0000", "round_0002"}
     assert command(f"resume={run}", f"rounds={ROUNDS}") == 0
     assert same_bits(saved(run, ROUNDS), saved(in_memory, ROUNDS))
     assert [row["round"] for row in rows(run)] == list(range(1, ROUNDS + 1))

@@ -1,0 +1,1 @@
+"""Published values of an experiment, measured again: `python -m fedlit.reproduce experiment=flamby_heart`."""

@@ -206,12 +206,14 @@ class Application(Hydra):
         [jobs] = BasicSweeper.split_arguments(parsed, None)
         return Swept(values, jobs, subdir["subdir"], sweeper.max_batch_size, runs_here)
 
-    def planned(self, config_name: str, overrides: list[str], jobs: Sequence[list[str]]) -> Iterator[Planned]:
-        """The jobs of a sweep, each with its configuration."""
+    def planned(
+        self, config_name: str, overrides: list[str], jobs: Sequence[list[str]], first: int = 0
+    ) -> Iterator[Planned]:
+        """The jobs of a sweep from number `first` on, each with its configuration."""
         config = self.compose_config(config_name, overrides, RunMode.MULTIRUN)
         before = HydraConfig.instance().cfg
         try:
-            for number, job in enumerate(jobs):
+            for number, job in enumerate(jobs, first):
                 composed = self.config_loader.load_sweep_config(config, list(job))
                 with open_dict(composed):
                     composed.hydra.job.id = composed.hydra.job.num = number

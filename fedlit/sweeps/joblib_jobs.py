@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
 import multiprocessing
@@ -17,13 +16,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 
 from fedlit import interrupts
 from fedlit.errors import BUG
 from fedlit.failure_file import write_failure
 from fedlit.settings.hydra_compat import Ended
 from fedlit.sweeps.job_process import JobProcess, begun, ended
+from fedlit.sweeps.job_returns import in_sequence, job_return
 
 log = logging.getLogger(__name__)
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -69,7 +69,7 @@ class _Jobs:
         return [self.returned[number] for number in sorted(self.returned)]
 
     def _run_beside(self, numbers: Sequence[int]) -> None:
-        for group in _in_sequence(numbers):
+        for group in in_sequence(numbers):
             cut = self._launch(group)
             if cut is None:
                 continue
@@ -92,7 +92,7 @@ class _Jobs:
         except BrokenProcessPool:
             for number in numbers:
                 with suppress(OSError, ValueError):
-                    self.returned[number] = _returned(Ended(*json.loads(ended(self.marks, number).read_text())))
+                    self.returned[number] = job_return(Ended(*json.loads(ended(self.marks, number).read_text())))
             cut = [n for n in numbers if n not in self.returned and begun(self.marks, n).exists()]
             if not cut:
                 raise  # nothing has run: the task cannot be sent
@@ -105,17 +105,7 @@ class _Jobs:
         sentence = "its process was killed; if the memory is short, write hydra.launcher.n_jobs=<fewer>."
         log.error("%s: %s", folder, sentence)
         write_failure(folder, sentence)
-        self.returned[number] = _returned(Ended(BUG))
-
-
-def _returned(end: Ended) -> JobReturn:
-    return JobReturn(status=JobStatus.COMPLETED, _return_value=end)
-
-
-def _in_sequence(numbers: Sequence[int]) -> list[list[int]]:
-    """[3, 4, 7] -> [[3, 4], [7]]: a launcher counts from the first number."""
-    groups = itertools.groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])
-    return [[number for _, number in group] for _, group in groups]
+        self.returned[number] = job_return(Ended(BUG))
 
 
 @contextmanager

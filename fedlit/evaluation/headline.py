@@ -32,9 +32,7 @@ def headline(row: Mapping[str, float]) -> str | None:
     return next((name for name in names if _is_number(row.get(name))), None)
 
 
-def choosing_metric(
-    rows: Sequence[Mapping[str, float]], metrics: Sequence[str] = _METRICS
-) -> tuple[str, str] | None:
+def choosing_metric(rows: Sequence[Mapping[str, float]], metrics: Sequence[str] = _METRICS) -> tuple[str, str] | None:
     """The metric that chooses the best round, and the data that it was measured on, "validation" or "test".
 
     Validation data if there is any, else test data. The value of a round that was chosen by its test data is biased

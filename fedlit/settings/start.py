@@ -27,6 +27,7 @@ from fedlit.settings.resume import resume, resumed_folder
 from fedlit.settings.saved import read_saved
 from fedlit.sweeps.plan import make_plan
 from fedlit.sweeps.resumed_sweep import enter_folder, jobs_of, line_of
+from fedlit.sweeps.study_checks import checked_objective
 from fedlit.sweeps.sweep import Sweep
 from fedlit.sweeps.sweep_record import RecordedJob, SweepRecord, read_record
 
@@ -163,6 +164,10 @@ def _sweep(line: CommandLine, checked: Checked, composer: Composer, recorded: Se
     wanted = Path(str(resolved(checked.composed, "hydra.sweep.dir")))
     plan = make_plan(composer.application, line.config_name, checked.overrides, recorded)  # before a folder is made
     earlier = read_record(wanted) if blocks(wanted) else None
+    with_hydra = checked.composed.with_hydra
+    objective = None
+    if plan.jobs is None:
+        objective = checked_objective(checked.composed.config, with_hydra.hydra.sweeper, goes_on=earlier is not None)
     if earlier is None:
         plan.placed(wanted, None)
         folder, lock = _claimed("hydra.sweep.dir", wanted, line, "")
@@ -185,7 +190,7 @@ def _sweep(line: CommandLine, checked: Checked, composer: Composer, recorded: Se
         raise
     absolute = folder.absolute()  # Hydra may change the working directory (hydra.job.chdir)
     overrides = [*checked.overrides, _in_folder("hydra.sweep.dir", absolute)]
-    sweep = Sweep(composer.application, line.config_name, overrides, absolute, plan)
+    sweep = Sweep(composer.application, line.config_name, overrides, absolute, plan, objective)
     progress = _progress(checked.composed.config)
     return Start(line, overrides, None, absolute, lock, progress=progress, sweep=sweep)
 

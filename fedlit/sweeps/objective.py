@@ -53,13 +53,13 @@ def objective(config: DictConfig, direction: Any) -> Objective:
 
     Args:
         config: the configuration of its runs.
-        direction: of the sweeper, "maximize" or "minimize".
+        direction: of the sweeper, "maximize" or "minimize"; None if it has none: that of the metric.
 
     Raises:
         InputError: the direction is not that of the metric.
     """
     word = str(getattr(direction, "name", direction)).lower()
-    if word not in _WORDS:
+    if direction is not None and word not in _WORDS:
         raise InputError(
             f"hydra.sweeper.direction={direction}: a sweep of fedlit has one objective; write maximize or minimize."
         )
@@ -70,10 +70,12 @@ def objective(config: DictConfig, direction: Any) -> Objective:
     better = declared
     if name in _KINDS or declared == "by metric":
         better = directions.better(str(base_metric(name) or name).removeprefix("validation_"))
-    if better in ("higher", "lower") and better != _WORDS[word]:
-        right = next(word for word, meant in _WORDS.items() if meant == better)
+    known = next((word for word, meant in _WORDS.items() if meant == better), None)
+    if direction is None:
+        return Objective(name, "higher" if known is None else _WORDS[known])
+    if known not in (None, word):
         raise InputError(
             f"hydra.sweeper.direction={word}: {better} is better of objective={name}; write "
-            f"hydra.sweeper.direction={right}."
+            f"hydra.sweeper.direction={known}."
         )
     return Objective(name, _WORDS[word])

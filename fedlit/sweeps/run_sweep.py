@@ -40,7 +40,7 @@ def run_sweep(sweep: Sweep, job: Callable[[DictConfig], Ended], codes: list[int]
     others = isinstance(lines, RunLines) and not sweep.plan.runs_here
     try:
         with lines.watching() if others else contextlib.nullcontext():
-            ended = sweep.run(job)
+            ended = sweep.run(job, _print)
     except interrupts.Stopped:
         _print(f"the sweep is stopped; go on with: {resume_command(sweep.folder)}")
         raise
@@ -49,7 +49,7 @@ def run_sweep(sweep: Sweep, job: Callable[[DictConfig], Ended], codes: list[int]
     if isinstance(lines, RunLines):
         _print(end_text(sweep.folder, sweep.plan))
     finished = [0 for job in sweep.plan.jobs or () if job.state == "finished"]
-    return exit_code([*finished, *(codes or [end.code for end in ended])])
+    return exit_code([*finished, *(end.code for end in ended)])
 
 
 def _opening(sweep: Sweep) -> str:

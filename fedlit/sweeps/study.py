@@ -1,9 +1,9 @@
 """A sweep whose sweeper chooses each run by the results of those before, such as hydra/sweeper=optuna.
 
 Nothing of the sweeper is saved. A study that goes on asks it for the same runs once more, and a run that is finished
-answers from its folder. With the same seed and the same answers the sweeper chooses the same runs. Where it does not, the
-study is refused, because its choices would rest on runs that are not its own. A run that has failed stays failed, because
-the choices after it were made without it.
+answers from its folder. With the same seed and the same answers the sweeper chooses the same runs. Where it does not,
+the study is refused, because its choices would rest on runs that are not its own. A run that has failed stays failed,
+because the choices after it were made without it.
 """
 
 from __future__ import annotations
@@ -16,16 +16,14 @@ from typing import Any
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
-from omegaconf import DictConfig
 
 from fedlit.errors import BUG, InputError
 from fedlit.run_folder import blocks
 from fedlit.saved_run import SavedRun
 from fedlit.settings.hydra_compat import Application, Ended, Launch, Planned
-from fedlit.settings.overrides import parse, key_of, quoted
+from fedlit.settings.overrides import key_of, parse, quoted
 from fedlit.sweeps.job_returns import in_sequence, job_return
 from fedlit.sweeps.objective import Objective
-from fedlit.sweeps.plan import NUMBERS
 from fedlit.sweeps.run_names import run_names
 from fedlit.sweeps.same_run import Identity
 
@@ -69,6 +67,10 @@ class Study:
         swept: the keys that are varied.
         objective: what is optimised.
         launch: launches runs.
+
+    Attributes:
+        values: the objective of each run so far, by its folder; None for a run without a result.
+        ended: how each run has ended.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Study:
         self._planned = lambda jobs, first: list(application.planned(config_name, overrides, jobs, first))
         self._folder, self._swept, self._objective, self._launch = folder, swept, objective, launch
         self.values: dict[Path, float | None] = {}
+        self.ended: list[Ended] = []
         self._warned = False
 
     def launch(self, launcher: Launcher, jobs: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
@@ -100,7 +103,9 @@ class Study:
             codes.update({n: job.return_value.code for n, job in zip(numbers, returned, strict=True)})
         for trial in trials:
             self.values[trial.folder] = self._value(trial.folder) if codes[trial.number] == 0 else None
-        return [job_return(TrialEnded(codes[trial.number] or 0, self.values[trial.folder])) for trial in trials]
+        ends = [TrialEnded(codes[trial.number] or 0, self.values[trial.folder]) for trial in trials]
+        self.ended += ends
+        return [job_return(end) for end in ends]
 
     def best(self) -> str | None:
         """A line with the best run; None if none has a result."""
@@ -146,38 +151,6 @@ class Study:
                 self._objective.metric(rows),
             )
         return value
-
-
-def check_sweeper(sweeper: DictConfig, goes_on: bool) -> None:
-    """InputError, before a folder is made, where a study cannot be right.
-
-    Args:
-        sweeper: `hydra.sweeper`.
-        goes_on: whether the sweep's folder has runs of it already.
-    """
-    target = str(sweeper.get("_target_"))
-    is_optuna = target.endswith(".OptunaSweeper")
-    if sweeper.get("storage") is not None:
-        raise InputError(
-            f"hydra.sweeper.storage={sweeper.storage}: leave it out; a study is kept in the folders of its runs, and "
-            "resume=<sweep folder> goes on with it."
-        )
-    if not goes_on:
-        return
-    sampler = sweeper.get("sampler") or {}
-    if not is_optuna:
-        name = target.rpartition(".")[2]
-        raise InputError(f"{name}: fedlit does not know how to repeat its choices; start the sweep in a new folder.")
-    if str(sampler.get("_target_")).endswith(".GridSampler"):
-        raise InputError(
-            "hydra/sweeper/sampler=grid: it draws the order of its runs without a seed, so that the study cannot go "
-            "on; start it in a new folder, or leave hydra/sweeper=optuna out: a sweep over values goes on."
-        )
-    if sampler.get("seed") is None:
-        raise InputError(
-            "hydra.sweeper.sampler.seed: the study was started without a seed, so that its choices cannot be repeated; "
-            "start it in a new folder with hydra.sweeper.sampler.seed=0."
-        )
 
 
 def _code(trial: _Trial) -> int | None:

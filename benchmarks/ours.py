@@ -67,7 +67,7 @@ class Network(L.LightningModule):
 
 
 class RoundGate(Logger):
-    """In place of a user's logger: `logger._target_=benchmarks.ours.RoundGate`.
+    """In place of a user's logger: `logger.gate._target_=benchmarks.ours.RoundGate`.
 
     The work after the loggers are called is counted with the next round.
     """
@@ -125,7 +125,8 @@ def words(w: Workload, file: Path, folder: Path, device: Literal["cpu", "gpu"] =
         f"checkpoint.every={FOREVER}",
         f"device={device}",
         "progress=none",
-        "logger._target_=benchmarks.ours.RoundGate",
+        "logger=none",
+        "logger.gate._target_=benchmarks.ours.RoundGate",
         f"hydra.run.dir={folder}",
     ]
 

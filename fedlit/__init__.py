@@ -28,6 +28,7 @@ _NAMES = {  # module: its public names
     "fedlit.engines": ("Engine",),
     "fedlit.errors": ("InputError",),
     "fedlit.saved_run": ("SavedRun", "runs_in"),
+    "fedlit.stop": ("Stop",),
     "fedlit.simulation": ("Run", "federate", "load", "simulate"),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}

@@ -42,6 +42,7 @@ from fedlit.simulation import Run as Run
 from fedlit.simulation import federate as federate
 from fedlit.simulation import load as load
 from fedlit.simulation import simulate as simulate
+from fedlit.stop import Stop as Stop
 from fedlit.stores import Store as Store
 from fedlit.tracking import About as About
 from fedlit.tracking import Logger as Logger

@@ -25,7 +25,7 @@ from fedlit.errors import InputError
 from fedlit.model_vectors import Model
 from fedlit.run_folder import FIRST, FORMAT, checkpoint_folders
 from fedlit.state import FederationState
-from fedlit.stores import Store
+from fedlit.stores import MemoryStore, Store
 
 log = logging.getLogger(__name__)
 _KIND = "fedlit checkpoint"
@@ -47,7 +47,7 @@ class Checkpoints:
         self.folder, self.files, self.interval, self.keep = folder / "checkpoints", files, interval, keep
         self.bits = dict(bits)
         self._saved_at = time.monotonic()
-        self._newest: int | None = None  # round of the newest checkpoint that is known to be intact
+        self._newest: tuple[int, str | None] | None = None  # of the newest that is intact: round, why it was the last
 
     def save_if_due(self, state: FederationState) -> None:
         """Save if the last checkpoint is at least `interval` old."""
@@ -57,14 +57,14 @@ class Checkpoints:
     def save_first(self, state: FederationState) -> None:
         """Write the state before round 1, which is never removed."""
         self._write(self.folder / FIRST, self._contents(state, state.clients.save()))
-        self._newest = 0
+        self._newest = 0, None
 
     def save(self, state: FederationState) -> None:
         """Write the state, then remove all but the newest `keep` checkpoints, and the first one."""
         final = self.folder / f"round_{state.round:04d}"
-        if state.round != self._newest:  # a checkpoint that was skipped as damaged is written again
+        if (state.round, state.stopped) != self._newest:  # a checkpoint that was skipped as damaged is written again
             self._write(final, self._contents(state, state.clients.save()))
-        self._saved_at, self._newest = time.monotonic(), state.round
+        self._saved_at, self._newest = time.monotonic(), (state.round, state.stopped)
         checkpoints = checkpoint_folders(self.folder)
         kept = [number for number, _ in checkpoints if number <= state.round][: self.keep]
         for number, path in checkpoints:
@@ -103,6 +103,8 @@ class Checkpoints:
             "lost": state.lost,
             "seconds": state.seconds,
             "sampler": _plain(state.sampler),
+            "stopping": state.stopping,
+            "stopped": state.stopped,
         }
 
     def load(self, store: Store, device: torch.device | str = "cpu") -> FederationState | None:
@@ -127,7 +129,7 @@ class Checkpoints:
                 log.warning("%s; %s is used instead", problem, path.name)
             self._warn_of_another_device(path, saved)
             store.load(saved["round"], _models(saved["clients"], device, numbers_stay))
-            self._newest = saved["round"]
+            self._newest = saved["round"], saved.get("stopped")
             return _state(saved, store, device, numbers_stay)
         if problems:
             raise InputError(
@@ -143,6 +145,8 @@ class Checkpoints:
             InputError: it cannot be used.
         """
         saved, numbers_stay = _read(self.folder / name, device)
+        if "only" in saved:
+            store = MemoryStore()  # clients that keep nothing
         store.view(saved["round"], _models(saved["clients"], device, numbers_stay))
         return _state(saved, store, device, numbers_stay)
 
@@ -221,6 +225,8 @@ def _state(saved: dict[str, Any], store: Store, device: torch.device | str, numb
         saved["lost"],
         saved["seconds"],
         _models(saved.get("sampler", {}), "cpu", numbers_stay=True),
+        saved.get("stopping", {}),
+        saved.get("stopped"),
     )
 
 

@@ -16,6 +16,7 @@ from fedlit.messages.finite import first_not_finite
 from fedlit.messages.pipeline import Pipeline
 from fedlit.messages.wire import Wire, flatten_message
 from fedlit.model_vectors import Model, stack, tree_map, unstack
+from fedlit.stop import Stop
 from fedlit.training.chunk_client import ChunkClient
 from fedlit.training.job import Split
 from fedlit.used_models import UsedModels
@@ -51,7 +52,7 @@ class TrainTask:
             message, after = self.pipeline.aggregator.local_update(client, received, before)
             message = _zero_where_idle(client, message)
             sent = self.pipeline.send(client, message, states)
-        except InputError:
+        except (InputError, Stop):
             raise
         except Exception:
             if any("idle" not in facts for facts in client.facts):

@@ -15,10 +15,11 @@ from omegaconf import DictConfig
 from fedlit import interrupts
 from fedlit.aggregators import Aggregator
 from fedlit.algorithm_trial import try_algorithm
-from fedlit.checkpoint import Checkpoints, saved_bits
+from fedlit.checkpoint import Checkpoints, facts_of, saved_bits
 from fedlit.clients import Clients, share_out
 from fedlit.data import DataSource, chain
 from fedlit.data.loader_workers import no_workers_left
+from fedlit.early_stopping import EarlyStopping, go_on
 from fedlit.engines import Engine
 from fedlit.engines.machine import set_up_process
 from fedlit.errors import InputError
@@ -26,6 +27,7 @@ from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import Evaluator
 from fedlit.experiment_about import describe
 from fedlit.experiment_data import check_same_data, check_types, load_data, public_samples, with_labels_for
+from fedlit.experiment_loggers import all_loggers, chosen_loggers
 from fedlit.experiment_module import make_module
 from fedlit.experiment_refusals import check_server, check_steps, local_updates, warn_of_epochs
 from fedlit.experiment_rounds import run_rounds
@@ -42,18 +44,15 @@ from fedlit.randomness import seed_number
 from fedlit.sampler_trial import try_sampler
 from fedlit.samplers import Sampler, checked_expected
 from fedlit.schedules import RoundSchedule, check_schedule
-from fedlit.settings.classes import build, build_in
+from fedlit.settings.classes import build_in
 from fedlit.settings.saved import began_in, saved_files
 from fedlit.state import FederationState
 from fedlit.stores import Store
-from fedlit.tracking import Logger, Loggers, MetricsFile
-from fedlit.tracking.clients_file import ClientsFile
-from fedlit.tracking.figures import Figures
-from fedlit.tracking.log_lines import LogLines
-from fedlit.tracking.progress import progress
+from fedlit.tracking.targets import Targets
 from fedlit.training import JobData, Trainer
 from fedlit.used_models import FineTuning
 from fedlit.user_module.module_snapshot import counters
+from fedlit.vectorized_hint import VectorizedHint
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,9 @@ class Experiment:
     module: LightningModule
     checkpoints: Checkpoints
     finetuning: FineTuning | None
+    early_stopping: EarlyStopping
+    targets: Targets
+    has_client_states: bool = True  # False: the checkpoint holds the server's state alone
 
 
 def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | None = None) -> int:
@@ -82,25 +84,46 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
     Returns:
         The exit code: 0, or `INTERRUPTED`, `TERMINATED` or `HUNG_UP` after a signal.
     """
+    chosen = chosen_loggers(config)
     with ExitStack() as until_end, opened(config, folder, overrides) as experiment:
         federation, state, engine = experiment.federation, experiment.state, experiment.engine
         evaluation, data, clients = experiment.evaluation, experiment.data, federation.clients
         evaluator = Evaluator(evaluation, data, config.rounds, config.seed, experiment.finetuning)
-        files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.writes_clients else [])]
-        loggers = Loggers(
-            [*files, build(config.logger, "logger"), Figures(), LogLines(), progress(shown or config.progress)]
-        )
+        hint = [VectorizedHint(federation, state, engine, evaluator)] if config.progress != "none" else []
+        loggers = all_loggers(config, evaluation, chosen, shown, hint)
         layout = engine.local_worker.host.layout
         about = describe(config, folder, data, clients, experiment.module, layout, state.round)
         if not state.round:
             write_partition(folder, clients, data, tests_are_cut=evaluation.client_test != "same_partition")
         until_end.enter_context(interrupts.handled())  # before it, a signal ends the command at once
-        return run_rounds(federation, state, engine, evaluator, loggers, experiment.checkpoints, about)
+        stopping, targets = experiment.early_stopping, experiment.targets
+        return run_rounds(
+            federation, state, engine, evaluator, loggers, experiment.checkpoints, about, stopping, targets
+        )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A finished run is opened to look at it: nothing is tried, and nothing in its folder changes.
+
+    Attributes:
+        checkpoint: the name of a folder in `checkpoints/`.
+        data_folder: the folder from which relative paths of the data are meant; None: that in which the run began.
+    """
+
+    checkpoint: str
+    data_folder: Path | None = None
 
 
 @contextmanager
-def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[Experiment]:
-    """Build the objects of a run, try them, and load its newest checkpoint; arguments as in `run`."""
+def opened(
+    config: DictConfig, folder: Path, overrides: list[str], reading: Reading | None = None
+) -> Iterator[Experiment]:
+    """Build the objects of a run, try them, and load its newest checkpoint, or that of `reading`.
+
+    Args:
+        config, folder, overrides: as in `run`.
+    """
     updates = local_updates(config, overrides)
     start_folder = began_in(folder, resumed=config.resume is not None)
     make = partial(build_in, start_folder)
@@ -115,9 +138,16 @@ def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[E
         reduction = chosen_reduction(aggregator, uplink, configured_reduction)
         public = public_samples(config.data)
         check_server(aggregator, config.server_samples, public)
-        data, data_facts = load_data(config.data, config.batch_size, start_folder)
-        check_same_data(folder, saved_bits(folder).get("data"), data_facts)
+        data_folder = (reading and reading.data_folder) or start_folder
+        data, data_facts = load_data(config.data, config.batch_size, data_folder)
+        read = {} if reading is None else facts_of(folder / "checkpoints" / reading.checkpoint)
+        bits = saved_bits(folder) if reading is None else read.get("bits", {})
+        named = f"resume={folder}" if reading is None else str(folder)
+        check_same_data(named, bits.get("data"), data_facts)
         evaluation: Evaluation = make(config.evaluation, "evaluation")
+        stop_options = {name: config.stop[name] for name in ("metric", "patience", "target")}
+        early_stopping, targets = EarlyStopping(**stop_options), Targets(config.targets, evaluation.directions())
+        early_stopping.check_options(evaluation.directions())
         partition: Partition = make(config.partition, "partition")
         clients = _clients(config, data, partition, evaluation, public, aggregator.pooled, updates)
         if aggregator.needs_validation and clients.no_validation:
@@ -153,7 +183,8 @@ def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[E
         initial_counters = {n: c.cpu() for n, c in counters(host.module).items()}  # with those of configure_model
         pipeline = Pipeline(aggregator, uplink, reduction, run_weighting(aggregator, uplink))
         schedules = lr_schedule.changes, server_lr_schedule.changes
-        try_algorithm(pipeline, clients, engine.local_worker, initial_counters, config.seed, *schedules)
+        if reading is None:
+            try_algorithm(pipeline, clients, engine.local_worker, initial_counters, config.seed, *schedules)
         aggregator.setup(layout, len(clients))
         initial_model = layout.read(host.module)
         federation = Federation(
@@ -168,21 +199,44 @@ def opened(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[E
             server_lr_schedule,
         )
         interval, keep = config.checkpoint.every, config.checkpoint.keep
-        bits = {"threads": threads, "data": data_facts, "device": layout.device.type, "rounds": config.rounds}
+        before = saved_bits(folder)
+        bits = {
+            "threads": threads,
+            "data": data_facts,
+            "device": layout.device.type,
+            "rounds": config.rounds,
+            "stop": stop_options,
+        }
         checkpoints = Checkpoints(folder, saved_files(config, overrides), interval, keep, bits)
         store: Store = make(config.store, "store")
         store.open(checkpoints.folder, layout.device)
-        state = checkpoints.load(store, layout.device)
+        if reading is None:
+            state = checkpoints.load(store, layout.device)
+        else:
+            state = checkpoints.read(reading.checkpoint, store, layout.device)
         if state is None:
             server = aggregator.server_state(
                 initial_model, torch.Generator().manual_seed(seed_number(config.seed, "server"))
             )
             state = FederationState(0, server, store, initial_counters)
+        go_on(state, *(before.get(key) not in (None, bits[key]) for key in ("stop", "rounds")))
         state.sampler = state.sampler or sampler.initial_state()
         refuse_missing_model(federation, state)
         if finetuning is not None:
             finetuning.check(federation, state)
-        yield Experiment(federation, state, engine, evaluation, data, module, checkpoints, finetuning)
+        yield Experiment(
+            federation,
+            state,
+            engine,
+            evaluation,
+            data,
+            module,
+            checkpoints,
+            finetuning,
+            early_stopping,
+            targets,
+            has_client_states="only" not in read,
+        )
 
 
 def _threads(config: DictConfig, folder: Path, default: int) -> int:

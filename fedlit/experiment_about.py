@@ -60,7 +60,16 @@ def describe(
         clients.train.sizes,
         data.label_names,
         facts,
+        " · ".join([_option(config.aggregator), _option(config.partition), data.name, f"seed {config.seed}"]),
     )
+
+
+def _option(config: Mapping[str, Any]) -> str:
+    """Such as `fedavg` or `dirichlet(0.5)`: the class, and its first argument if that is a number other than zero."""
+    name = _class_name(config).lower() if str(config["_target_"]).startswith("fedlit.") else _class_name(config)
+    arguments = [key for key in config if not str(key).startswith("_")]
+    first = config[arguments[0]] if arguments else None
+    return f"{name}({first:g})" if type(first) in (int, float) and first else name
 
 
 def _class_name(config: Mapping[str, Any]) -> str:

@@ -63,12 +63,12 @@ def _are_repeatable(facts: Mapping[str, Any]) -> bool:
     return all(facts[part]["samples"] is not None for part in ("train", "test"))
 
 
-def check_same_data(folder: Path, before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> None:
-    """InputError if a run would go on with other data than it began with."""
+def check_same_data(named: str, before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> None:
+    """InputError if a run would go on with other data than it began with; the message begins with `named`."""
     different = "" if before is None else difference(before, now)
     if different:
         raise InputError(
-            f"resume={folder}: {different}; give it the same data again, or start a fresh run "
+            f"{named}: {different}; give it the same data again, or start a fresh run "
             "(random draws of a data class are repeated if they are of torch's, numpy's or Python's global generators)."
         )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fedlit import interrupts
 from fedlit.checkpoint import Checkpoints
+from fedlit.early_stopping import EarlyStopping
 from fedlit.engines import Engine
 from fedlit.engines.failures import ClientFailed
 from fedlit.errors import InputError, NotWritten, one_line
@@ -17,10 +18,12 @@ from fedlit.plurals import counted
 from fedlit.rounds import federate
 from fedlit.saved_rounds import newest_saved, resume_command, saved_rounds
 from fedlit.state import FederationState
+from fedlit.stop import stop_noted
 from fedlit.tracking import About, Logger
 from fedlit.tracking.metrics_file import NAME, read
 from fedlit.tracking.summary import summarise
 from fedlit.tracking.summary import write as write_summary
+from fedlit.tracking.targets import Targets
 
 log = logging.getLogger(__name__)
 
@@ -33,19 +36,24 @@ def run_rounds(
     loggers: Logger,
     checkpoints: Checkpoints,
     about: About,
+    early_stopping: EarlyStopping,
+    targets: Targets,
 ) -> int:
     """Run the rounds, save the state and write the summary; the exit code."""
     folder = about.folder
     interrupted: interrupts.Interrupted | None = None
-    if state.round >= federation.rounds:
+    if state.stopped is not None:
+        log.warning("this run has stopped: %s; write rounds=<more>, or change stop, to go on with it.", state.stopped)
+    elif state.round >= federation.rounds:
         done = counted(federation.rounds, "round")
         log.warning("this run has done its %s; write rounds=<more> to go on with it.", done)
     try:
-        loggers.start(about)
+        with stop_noted(state):
+            loggers.start(about)
         if not state.round:
             checkpoints.save_first(state)
         try:
-            federate(federation, state, engine, evaluator, loggers, checkpoints)
+            federate(federation, state, engine, evaluator, loggers, checkpoints, early_stopping)
         except interrupts.Interrupted as error:
             interrupted = error
         except Exception as error:
@@ -57,8 +65,10 @@ def run_rounds(
         if interrupted is None or _last_logged_round(folder) == state.round:
             checkpoints.save(state)
         rows = read(folder / NAME)
-        if rows:
-            summary = summarise(rows, folder, state.seconds) | {"lost": state.lost}
+        if rows or state.stopped is not None:
+            targets = early_stopping.with_target(targets, state)
+            reached = targets.summary(rows)
+            summary = summarise(rows, folder, state.seconds, reached, state.stopped) | {"lost": state.lost}
             write_summary(summary, folder)
             loggers.finish(summary)
     finally:

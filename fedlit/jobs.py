@@ -45,7 +45,7 @@ def run_jobs(start: Start, report: Report | None = None) -> int:
     """Run the checked command line; its exit code. `report` is `_report` by default."""
     report = _report if report is None else report
     codes: list[int] = []
-    lines = None if start.sweep is None else lines_of(start.sweep, start.progress)
+    lines = NoLines() if start.sweep is None else lines_of(start.sweep, start.progress)
 
     def job(config: DictConfig) -> Ended:
         record = HydraConfig.get()
@@ -65,8 +65,7 @@ def run_jobs(start: Start, report: Report | None = None) -> int:
                     print(f"stopped at once; {saved_rounds(folder)}", flush=True)
                 raise
         codes.append(code)
-        if lines is not None:
-            lines.ended(folder, failed=code != 0)
+        lines.ended(folder, failed=code != 0)
         return Ended(code)
 
     job.__module__ = "fedlit.run"  # Hydra names the log of a job after it
@@ -76,7 +75,7 @@ def run_jobs(start: Start, report: Report | None = None) -> int:
         if start.single is not None:
             start.single.application.run_composed(start.line.config_name, start.single.config, job)
         elif start.sweep is not None:
-            return run_sweep(start.sweep, job, codes, lines)
+            return run_sweep(start.sweep, job, lines)
         else:
             _hand_to_hydra(start, job)
     finally:
@@ -98,7 +97,7 @@ def _hand_to_hydra(start: Start, job: Callable[[DictConfig], Ended]) -> None:
         sys.argv = before
 
 
-def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str], lines: RunLines | NoLines | None) -> int:
+def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str], lines: RunLines | NoLines) -> int:
     """One job: the checks that need its final values and classes, then the experiment."""
     with start.held(folder):
         if start.multirun and is_finished(folder, config):
@@ -111,9 +110,7 @@ def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str], l
             raise
 
 
-def _run_locked(
-    start: Start, config: DictConfig, folder: Path, overrides: list[str], lines: RunLines | NoLines | None
-) -> int:
+def _run_locked(start: Start, config: DictConfig, folder: Path, overrides: list[str], lines: RunLines | NoLines) -> int:
     if start.begins_again:
         logging.getLogger(__name__).warning("Nothing was saved before this run was stopped: it begins again.")
     with in_folder(command_folder()):
@@ -130,7 +127,7 @@ def _run_locked(
             check_classes(config, overrides)
         from fedlit.experiment import run
 
-    if lines is not None and config.progress == "auto":
+    if start.multirun and config.progress == "auto":
         return run(config, folder, overrides, lines.shown)
     return run(config, folder, overrides)
 

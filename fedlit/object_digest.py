@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.utils.hooks import RemovableHandle
 
 _PLAIN = (int, float, complex, str, bytes, bool, type(None), torch.dtype, torch.device, torch.Size)
 _SET_BY_FITS = ("_trainer", "_fabric")  # by Lightning
@@ -62,11 +63,13 @@ class _Walk:
             return self._function(value)
         if isinstance(value, weakref.ref):
             return [self.describe(value())]
+        if isinstance(value, RemovableHandle):
+            return []  # of a hook, which its module lists; its number counts all hooks of the process
         return self._saved(value)
 
     def _attribute(self, name: str, value: Any) -> Any:
-        if name.endswith("_hooks") and isinstance(value, Mapping):
-            return [self.describe(hook) for hook in value.values()]  # a key counts all hooks of the process
+        if "_hooks" in name and isinstance(value, Mapping):
+            return [self.describe(hook) for hook in value.values()]  # a key is such a number
         return self.describe(value)
 
     def _tensor(self, value: Tensor) -> list[Any]:

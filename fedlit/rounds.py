@@ -14,7 +14,9 @@ from fedlit import interrupts
 from fedlit.checkpoint import Checkpoints
 from fedlit.client import ClientState
 from fedlit.client_tasks import TrainTask
+from fedlit.early_stopping import NEVER, EarlyStopping
 from fedlit.engines import Engine
+from fedlit.evaluation.evaluated import Evaluated
 from fedlit.evaluation.evaluator import Evaluator
 from fedlit.evaluation.round_record import RoundRecord
 from fedlit.federation import Federation
@@ -25,6 +27,7 @@ from fedlit.samplers import checked_choice, checked_state
 from fedlit.server_round import ServerRound
 from fedlit.server_update import new_server_state
 from fedlit.state import FederationState, keep_largest
+from fedlit.stop import stop_noted
 from fedlit.stopwatch import Stopwatch
 from fedlit.tracking import Logger
 from fedlit.training import Returned
@@ -37,37 +40,44 @@ def federate(
     evaluator: Evaluator,
     logger: Logger,
     checkpoints: Checkpoints,
+    early_stopping: EarlyStopping = NEVER,
 ) -> FederationState:
-    """Run the remaining rounds.
+    """Run the remaining rounds, or those until a Stop, whose reason is then in `state.stopped`.
 
-    `update_server` updates `state` in place. If a signal ends the training of a round early, `state` is still that of
-    the round before; during the evaluation a signal waits until the round is recorded.
+    `update_server` updates `state` in place. If a signal or a Stop ends the training of a round early, `state` is still
+    that of the round before; during the evaluation both wait until the round is recorded.
 
     Raises:
         Interrupted: a signal came (Ctrl-C, SIGTERM, SIGHUP).
     """
-    while state.round < federation.rounds:
-        interrupts.check()
-        watch = Stopwatch()
+    with stop_noted(state):
+        while state.round < federation.rounds and state.stopped is None:
+            interrupts.check()
+            watch = Stopwatch()
 
-        round, sampler_state = open_round(federation, state, engine)
-        arrivals = train_cohort(federation, state, engine, evaluator, logger, round)
-        watch.lap("fit")
+            round, sampler_state = open_round(federation, state, engine)
+            arrivals = train_cohort(federation, state, engine, evaluator, logger, round)
+            watch.lap("fit")
 
-        update_server(federation, state, engine, round, arrivals, sampler_state)
-        watch.lap("aggregate")
+            update_server(federation, state, engine, round, arrivals, sampler_state)
+            watch.lap("aggregate")
 
-        with interrupts.deferred():  # the state is that of this round already
-            evaluated = evaluator(federation, state, engine, round.number)
-        watch.lap("evaluate")
+            evaluated = Evaluated()
+            with interrupts.deferred(), stop_noted(state):  # the state is that of this round already
+                evaluated = evaluator(federation, state, engine, round.number)
+            watch.lap("evaluate")
 
-        row = evaluated.row | arrivals.record.row() | federation.schedule_row(round.number) | watch.row()
-        state.seconds += watch.total
-        if evaluator.note_if_best(state, row):
-            checkpoints.save_best(state)
-        logger.round(round.number, row, evaluated.pictures)
-        logger.clients(round.number, evaluator.client_lines(arrivals.record.facts, evaluated))
-        checkpoints.save_if_due(state)
+            row = evaluated.row | arrivals.record.row() | federation.schedule_row(round.number) | watch.row()
+            state.seconds += watch.total
+            if evaluator.note_if_best(state, row):
+                checkpoints.save_best(state)
+            with stop_noted(state):
+                logger.round(round.number, row, evaluated.pictures)
+            with stop_noted(state):
+                logger.clients(round.number, evaluator.client_lines(arrivals.record.facts, evaluated))
+            with stop_noted(state):
+                early_stopping.check(state, row, evaluator.directions)
+            checkpoints.save_if_due(state)
     return state
 
 

@@ -22,7 +22,7 @@ _ROUND = re.compile(r"round_(\d+)")
 _START_FILES = (
     *(".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "multirun.yaml", "run.log", FORMAT_FILE),
     *("metrics.jsonl", "clients.jsonl", PARTITION, "partition.png", "curves.png", "clients.png"),
-    *("failure.txt", "sweep.json"),
+    *("failure.txt", "sweep.json", "loggers.json", "metrics.csv"),
 )
 """What a run or a sweep writes before its first round has ended."""
 _OF_SWEEP = ("sweep.json", "multirun.yaml")

@@ -18,6 +18,7 @@ from fedlit.messages.finite import check_server_state
 from fedlit.messages.wire import flatten_message, unflatten_message
 from fedlit.server_round import ServerRound, unread_server_lr
 from fedlit.state import FederationState
+from fedlit.stop import Stop
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ def _stepped_without_clients(
     try:
         zeros = _zeros_of_a_message(federation, state, engine, round)
         return _stepped(aggregator, state.server, zeros, round) if "delta" in zeros else state.server
+    except Stop:
+        raise
     except Exception as error:
         reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         log.warning(

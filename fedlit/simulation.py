@@ -17,14 +17,16 @@ import numpy as np
 from lightning.pytorch import LightningModule
 
 from fedlit import interrupts
+from fedlit.after_run.reopened import reopened
 from fedlit.aggregators import Aggregator
 from fedlit.caller_state import caller_state_kept
 from fedlit.errors import BUG, InputError
-from fedlit.experiment import Experiment, opened
+from fedlit.experiment import Experiment
 from fedlit.jobs import run_jobs
 from fedlit.live_objects import check_same, given, own_copies, words_for
 from fedlit.partition_file import read_partition
-from fedlit.run_folder import PARTITION, checkpoint_folders, hold
+from fedlit.quiet import silent
+from fedlit.run_folder import PARTITION
 from fedlit.run_log import note
 from fedlit.saved_run import SavedRun
 from fedlit.settings import command_line
@@ -110,21 +112,13 @@ class Run:
         return self._from_checkpoint(lambda experiment: personal_module(experiment, client))
 
     def _from_checkpoint(self, taken: Callable[[Experiment], LightningModule]) -> LightningModule:
-        if not checkpoint_folders(self.folder / "checkpoints"):
-            raise InputError(f"{self.folder}: this run has saved no round; go on with it by resume={self.folder}.")
-        config = self.saved.config.copy()
-        config.resume = str(self.folder)  # relative paths are meant from where the run began
-        config.engine = {"_target_": "fedlit.engines.Serial"}  # no workers are needed
-        words = self.saved.overrides
-        lock = hold(self.folder)
-        try:
-            with caller_state_kept(), given(self._objects), opened(config, self.folder, words) as experiment:
-                try:
-                    return taken(experiment)
-                finally:
-                    experiment.state.clients.close()
-        finally:
-            lock.release()
+        with (
+            given(self._objects),
+            caller_state_kept(),
+            silent(),
+            reopened(self.saved) as run,
+        ):  # silent: the run said it
+            return taken(run.experiment)
 
 
 def load(folder: str | Path, module: Any = None, data: Any = None, aggregator: Any = None) -> Run:

@@ -21,7 +21,10 @@ def global_module(experiment: Experiment) -> LightningModule:
     aggregator = experiment.federation.aggregator
     model = aggregator.global_model(experiment.state.server)
     if model is None:
-        raise InputError(f"{aggregator} has no global model; write run.personal(<client>) for the model of a client.")
+        raise InputError(
+            f"{aggregator} has no global model; ask for that of a client, by personal=<client>, or in Python by "
+            "run.personal(<client>)."
+        )
     return _as_module(experiment, model, experiment.state.counters)
 
 
@@ -32,9 +35,23 @@ def personal_module(experiment: Experiment, client: int) -> LightningModule:
     Raises:
         InputError: there is no such client.
     """
+    check_client(experiment, client)
+    return _as_module(experiment, used_model(experiment, client), experiment.state.counters)
+
+
+def check_client(experiment: Experiment, client: int) -> None:
+    """
+    Raises:
+        InputError: there is no such client.
+    """
+    number = len(experiment.federation.apart().clients)
+    if isinstance(client, bool) or not isinstance(client, int) or not 0 <= client < number:
+        raise InputError(f"client {client!r}: the run has the clients 0 to {number - 1}; give one of these.")
+
+
+def used_model(experiment: Experiment, client: int) -> Model:
+    """The model (P,), (S,) that a client uses on its data."""
     pooled, federation, state = experiment.federation.clients.pooled, experiment.federation.apart(), experiment.state
-    if isinstance(client, bool) or not isinstance(client, int) or not 0 <= client < len(federation.clients):
-        raise InputError(f"client {client!r}: the run has the clients 0 to {len(federation.clients) - 1}; give one.")
     worker = experiment.engine.local_worker
     round = federation.round(max(state.round, 1), [client], "evaluate")
     cohort = federation.cohort(round, state, stateless=pooled)  # the state of client 0 is that of the pooled client
@@ -42,7 +59,7 @@ def personal_module(experiment: Experiment, client: int) -> LightningModule:
     received = tree_map(lambda t: t.expand(1, *t.shape), cohort.broadcast) | cohort.downloads
     algorithm_states = stack([kept["algorithm"] for kept in cohort.states])
     model = UsedModels(federation.aggregator, experiment.finetuning)(trained, received, algorithm_states)
-    return _as_module(experiment, tree_map(lambda t: t[0] if t.dim() > 1 else t, model), state.counters)
+    return tree_map(lambda t: t[0] if t.dim() > 1 else t, model)
 
 
 def _as_module(experiment: Experiment, model: Model, counters: dict[str, Tensor]) -> LightningModule:

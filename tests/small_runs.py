@@ -19,11 +19,13 @@ from unittest import mock
 
 import lightning.pytorch as pl
 import numpy as np
+import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 import fedlit.experiment
+import fedlit.experiment_loggers
 from fedlit.checkpoint import _plain
 from fedlit.run import main
 from fedlit.settings.check import check
@@ -130,13 +132,18 @@ def command(*words: str) -> int:
         return main(list(words))
 
 
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of this test draw no figures, which take most of the time."""
+    monkeypatch.setattr(fedlit.experiment, "Figures", Loggers)
+
+
 @contextmanager
 def _restored() -> Iterator[None]:
     """Without figures, which take most of the time. Log handlers, threads and paths are restored afterwards."""
     root, path, threads = logging.getLogger(), list(sys.path), torch.get_num_threads()
     handlers, level = list(root.handlers), root.level
     try:
-        with mock.patch.object(fedlit.experiment, "Figures", Loggers):
+        with mock.patch.object(fedlit.experiment_loggers, "Figures", Loggers):
             yield
     finally:
         for handler in root.handlers:

@@ -231,7 +231,7 @@ def test_relative_paths_are_meant_from_the_folder_in_which_the_run_began(
 def test_runs_of_several_seeds_share_their_data() -> None:
     words = [*QUIET, NET, "data._target_=split_data.Numpy", "hydra.sweep.dir=sweep", "hydra.job.chdir=true"]
     assert command("--multirun", *words, "seed=1,2") == 0
-    states = [torch.load(f"sweep/{job}/checkpoints/round_0001/state.pt", weights_only=True) for job in (0, 1)]
+    states = [torch.load(f"sweep/seed={seed}/checkpoints/round_0001/state.pt", weights_only=True) for seed in (1, 2)]
     assert difference(*(state["bits"]["data"] for state in states)) == ""
 
 

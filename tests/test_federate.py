@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -14,20 +15,21 @@ from torch.utils.data import DataLoader, TensorDataset
 import fedlit
 from fedlit.errors import InputError
 from fedlit.run import main
-from tests.small_runs import same_bits, saved
+from tests.slow import some_slow
+from tests.small_runs import same_bits, saved, without_figures
 
 WORDS = ("clients=3", "threads=1", "device=cpu", "logger=none", "progress=none")
 
 
 class Net(pl.LightningModule):
-    def __init__(self, lr: float = 0.1, seed: int = 3):
+    def __init__(self, lr: float = 0.1, seed: int = 3, activation: Any = torch.relu):
         super().__init__()
-        self.lr = lr
+        self.lr, self.activation = lr, activation
         torch.manual_seed(seed)
         self.body, self.norm, self.head = nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(torch.relu(self.norm(self.body(x))))
+        return self.head(self.activation(self.norm(self.body(x))))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         x, y = batch
@@ -58,34 +60,48 @@ class Half(fedlit.FedAvg):
         self.step = step
 
 
-def accuracy(module: nn.Module) -> float:
+def datasets() -> tuple[TensorDataset, TensorDataset]:
     data = Data()
     data.setup()
-    x, y = data.test.tensors
+    return data.train, data.test
+
+
+def correct(module: nn.Module, samples: Any = slice(None)) -> float:
+    x, y = (tensor[samples] for tensor in datasets()[1].tensors)
     with torch.no_grad():
         return (module(x).argmax(1) == y).sum().item() / len(y)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_figures(monkeypatch)
 
 
 def test_live_objects_train_stay_as_they_are_and_resume_to_the_same_bits(in_folder: Path) -> None:
     net, data, algorithm = Net(), Data(), Half()
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    whole = fedlit.federate(net, data, *WORDS, "rounds=3", "hydra.run.dir=whole", aggregator=algorithm)
+    whole = fedlit.federate(net, data, *WORDS, "rounds=2", "hydra.run.dir=whole", aggregator=algorithm)
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
     assert not hasattr(data, "train") and vars(algorithm).keys() == vars(Half()).keys()
-    assert accuracy(whole.module()) == whole.metrics["global/test/accuracy"].iloc[-1]
+    net.head.weight.data.zero_()  # the run has a copy
+    assert correct(whole.module()) == whole.metrics["global/test/accuracy"].iloc[-1]
     assert "Half" in Path("whole/run.log").read_text()
 
-    fedlit.federate(net, data, *WORDS, "rounds=1", "hydra.run.dir=cut", aggregator=algorithm)
-    resumed = fedlit.federate(Net(), Data(), "resume=cut", "rounds=3", aggregator=Half())
-    assert same_bits(saved(resumed.folder, 3), saved(whole.folder, 3))
+    fedlit.federate(Net(), datasets(), *WORDS, "rounds=1", "hydra.run.dir=cut", aggregator=Half())
+    resumed = fedlit.federate(Net(), datasets(), "resume=cut", "rounds=2", aggregator=Half())
+    assert same_bits(saved(resumed.folder, 2), saved(whole.folder, 2))
 
+    loaded = fedlit.load("cut", Net(), datasets(), Half())
+    assert correct(loaded.module()) == correct(whole.module())
     go_on = ("resume=cut", "rounds=4")
     for refused, sentence in (
-        (lambda: fedlit.federate(Net(seed=4), Data(), *go_on, aggregator=Half()), "module: .*other weights"),
-        (lambda: fedlit.federate(Net(lr=0.2), Data(), *go_on, aggregator=Half()), "module: .*or attributes"),
-        (lambda: fedlit.federate(Net(), Data(), *go_on, aggregator=Half(0.1)), "aggregator: .*or attributes"),
-        (lambda: fedlit.federate(Net(), Data(), *go_on), "aggregator: .*which is not saved"),
-        (lambda: fedlit.federate(Net(), Data(), *go_on, aggregator=fedlit.FedAvg()), "aggregator: .*not one of"),
+        (lambda: fedlit.federate(Net(seed=4), datasets(), *go_on, aggregator=Half()), "module: .*other weights"),
+        (lambda: fedlit.load("cut", Net(lr=0.2)), "module: .*or attributes"),
+        (lambda: fedlit.load("cut", Net(activation=torch.tanh)), "module: .*or attributes"),
+        (lambda: fedlit.load("cut", aggregator=Half(0.1)), "aggregator: .*or attributes"),
+        (lambda: fedlit.load("cut", aggregator=fedlit.FedAvg()), "aggregator: .*not one of"),
+        (lambda: fedlit.load("cut", data=Data()), "data: .*not one of"),
+        (lambda: fedlit.federate(Net(), datasets(), *go_on), "aggregator: .*which is not saved"),
         (lambda: fedlit.simulate(go_on), "which is not saved; give an equal one in Python"),
         (lambda: fedlit.load("cut").module(), "which is not saved"),
     ):
@@ -94,41 +110,78 @@ def test_live_objects_train_stay_as_they_are_and_resume_to_the_same_bits(in_fold
     assert main(list(go_on)) == 2
 
 
-def test_personal_models_are_those_of_the_clients(in_folder: Path) -> None:
-    run = fedlit.federate(Net(), Data(), *WORDS, "rounds=2", "aggregator=local")
+VARIANTS = [
+    "engine=serial",
+    "trainer=vectorized trainer.stack=always store=disk",
+    "engine=processes engine.workers=2",
+    "trainer=vectorized store=disk engine=processes engine.workers=2",
+]
+
+
+@pytest.mark.parametrize("variant", some_slow(VARIANTS, [VARIANTS[1]]))
+def test_personal_models_are_those_of_the_clients(in_folder: Path, variant: str) -> None:
+    run = fedlit.federate(Net(), datasets(), *WORDS, "rounds=2", "aggregator=local", *variant.split())
     states = saved(run.folder, 2)["clients"]
-    weights = [torch.cat([p.detach().flatten() for p in run.personal(client).parameters()]) for client in range(3)]
+    models = [run.personal(client) for client in range(3)]
+    weights = [torch.cat([p.detach().flatten() for p in model.parameters()]) for model in models]
     kept = [state["algorithm"]["model"]["__model__"][0] for _, state in sorted(states.items())]
     assert all(torch.equal(model, weight) for model, weight in zip(kept, weights, strict=True))
     assert not torch.equal(weights[0], weights[1])
+    with pytest.raises(InputError, match=r"has no global model; write run.personal\(<client>\)"):
+        run.module()
+
+
+@pytest.mark.parametrize("variant", some_slow(VARIANTS, [VARIANTS[0]]))
+def test_fine_tuned_models_have_the_accuracy_that_the_run_says(in_folder: Path, variant: str) -> None:
+    finetune = ("rounds=1", "evaluation.finetune=2", "evaluation.per_client=true")
+    run = fedlit.federate(Net(), datasets(), *WORDS, *finetune, *variant.split())
+    test = run.partition["test"]
+    assert sorted(np.concatenate(test).tolist()) == list(range(30))
+    said = [run.clients.loc[(1, client), "used/accuracy"] for client in range(3)]
+    assert [correct(run.personal(client), test[client]) for client in range(3)] == pytest.approx(said)
+    assert not torch.equal(run.personal(0).head.weight, run.module().head.weight)
 
 
 def test_objects_and_words_that_do_not_go_together_are_refused() -> None:
+    x, y = torch.ones(2, 4), torch.ones(2)
     for refused, sentence in (
         (lambda: fedlit.federate(Net, Data()), r"module=Net is a class; give an object of it, Net\(...\)"),
         (lambda: fedlit.federate(Net(), Data), "data=Data is a class"),
         (lambda: fedlit.federate(Net(), Data(), aggregator=Half), "aggregator=Half is a class"),
         (lambda: fedlit.federate(nn.Linear(1, 1), Data()), "inherits from LightningModule"),
+        (lambda: fedlit.federate(torch.compile(Net()), Data()), "inherits from LightningModule"),
         (lambda: fedlit.federate(Net().to("meta"), Data()), "weights on the device meta"),
+        (lambda: fedlit.federate(Net(activation=(i for i in "ab")), Data()), "this Net cannot be copied"),
         (lambda: fedlit.federate(Net(), [1]), "data is an object of type list"),
         (lambda: fedlit.federate(Net(), None), "data is None"),
-        (lambda: fedlit.federate(Net(), (torch.ones(2, 4), torch.ones(2))), "write TensorDataset"),
-        (lambda: fedlit.federate(Net(), ((torch.ones(2, 4), torch.ones(2)), ())), "write TensorDataset"),
+        (lambda: fedlit.federate(Net(), (x, y)), "write TensorDataset"),
+        (lambda: fedlit.federate(Net(), ((x, y), (x, y))), "write TensorDataset"),
         (lambda: fedlit.federate(Net(), (DataLoader([1]), [1])), "give its data set, <loader>.dataset"),
-        (lambda: fedlit.federate(Net(), Data(), ["clients=3"]), "words are texts"),
         (lambda: fedlit.federate(Net(), Data(), "model=mlp"), "model=mlp: federate has an object in this place"),
+        (lambda: fedlit.federate(Net(), Data(), "~data"), "~data: federate has an object in this place"),
+        (lambda: fedlit.federate(Net(), Data(), ["clients=3"]), "this is an object of type list"),
     ):
         with pytest.raises(InputError, match=sentence):
             refused()
 
 
-def test_the_partition_is_read_client_by_client(in_folder: Path) -> None:
-    run = fedlit.federate(Net(), Data(), *WORDS, "rounds=1")
-    (run.folder / "partition.npz").unlink(missing_ok=True)
-    with pytest.raises(InputError, match="has no partition.npz"):
-        run.partition  # noqa: B018
-    arrays = {"train": [5, 1, 7], "train_ends": [0, 2, 2, 3]}
-    empty = {f"{part}{end}": [0] * (4 if end else 0) for part in ("validation", "test") for end in ("", "_ends")}
-    np.savez(run.folder / "partition.npz", **{name: np.array(value, int) for name, value in (arrays | empty).items()})
-    assert [part.tolist() for part in run.partition["train"]] == [[5, 1], [], [7]]
-    assert [len(part) for part in run.partition["test"]] == [0, 0, 0]
+def test_two_floating_point_types_are_refused_before_work(in_folder: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"weights of Net are torch.float64, and the inputs of Datasets are torch.float32"
+    ):
+        fedlit.federate(Net().double(), datasets(), *WORDS)
+    run = fedlit.federate(Net().double(), datasets(), *WORDS, "rounds=1", "trainer.precision=64-true")
+    assert run.module().head.weight.dtype == torch.float64
+
+
+@pytest.mark.slow
+def test_lazy_layers_are_made_in_the_run(in_folder: Path) -> None:
+    class Lazy(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.LazyLinear(6)
+
+    net = Lazy()
+    run = fedlit.federate(net, datasets(), *WORDS, "rounds=1")
+    assert correct(run.module()) == run.metrics["global/test/accuracy"].iloc[-1]
+    assert isinstance(net.body, nn.LazyLinear)

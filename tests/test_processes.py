@@ -107,7 +107,13 @@ def test_any_number_of_workers_gives_the_bits_of_the_serial_engine(
 
 
 def test_a_run_whose_worker_is_killed_has_the_same_bits(serial: dict[str, Path], tmp_path: Path) -> None:
-    run(tmp_path / "run", "processes", "fedper", engine__workers=2, logger={"_target_": "tests.test_processes.Killer"})
+    run(
+        tmp_path / "run",
+        "processes",
+        "fedper",
+        engine__workers=2,
+        logger={"mine": {"_target_": "tests.test_processes.Killer"}},
+    )
     assert same(tmp_path / "run", serial["fedper"])
 
 

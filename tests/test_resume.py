@@ -75,7 +75,10 @@ def reference(tmp_path_factory) -> dict[tuple[str, int, int], Path]:
         for key, values in zip(("aggregator", "seed", "evaluation.every"), swept, strict=True)
     ]
     kept = ["logger=none", f"rounds={ROUNDS}", "checkpoint.every=0", "checkpoint.keep=99"]
-    finish(folder, [*COMMAND, "--multirun", *TINY, *kept, *words, "hydra.sweep.dir=sweep"])
+    finish(
+        folder,
+        [*COMMAND, "--multirun", *TINY, *kept, *words, "hydra.sweep.dir=sweep", "hydra.sweep.subdir=${hydra.job.num}"],
+    )
     return {key: folder / "sweep" / str(job) for job, key in enumerate(itertools.product(*swept))}
 
 
@@ -215,7 +218,11 @@ def awkward_run(folder: Path, aggregator: str) -> list[str]:
 def test_every_algorithm_resumes_after_ctrl_c_to_the_same_bits(aggregator, in_folder, capsys):
     words = awkward_run(in_folder, aggregator)
     assert small_runs.command(*words, "logger=none", "checkpoint.every=0", "hydra.run.dir=alone") == 0
-    stopped = ["logger._target_=tests.small_runs.CtrlC", "checkpoint.every=1000"]  # saved at the stop
+    stopped = [
+        "logger=none",
+        "logger.mine._target_=tests.small_runs.CtrlC",
+        "checkpoint.every=1000",
+    ]  # saved at the stop
     assert small_runs.command(*words, *stopped, "hydra.run.dir=run") == 130
     done = len(rows(Path("run")))
     assert f"stopped after round {done}; go on with: python -m fedlit.run resume=run" in capsys.readouterr().out
@@ -236,7 +243,13 @@ def test_every_algorithm_that_is_killed_resumes_to_the_same_bits_in_every_store(
     words = awkward_run(in_folder, aggregator)
     alone = [*words, "logger=none", "checkpoint.every=0", "store=memory", "hydra.run.dir=alone"]
     assert small_runs.command(*alone) == 0
-    killed = [*words, "logger._target_=tests.small_runs.Kill", "checkpoint.every=0", f"store={store}"]
+    killed = [
+        *words,
+        "logger=none",
+        "logger.mine._target_=tests.small_runs.Kill",
+        "checkpoint.every=0",
+        f"store={store}",
+    ]
     process = start(in_folder, [*COMMAND, *killed, "hydra.run.dir=run"])
     process.communicate(timeout=300)
     assert process.returncode == -signal.SIGKILL

@@ -183,9 +183,9 @@ def test_another_logging_of_hydra_shows_no_line_twice(
 @pytest.mark.slow
 def test_each_run_of_a_sweep_has_its_own_lines(in_folder: Path) -> None:
     assert small_runs.command("-m", *WORDS, "rounds=1", "seed=1,2", "progress=plain", "hydra.sweep.dir=sweep") == 0
-    for job in ("0", "1"):
-        text = (in_folder / "sweep" / job / "run.log").read_text()
-        assert [text.count(part) for part in ("round 1/1", f"sweep/{job}", f"sweep/{1 - int(job)}")] == [1, 2, 0]
+    for seed in (1, 2):
+        text = (in_folder / "sweep" / f"seed={seed}" / "run.log").read_text()
+        assert [text.count(part) for part in ("round 1/1", f"sweep/seed={seed}", f"sweep/seed={3 - seed}")] == [1, 2, 0]
 
 
 @pytest.mark.slow

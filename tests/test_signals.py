@@ -66,7 +66,8 @@ class Reaching(Logger):
 
 
 WORDS = (
-    "logger._target_=tests.test_signals.Reaching",
+    "logger=none",
+    "logger.mine._target_=tests.test_signals.Reaching",
     *("clients=3", "rounds=3", "threads=1", "device=cpu", "progress=none"),
 )
 DONE = {
@@ -129,7 +130,7 @@ def test_a_signal_while_a_checkpoint_is_written(in_folder: Path, monkeypatch: An
 
 
 @pytest.mark.parametrize("place", ["a step", pytest.param("the record of round 3", marks=pytest.mark.slow)])
-def test_sigterm_ends_a_sweep_and_names_the_run(in_folder: Path, capsys: Any, place: str) -> None:
+def test_sigterm_ends_a_sweep_and_names_the_sweep(in_folder: Path, capsys: Any, place: str) -> None:
     PLACE[:] = [place]
     assert (
         command(
@@ -142,5 +143,7 @@ def test_sigterm_ends_a_sweep_and_names_the_run(in_folder: Path, capsys: Any, pl
         )
         == 143
     )
-    assert not Path("sweep/1").exists()
-    assert "the sweep ends with sweep/0" in capsys.readouterr().out.replace(f"{in_folder}/", "")
+    assert Path("sweep/seed=1").exists() and not Path("sweep/seed=2").exists()
+    shown = capsys.readouterr().out
+    assert shown.endswith("the sweep is stopped; go on with: python -m fedlit.run resume=sweep\n")
+    assert ("resume='sweep/seed=1'" in shown) or ("resume=sweep/seed=1" in shown) or ("seed=1" in shown)

@@ -95,7 +95,7 @@ def test_words_that_cannot_be_used_raise_one_sentence(in_folder: Path, words: An
 
 
 def test_after_ctrl_c_the_saved_run_goes_on(in_folder: Path) -> None:
-    words = [*WORDS, "rounds=4", "hydra.run.dir=run", "logger._target_=tests.small_runs.CtrlC"]
+    words = [*WORDS, "rounds=4", "hydra.run.dir=run", "logger=none", "logger.mine._target_=tests.small_runs.CtrlC"]
     words.remove("logger=none")
     before = process_state()
     with pytest.raises(KeyboardInterrupt):

@@ -117,13 +117,13 @@ def test_a_sweep_finds_options_of_the_user_and_the_data(tmp_path: Path) -> None:
     words = [*QUIET, "data=lazy", "model._target_=lazy_data.Net", "hydra.job.chdir=true"]
     for number, where in enumerate((["--config-dir", "conf"], ["hydra.searchpath=[conf]"])):
         assert command("-m", *where, *words, f"hydra.sweep.dir=sweep{number}", "seed=1,2") == 0
-        assert [len(rows(Path(f"sweep{number}") / job)) for job in ("0", "1")] == [1, 1]
+        assert [len(rows(Path(f"sweep{number}") / job)) for job in ("seed=1", "seed=2")] == [1, 1]
 
 
 @pytest.mark.slow
 def test_the_printed_command_to_go_on_is_meant_from_the_start(capfd: pytest.CaptureFixture[str]) -> None:
     words = [*QUIET, "data._target_=lazy_data.Lazy", "model._target_=lazy_data.Net", "hydra.job.chdir=true"]
-    stopped = ["rounds=4", "logger._target_=tests.small_runs.CtrlC", "hydra.run.dir=run"]
+    stopped = ["rounds=4", "logger=none", "logger.mine._target_=tests.small_runs.CtrlC", "hydra.run.dir=run"]
     assert command(*words, *stopped) == 130
     assert "; go on with: python -m fedlit.run resume=run\n" in capfd.readouterr().out
     assert command("resume=run") == 0

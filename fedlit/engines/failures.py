@@ -9,6 +9,7 @@ from typing import Literal
 
 from fedlit import interrupts
 from fedlit.errors import InputError
+from fedlit.stop import Stop
 from fedlit.training import Cohort, Returned, Worker
 
 log = logging.getLogger(__name__)
@@ -33,12 +34,19 @@ class Failed:
     message: str  # its type and message
     trace: str
     input_error: str | None  # the message alone, if it is an InputError
+    stop: str | None = None  # its reason, if it is a Stop
 
     @classmethod
     def of(cls, error: BaseException) -> Failed:
         """Call it where `error` is handled, so that its traceback is known."""
         input_error = str(error) if isinstance(error, InputError) else None
-        return cls(f"{type(error).__name__}: {error}", traceback.format_exc(), input_error)
+        stop = error.reason if isinstance(error, Stop) else None
+        return cls(f"{type(error).__name__}: {error}", traceback.format_exc(), input_error, stop)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no other try of the same clients is needed: the run ends."""
+        return self.input_error is not None or self.stop is not None
 
     def as_error(self, where: str) -> Exception:
         """The exception for the main process to raise."""
@@ -63,6 +71,8 @@ class Failures:
         """The result of a chunk that ran in another process, without the clients that failed."""
         if isinstance(result, Returned):
             return self.check_finite(result, chunk.jobs[0].round.number)
+        if result.stop is not None:
+            raise Stop(result.stop)
         if result.input_error is not None:
             raise InputError(result.input_error)
         return self.client_failed(chunk, result.message, WorkerTraceback(result.trace), local_worker)

@@ -51,7 +51,7 @@ class OrderedQueue:
         """Store a worker's result. The clients of a chunk that failed run again, one by one."""
         if task not in self.unreleased:
             return  # a task of an earlier run that was aborted
-        if isinstance(result, Failed) and result.input_error is None and len(task.chunk) > 1:
+        if isinstance(result, Failed) and not result.is_final and len(task.chunk) > 1:
             self._split(task, result.message)
             return
         task.result, task.num_bytes = result, num_bytes

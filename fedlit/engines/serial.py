@@ -11,6 +11,7 @@ from fedlit.engines.base import Engine
 from fedlit.engines.failures import Failures, OnFailure, one_by_one
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure
+from fedlit.stop import Stop
 from fedlit.training import Cohort, JobData, Returned, Trainer
 from fedlit.training.worker import ClientTask
 
@@ -44,7 +45,7 @@ class Serial(Engine):
         interrupts.check()
         try:
             returned = self.local_worker.run(task, chunk)
-        except InputError:
+        except (InputError, Stop):
             raise
         except (Exception, SystemExit) as error:  # a module of the user's may end with sys.exit
             message = f"{type(error).__name__}: {error}"

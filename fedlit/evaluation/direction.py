@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase as fnmatch
 
-from fedlit.metric_names import Direction
+from fedlit.metric_names import METRICS, Direction, base_metric
 
 HIGHER = (
     *("acc", "acc1", "acc5", "*accuracy", "precision", "recall", "sensitivity", "specificity", "*f1", "f1*", "fbeta"),
@@ -63,6 +63,17 @@ class Directions:
         if any(fnmatch(metric.lower(), pattern.lower()) for pattern in self.lower):
             return "lower"
         return _by_words(metric)
+
+    def of(self, name: str) -> Direction:
+        """The direction of a metric by its full name, such as `clients/used/accuracy/worst` or `train/loss`.
+
+        >>> [Directions().of(name) for name in ("clients/used/accuracy/worst", "comm/bytes_up", "cohort/asked")]
+        ['higher', 'lower', 'neither']
+        """
+        for metric in METRICS:
+            if metric.better != "by metric" and metric.matches(name):
+                return metric.better
+        return self.better(base_metric(name) or name.rpartition("/")[2])
 
 
 def _by_words(metric: str) -> Direction:

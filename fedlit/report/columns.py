@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from fedlit.errors import InputError
 from fedlit.evaluation.direction import Directions
-from fedlit.metric_names import METRICS, USED, Direction, base_metric, client_group, client_metric, global_metric
+from fedlit.metric_names import USED, Direction, base_metric, client_group, client_metric, global_metric
 from fedlit.saved_run import SavedRun
 
 _STATISTICS = ("weighted", "worst_decile", "std")
@@ -47,15 +47,7 @@ def columns(runs: Sequence[SavedRun], wanted: Sequence[str] = ()) -> list[Column
             near = difflib.get_close_matches(name, names, 3) or list(names)[:3]
             raise InputError(f"metrics={name}: no run has this metric; write for example metrics={','.join(near)}.")
     directions = _directions(runs)
-    return [Column(name, better(name, directions)) for name in (wanted or _chosen(list(names)))]
-
-
-def better(name: str, directions: Directions) -> Direction:
-    """The declared direction of a metric."""
-    for metric in METRICS:
-        if metric.better != "by metric" and metric.matches(name):
-            return metric.better
-    return directions.better(base_metric(name) or name.rpartition("/")[2])
+    return [Column(name, directions.of(name)) for name in (wanted or _chosen(list(names)))]
 
 
 def _chosen(names: Sequence[str]) -> list[str]:

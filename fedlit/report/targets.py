@@ -10,13 +10,12 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 import pandas as pd
 
 from fedlit.report.columns import Column
-from fedlit.report.costs import BYTES, SECONDS, with_costs
+from fedlit.report.costs import BYTES, SECONDS
 from fedlit.report.grid import Grid
 from fedlit.report.results import Results, problems
 from fedlit.report.shown_table import ShownTable, plain_row, with_spread
 from fedlit.saved_run import SavedRun
-
-_COSTS = ("round", BYTES, SECONDS)
+from fedlit.tracking.targets import costs_until
 
 
 @dataclass(frozen=True)
@@ -74,23 +73,15 @@ def targets_legend(column: Column, entries: Sequence[Reached]) -> str:
 
 def first_reached(run: SavedRun, column: Column, target: float) -> pd.Series | None:
     """Round, bytes and seconds of the first round at the target; None if the run has not reached it."""
-    frame = with_costs(run)
-    if column.metric not in frame:
-        return None
-    hits = frame[column.sign * frame[column.metric] >= column.sign * target]
-    if not len(hits):
-        return None
-    first = hits.iloc[0]
-    return pd.Series(
-        {"round": float(hits.index[0])} | {cost: float(first[cost]) for cost in _COSTS[1:] if cost in first}
-    )
+    costs = costs_until(run.rows, column.metric, target, column.sign)
+    return None if costs is None else pd.Series(costs, dtype=float)
 
 
 def _targets_of_runs(grid: Grid, column: Column) -> list[float]:
     """The targets of a metric in the summaries of runs."""
     summaries = [run.summary or {} for group in grid.groups for run in group.runs.values()]
-    entries = [(summary.get("targets") or {}).get(column.metric) or {} for summary in summaries]
-    return sorted({float(entry["value"]) for entry in entries if entry.get("value") is not None})
+    entries = [entry for summary in summaries for entry in (summary.get("targets") or {}).get(column.metric) or ()]
+    return sorted({float(entry["value"]) for entry in entries})
 
 
 def rounded_to_worse(value: float, sign: int) -> float:

@@ -44,20 +44,24 @@ def _reproduce(arguments: Sequence[str]) -> int:
     search = [word for word in options.words if word.startswith(SEARCH_PATH)]
     names = [word.partition("=")[2] for word in options.words if word.startswith("experiment=")]
     given = [word for word in options.words if not word.startswith("experiment=")]
+    _check_given(given, options.docs)
     with composer() as opened:
         if not names and given == search and options.docs is not None:
             print(_write_page(options.docs, opened, search))
             return 0
         experiment = _chosen(names, opened, search)
-    _check_given(given, options.docs)
     call = Call(experiment.name, tuple(given), options.folder)
     results = run_all(call, experiment.values)
     table = "\n".join([values_table(experiment.values, results).markdown(), *machine_lines(results), ""])
     if changed := changes(given):
         table = f"With {' '.join(changed)}, which the published values are not of:\n\n{table}"
     print(f"\n{table}")
-    write_text(options.folder / experiment.name / "values.md", table)
-    if options.docs is not None:
+    place = options.folder / experiment.name
+    place.mkdir(parents=True, exist_ok=True)
+    write_text(place / "values.md", table)
+    if options.docs is not None and any(measured.failures for measured in results):
+        print(f"{options.docs / PAGE} stays as it is, because runs have failed.")
+    elif options.docs is not None:
         record(options.docs, experiment, given, results)
         with composer() as opened:
             print(_write_page(options.docs, opened, search))

@@ -32,7 +32,8 @@ which runs the seeds that have not been run yet, from 0 on, and keeps the result
 those after the last round, mean ± standard deviation over seeds (number of seeds). A value is reproduced if
 |mean - value| is at most the tolerance. Where the YAML has none, the tolerance is half of the 95% prediction interval
 of fedlit's mean, t(0.975, n - 1) s sqrt(1/n + 1/m), with the source's standard deviation s over n seeds and the m seeds
-of fedlit. Seconds are those of a run without its start; other work on the machine makes them longer.
+of fedlit. Seconds are those of a run without its start; other work on the machine makes them longer. A command may need
+`data.download=true` in addition, or `data.root=<folder>` (data.md).
 """
 
 
@@ -48,11 +49,11 @@ def values_table(published: Sequence[Published], results: Sequence[Measured]) ->
         rows.append(
             plain_row(
                 [
-                    " ".join(value.words) or "the preset",
+                    f"`{' '.join(value.words)}`" if value.words else "the preset",
                     value.quantity,
                     f"{published_text(value)} ({value.seeds})",
                     f"{spread} ({shown.seeds})" if shown.seeds else "-",
-                    with_sign if shown.seeds else "-",
+                    with_sign if math.isfinite(shown.difference) else "-",
                     number(shown.tolerance, shown.tolerance),
                     answer(shown, measured),
                     f"{sum(seconds) / len(seconds):.0f}" if seconds else "-",
@@ -96,7 +97,7 @@ def record(docs: Path, experiment: Experiment, given: Sequence[str], results: Se
                 "words": list(value.words),
                 "metric": value.metric,
                 "target": value.target,
-                "values": {str(seed): reached for seed, reached in measured.values.items() if math.isfinite(reached)},
+                "values": {str(seed): _finite(reached) for seed, reached in measured.values.items()},
                 "seconds": measured.seconds,
                 "machines": measured.machines,
             }
@@ -135,9 +136,14 @@ def page(experiments: Sequence[Experiment], kept: Record) -> str:
 def _recorded(value: Published, entries: Sequence[Mapping[str, Any]]) -> Measured:
     for entry in entries:
         if (tuple(entry["words"]), entry["metric"], entry["target"]) == value.key:
-            values = {int(seed): reached for seed, reached in entry["values"].items() if int(seed) < value.seeds}
+            values = {int(seed): math.nan if reached is None else reached for seed, reached in entry["values"].items()}
             return Measured(values, entry["seconds"], entry["machines"], {})
     return Measured({}, [], [], {})
+
+
+def _finite(number: float) -> float | None:
+    """None, JSON's null, for a number that is not finite."""
+    return number if math.isfinite(number) else None
 
 
 def _machines(results: Sequence[Measured]) -> list[str]:

@@ -84,7 +84,7 @@ def read_experiment(name: str, composer: Composer, search: Sequence[str] = ()) -
         InputError: there is no such experiment, or a field of a value cannot be used; one sentence.
     """
     where = f"experiment={name}"
-    composed = check([where, *search], composer).composed
+    composed = composer.compose([where, *search])
     [about] = [part.comments.about for part in composed.parts if part.name == f"experiment/{name}"]
     return Experiment(name, about, tuple(read_values(composed.published, where)))
 

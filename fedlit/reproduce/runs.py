@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,8 @@ from fedlit.saved_run import SavedRun
 from fedlit.settings.check import check
 from fedlit.settings.compose import composer
 from fedlit.settings.overrides import key_of, parse, quoted
-from fedlit.settings.table import keys_of
+from fedlit.sweeps.run_names import run_names
+from fedlit.sweeps.same_run import Identity
 from fedlit.this_machine import machine_name
 
 MACHINE = "machine.txt"  # in a run's folder, written after its end
@@ -44,7 +43,7 @@ class Call:
 
     def run_folder(self, words: Sequence[str], seed: int) -> Path:
         """The folder of one run."""
-        return self.folder / self.experiment / _folder_name(words) / f"seed_{seed}"
+        return self.folder / self.experiment / _name(words) / f"seed_{seed}"
 
     def run_words(self, words: Sequence[str], seed: int) -> list[str]:
         """The command line of one run, without its folder; what the user gives comes last and counts."""
@@ -178,16 +177,12 @@ def _has_ended(call: Call, words: Sequence[str], seed: int) -> bool:
         return False
     run = SavedRun(folder)
     with composer() as opened:
-        wanted = keys_of(check(call.run_words(words, seed), opened).composed.config)
-    saved = keys_of(run.config)
-    for key in dict.fromkeys([*wanted, *saved]):
-        old, new = saved.get(key), wanted.get(key)
-        is_result = key.partition(".")[0] not in _NO_RESULT and key not in _PLACES
-        if old != new and is_result and not isinstance(old or new, dict):
-            raise InputError(
-                f"{folder}: the run in this folder has other settings, {key}={old} and not {new}; write the same "
-                "words as before, or another --folder."
-            )
+        wanted = check(call.run_words(words, seed), opened).composed.config
+    if differences := Identity([wanted]).differences(run.config, wanted):
+        raise InputError(
+            f"{folder}: the run in this folder has other settings, {differences[0]}; write the same words as before, "
+            "or another --folder."
+        )
     return run.finished
 
 
@@ -196,7 +191,5 @@ def _seconds(run: SavedRun) -> float:
     return round(float(summary.get("seconds", math.nan)), 1)
 
 
-def _folder_name(words: Sequence[str]) -> str:
-    """The words with signs that every file system takes; cut, with a hash, where they are long."""
-    name = re.sub(r"[^\w.,=+-]", "_", ",".join(words)) or "as_preset"
-    return name if len(name) <= 120 else f"{name[:111]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+def _name(words: Sequence[str]) -> str:
+    return run_names([words], [key_of(override) for override in parse(words)])[0] if words else "preset"

@@ -178,7 +178,7 @@ def _shipped_keys() -> dict[str, dict[str, list[str]]]:
     """Group -> option -> its keys, for the advice that another option has a key."""
     folder = folders.conf_folder()
     return {
-        group: {option: keys_and_mounts(read_file(folder / group / f"{option}.yaml")) for option in options}
+        group: {option: keys_and_mounts(read_file(folder / group / f"{option}.yaml"), group) for option in options}
         for group, options in groups(folder).items()
     }
 

@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import Override
 from fedlit.errors import InputError
 from fedlit.settings import folders
 from fedlit.settings.closest import closest, listed, normalised, slips
-from fedlit.settings.compose import Composed
+from fedlit.settings.compose import STACKED, Composed
 from fedlit.settings.known_names import KEYS, OTHER_NAMES, is_known, known_name
 from fedlit.settings.misfit import Misfit, Proposal, meant
 from fedlit.settings.overrides import as_written, key_of, sign, values
@@ -44,13 +44,37 @@ def check_option(override: Override, options: Options, groups: Sequence[str]) ->
         return
     known = list(options(group))
     for value in values(override):
+        if value is None and "none" in known:
+            raise Misfit(text, "null is no option", [Proposal((f"{key_of(override)}=none",), "write {}.")])
         if value is None:
             raise InputError(f"{text}: null is no option; leave this override out, or choose from {listed(known)}.")
-        if isinstance(value, list):
+        if isinstance(value, list) and group in STACKED:
+            _check_stack(override, value)
+        elif isinstance(value, list):
             raise InputError(f"{text}: one option is chosen; write {key_of(override)}=<option>, from {listed(known)}.")
-        folder, _, name = str(value).removesuffix(".yaml").rpartition("/")  # experiment=paper/table_1
-        if name not in (options(f"{group}/{folder}") if folder else known):
-            raise _no_option(override, str(value), known, options, groups)
+        for choice in value if isinstance(value, list) else [value]:
+            folder, _, name = str(choice).removesuffix(".yaml").rpartition("/")  # experiment=paper/table_1
+            if name not in (options(f"{group}/{folder}") if folder else known):
+                raise _no_option(override, str(choice), known, options, groups)
+
+
+def _check_stack(override: Override, chosen: Sequence[object]) -> None:
+    """Refuse a list of options that holds one twice, or `none` beside others."""
+    text, key = override.input_line or "", key_of(override)
+    names = list(dict.fromkeys(map(str, chosen)))
+    if not names:
+        raise Misfit(text, "the list is empty", [Proposal((f"{key}=none",), "write {}.")])
+    others = [name for name in names if name != "none"]
+    if len(others) < len(names) and others:
+        reason = "none stands for no option, and others are in the list"
+        raise Misfit(text, reason, [Proposal((_stack(key, others),), "write {}.")])
+    if len(names) < len(chosen):
+        twice = next(name for name in names if list(map(str, chosen)).count(name) > 1)
+        raise Misfit(text, f"{twice} is in the list twice", [Proposal((_stack(key, names),), "write {}.")])
+
+
+def _stack(key: str, names: Sequence[str]) -> str:
+    return f"{key}=[{','.join(names)}]" if len(names) > 1 else f"{key}={names[0]}"
 
 
 def _no_option(override: Override, value: str, known: Sequence[str], options: Options, groups: Sequence[str]) -> Misfit:
@@ -61,10 +85,11 @@ def _no_option(override: Override, value: str, known: Sequence[str], options: Op
     if is_known(group, value) and (advice := known_name(group, value, at)):
         return Misfit(text, reason, [], advice)
     is_class = group in folders.groups(folders.conf_folder()) and group not in PRESETS
-    with_class = f"; a class of your own is {at}._target_=mine.Name" if is_class else ""
+    place = f"{at}.mine" if group in STACKED else at
+    with_class = f"; a class of your own is {place}._target_=mine.Name" if is_class else ""
     otherwise = f"the options are {listed(known)}{with_class}."
     if "." in value and "/" not in value and "*" not in value:
-        return Misfit(text, reason, [Proposal((f"{at}._target_={value}",), "a class is named by {}")], otherwise)
+        return Misfit(text, reason, [Proposal((f"{place}._target_={value}",), "a class is named by {}")], otherwise)
     other = OTHER_NAMES.get(group, {}).get(normalised(value))
     names = [other] if other is not None else slips(value, known)
     if len(names) > 1:

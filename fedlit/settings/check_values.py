@@ -77,9 +77,9 @@ def _value(config: DictConfig, key: str, rule: Entry) -> Any:
         if name not in node:
             return _ABSENT
         value = node[name]
+        return OmegaConf.to_container(value, resolve=True) if isinstance(value, DictConfig | ListConfig) else value
     except OmegaConfBaseException as error:
         raise InputError(f"{key}: {str(error).splitlines()[0]}; set it to a value, or to a key that exists.") from None
-    return OmegaConf.to_container(value, resolve=True) if isinstance(value, DictConfig | ListConfig) else value
 
 
 def _numbers(text: str) -> Iterator[float]:

@@ -36,7 +36,7 @@ _CONTRACTS = {
     "trainer": "fedlit.training.Trainer",
     "engine": "fedlit.engines.Engine",
     "store": "fedlit.stores.Store",
-    "logger": "fedlit.tracking.Logger",
+    "logger.*": "fedlit.tracking.Logger",
     "uplink.*": "fedlit.messages.stages.Stage",
     "reduction": "fedlit.messages.reductions.Reduction",
 }

@@ -45,11 +45,14 @@ class OptionFile:
     preset: bool  # sets keys all over the configuration (`# @package _global_`)
     entries: tuple[Entry, ...]
     defaults: tuple[str, ...] = ()  # the groups of its defaults list, "/optimizer@server_optimizer", "override /data"
+    package: str = ""  # where its keys stand, if that is not its group: `# @package logger.csv`
 
 
-def keys_and_mounts(file: OptionFile) -> list[str]:
-    """The keys of an option, and where its defaults list mounts options of other groups."""
-    return [*(entry.key for entry in file.entries), *(name.partition("@")[2] for name in file.defaults if "@" in name)]
+def keys_and_mounts(file: OptionFile, group: str) -> list[str]:
+    """The keys of an option as they stand under its group, and where its defaults list mounts options of others."""
+    above = f"{file.package}.".removeprefix(f"{group}.") if file.package else ""
+    keys = [f"{above}{entry.key}" for entry in file.entries]
+    return [*keys, *(name.partition("@")[2] for name in file.defaults if "@" in name)]
 
 
 @cache
@@ -64,12 +67,13 @@ def read_file(path: Path) -> OptionFile:
 def read(text: str) -> OptionFile:
     """The comments of a YAML text; ValueError for a bracket outside the grammar of `fedlit.settings.allowed`."""
     lines = text.splitlines()
-    about, source, preset = _header(lines)
+    about, source, package = _header(lines)
+    preset, package = package == "_global_", package if package[:1] != "_" else ""
     root = yaml.compose(text, Loader=LOADER)
     if not isinstance(root, yaml.MappingNode):
-        return OptionFile(about, source, preset, ())
+        return OptionFile(about, source, preset, (), package=package)
     entries = [entry for entry in _entries(root, "", lines) if not (preset and entry.key == PUBLISHED)]
-    return OptionFile(about, source, preset, tuple(entries), tuple(_defaults(root)))
+    return OptionFile(about, source, preset, tuple(entries), tuple(_defaults(root)), package)
 
 
 def read_about(path: Path) -> str:
@@ -83,12 +87,13 @@ def read_about(path: Path) -> str:
     return _header(head)[0]
 
 
-def _header(lines: list[str]) -> tuple[str, str, bool]:
+def _header(lines: list[str]) -> tuple[str, str, str]:
+    """The first sentence of a file, the rest of its head, and the package that it names."""
     head: list[str] = []
-    preset = False
+    package = ""
     for line in lines:
         if line.startswith("# @package"):
-            preset = "_global_" in line
+            package = line.removeprefix("# @package").strip()
         elif line.startswith("#"):
             head.append(line.lstrip("#").strip())
         elif line.strip() or head:
@@ -96,7 +101,7 @@ def _header(lines: list[str]) -> tuple[str, str, bool]:
     text = " ".join(head).strip()
     first = _SENTENCE.match(text)
     about = first.group() if first else text
-    return about, text[len(about) :].strip(), preset
+    return about, text[len(about) :].strip(), package
 
 
 def _defaults(root: yaml.MappingNode) -> Iterator[str]:

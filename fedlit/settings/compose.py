@@ -24,6 +24,7 @@ from fedlit.settings.overrides import parse
 from fedlit.settings.table import Part, Table, dotted, make_table
 
 SEARCH_PATH = "hydra.searchpath="
+STACKED = ("logger",)  # groups of which several options may be chosen: each has a package of its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,9 @@ class Composed:
     config: DictConfig  # for the run
     with_hydra: DictConfig  # the same with Hydra's own settings under `hydra`
     parts: tuple[Part, ...]  # its files, in the order in which they were laid over each other
-    choices: dict[str, Any]  # "optimizer" or "optimizer@aggregator.server_optimizer" -> the option chosen, or None
+    choices: dict[
+        str, Any
+    ]  # "optimizer" or "optimizer@aggregator.server_optimizer" -> the option chosen, a list, or None
     keys: dict[str, Any]  # dotted key -> value, as the files alone give it: before overrides set any
     published: Any  # as an experiment's file has them (`fedlit.reproduce.published`)
 
@@ -83,6 +86,10 @@ class Composer:
             for option_file in _comments(file.config_path, sources)
         )
         choices = dict(OmegaConf.to_container(config.hydra.runtime.choices))  # type: ignore[arg-type]
+        for part in parts:  # Hydra notes no choice where a list was chosen
+            group, _, option = part.name.partition("/")
+            if group in STACKED and isinstance(choices.setdefault(group, []), list):
+                choices[group].append(option)
         task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         if self._config_name != folders.CONFIG_NAME and not _top_level_keys() <= set(task):
             raise InputError(

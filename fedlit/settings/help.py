@@ -108,7 +108,9 @@ def _asked(name: str, known: dict[str, list[str]], folders_of_options: Sequence[
     if choosing:
         return "\n\n".join(_option_page(_file(folders_of_options, g, o), g, o) for g, o in choosing)
     files = [("", folders_of_options[-1] / f"{CONFIG_NAME}.yaml")]
-    files += [(f"{g}.", _file(folders_of_options, g, o)) for g, options in known.items() for o in options]
+    for inner, options in known.items():
+        paths = [_file(folders_of_options, inner, o) for o in options]
+        files += [(f"{read_file(path).package or inner}.", path) for path in paths]
     mounts = _mounts(known, files)
     if group in mounts:
         mounted = f"{mounts[group]}={option}" if option else mounts[group]
@@ -180,7 +182,7 @@ def _option_page(path: Path, group: str, option: str, package: str = "") -> str:
     """
     file = read_file(path)
     entries = [entry for entry in file.entries if entry.default and not _is_hydras(entry)]
-    keys = _entries(entries, f"{package or group.replace('/', '.')}." if not file.preset else "")
+    keys = _entries(entries, f"{package or file.package or group.replace('/', '.')}." if not file.preset else "")
     about = textwrap.fill(
         f"{file.about} {file.source}".strip(), _width() - 2, initial_indent="  ", subsequent_indent="  "
     )

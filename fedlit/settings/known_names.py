@@ -52,8 +52,8 @@ NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is n
     ),
     "logger": by_name(
         {
-            "wandb mlflow neptune comet aim csv": "metrics.jsonl in the run folder has all numbers; for another place "
-            + _OWN % "Logger"
+            "neptune comet aim clearml": "metrics.jsonl in the run folder has all numbers; for another place subclass "
+            "fedlit.tracking.Logger and write logger.mine._target_=mine.MyLogger"
         }
     ),
     "uplink": by_name(

@@ -1,4 +1,4 @@
-"""The values of `uplink` and `reduction`: classes named by `_target_`, stages by name as well."""
+"""The values of `uplink`, `logger` and `reduction`: classes named by `_target_`, stages and loggers by name as well."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from typing import Any
 
 from fedlit.settings.closest import normalised
 from fedlit.settings.known_names import known_name
+from fedlit.settings.logger_parts import check_loggers
 from fedlit.settings.misfit import WrongValue
 from fedlit.settings.overrides import as_written
 
 
 def check_parts(key: str, value: Any) -> None:
-    """Refuse a stage or a reduction that names no class; values of other keys pass."""
+    """Refuse a stage, a logger or a reduction that names no class; values of other keys pass."""
     if key == "uplink":
         _check_uplink(value)
+    elif key == "logger":
+        check_loggers(value)
     elif key == "reduction":
         _check_reduction(value)
 

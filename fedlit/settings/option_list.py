@@ -31,7 +31,7 @@ def option_list(folder: Path) -> str:
 
 def _option(file: OptionFile, group: str) -> list[str]:
     about = f"{file.about} {file.source}".strip()
-    table = _table(file.entries, "" if file.preset else f"{group}.")
+    table = _table(file.entries, "" if file.preset else f"{file.package or group}.")
     return [block for block in (about, table) if block]
 
 

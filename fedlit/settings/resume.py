@@ -22,7 +22,11 @@ from fedlit.settings.overrides import as_written, key_of, parse, quoted, sign
 from fedlit.settings.saved import Saved, read_saved, rounds_done, saved_search_path
 from fedlit.settings.table import keys_of
 
-MAY_CHANGE = ("rounds", "engine", "progress", "checkpoint", "device", "trainer.accelerator", "trainer.devices")
+MAY_CHANGE = (
+    *("rounds", "stop", "targets", "engine", "progress", "checkpoint"),
+    *("device", "trainer.accelerator", "trainer.devices"),
+)
+_REFUSAL = "a run that goes on may change {} alone; leave these out, or start a fresh run"
 _NOTHING = "(absent)"
 
 
@@ -59,25 +63,61 @@ def resume(folder: Path, overrides: Sequence[str], composer: Composer) -> Resume
     for text in given:
         if text.startswith(("hydra.run.dir=", "hydra.output_subdir=")):
             raise InputError(f"{text}: a resumed run stays in its folder; leave this override out.")
+    changed = with_changes(f"resume={folder}", folder, saved, given, composer, MAY_CHANGE, _REFUSAL)
+    config = changed.config
+    with open_dict(config):
+        config.resume = str(folder)
+    _refuse_fewer_rounds(folder, config.rounds)
+    OmegaConf.set_struct(config, True)
+    return Resumed(changed.overrides, changed.composed, config, saved.has_state)
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The configuration of a saved run in which given overrides have changed some parts."""
+
+    overrides: list[str]
+    composed: Composed
+    config: DictConfig
+
+
+def with_changes(
+    named: str,
+    folder: Path,
+    saved: Saved,
+    given: Sequence[str],
+    composer: Composer,
+    may_change: Sequence[str],
+    refusal: str,
+) -> Changed:
+    """Compose the saved overrides with the given ones, and put the parts that may change into the saved configuration.
+
+    Args:
+        named: the run, as messages begin with it.
+        given: overrides; none of them is `resume=`.
+        may_change: keys and groups.
+        refusal: the sentence for other changes, with `{}` for what may change.
+
+    Raises:
+        InputError: an override is wrong, or more than these parts would change.
+    """
+    given = list(given)
     search = saved_search_path(folder)
     if search and composer.config_dir is None and not any(text.startswith("hydra.searchpath=") for text in given):
         given.append(f"hydra.searchpath=[{','.join(map(quoted, search))}]")
     hydras = [text for text in given if parse([text])[0].is_hydra_override()]
-    before = _checked_before(folder, [*saved.overrides, *hydras], composer)
+    before = _checked_before(named, [*saved.overrides, *hydras], composer)
     task = [text for text in given if text not in hydras]
     after = check([*combine(saved.overrides, task, before), *hydras], composer)
     was, now = keys_of(before.composed.config), keys_of(after.composed.config)
-    _refuse_cut_off(folder, before, saved)
-    _refuse_changes(folder, was, now, keys_of(saved.config))
+    _refuse_cut_off(named, before, saved)
+    _refuse_changes(was, now, keys_of(saved.config), may_change, f"{named}: {refusal}")
     config = saved.config.copy()
     with open_dict(config):
-        for part in MAY_CHANGE:
+        for part in may_change:
             if was.get(part) != now.get(part):
                 OmegaConf.update(config, part, OmegaConf.select(after.composed.config, part), merge=False)
-        config.resume = str(folder)
-    _refuse_fewer_rounds(folder, config.rounds)
-    OmegaConf.set_struct(config, True)
-    return Resumed(after.overrides, after.composed, config, saved.has_state)
+    return Changed(after.overrides, after.composed, config)
 
 
 def combine(saved: Sequence[str], given: Sequence[str], before: Checked) -> list[str]:
@@ -102,19 +142,19 @@ def combine(saved: Sequence[str], given: Sequence[str], before: Checked) -> list
     return combined
 
 
-def _checked_before(folder: Path, overrides: Sequence[str], composer: Composer) -> Checked:
+def _checked_before(named: str, overrides: Sequence[str], composer: Composer) -> Checked:
     try:
         return check(overrides, composer)
     except InputError as error:
-        raise InputError(f"resume={folder}: the saved overrides of the run do not compose any more: {error}") from None
+        raise InputError(f"{named}: the saved overrides of the run do not compose any more: {error}") from None
 
 
-def _refuse_cut_off(folder: Path, before: Checked, saved: Saved) -> None:
+def _refuse_cut_off(named: str, before: Checked, saved: Saved) -> None:
     """InputError if the configuration of a run that begins again lacks a part. A checkpoint has digests for that."""
     missing = [str(key) for key in before.composed.config if key not in saved.config]
     if missing and not saved.has_state:
         raise InputError(
-            f"resume={folder}: the configuration of this run lacks {', '.join(missing)}, because its file was cut off "
+            f"{named}: the configuration of this run lacks {', '.join(missing)}, because its file was cut off "
             "or is of another version of fedlit; start the run again in a new folder."
         )
 
@@ -128,19 +168,18 @@ def _refuse_fewer_rounds(folder: Path, rounds: int) -> None:
         )
 
 
-def _refuse_changes(folder: Path, was: dict[str, Any], now: dict[str, Any], saved: dict[str, Any]) -> None:
+def _refuse_changes(
+    was: dict[str, Any], now: dict[str, Any], saved: dict[str, Any], may_change: Sequence[str], refusal: str
+) -> None:
     changed = []
     for key in dict.fromkeys([*was, *now]):
         old, new = was.get(key, _NOTHING), now.get(key, _NOTHING)
         if (
             old == new
-            or any(f"{key}.".startswith(f"{part}.") for part in (*MAY_CHANGE, "resume"))
+            or any(f"{key}.".startswith(f"{part}.") for part in (*may_change, "resume"))
             or isinstance(new if old == _NOTHING else old, dict)
         ):
             continue
         changed.append(f"  {key}: {as_written(saved.get(key, old))} -> {as_written(new)}")
     if changed:
-        raise InputError(
-            f"resume={folder}: a run that goes on may change {', '.join(MAY_CHANGE)} alone; leave these out, or start "
-            "a fresh run:\n" + "\n".join(changed)
-        )
+        raise InputError(f"{refusal.format(', '.join(may_change))}:\n" + "\n".join(changed))

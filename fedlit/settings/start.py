@@ -26,10 +26,11 @@ from fedlit.settings.presets import check_presets
 from fedlit.settings.resume import resume, resumed_folder
 from fedlit.settings.saved import read_saved
 from fedlit.sweeps.plan import make_plan
-from fedlit.sweeps.resumed_sweep import enter_folder, jobs_of, line_of
+from fedlit.sweeps.resumed_sweep import jobs_of, line_of
 from fedlit.sweeps.study_checks import checked_objective
 from fedlit.sweeps.sweep import Sweep
 from fedlit.sweeps.sweep_record import RecordedJob, SweepRecord, read_record
+from fedlit.working_folder import in_folder
 
 
 @dataclass(frozen=True)
@@ -135,8 +136,8 @@ def _resumed(line: CommandLine, folder: Path, composer: Composer) -> Start:
 
 def _resumed_sweep(line: CommandLine, folder: Path, record: SweepRecord) -> Start:
     line_in_folder = line_of(record, folder, line)
-    enter_folder(record)
-    with composer(line_in_folder.config_name, line_in_folder.config_dir) as opened:
+    settings = line_in_folder.config_name, line_in_folder.config_dir
+    with in_folder(record.began_in), composer(*settings) as opened:
         checked = check(line_in_folder.overrides, opened, sweeps=True)
         return _fresh(line_in_folder, checked, opened, jobs_of(record, folder, line))
 
@@ -163,13 +164,15 @@ def _sweep(line: CommandLine, checked: Checked, composer: Composer, recorded: Se
     """A sweep in a new folder, or in one that has runs of it already. Its record is written."""
     wanted = Path(str(resolved(checked.composed, "hydra.sweep.dir")))
     plan = make_plan(composer.application, line.config_name, checked.overrides, recorded)  # before a folder is made
-    earlier = read_record(wanted) if blocks(wanted) else None
+    is_named = _is_named("hydra.sweep.dir", line)
+    earlier = read_record(wanted) if is_named and blocks(wanted) else None
     with_hydra = checked.composed.with_hydra
     objective = None
     if plan.jobs is None:
         objective = checked_objective(checked.composed.config, with_hydra.hydra.sweeper, goes_on=earlier is not None)
     if earlier is None:
-        plan.placed(wanted, None)
+        if is_named:
+            plan.placed(wanted, None)  # refuses before a file is written there
         folder, lock = _claimed("hydra.sweep.dir", wanted, line, "")
     else:
         folder, lock = wanted, hold(wanted)
@@ -190,7 +193,8 @@ def _sweep(line: CommandLine, checked: Checked, composer: Composer, recorded: Se
         raise
     absolute = folder.absolute()  # Hydra may change the working directory (hydra.job.chdir)
     overrides = [*checked.overrides, _in_folder("hydra.sweep.dir", absolute)]
-    sweep = Sweep(composer.application, line.config_name, overrides, absolute, plan, objective)
+    began_in = Path(record.began_in)
+    sweep = Sweep(composer.application, line.config_name, overrides, absolute, began_in, plan, objective)
     progress = _progress(checked.composed.config)
     return Start(line, overrides, None, absolute, lock, progress=progress, sweep=sweep)
 
@@ -198,7 +202,7 @@ def _sweep(line: CommandLine, checked: Checked, composer: Composer, recorded: Se
 def _claimed(key: str, wanted: Path, line: CommandLine, advice: str) -> tuple[Path, FileLock]:
     """A folder for a new run or sweep, and its lock: another one than the wanted one if that exists, except where the
     user has named it."""
-    if not any(override.lstrip("+").startswith(f"{key}=") for override in line.overrides):
+    if not _is_named(key, line):
         folder = claim(wanted)
         return folder, hold(folder)
     lock = hold(wanted)
@@ -207,6 +211,10 @@ def _claimed(key: str, wanted: Path, line: CommandLine, advice: str) -> tuple[Pa
         raise InputError(f"{key}={wanted}: this folder holds a run already; {advice or 'give '}another folder.")
     clear_start(wanted)
     return wanted, lock
+
+
+def _is_named(key: str, line: CommandLine) -> bool:
+    return any(override.lstrip("+").startswith(f"{key}=") for override in line.overrides)
 
 
 def _refuse_resume(config: DictConfig) -> None:

@@ -12,7 +12,7 @@ from fedlit.settings.closest import closest, closest_key, listed, normalised
 from fedlit.settings.compose import Composed
 from fedlit.settings.known_names import GROUP_KEYS, KEYS, SENTENCES
 from fedlit.settings.misfit import Misfit, Proposal, meant, surely_meant
-from fedlit.settings.overrides import for_shell, key_of
+from fedlit.settings.overrides import as_written, for_shell, key_of
 from fedlit.settings.table import foreign_class
 
 Options = dict[str, dict[str, list[str]]]
@@ -100,7 +100,9 @@ def _elsewhere(key: str, composed: Composed, options: Options) -> str | None:
     having = [f"{group}={option}" for option, keys in options.get(group, {}).items() if {name, first} & {*keys}]
     if having and f"{package}.{first}" not in composed.keys:
         chosen = composed.choices[group]
-        return f"{group}={chosen} has no {first}; {listed(having)} {'has' if len(having) == 1 else 'have'} it"
+        return (
+            f"{group}={as_written(chosen)} has no {first}; {listed(having)} {'has' if len(having) == 1 else 'have'} it"
+        )
     near = closest(name, {k for keys in options.get(group, {}).values() for k in keys if not k.startswith("_")})
     if near is None or f"{package}.{near}" in composed.keys:
         return None

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fedlit.errors import InputError
+from fedlit.failure_file import remove_failure
 from fedlit.plurals import counted
 from fedlit.run_folder import blocks, clear_start, has_rounds
 from fedlit.saved_run import SavedRun, runs_in
@@ -105,10 +106,12 @@ class Plan:
         return replace(self, jobs=jobs)
 
     def clear_starts(self, folder: Path) -> None:
-        """Remove what runs have left that are going to begin once more."""
+        """Remove what runs have left that are going to begin once more, and why others had failed that go on."""
         for job in self.jobs or ():
             if job.state == "new":
                 clear_start(folder / job.folder)
+            elif job.state == "begun":
+                remove_failure(folder / job.folder)
 
     def batches(self) -> list[tuple[int, list[list[str]]]] | None:
         """(number of the first job, words of each job) of what is launched at once; None without jobs."""

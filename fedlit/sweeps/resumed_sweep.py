@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,13 +52,6 @@ def jobs_of(record: SweepRecord, folder: Path, given: CommandLine) -> list[Recor
         RecordedJob([*(word for word in job.overrides if not _sets(word, changed)), *added], job.folder)
         for job in record.jobs
     ]
-
-
-def enter_folder(record: SweepRecord) -> None:
-    """Make the folder in which the sweep began the current one, from which its relative paths are meant. If it is gone,
-    the current one stays."""
-    if os.path.isdir(record.began_in):
-        os.chdir(record.began_in)
 
 
 def _added(record: SweepRecord, folder: Path, given: CommandLine) -> list[str]:

@@ -105,6 +105,10 @@ class NoLines:
     def ended(self, folder: Path, failed: bool) -> None:
         pass
 
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        yield
+
 
 def _result(folder: Path) -> list[str]:
     """The first metric of the report's table and the seconds of a run, or why it has none."""

@@ -21,13 +21,12 @@ def lines_of(sweep: Sweep, progress: str) -> RunLines | NoLines:
     return NoLines() if progress == "none" else RunLines(sweep.folder, sweep.plan, _print)
 
 
-def run_sweep(sweep: Sweep, job: Callable[[DictConfig], Ended], codes: list[int], lines: RunLines | NoLines) -> int:
+def run_sweep(sweep: Sweep, job: Callable[[DictConfig], Ended], lines: RunLines | NoLines) -> int:
     """Run the jobs that are not finished.
 
     Args:
         sweep: what is run.
         job: runs one of them.
-        codes: to which jobs of this process append their exit codes.
         lines: are written as runs end.
 
     Returns:
@@ -37,9 +36,8 @@ def run_sweep(sweep: Sweep, job: Callable[[DictConfig], Ended], codes: list[int]
         _print(f"`{words}` is asked for twice; it is run once.")
     if isinstance(lines, RunLines):
         _print(_opening(sweep))
-    others = isinstance(lines, RunLines) and not sweep.plan.runs_here
     try:
-        with lines.watching() if others else contextlib.nullcontext():
+        with contextlib.nullcontext() if sweep.plan.runs_here else lines.watching():
             ended = sweep.run(job, _print)
     except interrupts.Stopped:
         _print(f"the sweep is stopped; go on with: {resume_command(sweep.folder)}")
@@ -58,7 +56,7 @@ def _opening(sweep: Sweep) -> str:
     jobs = sweep.plan.jobs
     if jobs is None:
         return f"{place}: the sweeper chooses its runs"
-    states = [job.state for job in jobs]
+    states: list[str] = [job.state for job in jobs]
     parts = [counted(len(jobs), "run")]
     if states.count("new") != len(jobs):
         named = {"finished": "are finished", "begun": "go on", "new": "begin"}

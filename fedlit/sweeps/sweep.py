@@ -16,6 +16,7 @@ from fedlit.settings.hydra_reasons import reason
 from fedlit.sweeps.launch import launch
 from fedlit.sweeps.objective import Objective
 from fedlit.sweeps.plan import Plan
+from fedlit.working_folder import in_folder
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Sweep:
         config_name: the primary configuration.
         overrides: the words of the sweep, with its folder.
         folder: of the sweep, absolute.
+        began_in: the folder from which relative paths are meant; that of the command, but in a resumed sweep.
         plan: its jobs.
         objective: what a sweeper optimises that chooses its jobs by results.
     """
@@ -35,6 +37,7 @@ class Sweep:
     config_name: str
     overrides: list[str]
     folder: Path
+    began_in: Path
     plan: Plan
     objective: Objective | None = None
 
@@ -46,9 +49,10 @@ class Sweep:
             write: takes the line with the best run, where the sweeper chooses by results.
         """
         try:
-            if self.plan.jobs is None:
-                return self._study(job, write)
-            return self.application.sweep(self.config_name, self.overrides, job, self.plan.batches(), launch)
+            with in_folder(self.began_in):
+                if self.plan.jobs is None:
+                    return self._study(job, write)
+                return self.application.sweep(self.config_name, self.overrides, job, self.plan.batches(), launch)
         except (HydraException, OmegaConfBaseException) as error:
             raise InputError(reason(error)) from error
 

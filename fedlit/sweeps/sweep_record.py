@@ -56,7 +56,9 @@ class SweepRecord:
         jobs = self.jobs
         if jobs is not None and earlier.jobs is not None:
             folders = {job.folder for job in jobs}
-            jobs = [*jobs, *(job for job in earlier.jobs if job.folder not in folders)]
+            others = [job for job in earlier.jobs if job.folder not in folders]
+            words = [job.overrides for job in jobs]  # of runs that were moved within the folder
+            jobs = [*jobs, *(job for job in others if job.overrides not in words)]
         return SweepRecord(self.words, self.config_name, self.config_dir, self.began_in, swept, jobs)
 
 

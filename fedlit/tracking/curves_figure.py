@@ -17,8 +17,8 @@ _MODELS = {"received": ORANGE, "trained": "#2e8b57", "personal": "#8e44ad", "glo
 def curves_figure(rows: Sequence[Row], title: str = "") -> Figure | None:
     """A panel a metric: of the global model, over clients (mean, standard deviation, worst), and the training loss.
 
-    Accuracy comes first, then loss, then others; six panels at most. None if fewer than two rounds were evaluated: a
-    point is no curve.
+    Accuracy comes first, then loss, then others; six panels at most, with one legend beside them. None if fewer than
+    two rounds were evaluated: a point is no curve.
     """
     names = {name for row in rows for name in row}
     metrics = {metric for name in names if (metric := base_metric(name))}
@@ -27,12 +27,14 @@ def curves_figure(rows: Sequence[Row], title: str = "") -> Figure | None:
         return None
     columns = min(len(ordered), 2)
     lines = -(-len(ordered) // columns)
-    figure = new_figure(1 + 5.2 * columns, 0.6 + 3.8 * lines)
+    figure = new_figure(3 + 5.2 * columns, 0.6 + 3.8 * lines)
     axes = list(figure.subplots(lines, columns, squeeze=False).flat)
     for panel, metric in zip(axes, ordered, strict=False):
         _draw_metric(panel, rows, names, metric)
     for panel in axes[len(ordered) :]:
         panel.set_axis_off()
+    handles = {label: line for panel in axes for line, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles, loc="outside right upper", fontsize=9, frameon=False)
     if title:
         figure.suptitle(title, fontsize=12)
     return figure
@@ -53,18 +55,18 @@ def _draw_metric(axes: Axes, rows: Sequence[Row], names: set[str], metric: str) 
         _draw_line(axes, rows, mean_name, f"clients, {model}: mean ± std", color, linewidth=1.5)
         with_std, std = _series(rows, client_metric(model, metric, "std"))
         if np.array_equal(rounds, with_std):
-            axes.fill_between(rounds, mean - std, mean + std, color=color, alpha=0.15, linewidth=0)
+            low, high = mean - std, mean + std
+            if metric.endswith("accuracy"):  # which is a share: the band may not
+                low, high = np.clip(low, 0, None), np.clip(high, None, 1)
+            axes.fill_between(rounds, low, high, color=color, alpha=0.15, linewidth=0)
         for end in ("worst", *ENDS):
             name = client_metric(model, metric, end)
             _draw_line(axes, rows, name, f"clients, {model}: {end}", color, linewidth=1, linestyle=":")
     if metric == "loss":
         _draw_line(axes, rows, TRAIN_LOSS, "training", INK, linewidth=1, linestyle="--")
     axes.set(xlabel="round", ylabel=metric)
-    if metric == "accuracy":
-        low = axes.get_ylim()[0]
-        axes.set_ylim(max(0, low), 1)  # the band of a standard deviation may exceed 1
+    axes.margins(x=0.02)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    axes.legend(fontsize=8, frameon=False)
     tidy(axes, grid="both")
 
 

@@ -34,9 +34,13 @@ class Figures(Logger):
 
     def finish(self, summary: Summary) -> None:
         with drawing("curves.png"):
-            figure = curves_figure(read(self._about.folder / NAME), self._about.name)
+            figure = curves_figure(read(self._about.folder / NAME), self._title())
             if figure is not None:
                 write_bytes(self._about.folder / "curves.png", png(figure))
+
+    def _title(self) -> str:
+        """The run's name, and what runs."""
+        return ": ".join(filter(None, (self._about.name, self._about.title)))
 
     def close(self) -> None:
         self._background.wait()

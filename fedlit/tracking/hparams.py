@@ -8,11 +8,15 @@ One column is of the global model, and one of the models that clients use, which
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fedlit.errors import InputError
 from fedlit.metric_names import TRAIN_LOSS, USED, client_metric, global_metric
 from fedlit.readable_names import readable
+from fedlit.sweeps.sweep_record import SweepRecord, read_record
+from fedlit.tracking.tensorboard_tags import tag
 
 Value = int | float | str | bool
 
@@ -30,16 +34,22 @@ def messages(config: Mapping[str, Any], folder: Path, headline: str) -> list[Any
 
     Args:
         config: the resolved configuration.
-        folder: the run folder; the keys that this run's command line sets are the first columns.
+        folder: the run folder. The first columns are the keys that its sweep varies, or in a single run those that
+            its command line sets.
         headline: the metric to show first.
     """
     from tensorboard.plugins.hparams.api_pb2 import Experiment, HParamInfo, MetricInfo, MetricName
     from torch.utils.tensorboard.summary import hparams
 
+    written, sweep = written_values(folder), sweep_of(folder)
+    swept = [] if sweep is None else [_column(key) for key in sweep.swept]
     values = hyperparameters(config)
-    metrics = dict.fromkeys((headline, *_METRICS))
+    values |= {
+        name: _value(written[name]) for name in swept if name not in values and written.get(name, "null") != "null"
+    }
+    metrics = dict.fromkeys(tag(name) for name in (headline, *_METRICS))
     experiment, started, _ = hparams(values, dict.fromkeys(metrics, 0.0))
-    shown = shown_at_once(values, written_keys(folder))
+    shown = {name for name in swept if name in values} or shown_at_once(values, list(written))
     [content] = experiment.value
     columns = Experiment(
         # columns that "differ" come first
@@ -74,13 +84,41 @@ def shown_at_once(values: Mapping[str, Value], written: Sequence[str]) -> set[st
     return set(candidates[:_SHOWN_AT_ONCE])
 
 
-def written_keys(folder: Path) -> list[str]:
-    """The keys on the command line of the run; in a sweep, of its job."""
+def written_values(folder: Path) -> dict[str, str]:
+    """Key -> value on the command line of the run; in a sweep, of its job."""
     from omegaconf import OmegaConf
 
     path = folder / ".hydra" / "overrides.yaml"
     words: Any = OmegaConf.load(path) if path.exists() else []
-    return [str(word).partition("=")[0].lstrip("+~").rpartition("@")[2] for word in words]
+    pairs = [str(word).partition("=") for word in words]
+    return {_column(key): value for key, _, value in pairs}
+
+
+def sweep_of(folder: Path) -> SweepRecord | None:
+    """The record of the sweep that a run belongs to; None for a single run."""
+    with suppress(InputError):  # a damaged record ends no run
+        for above in folder.absolute().parents:
+            record = read_record(above)
+            if record is not None and _holds(record, above, folder):
+                return record
+    return None
+
+
+def _holds(record: SweepRecord, sweep: Path, folder: Path) -> bool:
+    """Whether a run is one of a sweep's, and does not only lie below its folder."""
+    return record.jobs is None or folder.absolute().relative_to(sweep) in (Path(job.folder) for job in record.jobs)
+
+
+def _column(key: str) -> str:
+    """`aggregator.server_optimizer` for `optimizer@aggregator.server_optimizer`."""
+    return key.lstrip("+~").rpartition("@")[2]
+
+
+def _value(text: str) -> Value:
+    try:
+        return float(text)
+    except ValueError:
+        return readable(text)
 
 
 def _flatten(value: Any, name: str, settings: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fedlit.metric_names import Row
+from fedlit.stop import Stop
 
 Summary = dict[str, Any]
 """The content of summary.json (see `fedlit.tracking.summary.summarise`)."""
@@ -38,6 +39,7 @@ class About:
         sizes: (clients,) training samples.
         label_names: names of the classes, or None.
         facts: lines for the terminal, such as {"model": "Mlp, 2,410 trained parameters"}.
+        title: what runs, such as "fedavg · dirichlet(0.5) · digits · seed 0".
     """
 
     folder: Path
@@ -49,6 +51,7 @@ class About:
     sizes: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     label_names: list[str] | None = None
     facts: dict[str, str] = field(default_factory=dict)
+    title: str = ""
 
 
 class Logger(ABC):
@@ -56,9 +59,9 @@ class Logger(ABC):
 
     The run calls `start`; in each round `cohort`, `client_done` (often), `round`, `clients`; `finish` if it reaches its
     last round or is stopped by Ctrl-C; `close` always. A logger must not modify its arguments, nor draw from a global
-    generator.
+    generator. From any of `start`, `round` and `clients` it may raise `Stop(reason)`: the run ends there.
 
-    >>> class Printer(Logger):  # in mine.py, chosen by logger._target_=mine.Printer
+    >>> class Printer(Logger):  # in mine.py, chosen by logger.printer._target_=mine.Printer
     ...     def round(self, number, row, pictures):
     ...         print(f"round {number}: {row['global/test/accuracy']:.0%}")
     >>> Printer().round(3, {"global/test/accuracy": 0.91}, {})
@@ -103,8 +106,7 @@ class Loggers(Logger):
         self.loggers = list(loggers)
 
     def start(self, about: About) -> None:
-        for logger in self.loggers:
-            logger.start(about)
+        self._each(lambda logger: logger.start(about))
 
     def cohort(self, number: int, size: int) -> None:
         for logger in self.loggers:
@@ -115,12 +117,10 @@ class Loggers(Logger):
             logger.client_done(number, done)
 
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
-        for logger in self.loggers:
-            logger.round(number, row, pictures)
+        self._each(lambda logger: logger.round(number, row, pictures))
 
     def clients(self, number: int, facts: Sequence[Mapping[str, Any]]) -> None:
-        for logger in self.loggers:
-            logger.clients(number, facts)
+        self._each(lambda logger: logger.clients(number, facts))
 
     def finish(self, summary: Summary) -> None:
         for logger in self.loggers:
@@ -130,3 +130,14 @@ class Loggers(Logger):
         with ExitStack() as stack:  # all are closed, even where one fails
             for logger in reversed(self.loggers):
                 stack.callback(logger.close)
+
+    def _each(self, call: Callable[[Logger], None]) -> None:
+        """Call all loggers, also those after one that raises Stop."""
+        first: Stop | None = None
+        for logger in self.loggers:
+            try:
+                call(logger)
+            except Stop as stop:
+                first = first or stop
+        if first is not None:
+            raise first

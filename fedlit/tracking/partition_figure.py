@@ -98,14 +98,14 @@ def _draw_size_counts(axes: Axes, sizes: np.ndarray) -> None:
     if low == high:
         axes.set_xticks([low])
     axes.hist(np.maximum(sizes, 1) if wide else sizes, bins=edges, color=BLUE, alpha=0.9)
-    axes.axvline(np.median(sizes), color=ORANGE, linewidth=1.5, label=f"median {np.median(sizes):,.0f}")
+    axes.axvline(np.median(sizes), color=ORANGE, linewidth=1.5)
     span = f"{low:,} to {high:,}" if low < high else f"{low:,}"
+    middle = f" (line: median {np.median(sizes):,.0f})" if low < high else ""
     axes.set(
         xlabel="training samples",
         ylabel="clients",
-        title=f"clients of {span} {'sample' if low == high == 1 else 'samples'}",
+        title=f"clients of {span} {'sample' if low == high == 1 else 'samples'}{middle}",
     )
-    axes.legend(fontsize=9, frameon=False)
     tidy(axes, grid="y")
 
 
@@ -128,8 +128,9 @@ def _draw_heatmap(axes: Axes, histogram: np.ndarray, names: Sequence[str] | None
     axes.spines[:].set_visible(False)
     if numbered:
         return  # no need of a scale
-    bar = axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, aspect=30, format=PercentFormatter(1, 0))
-    bar.locator = MaxNLocator(10, steps=[1, 2, 5, 10])  # whole percents
+    percents = PercentFormatter(1, 0 if shares.max() > 0.1 else 1)
+    bar = axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, aspect=30, format=percents)
+    bar.locator = MaxNLocator(10, steps=[1, 2, 5, 10])
     bar.set_label("share of the client's samples", fontsize=9)
     bar.outline.set_visible(False)
 

@@ -1,4 +1,4 @@
-"""The progress of a run on stdout: a live display on a terminal, else plain lines. `LogLines` has that of run.log."""
+"""The progress of a run: bars on a terminal or in a notebook, else plain lines. `LogLines` has that of run.log."""
 
 from __future__ import annotations
 
@@ -18,24 +18,30 @@ from fedlit.evaluation.headline import headline
 from fedlit.run_log import CopiedStream, terminal
 from fedlit.tracking import terminal_text
 from fedlit.tracking.logger import About, Logger, Loggers, Row, Summary
+from fedlit.tracking.run_line import RunLine
 
 
 def progress(show: str = "auto") -> Logger:
-    """The logger for `progress=`: "rich", "plain", "none", or "auto", which is rich on a terminal and else plain."""
+    """The logger for `progress=`: "rich", "plain", "none", or "auto", which is rich on a terminal or in a notebook, and
+    else plain. A run of a sweep has "line" where a person sees it."""
+    in_notebook = Console().is_jupyter
     if show == "auto":
         terminal = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-        show = "rich" if terminal else "plain"
+        show = "rich" if terminal or in_notebook else "plain"
     if show == "rich":
-        return RichProgress()
+        return NotebookProgress() if in_notebook else RichProgress()
     if show == "plain":
         return PlainProgress()
+    if show == "line":
+        return RunLine()
     if show == "none":
         return Loggers()
     raise InputError(f"progress={show}: write auto, rich, plain or none")
 
 
 class PlainProgress(Logger):
-    """A line per round, at most one per `interval`, and always the last one; for files, pipes and notebooks."""
+    """A line per round, at most one per `interval`, and always the last one; for files and pipes. The first time that a
+    line is left out, a line says so."""
 
     def __init__(self, interval: float = 1.0, clock: Callable[[], float] = time.monotonic):
         """
@@ -46,12 +52,16 @@ class PlainProgress(Logger):
         self.interval, self._clock = interval, clock
         self._printed = -float("inf")
         self._held: str | None = None  # the newest line, until it is printed
+        self._said = False  # that lines are left out
 
     def start(self, about: About) -> None:
         self._about = about
         _print(terminal_text.opening(about))
 
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
+        if self._held is not None and not self._said:
+            self._said = True
+            _print(f"(rounds are fast: at most one line {_every(self.interval)}; metrics.jsonl has every round)")
         self._held = terminal_text.round_line(number, self._about.rounds, row)
         if self._clock() - self._printed >= self.interval or number == self._about.rounds:
             self._print_held()
@@ -144,6 +154,57 @@ class RichProgress(Logger):
                     handler.setStream(new)
                     self._streams.append((handler, old))
         sys.stdout, sys.stderr = map(_copied_as, originals, replaced)
+
+
+class NotebookProgress(RichProgress):
+    """The same bars as an output of the notebook's cell, which is replaced while the run goes on. It needs no widgets,
+    and a saved notebook has the last state."""
+
+    def __init__(self, show: Callable[..., Any] | None = None, interval: float = 0.2):
+        """
+        Args:
+            show: IPython's `display`.
+            interval: least time between two states, seconds.
+        """
+        super().__init__(Console(file=terminal(sys.stdout), force_jupyter=False, color_system=None, highlight=False))
+        self._show, self._interval = show, interval
+        self._handle: Any = None
+        self._drawn = -float("inf")
+
+    def cohort(self, number: int, size: int) -> None:
+        super().cohort(number, size)
+        self._draw(self._interval)
+
+    def client_done(self, number: int, done: int) -> None:
+        super().client_done(number, done)
+        self._draw(self._interval)
+
+    def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
+        super().round(number, row, pictures)
+        self._draw(self._interval)
+
+    def close(self) -> None:
+        """Show the last state, without the bar of clients."""
+        if self._display is not None:
+            self._display.remove_task(self._clients)
+            self._draw(0)
+            self._display = None
+
+    def _begin(self, display: Progress) -> None:
+        if self._show is None:
+            from IPython.display import display as show  # only where a notebook runs
+
+            self._show = show
+        self._handle = self._show(display, display_id=True)
+
+    def _draw(self, interval: float) -> None:
+        if self._display is not None and time.monotonic() - self._drawn >= interval:
+            self._handle.update(self._display)
+            self._drawn = time.monotonic()
+
+
+def _every(seconds: float) -> str:
+    return "a second" if seconds == 1 else f"every {seconds:g} seconds"
 
 
 def _print(text: str) -> None:

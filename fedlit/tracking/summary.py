@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,27 @@ from fedlit.tracking.metrics_file import plain
 NAME = "summary.json"
 
 
-def summarise(rows: Sequence[Row], folder: Path, seconds: float | None = None) -> Summary:
+def summarise(
+    rows: Sequence[Row],
+    folder: Path,
+    seconds: float | None = None,
+    targets: Mapping[str, Any] | None = None,
+    stopped: str | None = None,
+) -> Summary:
     """The results of a run. All values are valid JSON: None for NaN.
 
     Args:
         rows: as in metrics.jsonl, each with its "round", of all rounds, also those before a resume.
         folder: the run folder.
         seconds: duration of the run; None: the sum of the rounds' `time/...`.
+        targets: see `fedlit.tracking.targets.Targets.summary`.
+        stopped: why the run ended before its last round.
 
     Returns:
         "rounds" completed; "last", the last row; "best" (None if no accuracy and no loss was measured), with "round",
         "metric", "value", "chosen_by" ("validation" or "test"), "test", the value of the same metric on test data in
         that round, and "used", that of the models that clients use, weighted by their numbers of test samples;
-        "seconds"; "lost" and "idle", numbers of clients over all rounds; "folder".
+        "seconds"; "lost" and "idle", numbers of clients over all rounds; "targets" and "stopped" as given; "folder".
     """
     if seconds is None:
         seconds = sum(_total(rows, name) for name in {name for row in rows for name in row if is_time(name)})
@@ -39,6 +47,8 @@ def summarise(rows: Sequence[Row], folder: Path, seconds: float | None = None) -
         "seconds": round(seconds, 3),
         "lost": int(_total(rows, COHORT_LOST)),
         "idle": int(_total(rows, COHORT_IDLE)),
+        "targets": dict(targets or {}),
+        "stopped": stopped,
         "folder": str(folder),
     }
 

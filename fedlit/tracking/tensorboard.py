@@ -1,15 +1,12 @@
 """TensorBoard events in the run folder; the x-axis is the round. Needs `tensorboard`.
 
-Written are all numbers of a round, grouped by the part of their name before the first slash; pictures of the partition
-and of the confusion matrix; the configuration with the final metric (HPARAMS tab); and charts of the spread over
-clients (CUSTOM SCALARS tab): the mean with a band of one standard deviation to both sides, and mean, worst client and
-worst tenth as lines (smallest and largest, where the direction of the metric is not known). TensorBoard can only draw
-a band between scalars, so its edges are written under `spread/`.
+Written are the numbers of a round (`tensorboard_tags.py`); pictures of the partition and of the confusion matrix; the
+configuration with the final metric (HPARAMS tab, `hparams.py`); and charts of the spread over clients (CUSTOM SCALARS
+tab, `spread_charts.py`).
 """
 
 from __future__ import annotations
 
-import re
 import struct
 import time
 from collections.abc import Callable, Mapping
@@ -20,15 +17,14 @@ import numpy as np
 
 from fedlit.errors import InputError
 from fedlit.evaluation.headline import headline
-from fedlit.metric_names import ENDS, client_families, client_group, client_metric, spread_band
 from fedlit.tracking import hparams
 from fedlit.tracking.canvas import Background, png
 from fedlit.tracking.confusion_figure import confusion_figure
 from fedlit.tracking.event_file import used_by_tensorboard
 from fedlit.tracking.logger import About, Logger, Row, Summary
 from fedlit.tracking.partition_figure import partition_png
-
-_LINES = {True: ("mean", "worst", "worst_decile"), False: ("mean", *ENDS)}  # whether the metric has a worst value
+from fedlit.tracking.spread_charts import SpreadCharts
+from fedlit.tracking.tensorboard_tags import tag, without_equal
 
 
 class TensorBoard(Logger):
@@ -45,7 +41,6 @@ class TensorBoard(Logger):
         self._background = Background()
         self._held: tuple[int, np.ndarray] | None = None  # round and newest confusion matrix, while it is not drawn
         self._writer: Any = None  # a SummaryWriter, once it has started
-        self._spreads: set[tuple[str, str, bool]] = set()  # (model, metric, it has a worst value) of the charts
         self._compared = False  # whether the HPARAMS tab has the configuration
 
     def start(self, about: About) -> None:
@@ -56,6 +51,7 @@ class TensorBoard(Logger):
                 f"logger=tensorboard cannot be imported ({error}): pip install tensorboard, or write logger=none"
             ) from error
         self._about = about
+        self._charts = SpreadCharts(are_bands=hparams.sweep_of(about.folder) is None)
         _wait_for_next_second(about.folder)
         fresh = about.resumed_after == 0
         # TensorBoard drops what older files of the folder have from this step on (0: the pictures before round 1 too)
@@ -68,9 +64,12 @@ class TensorBoard(Logger):
 
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
         assert self._writer is not None, "start() comes first"
-        for name, value in row.items():
-            self._writer.add_scalar(name, value, number)
-        self._add_spreads(number, row)
+        different = without_equal(row)
+        for name, value in {**different, **self._charts.edges(different)}.items():
+            self._writer.add_scalar(tag(name), value, number)
+        layout = self._charts.new_layout(different)
+        if layout is not None:
+            self._add(layout, number)
         if "confusion" in pictures:
             self._held = number, pictures["confusion"]
         if time.monotonic() - self._drawn >= self.picture_every:
@@ -112,18 +111,6 @@ class TensorBoard(Logger):
 
         self._background.draw(f"TensorBoard's picture of the {name}", draw)
 
-    def _add_spreads(self, number: int, row: Row) -> None:
-        assert self._writer is not None
-        families = [(*family, client_metric(*family, "min") not in row) for family in client_families(row)]
-        for model, metric, _ in families:
-            mean, std = (row[client_metric(model, metric, statistic)] for statistic in ("mean", "std"))
-            lower, upper = spread_band(model, metric)
-            self._writer.add_scalar(lower, mean - std, number)
-            self._writer.add_scalar(upper, mean + std, number)
-        if not self._spreads.issuperset(families):  # TensorBoard uses the newest layout
-            self._spreads.update(families)
-            self._add(_layout(sorted(self._spreads)), number)
-
     def _compare(self, row: Row) -> None:
         """Once a start, with the first round that was evaluated: so runs that still go can be compared as well."""
         name = headline(row)
@@ -141,22 +128,6 @@ def _picture(name: str, content: bytes) -> Any:
     width, height = struct.unpack(">II", content[16:24])  # of a PNG file's header
     image = Event.Image(width=width, height=height, colorspace=3, encoded_image_string=content)
     return Event(value=[Event.Value(tag=name, image=image)])
-
-
-def _layout(families: list[tuple[str, str, bool]]) -> Any:
-    """The charts of the CUSTOM SCALARS tab for model, metric, and whether it has a worst value, such as ("received",
-    "accuracy", True)."""
-    from torch.utils.tensorboard.summary import custom_scalars
-
-    charts: dict[str, dict[str, list[Any]]] = {}
-    for model, metric, has_worst in families:
-        group = client_group(model)
-        band = [client_metric(model, metric, "mean"), *spread_band(model, metric)]
-        charts.setdefault(f"{group}: mean and one standard deviation", {})[metric] = ["Margin", band]
-        lines = [f"^{re.escape(f'{group}/{metric}')}/({'|'.join(_LINES[has_worst])})$"]
-        title = "mean, worst tenth, worst client" if has_worst else "mean, smallest, largest"
-        charts.setdefault(f"{group}: {title}", {})[metric] = ["Multiline", lines]
-    return custom_scalars(charts)
 
 
 def _wait_for_next_second(folder: Path) -> None:

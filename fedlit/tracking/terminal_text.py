@@ -14,13 +14,14 @@ from fedlit.working_folder import command_folder
 
 
 def opening(about: About) -> str:
-    """The run's name and main facts, one per line."""
-    facts = dict(about.facts)
+    """What runs, and its main facts, one per line; the run's name where it is not that of its folder."""
+    facts = {} if about.name == about.folder.name or not about.title else {"name": about.name}
+    facts |= about.facts
     if about.resumed_after:
         facts["resumed"] = f"after round {about.resumed_after} of {about.rounds}"
     facts.setdefault("folder", relative(about.folder))
     width = max(map(len, facts))
-    return "\n".join([about.name, *(f"  {name.ljust(width)}  {fact}" for name, fact in facts.items())])
+    return "\n".join([about.title or about.name, *(f"  {name.ljust(width)}  {fact}" for name, fact in facts.items())])
 
 
 def round_line(number: int, rounds: int, row: Mapping[str, float]) -> str:
@@ -35,7 +36,10 @@ def round_line(number: int, rounds: int, row: Mapping[str, float]) -> str:
 def closing(about: About, summary: Summary) -> str:
     """The last line: rounds, last and best metric, time, clients lost and idle, folder, and the TensorBoard command."""
     done, last, best = summary["rounds"], summary["last"], summary["best"]
-    rounds = counted(done, "round") if done >= about.rounds else f"stopped after round {done} of {about.rounds}"
+    stopped = summary.get("stopped")
+    rounds = counted(done, "round")
+    if done < about.rounds or stopped is not None:
+        rounds = f"stopped after round {done} of {about.rounds}{'' if stopped is None else f' ({stopped})'}"
     shown = headline(last)
     metrics = [] if shown is None else [f"{shown} {figure(last[shown])}"]
     if best is not None:

@@ -19,7 +19,12 @@ GROWTH = 30.0  # MB of the process that are no leak: 1,000 fits that kept a modu
 @pytest.mark.parametrize("trainer", TRAINERS)
 def test_memory_is_flat_over_a_thousand_fits(tmp_path: Path, trainer: str) -> None:
     MemoryRows.rows.clear()
-    words = ("logger._target_=tests.gpu.memory_rows.MemoryRows", f"+data.sites={CLIENTS}", *TRAINERS[trainer])
+    words = (
+        "logger=none",
+        "logger.mine._target_=tests.gpu.memory_rows.MemoryRows",
+        f"+data.sites={CLIENTS}",
+        *TRAINERS[trainer],
+    )
     changes = {"participation": 1.0, "evaluation.clients": 0, "checkpoint.every": 10**6, "checkpoint.keep": 1}
     run(tmp_path / "run", *words, clients=CLIENTS, rounds=ROUNDS + WARM_UP, evaluation__every=100, **changes)
     after = MemoryRows.rows[WARM_UP - 1 : -1]  # the last round evaluates

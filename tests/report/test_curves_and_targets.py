@@ -113,7 +113,7 @@ def test_without_a_target_the_ends_of_the_worst_and_the_best_row_are_the_targets
     report = make_report(parse([*map(str, folders), f"out={tmp_path / 'out'}"]))
     targets = [(entry.target, entry.row, list(entry.costs.get("round", []))) for entry in report.targets]
     assert targets == [(1.19, row, [2]) for row in range(3)] + [(0.5, 0, []), (0.5, 1, [2]), (0.5, 2, [])]
-    summary = {"rounds": 2, "stopped": None, "targets": {LOSS: {"value": 0.75, "round": 2}}}
+    summary = {"rounds": 2, "stopped": None, "targets": {LOSS: [{"value": 0.75, "round": 2}]}}
     (folders[2] / "summary.json").write_text(json.dumps(summary))  # the run's own target comes first
     report = make_report(parse([*map(str, folders), f"out={tmp_path / 'out'}"]))
     assert [(entry.target, len(entry.costs)) for entry in report.targets] == [(0.75, 0), (0.75, 1), (0.75, 1)]

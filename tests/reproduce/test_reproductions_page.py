@@ -41,8 +41,9 @@ def test_each_published_value_has_a_row_with_a_result() -> None:
         rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| ")][1:]
         assert len(rows) == len(values) + 1  # the rule
         for row, value in zip(rows[1:], values, strict=True):
+            words = " ".join(value.get("words", []))
             spread = f" ± {value['std']}" if "std" in value else ""
-            assert row[0].strip() == (" ".join(value.get("words", [])) or "the preset")
+            assert row[0].strip() == ("`" * bool(words) + words + "`" * bool(words) or "the preset")
             assert row[2].strip() == f"{value['value']}{spread} ({value.get('seeds', 1)})"
             assert row[6].strip() in ("yes", "no")
             assert value["source"] in section

@@ -31,11 +31,12 @@ clients: 10         # number of clients [int >= 1]
 rounds: 20          # number of rounds [int >= 1]
 participation: 1.0  # fraction of the clients in a round [0 < float <= 1]
 batch_size: 32      # samples in a batch [int >= 1]
+seed: 0             # first part of each key [int >= 0]
 device: auto        # where training runs [auto | cpu | gpu]
 threads: null       # threads of an operation [int >= 1 or null]
 name: null          # name of the run [text or null]
 resume: null        # folder of a run that goes on [path or null]
-progress: auto      # how rounds are shown [auto | plain]
+progress: auto      # how rounds are shown [auto | plain | none]
 checkpoint:
   every: 60  # least time between two, seconds [float >= 0]
 """,

@@ -138,11 +138,11 @@ def test_a_missing_argument_of_an_inner_class_is_refused(mine):
 
 def test_a_class_without_the_base_class_of_its_group_is_refused(mine):
     expected = (
-        r"^logger\._target_=mine\.Open: it makes an object of type Open, which is not a Logger; give a class that "
+        r"^logger\.open\._target_=mine\.Open: it makes an object of type Open, which is not a Logger; give a class that "
         r"inherits from fedlit\.tracking\.Logger\.$"
     )
     with pytest.raises(InputError, match=expected):
-        build({"_target_": "mine.Open"}, "logger")
+        build({"_target_": "mine.Open"}, "logger.open")
     assert build({"_target_": "fedlit.partitions.Iid"}, "partition")
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import yaml
 
+from fedlit.sweeps.sweep_record import RecordedJob, SweepRecord
 from fedlit.tracking import About
 
 
@@ -40,3 +43,12 @@ def row(number: int) -> dict[str, float | int]:
     if number % 2 == 0:
         row |= {"clients/received/accuracy/mean": 0.5, "clients/received/accuracy/std": 0.25}
     return row
+
+
+def write_sweep(folder: Path, swept: dict[str, list[str]], jobs: Sequence[str]) -> None:
+    """The record of a sweep whose jobs have one word each, and the words of each job in its folder."""
+    records = [RecordedJob([word], word) for word in jobs]
+    SweepRecord(list(jobs), "config", None, str(folder), swept, records).write(folder)
+    for word in jobs:
+        (folder / word / ".hydra").mkdir(parents=True)
+        (folder / word / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump([word, "threads=1"]))

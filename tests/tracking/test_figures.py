@@ -135,6 +135,35 @@ def test_curves_have_each_metric_and_its_rounds():
     assert (band.min(), band.max()) == (0.25, 0.75)
 
 
+def test_axes_are_fitted_to_the_data_and_the_legend_stands_beside_the_panels(drawn_texts):
+    rows = [{"round": n, "global/test/accuracy": 0.2 + n / 100, "clients/used/accuracy/std": 0.9} for n in range(5, 15)]
+    for changed in rows:
+        changed |= {"clients/trained/accuracy/mean": 0.3, "clients/trained/accuracy/std": 0.1, "train/loss": 1.0}
+    figure = curves_figure(rows)
+    (panel,) = (axes for axes in figure.axes if axes.axison)
+    assert 0.18 < panel.get_ylim()[0] < 0.2 and 0.4 < panel.get_ylim()[1] < 0.42
+    assert 4.5 < panel.get_xlim()[0] < 5 and 14 < panel.get_xlim()[1] < 14.5
+    png(figure)
+    (legend,) = figure.legends
+    assert panel.get_legend() is None and legend.get_window_extent().x0 > panel.get_window_extent().x1
+    assert {"global, test", "clients, trained: mean ± std"} <= set(drawn_texts)
+
+
+def test_the_band_around_an_accuracy_ends_at_its_bounds():
+    rows = [{"round": n, "clients/trained/accuracy/mean": 0.9, "clients/trained/accuracy/std": 0.3} for n in (1, 2)]
+    band = curves_figure(rows).axes[0].collections[0].get_paths()[0].vertices[:, 1]
+    assert (round(band.min(), 6), band.max()) == (0.6, 1.0)
+
+
+def test_small_shares_have_a_scale_with_different_marks(tmp_path, drawn_texts):
+    many = replace(
+        about(tmp_path), histogram=np.arange(62 * 40).reshape(40, 62), sizes=np.full(40, 9), label_names=None
+    )
+    png(partition_figure(many))
+    marks = [text for text in drawn_texts if text.endswith("%")]
+    assert len(marks) > 3 and len(set(marks)) == len(marks)
+
+
 def test_no_curves_where_fewer_than_two_rounds_were_evaluated():
     rows = [{"round": n, "train/loss": 1.0, "clients/received/evaluated": 0} for n in (1, 2)]
     assert curves_figure(rows) is None

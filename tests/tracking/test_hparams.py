@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
+from tensorboard.plugins.hparams.api_pb2 import DATA_TYPE_FLOAT64, DATA_TYPE_STRING
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from fedlit.tracking.hparams import hyperparameters, messages, shown_at_once, written_keys
-from tests.tracking.runs import about
+from fedlit.tracking.hparams import hyperparameters, messages, shown_at_once, sweep_of, written_values
+from tests.tracking.runs import about, write_sweep
 
 
 def columns(config, folder, headline="global/test/accuracy"):
@@ -42,7 +44,7 @@ def test_keys_of_the_command_line_are_the_first_columns(tmp_path):
     (tmp_path / ".hydra" / "overrides.yaml").write_text(
         "- partition.alpha=0.5\n- optimizer@aggregator.server_optimizer=adam\n- +model.x=1\n- threads=1\n"
     )
-    written = written_keys(tmp_path)
+    written = list(written_values(tmp_path))
     assert written == ["partition.alpha", "aggregator.server_optimizer", "model.x", "threads"]
     values = hyperparameters(about(tmp_path).config)
     shown = {"partition.alpha", "aggregator.server_optimizer", "partition", "optimizer", "seed"}
@@ -54,5 +56,36 @@ def test_every_run_has_the_same_metric_columns(tmp_path):
     config = about(tmp_path).config
     with_global = [info.name.tag for info in columns(config, tmp_path).metric_infos]
     without = [info.name.tag for info in columns(config, tmp_path, "clients/used/accuracy/weighted").metric_infos]
-    assert with_global[0] == "global/test/accuracy" and without[0] == "clients/used/accuracy/weighted"
+    assert with_global[0] == "global/test/accuracy" and without[0] == "on clients: used/accuracy/weighted"
     assert sorted(with_global) == sorted(without) and len(with_global) == 3
+
+
+def first_columns(folder, swept, job):
+    write_sweep(folder, swept, [job])
+    found = columns(about(folder).config, folder / job)
+    return {info.name: info.type for info in found.hparam_infos if info.differs}
+
+
+def test_the_swept_keys_are_the_first_columns_of_a_sweep(tmp_path):
+    swept = {"seed": ["7", "8"], "optimizer@aggregator.server_optimizer": ["adam", "sgd"]}
+    assert set(first_columns(tmp_path, swept, "seed=7")) == {"seed", "aggregator.server_optimizer"}
+
+
+@pytest.mark.parametrize(
+    ("key", "word", "kind"),
+    [("evaluation.finetune", "2", DATA_TYPE_FLOAT64), ("trainer", "vectorized", DATA_TYPE_STRING)],
+)
+def test_a_swept_key_that_is_no_column_otherwise_is_added_with_its_written_value(tmp_path, key, word, kind):
+    assert key not in hyperparameters(about(tmp_path).config)
+    assert first_columns(tmp_path, {f"++{key}": [word, "x"]}, f"++{key}={word}") == {key: kind}
+
+
+def test_a_run_below_the_folder_of_a_sweep_that_is_not_its_job_is_a_single_run(tmp_path):
+    write_sweep(tmp_path, {"seed": ["7"]}, ["seed=7"])
+    assert sweep_of(tmp_path / "seed=7") is not None
+    assert sweep_of(tmp_path / "other") is None and sweep_of(tmp_path) is None
+
+
+def test_a_damaged_record_of_a_sweep_ends_no_run(tmp_path):
+    (tmp_path / "sweep.json").write_text("{")
+    assert sweep_of(tmp_path / "seed=7") is None

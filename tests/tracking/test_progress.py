@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import logging
 import sys
@@ -43,7 +44,17 @@ def test_plain_progress_prints_a_line_per_round(tmp_path, capsys):
 
 def test_fast_rounds_are_thinned_and_the_last_is_shown(tmp_path, capsys):
     _, lines = plain(tmp_path, 0.4, capsys)
+    assert lines.pop(4) == "(rounds are fast: at most one line a second; metrics.jsonl has every round)"
     assert [line.split()[1] for line in lines[3:]] == ["1/5", "4/5", "5/5"]
+
+
+def test_the_first_line_says_what_runs(tmp_path, capsys):
+    described = dataclasses.replace(about(tmp_path), title="fedavg · dirichlet(0.5) · pets · seed 7")
+    PlainProgress().start(described)
+    PlainProgress().start(dataclasses.replace(described, name=tmp_path.name))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == lines[4] == "fedavg · dirichlet(0.5) · pets · seed 7"
+    assert [line.split()[0] for line in lines[1:4] + lines[5:]] == ["name", "data", "folder", "data", "folder"]
 
 
 def test_the_last_round_before_an_interrupt_is_shown(tmp_path, capsys):

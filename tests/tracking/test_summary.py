@@ -65,7 +65,7 @@ def test_summary_json_is_replaced_and_has_null_for_infinity(tmp_path):
     write(summarise(rows("train/loss", [math.inf]), tmp_path), tmp_path)
     again = json.loads((tmp_path / "summary.json").read_text())
     assert again["last"] == {"round": 1, "train/loss": None}
-    assert set(again) == {"rounds", "last", "best", "seconds", "lost", "idle", "folder"}
+    assert set(again) == {"rounds", "last", "best", "seconds", "lost", "idle", "targets", "stopped", "folder"}
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
 
 

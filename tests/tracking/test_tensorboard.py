@@ -14,7 +14,7 @@ from fedlit.tracking import tensorboard
 from fedlit.tracking.canvas import png
 from fedlit.tracking.partition_figure import partition_figure
 from fedlit.tracking.tensorboard import TensorBoard
-from tests.tracking.runs import about, row
+from tests.tracking.runs import about, row, write_sweep
 
 
 def tell(folder, numbers, resumed_after=0, end=False, close=True, **options):
@@ -51,7 +51,7 @@ def test_scalars_by_round(tmp_path):
     tell(tmp_path, [1, 2, 3, 4, 5])
     events = seen(tmp_path)
     assert points(events, "global/test/accuracy") == ACCURACY
-    assert points(events, "clients/received/accuracy/mean") == [(2, 0.5), (4, 0.5)]
+    assert points(events, "on clients: received/accuracy/mean") == [(2, 0.5), (4, 0.5)]
     assert points(events, "spread/clients/received/accuracy/mean_minus_std") == [(2, 0.25), (4, 0.25)]
     assert points(events, "spread/clients/received/accuracy/mean_plus_std") == [(2, 0.75), (4, 0.75)]
 
@@ -68,7 +68,7 @@ def test_resume_after_a_kill_gives_each_round_once(tmp_path):
     tell(tmp_path, [3, 4, 5], resumed_after=2, picture_every=0)
     events = seen(tmp_path)
     assert points(events, "global/test/accuracy") == ACCURACY
-    assert points(events, "clients/received/accuracy/std") == [(2, 0.25), (4, 0.25)]
+    assert points(events, "on clients: received/accuracy/std") == [(2, 0.25), (4, 0.25)]
     assert steps(events, "confusion") == [1, 2, 3, 4, 5]
     assert steps(events, "partition") == [0]
     killed.close()
@@ -128,7 +128,15 @@ def test_the_layout_names_scalars_that_are_there(tmp_path):
     assert [chart.title for chart in bands.chart] == [chart.title for chart in lines.chart] == ["accuracy"]
     series = bands.chart[0].margin.series[0]
     assert {series.value, series.lower, series.upper} <= set(events.Tags()["scalars"])
-    assert list(lines.chart[0].multiline.tag) == ["^clients/received/accuracy/(mean|worst|worst_decile)$"]
+    assert list(lines.chart[0].multiline.tag) == [r"^on\ clients:\ received/accuracy/(mean)$"]
+
+
+def test_numbers_of_a_sweep_have_no_bands(tmp_path):
+    write_sweep(tmp_path, {"seed": ["1", "2"]}, ["seed=1", "seed=2"])
+    tell(tmp_path / "seed=1", [1, 2])
+    tags = seen(tmp_path / "seed=1").Tags()
+    assert "on clients: received/accuracy/mean" in tags["scalars"]
+    assert not [tag for tag in tags["scalars"] if tag.startswith("spread")]
 
 
 def test_configuration_and_final_metric_stand_in_the_same_run(tmp_path):

@@ -21,6 +21,7 @@ from fedlit.evaluation.measure import Totals
 from fedlit.global_generators import generator_states, isolated_generators
 from fedlit.model_vectors import Model, stack, tree_map
 from fedlit.quiet import quiet
+from fedlit.stop import Stop
 from fedlit.training.chunk_client import ChunkClient
 from fedlit.training.collect import Collection
 from fedlit.training.fit_plan import FitPlan
@@ -91,7 +92,7 @@ class StackedClient(ChunkClient):
         epochs_noted = [len(facts.get("epochs", ())) for facts in self.facts]
         try:
             return self.fit_stack(model, gradient, plan)
-        except InputError:
+        except (InputError, Stop):
             raise
         except Exception as error:
             self._warn(error)
@@ -226,7 +227,7 @@ class StackedClient(ChunkClient):
         if self.setup.plan.stacked and any(len(job.indices(collection.on)) for job in self.jobs):
             try:
                 return self.collect_stack(model, collection)
-            except InputError:
+            except (InputError, Stop):
                 raise
             except Exception as error:
                 self._warn(error, "asked for sums (client.collect)")

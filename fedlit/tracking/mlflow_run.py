@@ -1,0 +1,65 @@
+"""MLflow, through Lightning's logger. Its package is imported when a run starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from fedlit.errors import InputError, one_line
+from fedlit.tracking.logger import About, Row
+from fedlit.tracking.service import COMPLETE, NOTHING, STOPPED, Service, sweep_name
+
+_STATUS = {COMPLETE: "FINISHED", STOPPED: "KILLED"}
+
+
+class Mlflow(Service):
+    """A run of MLflow: every number by round, and the configuration as parameters."""
+
+    key = "mlflow"
+
+    def __init__(
+        self,
+        experiment: str = "fedlit",
+        tracking_uri: str | None = None,
+        tags: Mapping[str, Any] = NOTHING,
+    ):
+        """
+        Args:
+            experiment: of MLflow, which has the runs.
+            tracking_uri: of a server or of a database; None is MLFLOW_TRACKING_URI, or mlflow.db in the current folder.
+            tags: further tags of the run.
+        """
+        super().__init__()
+        self.experiment, self.tracking_uri, self.tags = experiment, tracking_uri, dict(tags)
+
+    def open(self, about: About, known: str | None) -> Mapping[str, int]:
+        from lightning.pytorch.loggers import MLFlowLogger
+        from mlflow.exceptions import MlflowException
+
+        uri = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+        tags = {"run_folder": str(about.folder), **self.tags}
+        if sweep := sweep_name(about.folder):
+            tags.setdefault("sweep", sweep)
+        try:
+            self._logger = MLFlowLogger(self.experiment, about.name, uri, tags, run_id=known)
+            run_id = str(self._logger.run_id)
+        except (MlflowException, ImportError) as error:  # mlflow-skinny has no databases
+            raise InputError(
+                f"logger=mlflow cannot use {uri} ({one_line(error)}); write logger.mlflow.tracking_uri=<address>, such "
+                "as sqlite:///mlflow.db or that of a server."
+            ) from error
+        self.note(run_id)
+        client = self._logger.experiment
+        run = client.get_run(run_id)
+        if not run.data.params:
+            self._logger.log_hyperparams({**about.config, "name": about.name})
+        client.update_run(run_id, status="RUNNING")
+        names = run.data.metrics
+        return {name: max(point.step for point in client.get_metric_history(run_id, name)) for name in names}
+
+    def send(self, number: int, row: Row) -> None:
+        self._logger.log_metrics({"round": number, **row}, number)
+
+    def end(self, how: str) -> None:
+        self._logger.experiment.set_terminated(self._logger.run_id, _STATUS.get(how, "FAILED"))

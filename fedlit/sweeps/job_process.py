@@ -11,8 +11,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -42,12 +42,15 @@ class JobProcess:
         sharing: the number of jobs that run beside each other on this machine.
         parent: the process that has started the job's; None if a job outlives its command.
         marks: a folder in which jobs mark their begin and their end, for a parent that loses their results.
+        requeues: whether a signal of submitit announces the end of the job's time: the run saves itself, and submitit
+            starts the job once more, if it may.
     """
 
     job: Callable[[DictConfig], Ended]
     sharing: int
     parent: int | None
     marks: Path | None = None
+    requeues: bool = False
 
     def __call__(self, config: DictConfig) -> Ended:
         _set_up(self.sharing, self.parent)
@@ -61,7 +64,8 @@ class JobProcess:
             return Ended(TERMINATED)
         if self.marks is not None:
             begun(self.marks, number).write_text(str(folder), encoding="utf-8")
-        end = self._run(config)
+        with _announced_end() if self.requeues else nullcontext():
+            end = self._run(config)
         if self.marks is not None:
             ended(self.marks, number).write_text(json.dumps(astuple(end)))
         _exit_without_parent()
@@ -74,6 +78,30 @@ class JobProcess:
             except interrupts.Stopped as stopped:  # a launcher would make an error of it, and kill the other jobs
                 _asked.append(stopped.number)
                 return Ended(stopped.exit_code)
+
+
+@contextmanager
+def _announced_end() -> Iterator[None]:
+    """In the block, the signal of submitit asks the run to stop. After the block, submitit's own handler starts the job
+    once more, and ends this process; or it raises, and the run stays as it is saved."""
+    number = getattr(signal, f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}")
+    came: list[Any] = []
+    submitits = signal.getsignal(number)
+
+    def stop(number: int, frame: Any) -> None:
+        came.append(frame)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        signal.signal(number, submitits)
+    if came and callable(submitits):
+        try:
+            submitits(number, came[0])
+        except Exception as error:  # its time is over, and it may not start once more
+            print(error, flush=True)
 
 
 def begun(marks: Path, number: int) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 
-from fedlit.sweeps import joblib_jobs
+from fedlit.sweeps import joblib_jobs, submitit_jobs
 
 
 def launch(launcher: Launcher, jobs: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
@@ -18,6 +18,9 @@ def launch(launcher: Launcher, jobs: Sequence[Sequence[str]], first: int) -> Seq
         jobs: the words of each job.
         first: the number of the first job.
     """
-    if type(launcher).__name__ == "JoblibLauncher":
+    kind = type(launcher).__name__
+    if kind == "JoblibLauncher":
         return joblib_jobs.launch(launcher, jobs, first)
+    if kind in ("SlurmLauncher", "LocalLauncher"):
+        return submitit_jobs.launch(launcher, jobs, first)
     return launcher.launch(jobs, first)

@@ -79,7 +79,7 @@ def start_sweep(folder: Path, *words: str, sweep: str = "sweep") -> subprocess.P
 
 
 def end(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=900)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
@@ -92,7 +92,7 @@ def rounds_in(sweep: Path, runs: str = "*") -> int:
     return sum(file.read_text().count("\n") for file in sweep.glob(f"{runs}/metrics.jsonl"))
 
 
-def wait_until(holds: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120) -> None:
+def wait_until(holds: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it took too long"
@@ -177,10 +177,10 @@ def test_runs_end_with_a_command_that_is_killed_alone(tmp_path: Path) -> None:
 
 
 def test_a_run_whose_process_is_killed_has_failed_and_the_others_finish(tmp_path: Path) -> None:
-    words = ["threads=1", "clients=3", "seed=1,2,3", "model.dies=false,true", "rounds=3", "model.seconds=0.005"]
+    words = ["threads=1", "clients=3", "seed=1,2", "model.dies=false,true", "rounds=3", "model.seconds=0.005"]
     done = sweep(tmp_path, *words)
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
-    for seed in (1, 2, 3):
+    for seed in (1, 2):
         assert len(rows(tmp_path / "sweep" / f"seed={seed},dies=false")) == 3
         failed = (tmp_path / "sweep" / f"seed={seed},dies=true" / "failure.txt").read_text()
         assert failed.startswith("its process was killed; if the memory is short, write hydra.launcher.n_jobs=<fewer>")

@@ -150,6 +150,9 @@ def _fresh(
     _refuse_resume(checked.composed.config)
     if line.multirun:
         return _sweep(line, checked, composer, recorded)
+    tune = checked.composed.choices.get("tune")
+    if tune is not None:
+        raise InputError(f"tune={tune}: it chooses the values of many runs; add --multirun.")
     wanted = Path(str(resolved(checked.composed, "hydra.run.dir")))
     folder, lock = _claimed("hydra.run.dir", wanted, line, f"write {resume_override(wanted)} to go on with it, or ")
     write_format(folder)

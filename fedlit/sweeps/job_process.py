@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 from fedlit import interrupts
 from fedlit.errors import TERMINATED
 from fedlit.lasting_streams import lasting_streams
-from fedlit.run_folder import blocks, clear_start
+from fedlit.run_folder import clear_start, has_rounds, write_format
 from fedlit.settings.hydra_compat import Ended
 from fedlit.terminal_encoding import escape_on_output
 from fedlit.this_machine import share_cores
@@ -57,7 +57,8 @@ class JobProcess:
         record = HydraConfig.get()
         folder, number = Path(record.runtime.output_dir), int(record.job.num)
         if _asked:
-            if not blocks(folder):  # remove what Hydra has written of a job that does not start
+            if not has_rounds(folder):  # remove what Hydra has written of a job that does not start
+                write_format(folder)
                 clear_start(folder)
                 with suppress(OSError):
                     folder.rmdir()

@@ -95,6 +95,10 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
         about = describe(config, folder, data, clients, experiment.module, layout, state.round)
         if not state.round:
             write_partition(folder, clients, data, tests_are_cut=evaluation.client_test != "same_partition")
+        if config.profile:
+            from fedlit.profiling.profile import profiled
+
+            until_end.enter_context(profiled(engine, loggers, folder, config.progress != "none"))
         until_end.enter_context(interrupts.handled())  # before it, a signal ends the command at once
         stopping, targets = experiment.early_stopping, experiment.targets
         return run_rounds(

@@ -23,7 +23,7 @@ def chosen_loggers(config: DictConfig) -> list[Logger]:
 
 def all_loggers(
     config: DictConfig, evaluation: Evaluation, chosen: list[Logger], shown: str | None, last: Sequence[Logger] = ()
-) -> Logger:
+) -> Loggers:
     """The chosen loggers, after the files that they may read, and before the terminal's.
 
     Args:

@@ -22,8 +22,8 @@ def global_module(experiment: Experiment) -> LightningModule:
     model = aggregator.global_model(experiment.state.server)
     if model is None:
         raise InputError(
-            f"{aggregator} has no global model; ask for that of a client, by personal=<client>, or in Python by "
-            "run.personal(<client>)."
+            f"{aggregator} has no global model; write run.personal(<client>) for the model of a client, or "
+            "personal=<client> in a command."
         )
     return _as_module(experiment, model, experiment.state.counters)
 

@@ -122,14 +122,11 @@ def _can_be_tried(engine: Engine) -> bool:
 
 
 def _affordable(seconds: Mapping[int, float]) -> list[int]:
-    """Clients of the round whose fits took `TRIED` seconds together, without the first, whose fit began cold."""
-    tried, total = [], 0.0
-    for client in list(seconds)[1:]:
-        total += seconds[client]
-        if total > TRIED or len(tried) == MOST_TRIED:
-            break
-        tried.append(client)
-    return tried
+    """Clients from all over the round, without the first, whose fit began cold: as many as take `TRIED` seconds."""
+    others = list(seconds)[1:]
+    mean = sum(seconds[client] for client in others) / max(len(others), 1)
+    count = min(len(others), MOST_TRIED, int(TRIED / mean) if mean else MOST_TRIED)
+    return [others[place * len(others) // count] for place in range(count)]
 
 
 def _copied(federation: Federation) -> Federation:

@@ -19,12 +19,13 @@ TOOLS = ("pytest", "hypothesis", "hatchling")  # of the `dev` extra, those that 
 
 
 def lower_bounds(pyproject: str) -> dict[str, str]:
-    """Package -> the lowest version allowed, of `dependencies` and of the tests' tools."""
+    """Package -> the lowest version allowed, of `dependencies`, of the extra `report` and of the tests' tools."""
     required = re.search(r"^dependencies = \[(.*?)^\]", pyproject, flags=re.M | re.S)
     tools = re.search(r"^dev = \[(.*?)\]$", pyproject, flags=re.M | re.S)
-    assert required and tools, "pyproject.toml has no dependencies or no dev extra"
+    report = re.search(r"^report = \[(.*?)\]$", pyproject, flags=re.M | re.S)
+    assert required and tools and report, "pyproject.toml has no dependencies, no dev extra or no report extra"
     bound = re.compile(r'"([\w-]+)>=([\d.]+)"')
-    bounds = dict(bound.findall(required[1]))
+    bounds = dict(bound.findall(required[1])) | dict(bound.findall(report[1]))
     bounds |= {name: version for name, version in bound.findall(tools[1]) if name in TOOLS}
     return bounds | {"pytorch-lightning": bounds["lightning"]}  # lightning requires any version of it
 

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from fedlit.model_vectors import Layout, Model
 from fedlit.settings.classes import build, locate, passed_on
 from fedlit.settings.folders import conf_folder
 from fedlit.settings.help import defaults
+from fedlit.settings.logger_parts import EXTRAS
 from tests.slow import some_slow
 from tests.small_runs import (
     AWKWARD,
@@ -272,10 +274,17 @@ def check_rows(metrics: list[dict[str, Any]], rounds: int = 1) -> None:
 
 
 @pytest.mark.parametrize(("group", "option"), RUN)
-def test_an_option_runs_for_a_round(group: str, option: str, images: Path, tmp_path: Path) -> None:
+def test_an_option_runs_for_a_round(
+    group: str, option: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     changes = images_of(write_for(option, tmp_path) if group == "model" and option in FITTING else images)
     if group == "logger":
+        if option in EXTRAS.values() and find_spec(option) is None:
+            pytest.skip(f"{option} is not installed: pip install 'fedlit[{option}]'")
         changes.pop("logger")
+        monkeypatch.setenv("WANDB_MODE", "offline")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+        monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
     check_rows(go(small([word(group, option)], changes), tmp_path / "run"))
 
 

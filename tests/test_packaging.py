@@ -88,6 +88,7 @@ def test_the_wheel_carries_every_option_and_nothing_else_of_the_checkout(wheel):
     }
     assert shipped <= set(names)
     assert {"fedlit/py.typed", "fedlit/__init__.pyi"} <= set(names)
+    assert {"fedlit/report/page.html.j2", "fedlit/report/paper.mplstyle"} <= set(names)  # no Python files
     assert {name.split("/")[0] for name in names} == {
         "fedlit",
         next(n for n in names if "dist-info" in n).split("/")[0],

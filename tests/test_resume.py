@@ -111,7 +111,7 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, reference, aggregator):
     assert [row["round"] for row in rows(tmp_path / "run")] == list(range(1, ROUNDS + 1))
     assert numbers(tmp_path / "run") == numbers(uninterrupted)
     shown = rounds_in_tensorboard(tmp_path / "run")
-    assert shown["global/test/accuracy" if aggregator == "fedavg" else "cohort/arrived"] == list(range(1, ROUNDS + 1))
+    assert shown["global/test/accuracy" if aggregator == "fedavg" else "train/loss"] == list(range(1, ROUNDS + 1))
     assert {name: steps for name, steps in shown.items() if steps != sorted(set(steps))} == {}
 
 
@@ -198,7 +198,7 @@ def test_resuming_with_other_settings_is_refused_with_the_differences(reference,
     printed, errors = capsys.readouterr()
     assert printed == ""
     first, *differences = errors.splitlines()
-    assert first.startswith(f"resume={run}: a run that goes on may change rounds, engine, progress, checkpoint, ")
+    assert first.startswith(f"resume={run}: a run that goes on may change rounds, stop, targets, engine, ")
     assert [line.split(":")[0].strip() for line in differences] == ["clients", "optimizer.lr"]
     assert differences[0] == "  clients: 5 -> 7" and differences[1].endswith(" -> 0.7")
     assert contents(run) == before

@@ -12,7 +12,7 @@ from fedlit.errors import InputError
 HELP = """\
 python -m fedlit.report <run or sweep folder> [...] [key=value ...]
 
-Writes table.md, table.csv, table.tex, curves and client spreads (.pdf, .png), rounds_to_target.md and report.html.
+Writes table.md, table.csv, table.tex, curves and spreads of clients (.pdf, .png), rounds_to_target.md and report.html.
 
 out=<folder>        where they are written; default: report/ in the folder, or in this folder for more than one
 metrics=<a,b>       columns of the table, the first is compared; default: those of clients/used, then global/test

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fedlit.report.client_curves import client_notes
 from fedlit.report.columns import Column, columns
 from fedlit.report.comparisons import Comparison, comparisons
 from fedlit.report.curves import ragged_notes
@@ -53,6 +54,6 @@ def make_report(options: Options) -> Report:
         doubts: list[str] = []
         tests += comparisons(grid, column, cells, options.baseline, options.test, doubts)
         notes += doubts if column is shown[0] else []
-    notes += ragged_notes(grid, shown[0].metric)
+    notes += ragged_notes(grid, shown[0].metric) + client_notes(grid, shown[0].metric)
     targets = reached(grid, shown[0], cells, options.targets)
     return Report(options, grid, shown, cells, tests, targets, notes)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from fedlit.atomic_files import write_text
 from fedlit.plurals import counted
+from fedlit.report.client_curves import client_curves_figure
 from fedlit.report.client_spread import spread_figure
 from fedlit.report.curves import curves_figure
 from fedlit.report.figures import fit_layout, paper_style, picture, save
@@ -29,6 +30,11 @@ _PICTURES = {  # name: title, how it is read
         "Distribution over clients",
         "The mean over clients with a bar of one standard deviation over clients, the mean of the worst tenth of them, "
         "and the worst client; each is the mean over seeds.",
+    ),
+    "client_curves": (
+        "Each client by round",
+        "A thin line for each client of one seed, and their mean. The runs wrote these values by "
+        "evaluation.per_client=true.",
     ),
     "heat_map": ("Both swept keys", "The mean and standard deviation over seeds."),
 }
@@ -71,6 +77,7 @@ def _pictures(report: Report) -> dict[str, Figure]:
     drawn = {
         "curves": curves_figure(grid, report.columns),
         "clients": spread_figure(grid, first.metric),
+        "client_curves": client_curves_figure(grid, first.metric),
         "heat_map": heat_map(grid, first, report.cells),
     }
     return {name: fit_layout(figure) for name, figure in drawn.items() if figure is not None}

@@ -33,7 +33,21 @@ those after the last round, mean ± standard deviation over seeds (number of see
 |mean - value| is at most the tolerance. Where the YAML has none, the tolerance is half of the 95% prediction interval
 of fedlit's mean, t(0.975, n - 1) s sqrt(1/n + 1/m), with the source's standard deviation s over n seeds and the m seeds
 of fedlit. Seconds are those of a run without its start; other work on the machine makes them longer. A command may need
-`data.download=true` in addition, or `data.root=<folder>` (data.md).
+`data.download=true` in addition, or `data.root=<folder>` ([data.md](data.md)).
+
+An experiment of your own has values in the same form. They are no settings of its runs.
+
+```yaml
+published:
+  - metric: global/test/accuracy
+    value: 0.779
+    std: 0.015        # over seeds, of a sample; only where the source has one
+    seeds: 5          # of the source, and the number of fedlit's runs; 1 by default
+    source: Somebody et al. 2021, table 2
+    tolerance: 0.01   # only where another one is meant than that of std and seeds, or these have none
+    words: [aggregator=fedadam, aggregator.eta=0.01]  # the overrides that give this value
+    target: 0.8       # only if the value is the round in which the metric first reaches this
+```
 """
 
 

@@ -78,7 +78,7 @@ class Loader(ConfigLoaderImpl):
     """Hydra's loader, which also keeps what a composition passes through.
 
     The public `compose` gives the result alone. The checks need the files it was composed of, and the keys that there
-    were before overrides set any; both would cost a second composition. Published values, which stand in the YAML of an
+    were before overrides set any; both would cost a second composition. Published values, which are in the YAML of an
     experiment, are taken out: they are no setting of a run.
     """
 

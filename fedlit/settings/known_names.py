@@ -173,7 +173,7 @@ SENTENCES: dict[str, str] = by_name(  # name at the top level -> what to write
         "asks, a fraction `participation=0.1` of them or a number `sampler.number={value}`",
         "lrscheduler scheduler": "a schedule over rounds is `lr_schedule=cosine`, and one within a fit is returned by "
         "configure_optimizers of a module of your own, `model._target_=mine.Net`",
-        "published": "published values stand in the YAML of an experiment (`experiment=flamby_heart`), and "
+        "published": "published values are in the YAML of an experiment (`experiment=flamby_heart`), and "
         "`python -m fedlit.reproduce` compares runs with them",
         "callbacks": "callbacks are returned by configure_callbacks of a module of your own, `model._target_=mine.Net`",
     }

@@ -23,7 +23,7 @@ from fedlit.settings.saved import Saved, read_saved, rounds_done, saved_search_p
 from fedlit.settings.table import keys_of
 
 MAY_CHANGE = (
-    *("rounds", "stop", "targets", "engine", "progress", "checkpoint"),
+    *("rounds", "stop", "targets", "engine", "progress", "profile", "checkpoint"),
     *("device", "trainer.accelerator", "trainer.devices"),
 )
 _REFUSAL = "a run that goes on may change {} alone; leave these out, or start a fresh run"

@@ -63,8 +63,8 @@ def objective(config: DictConfig, direction: Any) -> Objective:
         raise InputError(
             f"hydra.sweeper.direction={direction}: a sweep of fedlit has one objective; write maximize or minimize."
         )
-    name = str(config.objective)
-    evaluation = config.evaluation
+    name = str(config.get("objective", "accuracy"))
+    evaluation = config.get("evaluation") or {}
     directions = Directions(evaluation.get("higher_is_better", ()), evaluation.get("lower_is_better", ()))
     declared = next((metric.better for metric in METRICS if metric.matches(name)), "neither")
     better = declared

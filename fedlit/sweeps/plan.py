@@ -99,7 +99,7 @@ class Plan:
             same.sort(key=lambda run: run.folder != folder / job.folder)  # runs may have been moved within the folder
             if same:
                 place = os.path.relpath(same[0].folder, folder)
-                jobs.append(replace(job, folder=place, state=_state(same[0], int(planned.config.rounds))))
+                jobs.append(replace(job, folder=place, state=_state(same[0], planned.config)))
                 continue
             _refuse_other_run(folder / job.folder, planned, identity)
             jobs.append(job)
@@ -235,19 +235,21 @@ def _readable_runs(folder: Path) -> list[SavedRun]:
 def is_finished(folder: Path, config: DictConfig) -> bool:
     """Whether a run with this number of rounds, or one that stopped before it, lies in the folder of a job."""
     try:
-        return _state(SavedRun(folder), int(config.rounds)) == "finished"
+        return _state(SavedRun(folder), config) == "finished"
     except InputError:  # it has not begun
         return False
 
 
-def _state(run: SavedRun, rounds: int) -> State:
+def _state(run: SavedRun, config: DictConfig) -> State:
+    rounds = int(config.rounds)
     done = 0 if run.summary is None else int(run.summary.get("rounds", 0))
     if done > rounds:
         raise InputError(
             f"rounds={rounds}: {run.folder} has done {counted(done, 'round')} already; write rounds={done} or more."
         )
-    stopped = run.summary is not None and run.summary.get("stopped")
-    if run.finished and (done == rounds or stopped):
+    has_stopped = run.summary is not None and bool(run.summary.get("stopped"))
+    same_stop = OmegaConf.select(run.config, "stop") == OmegaConf.select(config, "stop")  # else it may go on
+    if run.finished and (done == rounds or (has_stopped and same_stop)):
         return "finished"
     return "begun" if has_rounds(run.folder) else "new"
 

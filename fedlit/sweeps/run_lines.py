@@ -126,7 +126,8 @@ def _result(folder: Path) -> list[str]:
     parts = [f"{metric} {figure(run.rows[-1][metric])}"] if metric in run.rows[-1] else []
     if stopped := run.summary.get("stopped"):
         parts.append(f"stopped after round {run.summary['rounds']}: {stopped}")
-    return [*parts, duration(run.summary["seconds"])]
+    seconds = run.summary.get("seconds")
+    return parts if seconds is None else [*parts, duration(seconds)]
 
 
 def _has_ended(folder: Path) -> bool:

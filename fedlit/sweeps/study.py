@@ -96,6 +96,7 @@ class Study:
             InputError: another run lies in the folder of a job, or no run has the objective.
         """
         trials = [self._trial(first + place, job) for place, job in enumerate(self._planned([*map(list, jobs)], first))]
+        _refuse_shared(trials)
         codes = {trial.number: _code(trial) for trial in trials}
         waiting = {trial.number: trial for trial in trials if codes[trial.number] is None}
         for numbers in in_sequence(list(waiting)):
@@ -151,6 +152,17 @@ class Study:
                 self._objective.metric(rows),
             )
         return value
+
+
+def _refuse_shared(trials: Sequence[_Trial]) -> None:
+    """InputError where two runs that are launched at once would have one folder."""
+    places = [trial.folder for trial in trials]
+    shared = next((place for place in places if places.count(place) > 1), None)
+    if shared is not None:
+        raise InputError(
+            f"hydra.sweep.subdir: two runs that the sweeper has chosen would have the same folder, {shared.name}; write "
+            "hydra.sweep.subdir='${hydra.job.num}'."
+        )
 
 
 def _code(trial: _Trial) -> int | None:

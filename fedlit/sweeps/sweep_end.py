@@ -79,7 +79,9 @@ def _table(folder: Path) -> str | None:
     count = len(table.header)
     while count > table.texts + 1 and _width(table, count) > width:
         count -= 1
-    return _aligned(table, count)
+    is_marked = any(bold for row in table.rows for _, bold in row[:count])
+    legend = "\n  * the best of the rows with the same data and partition" if is_marked else ""
+    return _aligned(table, count) + legend
 
 
 def _texts(table: ShownTable, count: int) -> list[list[str]]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from fedlit.errors import InputError, not_written, one_line
 from fedlit.run_log import note
+from fedlit.stop import Stop
 from fedlit.tracking.logger import About, Logger, Row, Summary
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ class Guarded(Logger):
     A service that cannot be reached, or a mistake in a picture of the user's, must not cost the rounds of a night: all
     numbers are in metrics.jsonl. The exception becomes one warning, its trace stands in run.log, and the logger
     receives nothing more until the run is resumed. An exception in `start` ends the run before its first round, and
-    the exceptions with a meaning of their own always end it: an `InputError`, a full disk, a signal.
+    the exceptions with a meaning of their own always end it: `Stop`, an `InputError`, a full disk, a signal.
     """
 
     def __init__(self, name: str, logger: Logger):
@@ -57,7 +58,7 @@ class Guarded(Logger):
         try:
             call()
         except Exception as error:
-            if isinstance(error, InputError) or not_written(error) is not None:
+            if isinstance(error, InputError | Stop) or not_written(error) is not None:
                 raise
             self._failed = True
             note("".join(traceback.format_exception(error)))

@@ -30,4 +30,4 @@ class RunLine(Logger):
 
     def _show(self, text: str) -> None:
         width = shutil.get_terminal_size().columns
-        print(_ERASE + text[: width - 1], end="", file=terminal(sys.stdout), flush=True)
+        print(f"{_ERASE}{text[: width - 1]}\r", end="", file=terminal(sys.stdout), flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from fedlit.errors import InputError, one_line
 from fedlit.tracking.logger import About, Row
 from fedlit.tracking.service import COMPLETE, NOTHING, Service, new_id, sweep_name
 from fedlit.tracking.wandb_file import rounds_written
+
+_LONGEST_WAIT = 10.0  # seconds
 
 
 class Wandb(Service):
@@ -35,6 +38,7 @@ class Wandb(Service):
             options: further arguments of `wandb.init`, such as {"entity": "my-team"}.
         """
         super().__init__()
+        self._sent = 0  # the newest round
         self.project, self.mode, self.group, self.options = project, mode, group, dict(options)
 
     def open(self, about: About, known: str | None) -> int:
@@ -66,6 +70,15 @@ class Wandb(Service):
 
     def send(self, number: int, row: Row) -> None:
         self._run.log({"round": number, **row}, step=number, commit=True)
+        self._sent = number
 
     def end(self, how: str) -> None:
         self._run.finish(exit_code=0 if how == COMPLETE else 1)
+        if self._run.offline:
+            self._wait_for_file()
+
+    def _wait_for_file(self) -> None:
+        """`finish` returns while another process still writes the file, from which a resume reads the newest round."""
+        waited_until = time.monotonic() + _LONGEST_WAIT
+        while rounds_written(self._about.folder) < self._sent and time.monotonic() < waited_until:
+            time.sleep(0.05)

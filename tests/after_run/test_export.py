@@ -119,5 +119,8 @@ def test_without_a_global_model_the_clients_are_named(in_folder: Path, capsys: p
     assert command(*QUICK, "aggregator=local", "model=logistic") == 0
     capsys.readouterr()
     assert export.main(["run"]) == 2
-    assert "has no global model; ask for that of a client, by personal=<client>" in capsys.readouterr().err
+    assert (
+        "has no global model; write run.personal(<client>) for the model of a client, or personal=<client>"
+        in capsys.readouterr().err
+    )
     assert export.main(["run", "personal=2"]) == 0

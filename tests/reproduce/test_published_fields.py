@@ -80,7 +80,7 @@ def test_fields_are_read_as_they_are_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("word", ["published=1", "+published=[]", "published.0.value=1"])
 def test_the_command_line_sets_no_published_value(word: str) -> None:
-    with pytest.raises(InputError, match="published values stand in the YAML of an experiment"):
+    with pytest.raises(InputError, match="published values are in the YAML of an experiment"):
         composed("experiment=flamby_heart", word)
 
 

@@ -88,7 +88,7 @@ def test_another_change_is_refused_with_a_diff(run, overrides, lines):
     with pytest.raises(InputError) as error:
         resumed(run, *overrides)
     head, *diff = str(error.value).split("\n")
-    assert head.startswith(f"resume={run}: a run that goes on may change rounds, engine, progress, checkpoint, ")
+    assert head.startswith(f"resume={run}: a run that goes on may change rounds, stop, targets, engine, ")
     for line in lines:
         assert any(shown.strip().startswith(line) for shown in diff), diff
     assert "rounds" not in " ".join(diff)

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 
 from fedlit.errors import InputError
 from fedlit.run import main
 from fedlit.settings.saved import saved_files
+from fedlit.sweeps.plan import is_finished
 from fedlit.sweeps.sweep_record import read_record
+from tests.report.saved_runs import write_run
 from tests.settings.conftest import write_options
 
 WORDS = ["-m", "clients=2,3", "rounds=2", "hydra.sweep.dir=mine"]
@@ -59,7 +62,13 @@ def cut(command, experiment, capsys) -> Path:
     return Path("mine")
 
 
-@pytest.mark.parametrize("words", [["resume=mine"], ["-m", "clients=2,3,4", "rounds=2", "hydra.sweep.dir=mine"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["resume=mine"],
+        pytest.param(["-m", "clients=2,3,4", "rounds=2", "hydra.sweep.dir=mine"], marks=pytest.mark.slow),
+    ],
+)
 def test_a_stopped_sweep_goes_on(command, experiment, cut, in_folder, capsys, words):
     record = (cut / "clients=3" / ".hydra" / "hydra.yaml").read_bytes()
     assert command(words) == 0
@@ -71,6 +80,7 @@ def test_a_stopped_sweep_goes_on(command, experiment, cut, in_folder, capsys, wo
     assert command(words) == 0 and clients(experiment) == []
 
 
+@pytest.mark.slow
 def test_it_goes_on_from_another_folder_and_after_a_move(command, experiment, cut, in_folder, monkeypatch, capsys):
     (in_folder / "elsewhere").mkdir()
     shutil.move(cut, in_folder / "elsewhere" / "moved")
@@ -83,6 +93,7 @@ def test_it_goes_on_from_another_folder_and_after_a_move(command, experiment, cu
     assert Path.cwd() == in_folder / "elsewhere" and not cut.exists()
 
 
+@pytest.mark.slow
 def test_runs_that_were_renamed_are_found(command, experiment, cut):
     (cut / "renamed").mkdir()
     (cut / "clients=2").rename(cut / "renamed" / "first")
@@ -94,6 +105,7 @@ def test_runs_that_were_renamed_are_found(command, experiment, cut):
     assert [job.folder for job in record.jobs] == ["renamed/first", "second", "clients=4"]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_moved_away_begins_again(command, experiment, cut, in_folder):
     (cut / "clients=2").rename(in_folder / "away")
     assert command(["resume=mine"]) == 0
@@ -118,6 +130,7 @@ def test_with_more_values_only_the_new_ones_run(command, experiment):
     assert command(["resume=mine"]) == 0 and clients(experiment) == []
 
 
+@pytest.mark.slow
 def test_with_more_rounds_all_go_on(command, experiment):
     assert command(WORDS) == 0 and clients(experiment) == [2, 3]
     for rounds, words in {4: ["-m", "clients=2,3", "hydra.sweep.dir=mine"], 6: ["resume=mine"]}.items():
@@ -145,6 +158,7 @@ def test_a_run_that_failed_runs_again(command, experiment, capsys):
     assert clients(experiment) == [2] and not Path("mine/clients=2/failure.txt").exists()
 
 
+@pytest.mark.slow
 def test_one_run_of_a_sweep_is_resumed_alone(command, experiment, cut):
     assert command(["resume='mine/clients=3'"]) == 0
     assert clients(experiment) == [3]
@@ -155,7 +169,7 @@ def test_one_run_of_a_sweep_is_resumed_alone(command, experiment, cut):
 # --- what cannot go on
 
 REFUSED = {
-    "resume=mine clients=9": "clients=9: a sweep that goes on may change rounds, engine, ",
+    "resume=mine clients=9": "clients=9: a sweep that goes on may change rounds, ",
     "resume=mine hydra.sweep.dir=other": "hydra.sweep.dir=other: a sweep that goes on may change ",
     "resume=mine rounds=1": "has done 2 rounds already; write rounds=2 or more.",
     "resume=mine rounds=3,4": "rounds=3,4: the sweep varies rounds",
@@ -167,15 +181,16 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("words", REFUSED)
-def test_what_would_be_another_sweep_is_refused(command, experiment, cut, capsys, words):
+def test_what_would_be_another_sweep_is_refused(command, experiment, cut, capsys):
     before = (cut / "sweep.json").read_bytes()
-    assert command(words.split()) == 2
-    message = capsys.readouterr().err
-    assert REFUSED[words] in message and message.count("\n") == 1, message
-    assert experiment.calls == [] and (cut / "sweep.json").read_bytes() == before
+    for words, expected in REFUSED.items():
+        assert command(words.split()) == 2
+        message = capsys.readouterr().err
+        assert expected in message and message.count("\n") == 1, message
+        assert experiment.calls == [] and (cut / "sweep.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_key_that_is_swept_does_not_change_for_all(command, experiment, capsys):
     assert command(["-m", "rounds=1,2", "hydra.sweep.dir=mine"]) == 0
     assert command(["resume=mine", "rounds=3"]) == 2
@@ -185,6 +200,7 @@ def test_a_key_that_is_swept_does_not_change_for_all(command, experiment, capsys
     )
 
 
+@pytest.mark.slow
 def test_options_that_have_changed_since_are_refused(command, experiment, cut, use_small_conf, monkeypatch, capsys):
     file = use_small_conf / "partition" / "iid.yaml"
     text = file.read_text()
@@ -196,6 +212,7 @@ def test_options_that_have_changed_since_are_refused(command, experiment, cut, u
     assert "(partition.min_size: (absent) -> 1)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_value_that_is_taken_from_the_place_in_the_sweep(command, experiment, capsys):
     words = ["model._target_=types.SimpleNamespace", "model.place='${hydra:job.num}'", "hydra.sweep.dir=mine"]
     places = []
@@ -214,12 +231,22 @@ def test_a_value_that_is_taken_from_the_place_in_the_sweep(command, experiment, 
     assert "runs cannot be added to it" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"words": []}', '{"words": ["cli'])
-def test_a_damaged_record_is_refused(command, experiment, cut, capsys, text):
-    (cut / "sweep.json").write_text(text)
-    assert command(["resume=mine"]) == 2
-    message = capsys.readouterr().err
-    assert "the record of this sweep cannot be read" in message and message.count("\n") == 1
+@pytest.mark.slow
+def test_a_damaged_record_is_refused(command, cut, capsys):
+    for text in ("", "[]", '{"words": []}', '{"words": ["cli'):
+        (cut / "sweep.json").write_text(text)
+        assert command(["resume=mine"]) == 2
+        message = capsys.readouterr().err
+        assert "the record of this sweep cannot be read" in message and message.count("\n") == 1
+
+
+def test_a_run_that_stopped_goes_on_where_its_rule_has_changed(tmp_path):
+    config = OmegaConf.create({"rounds": 9, "stop": {"target": 0.8}})
+    run = write_run(tmp_path / "run", ["stop.target=0.8"], [{"a": 1.0}] * 3, rounds=9)
+    (run / "summary.json").write_text(json.dumps({"rounds": 3, "stopped": "the target"}))
+    assert is_finished(run, config)
+    config.stop.target = 0.9
+    assert not is_finished(run, config)
 
 
 # --- begins
@@ -245,6 +272,7 @@ def test_the_record_is_written_before_the_first_run(command, experiment, in_fold
     assert command(["-m", "clients=2,3", "name='a,b'", "rounds=2", "hydra.sweep.dir=mine"]) == 0
 
 
+@pytest.mark.slow
 def test_a_second_sweep_has_a_folder_of_its_own(command, experiment):
     for _ in range(2):
         assert command(["-m", "clients=2,3", "rounds=1"]) == 0
@@ -252,6 +280,7 @@ def test_a_second_sweep_has_a_folder_of_its_own(command, experiment):
     assert sorted(path.name for path in Path("multirun").iterdir()) == ["now", "now-2"]
 
 
+@pytest.mark.slow
 def test_progress_none_prints_nothing(command, experiment, capsys):
     assert command([*WORDS, "progress=none"]) == 0
     assert capsys.readouterr() == ("", "")

@@ -104,21 +104,19 @@ def test_a_folder_that_holds_a_run_is_kept(command, experiment, in_folder, capsy
     assert experiment.calls == []
 
 
-def test_a_run_that_a_sweeper_chose_later_does_not_write_over_another(command, experiment, in_folder, monkeypatch):
+def test_a_run_that_a_sweeper_chose_later_does_not_write_over_another(command, experiment, monkeypatch, capsys):
     """A sweeper that chooses its runs one by one, such as Optuna's, has no list of them before."""
     from fedlit.settings.hydra_compat import Application
 
     swept = Application.swept
     monkeypatch.setattr(Application, "swept", lambda *words: replace(swept(*words), jobs=None))
 
-    def then(config, folder):
-        (folder / "metrics.jsonl").write_text("{}\n")
-        return 0
-
-    experiment.then = then
-    assert command(["-m", "clients=2,3", f"{SUBDIR}all", "hydra.sweep.dir=mine"]) == 1
-    assert [config.clients for config, _, _ in experiment.calls] == [2]
-    assert "another run lies in this folder already" in Path("mine/all/run.log").read_text()
+    assert command(["-m", "clients=2,3", f"{SUBDIR}all", "hydra.sweep.dir=mine"]) == 2
+    assert experiment.calls == []
+    assert capsys.readouterr().err == (
+        "hydra.sweep.subdir: two runs that the sweeper has chosen would have the same folder, all; write "
+        "hydra.sweep.subdir='${hydra.job.num}'.\n"
+    )
 
 
 # --- a sweep whose runs completed no round

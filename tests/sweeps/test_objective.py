@@ -57,7 +57,9 @@ def test_any_metric_of_a_row_may_be_named() -> None:
     ],
 )
 def test_the_wrong_direction_is_refused(name: str, wrong: str, right: str) -> None:
-    with pytest.raises(InputError, match=f"^hydra.sweeper.direction={wrong}: .*write hydra.sweeper.direction={right}.$"):
+    with pytest.raises(
+        InputError, match=f"^hydra.sweeper.direction={wrong}: .*write hydra.sweeper.direction={right}.$"
+    ):
         objective(config(name), wrong)
     objective(config(name), right)
 

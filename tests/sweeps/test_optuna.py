@@ -40,9 +40,7 @@ def test_a_study_that_was_killed_goes_on_to_the_same_runs(in_folder: Path, capsy
     assert study("hydra.sweeper.n_trials=14", "batch_size=choice(8,32)") == 0
     whole = trials(Path("study"))
     assert len(whole) == 14 and len({name.partition(",")[2] for name in whole}) == 14
-    best = max(
-        whole, key=lambda name: max(row.get("global/validation/accuracy", 0) for row in whole[name])
-    )
+    best = max(whole, key=lambda name: max(row.get("global/validation/accuracy", 0) for row in whole[name]))
     shown = capsys.readouterr().out
     value = max(row["global/validation/accuracy"] for row in whole[best])
     assert f"best of 14 runs by accuracy: " in shown and f"  {value:.6g}" in shown

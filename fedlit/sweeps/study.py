@@ -160,8 +160,8 @@ def _refuse_shared(trials: Sequence[_Trial]) -> None:
     shared = next((place for place in places if places.count(place) > 1), None)
     if shared is not None:
         raise InputError(
-            f"hydra.sweep.subdir: two runs that the sweeper has chosen would have the same folder, {shared.name}; write "
-            "hydra.sweep.subdir='${hydra.job.num}'."
+            f"hydra.sweep.subdir: two runs that the sweeper has chosen would have the same folder, {shared.name}; "
+            "write hydra.sweep.subdir='${hydra.job.num}'."
         )
 
 

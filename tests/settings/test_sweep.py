@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -141,13 +140,13 @@ def test_a_sweep_without_a_round_does_not_block_the_corrected_one(command, exper
 
 
 def test_jobs_of_other_processes_report_how_they_ended(command, experiment, monkeypatch):
-    """A launcher's process gives Hydra a value; a number would be the objective of an optimising sweeper."""
-    from hydra.core.utils import JobReturn, JobStatus
+    from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 
-    from fedlit.settings.hydra_compat import Application, Ended
+    from fedlit.settings.hydra_compat import Ended
+    from fedlit.sweeps.job_returns import job_return
 
-    ended = [JobReturn(status=JobStatus.COMPLETED, _return_value=Ended(code)) for code in (0, 2)]
-    monkeypatch.setattr(Application, "multirun", lambda self, name, job, overrides: [ended])
+    codes = [0, 2]
+    monkeypatch.setattr(BasicLauncher, "launch", lambda *words, **more: [job_return(Ended(code)) for code in codes])
     assert command(["-m", "clients=2,3"]) == 1
-    monkeypatch.setattr(Application, "multirun", lambda self, name, job, overrides: None)
+    codes = [0, 0]
     assert command(["-m", "clients=2,3"]) == 0

@@ -2,102 +2,33 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import random
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fedlit.checkpoint import saved_bits
 from fedlit.this_machine import cores
+from tests.launched_sweeps import MINE, WORDS, end, is_installed, rounds_in, start, wait_until
 from tests.small_runs import rows
-
-ROOT = Path(__file__).parents[1]
-WORDS = ["device=cpu", "rounds=1", "data=synthetic", "data.size_log_std=0", "data.sites=3", "logger=none"]
-MODULE = """
-import os
-import signal
-import time
-
-import torch
-from lightning import LightningModule
-
-
-class Net(LightningModule):
-    def __init__(self, input_shape, classes, fails=False, dies=False, seconds=0.0, lr=0.1):
-        super().__init__()
-        self.layer, self.fails, self.dies = torch.nn.Linear(input_shape[0], classes), fails, dies
-        self.seconds, self.lr = seconds, lr
-
-    def forward(self, x):
-        return self.layer(x)
-
-    def training_step(self, batch, batch_idx):
-        time.sleep(self.seconds)
-        if self.fails:
-            raise KeyError("a bug")
-        if self.dies:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return torch.nn.functional.cross_entropy(self(batch[0]), batch[1])
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), self.lr)
-"""
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        importlib.util.find_spec("hydra_plugins") is None
-        or importlib.util.find_spec("hydra_plugins.hydra_joblib_launcher") is None,
-        reason="hydra-joblib-launcher is not installed",
-    ),
+    pytest.mark.skipif(not is_installed("hydra_joblib_launcher"), reason="hydra-joblib-launcher is not installed"),
 ]
-
-
-def start(folder: Path, *words: str, module: str = "fedlit.run") -> subprocess.Popen[str]:
-    (folder / "joblib_net.py").write_text(MODULE)
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
 
 
 def start_sweep(folder: Path, *words: str, sweep: str = "sweep") -> subprocess.Popen[str]:
     launched = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", f"hydra.sweep.dir={sweep}"]
-    return start(folder, *launched, *WORDS, "model._target_=joblib_net.Net", *words)
-
-
-def end(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
-    out, err = process.communicate(timeout=900)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    return start(folder, *launched, *WORDS, MINE, *words)
 
 
 def sweep(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return end(start_sweep(folder, *words))
-
-
-def rounds_in(sweep: Path, runs: str = "*") -> int:
-    """The rounds of runs that may still go on."""
-    return sum(file.read_text().count("\n") for file in sweep.glob(f"{runs}/metrics.jsonl"))
-
-
-def wait_until(holds: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 600) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it took too long"
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
 
 
 def processes_of(group: int) -> list[int]:

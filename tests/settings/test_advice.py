@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-from importlib.util import find_spec
 
 import pytest
 import yaml
@@ -16,6 +15,7 @@ from fedlit.settings.closest import normalised, slips
 from fedlit.settings.compose import composer
 from fedlit.settings.folders import conf_folder, groups
 from fedlit.settings.overrides import assignment, for_shell, parse, resume_override
+from tests.launched_sweeps import is_installed
 from tests.settings.conftest import write_options
 from tests.slow import some_slow
 
@@ -195,11 +195,6 @@ def test_no_known_name_is_an_option():
         assert set(names.values()) <= set(shipped[group])
 
 
-def _is_installed(name: str) -> bool:
-    """Whether a plugin of Hydra is installed, whose options exist then."""
-    return find_spec("hydra_plugins") is not None and find_spec(f"hydra_plugins.{name}") is not None
-
-
 INSTALLED = {
     option
     for plugin, options in {
@@ -207,7 +202,7 @@ INSTALLED = {
         "hydra_submitit_launcher": ["submitit_slurm", "submitit_local"],
         "hydra_optuna_sweeper": ["optuna"],
     }.items()
-    if _is_installed(plugin)
+    if is_installed(plugin)
     for option in options
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -10,15 +9,12 @@ from pathlib import Path
 import pytest
 
 from fedlit.run import main
+from tests.launched_sweeps import is_installed
 from tests.small_runs import rows
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        importlib.util.find_spec("hydra_plugins") is None
-        or importlib.util.find_spec("hydra_plugins.hydra_optuna_sweeper") is None,
-        reason="hydra-optuna-sweeper is not installed",
-    ),
+    pytest.mark.skipif(not is_installed("hydra_optuna_sweeper"), reason="hydra-optuna-sweeper is not installed"),
 ]
 RUN = ["device=cpu", "threads=1", "rounds=2", "data=synthetic", "data.size_log_std=0", "data.sites=3", "clients=3"]
 WORDS = ["-m", "tune=lr", *RUN, "logger=none", "checkpoint.every=0", "hydra.sweep.dir=study"]

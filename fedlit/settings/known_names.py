@@ -179,7 +179,7 @@ SENTENCES: dict[str, str] = by_name(  # name at the top level -> what to write
     }
 )
 
-PLUGINS: dict[str, dict[str, str]] = {  # group of Hydra -> option -> what pip installs for it
+PLUGINS: dict[str, dict[str, str]] = {  # group of Hydra -> option -> what pip has to install
     "hydra/launcher": by_name(
         {
             "submitit submitit_slurm submitit_local slurm": "'fedlit[submitit]'",

@@ -48,15 +48,15 @@ def _evaluate(words: Sequence[str]) -> int:
         print(HELP)
         return 0
     given = words_of.read(words, "fedlit.evaluate", KEYS, MAY_CHANGE)
-    personal = given.own.get("personal")
+    personal = given.values.get("personal")
     client = None if personal is None else words_of.client_of(personal)
-    out = None if "out" not in given.own else words_of.file_of(given.own["out"], ".csv")
+    out = None if "out" not in given.values else words_of.file_of(given.values["out"], ".csv")
     from fedlit.after_run.client_table import as_csv, as_markdown
     from fedlit.after_run.measured import measure_client, measure_other, measure_own
     from fedlit.after_run.reopened import reopened
     from fedlit.atomic_files import write_text
 
-    with reopened(given.saved, given.own.get("checkpoint", "last"), given, MAY_CHANGE) as run:
+    with reopened(given.saved, given.values.get("checkpoint", "last"), given, MAY_CHANGE) as run:
         data = run.other_data or run.experiment.data
         title = f"{run.checkpoint} of {given.saved.folder} on the {len(data.test)} test samples of {data.name}"
         if run.other_data is not None:

@@ -89,7 +89,8 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
         federation, state, engine = experiment.federation, experiment.state, experiment.engine
         evaluation, data, clients = experiment.evaluation, experiment.data, federation.clients
         evaluator = Evaluator(evaluation, data, config.rounds, config.seed, experiment.finetuning)
-        hint = [VectorizedHint(federation, state, engine, evaluator)] if config.progress != "none" else []
+        has_room = (shown or config.progress) not in ("none", "line")  # for a line beside those of rounds
+        hint = [VectorizedHint(federation, state, engine, evaluator)] if has_room else []
         loggers = all_loggers(config, evaluation, chosen, shown, hint)
         layout = engine.local_worker.host.layout
         about = describe(config, folder, data, clients, experiment.module, layout, state.round)
@@ -98,7 +99,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
         if config.profile:
             from fedlit.profiling.profile import profiled
 
-            until_end.enter_context(profiled(engine, loggers, folder, config.progress != "none"))
+            until_end.enter_context(profiled(engine, loggers, folder, prints=has_room))
         until_end.enter_context(interrupts.handled())  # before it, a signal ends the command at once
         stopping, targets = experiment.early_stopping, experiment.targets
         return run_rounds(

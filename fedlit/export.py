@@ -44,12 +44,12 @@ def _export(words: Sequence[str]) -> int:
         print(HELP)
         return 0
     given = words_of.read(words, "fedlit.export", KEYS, MAY_CHANGE)
-    kind = given.own.get("format", "safetensors")
+    kind = given.values.get("format", "safetensors")
     if kind not in FORMATS:
         raise InputError(f"format={kind}: the formats are {' and '.join(FORMATS)}; write format=safetensors.")
-    personal = given.own.get("personal", False)
+    personal = given.values.get("personal", False)
     client = None if isinstance(personal, bool) else words_of.client_of(personal)
-    folder = Path(str(given.own["out"])).expanduser() if "out" in given.own else given.saved.folder / "export"
+    folder = Path(str(given.values["out"])).expanduser() if "out" in given.values else given.saved.folder / "export"
     from fedlit.after_run.exported import lightning_writer, write_safetensors
     from fedlit.after_run.measured import check_personal
     from fedlit.after_run.reopened import reopened
@@ -57,7 +57,7 @@ def _export(words: Sequence[str]) -> int:
     from fedlit.trained_models import global_module, personal_module
 
     _check_installed(kind)
-    with reopened(given.saved, given.own.get("checkpoint", "last"), given, MAY_CHANGE) as run:
+    with reopened(given.saved, given.values.get("checkpoint", "last"), given, MAY_CHANGE) as run:
         if run.other_data is not None:
             raise InputError(f"data: these are not the data of the run {given.saved.folder}; leave the words out.")
         write = write_safetensors if kind == "safetensors" else lightning_writer(run)

@@ -158,7 +158,7 @@ def simulate(words: Sequence[str] = ()) -> Run:
     return _simulated(_checked_words(words), {})
 
 
-def federate(module: LightningModule, data: Any, *words: str, aggregator: Aggregator | None = None) -> Run:
+def federate(module: LightningModule | None, data: Any, *words: str, aggregator: Aggregator | None = None) -> Run:
     """Run an experiment with objects of the caller's own, which stay as they are.
 
     The first weights are those of the module, whatever the seed. The objects are not saved: the run goes on by
@@ -166,10 +166,10 @@ def federate(module: LightningModule, data: Any, *words: str, aggregator: Aggreg
     digests of what they hold, so that others are refused.
 
     Args:
-        module: the model; copied.
+        module: the model, copied; None: that of the words, as for the other two.
         data: a LightningDataModule, whose hooks run on a shallow copy; or a pair of Datasets, (train, test).
         words: overrides as in `simulate`.
-        aggregator: the algorithm, copied; None: that of the words.
+        aggregator: the algorithm, copied.
 
     Example:
         >>> run = federate(Net(), Data(), "clients=10", aggregator=Mine(mu=0.1))  # doctest: +SKIP
@@ -179,9 +179,6 @@ def federate(module: LightningModule, data: Any, *words: str, aggregator: Aggreg
             algorithm than the given one.
     """
     checked = _checked_words(words)
-    for argument, value in (("module", module), ("data", data)):
-        if value is None:
-            raise InputError(f"{argument} is None; give an object.")
     objects = own_copies(module, data, aggregator)
     for group, word in itertools.product(objects, checked):
         if word.lstrip("+~").startswith((f"{group}=", f"{group}._target_=")) or word == f"~{group}":

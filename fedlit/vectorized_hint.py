@@ -36,10 +36,10 @@ log = logging.getLogger(__name__)
 
 LEAST_LEFT = 10.0  # seconds of training that are still to come; the trial takes half a second and its fits
 TRIED = 0.5  # seconds of a Trainer's fits, at most, of the clients that are tried: the trial itself is faster
-LEAST_GAIN, LEAST_OUTSIDE = 1.5, 0.5  # below either of them nothing is said
+LEAST_GAIN, LEAST_OUTSIDE = 1.5, 0.5  # below either of them there is no line
 MOST_TRIED = 64  # clients
 _HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
-_said: set[str] = set()  # once a process: the runs of a sweep are alike
+_lines_given: set[str] = set()  # lines of this process: one is enough for the runs of a sweep
 
 
 class VectorizedHint(Logger):
@@ -49,7 +49,7 @@ class VectorizedHint(Logger):
 
     def __init__(self, federation: Federation, state: FederationState, engine: Engine, evaluator: Evaluator):
         self.federation, self.state, self.engine, self.evaluator = federation, state, engine, evaluator
-        self._is_over = bool(_said) or not _can_be_tried(engine)
+        self._is_over = bool(_lines_given) or not _can_be_tried(engine)
 
     def start(self, about: About) -> None:
         self._rounds = about.rounds
@@ -74,7 +74,7 @@ class VectorizedHint(Logger):
             log.info("trainer=vectorized could not be tried after round %d", number, exc_info=True)
             return
         if line:
-            _said.add(line)
+            _lines_given.add(line)
             print(line, flush=True)
 
     def _line(self, number: int, tried: list[int], by_trainer: float, others: float) -> str:

@@ -57,7 +57,7 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vectorized_hint, "LEAST_LEFT", 0.0)
     monkeypatch.setattr(vectorized_hint, "LEAST_GAIN", 0.0)
     monkeypatch.setattr(vectorized_hint, "LEAST_OUTSIDE", -9.0)
-    monkeypatch.setattr(vectorized_hint, "_said", set())
+    monkeypatch.setattr(vectorized_hint, "_lines_given", set())
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def hint(measured: Speeds | None, monkeypatch: pytest.MonkeyPatch, rounds: int =
             self.tried = tried
             return super()._line(number, tried, *seconds)
 
-    monkeypatch.setattr(vectorized_hint, "_said", set())
+    monkeypatch.setattr(vectorized_hint, "_lines_given", set())
     monkeypatch.setattr(vectorized_hint, "_copied", lambda federation: federation)
     monkeypatch.setattr(speed_trial, "speeds", lambda *arguments: measured)
     federation = SimpleNamespace(seed=0, round=lambda *arguments: None, cohort=lambda *arguments: None, pipeline=None)

@@ -25,10 +25,10 @@ def check_fits(trained: DataSource, other: DataSource) -> None:
     names = trained.label_names, other.label_names
     if None not in names and names[0] != names[1]:
         pairs = enumerate(zip(*map(list, names), strict=True))  # type: ignore[arg-type]
-        place, (own, others) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
+        place, (expected, name) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
         raise InputError(
-            f"data: class {place} of {other.name} is {others}, and in {trained.name}, on which the run was trained, "
-            f"{own}; give data with the same classes in the same order."
+            f"data: class {place} of {other.name} is {name}, and in {trained.name}, on which the run was trained, "
+            f"{expected}; give data with the same classes in the same order."
         )
 
 

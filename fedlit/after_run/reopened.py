@@ -96,8 +96,10 @@ def reopened(
 
 def _changed(saved: SavedRun, words: Words, may_change: Sequence[str]) -> tuple[DictConfig, list[str]]:
     before = Saved(saved.config, saved.overrides, has_state=True)
-    with composer(words.line.config_name, words.line.config_dir) as made:
-        changed = with_changes(str(saved.folder), saved.folder, before, words.overrides, made, may_change, _REFUSAL)
+    with composer(words.line.config_name, words.line.config_dir) as opened_composer:
+        changed = with_changes(
+            str(saved.folder), saved.folder, before, words.overrides, opened_composer, may_change, _REFUSAL
+        )
     return changed.config, changed.overrides
 
 
@@ -108,8 +110,8 @@ def _other_data(config: DictConfig, before: DictConfig, checkpoint: Path, data_f
         InputError: the samples that all see would be others, and so would each client's.
     """
     data, facts = load_data(config.data, config.batch_size, data_folder)
-    own = facts_of(checkpoint).get("bits", {}).get("data")
-    if own is None or difference(own, facts):
+    before_facts = facts_of(checkpoint).get("bits", {}).get("data")
+    if before_facts is None or difference(before_facts, facts):
         return data
     public = [OmegaConf.select(part, "data.public") for part in (before, config)]
     if public[0] != public[1]:

@@ -20,13 +20,13 @@ class Words:
     """
     Attributes:
         saved: the run.
-        own: values of the command's own keys, as Hydra reads them.
+        values: of the command's own keys, as Hydra reads them.
         overrides: the other words, for the configuration of the run.
         line: the command line, for its flags.
     """
 
     saved: SavedRun
-    own: dict[str, Any]
+    values: dict[str, Any]
     overrides: list[str]
     line: CommandLine
 
@@ -49,14 +49,14 @@ def read(words: Sequence[str], command: str, keys: Sequence[str], may_change: Se
     if len(folders) != 1:
         problem = "no folder is given" if not folders else f"{' and '.join(folders)} are several folders"
         raise InputError(f"{problem}; write python -m {command} <run folder>.")
-    own: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     overrides = []
     for override in parse([word for word in positional if word not in folders]):
         key, text = key_of(override), override.input_line or ""
         if key in keys:
             if override.is_sweep_override() or override.is_delete():
                 raise InputError(f"{text}: one value is read; write {key}=<value>.")
-            own[key] = override.value()
+            values[key] = override.value()
         elif any(f"{key}.".startswith(f"{part}.") for part in may_change) or override.is_hydra_override():
             overrides.append(text)
         else:
@@ -64,7 +64,7 @@ def read(words: Sequence[str], command: str, keys: Sequence[str], may_change: Se
             listed = ", ".join((*keys, *may_change))
             advice = f"did you mean {near[0]}?" if near else f"it reads {listed}."
             raise InputError(f"{text}: {command} does not read {key}; {advice}")
-    return Words(SavedRun(folders[0]), own, overrides, line)
+    return Words(SavedRun(folders[0]), values, overrides, line)
 
 
 def client_of(value: Any) -> int:

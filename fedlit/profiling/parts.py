@@ -25,7 +25,7 @@ _PARTS = (  # of the run's own process: function, part
     ("fedlit.rounds:Arrivals.add", "messages: the server's half"),
     ("fedlit.rounds:update_server", "server's step"),
 )
-_WHOLE = (  # likewise, without parts within
+_UNDIVIDED = (  # likewise, without parts within
     ("fedlit.training.chunk_client:ChunkClient.measure", "evaluation: clients that train"),
     ("fedlit.training.stacked.worker:StackedClient.measure", "evaluation: clients that train"),
     ("fedlit.evaluation.evaluator:Evaluator.__call__", "evaluation: after the round"),
@@ -50,7 +50,7 @@ _STEP_BEGINS = "fedlit.training.lightning.fit_callback:FitCallback.on_train_batc
 _STEP_ENDS = "fedlit.training.lightning.fit_callback:FitCallback.on_train_batch_end"
 
 FUNCTIONS = (
-    *(path for paths in (_PARTS, _WHOLE, _OF_STEPS, _ITERATIONS) for path, _ in paths),
+    *(path for paths in (_PARTS, _UNDIVIDED, _OF_STEPS, _ITERATIONS) for path, _ in paths),
     *(_ROUNDS, _STEP_BEGINS, _STEP_ENDS),
 )
 
@@ -68,8 +68,8 @@ def wrapped(timer: Timer) -> Iterator[None]:
         replace(_ROUNDS, lambda function: timer.timed(NOT_ACCOUNTED, function))
         for path, part in _PARTS:
             replace(path, lambda function, part=part: timer.timed(part, function))
-        for path, part in _WHOLE:
-            replace(path, lambda function, part=part: timer.timed(part, function, whole=True))
+        for path, part in _UNDIVIDED:
+            replace(path, lambda function, part=part: timer.timed(part, function, undivided=True))
         for path, part in _OF_STEPS:
             replace(path, lambda function, part=part: timer.timed(part, function, waits=False))
         for path, part in _ITERATIONS:

@@ -18,6 +18,7 @@ from fedlit.plurals import counted
 from fedlit.profiling.parts import NOT_ACCOUNTED, wrapped
 from fedlit.profiling.timer import Timer
 from fedlit.tracking import Logger, Loggers
+from fedlit.tracking.guarded import Guarded
 
 NAME = "profile.md"
 _LOGGED = ("cohort", "client_done", "round", "clients")
@@ -36,8 +37,8 @@ def profiled(engine: Engine, loggers: Loggers, folder: Path, prints: bool) -> It
     counts = _Counts()
     for logger in loggers.loggers:
         for method in _LOGGED:
-            part = f"logging: {type(logger).__name__}"
-            setattr(logger, method, timer.timed(part, getattr(logger, method), whole=True))
+            part = f"logging: {type(logger.logger if isinstance(logger, Guarded) else logger).__name__}"
+            setattr(logger, method, timer.timed(part, getattr(logger, method), undivided=True))
     loggers.loggers.append(counts)
     try:
         with wrapped(timer):
@@ -75,9 +76,8 @@ def table(timer: Timer, counts: _Counts, title: str) -> str:
     for name in shown:
         cells.append([name, *_numbers(timer.seconds[name], counts.rounds, total), f"{timer.calls[name]:,}"])
     if others:
-        seconds, calls = (sum(counter[name] for name in others) for counter in (timer.seconds, timer.calls))
-        line = f"{counted(len(others), 'other part')}"
-        cells.append([line, *_numbers(seconds, counts.rounds, total), f"{calls:,}"])
+        seconds, calls = sum(timer.seconds[name] for name in others), sum(timer.calls[name] for name in others)
+        cells.append([counted(len(others), "other part"), *_numbers(seconds, counts.rounds, total), f"{calls:,}"])
     cells.append([NOT_ACCOUNTED, *_numbers(timer.seconds[NOT_ACCOUNTED], counts.rounds, total), ""])
     cells.append([counted(counts.rounds, "round"), *_numbers(total, counts.rounds, total), ""])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,23 +27,23 @@ class Timer:
         self, root: str, wait: Callable[[], None] | None = None, clock: Callable[[], float] = time.perf_counter
     ):
         self.root, self._wait, self._clock = root, wait, clock
-        self.seconds, self.calls = Counter[str](), Counter[str]()
-        self._open: list[tuple[str, bool]] = []  # names, and whether a part is measured as a whole
+        self.seconds, self.calls = defaultdict[str, float](float), Counter[str]()
+        self._open: list[tuple[str, bool]] = []  # names, and whether they have no parts within
         self._thread, self._since = threading.get_ident(), 0.0
 
     def timed(
-        self, name: str, function: Callable[..., Any], whole: bool = False, waits: bool = True
+        self, name: str, function: Callable[..., Any], undivided: bool = False, waits: bool = True
     ) -> Callable[..., Any]:
         """The function, whose calls are a part.
 
         Args:
-            whole: parts within it count as this one.
+            undivided: parts within it count as this one.
             waits: for the device. A part of a step does not: the device would stand still.
         """
 
         @functools.wraps(function)
         def measured(*arguments: Any, **options: Any) -> Any:
-            depth = self.begin(name, whole, waits)
+            depth = self.begin(name, undivided, waits)
             try:
                 return function(*arguments, **options)
             finally:
@@ -67,13 +67,13 @@ class Timer:
 
         return measured
 
-    def begin(self, name: str, whole: bool = False, waits: bool = True) -> int | None:
+    def begin(self, name: str, undivided: bool = False, waits: bool = True) -> int | None:
         """Open a part; the depth to `end`, None where nothing is measured."""
         is_measured = bool(self._open) or name == self.root
         if not is_measured or threading.get_ident() != self._thread or (self._open and self._open[-1][1]):
             return None
         self._settle(waits)
-        self._open.append((name, whole))
+        self._open.append((name, undivided))
         self.calls[name] += 1
         return len(self._open) - 1
 

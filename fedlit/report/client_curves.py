@@ -12,11 +12,13 @@ from matplotlib.ticker import MaxNLocator
 
 from fedlit.metric_names import GLOBAL, USED, base_metric
 from fedlit.plurals import counted
-from fedlit.report.figures import WIDTH, line_style, new_figure
+from fedlit.report.figures import WIDTH, legend_below, new_figure
 from fedlit.report.grid import Grid, Group
+from fedlit.report.row_styles import row_styles
 
 MOST_CLIENTS = 100  # lines of a panel
-_ACROSS, _MOST_PANELS = 3, 12
+_MOST_PANELS = 12
+_MEAN = {"linewidth": 1.2}
 
 
 def client_values(group: Group, metric: str) -> tuple[int, pd.DataFrame] | None:
@@ -45,21 +47,23 @@ def client_curves_figure(grid: Grid, metric: str) -> Figure | None:
     panels = panels[:_MOST_PANELS]
     if not panels:
         return None
-    across = min(_ACROSS, len(panels))
+    across = len(panels) if len(panels) < 4 else 2 if len(panels) == 4 else 3
     down = math.ceil(len(panels) / across)
-    figure = new_figure(WIDTH * across / _ACROSS if across > 1 else WIDTH / 2, 1.75 * down + 0.3)
+    figure = new_figure(WIDTH if across > 1 else WIDTH / 2, 1.6 * down + 0.4)
     axes_of_panels = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).ravel()
+    styles = row_styles(grid)
     for axes, (row, (seed, values)) in zip(axes_of_panels, panels, strict=False):
-        _draw(axes, values, line_style(row)["color"])
-        axes.set_title(_broken(grid.name(grid.groups[row])) + f"\nseed {seed}", fontsize=7)
+        _draw(axes, values, styles[row][1]["color"])
+        axes.set_title(_broken(f"{grid.name(grid.groups[row])}, seed={seed}", 120 // across), fontsize=7)
     for axes in axes_of_panels[len(panels) :]:
         axes.set_axis_off()
-    for place, axes in enumerate(axes_of_panels):
-        if place + across >= len(panels):
+    for place, axes in enumerate(axes_of_panels[: len(panels)]):
+        if place + across >= len(panels):  # the lowest of its column
             axes.xaxis.set_tick_params(labelbottom=True)
             axes.set_xlabel("round")
     for axes in axes_of_panels[::across]:
         axes.set_ylabel(base_metric(metric) or metric)
+    legend_below(figure, {"a client": {"color": "0.4", "linewidth": 0.6}, "mean client": {"color": "black", **_MEAN}})
     return figure
 
 
@@ -89,13 +93,13 @@ def _draw(axes: Any, values: pd.DataFrame, color: str) -> None:
     marker = "o" if len(values) == 1 else None
     for client in drawn_clients(list(values.columns)):
         of_client = values[client].dropna()  # a client need not be measured in each round
-        axes.plot(of_client.index, of_client, color=color, linewidth=0.5, alpha=0.5, marker=marker, markersize=2)
-    axes.plot(values.index, values.mean(axis=1), color="black", linewidth=1.6, marker=marker, markersize=3)
+        axes.plot(of_client.index, of_client, color=color, linewidth=0.6, alpha=0.6, marker=marker, markersize=2)
+    axes.plot(values.index, values.mean(axis=1), color="black", **_MEAN, marker=marker, markersize=3)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.margins(x=0.01)
 
 
-def _broken(name: str, width: int = 34) -> str:
+def _broken(name: str, width: int) -> str:
     """A row's name on as few lines as a panel's width takes."""
     lines = [""]
     for part in name.split(", "):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from fedlit.metric_names import client_families, client_metric
-from fedlit.report.figures import WIDTH, line_style, new_figure
+from fedlit.report.figures import WIDTH, new_figure
 from fedlit.report.grid import Grid
 from fedlit.report.results import value_at
+from fedlit.report.row_styles import row_styles
 
 _MARKS = {"mean": ("o", "mean client"), "worst_decile": ("D", "worst tenth"), "worst": ("x", "worst client")}
+_HOLLOW = {"D": {"markerfacecolor": "none", "markersize": 6}}  # the worst client may lie in it
 
 
 def spread_figure(grid: Grid, metric: str) -> Figure | None:
@@ -29,17 +32,21 @@ def spread_figure(grid: Grid, metric: str) -> Figure | None:
         return None
     figure = new_figure(WIDTH, 0.26 * len(grid.groups) + 0.95)
     axes = figure.subplots()
-    for row, of_row in enumerate(statistics):
-        color = line_style(row)["color"]
+    for row, (of_row, (_, style)) in enumerate(zip(statistics, row_styles(grid), strict=True)):
+        color = style["color"]
         axes.errorbar(of_row["mean"], row, xerr=of_row["std"], color=color, capsize=2, linewidth=1)
         for statistic, (marker, _) in _MARKS.items():
-            axes.plot(of_row[statistic], row, marker, color=color, markersize=4)
+            axes.plot(of_row[statistic], row, marker, color=color, **_size(marker))
     axes.set_yticks(range(len(grid.groups)), [grid.name(group) for group in grid.groups])
     axes.set_ylim(len(grid.groups) - 0.5, -0.5)
     axes.set_xlabel(f"{model} models, {base} over clients")
-    handles = [Line2D([], [], marker=m, color="0.3", linestyle="", markersize=4, label=n) for m, n in _MARKS.values()]
+    handles = [Line2D([], [], marker=m, color="0.3", linestyle="", label=n, **_size(m)) for m, n in _MARKS.values()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
+
+
+def _size(marker: str) -> dict[str, Any]:
+    return {"markersize": 4, **_HOLLOW.get(marker, {})}
 
 
 def _statistics(grid: Grid, row: int, model: str, base: str) -> dict[str, float]:

@@ -12,12 +12,11 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from fedlit.metric_names import base_metric
 from fedlit.report.columns import Column
 from fedlit.report.costs import BYTES, SECONDS, with_costs
-from fedlit.report.figures import WIDTH, legend_below, line_style, new_figure
+from fedlit.report.figures import WIDTH, legend_below, new_figure, wrapped_name
 from fedlit.report.grid import Grid, Group
-from fedlit.report.results import problems
+from fedlit.report.row_styles import MOST_PANELS, fixed_keys, panels_of_rows, row_styles
 
 _X = {"round": "round", BYTES: "bytes sent, down and up", SECONDS: "seconds"}
-_MOST_ROWS = 6
 
 
 def curve(group: Group, metric: str) -> pd.DataFrame | None:
@@ -45,11 +44,9 @@ def curves_figure(grid: Grid, columns: Sequence[Column]) -> Figure | None:
     """Panels side by side for round, bytes and seconds; a row of them for each problem and for two metrics; None
     without a curve."""
     metrics = _two_metrics(columns)
-    rows_by_problem = list(problems(grid).values())
-    if len(rows_by_problem) * len(metrics) > _MOST_ROWS:
+    rows_by_problem = panels_of_rows(grid)
+    if len(rows_by_problem) * len(metrics) > MOST_PANELS:
         metrics = metrics[:1]
-    if len(rows_by_problem) > _MOST_ROWS:
-        rows_by_problem = [list(range(len(grid.groups)))]
     lines = {(r, m.metric): curve(grid.groups[r], m.metric) for rows in rows_by_problem for r in rows for m in metrics}
     known = [line for line in lines.values() if line is not None]
     if not known:
@@ -58,21 +55,21 @@ def curves_figure(grid: Grid, columns: Sequence[Column]) -> Figure | None:
     panels = [(rows, column) for rows in rows_by_problem for column in metrics]
     figure = new_figure(WIDTH, 1.75 * len(panels) + 0.45)
     grid_of_axes = figure.subplots(len(panels), len(axes_names), squeeze=False, sharey="row")
-    fixed = _fixed_keys(grid, rows_by_problem)
-    styles: dict[str, dict[str, Any]] = {}  # by label: a method has the same colour in all panels
+    fixed, styles = fixed_keys(grid), row_styles(grid)
+    drawn: dict[str, dict[str, Any]] = {}
     for panel_axes, (rows, column) in zip(grid_of_axes, panels, strict=True):
         for axes, x in zip(panel_axes, axes_names, strict=True):
             for row in rows:
                 line = lines[row, column.metric]
                 if line is not None and x in line:
-                    label = _label(grid, row, fixed)
-                    _draw(axes, line, x, label, styles.setdefault(label, line_style(len(styles))))
+                    label, style = styles[row]
+                    _draw(axes, line, x, label, drawn.setdefault(label, style))
             _label_axis(axes, x)
-        panel_axes[0].set_ylabel(_wrapped(column.metric))
+        panel_axes[0].set_ylabel(wrapped_name(column.metric))
         if fixed:
             values = dict(zip(grid.keys, grid.groups[rows[0]].values, strict=True))
             panel_axes[0].set_title(", ".join(f"{key}={values[key]}" for key in fixed), loc="left")
-    legend_below(figure, styles)
+    legend_below(figure, drawn)
     return figure
 
 
@@ -95,24 +92,6 @@ def _two_metrics(columns: Sequence[Column]) -> list[Column]:
     return [columns[0], *others[:1]]
 
 
-def _fixed_keys(grid: Grid, rows_by_problem: Sequence[Sequence[int]]) -> list[str]:
-    """The keys whose value is the same in all rows of each panel; none for a single panel."""
-    if len(rows_by_problem) < 2 or all(len(rows) == 1 for rows in rows_by_problem):
-        return grid.keys if len(rows_by_problem) > 1 else []
-    return [
-        key
-        for place, key in enumerate(grid.keys)
-        if all(len({grid.groups[row].values[place] for row in rows}) == 1 for rows in rows_by_problem)
-    ]
-
-
-def _label(grid: Grid, row: int, fixed: Sequence[str]) -> str:
-    pairs = [(k, v) for k, v in zip(grid.keys, grid.groups[row].values, strict=True) if k not in fixed]
-    if len(pairs) == 1:
-        return pairs[0][1]
-    return ", ".join(f"{key.rpartition('.')[2]}={value}" for key, value in pairs) or grid.name(grid.groups[row])
-
-
 def _draw(axes: Any, line: pd.DataFrame, x: str, label: str, style: dict[str, Any]) -> None:
     marker = "o" if len(line) == 1 else None
     axes.plot(line[x], line["mean"], label=label, marker=marker, markersize=3, **style)
@@ -129,12 +108,3 @@ def _label_axis(axes: Any, x: str) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(4))
     elif x == "round":
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-
-
-def _wrapped(metric: str) -> str:
-    """A long name on two lines: `clients/used/` and `accuracy/weighted`."""
-    parts = metric.split("/")
-    if len(metric) <= 20 or len(parts) < 2:
-        return metric
-    middle = len(parts) // 2
-    return f"{'/'.join(parts[:middle])}/\n{'/'.join(parts[middle:])}"

@@ -40,6 +40,15 @@ def line_style(index: int) -> dict[str, Any]:
     return {"color": f"C{index % COLORS}", "linestyle": DASHES[index // COLORS % len(DASHES)]}
 
 
+def wrapped_name(metric: str) -> str:
+    """A long name on two lines: `clients/used/` and `accuracy/weighted`."""
+    parts = metric.split("/")
+    if len(metric) <= 20 or len(parts) < 2:
+        return metric
+    middle = len(parts) // 2
+    return f"{'/'.join(parts[:middle])}/\n{'/'.join(parts[middle:])}"
+
+
 def legend_below(figure: Figure, styles: Mapping[str, dict[str, Any]]) -> None:
     """One legend for all panels, under them: label -> style of its line."""
     if len(styles) > 1:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fedlit.report.columns import Column
-from fedlit.report.figures import WIDTH, new_figure
+from fedlit.report.figures import WIDTH, new_figure, wrapped_name
 from fedlit.report.grid import Grid
 from fedlit.report.results import Results
 from fedlit.report.shown_table import number
@@ -47,5 +47,5 @@ def heat_map(grid: Grid, column: Column, cells: Results) -> Figure | None:
     axes.set_yticks(range(len(down)), down)
     axes.set_xlabel(grid.keys[1])
     axes.set_ylabel(grid.keys[0])
-    figure.colorbar(image, ax=axes, label=column.metric)
+    figure.colorbar(image, ax=axes, label=wrapped_name(column.metric))
     return figure

@@ -82,8 +82,15 @@ def _latex_cell(cell: Cell) -> str:
     return f"{text} ({len(cell.values)})"
 
 
-_SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
-    character: f"\\{character}" for character in "&%$#_{}"
+_SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",  # another sign in LaTeX's default encoding, as the next two are
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",  # at the start of a row it would be an argument of the end of the row before, as a star would be
+    "*": "{*}",
 }
 
 

@@ -96,7 +96,7 @@ def with_changes(
         named: the run, as messages begin with it.
         given: overrides; none of them is `resume=`.
         may_change: keys and groups.
-        refusal: the sentence for other changes, with `{}` for what may change.
+        refusal: the sentence about other changes, with `{}` in place of the parts that may change.
 
     Raises:
         InputError: an override is wrong, or more than these parts would change.

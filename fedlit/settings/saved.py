@@ -6,6 +6,7 @@ first checkpoint has only the files that Hydra wrote into `.hydra/` at its start
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,13 @@ def _is_intact(checkpoint: Path) -> bool:
 
 def _had_saved(folder: Path) -> bool:
     """Whether a run has saved a state, even if it is gone: beginning again would overwrite the record of the run."""
-    return (folder / "summary.json").exists()  # written after the state
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))  # written after the state
+    except OSError:
+        return False
+    except ValueError:
+        return True
+    return not isinstance(summary, dict) or summary.get("rounds") != 0  # 0: a Stop before round 1
 
 
 def saved_search_path(folder: Path) -> list[str]:

@@ -93,7 +93,7 @@ def prepare(arguments: Sequence[str]) -> Start:
     folder = resumed_folder(line.overrides)
     record = None if folder is None else read_record(folder)
     if folder is not None and record is not None:
-        return _resumed_sweep(line, folder, record)
+        return _resumed_sweep(line, folder.resolve() if ".." in folder.parts else folder, record)
     with composer(line.config_name, line.config_dir) as opened:
         if folder is not None:
             return _resumed(line, folder, opened)

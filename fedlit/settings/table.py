@@ -29,7 +29,7 @@ class Table:
     preset: dict[str, str] = field(default_factory=dict)  # key -> the preset that sets it last, "experiment/lecture"
 
     def open_above(self, key: str) -> bool:
-        """Whether `key` is in a mapping that takes any key (`[mapping]`), and not in an option that is mounted there."""
+        """Whether `key` is in a mapping that takes any key (`[mapping]`), and in no option that is mounted there."""
         for above in above_of(key):
             rule = self.rules.get(above)
             if rule and rule.allowed and rule.allowed.takes("mapping"):

@@ -63,7 +63,8 @@ class Guarded(Logger):
             self._failed = True
             note("".join(traceback.format_exception(error)))
             log.warning(
-                "logger.%s failed %s and receives nothing more; metrics.jsonl has all numbers, and run.log the trace (%s)",
+                "logger.%s failed %s and receives nothing more; metrics.jsonl has all numbers, and run.log the trace "
+                "(%s)",
                 self.name,
                 when,
                 one_line(error),

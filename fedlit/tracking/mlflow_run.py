@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from fedlit.errors import InputError, one_line
 from fedlit.tracking.logger import About, Row
@@ -41,9 +45,11 @@ class Mlflow(Service):
         tags = {"run_folder": str(about.folder), **self.tags}
         if sweep := sweep_name(about.folder):
             tags.setdefault("sweep", sweep)
+        self._logger: Any
         try:
-            self._logger = MLFlowLogger(self.experiment, about.name, uri, tags, run_id=known)
-            run_id = str(self._logger.run_id)
+            with _alone_with(uri):
+                self._logger = MLFlowLogger(self.experiment, about.name, uri, tags, run_id=known)
+                run_id = str(self._logger.run_id)
         except (MlflowException, ImportError) as error:  # mlflow-skinny has no databases
             raise InputError(
                 f"logger=mlflow cannot use {uri} ({one_line(error)}); write logger.mlflow.tracking_uri=<address>, such "
@@ -63,3 +69,9 @@ class Mlflow(Service):
 
     def end(self, how: str) -> None:
         self._logger.experiment.set_terminated(self._logger.run_id, _STATUS.get(how, "FAILED"))
+
+
+def _alone_with(uri: str) -> AbstractContextManager[Any]:
+    """A lock on a database in a file: two runs of a sweep that make its tables or an experiment at once would fail."""
+    path = uri.removeprefix("sqlite:///")
+    return FileLock(f"{path}.lock") if path != uri and Path(path).parent.is_dir() else nullcontext()

@@ -52,16 +52,18 @@ class PlainProgress(Logger):
         self.interval, self._clock = interval, clock
         self._printed = -float("inf")
         self._held: str | None = None  # the newest line, until it is printed
-        self._said = False  # that lines are left out
+        self._has_told = False  # that lines are left out
 
     def start(self, about: About) -> None:
         self._about = about
         _print(terminal_text.opening(about))
 
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
-        if self._held is not None and not self._said:
-            self._said = True
-            _print(f"(rounds are fast: at most one line {_every(self.interval)}; metrics.jsonl has every round)")
+        if self._held is not None and not self._has_told:
+            self._has_told = True
+            _print(
+                f"(rounds are fast: at most one line {_interval_text(self.interval)}; metrics.jsonl has every round)"
+            )
         self._held = terminal_text.round_line(number, self._about.rounds, row)
         if self._clock() - self._printed >= self.interval or number == self._about.rounds:
             self._print_held()
@@ -203,7 +205,7 @@ class NotebookProgress(RichProgress):
             self._drawn = time.monotonic()
 
 
-def _every(seconds: float) -> str:
+def _interval_text(seconds: float) -> str:
     return "a second" if seconds == 1 else f"every {seconds:g} seconds"
 
 

@@ -106,7 +106,7 @@ class TensorBoard(Logger):
 
     def _draw(self, name: str, png_of: Callable[[], bytes], number: int) -> None:
         def draw() -> None:
-            self._add(_picture(name, png_of()), number)
+            self._add(_picture(f"pictures/{name}", png_of()), number)
             self._writer.flush()
 
         self._background.draw(f"TensorBoard's picture of the {name}", draw)

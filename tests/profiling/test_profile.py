@@ -48,7 +48,7 @@ def test_each_moment_belongs_to_the_innermost_part() -> None:
 def test_a_whole_part_has_no_parts_within_and_only_coarse_parts_wait_for_the_device() -> None:
     work = Work()
     step = work.timer.timed("step", lambda: work.takes(1), waits=False)
-    whole = work.timer.timed("whole", step, whole=True)
+    whole = work.timer.timed("whole", step, undivided=True)
     work.timer.timed("rest", lambda: (step(), step()))()
     assert work.waited == 2
     work.timer.timed("rest", whole)()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fedlit.report.__main__ import main
+from fedlit.report.client_curves import client_curves_figure, client_notes, client_values
 from fedlit.report.columns import columns
 from fedlit.report.costs import with_costs
 from fedlit.report.curves import curve, curves_figure, ragged_notes
@@ -117,6 +118,46 @@ def test_without_a_target_the_ends_of_the_worst_and_the_best_row_are_the_targets
     (folders[2] / "summary.json").write_text(json.dumps(summary))  # the run's own target comes first
     report = make_report(parse([*map(str, folders), f"out={tmp_path / 'out'}"]))
     assert [(entry.target, len(entry.costs)) for entry in report.targets] == [(0.75, 0), (0.75, 1), (0.75, 1)]
+
+
+def clients_jsonl(folder: Path, values: list[dict[int, float]]) -> None:
+    """As a run writes it with evaluation.per_client=true: client -> accuracy, by round."""
+    lines = [
+        json.dumps({"round": number, "client": client, "used": {"accuracy": value}}) + "\n"
+        for number, of_round in enumerate(values, 1)
+        for client, value in of_round.items()
+    ]
+    (folder / "clients.jsonl").write_text("".join(lines))
+
+
+def test_each_client_is_a_line_of_the_first_seed_that_has_them(tmp_path: Path) -> None:
+    folders = two_seeds(tmp_path, [0.1, 0.2, 0.3], [0.3, 0.4, 0.5])
+    clients_jsonl(folders[1], [{0: 0.25, 7: 0.5}, {7: 0.75}, {0: 0.5, 7: 1.0}])  # client 0 is not measured in round 2
+    grid = read_grid(folders)
+    seed, values = client_values(grid.groups[0], ACCURACY)
+    assert seed == 2 and list(values.columns) == [0, 7] and list(values[7]) == [0.5, 0.75, 1.0]
+    figure = client_curves_figure(grid, ACCURACY)
+    first, second, mean = figure.axes[0].lines
+    assert list(first.get_xdata()) == [1, 3] and list(first.get_ydata()) == [0.25, 0.5]
+    assert list(second.get_ydata()) == [0.5, 0.75, 1.0]
+    assert list(mean.get_ydata()) == [0.375, 0.75, 0.75]
+    assert "seed=2" in figure.axes[0].get_title()
+
+
+def test_runs_without_values_of_each_client_have_no_such_figure(tmp_path: Path) -> None:
+    folders = two_seeds(tmp_path, [0.1], [0.3])
+    (folders[0] / "clients.jsonl").write_text('{"round": 1, "client": 3, "loss": 0.5, "epochs": []}\n')
+    assert client_curves_figure(read_grid(folders), ACCURACY) is None
+
+
+def test_many_clients_are_thinned_out_with_a_note(tmp_path: Path) -> None:
+    folders = two_seeds(tmp_path, [0.1], [0.3])
+    clients_jsonl(folders[0], [{client: client / 250 for client in range(250)}])
+    grid = read_grid(folders)
+    lines = client_curves_figure(grid, ACCURACY).axes[0].lines
+    assert len(lines) == 101 and [line.get_ydata()[0] for line in lines[:3]] == [0, 0.008, 0.02]
+    assert lines[-1].get_ydata()[0] == pytest.approx(sum(range(250)) / 250 / 250)  # of all
+    assert client_notes(grid, ACCURACY) == ["Curves of clients: 100 of 250 clients are drawn, at equal distances."]
 
 
 class _Page(HTMLParser):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -288,3 +290,39 @@ def test_a_named_baseline_is_the_row_of_the_same_other_values(tmp_path: Path) ->
     of_alpha = {(f"{name} 0.1 {rate}", f"{name} 1 {rate}") for name in ("a", "b") for rate in ("0.5", "2")}
     assert pairs("baseline=partition.alpha=1") == of_alpha
     assert ("b 0.1 2", "a 0.1 0.5") in pairs("baseline=aggregator=a,aggregator.lr=0.5")
+
+
+AWKWARD = ("aggregator=[64,32]", "aggregator=*a", r"aggregator=a&b_c%d#e{f}~g^h$i\j<k>l|m")
+
+
+@pytest.fixture
+def awkward_table(tmp_path: Path) -> str:
+    """The LaTeX table of rows whose names have all special characters, with a diverged and a missing value."""
+    texts = {(word,): [0.3 + place / 10, 0.4] for place, word in enumerate(AWKWARD)}
+    folder = write_sweep(tmp_path / "s", {("aggregator=plain",): [None, None], **texts})
+    assert main([str(folder)]) == 0
+    return (folder / "report" / "table.tex").read_text()
+
+
+def test_a_row_of_the_latex_table_cannot_be_an_argument_of_the_command_before_it(awkward_table: str) -> None:
+    rows = awkward_table.partition("\\midrule\n")[2].partition("\\bottomrule")[0].splitlines()
+    assert len(rows) == 4
+    for row in rows:
+        assert row[0] not in "[*" and row.endswith(r" \\")
+        assert len(re.findall(r"(?<!\\)&", row)) == 1  # between two columns
+        plain = re.sub(r"\\[{}]", "", row)
+        assert plain.count("{") == plain.count("}")
+    assert rows[3].startswith(r"a\&b\_c\%d\#e\{f\}\textasciitilde{}g\textasciicircum{}h\$i\textbackslash{}j")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex with booktabs")
+def test_latex_sets_the_table(awkward_table: str, tmp_path: Path) -> None:
+    head = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n"
+    (tmp_path / "paper.tex").write_text(f"{head}{awkward_table}\\end{{document}}\n")
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"], cwd=tmp_path, capture_output=True
+    )
+    log = (tmp_path / "paper.log").read_text(errors="replace")
+    assert done.returncode == 0 and (tmp_path / "paper.pdf").exists(), log
+    assert "Missing character" not in log and "Overfull" not in log

@@ -138,8 +138,8 @@ def test_a_missing_argument_of_an_inner_class_is_refused(mine):
 
 def test_a_class_without_the_base_class_of_its_group_is_refused(mine):
     expected = (
-        r"^logger\.open\._target_=mine\.Open: it makes an object of type Open, which is not a Logger; give a class that "
-        r"inherits from fedlit\.tracking\.Logger\.$"
+        r"^logger\.open\._target_=mine\.Open: it makes an object of type Open, which is not a Logger; give a class "
+        r"that inherits from fedlit\.tracking\.Logger\.$"
     )
     with pytest.raises(InputError, match=expected):
         build({"_target_": "mine.Open"}, "logger.open")

@@ -92,7 +92,14 @@ def test_an_error_in_the_start_ends_the_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [Stop("enough"), InputError("a sentence"), NotWritten("a file", "full"), OSError(errno.ENOSPC, "full"), Interrupted(), SystemExit()],
+    [
+        Stop("enough"),
+        InputError("a sentence"),
+        NotWritten("a file", "full"),
+        OSError(errno.ENOSPC, "full"),
+        Interrupted(),
+        SystemExit(),
+    ],
 )
 def test_errors_with_a_meaning_of_their_own_end_the_run(error: BaseException, tmp_path: Path) -> None:
     with pytest.raises(type(error)):

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from fedlit.errors import InputError
 from fedlit.tracking import Loggers
-from fedlit.tracking.progress import PlainProgress, RichProgress, progress
+from fedlit.tracking.progress import NotebookProgress, PlainProgress, RichProgress, progress
 from fedlit.tracking.summary import summarise
 from tests.tracking.runs import about, row
 
@@ -138,3 +138,46 @@ def test_auto_progress_is_rich_on_a_terminal_only(monkeypatch):
         assert isinstance(progress("auto"), kind)
     with pytest.raises(InputError, match="progress=loud: write auto, rich, plain or none"):
         progress("loud")
+
+
+class Output:
+    """Of a notebook's cell, as IPython's `display` makes it: shows an object, and others in its place."""
+
+    def __init__(self):
+        self.shown = []
+
+    def __call__(self, value, display_id):
+        assert display_id is True
+        self.update(value)
+        return self
+
+    def update(self, value):
+        self.shown.append(value._repr_mimebundle_((), ())["text/html"])
+
+
+def test_a_notebook_has_bars_in_one_output(tmp_path, capsys):
+    output = Output()
+    logger = NotebookProgress(output, interval=0.0)
+    run(logger, tmp_path)
+    assert "clients" in output.shown[1] and "1/2" in output.shown[2]
+    logger.finish(summarise(ROWS, tmp_path, 4.0) | {"lost": 0})
+    assert "5/5" in output.shown[-1] and "global/test/accuracy 0.625" in output.shown[-1]
+    assert "clients" not in output.shown[-1]
+    logger.close()
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "a run" and printed[-1].startswith("5 rounds in 4.0 s") and "\x1b" not in "".join(printed)
+
+
+def test_fast_rounds_do_not_flood_a_notebook_and_the_last_is_shown(tmp_path):
+    output = Output()
+    logger = NotebookProgress(output, interval=1e6)
+    run(logger, tmp_path, until=3)
+    logger.close()  # after an error
+    assert len(output.shown) == 3 and "3/5" in output.shown[-1]
+
+
+@pytest.mark.parametrize("show", ["auto", "rich"])
+def test_a_notebook_is_seen(show, monkeypatch):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert type(progress(show)) is NotebookProgress
+    assert type(progress("plain")) is PlainProgress

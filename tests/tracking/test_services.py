@@ -1,4 +1,4 @@
-"""Weights & Biases, MLflow and Trackio by their real packages, offline: each round once, also after a kill and a resume.
+"""Weights & Biases, MLflow and Trackio by their real packages, offline: each round once, also after kill and resume.
 
 A package that is not installed is skipped: pip install 'fedlit[wandb,mlflow,trackio]'.
 """
@@ -140,7 +140,9 @@ def test_mlflow_knows_how_a_run_ended_and_its_settings(tmp_path: Path, monkeypat
     mlflow = pytest.importorskip("mlflow", reason="pip install 'fedlit[mlflow]'")
     monkeypatch.chdir(tmp_path)
     tell(tmp_path / "run", "mlflow", [1, 2], end=end)
-    run = mlflow.MlflowClient("sqlite:///mlflow.db").get_run(json.loads((tmp_path / "run" / FILE).read_text())["mlflow"])
+    run = mlflow.MlflowClient("sqlite:///mlflow.db").get_run(
+        json.loads((tmp_path / "run" / FILE).read_text())["mlflow"]
+    )
     assert run.info.status == status and run.info.run_name == "a run"
     assert run.data.params["partition/alpha"] == "0.5" and run.data.params["seed"] == "7"
 
@@ -149,6 +151,8 @@ def test_a_store_that_cannot_be_opened_is_said_before_the_first_round(tmp_path: 
     pytest.importorskip("mlflow", reason="pip install 'fedlit[mlflow]'")
     monkeypatch.chdir(tmp_path)
     logger = importlib.import_module("fedlit.tracking.mlflow_run").Mlflow(tracking_uri="nowhere://x")
-    with pytest.raises(InputError, match=r"logger=mlflow cannot use nowhere://x .*; write logger\.mlflow\.tracking_uri="):
+    with pytest.raises(
+        InputError, match=r"logger=mlflow cannot use nowhere://x .*; write logger\.mlflow\.tracking_uri="
+    ):
         logger.start(about(tmp_path))
     logger.close()

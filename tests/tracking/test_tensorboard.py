@@ -69,8 +69,8 @@ def test_resume_after_a_kill_gives_each_round_once(tmp_path):
     events = seen(tmp_path)
     assert points(events, "global/test/accuracy") == ACCURACY
     assert points(events, "on clients: received/accuracy/std") == [(2, 0.25), (4, 0.25)]
-    assert steps(events, "confusion") == [1, 2, 3, 4, 5]
-    assert steps(events, "partition") == [0]
+    assert steps(events, "pictures/confusion") == [1, 2, 3, 4, 5]
+    assert steps(events, "pictures/partition") == [0]
     killed.close()
 
 
@@ -92,15 +92,15 @@ def test_a_second_kill_before_the_first_checkpoint(tmp_path):
         tell(tmp_path, numbers)
     events = seen(tmp_path)
     assert points(events, "global/test/accuracy") == ACCURACY
-    assert steps(events, "partition") == [0]
+    assert steps(events, "pictures/partition") == [0]
 
 
 def test_pictures_are_thinned_and_the_last_is_shown(tmp_path):
     tell(tmp_path, [1, 2, 3, 4, 5], picture_every=100)
     events = seen(tmp_path)
-    assert steps(events, "confusion") == [5]
-    assert steps(events, "partition") == [0]
-    [image] = events.Images("partition")
+    assert steps(events, "pictures/confusion") == [5]
+    assert steps(events, "pictures/partition") == [0]
+    [image] = events.Images("pictures/partition")
     assert (image.width, image.height) == Image.open(io.BytesIO(image.encoded_image_string)).size
 
 
@@ -116,7 +116,7 @@ def test_no_round_waits_for_a_picture(tmp_path, monkeypatch):
     assert seen(tmp_path).Tags()["images"] == []
     may_draw.set()
     logger.close()
-    assert seen(tmp_path).Tags()["images"] == ["partition", "confusion"]
+    assert seen(tmp_path).Tags()["images"] == ["pictures/partition", "pictures/confusion"]
 
 
 def test_the_layout_names_scalars_that_are_there(tmp_path):

@@ -126,8 +126,7 @@ def test_a_signal_while_a_checkpoint_is_written(in_folder: Path, monkeypatch: An
     words = ("model._target_=tests.test_signals.Net", "checkpoint.every=0", "hydra.run.dir=run", "trainer=vectorized")
     assert command(*WORDS, *words) == 128 + number
     assert sent == [number] and saved(Path("run"), 1)["round"] == 1
-    names = sorted(path.name for path in Path("run/checkpoints").glob("*round*"))
-    assert names == ["round_0000", "round_0001"]
+    assert {path.name for path in Path("run/checkpoints").glob("*round*")} == {"round_0000", "round_0001"}
 
 
 @pytest.mark.parametrize("place", ["a step", pytest.param("the record of round 3", marks=pytest.mark.slow)])

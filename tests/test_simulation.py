@@ -56,6 +56,8 @@ def test_two_runs_in_one_process_have_the_numbers_of_the_command_line(in_folder:
         assert torch.equal(torch.cat([p.detach().flatten() for p in module.parameters()]), weights)
         assert not module.training
     assert process_state() == before
+    with pytest.raises(InputError, match="checkpoint=1: "):
+        first.module(1)
     with pytest.raises(InputError, match="client 4: the run has the clients 0 to 3"):
         first.personal(4)
     with pytest.raises(InputError, match="module: this run began with model= of its configuration"):

@@ -98,12 +98,18 @@ def at_once() -> Iterator[None]:
 
 
 @contextmanager
-def handled() -> Iterator[None]:
-    """In the block, the signals make `check` raise; a second Ctrl-C raises Stopped at once."""
+def handled(at_first: Callable[[], None] | None = None) -> Iterator[None]:
+    """In the block, the signals make `check` raise; a second Ctrl-C raises Stopped at once.
+
+    Args:
+        at_first: called at the first signal, in the main thread.
+    """
 
     def request(number: int, frame: Any) -> None:
         again = bool(_received)
         _received.append(number)
+        if at_first is not None and not again:
+            at_first()
         if again and number == signal.SIGINT:
             raise Stopped(number)
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fedlit.errors import InputError
+from fedlit.failure_file import remove_failure
 from fedlit.plurals import counted
 from fedlit.run_folder import FORMAT_FILE, blocks, clear_start, has_rounds, hold
 from fedlit.saved_run import SavedRun, runs_in
@@ -106,7 +107,7 @@ class Plan:
         return replace(self, jobs=jobs)
 
     def clear_starts(self, folder: Path) -> None:
-        """Remove what runs have left that are going to begin once more.
+        """Remove what runs have left that are going to begin once more, and why others had failed that go on.
 
         Raises:
             InputError: another process is in one of the runs, such as a job of a cluster that outlived its sweep.
@@ -117,6 +118,8 @@ class Plan:
                 hold(place).release()
             if job.state == "new":
                 clear_start(place)
+            elif job.state == "begun":
+                remove_failure(place)
 
     def batches(self) -> list[tuple[int, list[list[str]]]] | None:
         """(number of the first job, words of each job) of what is launched at once; None without jobs."""

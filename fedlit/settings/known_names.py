@@ -179,17 +179,17 @@ SENTENCES: dict[str, str] = by_name(  # name at the top level -> what to write
     }
 )
 
-PLUGINS: dict[str, dict[str, str]] = {  # group of Hydra -> option -> the pip package that brings it
+PLUGINS: dict[str, dict[str, str]] = {  # group of Hydra -> option -> what pip has to install
     "hydra/launcher": by_name(
         {
-            "submitit submitit_slurm submitit_local slurm": "hydra-submitit-launcher",
-            "joblib": "hydra-joblib-launcher",
+            "submitit submitit_slurm submitit_local slurm": "'fedlit[submitit]'",
+            "joblib": "'fedlit[joblib]'",
             "ray ray_aws": "hydra-ray-launcher",
             "rq": "hydra-rq-launcher",
         }
     ),
     "hydra/sweeper": by_name(
-        {"optuna": "hydra-optuna-sweeper", "ax": "hydra-ax-sweeper", "nevergrad": "hydra-nevergrad-sweeper"}
+        {"optuna": "'fedlit[optuna]'", "ax": "hydra-ax-sweeper", "nevergrad": "hydra-nevergrad-sweeper"}
     ),
     "hydra/job_logging": {"colorlog": "hydra-colorlog"},
     "hydra/hydra_logging": {"colorlog": "hydra-colorlog"},
@@ -225,6 +225,6 @@ def is_known(group: str, value: str) -> bool:
 
 
 def plugin_package(reason: str) -> str | None:
-    """The pip package that brings an option of Hydra's, if Hydra says that it does not find the option."""
+    """What pip installs for an option of Hydra's, if Hydra says that it does not find the option."""
     options = ((f"{group}/{name}", package) for group, names in PLUGINS.items() for name, package in names.items())
     return next((package for option, package in options if f"{option}'" in reason), None)

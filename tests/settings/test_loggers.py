@@ -79,7 +79,7 @@ def test_a_sweep_may_vary_the_loggers(shipped: Composer) -> None:
         ("logger=mine.MyLogger", "a class is named by logger.mine._target_=mine.MyLogger."),
         (
             "logger._target_=mine.Net",
-            "a logger has a name, because there may be several; write logger.net._target_=mine.Net,",
+            "because there may be several; write logger.net._target_=mine.Net, with logger=none if",
         ),
         ("logger.mine=3", "logger.mine=3: a logger has a name and a class;"),
         ("logger.picture_every=3", "write for example logger.tensorboard.picture_every=<value>."),

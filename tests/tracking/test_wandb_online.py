@@ -1,4 +1,4 @@
-"""A run that the server of Weights & Biases keeps: by a substitute for the package, as tests can reach no server."""
+"""A run on the server of Weights & Biases, by a substitute for its package, because tests reach no server."""
 
 from __future__ import annotations
 

@@ -85,6 +85,17 @@ def test_outside_of_rounds_a_signal_ends_the_command_at_once(number, code):
     interrupts.check()
 
 
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_of_an_inner_command_can_be_sent_again_to_the_outer_one(number):
+    """`fedlit.simulate` in a command of its own: a run in it was stopped by the signal."""
+    with pytest.raises(interrupts.Stopped) as outer, interrupts.at_once():
+        with pytest.raises(interrupts.Stopped), interrupts.at_once(), interrupts.handled():
+            signal.raise_signal(number)
+            raise interrupts.Stopped(number)  # after the last round was saved
+        signal.raise_signal(number)
+    assert outer.value.number == number
+
+
 def test_no_except_exception_catches_a_signal():
     with pytest.raises(interrupts.Interrupted), interrupts.handled():
         try:

@@ -117,10 +117,9 @@ class Nested(Logger):
 
 @pytest.mark.slow
 def test_a_run_within_a_run_is_refused_and_an_exit_is_an_error(in_folder: Path) -> None:
-    words = [word for word in WORDS if word != "logger=none"]
     before = process_state()
     with pytest.raises(RuntimeError, match=r"called sys.exit\(3\)"):
-        fedlit.simulate([*words, f"logger._target_={__name__}.Nested"])
+        fedlit.simulate([*WORDS, f"logger.nested._target_={__name__}.Nested"])
     assert process_state() == before and not Path("nested").exists()
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from fedlit import interrupts
 from fedlit.atomic_files import write_text
 from fedlit.command_end import exit_code
 from fedlit.errors import BUG, InputError
@@ -51,7 +52,11 @@ def _reproduce(arguments: Sequence[str]) -> int:
             return 0
         experiment = _chosen(names, opened, search)
     call = Call(experiment.name, tuple(given), options.folder)
-    results = run_all(call, experiment.values)
+    try:
+        results = run_all(call, experiment.values)
+    except (KeyboardInterrupt, interrupts.Stopped):
+        print("stopped; the same command goes on with this run", flush=True)
+        raise
     table = "\n".join([values_table(experiment.values, results).markdown(), *machine_lines(results), ""])
     if changed := changes(given):
         table = f"With {' '.join(changed)}, which the published values are not of:\n\n{table}"

@@ -21,6 +21,7 @@ from fedlit.state import FederationState
 from fedlit.stop import stop_noted
 from fedlit.tracking import About, Logger
 from fedlit.tracking.metrics_file import NAME, read
+from fedlit.tracking.summary import NAME as SUMMARY
 from fedlit.tracking.summary import summarise
 from fedlit.tracking.summary import write as write_summary
 from fedlit.tracking.targets import Targets
@@ -44,7 +45,7 @@ def run_rounds(
     interrupted: interrupts.Interrupted | None = None
     if state.stopped is not None:
         log.warning("this run has stopped: %s; write rounds=<more>, or change stop, to go on with it.", state.stopped)
-    elif state.round >= federation.rounds:
+    elif state.round >= federation.rounds and (folder / SUMMARY).exists():  # else a kill came before its end
         done = counted(federation.rounds, "round")
         log.warning("this run has done its %s; write rounds=<more> to go on with it.", done)
     try:

@@ -79,24 +79,37 @@ def deferred() -> Iterator[None]:
 
 @contextmanager
 def at_once() -> Iterator[None]:
-    """In the block, the signals raise Stopped at once: nothing is lost that a run could save."""
+    """In the block, the signals raise Stopped at once: nothing is lost that a run could save.
+
+    A block around it does not know of the signals in it, so that they can be sent again for the outer handler.
+    """
+    count = len(_received)
 
     def stop(number: int, frame: Any) -> None:
         _received.append(number)
         if len(_received) == 1 or number == signal.SIGINT:  # a second one would cut the cleaning up short
             raise Stopped(number)
 
-    with _handlers(stop):
-        yield
+    try:
+        with _handlers(stop):
+            yield
+    finally:
+        del _received[count:]
 
 
 @contextmanager
-def handled() -> Iterator[None]:
-    """In the block, the signals make `check` raise; a second Ctrl-C raises Stopped at once."""
+def handled(at_first: Callable[[], None] | None = None) -> Iterator[None]:
+    """In the block, the signals make `check` raise; a second Ctrl-C raises Stopped at once.
+
+    Args:
+        at_first: called at the first signal, in the main thread.
+    """
 
     def request(number: int, frame: Any) -> None:
         again = bool(_received)
         _received.append(number)
+        if at_first is not None and not again:
+            at_first()
         if again and number == signal.SIGINT:
             raise Stopped(number)
 

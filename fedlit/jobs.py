@@ -75,7 +75,7 @@ def run_jobs(start: Start, report: Report | None = None) -> int:
         if start.single is not None:
             start.single.application.run_composed(start.line.config_name, start.single.config, job)
         elif start.sweep is not None:
-            return run_sweep(start.sweep, job, codes, lines)
+            return run_sweep(start.sweep, job, lines)
         else:
             _hand_to_hydra(start, job)
     finally:
@@ -100,7 +100,7 @@ def _hand_to_hydra(start: Start, job: Callable[[DictConfig], Ended]) -> None:
 def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str], lines: RunLines | NoLines) -> int:
     """One job: the checks that need its final values and classes, then the experiment."""
     with start.held(folder):
-        if start.goes_on and is_finished(folder, config):
+        if start.multirun and is_finished(folder, config):
             return 0
         remove_failure(folder)
         try:

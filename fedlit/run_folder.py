@@ -18,14 +18,15 @@ FORMAT_FILE = "format.txt"
 LOCK = ".lock"
 FIRST = "round_0000"  # the checkpoint with the first weights: for checks by hand, and never resumed from
 PARTITION = "partition.npz"
+SWEEP_FILE = "sweep.json"
 _ROUND = re.compile(r"round_(\d+)")
 _START_FILES = (
     *(".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "multirun.yaml", "run.log", FORMAT_FILE),
     *("metrics.jsonl", "clients.jsonl", PARTITION, "partition.png", "curves.png", "clients.png"),
-    *("failure.txt", "sweep.json", "loggers.json", "metrics.csv"),
+    *("failure.txt", SWEEP_FILE, "loggers.json", "metrics.csv"),
 )
 """What a run or a sweep writes before its first round has ended."""
-_OF_SWEEP = ("sweep.json", "multirun.yaml")
+_OF_SWEEP = (SWEEP_FILE, "multirun.yaml")
 _TRACES = ("checkpoints", "metrics.jsonl", "summary.json", ".hydra", "run.log", "failure.txt", *_OF_SWEEP)
 
 
@@ -110,16 +111,17 @@ def _started(folder: Path) -> list[Path]:
     """The folder, if a run or a sweep was started in it, and the folders of the sweep's runs."""
     if not holds_run(folder):
         return []
-    inner = folder.rglob(".hydra") if _is_sweep(folder) else ()
+    inner = folder.rglob(".hydra") if is_sweep(folder) else ()
     return [folder, *(path.parent for path in inner if path.parent != folder)]
 
 
 def _has_start_only(folder: Path) -> bool:
-    is_known = format_of(folder) == FORMAT if _is_marked(folder) else _is_sweep(folder)
+    is_known = format_of(folder) == FORMAT if _is_marked(folder) else is_sweep(folder)
     return is_known and not has_rounds(folder)
 
 
-def _is_sweep(folder: Path) -> bool:
+def is_sweep(folder: Path) -> bool:
+    """Whether this is the folder of a sweep."""
     return any((folder / name).exists() for name in _OF_SWEEP)
 
 

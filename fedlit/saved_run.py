@@ -15,12 +15,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedlit.errors import InputError
 from fedlit.metric_names import Row
-from fedlit.run_folder import FORMAT, checkpoint_folders, format_of, holds_run
+from fedlit.run_folder import FORMAT, SWEEP_FILE, checkpoint_folders, format_of, holds_run, is_sweep
 from fedlit.settings.saved import CONFIG, OVERRIDES
 from fedlit.tracking.metrics_file import Lines, read_lines
 
 _METRICS, _CLIENTS, _SUMMARY, _FAILURE = "metrics.jsonl", "clients.jsonl", "summary.json", "failure.txt"
-_SWEEP, _HYDRA_SWEEP = "sweep.json", "multirun.yaml"
 
 
 class SavedRun:
@@ -165,7 +164,7 @@ def runs_in(folder: str | Path) -> list[SavedRun]:
         InputError: this is the folder of neither, or a run in it has another format.
     """
     path = Path(folder).expanduser()
-    if (path / _SWEEP).exists() or (path / _HYDRA_SWEEP).exists():
+    if is_sweep(path):
         return [SavedRun(inner) for inner in _job_folders(path)]
     return [SavedRun(path)]
 
@@ -182,7 +181,7 @@ def _job_folders(sweep: Path) -> Iterator[Path]:
 def _planned_jobs(sweep: Path) -> list[dict[str, Any]]:
     """The jobs in the record of a sweep; none if its sweeper chooses them as it goes on, or without a record."""
     try:
-        return json.loads((sweep / _SWEEP).read_text(encoding="utf-8"))["jobs"] or []
+        return json.loads((sweep / SWEEP_FILE).read_text(encoding="utf-8"))["jobs"] or []
     except (OSError, ValueError, KeyError, TypeError):
         return []
 
@@ -205,14 +204,15 @@ def _why_no_run(folder: Path) -> str:
         return "there is no such folder; give the folder of a run, outputs/<date>/<time>"
     if not folder.is_dir():
         return f"this is a file; give the folder of its run, {folder.parent}"
-    if (folder / _SWEEP).exists() or (folder / _HYDRA_SWEEP).exists():
+    if is_sweep(folder):
         return "this is the folder of a sweep; give the folder of one of its runs"
     above = next((parent for parent in folder.absolute().parents if _is_run(parent)), None)
     if above is not None:
         return f"this is a folder in a run; give the folder of the run, {above}"
     inner = sorted((path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/.hydra")), key=_natural)
     if inner:
-        return f"this is no folder of a fedlit run; give one of the runs in it, such as {inner[-1]}"
+        newest = inner[-1].parent if is_sweep(inner[-1].parent) else inner[-1]
+        return f"this is no folder of a fedlit run; give one of those in it, such as {newest}"
     if holds_run(folder):
         return "this run was stopped before it had written its configuration; start it again in a new folder"
     return "this is no folder of a fedlit run; give the folder of a run, outputs/<date>/<time>"

@@ -17,6 +17,7 @@ import numpy as np
 from lightning.pytorch import LightningModule
 
 from fedlit import interrupts
+from fedlit.after_run.measured import can_be_personal
 from fedlit.after_run.reopened import reopened
 from fedlit.aggregators import Aggregator
 from fedlit.caller_state import caller_state_kept
@@ -25,6 +26,7 @@ from fedlit.experiment import Experiment
 from fedlit.jobs import run_jobs
 from fedlit.live_objects import check_same, given, own_copies, words_for
 from fedlit.partition_file import read_partition
+from fedlit.quick_imports import limit_spinning
 from fedlit.quiet import silent
 from fedlit.run_folder import PARTITION
 from fedlit.run_log import note
@@ -95,29 +97,44 @@ class Run:
         """The results as in summary.json; None if the run did not come that far."""
         return self.saved.summary
 
-    def module(self) -> LightningModule:
-        """The global model after the last saved round, on the CPU and in evaluation mode: a new module at each call.
+    def module(self, checkpoint: str | int = "last") -> LightningModule:
+        """The global model, on the CPU and in evaluation mode: a new module at each call.
+
+        Args:
+            checkpoint: "last", "best" (by validation), or the number of a saved round.
 
         Raises:
-            InputError: the algorithm has no global model, or the run is in use or saved nothing.
+            InputError: the algorithm has no global model; the run is in use, or has no such checkpoint.
         """
-        return self._from_checkpoint(global_module)
+        return self._from_checkpoint(global_module, checkpoint)
 
-    def personal(self, client: int) -> LightningModule:
-        """The model that a client uses after the last saved round, as `module` gives the global one.
+    def personal(self, client: int, checkpoint: str | int = "last") -> LightningModule:
+        """The model that a client uses, as `module` gives the global one: its personal one, fine-tuned if the run
+        measured it so, or else the global one.
 
         Args:
             client: its number, from 0.
         """
-        return self._from_checkpoint(lambda experiment: personal_module(experiment, client))
 
-    def _from_checkpoint(self, taken: Callable[[Experiment], LightningModule]) -> LightningModule:
+        def taken(experiment: Experiment) -> LightningModule:
+            if not can_be_personal(experiment):
+                raise InputError(
+                    f"checkpoint={checkpoint}: it was saved without the states of clients, which their models need; "
+                    "write checkpoint='last'."
+                )
+            return personal_module(experiment, client)
+
+        return self._from_checkpoint(taken, checkpoint)
+
+    def _from_checkpoint(
+        self, taken: Callable[[Experiment], LightningModule], checkpoint: str | int
+    ) -> LightningModule:
         with (
-            given(self._objects),
             caller_state_kept(),
-            silent(),
-            reopened(self.saved) as run,
-        ):  # silent: the run said it
+            given(self._objects),
+            silent(),  # the run has said it
+            reopened(self.saved, checkpoint) as run,
+        ):
             return taken(run.experiment)
 
 
@@ -233,6 +250,7 @@ def _simulated(words: list[str], objects: Mapping[str, Any]) -> Run:
     with caller_state_kept(), given(objects):
         try:
             with interrupts.at_once():
+                limit_spinning()  # in worker processes; in this one torch is imported already
                 start = prepare(words)
                 if start.multirun:  # by a file of the user's
                     assert start.lock is not None

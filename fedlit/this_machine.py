@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+_sharing = 1  # runs that have the cores together
+
 
 def machine_name(packages: Iterable[str] = ("torch", "lightning", "numpy")) -> str:
     """Processor, cores, system and versions."""
@@ -16,8 +18,19 @@ def machine_name(packages: Iterable[str] = ("torch", "lightning", "numpy")) -> s
 
 
 def cores() -> int:
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The number of cores that this process may use; at least 1."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, count // _sharing)
+
+
+def share_cores(processes: int) -> None:
+    """Share the cores with the runs of a sweep that run beside that of this process.
+
+    Args:
+        processes: the number of runs, with that of this process.
+    """
+    global _sharing
+    _sharing = processes
 
 
 def _version(package: str) -> str:

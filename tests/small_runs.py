@@ -134,7 +134,7 @@ def command(*words: str) -> int:
 
 def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs of this test draw no figures, which take most of the time."""
-    monkeypatch.setattr(fedlit.experiment, "Figures", Loggers)
+    monkeypatch.setattr(fedlit.experiment_loggers, "Figures", Loggers)
 
 
 @contextmanager

@@ -124,8 +124,17 @@ def test_personal_models_are_those_of_the_clients(in_folder: Path, variant: str)
     kept = [state["algorithm"]["model"]["__model__"][0] for _, state in sorted(states.items())]
     assert all(torch.equal(model, weight) for model, weight in zip(kept, weights, strict=True))
     assert not torch.equal(weights[0], weights[1])
-    with pytest.raises(InputError, match=r"has no global model; write run.personal\(<client>\)"):
+    with pytest.raises(InputError, match=r"has no global model; .* run.personal\(<client>\)"):
         run.module()
+
+
+@pytest.mark.slow
+def test_personal_models_of_the_best_round_need_their_states(in_folder: Path) -> None:
+    words = ("rounds=4", "checkpoint.keep=1", "evaluation.client_validation=0.3", "trainer.limit_train_batches=1")
+    run = fedlit.federate(Net(lr=30.0), datasets(), *WORDS, *words, "aggregator=local")
+    assert run.summary["best"]["round"] < 4  # so it is not kept with all states
+    with pytest.raises(InputError, match=r"checkpoint=best: it was saved without the states of clients"):
+        run.personal(0, "best")
 
 
 @pytest.mark.parametrize("variant", some_slow(VARIANTS, [VARIANTS[1]]))

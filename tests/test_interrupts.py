@@ -30,6 +30,15 @@ def test_a_signal_waits_for_the_next_check(number):
     interrupts.check()  # the next run of this process is not interrupted
 
 
+def test_the_first_signal_is_passed_on_once():
+    calls = []
+    with interrupts.handled(lambda: calls.append("asked")):
+        assert calls == []
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+    assert calls == ["asked"]
+
+
 def test_a_second_ctrl_c_raises_at_once():
     with interrupts.handled():
         signal.raise_signal(signal.SIGINT)
@@ -74,6 +83,17 @@ def test_outside_of_rounds_a_signal_ends_the_command_at_once(number, code):
         signal.raise_signal(number)
     assert stopped.value.exit_code == code
     interrupts.check()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_of_an_inner_command_can_be_sent_again_to_the_outer_one(number):
+    """`fedlit.simulate` in a command of its own: a run in it was stopped by the signal."""
+    with pytest.raises(interrupts.Stopped) as outer, interrupts.at_once():
+        with pytest.raises(interrupts.Stopped), interrupts.at_once(), interrupts.handled():
+            signal.raise_signal(number)
+            raise interrupts.Stopped(number)  # after the last round was saved
+        signal.raise_signal(number)
+    assert outer.value.number == number
 
 
 def test_no_except_exception_catches_a_signal():

@@ -11,12 +11,11 @@ import pytest
 import torch
 
 import fedlit
-from fedlit import partition_file
+from fedlit import experiment_rounds, partition_file
 from fedlit.clients import Clients
 from fedlit.data import DataSource, TensorSamples
 from fedlit.partition_file import read_partition, write_partition
 from fedlit.partitions import Shards
-from fedlit.tracking import Logger
 from tests.slow import some_slow
 from tests.small_runs import command, saved
 
@@ -24,7 +23,7 @@ QUICK = [
     *("clients=4", "rounds=1", "threads=1", "device=cpu", "logger=none", "progress=none", "model=logistic"),
     *("server_samples=30", "data.public=20", "evaluation.client_validation=0.25", "hydra.run.dir=run"),
 ]
-CASES = ["partition=dirichlet", "evaluation.client_test=0.5", "aggregator=centralized", "aggregator=fedper store=disk"]
+CASES = ["partition=dirichlet", "evaluation.client_test=0.5", "aggregator=centralized", "aggregator=ditto store=disk"]
 
 
 @pytest.mark.parametrize("words", some_slow(CASES, CASES[1:3]))
@@ -61,10 +60,15 @@ def test_the_first_weights_stay_whatever_is_kept(in_folder: Path) -> None:
     assert torch.equal(*same)
 
 
-def test_a_run_that_was_stopped_before_its_first_round_begins_again(in_folder: Path) -> None:
-    words = [*QUICK, "logger._target_=tests.test_partition_file.Failing"]
-    words.remove("logger=none")
-    assert command(*words) == 1
+def test_a_run_that_was_stopped_before_its_first_round_begins_again(
+    in_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment_rounds, "federate", fail)
+        assert command(*QUICK) == 1
     assert Path("run/checkpoints/round_0000").is_dir()
     assert command(*QUICK, "seed=4") == 0  # the same folder, because no round was completed
     assert command(*QUICK, "seed=4", "hydra.run.dir=alone") == 0
@@ -72,16 +76,6 @@ def test_a_run_that_was_stopped_before_its_first_round_begins_again(in_folder: P
     assert all(np.array_equal(a, b) for a, b in zip(*parts, strict=True))
     first = [saved(Path(run), 0)["server"]["model"]["__model__"][0] for run in ("run", "alone")]
     assert torch.equal(*first)
-
-
-class Failing(Logger):
-    """Ends the run in its first round."""
-
-    def cohort(self, number: int, size: int) -> None:
-        raise RuntimeError("the logger fails")
-
-    def round(self, number: int, row: Any, pictures: Any) -> None:
-        pass
 
 
 def million() -> tuple[Clients, DataSource]:

@@ -119,7 +119,7 @@ def test_a_folder_that_is_no_run_is_refused_with_the_one_that_was_meant(tmp_path
         (tmp_path / "none", "there is no such folder"),
         (folder / "metrics.jsonl", f"this is a file; give the folder of its run, {folder}"),
         (folder / "checkpoints", f"give the folder of the run, {folder}"),
-        (folder.parent, f"give one of the runs in it, such as {folder}"),
+        (folder.parent, f"give one of those in it, such as {folder}"),
         (tmp_path / "empty", "this is no folder of a fedlit run; give the folder of a run"),
     ):
         with pytest.raises(InputError) as refused:

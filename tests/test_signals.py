@@ -126,7 +126,7 @@ def test_a_signal_while_a_checkpoint_is_written(in_folder: Path, monkeypatch: An
     words = ("model._target_=tests.test_signals.Net", "checkpoint.every=0", "hydra.run.dir=run", "trainer=vectorized")
     assert command(*WORDS, *words) == 128 + number
     assert sent == [number] and saved(Path("run"), 1)["round"] == 1
-    assert [path.name for path in Path("run/checkpoints").glob("*round*")] == ["round_0001"]
+    assert {path.name for path in Path("run/checkpoints").glob("*round*")} == {"round_0000", "round_0001"}
 
 
 @pytest.mark.parametrize("place", ["a step", pytest.param("the record of round 3", marks=pytest.mark.slow)])
@@ -146,4 +146,3 @@ def test_sigterm_ends_a_sweep_and_names_the_sweep(in_folder: Path, capsys: Any, 
     assert Path("sweep/seed=1").exists() and not Path("sweep/seed=2").exists()
     shown = capsys.readouterr().out
     assert shown.endswith("the sweep is stopped; go on with: python -m fedlit.run resume=sweep\n")
-    assert ("resume='sweep/seed=1'" in shown) or ("resume=sweep/seed=1" in shown) or ("seed=1" in shown)

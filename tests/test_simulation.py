@@ -56,6 +56,8 @@ def test_two_runs_in_one_process_have_the_numbers_of_the_command_line(in_folder:
         assert torch.equal(torch.cat([p.detach().flatten() for p in module.parameters()]), weights)
         assert not module.training
     assert process_state() == before
+    with pytest.raises(InputError, match="checkpoint=1: "):
+        first.module(1)
     with pytest.raises(InputError, match="client 4: the run has the clients 0 to 3"):
         first.personal(4)
     with pytest.raises(InputError, match="module: this run began with model= of its configuration"):
@@ -115,10 +117,9 @@ class Nested(Logger):
 
 @pytest.mark.slow
 def test_a_run_within_a_run_is_refused_and_an_exit_is_an_error(in_folder: Path) -> None:
-    words = [word for word in WORDS if word != "logger=none"]
     before = process_state()
     with pytest.raises(RuntimeError, match=r"called sys.exit\(3\)"):
-        fedlit.simulate([*words, f"logger._target_={__name__}.Nested"])
+        fedlit.simulate([*WORDS, f"logger.nested._target_={__name__}.Nested"])
     assert process_state() == before and not Path("nested").exists()
 
 

@@ -14,6 +14,7 @@ from fedlit.metric_names import (
     client_group,
     client_metric,
     global_metric,
+    on_test,
     validation_metric,
 )
 
@@ -31,15 +32,19 @@ def headline(row: Mapping[str, float]) -> str | None:
     return next((name for name in names if _is_number(row.get(name))), None)
 
 
-def choosing_metric(rows: Sequence[Mapping[str, float]]) -> tuple[str, str] | None:
+def choosing_metric(rows: Sequence[Mapping[str, float]], metrics: Sequence[str] = _METRICS) -> tuple[str, str] | None:
     """The metric that chooses the best round, and the data that it was measured on, "validation" or "test".
 
     Validation data if there is any, else test data. The value of a round that was chosen by its test data is biased
-    upwards. The models are those of `headline`. None if the rows have no accuracy and no loss.
+    upwards. The models are those of `headline`. None if the rows have none of the metrics.
+
+    Args:
+        rows: of a run.
+        metrics: "accuracy", "loss", or both.
     """
     for split, others in (("validation", []), ("test", _CLIENTS)):
         for name in (*_names(rows, split), *others):
-            if any(_is_number(row.get(name)) for row in rows):
+            if _base(name) in metrics and any(_is_number(row.get(name)) for row in rows):
                 return name, split
     return None
 
@@ -49,6 +54,10 @@ def best_row(rows: Sequence[Mapping[str, float]], name: str) -> Mapping[str, flo
     value of it."""
     sign = -1 if str(base_metric(name)).endswith("loss") else 1
     return max((row for row in rows if _is_number(row.get(name))), key=lambda row: sign * row[name])
+
+
+def _base(name: str) -> str:
+    return str(base_metric(on_test(name)))
 
 
 def _is_number(value: float | None) -> bool:

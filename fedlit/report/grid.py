@@ -12,6 +12,7 @@ from pathlib import Path
 from fedlit.errors import InputError
 from fedlit.plurals import counted
 from fedlit.report.varied_keys import ABSENT, Setup, other_differences, swept_keys, varied_keys
+from fedlit.run_folder import SWEEP_FILE
 from fedlit.saved_run import SavedRun, runs_in
 
 PROBLEM = ("data", "partition", "clients", "evaluation", "server_samples")
@@ -175,7 +176,7 @@ def _missing(grid: Grid, folders: Sequence[Path]) -> list[str]:
 
 def _not_begun(folder: Path) -> list[str]:
     try:
-        jobs = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))["jobs"] or []
+        jobs = json.loads((folder / SWEEP_FILE).read_text(encoding="utf-8"))["jobs"] or []
         return [job["folder"] for job in jobs if not (folder / job["folder"] / ".hydra").exists()]
     except (OSError, ValueError, KeyError, TypeError):
         return []

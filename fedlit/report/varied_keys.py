@@ -12,6 +12,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from fedlit.run_folder import SWEEP_FILE
 from fedlit.saved_run import SavedRun
 
 IGNORED = (
@@ -94,7 +95,7 @@ def swept_keys(folders: Sequence[Path]) -> list[str]:
     keys: dict[str, None] = {}
     for folder in folders:
         try:
-            swept = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))["swept"]
+            swept = json.loads((folder / SWEEP_FILE).read_text(encoding="utf-8"))["swept"]
             keys |= dict.fromkeys(_plain_key(key) for key in swept)
         except (OSError, ValueError, KeyError, TypeError):
             continue

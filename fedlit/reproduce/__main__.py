@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from fedlit import interrupts
 from fedlit.atomic_files import write_text
 from fedlit.command_end import exit_code
 from fedlit.errors import BUG, InputError
+from fedlit.quick_imports import limit_spinning
 from fedlit.reproduce.page import PAGE, machine_lines, page, read_record, record, values_table
 from fedlit.reproduce.published import Experiment, check_words, experiments_with_values, read_experiment
 from fedlit.reproduce.runs import Call, Measured, changes, run_all
 from fedlit.reproduce.verdict import verdict
-from fedlit.run import limit_spinning
 from fedlit.settings.closest import listed
 from fedlit.settings.compose import SEARCH_PATH, Composer, composer
 from fedlit.settings.overrides import key_of, parse
@@ -51,7 +52,11 @@ def _reproduce(arguments: Sequence[str]) -> int:
             return 0
         experiment = _chosen(names, opened, search)
     call = Call(experiment.name, tuple(given), options.folder)
-    results = run_all(call, experiment.values)
+    try:
+        results = run_all(call, experiment.values)
+    except (KeyboardInterrupt, interrupts.Stopped):
+        print("stopped; the same command goes on with this run", flush=True)
+        raise
     table = "\n".join([values_table(experiment.values, results).markdown(), *machine_lines(results), ""])
     if changed := changes(given):
         table = f"With {' '.join(changed)}, which the published values are not of:\n\n{table}"

@@ -15,7 +15,7 @@ from fedlit.settings.misfit import Misfit, Proposal, meant
 from fedlit.settings.overrides import as_written, key_of, sign, values
 from fedlit.settings.table import foreign_class
 
-PRESETS = ("experiment", "debug")  # groups whose options set keys of others
+PRESETS = ("experiment", "tune", "debug")  # groups whose options set keys of others
 
 Options = Callable[[str], Sequence[str]]
 

@@ -23,7 +23,8 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobRuntime
+from hydra.core.utils import JobReturn, JobRuntime
+from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -103,11 +104,30 @@ class Loader(ConfigLoaderImpl):
         return self.repository.get_group_options(group, kind)
 
 
+Launch = Callable[[Launcher, Sequence[Sequence[str]], int], Sequence[JobReturn]]
+"""`launch(launcher, jobs, first)` runs jobs, given by their words and the number of the first, by Hydra's launcher."""
+
+
+class CheckedLauncher(Launcher):
+    """A launcher within a `Launch`, which keeps how the jobs ended: a sweeper that optimises returns nothing."""
+
+    def __init__(self, launcher: Launcher, launch: Launch, config: DictConfig):
+        self.launcher, self._launch, self.config = launcher, launch, config
+        self.ended: list[Ended] = []
+
+    def setup(self, **kwargs: Any) -> None:
+        self.launcher.setup(**kwargs)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        returned = self._launch(self.launcher, job_overrides, initial_job_idx)
+        self.ended += [value for job in returned if isinstance(value := job.return_value, Ended)]
+        return returned
+
+
 class Application(Hydra):
     """Hydra's application, which can run a configuration that is composed already."""
 
     config_loader: Loader
-    _batches: Sequence[tuple[int, Sequence[list[str]]]] | None = None
 
     def run_composed(self, config_name: str, config: DictConfig, job: Callable[[DictConfig], Ended]) -> None:
         """Run a job as Hydra's main does, with its logging, record and callbacks.
@@ -129,8 +149,9 @@ class Application(Hydra):
         overrides: list[str],
         job: Callable[[DictConfig], Ended],
         batches: Sequence[tuple[int, Sequence[list[str]]]] | None,
+        launch: Launch,
     ) -> list[Ended]:
-        """Run jobs of a sweep as Hydra's main does; how those ended that ran in another process.
+        """Run jobs of a sweep as Hydra's main does; how those ended that were launched.
 
         Hydra's main drops what the jobs return, and prints an exception of one without the others. Its BasicSweeper
         launches all jobs, also those that are finished.
@@ -141,34 +162,31 @@ class Application(Hydra):
             job: the task.
             batches: (number of the first job, words of each job) of what is launched at once, one after the other;
                 None: the sweeper of the configuration chooses.
+            launch: how jobs are launched.
         """
         GlobalHydra.instance().clear()
         GlobalHydra.instance().initialize(self)
-        self._batches = batches
         try:
-            returned = self.multirun(config_name, job, overrides)
+            config = self.compose_config(config_name, overrides, RunMode.MULTIRUN, with_log_configuration=True)
+            callbacks = Callbacks(config)
+            callbacks.on_multirun_start(config=config, config_name=config_name)
+            context = HydraContext(config_loader=self.config_loader, callbacks=callbacks)
+            launcher = CheckedLauncher(Plugins.instance().instantiate_launcher(context, job, config), launch, config)
+            if batches is None:
+                sweeper: Any = Plugins.instance().instantiate_sweeper(
+                    config=config, hydra_context=context, task_function=job
+                )
+                getattr(sweeper, "sweeper", sweeper).launcher = launcher  # Optuna's sweeper is within another object
+                task: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+                sweeper.sweep(arguments=task)
+            else:
+                OmegaConf.save(config, Path(config.hydra.sweep.dir) / "multirun.yaml")
+                for first, jobs in batches:
+                    launcher.launch(jobs, first)
+            callbacks.on_multirun_end(config=config, config_name=config_name)
         finally:
-            self._batches = None
             GlobalHydra.instance().clear()
-        ends = [result.return_value for batch in returned or () for result in batch]
-        return [end for end in ends if isinstance(end, Ended)]
-
-    def multirun(
-        self, config_name: str | None, task_function: Any, overrides: list[str], with_log_configuration: bool = True
-    ) -> Any:
-        """As in Hydra, with the launcher alone where the jobs are given."""
-        if self._batches is None:
-            return super().multirun(config_name, task_function, overrides, with_log_configuration)
-        config = self.compose_config(config_name, overrides, RunMode.MULTIRUN, with_log_configuration)
-        callbacks = Callbacks(config)
-        callbacks.on_multirun_start(config=config, config_name=config_name)
-        launcher = Plugins.instance().instantiate_launcher(
-            HydraContext(config_loader=self.config_loader, callbacks=callbacks), task_function, config
-        )
-        OmegaConf.save(config, Path(config.hydra.sweep.dir) / "multirun.yaml")
-        returned = [launcher.launch(jobs, initial_job_idx=first) for first, jobs in self._batches]
-        callbacks.on_multirun_end(config=config, config_name=config_name)
-        return returned
+        return launcher.ended
 
     def swept(self, config_name: str, overrides: list[str]) -> Swept:
         """What the words of a sweep ask for, read as its sweeper reads them."""
@@ -188,12 +206,14 @@ class Application(Hydra):
         [jobs] = BasicSweeper.split_arguments(parsed, None)
         return Swept(values, jobs, subdir["subdir"], sweeper.max_batch_size, runs_here)
 
-    def planned(self, config_name: str, overrides: list[str], jobs: Sequence[list[str]]) -> Iterator[Planned]:
-        """The jobs of a sweep, each with its configuration."""
+    def planned(
+        self, config_name: str, overrides: list[str], jobs: Sequence[list[str]], first: int = 0
+    ) -> Iterator[Planned]:
+        """The jobs of a sweep from number `first` on, each with its configuration."""
         config = self.compose_config(config_name, overrides, RunMode.MULTIRUN)
         before = HydraConfig.instance().cfg
         try:
-            for number, job in enumerate(jobs):
+            for number, job in enumerate(jobs, first):
                 composed = self.config_loader.load_sweep_config(config, list(job))
                 with open_dict(composed):
                     composed.hydra.job.id = composed.hydra.job.num = number

@@ -175,21 +175,24 @@ SENTENCES: dict[str, str] = by_name(  # name at the top level -> what to write
         "configure_optimizers of a module of your own, `model._target_=mine.Net`",
         "published": "published values are in the YAML of an experiment (`experiment=flamby_heart`), and "
         "`python -m fedlit.reproduce` compares runs with them",
+        "earlystopping earlystop": "a run ends early by `stop.patience=5` or `stop.target=0.9`",
+        "targetaccuracy": "a run ends at a value by `stop.metric=global/test/accuracy stop.target={value}`",
+        "profiler": "a table of where the time of the rounds goes is `debug=profile`",
         "callbacks": "callbacks are returned by configure_callbacks of a module of your own, `model._target_=mine.Net`",
     }
 )
 
-PLUGINS: dict[str, dict[str, str]] = {  # group of Hydra -> option -> the pip package that brings it
+PLUGINS: dict[str, dict[str, str]] = {  # group of Hydra -> option -> what pip has to install
     "hydra/launcher": by_name(
         {
-            "submitit submitit_slurm submitit_local slurm": "hydra-submitit-launcher",
-            "joblib": "hydra-joblib-launcher",
+            "submitit submitit_slurm submitit_local slurm": "'fedlit[submitit]'",
+            "joblib": "'fedlit[joblib]'",
             "ray ray_aws": "hydra-ray-launcher",
             "rq": "hydra-rq-launcher",
         }
     ),
     "hydra/sweeper": by_name(
-        {"optuna": "hydra-optuna-sweeper", "ax": "hydra-ax-sweeper", "nevergrad": "hydra-nevergrad-sweeper"}
+        {"optuna": "'fedlit[optuna]'", "ax": "hydra-ax-sweeper", "nevergrad": "hydra-nevergrad-sweeper"}
     ),
     "hydra/job_logging": {"colorlog": "hydra-colorlog"},
     "hydra/hydra_logging": {"colorlog": "hydra-colorlog"},
@@ -225,6 +228,6 @@ def is_known(group: str, value: str) -> bool:
 
 
 def plugin_package(reason: str) -> str | None:
-    """The pip package that brings an option of Hydra's, if Hydra says that it does not find the option."""
+    """What pip installs for an option of Hydra's, if Hydra says that it does not find the option."""
     options = ((f"{group}/{name}", package) for group, names in PLUGINS.items() for name, package in names.items())
     return next((package for option, package in options if f"{option}'" in reason), None)

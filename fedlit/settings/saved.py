@@ -18,7 +18,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedlit.digests import DIGESTS, check_digests
 from fedlit.errors import InputError
-from fedlit.run_folder import FORMAT, FORMAT_FILE, checkpoint_folders, format_of, holds_run, is_checkpoint_name
+from fedlit.run_folder import (
+    FORMAT,
+    FORMAT_FILE,
+    checkpoint_folders,
+    format_of,
+    holds_run,
+    is_checkpoint_name,
+    is_sweep,
+)
 from fedlit.settings.overrides import resume_override
 from fedlit.working_folder import command_folder
 
@@ -130,7 +138,7 @@ def _why_not(folder: Path, has_checkpoints: bool) -> str:
         return f"this is a folder of checkpoints; {_advice(folder)}."
     if has_checkpoints:
         return "none of its checkpoints can be read; start the run again in a new folder."
-    if (folder / "multirun.yaml").exists():
+    if is_sweep(folder):
         return f"this is the folder of a sweep; {_advice(folder)}."
     if _had_saved(folder):
         return "this run has come to its end and its checkpoints are gone; start it again in a new folder."
@@ -148,7 +156,8 @@ def _advice(path: Path) -> str:
         inner = [folder for depth in ("*", "*/*") for folder in path.glob(depth) if _is_run(folder)]
         if inner:
             newest = max(inner, key=lambda folder: (folder.stat().st_mtime, folder.name))
-            return f"give one of the runs in it, such as {resume_override(newest)}"
+            meant = newest.parent if newest.parent != path and is_sweep(newest.parent) else newest
+            return f"give one of those in it, such as {resume_override(meant)}"
     return "give the folder of a run, outputs/<date>/<time>"
 
 

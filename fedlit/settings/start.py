@@ -27,6 +27,7 @@ from fedlit.settings.resume import resume, resumed_folder
 from fedlit.settings.saved import read_saved
 from fedlit.sweeps.plan import make_plan
 from fedlit.sweeps.resumed_sweep import jobs_of, line_of
+from fedlit.sweeps.study_checks import checked_objective
 from fedlit.sweeps.sweep import Sweep
 from fedlit.sweeps.sweep_record import RecordedJob, SweepRecord, read_record
 from fedlit.working_folder import in_folder
@@ -51,14 +52,12 @@ class Start:
     lock: FileLock | None = None
     begins_again: bool = False  # a resumed run of which nothing was saved
     progress: str = "none"  # how rounds are shown; "none" if nothing runs
-    goes_on: bool = False  # a sweep in a folder that has runs of it already
     single: SingleRun | None = None
     sweep: Sweep | None = None  # with neither, Hydra's main runs: --cfg and the like
 
     def __reduce__(self) -> tuple[type[Start], tuple[object, ...]]:
         """On its way to a job of a sweep on another machine: the lock stays with the process that has it."""
-        facts = (self.line, self.overrides, self.config, self.folder, None, self.begins_again, self.progress)
-        return Start, (*facts, self.goes_on)
+        return Start, (self.line, self.overrides, self.config, self.folder, None, self.begins_again, self.progress)
 
     @property
     def flags(self) -> list[str]:
@@ -80,12 +79,6 @@ class Start:
             return
         lock = hold(folder)
         try:
-            if not self.goes_on and has_rounds(
-                folder
-            ):  # the folders of a sweep that chooses its runs as it goes on are not known before
-                raise InputError(
-                    "another run lies in this folder already; write hydra.sweep.subdir='${hydra.job.num}'."
-                )
             write_format(folder)
             yield
         finally:
@@ -100,7 +93,7 @@ def prepare(arguments: Sequence[str]) -> Start:
     folder = resumed_folder(line.overrides)
     record = None if folder is None else read_record(folder)
     if folder is not None and record is not None:
-        return _resumed_sweep(line, folder, record)
+        return _resumed_sweep(line, folder.resolve() if ".." in folder.parts else folder, record)
     with composer(line.config_name, line.config_dir) as opened:
         if folder is not None:
             return _resumed(line, folder, opened)
@@ -123,7 +116,7 @@ def job_config(start: Start, config: DictConfig, overrides: Sequence[str], folde
             check_presets(composed)
             _refuse_resume(composed.config)
             check_composed(composed)
-            if start.goes_on and has_rounds(folder):
+            if has_rounds(folder):
                 return resume(folder, [*overrides, *search_path], opened).config
     return config
 
@@ -157,6 +150,9 @@ def _fresh(
     _refuse_resume(checked.composed.config)
     if line.multirun:
         return _sweep(line, checked, composer, recorded)
+    tune = checked.composed.choices.get("tune")
+    if tune is not None:
+        raise InputError(f"tune={tune}: it chooses the values of many runs; add --multirun.")
     wanted = Path(str(resolved(checked.composed, "hydra.run.dir")))
     folder, lock = _claimed("hydra.run.dir", wanted, line, f"write {resume_override(wanted)} to go on with it, or ")
     write_format(folder)
@@ -173,6 +169,10 @@ def _sweep(line: CommandLine, checked: Checked, composer: Composer, recorded: Se
     plan = make_plan(composer.application, line.config_name, checked.overrides, recorded)  # before a folder is made
     is_named = _is_named("hydra.sweep.dir", line)
     earlier = read_record(wanted) if is_named and blocks(wanted) else None
+    with_hydra = checked.composed.with_hydra
+    objective = None
+    if plan.jobs is None:
+        objective = checked_objective(checked.composed.config, with_hydra.hydra.sweeper, goes_on=earlier is not None)
     if earlier is None:
         if is_named:
             plan.placed(wanted, None)  # refuses before a file is written there
@@ -196,9 +196,10 @@ def _sweep(line: CommandLine, checked: Checked, composer: Composer, recorded: Se
         raise
     absolute = folder.absolute()  # Hydra may change the working directory (hydra.job.chdir)
     overrides = [*checked.overrides, _in_folder("hydra.sweep.dir", absolute)]
-    sweep = Sweep(composer.application, line.config_name, overrides, absolute, Path(record.began_in), plan)
+    began_in = Path(record.began_in)
+    sweep = Sweep(composer.application, line.config_name, overrides, absolute, began_in, plan, objective)
     progress = _progress(checked.composed.config)
-    return Start(line, overrides, None, absolute, lock, progress=progress, goes_on=earlier is not None, sweep=sweep)
+    return Start(line, overrides, None, absolute, lock, progress=progress, sweep=sweep)
 
 
 def _claimed(key: str, wanted: Path, line: CommandLine, advice: str) -> tuple[Path, FileLock]:

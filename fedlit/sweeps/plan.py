@@ -13,8 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fedlit.errors import InputError
+from fedlit.failure_file import remove_failure
 from fedlit.plurals import counted
-from fedlit.run_folder import blocks, clear_start, has_rounds
+from fedlit.run_folder import FORMAT_FILE, blocks, clear_start, has_rounds, hold
 from fedlit.saved_run import SavedRun, runs_in
 from fedlit.settings.hydra_compat import Application, Planned, Swept
 from fedlit.settings.hydra_reasons import reason
@@ -88,6 +89,7 @@ class Plan:
                     )
             return self
         self._refuse_other_places(record)
+        _clear_unmarked(folder, record)
         identity = Identity([planned.config for planned in self._planned])
         saved: dict[str, list[SavedRun]] = {}
         for run in _readable_runs(folder):
@@ -105,10 +107,19 @@ class Plan:
         return replace(self, jobs=jobs)
 
     def clear_starts(self, folder: Path) -> None:
-        """Remove what runs have left that are going to begin once more."""
+        """Remove what runs have left that are going to begin once more, and why others had failed that go on.
+
+        Raises:
+            InputError: another process is in one of the runs, such as a job of a cluster that outlived its sweep.
+        """
         for job in self.jobs or ():
+            place = folder / job.folder
+            if job.state != "finished" and place.exists() and place != folder:
+                hold(place).release()
             if job.state == "new":
-                clear_start(folder / job.folder)
+                clear_start(place)
+            elif job.state == "begun":
+                remove_failure(place)
 
     def batches(self) -> list[tuple[int, list[list[str]]]] | None:
         """(number of the first job, words of each job) of what is launched at once; None without jobs."""
@@ -215,6 +226,14 @@ def _refuse_shared(folders: Sequence[str], planned: Sequence[Planned]) -> None:
                 f"{folder}; name each swept key in it, or {_REMEDY}."
             )
         earlier[folder] = job
+
+
+def _clear_unmarked(folder: Path, record: SweepRecord) -> None:
+    """Remove the files of runs that were killed while Hydra wrote their record, before they were marked as runs."""
+    for job in record.jobs or ():
+        place = folder / job.folder
+        if place != folder and not (place / FORMAT_FILE).exists() and not has_rounds(place):
+            clear_start(place)
 
 
 def _readable_runs(folder: Path) -> list[SavedRun]:

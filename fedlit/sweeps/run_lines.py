@@ -42,8 +42,8 @@ class RunLines:
         self._waiting = None if jobs is None else [self._folder / job.folder for job in jobs if job.state != "finished"]
         self._total = None if jobs is None else len(jobs)
         self._earlier = 0 if self._waiting is None else len(jobs or ()) - len(self._waiting)
-        self._told: set[Path] = set() if jobs is not None else _ended_runs(folder)
-        self._before = len(self._told)
+        self._shown_runs: set[Path] = set() if jobs is not None else _ended_runs(folder)
+        self._before = len(self._shown_runs)
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type[NoLines], tuple[()]]:
@@ -57,14 +57,14 @@ class RunLines:
     def ended(self, folder: Path, failed: bool) -> None:
         """A run of this process has ended: write its line. The reason of a failure has just been printed."""
         with self._lock:
-            if folder not in self._told:
+            if folder not in self._shown_runs:
                 self._tell(folder, ["failed"] if failed else _result(folder))
 
     def look(self) -> None:
         """Write the lines of runs that have ended in other processes since the last look."""
         with self._lock:
             for folder in sorted(_ended_runs(self._folder) if self._waiting is None else self._waiting):
-                if folder not in self._told and _has_ended(folder):
+                if folder not in self._shown_runs and _has_ended(folder):
                     self._tell(folder, _result(folder))
 
     @contextmanager
@@ -86,8 +86,8 @@ class RunLines:
             self.look()
 
     def _tell(self, folder: Path, result: list[str]) -> None:
-        self._told.add(folder)
-        done = len(self._told) - self._before
+        self._shown_runs.add(folder)
+        done = len(self._shown_runs) - self._before
         total = "" if self._total is None else f"/{self._total}"
         number = str(done + self._earlier).rjust(len(total) - 1)
         name = folder.relative_to(self._folder) if folder.is_relative_to(self._folder) else folder

@@ -21,13 +21,12 @@ def lines_of(sweep: Sweep, progress: str) -> RunLines | NoLines:
     return NoLines() if progress == "none" else RunLines(sweep.folder, sweep.plan, _print)
 
 
-def run_sweep(sweep: Sweep, job: Callable[[DictConfig], Ended], codes: list[int], lines: RunLines | NoLines) -> int:
+def run_sweep(sweep: Sweep, job: Callable[[DictConfig], Ended], lines: RunLines | NoLines) -> int:
     """Run the jobs that are not finished.
 
     Args:
         sweep: what is run.
         job: runs one of them.
-        codes: to which jobs of this process append their exit codes.
         lines: are written as runs end.
 
     Returns:
@@ -39,7 +38,7 @@ def run_sweep(sweep: Sweep, job: Callable[[DictConfig], Ended], codes: list[int]
         _print(_opening(sweep))
     try:
         with contextlib.nullcontext() if sweep.plan.runs_here else lines.watching():
-            ended = sweep.run(job)
+            ended = sweep.run(job, _print)
     except interrupts.Stopped:
         _print(f"the sweep is stopped; go on with: {resume_command(sweep.folder)}")
         raise
@@ -48,7 +47,7 @@ def run_sweep(sweep: Sweep, job: Callable[[DictConfig], Ended], codes: list[int]
     if isinstance(lines, RunLines):
         _print(end_text(sweep.folder, sweep.plan))
     finished = [0 for job in sweep.plan.jobs or () if job.state == "finished"]
-    return exit_code([*finished, *(codes or [end.code for end in ended])])
+    return exit_code([*finished, *(end.code for end in ended)])
 
 
 def _opening(sweep: Sweep) -> str:

@@ -10,8 +10,7 @@ from typing import Any
 
 from fedlit.atomic_files import write_text
 from fedlit.errors import InputError
-
-NAME = "sweep.json"
+from fedlit.run_folder import SWEEP_FILE
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class SweepRecord:
 
     def write(self, folder: Path) -> None:
         """Replace sweep.json in the sweep's folder atomically."""
-        write_text(folder / NAME, json.dumps(asdict(self), indent=1) + "\n")
+        write_text(folder / SWEEP_FILE, json.dumps(asdict(self), indent=1) + "\n")
 
     def after(self, earlier: SweepRecord | None) -> SweepRecord:
         """This record, with the keys, values and jobs of an earlier command in the same folder added."""
@@ -69,14 +68,14 @@ def read_record(folder: Path) -> SweepRecord | None:
         InputError: it cannot be read.
     """
     try:
-        content = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        content = json.loads((folder / SWEEP_FILE).read_text(encoding="utf-8"))
         return _record(content)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{folder / NAME}: the record of this sweep cannot be read ({type(error).__name__}); resume its runs one "
-            "by one, or start the sweep again in a new folder."
+            f"{folder / SWEEP_FILE}: the record of this sweep cannot be read ({type(error).__name__}); resume its runs "
+            "one by one, or start the sweep again in a new folder."
         ) from None
 
 

@@ -72,7 +72,7 @@ CASES = [
     *("evaluation.finetune=1 trainer=vectorized",),
     "aggregator=fedavg trainer.keep_optimizer_state=true evaluation.finetune=1 store=disk",
 ]
-EACH_KIND = [CASES[2], CASES[5], CASES[13]]
+EACH_KIND = [CASES[2]]
 
 
 @pytest.mark.parametrize("words", some_slow(CASES, EACH_KIND))
@@ -104,7 +104,8 @@ def test_the_model_of_a_client_is_measured_on_the_data_of_each(folder: Path) -> 
         assert float(lines[client]["client_2/accuracy"]) == right[samples].mean()
 
 
-def test_the_first_weights_are_kept(folder: Path) -> None:
+@pytest.mark.slow
+def test_the_first_weights_are_measured(folder: Path) -> None:
     run = run_in(folder, "rounds=1")
     with reopened(SavedRun(run), 0) as opened:
         first = measure_own(opened).row

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 
 import pytest
@@ -15,25 +13,20 @@ from tests.markdown import CHECKOUT, blocks, commands, run, write
 
 ROUND, AFTER = ((CHECKOUT / "docs" / f"{name}.md").read_text("utf-8") for name in ("check_a_round", "after_a_run"))
 QUICK = "threads=1", "device=cpu", "logger=none", "progress=none"
-WITHOUT_FEDLIT = (
-    "import sys; sys.modules['fedlit'] = None; import runpy; runpy.run_path(sys.argv[1], run_name='__main__')"
-)
 
 
-def alone(script: str, folder: Path) -> str:
-    """What a script prints in a process that cannot import fedlit."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_FEDLIT, script], cwd=folder, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def printed_by(script: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a script of the current folder prints, which may not name fedlit."""
+    assert "fedlit" not in Path(script).read_text(encoding="utf-8")
+    capsys.readouterr()
+    runpy.run_path(script, run_name="__main__")
+    return capsys.readouterr().out
 
 
 @pytest.fixture
-def folder(in_folder: Path) -> Path:
+def folder(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     write([*blocks(ROUND), *blocks(AFTER)], in_folder)
-    alone("write_digits.py", in_folder)
+    printed_by("write_digits.py", capsys)
     return in_folder
 
 
@@ -41,10 +34,10 @@ def runs(page: str) -> list[list[str]]:
     return [words for words in commands(blocks(page)) if words[:3] == ["python", "-m", "fedlit.run"]]
 
 
-def test_a_round_of_fedavg_is_computed_by_hand(folder: Path) -> None:
+def test_a_round_of_fedavg_is_computed_by_hand(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [words] = runs(ROUND)
     assert run(words, folder, *QUICK) == 0
-    printed = alone("check_round.py", folder)
+    printed = printed_by("check_round.py", capsys)
     match = re.fullmatch(r"largest difference of a weight: (\S+)\naccuracy by hand (\S+), reported (\S+)\n", printed)
     assert match is not None, printed
     assert float(match[1]) < 1e-6 and match[2] == match[3]
@@ -53,13 +46,13 @@ def test_a_round_of_fedavg_is_computed_by_hand(folder: Path) -> None:
     assert len([line for line in script.splitlines()[1:] if line.strip()]) <= 40
 
 
-def test_exported_models_have_the_accuracy_of_the_summary_in_plain_torch(folder: Path) -> None:
+def test_exported_models_have_the_accuracy_of_the_summary(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [words] = runs(AFTER)
     assert run(words, folder, *QUICK) == 0
     for words in commands(blocks(AFTER)):
         if words[:3] == ["python", "-m", "fedlit.export"] and words[3] == "tuned":
             assert export.main(words[3:]) == 0
-    lines = [line.split() for line in alone("check_accuracy.py", folder).splitlines()]
+    lines = [line.split() for line in printed_by("check_accuracy.py", capsys).splitlines()]
     assert [line[0] for line in lines] == ["global", "clients"]
     assert all(computed == reported and 0.1 < float(computed) < 1 for _, computed, reported in lines), lines
     assert lines[0][1] != lines[1][1]

@@ -15,6 +15,7 @@ from fedlit.settings.closest import normalised, slips
 from fedlit.settings.compose import composer
 from fedlit.settings.folders import conf_folder, groups
 from fedlit.settings.overrides import assignment, for_shell, parse, resume_override
+from tests.launched_sweeps import is_installed
 from tests.settings.conftest import write_options
 from tests.slow import some_slow
 
@@ -194,10 +195,22 @@ def test_no_known_name_is_an_option():
         assert set(names.values()) <= set(shipped[group])
 
 
+INSTALLED = {
+    option
+    for plugin, options in {
+        "hydra_joblib_launcher": ["joblib"],
+        "hydra_submitit_launcher": ["submitit_slurm", "submitit_local"],
+        "hydra_optuna_sweeper": ["optuna"],
+    }.items()
+    if is_installed(plugin)
+    for option in options
+}
+
+
 def test_no_plugin_is_among_hydras_own_options():
     with composer() as made:
         for group, names in known_names.PLUGINS.items():
-            assert not set(made.options(group)) & set(names)
+            assert not (set(made.options(group)) - INSTALLED) & set(names)
 
 
 def commands():
@@ -267,22 +280,31 @@ def test_each_other_name_of_a_key_leads_to_a_key_or_a_group():
 @pytest.mark.parametrize(
     ("override", "package"),
     [
-        ("hydra/launcher=submitit_slurm", "hydra-submitit-launcher"),
-        ("hydra/launcher=submitit_lokal", "hydra-submitit-launcher"),
-        ("hydra/launcher=joblib", "hydra-joblib-launcher"),
+        ("hydra/launcher=submitit_slurm", "'fedlit[submitit]'"),
+        ("hydra/launcher=submitit_lokal", "'fedlit[submitit]'"),
+        ("hydra/launcher=joblib", "'fedlit[joblib]'"),
         ("hydra/launcher=ray", "hydra-ray-launcher"),
-        ("hydra/sweeper=optuna", "hydra-optuna-sweeper"),
+        ("hydra/sweeper=optuna", "'fedlit[optuna]'"),
         ("hydra/job_logging=colorlog", "hydra-colorlog"),
     ],
 )
-def test_a_plugin_of_hydra_is_named_by_its_pip_package(override, package):
+def test_a_plugin_of_hydra_is_named_by_what_pip_installs(override, package):
+    if override.partition("=")[2].replace("lokal", "local") in INSTALLED:
+        pytest.skip("the plugin is installed")
     assert refusal(override).endswith(f"pip install {package}.")
 
 
+@pytest.mark.skipif("submitit_slurm" in INSTALLED, reason="the plugin is installed")
 def test_a_plugin_that_a_preset_chooses_is_named_too(tmp_path):
     preset = "# @package _global_\ndefaults:\n  - override /hydra/launcher: submitit_slurm\n"
     write_options(tmp_path, {"experiment/slurm.yaml": preset})
-    assert "pip install hydra-submitit-launcher" in refusal("experiment=slurm", config_dir=tmp_path)
+    assert "pip install 'fedlit[submitit]'" in refusal("experiment=slurm", config_dir=tmp_path)
+
+
+@pytest.mark.skipif("optuna" in INSTALLED, reason="the plugin is installed")
+def test_a_preset_without_its_plugin_is_one_sentence():
+    message = refusal("tune=lr")
+    assert message.endswith("pip install 'fedlit[optuna]'.") and "\n" not in message
 
 
 # --- slips

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,9 @@ def test_every_option_that_config_yaml_chooses_exists():
     } == {}
 
 
-@pytest.mark.parametrize("override", PRESETS)
+@pytest.mark.parametrize("override", [*PRESETS, "tune=lr"])
 def test_presets_compose_and_fit_the_options_they_choose(override):
+    if override == "tune=lr" and find_spec("optuna") is None:
+        pytest.skip("needs hydra-optuna-sweeper: pip install 'fedlit[optuna]'")
     with composer() as made:
         check([override], made)

@@ -169,7 +169,9 @@ def test_a_cut_off_start_of_a_run_without_a_checkpoint_is_one_sentence(use_small
 
 def test_a_folder_without_a_run_is_refused_with_advice(use_small_conf, tmp_path, run):
     started = write_options(tmp_path / "started", {"run.log": ""})
-    sweep = write_options(tmp_path / "sweep", {"multirun.yaml": "", "a=1/.hydra/config.yaml": "", "a=1/format.txt": ""})
+    sweep = write_options(
+        tmp_path / "day" / "sweep", {"multirun.yaml": "", "a=1/.hydra/config.yaml": "", "a=1/format.txt": ""}
+    )
     file = write_options(tmp_path / "files", {"notes.txt": ""}) / "notes.txt"
     (run / "checkpoints" / "best").mkdir()
     (run / "checkpoints" / "state.pt").touch()
@@ -180,9 +182,10 @@ def test_a_folder_without_a_run_is_refused_with_advice(use_small_conf, tmp_path,
     for folder, expected in {
         tmp_path / "nowhere": "there is no such folder",
         started: "this run was stopped before it had saved anything to go on from",
-        sweep: f"this is the folder of a sweep; give one of the runs in it, such as {resume_override(sweep / 'a=1')}.",
+        sweep: f"this is the folder of a sweep; give one of those in it, such as {resume_override(sweep / 'a=1')}.",
+        sweep.parent: f"this is no folder of a fedlit run; give one of those in it, such as {resume_override(sweep)}.",
         file: "this is a file; give the folder of a run, outputs/<date>/<time>.",
-        other.parent: f"this is no folder of a fedlit run; give one of the runs in it, such as resume={other}.",
+        other.parent: f"this is no folder of a fedlit run; give one of those in it, such as resume={other}.",
         run / "checkpoints" / "state.pt": f"this is a file; give the folder of the run, resume={run}.",
         run / "checkpoints" / "best": f"this is a folder of checkpoints; give the folder of the run, resume={run}.",
         run / "checkpoints" / "round_0013": f"there is no such folder; give the folder of the run, resume={run}.",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -128,6 +130,27 @@ def test_with_more_values_only_the_new_ones_run(command, experiment):
         "batch_size=32",
     }
     assert command(["resume=mine"]) == 0 and clients(experiment) == []
+
+
+@pytest.mark.slow
+def test_a_kill_while_hydra_writes_its_record_of_a_run(command, experiment, cut, in_folder):
+    write_options(cut / "clients=4", {".hydra/config.yaml": "clients: 4\nrou", "run.log": ""})
+    assert command(["resume=mine"]) == 0
+    assert clients(experiment) == [3, 4]
+
+
+@pytest.mark.slow
+def test_a_run_in_another_process_is_waited_for(command, experiment, cut, capsys):
+    path = str((cut / "clients=3" / ".lock").absolute())
+    code = f"import filelock, sys; lock = filelock.FileLock({path!r}); lock.acquire()"
+    code += "; print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdin is not None
+        process.stdout.readline()
+        assert command(["resume=mine"]) == 2
+        assert "clients=3 is in use by another process" in capsys.readouterr().err and experiment.calls == []
+        process.stdin.close()
+    assert command(["resume=mine"]) == 0
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -104,21 +103,19 @@ def test_a_folder_that_holds_a_run_is_kept(command, experiment, in_folder, capsy
     assert experiment.calls == []
 
 
-def test_a_run_that_a_sweeper_chose_later_does_not_write_over_another(command, experiment, in_folder, monkeypatch):
+def test_a_run_that_a_sweeper_chose_later_does_not_write_over_another(command, experiment, monkeypatch, capsys):
     """A sweeper that chooses its runs one by one, such as Optuna's, has no list of them before."""
     from fedlit.settings.hydra_compat import Application
 
     swept = Application.swept
     monkeypatch.setattr(Application, "swept", lambda *words: replace(swept(*words), jobs=None))
 
-    def then(config, folder):
-        (folder / "metrics.jsonl").write_text("{}\n")
-        return 0
-
-    experiment.then = then
-    assert command(["-m", "clients=2,3", f"{SUBDIR}all", "hydra.sweep.dir=mine"]) == 1
-    assert [config.clients for config, _, _ in experiment.calls] == [2]
-    assert "another run lies in this folder already" in Path("mine/all/run.log").read_text()
+    assert command(["-m", "clients=2,3", f"{SUBDIR}all", "hydra.sweep.dir=mine"]) == 2
+    assert experiment.calls == []
+    assert capsys.readouterr().err == (
+        "hydra.sweep.subdir: two runs that the sweeper has chosen would have the same folder, all; write "
+        "hydra.sweep.subdir='${hydra.job.num}'.\n"
+    )
 
 
 # --- a sweep whose runs completed no round
@@ -143,13 +140,13 @@ def test_a_sweep_without_a_round_does_not_block_the_corrected_one(command, exper
 
 
 def test_jobs_of_other_processes_report_how_they_ended(command, experiment, monkeypatch):
-    """A launcher's process gives Hydra a value; a number would be the objective of an optimising sweeper."""
-    from hydra.core.utils import JobReturn, JobStatus
+    from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 
-    from fedlit.settings.hydra_compat import Application, Ended
+    from fedlit.settings.hydra_compat import Ended
+    from fedlit.sweeps.job_returns import job_return
 
-    ended = [JobReturn(status=JobStatus.COMPLETED, _return_value=Ended(code)) for code in (0, 2)]
-    monkeypatch.setattr(Application, "multirun", lambda self, name, job, overrides: [ended])
+    codes = [0, 2]
+    monkeypatch.setattr(BasicLauncher, "launch", lambda *words, **more: [job_return(Ended(code)) for code in codes])
     assert command(["-m", "clients=2,3"]) == 1
-    monkeypatch.setattr(Application, "multirun", lambda self, name, job, overrides: None)
+    codes = [0, 0]
     assert command(["-m", "clients=2,3"]) == 0

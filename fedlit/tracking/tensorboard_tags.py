@@ -10,9 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fedlit.metric_names import GLOBAL, PERSONAL, USED, Row, client_group, clients_evaluated
+from fedlit.metric_names import (
+    BYTES_UP,
+    COHORT_ASKED,
+    GLOBAL,
+    PERSONAL,
+    USED,
+    Row,
+    client_group,
+    clients_evaluated,
+)
 
-_PREFIXES = {"clients/": "on clients: ", "cohort/": "round: cohort/", "comm/": "round: comm/"}
+_OF_CLIENTS = client_group("")  # what the names of all models of clients begin with
+_OF_ROUNDS = {name.partition("/")[0] for name in (COHORT_ASKED, BYTES_UP)}
 _FEWEST_FOR_A_TENTH = 20  # of fewer clients, the worst tenth is the worst client
 
 
@@ -21,10 +31,9 @@ def tag(name: str) -> str:
     >>> tag("clients/used/accuracy/mean"), tag("cohort/asked"), tag("train/loss")
     ('on clients: used/accuracy/mean', 'round: cohort/asked', 'train/loss')
     """
-    for prefix, other in _PREFIXES.items():
-        if name.startswith(prefix):
-            return other + name.removeprefix(prefix)
-    return name
+    if name.startswith(_OF_CLIENTS):
+        return f"on clients: {name.removeprefix(_OF_CLIENTS)}"
+    return f"round: {name}" if name.partition("/")[0] in _OF_ROUNDS else name
 
 
 def without_equal(row: Row) -> Row:

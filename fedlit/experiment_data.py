@@ -21,7 +21,7 @@ from fedlit.data.fit_data_module import with_hooks_of
 from fedlit.data.label_axis import SqueezedLabels, has_label_axis, squeezed
 from fedlit.data.targets import Part
 from fedlit.errors import InputError
-from fedlit.global_generators import isolated_generators
+from fedlit.global_generators import isolated_generators, preserved_cpu_generators
 from fedlit.quiet import silent
 from fedlit.settings.classes import build, locate, names_argument
 from fedlit.training.made_layers import make_layers
@@ -96,11 +96,12 @@ def check_types(module: LightningModule, data: DataSource, precision: str) -> No
         precision: `trainer.precision`; all but "32-true" convert what they need.
     """
     types = {p.dtype for p in module.parameters() if p.is_floating_point()}
-    batch = data.train.batch(np.arange(min(2, len(data.train))))
-    inputs = batch[0] if isinstance(batch, tuple | list) and batch else batch
-    if precision != "32-true" or not isinstance(inputs, Tensor) or not inputs.is_floating_point():
+    if precision != "32-true" or not types:
         return
-    if not types or inputs.dtype in types:
+    with preserved_cpu_generators():  # a Dataset may draw
+        batch = data.train.batch(np.arange(min(2, len(data.train))))
+    inputs = batch[0] if isinstance(batch, tuple | list) and batch else batch
+    if not isinstance(inputs, Tensor) or not inputs.is_floating_point() or inputs.dtype in types:
         return
     failure = probe(_with_layers(module, data, batch), batch).failure
     if any(text in failure for text in _OF_TYPES):

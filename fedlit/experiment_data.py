@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -30,6 +31,10 @@ from fedlit.user_module.probe import attach_stub, probe
 from fedlit.working_folder import in_folder
 
 log = logging.getLogger(__name__)
+_MAY_CONVERT = (
+    *("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"),
+    *("on_fit_start", "on_train_start", "on_train_epoch_start", "on_train_batch_start"),
+)
 _OF_TYPES = ("dtype", "scalar type", "should be the same")  # in torch's messages on two types
 
 
@@ -93,10 +98,10 @@ def check_types(module: LightningModule, data: DataSource, precision: str) -> No
     of a module that was made or converted in another precision.
 
     Args:
-        precision: `trainer.precision`; all but "32-true" convert what they need.
+        precision: `trainer.precision`; all but "32-true" convert what they need. Hooks and transforms may do so too.
     """
     types = {p.dtype for p in module.parameters() if p.is_floating_point()}
-    if precision != "32-true" or not types:
+    if precision != "32-true" or not types or data.transform or any(is_overridden(h, module) for h in _MAY_CONVERT):
         return
     with preserved_cpu_generators():  # a Dataset may draw
         batch = data.train.batch(np.arange(min(2, len(data.train))))

@@ -30,6 +30,15 @@ def test_a_signal_waits_for_the_next_check(number):
     interrupts.check()  # the next run of this process is not interrupted
 
 
+def test_the_first_signal_is_passed_on_once():
+    calls = []
+    with interrupts.handled(lambda: calls.append("asked")):
+        assert calls == []
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+    assert calls == ["asked"]
+
+
 def test_a_second_ctrl_c_raises_at_once():
     with interrupts.handled():
         signal.raise_signal(signal.SIGINT)

@@ -119,9 +119,9 @@ def test_a_run_whose_process_is_killed_has_failed_and_the_others_finish(tmp_path
 
 def test_a_sweep_that_is_killed_three_times_gives_the_same_table(tmp_path: Path) -> None:
     """Twelve runs; the whole process group is killed at random moments."""
-    words = ["threads=1", "clients=3", "seed=1,2,3", "model.lr=0.01,0.1", "local_epochs=1,2", "rounds=6"]
+    words = ["threads=1", "clients=3", "seed=1,2,3", "model.lr=0.01,0.1", "local_epochs=1,2", "rounds=4"]
     words += ["checkpoint.every=0", "model.seconds=0.002"]
-    total = 12 * 6
+    total = 12 * 4
     draws = random.Random()
     moments = sorted(draws.uniform(0, 0.9) for _ in range(3))
     for number, moment in enumerate(moments):
@@ -139,4 +139,5 @@ def test_a_sweep_that_is_killed_three_times_gives_the_same_table(tmp_path: Path)
         assert end(start(tmp_path, folder, module="fedlit.report")).returncode == 0
         tables.append((tmp_path / folder / "report" / "table.csv").read_text())
     assert tables[0] == tables[1], moments
-    assert len(tables[0].splitlines()) == 5 and rounds_in(tmp_path / "sweep") == total
+    assert len({tuple(line.split(",")[:2]) for line in tables[0].splitlines()[1:]}) == 4
+    assert rounds_in(tmp_path / "sweep") == total

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fedlit import this_machine
 from fedlit.engines import Processes, Serial, processes
 from fedlit.engines.machine import gpus, on_gpu
-from fedlit.this_machine import cores
+from fedlit.this_machine import cores, share_cores
 from fedlit.training.lightning import LightningTrainer
 
 
@@ -35,3 +36,12 @@ def test_processes_divide_the_cores_among_the_workers(monkeypatch, workers, acce
 
 def test_serial_uses_all_cores():
     assert Serial().default_threads(LightningTrainer()) == cores()
+
+
+def test_runs_beside_each_other_share_the_cores(monkeypatch):
+    monkeypatch.setattr(this_machine, "_sharing", 1)
+    alone = cores()
+    share_cores(2)
+    assert cores() == max(1, alone // 2)
+    share_cores(10 * alone)
+    assert cores() == 1

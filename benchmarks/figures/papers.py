@@ -48,7 +48,7 @@ CLUSTERS = Setting(
     notes="MNIST rotated by 0, 90, 180 or 270 degrees. IFCA: 200 images a client, the authors' network of 200 hidden "
     "units, ten steps on all images of a client with learning rate 0.1; 40 clients here, 1,200 there, and 40 rounds in "
     "place of 300. CFL: 20 clients of 500 images; eps1 and eps2 were chosen by hand. The share is that of client pairs "
-    "rightly together or apart (Rand index); one cluster of all 20 clients would have 21.1. With one of the three seeds "
+    "rightly together or apart (Rand index); one cluster of all 20 clients would have 21.1. With one of three seeds "
     "(85.1) IFCA's random models end in another grouping: two planted clusters share a model, and a third has two.",
     overrides=("data=mnist", "data.download=true", "partition=feature", ANGLES, "model=mlp", "trainer=vectorized"),
     cases={

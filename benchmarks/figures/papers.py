@@ -98,7 +98,9 @@ LABEL_SKEW = Setting(
     "and Partition (2): best accuracy over 50 rounds.",
     notes="The baseline's setting (10 clients, its partition, pixels from 0 to 1, batches of 64, SGD with learning "
     "rate 0.01, momentum 0.9 and weight decay 1e-5, ten local epochs), but ten rounds. Accuracies still "
-    "rise then, and that of FedAvg falls by up to 21 points from one round to the next.",
+    "rise then, and that of FedAvg falls by up to 21 points from one round to the next. FedAvg's run of seed 0 went "
+    "on to 50 rounds (a copy of its folder, resume=<folder> rounds=50; 80 minutes beside other work): 93.8 in round "
+    "22, 97.1 at best, in round 40.",
     overrides=(
         *("data=mnist", "data.download=true", "data.normalize=none", "clients=10"),
         *("partition._target_=benchmarks.figures.niid_bench.NiidBenchPartition", "+partition.classes_per_client=2"),

@@ -83,7 +83,8 @@ SETTING = Setting(
     notes="PFLlib has a CNN, all 70,000 images and 2,000 rounds; here two_nn, 10,000 training images and 20 rounds "
     "of five epochs. So the order of the methods is compared, not the figures. The learning rate and one "
     "hyperparameter of each method are the best of a grid of at most four (`personal_tuning`: another seed, ten "
-    "rounds, validation data).",
+    "rounds, validation data). The runs shared two cores with other work: the shortest run of each method adds up to "
+    "24 minutes a seed.",
     overrides=(*COMMON, "rounds=20", "evaluation.every=10"),
     cases={name: Case((*own, *CHOSEN[name]), PFLLIB.get(name, "")) for name, (own, _) in METHODS.items()},
     measures={"mean over clients": f"{USED}/mean", "worst decile": f"{USED}/worst_decile"},

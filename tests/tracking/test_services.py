@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 
 from fedlit.errors import InputError
 from fedlit.global_generators import generator_states
@@ -24,6 +25,12 @@ from tests.tracking.runs import about, row
 Points = dict[str, list[tuple[int, float]]]  # metric -> (round, value) of each entry in the store
 
 CLASSES = {"wandb": "wandb_run.Wandb", "mlflow": "mlflow_run.Mlflow", "trackio": "trackio_run.Trackio"}
+
+
+@pytest.fixture(autouse=True)
+def outside_of_hydra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the folder of a run that this process had before."""
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
 
 
 @pytest.fixture(params=CLASSES)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -21,7 +22,7 @@ from fedlit.data.fit_data_module import with_hooks_of
 from fedlit.data.label_axis import SqueezedLabels, has_label_axis, squeezed
 from fedlit.data.targets import Part
 from fedlit.errors import InputError
-from fedlit.global_generators import isolated_generators
+from fedlit.global_generators import isolated_generators, preserved_cpu_generators
 from fedlit.quiet import silent
 from fedlit.settings.classes import build, locate, names_argument
 from fedlit.training.made_layers import make_layers
@@ -30,6 +31,10 @@ from fedlit.user_module.probe import attach_stub, probe
 from fedlit.working_folder import in_folder
 
 log = logging.getLogger(__name__)
+_MAY_CONVERT = (
+    *("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"),
+    *("on_fit_start", "on_train_start", "on_train_epoch_start", "on_train_batch_start"),
+)
 _OF_TYPES = ("dtype", "scalar type", "should be the same")  # in torch's messages on two types
 
 
@@ -93,14 +98,15 @@ def check_types(module: LightningModule, data: DataSource, precision: str) -> No
     of a module that was made or converted in another precision.
 
     Args:
-        precision: `trainer.precision`; all but "32-true" convert what they need.
+        precision: `trainer.precision`; all but "32-true" convert what they need. Hooks and transforms may do so too.
     """
     types = {p.dtype for p in module.parameters() if p.is_floating_point()}
-    batch = data.train.batch(np.arange(min(2, len(data.train))))
-    inputs = batch[0] if isinstance(batch, tuple | list) and batch else batch
-    if precision != "32-true" or not isinstance(inputs, Tensor) or not inputs.is_floating_point():
+    if precision != "32-true" or not types or data.transform or any(is_overridden(h, module) for h in _MAY_CONVERT):
         return
-    if not types or inputs.dtype in types:
+    with preserved_cpu_generators():  # a Dataset may draw
+        batch = data.train.batch(np.arange(min(2, len(data.train))))
+    inputs = batch[0] if isinstance(batch, tuple | list) and batch else batch
+    if not isinstance(inputs, Tensor) or not inputs.is_floating_point() or inputs.dtype in types:
         return
     failure = probe(_with_layers(module, data, batch), batch).failure
     if any(text in failure for text in _OF_TYPES):

@@ -178,6 +178,19 @@ def test_two_floating_point_types_are_refused_before_work(in_folder: Path) -> No
         fedlit.federate(Net().double(), datasets(), *WORDS)
 
 
+class Converting(Net):
+    """A hook converts the inputs."""
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        return batch[0].double(), batch[1]
+
+
+@pytest.mark.slow
+def test_a_hook_may_convert_the_inputs(in_folder: Path) -> None:
+    run = fedlit.federate(Converting().double(), datasets(), *WORDS, "rounds=1")
+    assert run.module().head.weight.dtype == torch.float64
+
+
 @pytest.mark.slow
 def test_a_precision_of_64_bits_converts_both(in_folder: Path) -> None:
     run = fedlit.federate(Net().double(), datasets(), *WORDS, "rounds=1", "trainer.precision=64-true")

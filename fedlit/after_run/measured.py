@@ -151,7 +151,7 @@ def check_personal(experiment: Experiment, asked: object) -> None:
     federation, state = experiment.federation, experiment.state
     if not _evaluator(experiment, 1).are_personal(federation, state, max(state.round, 1), [0]):
         raise InputError(
-            f"personal={as_written(asked)}: under {federation.aggregator} clients have no models of their own but use "
+            f"personal={as_written(asked)}: under {federation.aggregator} no client has a model of its own, all use "
             "the global one; leave the word out."
         )
     if not can_be_personal(experiment):

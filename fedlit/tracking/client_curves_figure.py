@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fedlit.plurals import counted
 from fedlit.tracking.canvas import BLUE, INK, Axes, Figure, new_figure, tidy
 
 _NAMED = 12  # clients whose number stands at the end of their line; of more, the highest and the lowest alone
@@ -53,7 +54,9 @@ def _draw(axes: Axes, metric: str, curves: Curves) -> None:
         for number, value in points:
             by_round[number].append(value)
     means = {number: np.mean(values) for number, values in sorted(by_round.items())}
-    axes.plot(list(means), list(means.values()), color=INK, linewidth=2, label=f"mean of {len(curves)} clients")
+    axes.plot(
+        list(means), list(means.values()), color=INK, linewidth=2, label=f"mean of {counted(len(curves), 'client')}"
+    )
     by_value = sorted(last, key=lambda client: last[client][1])
     for client in by_value if len(by_value) <= _NAMED else (by_value[0], by_value[-1]):
         axes.annotate(

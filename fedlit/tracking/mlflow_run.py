@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from filelock import FileLock
 
@@ -50,7 +51,10 @@ class Mlflow(Service):
             tags.setdefault("sweep", sweep)
         self._logger: Any
         try:
-            with _alone_with(uri):
+            with (
+                _alone_with(uri),
+                patch.dict(os.environ),
+            ):  # mlflow writes the address there, which a next run would take
                 self._logger = MLFlowLogger(self.experiment, about.name, uri, tags, run_id=known)
                 run_id = str(self._logger.run_id)
         except (MlflowException, ImportError) as error:  # mlflow-skinny has no databases

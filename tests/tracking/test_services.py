@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 
 from fedlit.errors import InputError
 from fedlit.global_generators import generator_states
@@ -24,6 +25,12 @@ from tests.tracking.runs import about, row
 Points = dict[str, list[tuple[int, float]]]  # metric -> (round, value) of each entry in the store
 
 CLASSES = {"wandb": "wandb_run.Wandb", "mlflow": "mlflow_run.Mlflow", "trackio": "trackio_run.Trackio"}
+
+
+@pytest.fixture(autouse=True)
+def outside_of_hydra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the folder of a run that this process had before."""
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
 
 
 @pytest.fixture(params=CLASSES)
@@ -80,7 +87,7 @@ def stored(folder: Path, service: str) -> Points:
                 for name, value in values.items():
                     points.setdefault(name, []).append((step, float(json.loads(value))))
     elif service == "mlflow":
-        client = importlib.import_module("mlflow").MlflowClient("sqlite:///mlflow.db")
+        client = importlib.import_module("mlflow").MlflowClient(f"sqlite:///{Path.cwd()}/mlflow.db")
         for name in client.get_run(run).data.metrics:
             points[name] = [(point.step, point.value) for point in client.get_metric_history(run, name)]
     else:
@@ -140,7 +147,7 @@ def test_mlflow_knows_how_a_run_ended_and_its_settings(tmp_path: Path, monkeypat
     mlflow = pytest.importorskip("mlflow", reason="pip install 'fedlit[mlflow]'")
     monkeypatch.chdir(tmp_path)
     tell(tmp_path / "run", "mlflow", [1, 2], end=end)
-    run = mlflow.MlflowClient("sqlite:///mlflow.db").get_run(
+    run = mlflow.MlflowClient(f"sqlite:///{Path.cwd()}/mlflow.db").get_run(
         json.loads((tmp_path / "run" / FILE).read_text())["mlflow"]
     )
     assert run.info.status == status and run.info.run_name == "a run"

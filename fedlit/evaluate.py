@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from fedlit.after_run import words as words_of
 from fedlit.command_end import exit_code
+from fedlit.plurals import counted
 from fedlit.terminal_encoding import escape_on_output
 
 HELP = """\
@@ -58,7 +59,7 @@ def _evaluate(words: Sequence[str]) -> int:
 
     with reopened(given.saved, given.values.get("checkpoint", "last"), given, MAY_CHANGE) as run:
         data = run.other_data or run.experiment.data
-        title = f"{run.checkpoint} of {given.saved.folder} on the {len(data.test)} test samples of {data.name}"
+        title = f"{run.checkpoint} of {given.saved.folder} on {counted(len(data.test), 'test sample')} of {data.name}"
         if run.other_data is not None:
             measurement = measure_other(run, run.other_data, client)
         elif client is not None:

@@ -196,6 +196,26 @@ def client_families(names: Iterable[str]) -> list[tuple[str, str]]:
     return families
 
 
+def client_model(name: str) -> str | None:
+    """The model that a metric on clients is of; None for other metrics.
+
+    >>> client_model("clients/used/accuracy/mean"), client_model("global/test/accuracy")
+    ('used', None)
+    """
+    group, _, rest = name.partition("/")
+    return rest.partition("/")[0] if group == "clients" else None
+
+
+def is_global(name: str) -> bool:
+    """Whether a metric is that of the global model on the whole of a data set."""
+    return name.startswith("global/")
+
+
+def is_of_training(name: str) -> bool:
+    """Whether a metric is of the clients' training steps, such as their loss or what they log."""
+    return name.startswith("train/")
+
+
 def lap_time(part: str) -> str:
     """The name of the seconds that a part of a round took."""
     return f"time/{part}"

@@ -16,6 +16,7 @@ from fedlit.atomic_files import replacing
 from fedlit.clients import Clients
 from fedlit.data import DataSource
 from fedlit.partitions import Shards
+from fedlit.plurals import counted
 from fedlit.run_folder import PARTITION
 
 log = logging.getLogger(__name__)
@@ -41,8 +42,8 @@ def write_partition(folder: Path, clients: Clients, data: DataSource, tests_are_
     arrays["server"] = _narrow(clients.server_samples, len(data.train))
     arrays["public"] = _narrow(clients.public, len(data.train))
     arrays["data"] = np.array(
-        f"{data.name}: the numbers in test are of the {'training' if tests_are_cut else 'test'} set of {len(test)} "
-        f"samples, all others of the training set of {len(data.train)} samples"
+        f"{data.name}: the numbers in test are of the {'training' if tests_are_cut else 'test'} set of "
+        f"{counted(len(test), 'sample')}, all others of the training set of {counted(len(data.train), 'sample')}"
     )
     size = sum(array.nbytes for array in arrays.values())
     if size > LARGEST:

@@ -8,13 +8,16 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from fedlit.plurals import counted
+
 _sharing = 1  # runs that have the cores together
 
 
 def machine_name(packages: Iterable[str] = ("torch", "lightning", "numpy")) -> str:
     """Processor, cores, system and versions."""
     versions = ", ".join(f"{name} {_version(name)}" for name in packages)
-    return f"{_processor()}, {cores()} cores, {platform.system()}, Python {platform.python_version()}, {versions}"
+    python = f"Python {platform.python_version()}"
+    return f"{_processor()}, {counted(cores(), 'core')}, {platform.system()}, {python}, {versions}"
 
 
 def cores() -> int:

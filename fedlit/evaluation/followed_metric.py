@@ -7,7 +7,16 @@ from collections.abc import Iterable
 
 from fedlit.errors import InputError
 from fedlit.evaluation.direction import Directions
-from fedlit.metric_names import COHORT_ARRIVED, METRICS, USED, Row, base_metric, client_metric, global_metric
+from fedlit.metric_names import (
+    COHORT_ARRIVED,
+    METRICS,
+    USED,
+    Row,
+    base_metric,
+    client_metric,
+    global_metric,
+    is_of_training,
+)
 
 
 def check_name(option: str, name: str, directions: Directions) -> None:
@@ -60,7 +69,7 @@ def check_measured(option: str, name: str | None, row: Row, round_number: int) -
         return True
     if not row.get(COHORT_ARRIVED) or not any(map(base_metric, row)):
         return False
-    candidates = [name for name in row if "/" in name and (base_metric(name) or name.startswith("train/"))]
+    candidates = [name for name in row if "/" in name and (base_metric(name) or is_of_training(name))]
     if name is None:
         raise InputError(
             f"{option}=null: round {round_number} has measured no number that is an accuracy or a loss; name a metric, "

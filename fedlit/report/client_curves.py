@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fedlit.metric_names import GLOBAL, USED, base_metric
+from fedlit.metric_names import GLOBAL, USED, base_metric, client_model
 from fedlit.plurals import counted
 from fedlit.report.figures import WIDTH, legend_below, new_figure
 from fedlit.report.grid import Grid, Group
@@ -30,7 +30,7 @@ def client_values(group: Group, metric: str) -> tuple[int, pd.DataFrame] | None:
         group: the row.
         metric: such as `clients/used/accuracy/weighted` or `global/test/accuracy`.
     """
-    model = metric.split("/")[1] if metric.startswith("clients/") else GLOBAL
+    model = client_model(metric) or GLOBAL
     for seed, run in sorted(group.runs.items()):
         for name in (f"{model}/{base_metric(metric)}", f"{USED}/{base_metric(metric)}"):
             if run.clients is not None and name in run.clients:

@@ -23,7 +23,7 @@ def spread_figure(grid: Grid, metric: str) -> Figure | None:
     """A line for each row of the table: the statistics over clients, each the mean over seeds; the bar is one standard
     deviation over clients to both sides of the mean. None if the metric is not of clients, or no row has the
     statistics."""
-    families = [f for f in client_families([f"{metric.rpartition('/')[0]}/std"]) if metric.startswith("clients/")]
+    families = client_families([f"{metric.rpartition('/')[0]}/std"])
     if not families:
         return None
     model, base = families[0]

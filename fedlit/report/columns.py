@@ -11,7 +11,16 @@ from omegaconf import OmegaConf
 
 from fedlit.errors import InputError
 from fedlit.evaluation.direction import Directions
-from fedlit.metric_names import USED, Direction, base_metric, client_group, client_metric, global_metric
+from fedlit.metric_names import (
+    TRAIN_LOSS,
+    USED,
+    Direction,
+    base_metric,
+    client_group,
+    client_metric,
+    global_metric,
+    is_global,
+)
 from fedlit.saved_run import SavedRun
 
 _STATISTICS = ("weighted", "worst_decile", "std")
@@ -60,7 +69,7 @@ def _chosen(names: Sequence[str]) -> list[str]:
     candidates += [client_metric(USED, metric, "weighted") for metric in metrics[1:]]
     candidates += [global_metric("test", metric) for metric in metrics]
     chosen = [name for name in candidates if name in names and "/validation_" not in name]
-    return chosen or [name for name in names if name.startswith(("global/", "train/loss"))] or list(names)[:1]
+    return chosen or [name for name in names if is_global(name) or name == TRAIN_LOSS] or list(names)[:1]
 
 
 def _directions(runs: Sequence[SavedRun]) -> Directions:

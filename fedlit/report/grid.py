@@ -10,6 +10,7 @@ from math import prod
 from pathlib import Path
 
 from fedlit.errors import InputError
+from fedlit.metric_names import USED, client_model, is_global
 from fedlit.plurals import counted
 from fedlit.report.varied_keys import ABSENT, Setup, other_differences, swept_keys, varied_keys
 from fedlit.run_folder import SWEEP_FILE
@@ -100,7 +101,7 @@ def read_grid(folders: Sequence[Path], at_round: int | None = None) -> Grid:
 def _last_common_round(runs: Sequence[SavedRun]) -> int:
     """The last round that all runs have evaluated; the last one that all have reached, if there is none."""
     evaluated = [
-        {int(row["round"]) for row in run.rows if any(name.startswith(("global/", "clients/used/")) for name in row)}
+        {int(row["round"]) for row in run.rows if any(is_global(name) or client_model(name) == USED for name in row)}
         for run in runs
     ]
     return max(set.intersection(*evaluated), default=min(int(run.rows[-1]["round"]) for run in runs))

@@ -23,14 +23,14 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from fedlit.errors import InputError
-from fedlit.metric_names import METRICS
+from fedlit.metric_names import METRICS, global_metric
 from fedlit.settings.check import check
 from fedlit.settings.closest import closest
 from fedlit.settings.compose import Composer
 from fedlit.settings.overrides import key_of, parse
 
 _NO_WORDS = ("experiment", "seed", "resume", "hydra", "name")
-_LAST_ROUND = "global/<split>/<metric>"
+_LAST_ROUND = global_metric("<split>", "<metric>")
 
 
 @dataclass(frozen=True)

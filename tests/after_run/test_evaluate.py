@@ -204,7 +204,7 @@ def test_a_run_of_another_format_is_refused(ditto: Path, capsys: pytest.CaptureF
 def test_a_run_without_personal_models_or_rounds_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_in(folder, "rounds=1", "evaluation.client_validation=0")
     for words, sentence in (
-        (["personal=1"], "under FedAvg clients have no models of their own"),
+        (["personal=1"], "under FedAvg no client has a model of its own"),
         (["checkpoint=best"], "this run has no best round"),
     ):
         capsys.readouterr()

@@ -103,7 +103,7 @@ def test_what_cannot_be_exported_is_refused(in_folder: Path, capsys: pytest.Capt
     cases = {
         "format=lightning": "Layerless.load_from_checkpoint cannot make the module again",
         "format=onnx": "the formats are safetensors and lightning",
-        "personal=true": "personal=true: under FedAvg clients have no models of their own",
+        "personal=true": "personal=true: under FedAvg no client has a model of its own",
         "checkpoint=9": "this run has kept no such round; write checkpoint=last, 0 or 1.",
         "data.normalize=none": "these are not the data of the run",
         "rounds=3": "fedlit.export does not read rounds",

@@ -102,7 +102,7 @@ def test_an_option_composes_and_its_keys_fit_its_classes(
     assert composition.choices[group] == option
     named = dict(calls(OmegaConf.to_container(composition.config, resolve=True)))
     place = f"logger.{option}" if group == "logger" else group.replace("/", ".")
-    assert group in ("experiment", "debug") or word(group, option) == "logger=none" or place in named
+    assert group in ("experiment", "debug", "tune") or word(group, option) == "logger=none" or place in named
     for key, node in named.items():
         target = locate(node["_target_"], key)
         signature, arguments = inspect.signature(target), passed_on(node, target, key)

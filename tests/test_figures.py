@@ -40,7 +40,7 @@ QUICK = Setting(
     cases={"low": Case(("optimizer.lr=0.01",), "12.3"), "high": Case(("optimizer.lr=0.1",))},
     measures={
         "accuracy": "global/test/accuracy",
-        "rounds": lambda folder: len(list(folder.glob("checkpoints/r*"))) / 100,
+        "rounds": lambda folder: len(list(folder.glob("checkpoints/round_*[1-9]"))) / 100,
     },
     reached="{low[accuracy]:.1f} to {high[accuracy]:.1f}, {high[rounds]:.0f} states",
     seeds=(0, 1),

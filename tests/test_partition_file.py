@@ -40,7 +40,7 @@ def test_each_training_sample_is_in_one_place(in_folder: Path, words: str) -> No
     ends = {part: arrays[f"{part}_ends"] for part in ("train", "validation", "test")}
     assert all(len(of_part) == 5 and of_part[0] == 0 for of_part in ends.values())
     assert str(arrays["data"]).startswith("digits: ")
-    assert f"of the {'training set of 1438' if cut else 'test set of 359'} samples" in str(arrays["data"])
+    assert f"of the {'training set of 1,438' if cut else 'test set of 359'} samples" in str(arrays["data"])
     listed = fedlit.load("run").partition
     for part, of_part in ends.items():
         for client in range(4):

@@ -158,7 +158,7 @@ def test_the_figure_has_the_ends_of_a_metric_without_direction() -> None:
     ]
     figure = curves_figure(rows)
     assert figure is not None
-    labels = {text.get_text() for text in figure.axes[0].get_legend().get_texts()}
+    labels = {text.get_text() for text in figure.legends[0].get_texts()}
     assert {"clients, received: min", "clients, received: max"} <= labels
 
 

@@ -97,6 +97,8 @@ def calls(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
 def test_an_option_composes_and_its_keys_fit_its_classes(
     group: str, option: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if group == "tune":
+        pytest.importorskip("optuna")
     monkeypatch.setattr(logger_parts, "find_spec", lambda package: object())  # also where a package is missing
     composition = composed(word(group, option))
     assert composition.choices[group] == option
@@ -283,6 +285,8 @@ def test_an_option_runs_for_a_round(
     group: str, option: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes = images_of(write_for(option, tmp_path) if group == "model" and option in FITTING else images)
+    if group == "tune":
+        pytest.importorskip("optuna")
     if group == "logger":
         if option in EXTRAS.values() and find_spec(option) is None:
             pytest.skip(f"{option} is not installed: pip install 'fedlit[{option}]'")

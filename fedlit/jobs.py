@@ -27,6 +27,7 @@ from fedlit.log_errors import report_errors_once
 from fedlit.quick_imports import LOADING, no_collection
 from fedlit.run_log import note, recorded
 from fedlit.saved_rounds import saved_rounds
+from fedlit.saved_run import SavedRun
 from fedlit.settings import folders
 from fedlit.settings.classes import check_classes
 from fedlit.settings.hydra_compat import Ended
@@ -106,8 +107,16 @@ def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str], l
         try:
             return _run_locked(start, config, folder, overrides, lines)
         except (Exception, SystemExit) as error:
-            write_failure(folder, _sentence(error))
+            if not _is_finished_run(folder):  # else the run is as it was before it was refused to go on
+                write_failure(folder, _sentence(error))
             raise
+
+
+def _is_finished_run(folder: Path) -> bool:
+    try:
+        return SavedRun(folder).finished
+    except InputError:
+        return False
 
 
 def _run_locked(start: Start, config: DictConfig, folder: Path, overrides: list[str], lines: RunLines | NoLines) -> int:

@@ -155,14 +155,14 @@ def load(folder: str | Path, module: Any = None, data: Any = None, aggregator: A
     return Run(folder, objects)
 
 
-def simulate(words: Sequence[str] = ()) -> Run:
+def simulate(*words: str | Sequence[str]) -> Run:
     """Run an experiment, as `python -m fedlit.run` does with these words.
 
     The process is left as it was: its random generators, log handlers, torch's settings, signal handlers and so on.
 
     Args:
-        words: overrides, such as "clients=10", "partition=dirichlet" or "resume=<run folder>"; also
-            "--config-dir=<folder>".
+        words: overrides, one by one or as a list, such as "clients=10", "partition=dirichlet" or "resume=<run folder>";
+            also "--config-dir=<folder>".
 
     Returns:
         The run.
@@ -175,7 +175,9 @@ def simulate(words: Sequence[str] = ()) -> Run:
     return _simulated(_checked_words(words), {})
 
 
-def federate(module: LightningModule | None, data: Any, *words: str, aggregator: Aggregator | None = None) -> Run:
+def federate(
+    module: LightningModule | None, data: Any, *words: str | Sequence[str], aggregator: Aggregator | None = None
+) -> Run:
     """Run an experiment with objects of the caller's own, which stay as they are.
 
     The first weights are those of the module, whatever the seed. The objects are not saved: the run goes on by
@@ -207,15 +209,23 @@ def federate(module: LightningModule | None, data: Any, *words: str, aggregator:
     return _simulated(checked, objects)
 
 
-def _checked_words(words: Any) -> list[str]:
-    """The words as a list.
+def _checked_words(given: Sequence[Any]) -> list[str]:
+    """The words of a call as one list.
+
+    Args:
+        given: words, and lists of words.
 
     Raises:
         InputError: they are no words, or do more than one run.
     """
-    if isinstance(words, str):
-        raise InputError(f"{words!r} is one word, and a list of words is needed; write [{words!r}].")
-    wrong = [word for word in words if not isinstance(word, str)] if isinstance(words, list | tuple) else [words]
+    words: list[Any] = []
+    for part in given:
+        words += part if isinstance(part, list | tuple) else [part]
+    for word in words:
+        parts = word.split() if isinstance(word, str) else []
+        if len(parts) > 1 and all("=" in part for part in parts):
+            raise InputError(f"{word!r} is one text; write each word as a text of its own: {str(parts)[1:-1]}.")
+    wrong = [word for word in words if not isinstance(word, str)]
     if wrong:
         raise InputError(
             f"{str(wrong[0])[:80]}: words are texts as on the command line, and this is an object of type "
@@ -229,7 +239,7 @@ def _checked_words(words: Any) -> list[str]:
     several = [o.input_line for o in parse(line.overrides) if o.is_sweep_override()]
     if several:
         raise InputError(f"{several[0]}: {_ONE_RUN}.")
-    return list(words)
+    return words
 
 
 def _simulated(words: list[str], objects: Mapping[str, Any]) -> Run:

@@ -165,7 +165,7 @@ def test_objects_and_words_that_do_not_go_together_are_refused() -> None:
         (lambda: fedlit.federate(Net(), (DataLoader([1]), [1])), "give its data set, <loader>.dataset"),
         (lambda: fedlit.federate(Net(), Data(), "model=mlp"), "model=mlp: federate has an object in this place"),
         (lambda: fedlit.federate(Net(), Data(), "~data"), "~data: federate has an object in this place"),
-        (lambda: fedlit.federate(Net(), Data(), ["clients=3"]), "this is an object of type list"),
+        (lambda: fedlit.federate(Net(), Data(), {"clients": 3}), "this is an object of type dict"),
     ):
         with pytest.raises(InputError, match=sentence):
             refused()

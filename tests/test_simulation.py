@@ -72,7 +72,7 @@ def test_two_runs_in_one_process_have_the_numbers_of_the_command_line(in_folder:
         (["seed=1,2"], "^seed=1,2: a call does one run"),
         (["--cfg=job"], "^--cfg=job: a call does one run"),
         (["--help"], "^--help: a call does one run"),
-        ("clients=4", r"write \['clients=4'\]"),
+        ("clients=4 rounds=3", "write each word as a text of its own: 'clients=4', 'rounds=3'"),
         ({"clients": 4}, "words are texts as on the command line"),
         ([10], "^10: words are texts as on the command line"),
         (None, "words are texts as on the command line"),
@@ -86,6 +86,16 @@ def test_words_that_cannot_be_used_raise_one_sentence(in_folder: Path, words: An
     with pytest.raises(InputError, match=sentence):
         fedlit.simulate(words)
     assert process_state() == before
+
+
+def test_a_finished_run_that_may_not_go_on_stays_finished(in_folder: Path) -> None:
+    arrays = {"x": np.random.default_rng(0).random((40, 6), np.float32), "y": np.arange(40) % 4}
+    np.savez("mine.npz", **{f"{name}_{part}": array for part in ("train", "test") for name, array in arrays.items()})
+    run = fedlit.simulate("data=npz", "data.path=mine.npz", *WORDS, ["hydra.run.dir=run"])
+    Path("mine.npz").rename("moved.npz")
+    with pytest.raises(InputError, match="There is no file mine.npz"):
+        fedlit.simulate(["resume=run", "rounds=3"])
+    assert fedlit.load(run.folder).saved.finished and not Path("run/failure.txt").exists()
 
 
 def test_after_ctrl_c_the_finished_rounds_are_saved(in_folder: Path) -> None:

@@ -37,7 +37,7 @@ def chosen_checkpoint(folder: Path, choice: Any) -> str:
     if choice == BEST:
         if not has_best:
             raise InputError(
-                f"checkpoint={BEST}: this run has no best round, because it has no validation data; write "
+                f"checkpoint={BEST}: no best round is saved, because none was chosen by validation data; write "
                 f"checkpoint={_listed(kept, False)}, or run it with evaluation.client_validation=0.2."
             )
         return kept.get(facts_of(checkpoints / BEST).get("round", -1), BEST)

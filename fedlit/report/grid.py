@@ -14,6 +14,7 @@ from fedlit.metric_names import USED, client_model, is_global
 from fedlit.plurals import counted
 from fedlit.report.varied_keys import ABSENT, Setup, other_differences, swept_keys, varied_keys
 from fedlit.run_folder import SWEEP_FILE
+from fedlit.saved_rounds import resume_command
 from fedlit.saved_run import SavedRun, runs_in
 
 PROBLEM = ("data", "partition", "clients", "evaluation", "server_samples")
@@ -75,7 +76,10 @@ def read_grid(folders: Sequence[Path], at_round: int | None = None) -> Grid:
     all_runs = {run.folder.resolve(): run for folder in folders for run in runs_in(folder)}.values()
     runs = [run for run in all_runs if _has_settings(run, notes)]
     if not any(run.rows for run in runs):
-        raise InputError(f"{', '.join(map(str, folders))}: no run has finished a round yet; wait for the first one.")
+        raise InputError(
+            f"{', '.join(map(str, folders))}: no run has finished a round yet; wait for the first one, or, where none "
+            f"is running, write {resume_command(folders[0])}."
+        )
     setups = [Setup(run) for run in runs]
     keys = varied_keys(setups, swept_keys(folders))
     ended = any(run.finished for run in runs)

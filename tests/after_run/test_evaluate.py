@@ -205,7 +205,7 @@ def test_a_run_without_personal_models_or_rounds_says_so(folder: Path, capsys: p
     run = run_in(folder, "rounds=1", "evaluation.client_validation=0")
     for words, sentence in (
         (["personal=1"], "under FedAvg no client has a model of its own"),
-        (["checkpoint=best"], "this run has no best round"),
+        (["checkpoint=best"], "no best round is saved"),
     ):
         capsys.readouterr()
         assert evaluate.main([str(run), *words]) == 2

@@ -13,6 +13,7 @@ from fedlit.errors import InputError, one_line
 from fedlit.report.columns import columns
 from fedlit.report.targets import first_reached
 from fedlit.reproduce.published import Published
+from fedlit.run_folder import has_rounds
 from fedlit.saved_run import SavedRun
 from fedlit.settings.check import check
 from fedlit.settings.compose import composer
@@ -169,16 +170,20 @@ def _run(words: Sequence[str], folder: Path) -> SavedRun | str:
 def _has_ended(call: Call, words: Sequence[str], seed: int) -> bool:
     """Whether the run has come to its end before.
 
+    A run that was killed is checked as well: it goes on with the words that it has saved, not with those given now.
+    One of fewer rounds does not go on, because schedules of learning rates depend on the number of rounds.
+
     Raises:
         InputError: the run in its folder has other settings.
     """
     folder = call.run_folder(words, seed)
-    if not (folder / "summary.json").exists():
+    if not has_rounds(folder):
         return False
     run = SavedRun(folder)
     with composer() as opened:
         wanted = check(call.run_words(words, seed), opened).composed.config
-    if differences := Identity([wanted]).differences(run.config, wanted):
+    identity = Identity([wanted])
+    if differences := identity.differences(run.config, wanted) + identity.end_differences(run.config, wanted):
         raise InputError(
             f"{folder}: the run in this folder has other settings, {differences[0]}; write the same words as before, "
             "or another --folder."

@@ -249,7 +249,8 @@ def _readable_runs(folder: Path) -> list[SavedRun]:
 
 
 def is_finished(folder: Path, config: DictConfig) -> bool:
-    """Whether a run with this number of rounds, or one that stopped before it, lies in the folder of a job."""
+    """Whether a run lies in the folder of a job that has done this number of rounds, or has stopped before it by the
+    same `rounds` and `stop`."""
     try:
         return _state(SavedRun(folder), config) == "finished"
     except InputError:  # it has not begun
@@ -264,8 +265,8 @@ def _state(run: SavedRun, config: DictConfig) -> State:
             f"rounds={rounds}: {run.folder} has done {counted(done, 'round')} already; write rounds={done} or more."
         )
     has_stopped = run.summary is not None and bool(run.summary.get("stopped"))
-    same_stop = OmegaConf.select(run.config, "stop") == OmegaConf.select(config, "stop")  # else it may go on
-    if run.finished and (done == rounds or (has_stopped and same_stop)):
+    same_end = all(OmegaConf.select(run.config, key) == OmegaConf.select(config, key) for key in ("rounds", "stop"))
+    if run.finished and (done == rounds or (has_stopped and same_end)):  # with another end, a stopped run goes on
         return "finished"
     return "begun" if has_rounds(run.folder) else "new"
 

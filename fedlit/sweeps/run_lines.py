@@ -12,9 +12,12 @@ from pathlib import Path
 from fedlit.errors import InputError
 from fedlit.saved_run import SavedRun, runs_in
 from fedlit.sweeps.plan import Plan
+from fedlit.tracking.summary import NAME as SUMMARY
 from fedlit.tracking.terminal_text import duration, figure
 
 _INTERVAL = 1.0  # seconds between two looks at the folders
+
+_Stamp = tuple[int, int]
 
 
 class RunLines:
@@ -41,6 +44,8 @@ class RunLines:
         jobs = plan.jobs
         self._waiting = None if jobs is None else [self._folder / job.folder for job in jobs if job.state != "finished"]
         self._total = None if jobs is None else len(jobs)
+        begun = [self._folder / job.folder for job in jobs or () if job.state == "begun"]
+        self._summaries_before = {run: _summary_stamp(run) for run in begun}  # a run that goes on still has its old one
         self._earlier = 0 if self._waiting is None else len(jobs or ()) - len(self._waiting)
         self._shown_runs: set[Path] = set() if jobs is not None else _ended_runs(folder)
         self._before = len(self._shown_runs)
@@ -64,7 +69,7 @@ class RunLines:
         """Write the lines of runs that have ended in other processes since the last look."""
         with self._lock:
             for folder in sorted(_ended_runs(self._folder) if self._waiting is None else self._waiting):
-                if folder not in self._shown_runs and _has_ended(folder):
+                if folder not in self._shown_runs and _has_ended(folder, self._summaries_before.get(folder)):
                     self._tell(folder, _result(folder))
 
     @contextmanager
@@ -130,12 +135,23 @@ def _result(folder: Path) -> list[str]:
     return parts if seconds is None else [*parts, duration(seconds)]
 
 
-def _has_ended(folder: Path) -> bool:
+def _has_ended(folder: Path, summary_before: _Stamp | None = None) -> bool:
+    """Whether a run has ended; not by a summary that had been written before."""
     try:
         run = SavedRun(folder)
-        return run.failure is not None or run.finished
+        is_new = summary_before is None or _summary_stamp(folder) != summary_before
+        return run.failure is not None or (run.finished and is_new)
     except InputError:  # it has not begun
         return False
+
+
+def _summary_stamp(folder: Path) -> _Stamp | None:
+    """Another one after the summary was replaced; None where there is none."""
+    try:
+        status = (folder / SUMMARY).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def _ended_runs(folder: Path) -> set[Path]:

@@ -14,6 +14,7 @@ from fedlit.settings.table import keys_of
 
 _FREE = (*MAY_CHANGE, "name")
 _ABSENT = "(absent)"
+_END = ("rounds", "stop")  # what a run that goes on may change, and which changes its results
 
 
 class Identity:
@@ -36,12 +37,16 @@ class Identity:
 
     def differences(self, first: DictConfig, second: DictConfig) -> list[str]:
         """Such as `clients: 10 -> 20`, for each key in which two configurations are of different runs."""
-        old, new = self._content(first), self._content(second)
-        return [
-            f"{key}: {as_written(old.get(key, _ABSENT))} -> {as_written(new.get(key, _ABSENT))}"
-            for key in dict.fromkeys([*old, *new])
-            if _text(old.get(key, _ABSENT)) != _text(new.get(key, _ABSENT))
-        ]
+        return _differences(self._content(first), self._content(second))
+
+    @staticmethod
+    def end_differences(first: DictConfig, second: DictConfig) -> list[str]:
+        """Such as `rounds: 10 -> 20` and `stop.patience: null -> 5`: where two runs may end at different rounds."""
+        old, new = (
+            {k: v for k, v in keys_of(config).items() if not isinstance(v, dict) and k.partition(".")[0] in _END}
+            for config in (first, second)
+        )
+        return _differences(old, new)
 
     def _content(self, config: DictConfig) -> dict[str, Any]:
         return {
@@ -50,6 +55,14 @@ class Identity:
             if not isinstance(value, dict)
             and not any(f"{key}.".startswith(f"{part}.") for part in (*self._left_out, "resume"))
         }
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    return [
+        f"{key}: {as_written(old.get(key, _ABSENT))} -> {as_written(new.get(key, _ABSENT))}"
+        for key in dict.fromkeys([*old, *new])
+        if _text(old.get(key, _ABSENT)) != _text(new.get(key, _ABSENT))
+    ]
 
 
 def _text(value: Any) -> str:

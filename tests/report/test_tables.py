@@ -292,6 +292,27 @@ def test_a_named_baseline_is_the_row_of_the_same_other_values(tmp_path: Path) ->
     assert ("b 0.1 2", "a 0.1 0.5") in pairs("baseline=aggregator=a,aggregator.lr=0.5")
 
 
+def test_rows_on_other_data_are_not_compared_where_a_preset_has_set_the_data(tmp_path: Path) -> None:
+    """`experiment` is the only swept key, and it is none of those that say what is learnt."""
+    folder = tmp_path / "s"
+    for place, (preset, clients, rate, values) in enumerate(
+        [("a", 10, 0.1, (0.3, 0.4)), ("b", 10, 0.2, (0.5, 0.7)), ("c", 20, 0.1, (0.8, 0.9)), ("d", 20, 0.2, (0.6, 0.7))]
+    ):
+        for seed, value in enumerate(values, 1):
+            settings = [f"experiment={preset}", f"clients={clients}", f"aggregator.lr={rate}", f"seed={seed}"]
+            run = write_run(folder / f"{place}{seed}", settings, [{ACCURACY: value}])
+            (run / ".hydra" / "overrides.yaml").write_text(f"- experiment={preset}\n- seed={seed}\n")
+    (folder / "multirun.yaml").touch()
+    (folder / "sweep.json").write_text(json.dumps({"swept": {"experiment": ["a", "b", "c", "d"]}, "jobs": []}))
+    assert main([str(folder)]) == 0
+    rows = table(folder)
+    assert [row["best"] for row in rows] == ["False", "True", "True", "False"]
+    compared = [row["compared_with"].removeprefix("experiment=") for row in rows]
+    assert compared == ["b", "", "", "c"]
+    report = make_report(parse([str(folder), "baseline=experiment=a"]))
+    assert {(test.row, test.against) for test in report.shown_tests} == {(1, 0)}
+
+
 AWKWARD = ("aggregator=[64,32]", "aggregator=*a", r"aggregator=a&b_c%d#e{f}~g^h$i\j<k>l|m")
 
 

@@ -110,6 +110,27 @@ def test_all_values_reproduced_is_exit_code_0(in_folder: Path, capsys: pytest.Ca
     assert (in_folder / "runs" / "mine" / "values.md").exists()
 
 
+def test_a_run_of_other_words_is_not_taken_as_the_published_one(in_folder: Path, capsys: pytest.CaptureFixture) -> None:
+    search = write_experiment(in_folder / "conf", ENTRY[: ENTRY.index("  - metric", 20)].replace("2\n", "1\n"))
+    folder = ["--folder", "runs"]
+    docs = [*folder, "--docs", "docs"]
+
+    def refused(words: list[str]) -> str:
+        before = sorted((path, path.stat().st_mtime_ns) for path in Path("runs").rglob("*.json*"))
+        assert main(["experiment=mine", search, *GIVEN, *words]) == 2
+        assert sorted((path, path.stat().st_mtime_ns) for path in Path("runs").rglob("*.json*")) == before
+        assert not Path("docs").exists()
+        return capsys.readouterr().err
+
+    assert main(["experiment=mine", search, *GIVEN, "rounds=1", "stop.patience=9", *folder]) == 0
+    assert "has other settings, rounds: 1 -> 2; write the same words as before" in refused(docs)
+    assert "has other settings, stop.patience: 9 -> null" in refused(["rounds=1", *folder])
+    assert "has other settings, rounds: 1 -> 3" in refused(["rounds=3", "stop.patience=9", *folder])
+    (Path("runs") / "mine" / "preset" / "seed_0" / "summary.json").unlink()  # as if it had been killed at its end
+    assert "has other settings, rounds: 1 -> 2" in refused(docs)
+    assert main(["experiment=mine", search, *GIVEN, "rounds=1", "stop.patience=9", *folder]) == 0
+
+
 def test_a_failed_run_is_named_and_the_others_go_on(
     search: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

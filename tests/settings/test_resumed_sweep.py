@@ -272,6 +272,22 @@ def test_a_run_that_stopped_goes_on_where_its_rule_has_changed(tmp_path):
     assert not is_finished(run, config)
 
 
+def test_runs_that_stopped_go_on_with_more_rounds(command, experiment):
+    def then(config, folder):
+        write_rounds(config, folder)
+        lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
+        (folder / "metrics.jsonl").write_text("".join(lines[:2]))
+        (folder / "summary.json").write_text(json.dumps({"rounds": 2, "seconds": 1.0, "stopped": "the target"}))
+        return 0
+
+    experiment.then = then
+    assert command(["-m", "clients=2,3", "rounds=4", "hydra.sweep.dir=mine"]) == 0 and clients(experiment) == [2, 3]
+    assert command(["resume=mine"]) == 0 and clients(experiment) == []
+    assert command(["resume=mine", "rounds=6"]) == 0
+    assert [config.rounds for config, _, _ in experiment.calls] == [6, 6] and clients(experiment) == [2, 3]
+    assert command(["resume=mine", "rounds=6"]) == 0 and clients(experiment) == []
+
+
 # --- begins
 
 

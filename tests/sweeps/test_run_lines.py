@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fedlit.atomic_files import write_text
 from fedlit.sweeps.plan import Job, Plan
 from fedlit.sweeps.run_lines import NoLines, RunLines
 from fedlit.sweeps.sweep_end import end_text, exit_code
@@ -59,6 +60,23 @@ def test_runs_of_other_processes_are_found_once_by_their_files(sweep: Path) -> N
         "run 1/3  seed=3  failed: out of memory",
         f"run 2/3  seed=1  {ACCURACY} 0.500",
     ]
+
+
+def test_a_run_that_goes_on_in_another_process_has_no_line_until_it_ends_again(sweep: Path) -> None:
+    """Its summary of two rounds is still there; a checkpoint with the new number of rounds is not."""
+    run = write_run(sweep / "seed=1", ["seed=1"], [{ACCURACY: 0.1}, {ACCURACY: 0.2}])
+    written: list[str] = []
+    lines = RunLines(sweep, Plan({}, [Job(["seed=1", "rounds=3"], "seed=1", "begun")]), written.append, lambda: 0.0)
+    lines.look()
+    assert written == []
+    with open(run / "metrics.jsonl", "a") as file:
+        file.write(json.dumps({"round": 3, ACCURACY: 0.3}) + "\n")
+    lines.look()
+    assert written == []
+    write_text(run / "summary.json", json.dumps({"rounds": 3, "stopped": None}))
+    lines.look()
+    lines.look()
+    assert written == [f"run 1/1  seed=1  {ACCURACY} 0.300"]
 
 
 def test_a_thread_looks_while_a_launcher_waits(sweep: Path) -> None:

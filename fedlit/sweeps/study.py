@@ -25,7 +25,7 @@ from fedlit.settings.overrides import key_of, parse, quoted
 from fedlit.sweeps.job_returns import in_sequence, job_return
 from fedlit.sweeps.objective import Objective
 from fedlit.sweeps.run_names import run_names
-from fedlit.sweeps.same_run import Identity
+from fedlit.sweeps.same_run import FIXED_IN_STUDY, Identity
 
 log = logging.getLogger(__name__)
 
@@ -127,11 +127,8 @@ class Study:
                 raise _other_run(others[0].name, place)
         folder = self._folder / place
         if blocks(folder):
-            identity = Identity([planned.config])
-            saved = SavedRun(folder)
-            differences = identity.differences(saved.config, planned.config)
-            if int(saved.config.rounds) != int(planned.config.rounds):
-                differences.append(f"rounds: {saved.config.rounds} -> {planned.config.rounds}")
+            identity = Identity([planned.config], FIXED_IN_STUDY)
+            differences = identity.differences(SavedRun(folder).config, planned.config)
             if differences:
                 raise _other_run(folder.name, "; ".join(differences[:6]))
         return _Trial(number, planned, folder)

@@ -64,6 +64,21 @@ def test_a_study_gets_more_runs(in_folder: Path) -> None:
     assert json.loads(Path("study/sweep.json").read_text())["jobs"] is None
 
 
+@pytest.mark.parametrize("kept", ["config.yaml", "nothing"])
+def test_a_kill_while_hydra_writes_the_record_of_a_run(in_folder: Path, kept: str) -> None:
+    assert study("hydra.sweeper.n_trials=2") == 0
+    whole = trials(Path("study"))
+    (second,) = Path("study").glob("1,*")
+    config = (second / ".hydra" / "config.yaml").read_text()
+    shutil.rmtree(second)
+    (second / ".hydra").mkdir(parents=True)
+    if kept != "nothing":
+        (second / ".hydra" / kept).write_text(config)
+    assert main(["resume=study"]) == 0
+    assert trials(Path("study")) == whole
+    assert (second / ".hydra" / "overrides.yaml").exists()
+
+
 def test_runs_that_fail_do_not_stop_the_study_and_stay_failed(
     in_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

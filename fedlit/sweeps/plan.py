@@ -141,7 +141,8 @@ class Plan:
 
     @property
     def _at_place(self) -> bool:
-        """Whether a value depends on the place of a job in the sweep, such as seed='${hydra:job.num}'."""
+        """Whether a value depends on the place of a job in the sweep, such as model.place='${hydra:job.num}' for
+        a class of the user's; keys of fedlit are checked before the first job, and are not taken from there."""
         return any(
             _AT_PLACE in OmegaConf.to_yaml(OmegaConf.masked_copy(planned.config, keys))
             for planned in self._planned

@@ -76,6 +76,12 @@ def has_rounds(folder: Path) -> bool:
     )
 
 
+def is_unmarked(folder: Path) -> bool:
+    """Whether no run in this folder has completed a round, or was marked as one: a kill came while Hydra wrote its
+    record."""
+    return not (folder / FORMAT_FILE).exists() and not has_rounds(folder)
+
+
 def blocks(folder: Path) -> bool:
     """Whether a new run, or a sweep, may not begin in this folder, because it would overwrite one.
 

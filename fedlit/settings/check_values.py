@@ -79,6 +79,12 @@ def _value(config: DictConfig, key: str, rule: Entry) -> Any:
         value = node[name]
         return OmegaConf.to_container(value, resolve=True) if isinstance(value, DictConfig | ListConfig) else value
     except OmegaConfBaseException as error:
+        if "HydraConfig was not set" in str(error):
+            raise InputError(
+                f"{key}: it is taken from ${{hydra:...}}, which a job alone knows, and {key} is checked before the "
+                "first job; write a value, or in a sweep a value for each job. Only keys of a class of yours may be "
+                "taken from there."
+            ) from None
         raise InputError(f"{key}: {str(error).splitlines()[0]}; set it to a value, or to a key that exists.") from None
 
 

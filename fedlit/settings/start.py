@@ -197,7 +197,7 @@ def _sweep(line: CommandLine, checked: Checked, composer: Composer, recorded: Se
     absolute = folder.absolute()  # Hydra may change the working directory (hydra.job.chdir)
     overrides = [*checked.overrides, _in_folder("hydra.sweep.dir", absolute)]
     began_in = Path(record.began_in)
-    sweep = Sweep(composer.application, line.config_name, overrides, absolute, began_in, plan, objective)
+    sweep = Sweep(composer.application, line.config_name, overrides, absolute, began_in, plan, objective, earlier)
     progress = _progress(checked.composed.config)
     return Start(line, overrides, None, absolute, lock, progress=progress, sweep=sweep)
 

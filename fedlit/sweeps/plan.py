@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fedlit.errors import InputError
 from fedlit.failure_file import remove_failure
 from fedlit.plurals import counted
-from fedlit.run_folder import FORMAT_FILE, blocks, clear_start, has_rounds, hold
+from fedlit.run_folder import blocks, clear_start, has_rounds, hold, is_unmarked
 from fedlit.saved_run import SavedRun, runs_in
 from fedlit.settings.hydra_compat import Application, Planned, Swept
 from fedlit.settings.hydra_reasons import reason
@@ -141,7 +141,8 @@ class Plan:
 
     @property
     def _at_place(self) -> bool:
-        """Whether a value depends on the place of a job in the sweep, such as seed='${hydra:job.num}'."""
+        """Whether a value depends on the place of a job in the sweep, such as model.place='${hydra:job.num}' for
+        a class of the user's; keys of fedlit are checked before the first job, and are not taken from there."""
         return any(
             _AT_PLACE in OmegaConf.to_yaml(OmegaConf.masked_copy(planned.config, keys))
             for planned in self._planned
@@ -232,7 +233,7 @@ def _clear_unmarked(folder: Path, record: SweepRecord) -> None:
     """Remove the files of runs that were killed while Hydra wrote their record, before they were marked as runs."""
     for job in record.jobs or ():
         place = folder / job.folder
-        if place != folder and not (place / FORMAT_FILE).exists() and not has_rounds(place):
+        if place != folder and is_unmarked(place):
             clear_start(place)
 
 

@@ -9,6 +9,7 @@ from fedlit.errors import InputError
 from fedlit.settings.command_line import CommandLine
 from fedlit.settings.overrides import for_shell, key_of, parse, quoted
 from fedlit.settings.resume import MAY_CHANGE
+from fedlit.sweeps.same_run import FIXED_IN_STUDY
 from fedlit.sweeps.sweep_record import RecordedJob, SweepRecord
 
 _OF_THE_FOLDER = ("hydra.sweep.dir", "hydra.sweep.subdir", "hydra.run.dir", "hydra.output_subdir")
@@ -17,7 +18,8 @@ _OF_THE_FOLDER = ("hydra.sweep.dir", "hydra.sweep.subdir", "hydra.run.dir", "hyd
 def line_of(record: SweepRecord, folder: Path, given: CommandLine) -> CommandLine:
     """The command line that `resume=<sweep folder>` stands in for.
 
-    The words beside it may change `MAY_CHANGE`, and how jobs are launched.
+    The words beside it may change `MAY_CHANGE`, and how jobs are launched; in a study they change no part of
+    `FIXED_IN_STUDY`.
 
     Args:
         record: of the sweep.
@@ -60,16 +62,25 @@ def _added(record: SweepRecord, folder: Path, given: CommandLine) -> list[str]:
         key, text = key_of(override), override.input_line or ""
         if key == "resume":
             continue
-        may_change = any(f"{key}.".startswith(f"{part}.") for part in MAY_CHANGE)
+        may_change = _is_part(key, MAY_CHANGE)
         if key in _OF_THE_FOLDER or not (may_change or override.is_hydra_override() or key.startswith("hydra/")):
             raise InputError(
                 f"{text}: a sweep that goes on may change {', '.join(MAY_CHANGE)} and Hydra's launcher alone; leave it "
                 f"out, or add runs by the whole command with {for_shell(f'hydra.sweep.dir={folder}')}."
             )
+        if record.jobs is None and _is_part(key, FIXED_IN_STUDY) and text not in record.words:
+            raise InputError(
+                f"{text}: the runs of this study were chosen by results with other rounds or another rule to stop; "
+                "leave it out, or start the study in a new folder."
+            )
         if override.is_sweep_override() or any(swept.lstrip("+") == key for swept in record.swept):
             raise InputError(f"{text}: the sweep varies {key}, so that it cannot be changed for all of its runs.")
         added.append(text)
     return added
+
+
+def _is_part(key: str, parts: tuple[str, ...]) -> bool:
+    return any(f"{key}.".startswith(f"{part}.") for part in parts)
 
 
 def _sets(word: str, keys: tuple[str, ...]) -> bool:

@@ -13,6 +13,8 @@ from fedlit.settings.resume import MAY_CHANGE
 from fedlit.settings.table import keys_of
 
 _FREE = (*MAY_CHANGE, "name")
+FIXED_IN_STUDY = ("rounds", "stop")
+"""Of what a resumed run may change, the parts on which its result rests, and therefore the choices of a sweeper."""
 _ABSENT = "(absent)"
 _END = ("rounds", "stop")  # what a run that goes on may change, and which changes its results
 
@@ -25,11 +27,13 @@ class Identity:
 
     Args:
         configs: of the jobs.
+        fixed: parts that count although a resumed run may change them.
     """
 
-    def __init__(self, configs: Sequence[DictConfig]):
+    def __init__(self, configs: Sequence[DictConfig], fixed: Sequence[str] = ()):
         all_keys = [keys_of(config) for config in configs]
-        self._left_out = [part for part in _FREE if len({_text(keys.get(part)) for keys in all_keys}) <= 1]
+        free = [part for part in _FREE if part not in fixed]
+        self._left_out = [part for part in free if len({_text(keys.get(part)) for keys in all_keys}) <= 1]
 
     def key(self, config: DictConfig) -> str:
         """A text that is the same for two configurations of the same run."""

@@ -18,14 +18,14 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 
 from fedlit.errors import BUG, InputError
-from fedlit.run_folder import blocks
+from fedlit.run_folder import blocks, clear_start, has_rounds, is_unmarked
 from fedlit.saved_run import SavedRun
 from fedlit.settings.hydra_compat import Application, Ended, Launch, Planned
 from fedlit.settings.overrides import key_of, parse, quoted
 from fedlit.sweeps.job_returns import in_sequence, job_return
 from fedlit.sweeps.objective import Objective
 from fedlit.sweeps.run_names import run_names
-from fedlit.sweeps.same_run import Identity
+from fedlit.sweeps.same_run import FIXED_IN_STUDY, Identity
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class _Trial:
 
     @property
     def words(self) -> list[str]:
-        kept = ["hydra.output_subdir=null"] if (self.folder / ".hydra").exists() else []
+        kept = ["hydra.output_subdir=null"] if has_rounds(self.folder) else []
         return [*self.planned.overrides, f"hydra.sweep.subdir={quoted(str(self.folder))}", *kept]
 
 
@@ -119,6 +119,8 @@ class Study:
 
     def _trial(self, number: int, planned: Planned) -> _Trial:
         place = planned.subdir
+        for path in [self._folder / place, *self._folder.glob(f"{number},*")]:
+            self._clear_unmarked(path)
         if place == str(number):  # the default; a name that begins with the number says more
             [name] = run_names([[_rounded(word) for word in planned.overrides]], self._swept)
             place = f"{number},{name}"
@@ -127,14 +129,16 @@ class Study:
                 raise _other_run(others[0].name, place)
         folder = self._folder / place
         if blocks(folder):
-            identity = Identity([planned.config])
-            saved = SavedRun(folder)
-            differences = identity.differences(saved.config, planned.config)
-            if int(saved.config.rounds) != int(planned.config.rounds):
-                differences.append(f"rounds: {saved.config.rounds} -> {planned.config.rounds}")
+            identity = Identity([planned.config], FIXED_IN_STUDY)
+            differences = identity.differences(SavedRun(folder).config, planned.config)
             if differences:
                 raise _other_run(folder.name, "; ".join(differences[:6]))
         return _Trial(number, planned, folder)
+
+    def _clear_unmarked(self, folder: Path) -> None:
+        """Remove the files of a run that was killed before it was marked as one, while Hydra wrote its record."""
+        if folder != self._folder and is_unmarked(folder):
+            clear_start(folder)
 
     def _value(self, folder: Path) -> float | None:
         rows = SavedRun(folder).rows

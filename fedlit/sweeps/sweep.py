@@ -16,6 +16,7 @@ from fedlit.settings.hydra_reasons import reason
 from fedlit.sweeps.launch import launch
 from fedlit.sweeps.objective import Objective
 from fedlit.sweeps.plan import Plan
+from fedlit.sweeps.sweep_record import SweepRecord
 from fedlit.working_folder import in_folder
 
 
@@ -31,6 +32,7 @@ class Sweep:
         began_in: the folder from which relative paths are meant; that of the command, but in a resumed sweep.
         plan: its jobs.
         objective: what a sweeper optimises that chooses its jobs by results.
+        earlier: the record of the study that goes on.
     """
 
     application: Application
@@ -40,6 +42,7 @@ class Sweep:
     began_in: Path
     plan: Plan
     objective: Objective | None = None
+    earlier: SweepRecord | None = None
 
     def run(self, job: Callable[[DictConfig], Ended], write: Callable[[str], None]) -> list[Ended]:
         """Run the jobs that are not finished; how those ended that were launched.
@@ -73,6 +76,10 @@ class Sweep:
         try:
             with no_optuna_log():
                 self.application.sweep(self.config_name, self.overrides, job, None, study.launch)
+        except (InputError, HydraException, OmegaConfBaseException):
+            if self.earlier is not None:  # these words are refused, and those of the study go on
+                self.earlier.write(self.folder)
+            raise
         except ValueError as error:
             if "No trials are completed" not in str(error):  # Optuna wants a best run; here, none has a result
                 raise

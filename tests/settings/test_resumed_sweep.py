@@ -254,6 +254,17 @@ def test_a_value_that_is_taken_from_the_place_in_the_sweep(command, experiment, 
     assert "runs cannot be added to it" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flag", ["-m", None])
+def test_a_key_that_is_checked_is_not_taken_from_the_place_in_the_sweep(command, experiment, in_folder, capsys, flag):
+    words = ["clients=3", "batch_size='${hydra:job.num}'"]
+    assert command(words if flag is None else [flag, *words]) == 2
+    assert capsys.readouterr().err == (
+        "batch_size: it is taken from ${hydra:...}, which a job alone knows, and batch_size is checked before the first "
+        "job; write a value, or in a sweep a value for each job. Only keys of a class of yours may be taken from there.\n"
+    )
+    assert experiment.calls == [] and list(in_folder.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_a_damaged_record_is_refused(command, cut, capsys):
     for text in ("", "[]", '{"words": []}', '{"words": ["cli'):

@@ -64,6 +64,21 @@ def test_a_study_gets_more_runs(in_folder: Path) -> None:
     assert json.loads(Path("study/sweep.json").read_text())["jobs"] is None
 
 
+@pytest.mark.parametrize("kept", ["config.yaml", "nothing"])
+def test_a_kill_while_hydra_writes_the_record_of_a_run(in_folder: Path, kept: str) -> None:
+    assert study("hydra.sweeper.n_trials=2") == 0
+    whole = trials(Path("study"))
+    (second,) = Path("study").glob("1,*")
+    config = (second / ".hydra" / "config.yaml").read_text()
+    shutil.rmtree(second)
+    (second / ".hydra").mkdir(parents=True)
+    if kept != "nothing":
+        (second / ".hydra" / kept).write_text(config)
+    assert main(["resume=study"]) == 0
+    assert trials(Path("study")) == whole
+    assert (second / ".hydra" / "overrides.yaml").exists()
+
+
 def test_runs_that_fail_do_not_stop_the_study_and_stay_failed(
     in_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,7 +119,8 @@ def test_the_choice_by_test_data_is_said(in_folder: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("begun", "resumed", "sentence"),
     [
-        ([], ["rounds=3"], "differs from what the sweeper has chosen now (rounds: 2 -> 3)"),
+        ([], ["rounds=3"], "rounds=3: the runs of this study were chosen by results with other rounds or another rule"),
+        ([], ["stop.patience=1"], "stop.patience=1: the runs of this study were chosen by results with other rounds"),
         ([], ["hydra.sweeper.sampler.seed=1"], "differs from what the sweeper has chosen now (0,lr="),
         (["hydra.sweeper.sampler.seed=null"], [], "the study was started without a seed"),
         (["tune=", "hydra/sweeper/sampler=grid"], [], "it draws the order of its runs without a seed"),
@@ -117,10 +133,26 @@ def test_a_study_that_cannot_be_repeated_is_refused(
     if "tune=" in begun:
         words += ["hydra/sweeper=optuna", "hydra.sweeper.direction=maximize", "optimizer.lr=choice(0.1,0.2)"]
     assert main([*words, "hydra.sweeper.n_trials=1", *(word for word in begun if word != "tune=")]) == 0
-    before = trials(Path("study"))
+    before, record = trials(Path("study")), Path("study/sweep.json").read_bytes()
     assert main(["resume=study", "hydra.sweeper.n_trials=2", *resumed]) == 2
     assert sentence in capsys.readouterr().err
-    assert trials(Path("study")) == before
+    assert trials(Path("study")) == before and Path("study/sweep.json").read_bytes() == record
+
+
+@pytest.mark.parametrize(
+    ("word", "difference"),
+    [("rounds=3", "(rounds: 2 -> 3)"), ("stop.patience=1", "(stop.patience: null -> 1)")],
+)
+def test_a_study_goes_on_after_a_refused_command(
+    in_folder: Path, capsys: pytest.CaptureFixture[str], word: str, difference: str
+) -> None:
+    assert study("hydra.sweeper.n_trials=1") == 0
+    record = Path("study/sweep.json").read_bytes()
+    assert study("hydra.sweeper.n_trials=2", word) == 2
+    assert f"differs from what the sweeper has chosen now {difference}" in capsys.readouterr().err
+    assert Path("study/sweep.json").read_bytes() == record
+    assert main(["resume=study", "hydra.sweeper.n_trials=2", "rounds=2"]) == 0  # as the study was started
+    assert len(trials(Path("study"))) == 2
 
 
 def test_a_storage_is_refused(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,31 @@
+"""What of a study needs no sweeper that chooses: how its record is resumed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fedlit.errors import InputError
+from fedlit.settings import command_line
+from fedlit.sweeps.resumed_sweep import line_of
+from fedlit.sweeps.sweep_record import RecordedJob, SweepRecord
+
+STUDY = SweepRecord(["tune=lr", "rounds=2", "stop.patience=3"], "config", None, "/from", {}, None)
+
+
+def resumed(record: SweepRecord, *words: str) -> list[str]:
+    return line_of(record, Path("/study"), command_line.read(["resume=/study", *words])).overrides
+
+
+@pytest.mark.parametrize("word", ["rounds=4", "stop.patience=1", "stop.target=0.9"])
+def test_what_the_choices_of_a_study_rest_on_is_refused_before_its_record_changes(word: str) -> None:
+    with pytest.raises(InputError, match=f"^{word}: the runs of this study were chosen by results with other rounds"):
+        resumed(STUDY, word)
+    assert word in resumed(replace(STUDY, jobs=[RecordedJob(["seed=1"], "seed=1")]), word)  # a sweep over values
+
+
+def test_a_study_takes_the_words_that_change_no_choice() -> None:
+    for word in ("rounds=2", "stop.patience=3", "targets={a: [0.8]}", "progress=none", "hydra.sweeper.n_trials=9"):
+        assert word in resumed(STUDY, word)

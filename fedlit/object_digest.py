@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import types
 import weakref
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils.hooks import RemovableHandle
+
+from fedlit.errors import InputError
 
 _PLAIN = (int, float, complex, str, bytes, bool, type(None), torch.dtype, torch.device, torch.Size)
 _SET_BY_FITS = ("_trainer", "_fabric")  # by Lightning
@@ -56,7 +59,7 @@ class _Walk:
         if isinstance(value, Mapping):
             return [[self.describe(key), self.describe(inner)] for key, inner in value.items()]
         if isinstance(value, set | frozenset):
-            return sorted(map(self.describe, value), key=repr)  # their order differs from process to process
+            return list(map(self.describe, sorted(value, key=self._key)))
         if isinstance(value, list):
             return list(map(self.describe, value))
         if isinstance(value, types.FunctionType):
@@ -66,6 +69,15 @@ class _Walk:
         if isinstance(value, RemovableHandle):
             return []  # of a hook, which its module lists; its number counts all hooks of the process
         return self._saved(value)
+
+    def _key(self, element: Any) -> str:
+        """An element of a set as text that is the same whenever the element is described, since the order of a set
+        differs from process to process."""
+        before = len(self.numbers)
+        described = repr(self.describe(element))
+        while len(self.numbers) > before:  # a number is that of the order after sorting
+            self.numbers.popitem()
+        return described
 
     def _attribute(self, name: str, value: Any) -> Any:
         if "_hooks" in name and isinstance(value, Mapping):
@@ -85,9 +97,16 @@ class _Walk:
     def _function(self, value: types.FunctionType) -> list[Any]:
         """Its name; also its code where a name says nothing: a lambda, an inner function, one of a notebook."""
         named = "<" not in value.__qualname__ and value.__module__ != "__main__"
-        cells = [self.describe(cell.cell_contents) for cell in value.__closure__ or ()]
+        cells = list(map(self._cell, value.__closure__ or ()))
         defaults = [self.describe(value.__defaults__), self.describe(value.__kwdefaults__)]
         return [_name(value), [] if named else self._code(value.__code__), cells, defaults]
+
+    def _cell(self, cell: types.CellType) -> Any:
+        try:
+            contents = cell.cell_contents
+        except ValueError:  # the variable was deleted, or has no value yet
+            return ["empty"]
+        return self.describe(contents)
 
     def _code(self, code: types.CodeType) -> list[Any]:
         constants = [self._code(c) if isinstance(c, types.CodeType) else self.describe(c) for c in code.co_consts]
@@ -97,6 +116,8 @@ class _Walk:
         """What pickle saves of an object: how it is made, its attributes, and its items."""
         try:
             saved = value.__reduce_ex__(4)
+        except RecursionError:
+            raise  # what is unseen must not depend on how deep this call is
         except Exception:
             self.unseen.add(_name(type(value)))
             return []
@@ -107,9 +128,20 @@ class _Walk:
 
 def digest_of(value: Any) -> tuple[str, list[str]]:
     """The digest, 17 letters and digits, and the types of what the object holds that it does not see into, such as an
-    open file. A lazy tensor has no numbers yet, and counts by its type."""
+    open file. A lazy tensor has no numbers yet, and counts by its type.
+
+    Raises:
+        InputError: the contents are nested deeper than Python's recursion reaches.
+    """
     walk = _Walk()
-    digest = _sha(repr(walk.describe(value)).encode())
+    try:
+        described = repr(walk.describe(value))
+    except RecursionError:
+        raise InputError(
+            f"this {type(value).__name__} holds objects within objects, more deeply than Python's recursion reaches "
+            f"({sys.getrecursionlimit()} calls); keep them in a flat list, or raise sys.setrecursionlimit."
+        ) from None
+    digest = _sha(described.encode())
     return f"d{digest[:16]}", sorted(walk.unseen)  # a letter first: Hydra reads 12e4 as a number
 
 

@@ -165,10 +165,21 @@ def test_objects_and_words_that_do_not_go_together_are_refused() -> None:
         (lambda: fedlit.federate(Net(), (DataLoader([1]), [1])), "give its data set, <loader>.dataset"),
         (lambda: fedlit.federate(Net(), Data(), "model=mlp"), "model=mlp: federate has an object in this place"),
         (lambda: fedlit.federate(Net(), Data(), "~data"), "~data: federate has an object in this place"),
+        (lambda: fedlit.federate(Net(), Data(), "aggregator.step=1", aggregator=Half()), "step=1: federate has"),
+        (lambda: fedlit.federate(Net(), Data(), "+model.lr=1"), r"\+model.lr=1: federate has an object in this place"),
+        (lambda: fedlit.federate(Net(), Data(), "++model.digest=d3"), "digest=d3: federate has an object"),
+        (lambda: fedlit.federate(Net(), Data(), "data@data=mnist"), "data@data=mnist: federate has an object"),
+        (lambda: fedlit.federate(Net(), Data(), "data.root=x"), "data.root=x: federate has an object in this place"),
         (lambda: fedlit.federate(Net(), Data(), {"clients": 3}), "this is an object of type dict"),
     ):
         with pytest.raises(InputError, match=sentence):
             refused()
+
+
+def test_what_a_run_reads_of_data_may_be_set_beside_an_object(in_folder: Path) -> None:
+    words = ("rounds=1", "data.public=5", "+data.target=1", "aggregator.mu=0.5")
+    run = fedlit.federate(Net(), datasets(), *WORDS, *words, "aggregator=fedprox")
+    assert sum(len(samples) for samples in run.partition["train"]) == 60 - 5
 
 
 def test_two_floating_point_types_are_refused_before_work(in_folder: Path) -> None:

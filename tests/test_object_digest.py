@@ -18,6 +18,7 @@ import pytest
 import torch
 from torch import nn
 
+from fedlit.errors import InputError
 from fedlit.object_digest import digest_of
 
 
@@ -40,6 +41,30 @@ def shifted(by: float) -> Callable[[float], float]:
         return x + by
 
     return shift
+
+
+def without_value(is_deleted: bool) -> Callable[[], Any]:
+    value = 1
+
+    def give() -> int:
+        return value
+
+    if is_deleted:
+        del value
+    return give
+
+
+class Colliding:
+    """Elements with one hash come out of a set in the order in which they went in."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
 
 
 def tied(is_tied: bool) -> nn.ModuleList:
@@ -74,12 +99,14 @@ PAIRS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "bool": (lambda: 1, lambda: True),
     "dict": (lambda: {"a": 1}, lambda: {"a": 2}),
     "set": (lambda: {"a", "b", "c"}, lambda: {"a", "b", "d"}),
+    "set of sets": (lambda: {frozenset({1, 2}), frozenset({3})}, lambda: {frozenset({1}), frozenset({2, 3})}),
     "queue": (lambda: deque([1]), lambda: deque([2])),
     "slots": (lambda: Slotted(1), lambda: Slotted(2)),
     "function": (lambda: torch.relu, lambda: torch.tanh),
     "lambda": (lambda: lambda x: x + 1, lambda: lambda x: x - 1),
     "a lambda's constant": (lambda: lambda x: x + 1, lambda: lambda x: x + 2),
     "closure": (lambda: shifted(1.0), lambda: shifted(2.0)),
+    "a closure's deleted variable": (lambda: without_value(True), lambda: without_value(False)),
     "default": (lambda: lambda x=1: x, lambda: lambda x=2: x),
     "partial": (lambda: functools.partial(pow, 2), lambda: functools.partial(pow, 3)),
     "method": (lambda: Holder(1).__init__, lambda: Holder(2).__init__),
@@ -109,6 +136,36 @@ def test_equal_objects_have_one_digest_and_others_another(case: str) -> None:
     assert digests[0] == digests[1] != digests[2]
 
 
+def test_the_order_of_a_set_does_not_count() -> None:
+    def digest(order: list[int], is_shared: bool) -> str:
+        shared = ["shared"]
+        elements = [Colliding([number, shared if is_shared else ["shared"]]) for number in range(3)]
+        collection = {elements[number] for number in order}
+        return digest_of([collection, elements, {frozenset({(element,)}) for element in collection}])[0]
+
+    first = digest([0, 1, 2], True)
+    assert digest([2, 0, 1], True) == digest([1, 2, 0], True) == first
+    assert digest([0, 1, 2], False) == digest([2, 1, 0], False) != first
+
+
+def test_a_set_may_hold_what_holds_the_set() -> None:
+    def circle(numbers: list[int]) -> list[Any]:
+        outer: set[Any] = set()
+        inner: set[Any] = {Colliding([number, outer]) for number in numbers}
+        outer.update(Colliding([number, inner]) for number in numbers)
+        return [outer]
+
+    assert digest_of(circle([1, 2]))[0] == digest_of(circle([2, 1]))[0] != digest_of(circle([1, 3]))[0]
+
+
+def test_contents_that_are_nested_too_deeply_are_a_sentence() -> None:
+    nested: list[Any] = []
+    for _ in range(2000):
+        nested = [nested]
+    with pytest.raises(InputError, match=r"this Holder holds objects within objects, .* keep them in a flat list"):
+        digest_of(Holder(nested))
+
+
 def test_what_cannot_be_seen_is_named(tmp_path: Path) -> None:
     with (tmp_path / "file").open("w") as file:
         assert digest_of(Holder([file]))[1] == ["_io.TextIOWrapper"]
@@ -134,6 +191,8 @@ class Net(LightningModule):
         self.net = nn.Sequential(nn.LSTM(2, 3), nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)))
         self.accuracy = torchmetrics.Accuracy("multiclass", num_classes=3)
         self.step = lambda x: x in {"a", "b", "c"}
+        self.pairs = {frozenset({"a", "b"}), frozenset({"c", "d"}), frozenset({"e"})}
+        self.again = sorted(self.pairs, key=sorted)
 
 torch.manual_seed(0)
 print(digest_of(Net()))

@@ -21,6 +21,7 @@ from fedlit.global_generators import preserved_cpu_generators
 from fedlit.run_folder import is_sweep
 from fedlit.tracking.logger import About, Logger, Row, Summary
 from fedlit.tracking.metrics_file import NAME, read
+from fedlit.tracking.summary import is_complete
 
 FILE = "loggers.json"
 """In the run folder: where each service keeps the run, {"wandb": "3f9a0c27"}."""
@@ -59,8 +60,7 @@ class Service(Logger):
         self._send(number, row)
 
     def finish(self, summary: Summary) -> None:
-        is_complete = summary["rounds"] >= self._about.rounds or summary.get("stopped") is not None
-        self._ended = COMPLETE if is_complete else STOPPED
+        self._ended = COMPLETE if is_complete(summary, self._about.rounds) else STOPPED
 
     def close(self) -> None:
         if self._is_open:

@@ -53,6 +53,11 @@ def summarise(
     }
 
 
+def is_complete(summary: Summary, rounds: int) -> bool:
+    """Whether a run of `rounds` rounds has ended: after its last round or by a `Stop`, and not by a signal."""
+    return summary["rounds"] >= rounds or summary.get("stopped") is not None
+
+
 def write(summary: Summary, folder: Path) -> None:
     """Replace summary.json in the run folder atomically."""
     write_text(folder / NAME, json.dumps(summary, indent=2, allow_nan=False) + "\n")

@@ -24,6 +24,7 @@ from fedlit.tracking.event_file import used_by_tensorboard
 from fedlit.tracking.logger import About, Logger, Row, Summary
 from fedlit.tracking.partition_figure import partition_png
 from fedlit.tracking.spread_charts import SpreadCharts
+from fedlit.tracking.summary import is_complete
 from fedlit.tracking.tensorboard_tags import tag, without_equal
 
 
@@ -80,7 +81,7 @@ class TensorBoard(Logger):
     def finish(self, summary: Summary) -> None:
         from torch.utils.tensorboard import summary as writing
 
-        if summary["rounds"] >= self._about.rounds:
+        if is_complete(summary, self._about.rounds):
             *_, ended = writing.hparams({}, {})
             self._add(ended)
 

@@ -124,3 +124,14 @@ def test_without_a_global_model_the_clients_are_named(in_folder: Path, capsys: p
         in capsys.readouterr().err
     )
     assert export.main(["run", "personal=2"]) == 0
+
+
+def test_each_client_has_a_fine_tuned_model_after_training_on_pooled_data(in_folder: Path) -> None:
+    assert command(*QUICK, "aggregator=centralized", "evaluation.finetune=1", "model=logistic") == 0
+    assert export.main(["run", "personal=true"]) == 0
+    files = [f"client_000{client}.safetensors" for client in range(3)]
+    assert sorted(path.name for path in Path("run/export").iterdir()) == files
+    states = [load_file(Path("run/export") / file) for file in files]
+    run = fedlit.load("run")
+    assert all(same(state, run.personal(client).state_dict()) for client, state in enumerate(states))
+    assert not same(states[0], states[1])

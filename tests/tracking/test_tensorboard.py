@@ -17,14 +17,14 @@ from fedlit.tracking.tensorboard import TensorBoard
 from tests.tracking.runs import about, row, write_sweep
 
 
-def tell(folder, numbers, resumed_after=0, end=False, close=True, **options):
+def tell(folder, numbers, resumed_after=0, end=False, close=True, stopped=None, **options):
     """What a run of those rounds writes; without `close`, what a kill after the last round leaves."""
     logger = TensorBoard(**options)
     logger.start(about(folder, resumed_after=resumed_after))
     for number in numbers:
         logger.round(number, row(number), {"confusion": np.array([[number, 0], [1, 2]])})
     if end:
-        logger.finish({"rounds": numbers[-1]})
+        logger.finish({"rounds": numbers[-1], "stopped": stopped})
     if close:
         logger.close()
     return logger
@@ -150,6 +150,11 @@ def test_configuration_and_final_metric_stand_in_the_same_run(tmp_path):
     assert columns.metric_infos[0].name.tag == "global/test/accuracy"
     assert {info.name for info in columns.hparam_infos} == set(started)
     assert "_hparams_/session_end_info" in content
+
+
+def test_a_run_that_has_stopped_early_has_ended(tmp_path):
+    tell(tmp_path, [1, 2], end=True, stopped="no better for 2 rounds")
+    assert "_hparams_/session_end_info" in seen(tmp_path).PluginTagToContent("hparams")
 
 
 def test_a_run_that_goes_on_later_has_not_ended(tmp_path):

@@ -14,21 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedlit.run_folder import SWEEP_FILE
 from fedlit.saved_run import SavedRun
-
-IGNORED = (
-    "name",
-    "hydra",
-    "seed",
-    "resume",
-    "progress",
-    "checkpoint",
-    "logger",
-    "engine",
-    "device",
-    "threads",
-    "store",
-)
-"""Parts of a configuration that change no number of a run, and the seed, over which the mean is taken."""
+from fedlit.settings.no_result import changes_no_result
 
 ABSENT = "-"
 """The value of a key in a run whose configuration lacks it, such as `aggregator.mu` of FedAvg."""
@@ -140,7 +126,8 @@ def _plain_key(key: str) -> str:
 
 
 def _is_ignored(key: str) -> bool:
-    return key.split(".")[0] in IGNORED
+    """The seed, over which the mean is taken, and what changes no number of a run."""
+    return key == "seed" or changes_no_result(key)
 
 
 def _flat_items(node: Any, key: str) -> list[tuple[str, Any]]:

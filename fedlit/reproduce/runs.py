@@ -17,6 +17,7 @@ from fedlit.run_folder import has_rounds
 from fedlit.saved_run import SavedRun
 from fedlit.settings.check import check
 from fedlit.settings.compose import composer
+from fedlit.settings.no_result import changes_no_result
 from fedlit.settings.overrides import key_of, parse, quoted
 from fedlit.sweeps.run_names import run_names
 from fedlit.sweeps.same_run import Identity
@@ -24,7 +25,6 @@ from fedlit.this_machine import machine_name
 
 MACHINE = "machine.txt"  # in a run's folder, written after its end
 _QUIET = ("logger=none", "progress=none")
-_NO_RESULT = ("name", "hydra", "resume", "progress", "checkpoint", "logger", "engine", "device", "threads", "store")
 _PLACES = ("data.root", "data.path", "data.download")
 
 
@@ -136,11 +136,10 @@ def machine_of(run: SavedRun) -> str:
 
 def changes(given: Sequence[str]) -> list[str]:
     """Those of the given overrides that change what is measured: all but places, threads, engines and the trainer."""
-    kept = (*_NO_RESULT, *_PLACES, "trainer", "hydra/launcher")
     texts = []
     for override in parse(given):
         key = key_of(override)
-        if key not in kept and key.partition(".")[0] not in _NO_RESULT:
+        if key not in (*_PLACES, "trainer") and not changes_no_result(key):
             texts.append(override.input_line or "")
     return texts
 

@@ -313,6 +313,13 @@ def test_rows_on_other_data_are_not_compared_where_a_preset_has_set_the_data(tmp
     assert {(test.row, test.against) for test in report.shown_tests} == {(1, 0)}
 
 
+def test_settings_that_change_no_number_do_not_split_the_seeds_of_a_row(tmp_path: Path) -> None:
+    others = ("profile=1", "targets.loss=2", "debug.how=3", "data.root=4", "data.download=5", "trainer.devices=6")
+    seeds = [[f"seed={seed}", *words] for seed, words in enumerate([(), *((word,) for word in others)], 1)]
+    grid = read_grid([write_run(tmp_path / str(place), words, [{ACCURACY: 0.5}]) for place, words in enumerate(seeds)])
+    assert grid.keys == [] and [len(group.runs) for group in grid.groups] == [7] and grid.notes == []
+
+
 AWKWARD = ("aggregator=[64,32]", "aggregator=*a", r"aggregator=a&b_c%d#e{f}~g^h$i\j<k>l|m")
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from fedlit import simulation
 from fedlit.reproduce.__main__ import MISSED, main
+from fedlit.reproduce.runs import changes
 from tests.reproduce.experiments import GIVEN, write_experiment
 
 ENTRY = """\
@@ -154,6 +155,12 @@ def test_a_metric_that_the_run_lacks_is_refused_after_the_first_run(
         capsys.readouterr().err
     )
     assert len(list(FOLDER.rglob("summary.json"))) == 1
+
+
+def test_words_that_change_no_number_leave_the_published_experiment_as_it_is() -> None:
+    free = ["profile=true", "targets={loss: 1}", "debug=profile", "data.root=x", "hydra/launcher=joblib", "store=disk"]
+    changed = ["rounds=3", "stop.patience=2", "data=mnist", "batch_size=7"]
+    assert changes([*free, *changed, "trainer.devices=2", "checkpoint.every=0"]) == changed
 
 
 @pytest.mark.parametrize(

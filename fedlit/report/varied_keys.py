@@ -46,6 +46,10 @@ class Setup:
         pairs = (word.partition("=") for word in self._run.overrides if "=" in word)
         return {_plain_key(key): value for key, _, value in pairs}
 
+    def part(self, parts: Sequence[str]) -> dict[str, str]:
+        """The values, as text, of the keys of these parts of the configuration."""
+        return {key: _text(value) for key, value in self.values.items() if key.split(".")[0] in parts}
+
     def value(self, key: str) -> str:
         """The value of a key as text: a group's option as it was written or chosen, else the configuration's value."""
         if key not in self._texts:

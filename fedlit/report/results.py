@@ -38,7 +38,7 @@ class Cell:
 
     @property
     def left_out(self) -> tuple[int, ...]:
-        """The seeds that are not in the mean."""
+        """The seeds that the mean leaves out."""
         return (*self.not_finite, *self.not_measured)
 
 

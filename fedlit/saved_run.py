@@ -77,6 +77,12 @@ class SavedRun:
             for record in self._metric_lines.records
         ]
 
+    def measured(self, metric: str, at_round: int | None = None) -> tuple[int, float] | None:
+        """(round, value) of a metric in a round, or in the last one that has measured it: a run that stops may end in
+        a round without an evaluation. None if it was not measured."""
+        rows = [row for row in self.rows if metric in row and at_round in (None, row["round"])]
+        return (int(rows[-1]["round"]), float(rows[-1][metric])) if rows else None
+
     @property
     def unread_lines(self) -> int:
         """The number of lines of `metrics.jsonl` and `clients.jsonl` that cannot be read: a kill cut them off."""

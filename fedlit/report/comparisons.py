@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -12,7 +12,7 @@ from scipy import stats
 
 from fedlit.errors import InputError
 from fedlit.report.columns import Column
-from fedlit.report.grid import PROBLEM, Grid
+from fedlit.report.grid import Grid
 from fedlit.report.results import Results, best_row, problems
 
 LEVEL = 0.05
@@ -69,7 +69,7 @@ def holm(tests: Sequence[Comparison]) -> list[Comparison]:
 
 def _best_pairs(grid: Grid, column: Column, cells: Results) -> list[tuple[int, int]]:
     pairs = []
-    for rows in problems(grid).values():
+    for rows in problems(grid):
         best = best_row(cells, column, rows)
         pairs += (
             []
@@ -93,14 +93,19 @@ def _named_pairs(grid: Grid, baseline: dict[str, str]) -> list[tuple[int, int]]:
     if not named:
         options = ", ".join(dict.fromkeys(record[next(iter(baseline))] for record in records))
         raise InputError(f"baseline={written}: no row has these values; {next(iter(baseline))} has: {options}.")
-    fixed = [key for key in grid.keys if key not in baseline and key.split(".")[0] in PROBLEM]
+    fixed = [_without(group.problem, baseline) for group in grid.groups]
     pairs = []
     for row, record in enumerate(records):
-        candidates = [i for i in named if all(records[i][key] == record[key] for key in fixed)]
+        candidates = [i for i in named if fixed[i] == fixed[row]]
         if row not in named and candidates:
             common = {i: sum(records[i][key] == record[key] for key in grid.keys) for i in candidates}
             pairs.append((row, max(candidates, key=lambda i: common[i])))
     return pairs
+
+
+def _without(problem: Mapping[str, str], keys: Iterable[str]) -> dict[str, str]:
+    """A problem without the settings of the keys, such as `partition.alpha` of `partition`."""
+    return {k: v for k, v in problem.items() if not any(f"{k}.".startswith(f"{key}.") for key in keys)}
 
 
 def _compare(cells: Results, column: Column, row: int, against: int, test: str) -> Comparison:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
@@ -17,8 +17,8 @@ from fedlit.run_folder import SWEEP_FILE
 from fedlit.saved_rounds import resume_command
 from fedlit.saved_run import SavedRun, runs_in
 
-PROBLEM = ("data", "partition", "clients", "evaluation", "server_samples")
-"""Parts of a configuration that say what is learnt and measured. Runs are compared where these are equal."""
+_PROBLEM = ("data", "partition", "clients", "evaluation", "server_samples")
+_HOW_OFTEN = ("evaluation.every", "evaluation.each_epoch", "evaluation.per_client", "evaluation.batch_size")
 
 _MOST_NOTES = 20
 
@@ -30,6 +30,9 @@ class Group:
     values: tuple[str, ...]  # by swept key
     runs: dict[int, SavedRun] = field(default_factory=dict)  # by seed, without failed and unfinished ones
     left_out: dict[int, str] = field(default_factory=dict)  # seed -> why
+    problem: Mapping[str, str] = field(default_factory=dict)
+    """The settings that say what is learnt and measured, whether they are swept keys, or a swept key such as
+    `experiment` has set them. Rows are compared where these are equal."""
 
 
 @dataclass
@@ -56,10 +59,6 @@ class Grid:
         if pairs or len(group.runs) != 1:
             return ", ".join(pairs) or "all runs"
         return next(iter(group.runs.values())).name
-
-    def problem(self, group: Group) -> tuple[str, ...]:
-        """The values of the keys that say what is learnt and measured."""
-        return tuple(v for k, v in zip(self.keys, group.values, strict=True) if k.split(".")[0] in PROBLEM)
 
 
 def read_grid(folders: Sequence[Path], at_round: int | None = None) -> Grid:
@@ -90,7 +89,8 @@ def read_grid(folders: Sequence[Path], at_round: int | None = None) -> Grid:
     groups: dict[tuple[str, ...], Group] = {}
     for run, setup in zip(runs, setups, strict=True):
         values = tuple(setup.value(key) for key in keys)
-        _add(groups.setdefault(values, Group(values)), run, setup.seed, at_round, notes)
+        group = groups.setdefault(values, Group(values, problem=_problem(setup)))
+        _add(group, run, setup.seed, at_round, notes)
     if others := other_differences(setups, keys):
         shown = ", ".join(others[:6]) + (f" and {len(others) - 6} more" if len(others) > 6 else "")
         notes.append(f"Rows also differ in settings that are no columns: {shown}.")
@@ -100,6 +100,10 @@ def read_grid(folders: Sequence[Path], at_round: int | None = None) -> Grid:
     grid = Grid(keys, list(groups.values()), notes, ended, at_round)
     notes += _unreadable(runs) + _left_out(grid) + _missing(grid, folders)
     return grid
+
+
+def _problem(setup: Setup) -> dict[str, str]:
+    return {key: text for key, text in setup.part(_PROBLEM).items() if key not in _HOW_OFTEN}
 
 
 def _last_common_round(runs: Sequence[SavedRun]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -21,6 +21,8 @@ class Cell:
     Attributes:
         values: finite values by seed.
         not_finite: seeds whose value is NaN or infinite.
+        not_measured: seeds of runs without a value.
+        earlier: seed -> round, for values of runs whose last round has not measured the metric.
         mean: NaN without a value.
         std: of a sample (ddof 1); NaN for fewer than two values.
         best: whether it is the best of the rows that it may be compared with.
@@ -28,9 +30,16 @@ class Cell:
 
     values: pd.Series
     not_finite: tuple[int, ...]
+    not_measured: tuple[int, ...]
+    earlier: Mapping[int, int]
     mean: float
     std: float
     best: bool = False
+
+    @property
+    def left_out(self) -> tuple[int, ...]:
+        """The seeds that the mean leaves out."""
+        return (*self.not_finite, *self.not_measured)
 
 
 Results = dict[tuple[int, str], Cell]
@@ -38,7 +47,7 @@ Results = dict[tuple[int, str], Cell]
 
 
 def results(grid: Grid, columns: Sequence[Column], notes: list[str]) -> Results:
-    """All cells. A seed whose value is not finite is left out of the mean, and a note names it.
+    """All cells. A seed without a finite value is left out of the mean, and a note names it.
 
     A row with such a seed is never marked as the best one: its mean is that of the seeds that went well. Where this
     mean is better than all others, no row is marked.
@@ -47,66 +56,80 @@ def results(grid: Grid, columns: Sequence[Column], notes: list[str]) -> Results:
     for row_index, group in enumerate(grid.groups):
         for column in columns:
             cells[row_index, column.metric] = _cell(grid, group, column)
-        notes += _not_finite_notes(grid, group, [(column, cells[row_index, column.metric]) for column in columns])
+        notes += _notes(grid.name(group), {column.metric: cells[row_index, column.metric] for column in columns})
     for column in columns:
-        for rows in problems(grid).values():
+        for rows in problems(grid):
             best = best_row(cells, column, rows)
             if best is not None and len(rows) > 1 and not _beaten(cells, column, rows, best):
                 for row in rows:  # equal means are all the best
                     cell = cells[row, column.metric]
-                    if cell.mean == cells[best, column.metric].mean and not cell.not_finite:
+                    if cell.mean == cells[best, column.metric].mean and not cell.left_out:
                         cells[row, column.metric] = replace(cell, best=True)
     return cells
 
 
-def problems(grid: Grid) -> dict[tuple[str, ...], list[int]]:
-    """The rows of each problem: the same data, partition and evaluation."""
-    rows: dict[tuple[str, ...], list[int]] = {}
+def problems(grid: Grid) -> list[list[int]]:
+    """The rows of each problem: the same data, partition and evaluation, whichever key has set them."""
+    rows: dict[frozenset[tuple[str, str]], list[int]] = {}
     for row_index, group in enumerate(grid.groups):
-        rows.setdefault(grid.problem(group), []).append(row_index)
-    return rows
+        rows.setdefault(frozenset(group.problem.items()), []).append(row_index)
+    return list(rows.values())
 
 
 def best_row(cells: Results, column: Column, rows: Sequence[int]) -> int | None:
     """The row with the best mean, the first of equals; None if the metric has no direction or no row has a mean."""
-    eligible = [
-        row for row in rows if len(cells[row, column.metric].values) and not cells[row, column.metric].not_finite
-    ]
+    eligible = [row for row in rows if len(cells[row, column.metric].values) and not cells[row, column.metric].left_out]
     if not column.sign or not eligible:
         return None
     return max(eligible, key=lambda row: column.sign * cells[row, column.metric].mean)
 
 
 def _beaten(cells: Results, column: Column, rows: Sequence[int], best: int) -> bool:
-    """Whether a row with seeds that are not finite has a better mean than the best of the others."""
+    """Whether a row that leaves seeds out has a better mean than the best of the others."""
     signed = [column.sign * cells[row, column.metric].mean for row in (*rows, best)]
     return any(mean > signed[-1] for mean in signed)
 
 
 def value_at(run: SavedRun, metric: str, at_round: int | None) -> float:
-    """A metric of a round, or of the last round; NaN if that round lacks it."""
-    rows = [row for row in run.rows if at_round is None or row["round"] == at_round]
-    return float(rows[-1].get(metric, math.nan)) if rows else math.nan
+    """A metric of a round, or of the last round that has measured it; NaN without one."""
+    measured = run.measured(metric, at_round)
+    return math.nan if measured is None else measured[1]
 
 
-def _not_finite_notes(grid: Grid, group: Group, row: Sequence[tuple[Column, Cell]]) -> list[str]:
-    """A sentence for each seed that has values which are not finite."""
+def _notes(row: str, cells: Mapping[str, Cell]) -> list[str]:
+    """A sentence for each seed without finite values, and for values of other rounds than the last.
+
+    Args:
+        row: its name.
+        cells: by metric.
+    """
+    left_out = "the mean leaves this seed out, and the row is not marked as the best one"
     notes = []
-    for seed in sorted({seed for _, cell in row for seed in cell.not_finite}):
-        metrics = [column.metric for column, cell in row if seed in cell.not_finite]
-        named = metrics[0] if len(metrics) == 1 else f"{metrics[0]} and {counted(len(metrics) - 1, 'more metric')}"
+    for seed in sorted({seed for cell in cells.values() for seed in cell.left_out}):
+        if metrics := [metric for metric, cell in cells.items() if seed in cell.not_finite]:
+            notes.append(f"{row}: seed {seed} has no finite value of {_named(metrics)}; {left_out}.")
+        if metrics := [metric for metric, cell in cells.items() if seed in cell.not_measured]:
+            notes.append(f"{row}: seed {seed} has not measured {_named(metrics)}; {left_out}.")
+    for seed, number in sorted({pair for cell in cells.values() for pair in cell.earlier.items()}):
+        metrics = [metric for metric, cell in cells.items() if cell.earlier.get(seed) == number]
         notes.append(
-            f"{grid.name(group)}: seed {seed} has no finite value of {named}; the mean leaves this seed out, and the "
-            "row is not marked as the best one."
+            f"{row}: seed {seed} ends in a round that has not measured {_named(metrics)}; the value is of round "
+            f"{number}."
         )
     return notes
 
 
+def _named(metrics: Sequence[str]) -> str:
+    return metrics[0] if len(metrics) == 1 else f"{metrics[0]} and {counted(len(metrics) - 1, 'more metric')}"
+
+
 def _cell(grid: Grid, group: Group, column: Column) -> Cell:
-    values = pd.Series(
-        {seed: value_at(run, column.metric, grid.round) for seed, run in group.runs.items()}, dtype=float
-    )
-    values = values.sort_index()
+    all_measured = {seed: run.measured(column.metric, grid.round) for seed, run in group.runs.items()}
+    measured = {seed: pair for seed, pair in sorted(all_measured.items()) if pair is not None}
+    values = pd.Series({seed: value for seed, (_, value) in measured.items()}, dtype=float)
     finite = values[values.map(math.isfinite)]
     not_finite = tuple(int(seed) for seed in values.index.difference(finite.index))
-    return Cell(finite, not_finite, float(finite.mean()), float(finite.std(ddof=1)))
+    not_measured = tuple(sorted(group.runs.keys() - measured.keys()))
+    last = {seed: grid.round or int(group.runs[seed].rows[-1]["round"]) for seed in measured}
+    earlier = {seed: number for seed, (number, _) in measured.items() if number < last[seed]}
+    return Cell(finite, not_finite, not_measured, earlier, float(finite.mean()), float(finite.std(ddof=1)))

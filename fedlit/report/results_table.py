@@ -12,7 +12,7 @@ from fedlit.report.shown_table import ShownTable, plain_row, with_spread
 
 def cell_text(cell: Cell) -> str:
     """`0.912 ± 0.012 (3)`: mean, standard deviation, number of seeds; a dagger where a seed was left out."""
-    dagger = "†" * bool(cell.not_finite)
+    dagger = "†" * bool(cell.left_out)
     return f"{with_spread(cell.mean, cell.std)} ({len(cell.values)}){dagger}" if len(cell.values) else f"-{dagger}"
 
 

@@ -14,7 +14,7 @@ MOST_PANELS = 6  # under each other
 
 def panels_of_rows(grid: Grid) -> list[list[int]]:
     """The rows of each problem, which are drawn together; all rows together if there are too many problems."""
-    rows_by_problem = list(problems(grid).values())
+    rows_by_problem = problems(grid)
     return rows_by_problem if len(rows_by_problem) <= MOST_PANELS else [list(range(len(grid.groups)))]
 
 

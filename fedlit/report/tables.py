@@ -42,6 +42,7 @@ def frame(grid: Grid, columns: Sequence[Column], cells: Results, comparisons: Se
                     "std": cell.std,
                     "seeds": len(cell.values),
                     "seeds_not_finite": len(cell.not_finite),
+                    "seeds_not_measured": len(cell.not_measured),
                     "seeds_left_out": len(group.left_out),
                     "best": cell.best,
                     "compared_with": "" if test is None else grid.name(grid.groups[test.against]),
@@ -74,10 +75,10 @@ def latex(grid: Grid, columns: Sequence[Column], cells: Results) -> str:
 
 def _latex_cell(cell: Cell) -> str:
     if not len(cell.values):
-        return "--" + r"$^\dagger$" * bool(cell.not_finite)
+        return "--" + r"$^\dagger$" * bool(cell.left_out)
     spread = rf" \pm {number(cell.std, cell.std)}" if math.isfinite(cell.std) else ""
     body = f"{number(cell.mean, cell.std)}{spread}"
-    dagger = r"^\dagger" * bool(cell.not_finite)
+    dagger = r"^\dagger" * bool(cell.left_out)
     text = rf"$\mathbf{{{body}}}$" if cell.best else f"${body}{dagger}$"
     return f"{text} ({len(cell.values)})"
 

@@ -40,7 +40,7 @@ def reached(grid: Grid, column: Column, cells: Results, wanted: Sequence[float])
         return []
     wanted = list(wanted) or _targets_of_runs(grid, column)
     rows_and_targets = []
-    for rows in problems(grid).values():
+    for rows in problems(grid):
         means = [cells[row, column.metric].mean for row in rows if math.isfinite(cells[row, column.metric].mean)]
         ends = sorted({rounded_to_worse(mean, column.sign) for mean in means}, key=lambda mean: column.sign * mean)
         targets = list(wanted) or list(dict.fromkeys([*ends[:1], *ends[-1:]]))

@@ -14,21 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedlit.run_folder import SWEEP_FILE
 from fedlit.saved_run import SavedRun
-
-IGNORED = (
-    "name",
-    "hydra",
-    "seed",
-    "resume",
-    "progress",
-    "checkpoint",
-    "logger",
-    "engine",
-    "device",
-    "threads",
-    "store",
-)
-"""Parts of a configuration that change no number of a run, and the seed, over which the mean is taken."""
+from fedlit.settings.no_result import changes_no_result
 
 ABSENT = "-"
 """The value of a key in a run whose configuration lacks it, such as `aggregator.mu` of FedAvg."""
@@ -59,6 +45,10 @@ class Setup:
         """Key -> value of the run's command line, such as {"aggregator": "scaffold"}."""
         pairs = (word.partition("=") for word in self._run.overrides if "=" in word)
         return {_plain_key(key): value for key, _, value in pairs}
+
+    def part(self, parts: Sequence[str]) -> dict[str, str]:
+        """The values, as text, of the keys of these parts of the configuration."""
+        return {key: _text(value) for key, value in self.values.items() if key.split(".")[0] in parts}
 
     def value(self, key: str) -> str:
         """The value of a key as text: a group's option as it was written or chosen, else the configuration's value."""
@@ -140,7 +130,8 @@ def _plain_key(key: str) -> str:
 
 
 def _is_ignored(key: str) -> bool:
-    return key.split(".")[0] in IGNORED
+    """The seed, over which the mean is taken, and what changes no number of a run."""
+    return key == "seed" or changes_no_result(key)
 
 
 def _flat_items(node: Any, key: str) -> list[tuple[str, Any]]:

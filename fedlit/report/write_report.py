@@ -90,7 +90,7 @@ def _table_sections(report: Report) -> list[Section]:
         f"Values {place}: mean ± standard deviation over seeds (number of seeds). ↑ higher is better, ↓ lower is "
         "better. Bold: the best of the rows with the same data and partition."
     )
-    if any(cell.not_finite for cell in report.cells.values()):
+    if any(cell.left_out for cell in report.cells.values()):
         legend += " † a seed without a finite value was left out."
     sections = [Section("Results", legend, results_table(grid, report.columns, report.cells))]
     if report.shown_tests:

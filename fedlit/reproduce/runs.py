@@ -11,12 +11,14 @@ from typing import Any
 from fedlit.atomic_files import write_text
 from fedlit.errors import InputError, one_line
 from fedlit.report.columns import columns
+from fedlit.report.results import value_at
 from fedlit.report.targets import first_reached
 from fedlit.reproduce.published import Published
 from fedlit.run_folder import has_rounds
 from fedlit.saved_run import SavedRun
 from fedlit.settings.check import check
 from fedlit.settings.compose import composer
+from fedlit.settings.no_result import changes_no_result
 from fedlit.settings.overrides import key_of, parse, quoted
 from fedlit.sweeps.run_names import run_names
 from fedlit.sweeps.same_run import Identity
@@ -24,7 +26,6 @@ from fedlit.this_machine import machine_name
 
 MACHINE = "machine.txt"  # in a run's folder, written after its end
 _QUIET = ("logger=none", "progress=none")
-_NO_RESULT = ("name", "hydra", "resume", "progress", "checkpoint", "logger", "engine", "device", "threads", "store")
 _PLACES = ("data.root", "data.path", "data.download")
 
 
@@ -91,6 +92,7 @@ def run_all(call: Call, published: Sequence[Published]) -> list[Measured]:
             for value in published:
                 if value.words == words and seed < value.seeds:
                     reached(value, run)  # a metric that the run lacks is refused after the first run
+                    _tell_earlier(value, run)
     return [measured(value, {s: runs[value.words, s] for s in range(value.seeds)}) for value in published]
 
 
@@ -107,7 +109,8 @@ def measured(value: Published, runs: Mapping[int, SavedRun | str]) -> Measured:
 
 
 def reached(value: Published, run: SavedRun) -> float:
-    """The value of a run: its metric after the last round, or the round in which it reaches the target (infinite where
+    """The value of a run: its metric after the last round that has measured it, or the
+    round in which it reaches the target (infinite where
     no round does).
 
     Raises:
@@ -118,7 +121,7 @@ def reached(value: Published, run: SavedRun) -> float:
     except InputError as error:
         raise InputError(f"published value of {value.metric}: {str(error).partition(': ')[2]}") from None
     if value.target is None:
-        return float(run.rows[-1].get(value.metric, math.nan))
+        return value_at(run, value.metric, None)
     if not column.sign:
         raise InputError(
             f"published value of {value.metric}: neither direction of it is declared to be better, so that it has no "
@@ -126,6 +129,13 @@ def reached(value: Published, run: SavedRun) -> float:
         )
     cost = first_reached(run, column, value.target)
     return math.inf if cost is None else float(cost["round"])
+
+
+def _tell_earlier(value: Published, run: SavedRun) -> None:
+    """A line where a value is not of the last round: a run that stops may end in a round without an evaluation."""
+    measured = run.measured(value.metric)
+    if value.target is None and measured is not None and measured[0] < run.rows[-1]["round"]:
+        print(f"  {value.metric} is of round {measured[0]}, the last one that has measured it", flush=True)
 
 
 def machine_of(run: SavedRun) -> str:
@@ -136,11 +146,10 @@ def machine_of(run: SavedRun) -> str:
 
 def changes(given: Sequence[str]) -> list[str]:
     """Those of the given overrides that change what is measured: all but places, threads, engines and the trainer."""
-    kept = (*_NO_RESULT, *_PLACES, "trainer", "hydra/launcher")
     texts = []
     for override in parse(given):
         key = key_of(override)
-        if key not in kept and key.partition(".")[0] not in _NO_RESULT:
+        if key not in (*_PLACES, "trainer") and not changes_no_result(key):
             texts.append(override.input_line or "")
     return texts
 

@@ -128,7 +128,10 @@ def _result(folder: Path) -> list[str]:
     from fedlit.report.columns import columns
 
     metric = columns([run])[0].metric
-    parts = [f"{metric} {figure(run.rows[-1][metric])}"] if metric in run.rows[-1] else []
+    parts = []
+    if (measured := run.measured(metric)) is not None:
+        place = "" if measured[0] == run.rows[-1]["round"] else f" in round {measured[0]}"
+        parts.append(f"{metric} {figure(measured[1])}{place}")
     if stopped := run.summary.get("stopped"):
         parts.append(f"stopped after round {run.summary['rounds']}: {stopped}")
     seconds = run.summary.get("seconds")

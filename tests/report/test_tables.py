@@ -115,6 +115,31 @@ def test_each_hole_has_a_line(tmp_path: Path) -> None:
         assert shown.count(sentence) == 1, sentence
 
 
+def test_a_run_that_stopped_in_a_round_without_an_evaluation_has_its_last_value(tmp_path: Path) -> None:
+    folder, rest = tmp_path / "s", {"fit/loss": 1.0}
+    write_run(folder / "0", [*FEDAVG, "seed=1"], [{ACCURACY: 0.4}, {ACCURACY: 0.5}, rest, {ACCURACY: 0.6}])
+    stopped = write_run(folder / "1", [*FEDAVG, "seed=2"], [{ACCURACY: 0.4}, {ACCURACY: 0.8}, rest], rounds=4)
+    (stopped / "summary.json").write_text(json.dumps({"rounds": 3, "stopped": "the budget is spent"}))
+    write_run(folder / "2", [*SCAFFOLD, "seed=1"], [rest])
+    write_run(folder / "3", [*SCAFFOLD, "seed=2"], [{ACCURACY: None}])
+    (folder / "multirun.yaml").touch()
+    assert main([str(folder)]) == 0
+    shown = (folder / "report" / "table.md").read_text()
+    assert "| fedavg | **0.70 ± 0.14 (2)** |" in shown and "| scaffold | -† |" in shown
+    for sentence in (
+        f"aggregator=fedavg: seed 2 ends in a round that has not measured {ACCURACY}; the value is of round 2.",
+        f"aggregator=scaffold: seed 1 has not measured {ACCURACY}; the mean leaves this seed out",
+        f"aggregator=scaffold: seed 2 has no finite value of {ACCURACY}; the mean leaves this seed out",
+    ):
+        assert shown.count(sentence) == 1, sentence
+    fedavg, scaffold = table(folder)
+    assert (fedavg["seeds_not_measured"], scaffold["seeds_not_measured"], scaffold["seeds_not_finite"]) == (
+        "0",
+        "1",
+        "1",
+    )
+
+
 def test_seeds_cells_and_planned_jobs_that_are_missing_have_a_line(tmp_path: Path) -> None:
     values = {
         ("aggregator=a", "partition.alpha=0.1"): [0.3, 0.4],
@@ -311,6 +336,13 @@ def test_rows_on_other_data_are_not_compared_where_a_preset_has_set_the_data(tmp
     assert compared == ["b", "", "", "c"]
     report = make_report(parse([str(folder), "baseline=experiment=a"]))
     assert {(test.row, test.against) for test in report.shown_tests} == {(1, 0)}
+
+
+def test_settings_that_change_no_number_do_not_split_the_seeds_of_a_row(tmp_path: Path) -> None:
+    others = ("profile=1", "targets.loss=2", "debug.how=3", "data.root=4", "data.download=5", "trainer.devices=6")
+    seeds = [[f"seed={seed}", *words] for seed, words in enumerate([(), *((word,) for word in others)], 1)]
+    grid = read_grid([write_run(tmp_path / str(place), words, [{ACCURACY: 0.5}]) for place, words in enumerate(seeds)])
+    assert grid.keys == [] and [len(group.runs) for group in grid.groups] == [7] and grid.notes == []
 
 
 AWKWARD = ("aggregator=[64,32]", "aggregator=*a", r"aggregator=a&b_c%d#e{f}~g^h$i\j<k>l|m")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from fedlit import simulation
 from fedlit.reproduce.__main__ import MISSED, main
+from fedlit.reproduce.runs import changes
+from fedlit.saved_run import SavedRun
+from tests.report.saved_runs import write_run
 from tests.reproduce.experiments import GIVEN, write_experiment
 
 ENTRY = """\
@@ -131,6 +135,25 @@ def test_a_run_of_other_words_is_not_taken_as_the_published_one(in_folder: Path,
     assert main(["experiment=mine", search, *GIVEN, "rounds=1", "stop.patience=9", *folder]) == 0
 
 
+def test_a_value_of_a_run_that_stopped_is_the_last_measured_one_and_a_line_says_so(
+    in_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def stopping(words: list[str]) -> Any:
+        rows = [{"global/test/accuracy": 0.1}, {"global/test/accuracy": 0.2}, {"fit/loss": 1.0}]
+        folder = write_run(Path(words[-1].partition("=")[2].strip("'")), ["seed=0"], rows, rounds=9)
+        (folder / "summary.json").write_text('{"rounds": 3, "stopped": "the budget is spent"}')
+        return SimpleNamespace(saved=SavedRun(folder))
+
+    search = write_experiment(
+        in_folder / "conf", ENTRY[: ENTRY.index("  - metric", 20)].replace("seeds: 2", "seeds: 1")
+    )
+    monkeypatch.setattr(simulation, "simulate", stopping)
+    assert main(["experiment=mine", search, *GIVEN]) == 0
+    shown = capsys.readouterr().out
+    assert "\n  global/test/accuracy is of round 2, the last one that has measured it\n" in shown
+    assert cells(shown)[0][3] == "0.2 (1)"
+
+
 def test_a_failed_run_is_named_and_the_others_go_on(
     search: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -154,6 +177,12 @@ def test_a_metric_that_the_run_lacks_is_refused_after_the_first_run(
         capsys.readouterr().err
     )
     assert len(list(FOLDER.rglob("summary.json"))) == 1
+
+
+def test_words_that_change_no_number_leave_the_published_experiment_as_it_is() -> None:
+    free = ["profile=true", "targets={loss: 1}", "debug=profile", "data.root=x", "hydra/launcher=joblib", "store=disk"]
+    changed = ["rounds=3", "stop.patience=2", "data=mnist", "batch_size=7"]
+    assert changes([*free, *changed, "trainer.devices=2", "checkpoint.every=0"]) == changed
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,14 @@ def test_runs_of_other_processes_are_found_once_by_their_files(sweep: Path) -> N
     ]
 
 
+def test_a_run_that_stopped_in_a_round_without_an_evaluation_shows_the_last_one(sweep: Path) -> None:
+    run = write_run(sweep / "seed=1", ["seed=1"], [{ACCURACY: 0.1}, {ACCURACY: 0.2}, {"fit/loss": 1.0}], rounds=9)
+    (run / "summary.json").write_text(json.dumps({"rounds": 3, "stopped": "enough"}))
+    written: list[str] = []
+    RunLines(sweep, planned("seed=1"), written.append, lambda: 0.0).ended(run, failed=False)
+    assert written == [f"run 1/1  seed=1  {ACCURACY} 0.200 in round 2  stopped after round 3: enough"]
+
+
 def test_a_run_that_goes_on_in_another_process_has_no_line_until_it_ends_again(sweep: Path) -> None:
     """Its summary of two rounds is still there; a checkpoint with the new number of rounds is not."""
     run = write_run(sweep / "seed=1", ["seed=1"], [{ACCURACY: 0.1}, {ACCURACY: 0.2}])

@@ -15,8 +15,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedlit.errors import InputError
 from fedlit.metric_names import Row
-from fedlit.run_folder import FORMAT, SWEEP_FILE, checkpoint_folders, format_of, holds_run, is_sweep
+from fedlit.run_folder import FORMAT, checkpoint_folders, format_of, holds_run, is_sweep
 from fedlit.settings.saved import CONFIG, OVERRIDES
+from fedlit.sweeps.sweep_record import readable_record
 from fedlit.tracking.metrics_file import Lines, read_lines
 
 _METRICS, _CLIENTS, _SUMMARY, _FAILURE = "metrics.jsonl", "clients.jsonl", "summary.json", "failure.txt"
@@ -177,19 +178,12 @@ def runs_in(folder: str | Path) -> list[SavedRun]:
 
 def _job_folders(sweep: Path) -> Iterator[Path]:
     """The runs of a sweep: those that its record names first, then any others in it by name."""
-    named = [sweep / job["folder"] for job in _planned_jobs(sweep)]
+    record = readable_record(sweep)
+    named = [sweep / job.folder for job in (record and record.jobs) or ()]
     inner = sorted((path.parent for path in sweep.rglob(".hydra")), key=_natural)
     for path in dict.fromkeys([*named, *inner]):
         if _is_run(path):
             yield path
-
-
-def _planned_jobs(sweep: Path) -> list[dict[str, Any]]:
-    """The jobs in the record of a sweep; none if its sweeper chooses them as it goes on, or without a record."""
-    try:
-        return json.loads((sweep / SWEEP_FILE).read_text(encoding="utf-8"))["jobs"] or []
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
 
 
 def _natural(path: Path) -> tuple[int, int, str]:

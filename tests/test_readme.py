@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from fedlit.settings.resume import MAY_CHANGE
 from tests.markdown import CHECKOUT, blocks, commands, run, section, write
 
 PAGE = (CHECKOUT / "README.md").read_text(encoding="utf-8")
@@ -32,6 +34,13 @@ def test_the_ranges_of_the_yaml_are_checked(in_folder: Path, capsys: pytest.Capt
     words = next(words for words in commands(code) if "--config-dir=conf" in words)
     assert run(words, in_folder, "aggregator.mu=-1") == 2
     assert "aggregator.mu (weight of the proximal term) has to be" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("title", ["Resume", "Sweeps"])
+def test_all_words_that_a_resumed_run_takes_are_told(title: str) -> None:
+    """A sentence on what may change beside `resume=` names each part, and no other."""
+    [sentence] = re.findall(r"`rounds`, `stop`[^;]*may change;|may change \(`rounds`[^;]*\)", section(PAGE, title))
+    assert set(re.findall(r"`([^`]+)`", sentence)) == set(MAY_CHANGE)
 
 
 @pytest.mark.slow

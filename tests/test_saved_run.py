@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from fedlit.errors import InputError
 from fedlit.run_folder import FORMAT
 from fedlit.saved_run import SavedRun, runs_in
+from fedlit.sweeps.sweep_record import RecordedJob, SweepRecord
 
 
 def write_run(folder: Path, rounds: int = 3, lines: str | None = None, **config: object) -> Path:
@@ -91,8 +92,8 @@ def test_the_configuration_is_that_of_the_newest_checkpoint_that_can_be_read(tmp
 def test_the_runs_of_a_sweep_come_in_its_order_without_those_that_never_began(tmp_path: Path) -> None:
     for name in ("seed=1", "seed=2", "seed=10"):
         write_run(tmp_path / name)
-    jobs = [{"overrides": [f"seed={seed}"], "folder": f"seed={seed}"} for seed in (10, 3, 1)]
-    (tmp_path / "sweep.json").write_text(json.dumps({"jobs": jobs}))
+    jobs = [RecordedJob([f"seed={seed}"], f"seed={seed}") for seed in (10, 3, 1)]
+    SweepRecord(["seed=10,3,1"], "config", None, str(tmp_path), {"seed": ["10", "3", "1"]}, jobs).write(tmp_path)
     assert [run.name for run in runs_in(tmp_path)] == ["seed=10", "seed=1", "seed=2"]
 
 

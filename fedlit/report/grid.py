@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -13,9 +12,9 @@ from fedlit.errors import InputError
 from fedlit.metric_names import USED, client_model, is_global
 from fedlit.plurals import counted
 from fedlit.report.varied_keys import ABSENT, Setup, other_differences, swept_keys, varied_keys
-from fedlit.run_folder import SWEEP_FILE
 from fedlit.saved_rounds import resume_command
 from fedlit.saved_run import SavedRun, runs_in
+from fedlit.sweeps.sweep_record import readable_record
 
 _PROBLEM = ("data", "partition", "clients", "evaluation", "server_samples")
 _HOW_OFTEN = ("evaluation.every", "evaluation.each_epoch", "evaluation.per_client", "evaluation.batch_size")
@@ -184,11 +183,9 @@ def _missing(grid: Grid, folders: Sequence[Path]) -> list[str]:
 
 
 def _not_begun(folder: Path) -> list[str]:
-    try:
-        jobs = json.loads((folder / SWEEP_FILE).read_text(encoding="utf-8"))["jobs"] or []
-        return [job["folder"] for job in jobs if not (folder / job["folder"] / ".hydra").exists()]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+    record = readable_record(folder)
+    jobs = (record and record.jobs) or ()
+    return [job.folder for job in jobs if not (folder / job.folder / ".hydra").exists()]
 
 
 def _empty_cells(grid: Grid) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +11,9 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fedlit.run_folder import SWEEP_FILE
 from fedlit.saved_run import SavedRun
 from fedlit.settings.no_result import changes_no_result
+from fedlit.sweeps.sweep_record import readable_record
 
 ABSENT = "-"
 """The value of a key in a run whose configuration lacks it, such as `aggregator.mu` of FedAvg."""
@@ -84,11 +83,8 @@ def swept_keys(folders: Sequence[Path]) -> list[str]:
     """The keys that the records of sweeps name, in their order; empty without a record."""
     keys: dict[str, None] = {}
     for folder in folders:
-        try:
-            swept = json.loads((folder / SWEEP_FILE).read_text(encoding="utf-8"))["swept"]
-            keys |= dict.fromkeys(_plain_key(key) for key in swept)
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
+        record = readable_record(folder)
+        keys |= dict.fromkeys(_plain_key(key) for key in (() if record is None else record.swept))
     return [key for key in keys if key != "seed"]
 
 

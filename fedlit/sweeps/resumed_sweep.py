@@ -58,17 +58,19 @@ def jobs_of(record: SweepRecord, folder: Path, given: CommandLine) -> list[Recor
 
 def _added(record: SweepRecord, folder: Path, given: CommandLine) -> list[str]:
     added = []
+    fixed = FIXED_IN_STUDY if record.jobs is None else ()
     for override in parse(given.overrides):
         key, text = key_of(override), override.input_line or ""
         if key == "resume":
             continue
         may_change = _is_part(key, MAY_CHANGE)
         if key in _OF_THE_FOLDER or not (may_change or override.is_hydra_override() or key.startswith("hydra/")):
+            allowed = ", ".join(part for part in MAY_CHANGE if part not in fixed)
             raise InputError(
-                f"{text}: a sweep that goes on may change {', '.join(MAY_CHANGE)} and Hydra's launcher alone; leave it "
+                f"{text}: a sweep that goes on may change {allowed} and Hydra's launcher alone; leave it "
                 f"out, or add runs by the whole command with {for_shell(f'hydra.sweep.dir={folder}')}."
             )
-        if record.jobs is None and _is_part(key, FIXED_IN_STUDY) and text not in record.words:
+        if _is_part(key, fixed) and text not in record.words:
             raise InputError(
                 f"{text}: the runs of this study were chosen by results with other rounds or another rule to stop; "
                 "leave it out, or start the study in a new folder."

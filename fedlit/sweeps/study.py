@@ -18,7 +18,7 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 
 from fedlit.errors import BUG, InputError
-from fedlit.run_folder import blocks, clear_start, has_rounds, is_unmarked
+from fedlit.run_folder import blocks, clear_start, has_rounds, hold, is_unmarked
 from fedlit.saved_run import SavedRun
 from fedlit.settings.hydra_compat import Application, Ended, Launch, Planned
 from fedlit.settings.overrides import key_of, parse, quoted
@@ -99,6 +99,8 @@ class Study:
         _refuse_shared(trials)
         codes = {trial.number: _code(trial) for trial in trials}
         waiting = {trial.number: trial for trial in trials if codes[trial.number] is None}
+        for trial in waiting.values():
+            self._clear_start(trial.folder)
         for numbers in in_sequence(list(waiting)):
             returned = self._launch(launcher, [waiting[number].words for number in numbers], numbers[0])
             codes.update({n: job.return_value.code for n, job in zip(numbers, returned, strict=True)})
@@ -139,6 +141,13 @@ class Study:
         """Remove the files of a run that was killed before it was marked as one, while Hydra wrote its record."""
         if folder != self._folder and is_unmarked(folder):
             clear_start(folder)
+
+    def _clear_start(self, folder: Path) -> None:
+        """Remove what a run has left that begins once more; InputError if another process is in it."""
+        if folder != self._folder and folder.exists():
+            hold(folder).release()
+            if not has_rounds(folder):
+                clear_start(folder)
 
     def _value(self, folder: Path) -> float | None:
         rows = SavedRun(folder).rows

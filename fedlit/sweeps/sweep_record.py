@@ -79,6 +79,32 @@ def read_record(folder: Path) -> SweepRecord | None:
         ) from None
 
 
+def readable_record(folder: Path) -> SweepRecord | None:
+    """The record of a sweep; None where there is none, or a damaged one, which ends no run and no report."""
+    try:
+        return read_record(folder)
+    except InputError:
+        return None
+
+
+def sweep_of(folder: Path) -> tuple[Path, SweepRecord] | None:
+    """The folder and the record of the sweep that a run belongs to; None for a single run.
+
+    Args:
+        folder: of the run, at any depth below that of its sweep (`hydra.sweep.subdir`).
+    """
+    for above in folder.absolute().parents:
+        record = readable_record(above)
+        if record is not None and _holds(record, above, folder):
+            return above, record
+    return None
+
+
+def _holds(record: SweepRecord, sweep: Path, folder: Path) -> bool:
+    """Whether a run is one of a sweep's, and does not only lie below its folder."""
+    return record.jobs is None or folder.absolute().relative_to(sweep) in (Path(job.folder) for job in record.jobs)
+
+
 def _record(content: Mapping[str, Any]) -> SweepRecord:
     jobs = content["jobs"]
     return SweepRecord(

@@ -8,14 +8,12 @@ One column is of the global model, and one of the models that clients use, which
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fedlit.errors import InputError
 from fedlit.metric_names import TRAIN_LOSS, USED, client_metric, global_metric
 from fedlit.readable_names import readable
-from fedlit.sweeps.sweep_record import SweepRecord, read_record
+from fedlit.sweeps.sweep_record import sweep_of
 from fedlit.tracking.tensorboard_tags import tag
 
 Value = int | float | str | bool
@@ -42,7 +40,7 @@ def messages(config: Mapping[str, Any], folder: Path, headline: str) -> list[Any
     from torch.utils.tensorboard.summary import hparams
 
     written, sweep = written_values(folder), sweep_of(folder)
-    swept = [] if sweep is None else [_column(key) for key in sweep.swept]
+    swept = [] if sweep is None else [_column(key) for key in sweep[1].swept]
     values = hyperparameters(config)
     values |= {
         name: _value(written[name]) for name in swept if name not in values and written.get(name, "null") != "null"
@@ -92,21 +90,6 @@ def written_values(folder: Path) -> dict[str, str]:
     words: Any = OmegaConf.load(path) if path.exists() else []
     pairs = [str(word).partition("=") for word in words]
     return {_column(key): value for key, _, value in pairs}
-
-
-def sweep_of(folder: Path) -> SweepRecord | None:
-    """The record of the sweep that a run belongs to; None for a single run."""
-    with suppress(InputError):  # a damaged record ends no run
-        for above in folder.absolute().parents:
-            record = read_record(above)
-            if record is not None and _holds(record, above, folder):
-                return record
-    return None
-
-
-def _holds(record: SweepRecord, sweep: Path, folder: Path) -> bool:
-    """Whether a run is one of a sweep's, and does not only lie below its folder."""
-    return record.jobs is None or folder.absolute().relative_to(sweep) in (Path(job.folder) for job in record.jobs)
 
 
 def _column(key: str) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 
 from fedlit.atomic_files import write_text
 from fedlit.global_generators import preserved_cpu_generators
-from fedlit.run_folder import is_sweep
+from fedlit.sweeps.sweep_record import sweep_of
 from fedlit.tracking.logger import About, Logger, Row, Summary
 from fedlit.tracking.metrics_file import NAME, read
 from fedlit.tracking.summary import is_complete
@@ -101,8 +101,8 @@ class Service(Logger):
 
 def sweep_name(folder: Path) -> str | None:
     """The date and time of the sweep that a run belongs to, as in its folder; None for a single run."""
-    above = folder.absolute().parent
-    return " ".join(above.parts[-2:]) if is_sweep(above) else None
+    sweep = sweep_of(folder)
+    return None if sweep is None else " ".join(sweep[0].parts[-2:])
 
 
 def new_id() -> str:

@@ -17,6 +17,7 @@ import numpy as np
 
 from fedlit.errors import InputError
 from fedlit.evaluation.headline import headline
+from fedlit.sweeps.sweep_record import sweep_of
 from fedlit.tracking import hparams
 from fedlit.tracking.canvas import Background, png
 from fedlit.tracking.confusion_figure import confusion_figure
@@ -52,7 +53,7 @@ class TensorBoard(Logger):
                 f"logger=tensorboard cannot be imported ({error}): pip install tensorboard, or write logger=none"
             ) from error
         self._about = about
-        self._charts = SpreadCharts(are_bands=hparams.sweep_of(about.folder) is None)
+        self._charts = SpreadCharts(are_bands=sweep_of(about.folder) is None)
         _wait_for_next_second(about.folder)
         fresh = about.resumed_after == 0
         # TensorBoard drops what older files of the folder have from this step on (0: the pictures before round 1 too)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import re
 import shutil
@@ -17,6 +16,7 @@ from fedlit.report.__main__ import main
 from fedlit.report.grid import read_grid
 from fedlit.report.options import parse
 from fedlit.report.report import make_report
+from fedlit.sweeps.sweep_record import RecordedJob, SweepRecord
 from tests.report.saved_runs import ACCURACY, LOSS, write_run, write_sweep
 
 FEDAVG, SCAFFOLD = ("aggregator=fedavg",), ("aggregator=scaffold",)
@@ -150,9 +150,9 @@ def test_seeds_cells_and_planned_jobs_that_are_missing_have_a_line(tmp_path: Pat
     notes = make_report(parse([str(folder)])).notes
     assert "aggregator=b, partition.alpha=0.1: no run with seed 2; the mean is over fewer seeds." in notes
     assert "aggregator=b, partition.alpha=1: no run has these values." in notes
-    jobs = [{"overrides": [], "folder": str(number)} for number in range(7)]
-    record = {"swept": {"aggregator": [], "partition.alpha": [], "seed": []}, "jobs": jobs}
-    (folder / "sweep.json").write_text(json.dumps(record))
+    jobs = [RecordedJob([], str(number)) for number in range(7)]
+    swept: dict[str, list[str]] = {"aggregator": [], "partition.alpha": [], "seed": []}
+    SweepRecord([], "config", None, str(tmp_path), swept, jobs).write(folder)
     notes = make_report(parse([str(folder)])).notes
     assert [note for note in notes if "not begun" in note] == [
         f"{folder}/{number}: planned in the sweep, and not begun." for number in (5, 6)

@@ -259,8 +259,9 @@ def test_a_key_that_is_checked_is_not_taken_from_the_place_in_the_sweep(command,
     words = ["clients=3", "batch_size='${hydra:job.num}'"]
     assert command(words if flag is None else [flag, *words]) == 2
     assert capsys.readouterr().err == (
-        "batch_size: it is taken from ${hydra:...}, which a job alone knows, and batch_size is checked before the first "
-        "job; write a value, or in a sweep a value for each job. Only keys of a class of yours may be taken from there.\n"
+        "batch_size: it is taken from ${hydra:...}, which a job alone knows, and batch_size is checked before the "
+        "first job; write a value, or in a sweep a value for each job. Only keys of a class of yours may be taken from "
+        "there.\n"
     )
     assert experiment.calls == [] and list(in_folder.iterdir()) == []
 

@@ -64,19 +64,20 @@ def test_a_study_gets_more_runs(in_folder: Path) -> None:
     assert json.loads(Path("study/sweep.json").read_text())["jobs"] is None
 
 
-@pytest.mark.parametrize("kept", ["config.yaml", "nothing"])
-def test_a_kill_while_hydra_writes_the_record_of_a_run(in_folder: Path, kept: str) -> None:
+@pytest.mark.parametrize("kept", [[], [".hydra/config.yaml"], [".hydra/config.yaml", "format.txt"]])
+def test_a_run_that_was_killed_before_its_first_round_begins_again(in_folder: Path, kept: list[str]) -> None:
     assert study("hydra.sweeper.n_trials=2") == 0
     whole = trials(Path("study"))
     (second,) = Path("study").glob("1,*")
-    config = (second / ".hydra" / "config.yaml").read_text()
+    texts = {name: (second / name).read_text() for name in kept}
     shutil.rmtree(second)
     (second / ".hydra").mkdir(parents=True)
-    if kept != "nothing":
-        (second / ".hydra" / kept).write_text(config)
+    for name, text in texts.items():
+        (second / name).write_text(text)
+    (second / "loggers.json").write_text("{}")
     assert main(["resume=study"]) == 0
     assert trials(Path("study")) == whole
-    assert (second / ".hydra" / "overrides.yaml").exists()
+    assert (second / ".hydra" / "overrides.yaml").exists() and not (second / "loggers.json").exists()
 
 
 def test_runs_that_fail_do_not_stop_the_study_and_stay_failed(

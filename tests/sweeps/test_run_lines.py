@@ -13,6 +13,7 @@ from fedlit.atomic_files import write_text
 from fedlit.sweeps.plan import Job, Plan
 from fedlit.sweeps.run_lines import NoLines, RunLines
 from fedlit.sweeps.sweep_end import end_text, exit_code
+from fedlit.sweeps.sweep_record import SweepRecord
 from tests.report.saved_runs import ACCURACY, LOSS, write_run
 
 
@@ -120,7 +121,8 @@ def test_the_end_has_a_table_over_seeds_and_what_is_missing(sweep: Path, monkeyp
     for name, value in zip(names[:4], (0.5, 0.7, 0.6, 0.9), strict=True):
         write(sweep, name, value)
     write(sweep, names[4], failure="out of memory")
-    (sweep / "sweep.json").write_text(json.dumps({"swept": {"partition.alpha": ["1", "2"], "seed": ["1"]}, "jobs": []}))
+    swept = {"partition.alpha": ["1", "2"], "seed": ["1", "2", "3"]}
+    SweepRecord(["seed=1,2,3"], "config", None, str(sweep), swept, []).write(sweep)
     (sweep / names[0] / "events.out.tfevents.0").touch()
     assert end_text(sweep, planned(*names)).splitlines() == [
         "sweep: 4 of 6 runs finished",

@@ -26,6 +26,11 @@ def test_what_the_choices_of_a_study_rest_on_is_refused_before_its_record_change
     assert word in resumed(replace(STUDY, jobs=[RecordedJob(["seed=1"], "seed=1")]), word)  # a sweep over values
 
 
+def test_the_words_that_a_study_takes_are_told_without_those() -> None:
+    with pytest.raises(InputError, match="a sweep that goes on may change targets, engine, "):
+        resumed(STUDY, "clients=9")
+
+
 def test_a_study_takes_the_words_that_change_no_choice() -> None:
     for word in ("rounds=2", "stop.patience=3", "targets={a: [0.8]}", "progress=none", "hydra.sweeper.n_trials=9"):
         assert word in resumed(STUDY, word)

@@ -4,7 +4,7 @@ import pytest
 from tensorboard.plugins.hparams.api_pb2 import DATA_TYPE_FLOAT64, DATA_TYPE_STRING
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from fedlit.tracking.hparams import hyperparameters, messages, shown_at_once, sweep_of, written_values
+from fedlit.tracking.hparams import hyperparameters, messages, shown_at_once, written_values
 from tests.tracking.runs import about, write_sweep
 
 
@@ -78,14 +78,3 @@ def test_the_swept_keys_are_the_first_columns_of_a_sweep(tmp_path):
 def test_a_swept_key_that_is_no_column_otherwise_is_added_with_its_written_value(tmp_path, key, word, kind):
     assert key not in hyperparameters(about(tmp_path).config)
     assert first_columns(tmp_path, {f"++{key}": [word, "x"]}, f"++{key}={word}") == {key: kind}
-
-
-def test_a_run_below_the_folder_of_a_sweep_that_is_not_its_job_is_a_single_run(tmp_path):
-    write_sweep(tmp_path, {"seed": ["7"]}, ["seed=7"])
-    assert sweep_of(tmp_path / "seed=7") is not None
-    assert sweep_of(tmp_path / "other") is None and sweep_of(tmp_path) is None
-
-
-def test_a_damaged_record_of_a_sweep_ends_no_run(tmp_path):
-    (tmp_path / "sweep.json").write_text("{")
-    assert sweep_of(tmp_path / "seed=7") is None

@@ -165,7 +165,10 @@ def test_objects_and_words_that_do_not_go_together_are_refused() -> None:
         (lambda: fedlit.federate(Net(), (DataLoader([1]), [1])), "give its data set, <loader>.dataset"),
         (lambda: fedlit.federate(Net(), Data(), "model=mlp"), "model=mlp: federate has an object in this place"),
         (lambda: fedlit.federate(Net(), Data(), "~data"), "~data: federate has an object in this place"),
-        (lambda: fedlit.federate(Net(), Data(), "aggregator.step=1", aggregator=Half()), "aggregator.step=1: federate has"),
+        (
+            lambda: fedlit.federate(Net(), Data(), "aggregator.step=1", aggregator=Half()),
+            "aggregator.step=1: federate has",
+        ),
         (lambda: fedlit.federate(Net(), Data(), "+model.lr=1"), r"\+model.lr=1: federate has an object in this place"),
         (lambda: fedlit.federate(Net(), Data(), "++model.digest=d3"), "digest=d3: federate has an object"),
         (lambda: fedlit.federate(Net(), Data(), "data@data=mnist"), "data@data=mnist: federate has an object"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import re
 import signal
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,7 @@ from fedlit.run_folder import PARTITION
 from fedlit.run_log import note
 from fedlit.saved_run import SavedRun
 from fedlit.settings import command_line
+from fedlit.settings.classes import RUN_KEYS
 from fedlit.settings.overrides import parse
 from fedlit.settings.resume import resumed_folder
 from fedlit.settings.start import prepare
@@ -194,13 +196,13 @@ def federate(
         >>> run = federate(Net(), Data(), "clients=10", aggregator=Mine(mu=0.1))  # doctest: +SKIP
 
     Raises:
-        InputError: as in `simulate`; also where an object is of the wrong type, or a word names another model, data or
-            algorithm than the given one.
+        InputError: as in `simulate`; also where an object is of the wrong type, or a word sets the model, data or
+            algorithm in place of the given one, or an argument of it.
     """
     checked = _checked_words(words)
     objects = own_copies(module, data, aggregator)
     for group, word in itertools.product(objects, checked):
-        if word.lstrip("+~").startswith((f"{group}=", f"{group}._target_=")) or word == f"~{group}":
+        if _replaces(word, group):
             raise InputError(f"{word}: federate has an object in this place; leave the word out.")
     folder = resumed_folder(checked)
     if folder is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from fedlit.atomic_files import write_text
+from fedlit.errors import InputError
 from fedlit.global_generators import preserved_cpu_generators
 from fedlit.sweeps.sweep_record import sweep_of
 from fedlit.tracking.logger import About, Logger, Row, Summary
@@ -103,6 +104,31 @@ def sweep_name(folder: Path) -> str | None:
     """The date and time of the sweep that a run belongs to, as in its folder; None for a single run."""
     sweep = sweep_of(folder)
     return None if sweep is None else " ".join(sweep[0].parts[-2:])
+
+
+def checked_options(service: str, options: Mapping[str, Any], of_the_run: Sequence[str]) -> dict[str, Any]:
+    """Further arguments of a service, as a dict.
+
+    Args:
+        of_the_run: arguments by which a run is found when it goes on.
+
+    Raises:
+        InputError: the options have one of these.
+    """
+    for name in of_the_run:
+        if name in options:
+            instead = "write name=<name> for the name" if name == "name" else "leave it out"
+            raise InputError(
+                f"logger.{service}.options.{name}={options[name]}: a run sets {name} itself, to go on in the same run "
+                f"of {service} when it is resumed; {instead}."
+            )
+    return dict(options)
+
+
+def corrections(service: str, project: str, options: Mapping[str, Any]) -> str:
+    """What to correct where a service refuses its arguments."""
+    has = f" (options has {', '.join(map(str, options))})" if options else ""
+    return f"correct logger.{service}.project={project} or another key of logger.{service}{has}"
 
 
 def new_id() -> str:

@@ -12,11 +12,15 @@ _HEADER = 7  # of a chunk: checksum (4 bytes), length (2), kind (1)
 _WHOLE, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 
 
-def rounds_written(folder: Path) -> int:
-    """The newest round in the offline runs under a folder; 0 if there is none."""
-    return max(
-        (step for path in folder.glob("wandb/offline-run-*/run-*.wandb") for step, _ in history(path)), default=0
-    )
+def rounds_written(folder: Path, run: str) -> int:
+    """The newest round of a run in its offline files; 0 if there is none.
+
+    Args:
+        folder: in which the package writes, "wandb" in the run folder. It may have files of other runs as well.
+        run: its id.
+    """
+    files = folder.glob(f"offline-run-*-{run}*/run-*.wandb")  # -1 in the same second
+    return max((step for file in files for step, _ in history(file)), default=0)
 
 
 def history(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import re
 import shutil
@@ -328,7 +329,7 @@ def test_rows_on_other_data_are_not_compared_where_a_preset_has_set_the_data(tmp
             run = write_run(folder / f"{place}{seed}", settings, [{ACCURACY: value}])
             (run / ".hydra" / "overrides.yaml").write_text(f"- experiment={preset}\n- seed={seed}\n")
     (folder / "multirun.yaml").touch()
-    (folder / "sweep.json").write_text(json.dumps({"swept": {"experiment": ["a", "b", "c", "d"]}, "jobs": []}))
+    SweepRecord([], "config", None, str(tmp_path), {"experiment": ["a", "b", "c", "d"]}, []).write(folder)
     assert main([str(folder)]) == 0
     rows = table(folder)
     assert [row["best"] for row in rows] == ["False", "True", "True", "False"]

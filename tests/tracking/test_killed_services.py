@@ -28,7 +28,8 @@ def test_each_round_is_once_in_each_service_after_a_kill(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     for name, value in {"WANDB_MODE": "offline", "TRACKIO_DIR": str(tmp_path / "trackio")}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in ("MLFLOW_TRACKING_URI", "WANDB_SERVICE"):  # the second is the process of wandb that this process began
+        monkeypatch.delenv(name, raising=False)
     killer = "logger.killer._target_=tests.small_runs.Kill"
     command = [sys.executable, "-m", "fedlit.run"]
     first = [*command, *WORDS, f"logger=[csv,{','.join(services)}]", killer, "hydra.run.dir=run"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +25,8 @@ from tests.tracking.runs import about, row
 
 Points = dict[str, list[tuple[int, float]]]  # metric -> (round, value) of each entry in the store
 
+WANDB_FILES = "wandb"  # in the run folder
+
 CLASSES = {"wandb": "wandb_run.Wandb", "mlflow": "mlflow_run.Mlflow", "trackio": "trackio_run.Trackio"}
 
 
@@ -36,6 +39,12 @@ def outside_of_hydra(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(params=CLASSES)
 def service(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: Any) -> Iterator[str]:
     name = str(request.param)
+    set_up(name, tmp_path, monkeypatch)
+    yield name
+
+
+def set_up(name: str, tmp_path: Path, monkeypatch: Any) -> None:
+    """Its store and files lie in `tmp_path`."""
     if find_spec(name) is None:
         pytest.skip(f"{name} is not installed: pip install 'fedlit[{name}]'")
     monkeypatch.chdir(tmp_path)
@@ -44,7 +53,6 @@ def service(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: Any) ->
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     if name == "trackio":
         _move_trackio(tmp_path / "trackio", monkeypatch)
-    yield name
 
 
 def _move_trackio(folder: Path, monkeypatch: Any) -> None:
@@ -54,18 +62,22 @@ def _move_trackio(folder: Path, monkeypatch: Any) -> None:
         monkeypatch.setattr(importlib.import_module(module), "TRACKIO_DIR", folder)
 
 
-def make(service: str) -> Service:
+def make(service: str, **arguments: Any) -> Service:
     module, _, name = CLASSES[service].partition(".")
     cls = getattr(importlib.import_module(f"fedlit.tracking.{module}"), name)
-    logger: Service = cls(mode="offline") if service == "wandb" else cls()
+    if service == "wandb":
+        arguments.setdefault("mode", "offline")
+    logger: Service = cls(**arguments)
     return logger
 
 
-def tell(folder: Path, service: str, numbers: list[int], resumed_after: int = 0, end: int | None = None) -> None:
+def tell(
+    folder: Path, service: str, numbers: list[int], resumed_after: int = 0, end: int | None = None, **arguments: Any
+) -> None:
     """What a run of these rounds sends. `end` is the last round of its summary; None is an error before the end."""
     folder.mkdir(exist_ok=True)
     run = about(folder, resumed_after=resumed_after)
-    file, logger = MetricsFile(), make(service)
+    file, logger = MetricsFile(), make(service, **arguments)
     file.start(run)
     logger.start(run)
     for number in numbers:
@@ -82,7 +94,7 @@ def stored(folder: Path, service: str) -> Points:
     run = json.loads((folder / FILE).read_text())[service]
     points: Points = {}
     if service == "wandb":
-        for path in sorted(folder.glob(f"wandb/offline-run-*-{run}*/*.wandb")):
+        for path in sorted((folder / WANDB_FILES).glob(f"offline-run-*-{run}*/*.wandb")):
             for step, values in history(path):
                 for name, value in values.items():
                     points.setdefault(name, []).append((step, float(json.loads(value))))
@@ -140,6 +152,55 @@ def test_two_runs_of_one_name_are_two(service: str, tmp_path: Path) -> None:
         tell(tmp_path / name, service, [1, 2, 3, 4, 5], end=5)
     check(tmp_path / "first", service)
     check(tmp_path / "second", service)
+
+
+@pytest.mark.parametrize(
+    ("service", "arguments", "advice"),
+    [
+        (
+            "wandb",
+            {"project": "a/b", "mode": "offline"},
+            r"Invalid project name .*; correct logger\.wandb\.project=a/b or another key of",
+        ),
+        ("wandb", {"mode": "offlin"}, r"Settings mode .*; correct logger\.wandb\.project=fedlit"),
+        (
+            "wandb",
+            {"mode": "offline", "options": {"entiti": 1}},
+            r"entiti.*; correct .* \(options has entiti\)",
+        ),
+        ("wandb", {"mode": "online"}, r"No API key .*; run wandb login"),
+        (
+            "trackio",
+            {"options": {"spaceid": "x"}},
+            r"spaceid.*; correct logger\.trackio\.project=fedlit .*options has spaceid",
+        ),
+        ("trackio", {"options": {"server_url": "x"}}, r"`server_url` must be .*; correct .*\(options has server_url\)"),
+    ],
+)
+def test_arguments_that_a_service_refuses_are_a_sentence(
+    service: str, arguments: Any, advice: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    set_up(service, tmp_path, monkeypatch)
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    logger = make(service, **arguments)
+    with pytest.raises(InputError, match=rf"^logger={service} cannot start \(.*{advice}"):
+        logger.start(about(tmp_path))
+    logger.close()
+
+
+def test_offline_files_of_wandb_may_lie_together_in_another_folder(tmp_path: Path, monkeypatch: Any) -> None:
+    set_up("wandb", tmp_path, monkeypatch)
+    (tmp_path / "together").mkdir()
+    options = {"dir": str(tmp_path / "together")}
+    seconds = time.monotonic()
+    for numbers in ([1, 2, 3, 4, 5], [1, 2, 3]):
+        tell(tmp_path / f"run{len(numbers)}", "wandb", numbers, options=options)
+    tell(tmp_path / "run3", "wandb", [3, 4, 5], resumed_after=2, end=5, options=options)
+    assert time.monotonic() - seconds < 8, "each end waits for files that lie elsewhere"
+    monkeypatch.setattr("tests.tracking.test_services.WANDB_FILES", str(tmp_path / "together" / "wandb"))
+    check(tmp_path / "run3", "wandb")
+    check(tmp_path / "run5", "wandb")
 
 
 @pytest.mark.parametrize(("end", "status"), [(5, "FINISHED"), (2, "KILLED"), (None, "FAILED")])

@@ -15,6 +15,10 @@ from fedlit.tracking.wandb_run import Wandb
 from tests.tracking.runs import about, row
 
 
+class Unreached(RuntimeError):
+    """The package's CommError."""
+
+
 class Server:
     """The part of the package that is used. A step that the server has is refused, as the real one does."""
 
@@ -25,7 +29,7 @@ class Server:
         self.refusal: Exception | None = None
         self.offline = False
         self.config = types.SimpleNamespace(update=lambda values, allow_val_change: None)
-        self.errors = types.SimpleNamespace(Error=RuntimeError)
+        self.errors = types.SimpleNamespace(Error=RuntimeError, CommError=Unreached)
         self.Settings = dict
 
     def init(self, **arguments: Any) -> Server:
@@ -84,10 +88,27 @@ def test_rounds_that_the_server_never_got_are_sent_from_the_metrics_file(server:
     assert list(sent) == [1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("refusal", [RuntimeError("no API key"), TypeError("unexpected keyword argument 'entiti'")])
-def test_a_start_that_fails_is_a_sentence(server: Server, tmp_path: Path, refusal: Exception) -> None:
+LOGIN = r"run wandb login, or write logger\.wandb\.mode=offline\.$"
+ARGUMENTS = r"correct logger\.wandb\.project=a:b or another key of logger\.wandb \(options has entiti\)\.$"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "advice"),
+    [
+        (RuntimeError("No API key configured. Use `wandb login` to log in."), LOGIN),
+        (Unreached("timed out"), LOGIN),
+        (RuntimeError("Invalid project name 'a:b'"), ARGUMENTS),
+        (TypeError("unexpected keyword argument 'entiti'"), ARGUMENTS),
+        (ValueError("1 validation error for Settings"), ARGUMENTS),
+    ],
+)
+def test_a_start_that_fails_is_a_sentence(server: Server, tmp_path: Path, refusal: Exception, advice: str) -> None:
     server.refusal = refusal
-    with pytest.raises(
-        InputError, match=r"logger=wandb cannot start .*; run wandb login, or write logger\.wandb\.mode="
-    ):
-        Wandb().start(about(tmp_path))
+    with pytest.raises(InputError, match=rf"^logger=wandb cannot start \({type(refusal).__name__}: .*\); {advice}"):
+        Wandb("a:b", options={"entiti": "team"}).start(about(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["id", "name", "resume", "reinit"])
+def test_what_a_run_sets_itself_is_no_option(name: str) -> None:
+    with pytest.raises(InputError, match=rf"^logger\.wandb\.options\.{name}=x: a run sets {name} itself, "):
+        Wandb(options={"entity": "team", name: "x"})

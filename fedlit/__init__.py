@@ -41,7 +41,10 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(_MODULES[name]), name)
+    from fedlit.quick_imports import brief_spinning
+
+    with brief_spinning():
+        value = getattr(import_module(_MODULES[name]), name)
     globals()[name] = value  # later uses do not come here
     return value
 

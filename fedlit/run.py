@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from fedlit.command_end import exit_code
 from fedlit.lasting_streams import lasting_streams
-from fedlit.quick_imports import LOADING, no_collection
+from fedlit.quick_imports import LOADING, limit_spinning, no_collection
 from fedlit.terminal_encoding import escape_on_output
 
 
@@ -46,17 +46,6 @@ def _run(arguments: list[str]) -> int:
         from fedlit.jobs import run_jobs
 
         return run_jobs(start)
-
-
-def limit_spinning() -> None:
-    """Before torch is imported: its OpenMP threads wait for each other in a busy loop, by default for some
-    milliseconds.
-
-    Where another process takes a core, a small operation on two threads then takes up to fifty times as long. Threads
-    that spin briefly and then sleep cost nothing measurable on idle cores. The user's own setting is kept.
-    """
-    if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
-        os.environ["GOMP_SPINCOUNT"] = "10000"
 
 
 def _add_current_folder() -> None:

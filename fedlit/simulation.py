@@ -26,6 +26,7 @@ from fedlit.experiment import Experiment
 from fedlit.jobs import run_jobs
 from fedlit.live_objects import check_same, given, own_copies, words_for
 from fedlit.partition_file import read_partition
+from fedlit.quick_imports import limit_spinning
 from fedlit.quiet import silent
 from fedlit.run_folder import PARTITION
 from fedlit.run_log import note
@@ -249,6 +250,7 @@ def _simulated(words: list[str], objects: Mapping[str, Any]) -> Run:
     with caller_state_kept(), given(objects):
         try:
             with interrupts.at_once():
+                limit_spinning()  # in worker processes; in this one torch is imported already
                 start = prepare(words)
                 if start.multirun:  # by a file of the user's
                     assert start.lock is not None

@@ -177,6 +177,7 @@ def stopping_round(folder: str) -> int:
     return done
 
 
+@pytest.mark.slow
 def test_a_killed_and_resumed_run_stops_in_the_same_round(in_folder: Path) -> None:
     """The patience that has been spent is in the checkpoint."""
     assert command(*WORDS, *STOPPING, "hydra.run.dir=whole") == 0
@@ -337,7 +338,7 @@ STOPS = [
 ]
 
 
-@pytest.mark.parametrize("stop", some_slow(STOPS, quick=[STOPS[7], STOPS[9]]))
+@pytest.mark.parametrize("stop", some_slow(STOPS, quick=[STOPS[7]]))
 def test_a_stop_ends_the_run_at_its_last_complete_round(
     stop: str, in_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

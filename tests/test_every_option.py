@@ -19,6 +19,7 @@ from torch import Tensor
 
 from fedlit.aggregators import Aggregator
 from fedlit.model_vectors import Layout, Model
+from fedlit.settings import logger_parts
 from fedlit.settings.classes import build, locate, passed_on
 from fedlit.settings.folders import conf_folder
 from fedlit.settings.help import defaults
@@ -93,11 +94,15 @@ def calls(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(("group", "option"), [(group, option) for group in OPTIONS for option in OPTIONS[group]])
-def test_an_option_composes_and_its_keys_fit_its_classes(group: str, option: str) -> None:
+def test_an_option_composes_and_its_keys_fit_its_classes(
+    group: str, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logger_parts, "find_spec", lambda package: object())  # also where a package is missing
     composition = composed(word(group, option))
     assert composition.choices[group] == option
     named = dict(calls(OmegaConf.to_container(composition.config, resolve=True)))
-    assert group in ("experiment", "debug") or group.replace("/", ".") in named
+    place = f"logger.{option}" if group == "logger" else group.replace("/", ".")
+    assert group in ("experiment", "debug") or word(group, option) == "logger=none" or place in named
     for key, node in named.items():
         target = locate(node["_target_"], key)
         signature, arguments = inspect.signature(target), passed_on(node, target, key)

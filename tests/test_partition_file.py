@@ -23,7 +23,7 @@ QUICK = [
     *("clients=4", "rounds=1", "threads=1", "device=cpu", "logger=none", "progress=none", "model=logistic"),
     *("server_samples=30", "data.public=20", "evaluation.client_validation=0.25", "hydra.run.dir=run"),
 ]
-CASES = ["partition=dirichlet", "evaluation.client_test=0.5", "aggregator=centralized", "aggregator=fedper store=disk"]
+CASES = ["partition=dirichlet", "evaluation.client_test=0.5", "aggregator=centralized", "aggregator=ditto store=disk"]
 
 
 @pytest.mark.parametrize("words", some_slow(CASES, CASES[1:3]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,23 @@ def test_each_name_is_the_object_of_its_module(name: str) -> None:
     assert name in dir(fedlit)
     if name != "__version__":
         assert value is getattr(importlib.import_module(fedlit._MODULES[name]), name)
+
+
+def test_torch_is_imported_with_threads_that_spin_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    original, counts = importlib.import_module, []
+
+    def import_module(name: str) -> object:
+        counts.append(os.environ.get("GOMP_SPINCOUNT"))
+        return original(name)
+
+    monkeypatch.setattr(importlib, "import_module", import_module)
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    fedlit.__getattr__("FedAvg")
+    assert counts == ["10000"] and "GOMP_SPINCOUNT" not in os.environ
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    fedlit.__getattr__("FedAvg")
+    assert counts[1:] == ["7"] and os.environ["GOMP_SPINCOUNT"] == "7"
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

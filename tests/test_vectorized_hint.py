@@ -64,7 +64,7 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     ("words", "says"),
     [
         ([f"{MODEL}Net", "aggregator=scaffold", "evaluation.client_validation=0.2"], True),
-        ([f"{MODEL}Drawing"], False),
+        pytest.param([f"{MODEL}Drawing"], False, marks=pytest.mark.slow),
     ],
 )
 def test_the_trial_changes_no_number_of_the_run(

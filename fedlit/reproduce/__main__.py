@@ -16,11 +16,11 @@ from fedlit import interrupts
 from fedlit.atomic_files import write_text
 from fedlit.command_end import exit_code
 from fedlit.errors import BUG, InputError
+from fedlit.quick_imports import limit_spinning
 from fedlit.reproduce.page import PAGE, machine_lines, page, read_record, record, values_table
 from fedlit.reproduce.published import Experiment, check_words, experiments_with_values, read_experiment
 from fedlit.reproduce.runs import Call, Measured, changes, run_all
 from fedlit.reproduce.verdict import verdict
-from fedlit.run import limit_spinning
 from fedlit.settings.closest import listed
 from fedlit.settings.compose import SEARCH_PATH, Composer, composer
 from fedlit.settings.overrides import key_of, parse

@@ -175,6 +175,9 @@ SENTENCES: dict[str, str] = by_name(  # name at the top level -> what to write
         "configure_optimizers of a module of your own, `model._target_=mine.Net`",
         "published": "published values are in the YAML of an experiment (`experiment=flamby_heart`), and "
         "`python -m fedlit.reproduce` compares runs with them",
+        "earlystopping earlystop": "a run ends early by `stop.patience=5` or `stop.target=0.9`",
+        "targetaccuracy": "a run ends at a value by `stop.metric=global/test/accuracy stop.target={value}`",
+        "profiler": "a table of where the time of the rounds goes is `debug=profile`",
         "callbacks": "callbacks are returned by configure_callbacks of a module of your own, `model._target_=mine.Net`",
     }
 )

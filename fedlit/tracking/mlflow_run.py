@@ -11,6 +11,7 @@ from typing import Any
 from filelock import FileLock
 
 from fedlit.errors import InputError, one_line
+from fedlit.settings.saved import began_in
 from fedlit.tracking.logger import About, Row
 from fedlit.tracking.service import COMPLETE, NOTHING, STOPPED, Service, sweep_name
 
@@ -31,7 +32,8 @@ class Mlflow(Service):
         """
         Args:
             experiment: of MLflow, which has the runs.
-            tracking_uri: of a server or of a database; None is MLFLOW_TRACKING_URI, or mlflow.db in the current folder.
+            tracking_uri: of a server or of a database; None is MLFLOW_TRACKING_URI, or mlflow.db in the
+                folder in which the run began.
             tags: further tags of the run.
         """
         super().__init__()
@@ -41,7 +43,8 @@ class Mlflow(Service):
         from lightning.pytorch.loggers import MLFlowLogger
         from mlflow.exceptions import MlflowException
 
-        uri = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+        began = began_in(about.folder, resumed=known is not None).absolute()
+        uri = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{began / 'mlflow.db'}"
         tags = {"run_folder": str(about.folder), **self.tags}
         if sweep := sweep_name(about.folder):
             tags.setdefault("sweep", sweep)

@@ -116,11 +116,12 @@ def _draw_heatmap(axes: Axes, histogram: np.ndarray, names: Sequence[str] | None
     # by share: counts of unequal clients would leave all but the largest white, and sizes are drawn in the other panel
     shares = histogram / np.maximum(histogram.sum(axis=1, keepdims=True), 1)
     edges = (np.arange(n + 1) - 0.5 for n in (classes, shown))
-    image = axes.pcolormesh(*edges, shares, cmap="Blues", vmin=0)  # imshow scales numbers to 20 MB of pixels
+    darkest = max(shares.max(), 2 / classes)  # even shares are half as dark
+    image = axes.pcolormesh(*edges, shares, cmap="Blues", vmin=0, vmax=darkest)  # imshow makes 20 MB of pixels
     axes.set_ylim(shown - 0.5, -0.5)
     numbered = shown <= 30 and classes <= 12
     if numbered:
-        write_counts(axes, histogram, shares > 0.6 * shares.max(), size=7)
+        write_counts(axes, histogram, shares > 0.6 * darkest, size=7)
     which = "clients and classes" if shown == clients else f"{shown} of {counted(clients, 'client')}, and classes"
     axes.set(xlabel="class", ylabel="client", title=which)
     label_classes(axes.xaxis, classes, names, slanted=True)
@@ -128,7 +129,7 @@ def _draw_heatmap(axes: Axes, histogram: np.ndarray, names: Sequence[str] | None
     axes.spines[:].set_visible(False)
     if numbered:
         return  # no need of a scale
-    percents = PercentFormatter(1, 0 if shares.max() > 0.1 else 1)
+    percents = PercentFormatter(1, 0 if darkest > 0.1 else 1)
     bar = axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, aspect=30, format=percents)
     bar.locator = MaxNLocator(10, steps=[1, 2, 5, 10])
     bar.set_label("share of the client's samples", fontsize=9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,14 +148,20 @@ def functions() -> dict[str, Any]:
     ),
 )
 def test_a_profiled_run_has_the_same_numbers_and_a_table(
-    words: str, parts: set[str], in_folder: Path, capsys: pytest.CaptureFixture[str]
+    words: str,
+    parts: set[str],
+    in_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = functions()
     run = (*WORDS, *words.split(), "checkpoint.every=0", "progress=plain")
     assert command(*run, "hydra.run.dir=with", "debug=profile") == 0
     text = Path("with/profile.md").read_text()
     assert capsys.readouterr().out.endswith(text)
+    monkeypatch.delitem(sys.modules, "fedlit.profiling.profile")
     assert command(*run, "hydra.run.dir=without") == 0
+    assert "fedlit.profiling.profile" not in sys.modules
     assert not Path("without/profile.md").exists()
     assert numbers(Path("with")) == numbers(Path("without"))
     assert functions() == before  # none stays wrapped

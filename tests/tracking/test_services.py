@@ -147,6 +147,20 @@ def test_mlflow_knows_how_a_run_ended_and_its_settings(tmp_path: Path, monkeypat
     assert run.data.params["partition/alpha"] == "0.5" and run.data.params["seed"] == "7"
 
 
+def test_mlflow_finds_its_file_when_a_run_is_resumed_from_another_folder(tmp_path: Path, monkeypatch: Any) -> None:
+    pytest.importorskip("mlflow", reason="pip install 'fedlit[mlflow]'")
+    monkeypatch.chdir(tmp_path)
+    tell(tmp_path / "run", "mlflow", [1, 2, 3])
+    (tmp_path / "run" / ".hydra").mkdir()
+    (tmp_path / "run" / ".hydra" / "hydra.yaml").write_text(f"hydra: {{runtime: {{cwd: {tmp_path}}}}}\n")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    tell(tmp_path / "run", "mlflow", [4, 5], resumed_after=3, end=5)
+    assert not any(Path().iterdir())
+    monkeypatch.chdir(tmp_path)
+    check(tmp_path / "run", "mlflow")
+
+
 def test_a_store_that_cannot_be_opened_is_said_before_the_first_round(tmp_path: Path, monkeypatch: Any) -> None:
     pytest.importorskip("mlflow", reason="pip install 'fedlit[mlflow]'")
     monkeypatch.chdir(tmp_path)

@@ -70,7 +70,7 @@ def _export(words: Sequence[str]) -> int:
             print(f"{file}: the global model of {run.checkpoint}")
             return 0
         check_personal(run.experiment, personal)
-        clients = range(len(run.experiment.federation.clients)) if client is None else [client]
+        clients = range(len(run.experiment.federation.apart().clients)) if client is None else [client]
         for k in clients:
             file = folder / f"client_{k:04d}{FORMATS[kind]}"
             write(personal_module(run.experiment, k), file, facts | {"client": str(k)})

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fedlit.atomic_files import replacing_folder
 from fedlit.digests import STATE, check_digests, write_digests
@@ -54,9 +55,14 @@ class Checkpoints:
         if time.monotonic() - self._saved_at >= self.interval:
             self.save(state)
 
-    def save_first(self, state: FederationState) -> None:
-        """Write the state before round 1, which is never removed."""
-        self._write(self.folder / FIRST, self._contents(state, state.clients.save()))
+    def save_first(self, state: FederationState, module: Mapping[str, Tensor] | None = None) -> None:
+        """Write the state before round 1, which is never removed.
+
+        Args:
+            module: tensors of the caller's module, which is not saved itself (see `fedlit.first_tensors`).
+        """
+        contents = self._contents(state, state.clients.save())
+        self._write(self.folder / FIRST, contents | ({} if module is None else {"module": _plain(dict(module))}))
         self._newest = 0, None
 
     def save(self, state: FederationState) -> None:
@@ -182,6 +188,21 @@ def facts_of(checkpoint: Path) -> dict[str, Any]:
     except Exception:
         return {}
     return saved if isinstance(saved, dict) else {}
+
+
+def first_module(folder: Path) -> dict[str, Tensor]:
+    """The tensors that `save_first` was given; empty if it was given none.
+
+    Args:
+        folder: the run folder.
+
+    Raises:
+        InputError: the checkpoint of the first weights is missing or damaged.
+    """
+    path = folder / "checkpoints" / FIRST
+    if not path.is_dir():
+        raise InputError(f"{path} is missing")
+    return dict(_read(path, "cpu")[0].get("module", {}))
 
 
 def _save(contents: Any, file: Path) -> None:

@@ -14,9 +14,10 @@ from fedlit.engines.failures import ClientFailed
 from fedlit.errors import InputError, NotWritten, one_line
 from fedlit.evaluation.evaluator import Evaluator
 from fedlit.federation import Federation
+from fedlit.live_objects import given_tensors
 from fedlit.plurals import counted
 from fedlit.rounds import federate
-from fedlit.saved_rounds import newest_saved, resume_command, saved_rounds
+from fedlit.saved_rounds import saved_rounds
 from fedlit.state import FederationState
 from fedlit.stop import stop_noted
 from fedlit.tracking import About, Logger
@@ -52,7 +53,7 @@ def run_rounds(
         with stop_noted(state):
             loggers.start(about)
         if not state.round:
-            checkpoints.save_first(state)
+            checkpoints.save_first(state, given_tensors())
         try:
             federate(federation, state, engine, evaluator, loggers, checkpoints, early_stopping)
         except interrupts.Interrupted as error:
@@ -75,10 +76,7 @@ def run_rounds(
     finally:
         loggers.close()
         state.clients.close()
-    if interrupted is not None:
-        print(f"stopped after round {newest_saved(folder)}; go on with: {resume_command(folder)}", flush=True)
-        return interrupted.exit_code
-    return 0
+    return 0 if interrupted is None else interrupted.exit_code
 
 
 def _save_before(error: Exception, state: FederationState, checkpoints: Checkpoints, folder: Path) -> None:

@@ -26,7 +26,7 @@ from fedlit.failure_file import remove_failure, write_failure
 from fedlit.log_errors import report_errors_once
 from fedlit.quick_imports import LOADING, no_collection
 from fedlit.run_log import note, recorded
-from fedlit.saved_rounds import saved_rounds
+from fedlit.saved_rounds import saved_rounds, stopped_text
 from fedlit.saved_run import SavedRun
 from fedlit.settings import folders
 from fedlit.settings.classes import check_classes
@@ -62,8 +62,8 @@ def run_jobs(start: Start, report: Report | None = None) -> int:
             except (Exception, SystemExit) as error:  # sys.exit in the user's code would hide where it stands
                 code = report(error, folder, start.multirun)
             except interrupts.Stopped:  # Hydra lets it pass
-                if code is None:
-                    print(f"stopped at once; {saved_rounds(folder)}", flush=True)
+                if code != 0:  # else it came after the end of the run
+                    print(stopped_text(folder, at_once=code is None, in_sweep=start.multirun), flush=True)
                 raise
         codes.append(code)
         lines.ended(folder, failed=code != 0)

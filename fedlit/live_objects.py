@@ -1,7 +1,8 @@
 """Objects of the caller's own that a run uses in place of classes that its configuration names.
 
 The configuration names a function of this file, and says what object it gave: `model.kind: mine.Net` and a digest of
-what it holds. The object itself is not saved, so the run goes on only where the caller gives an equal one again.
+what it holds. The object itself is not saved, so the run goes on only where the caller gives an equal one again. Of a
+module the first weights are saved, so that they may differ.
 """
 
 from __future__ import annotations
@@ -10,18 +11,22 @@ import copy
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
-from omegaconf import DictConfig
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from fedlit.aggregators import Aggregator
+from fedlit.checkpoint import first_module
 from fedlit.data import DataSource
 from fedlit.errors import InputError, one_line
+from fedlit.first_tensors import first_tensors, frozen_names, put_first_tensors
 from fedlit.object_digest import digest_of
+from fedlit.saved_run import SavedRun
 from fedlit.user_module.module_snapshot import copied
 
 log = logging.getLogger(__name__)
@@ -87,36 +92,67 @@ def words_for(objects: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def check_same(objects: Mapping[str, Any], config: DictConfig) -> None:
-    """Compare objects with those that a run began with.
+def as_begun(objects: Mapping[str, Any], saved: SavedRun) -> None:
+    """Compare objects with those that a run began with, and give the module the first weights of the run.
+
+    A module that has them equals the run's in all that a digest sees, such as its attributes and frozen weights, or it
+    is refused.
 
     Raises:
         InputError: the run began with no object of this group, or with another one.
     """
     for group, value in objects.items():
-        argument = _ARGUMENTS[group]
-        if not is_live(str(config[group].get("_target_"))):
+        argument, config = _ARGUMENTS[group], saved.config[group]
+        if not is_live(str(config.get("_target_"))):
             raise InputError(
                 f"{argument}: this run began with {group}= of its configuration, and not with an object; give none."
             )
-        if config[group].kind != _kind(value):
+        if config.kind != _kind(value):
             raise InputError(
-                f"{argument}: this run began with an object of {config[group].kind}; give one, and not one of "
-                f"{_kind(value)}."
+                f"{argument}: this run began with an object of {config.kind}; give one, and not one of {_kind(value)}."
             )
         if group == "data":
             continue
         digest, unseen = digest_of(value)
-        if config[group].digest != digest:
+        if digest != config.digest and group == "model":
+            _give_first_weights(value, saved.folder, str(config.digest))
+        elif digest != config.digest:
             raise InputError(
-                f"{argument}: this run began with a {_kind(value)} of other weights or attributes; give one that is "
-                "made in the same way (after the same torch.manual_seed)."
+                f"{argument}: this run began with a {_kind(value)} of other attributes; give one that is made in the "
+                "same way."
             )
         if unseen:
             log.warning(
                 "%s: what it holds of type %s is not compared with what the run began with; it has to be the same.",
                 *(argument, ", ".join(unseen)),
             )
+
+
+def _give_first_weights(module: LightningModule, folder: Path, digest: str) -> None:
+    began = f"module: this run began with a {_kind(module)} of other"
+    try:
+        first = first_module(folder)
+    except InputError as error:
+        raise InputError(
+            f"{began} weights or attributes; give one that is made in the same way (after the same torch.manual_seed), "
+            f"since its first weights cannot be read ({error})."
+        ) from None
+    if not put_first_tensors(module, first):
+        raise InputError(
+            f"{began} weights, in their names, shapes or types; give one that is made in the same way."
+        )
+    if digest_of(module)[0] != digest:
+        frozen = frozen_names(module)
+        parts = "attributes" if not frozen else f"attributes or frozen weights (such as {frozen[0]})"
+        raise InputError(
+            f"{began} {parts}, which are not saved; give one that is made in the same way"
+            f"{' (after the same torch.manual_seed)' if frozen else ''}."
+        )
+
+
+def given_tensors() -> dict[str, Tensor] | None:
+    """The tensors of the caller's module that a run changes; None where no module is given."""
+    return first_tensors(_GIVEN["model"]) if "model" in _GIVEN else None
 
 
 def is_live(target: str) -> bool:
@@ -142,7 +178,7 @@ def aggregator(kind: str, digest: str) -> Any:
 def _object(group: str, kind: str) -> Any:
     if group not in _GIVEN:
         raise InputError(
-            f"{group}: this run began with an object of {kind}, which is not saved; give an equal one in Python, by "
+            f"{group}: this run began with an object of {kind}, which is not saved; give one like it in Python, by "
             f'fedlit.federate(<the same objects>, "resume=<run folder>") to go on, or by '
             f"fedlit.load(<run folder>, {_ARGUMENTS[group]}=<the object>) to have its models."
         )

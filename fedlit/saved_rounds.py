@@ -19,6 +19,21 @@ def newest_saved(folder: Path) -> int:
     return next((number for number, _ in checkpoint_folders(folder / "checkpoints")), 0)
 
 
+def stopped_text(folder: Path, at_once: bool, in_sweep: bool) -> str:
+    """What a run says that a signal has ended. In a sweep it names no command, because its sweep does.
+
+    Args:
+        at_once: the signal came before the rounds, or twice.
+    """
+    if in_sweep:
+        number = newest_saved(folder)
+        done = f"after round {number}" if number else "before a round was saved"
+        return f"{from_command(folder)}: stopped {done}"
+    if at_once:
+        return f"stopped at once; {saved_rounds(folder)}"
+    return f"stopped after round {newest_saved(folder)}; go on with: {resume_command(folder)}"
+
+
 def saved_rounds(folder: Path, first: str = "") -> str:
     """Such as `rounds up to 12 are saved; go on with: python -m fedlit.run resume=outputs/...`.
 

@@ -25,7 +25,7 @@ from fedlit.caller_state import caller_state_kept
 from fedlit.errors import BUG, InputError
 from fedlit.experiment import Experiment
 from fedlit.jobs import run_jobs
-from fedlit.live_objects import check_same, given, own_copies, words_for
+from fedlit.live_objects import as_begun, given, own_copies, words_for
 from fedlit.partition_file import read_partition
 from fedlit.quick_imports import limit_spinning
 from fedlit.quiet import silent
@@ -146,14 +146,13 @@ def load(folder: str | Path, module: Any = None, data: Any = None, aggregator: A
     Args:
         folder: the run folder.
         module, data, aggregator: of a run by `federate`, which are not saved: objects like those it began with. They
-            are needed for `module` and `personal` alone.
+            are needed for `module` and `personal` alone. The first weights of the module do not count.
 
     Raises:
         InputError: this is no run folder, or an object differs from the one that the run began with.
     """
     saved, objects = SavedRun(folder), own_copies(module, data, aggregator)
-    if objects:
-        check_same(objects, saved.config)
+    as_begun(objects, saved)
     return Run(folder, objects)
 
 
@@ -184,7 +183,8 @@ def federate(
 
     The first weights are those of the module, whatever the seed. The objects are not saved: the run goes on by
     `federate(module, data, "resume=<run folder>")` with objects that were made in the same way. The configuration has
-    digests of what they hold, so that others are refused.
+    digests of what they hold, so that others are refused. The first weights of the module may be others, because those
+    of the run are saved.
 
     Args:
         module: the model, copied; None: that of the words, as for the other two.
@@ -207,7 +207,7 @@ def federate(
     folder = resumed_folder(checked)
     if folder is None:
         return _simulated([*words_for(objects), *checked], objects)
-    check_same(objects, SavedRun(folder).config)
+    as_begun(objects, SavedRun(folder))
     return _simulated(checked, objects)
 
 

@@ -146,3 +146,4 @@ def test_sigterm_ends_a_sweep_and_names_the_sweep(in_folder: Path, capsys: Any, 
     assert Path("sweep/seed=1").exists() and not Path("sweep/seed=2").exists()
     shown = capsys.readouterr().out
     assert shown.endswith("the sweep is stopped; go on with: python -m fedlit.run resume=sweep\n")
+    assert shown.count("resume=") == 1  # the run that was cut names no command of its own

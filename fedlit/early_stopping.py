@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fedlit.errors import InputError
 from fedlit.evaluation.direction import Directions
-from fedlit.evaluation.followed_metric import check_measured, check_name, sign_of
+from fedlit.evaluation.followed_metric import check_measured, check_name, sign_of, warn_of_value
 from fedlit.evaluation.headline import choosing_metric
 from fedlit.metric_names import Row
 from fedlit.plurals import counted
@@ -48,6 +48,16 @@ class EarlyStopping:
         if self.target is not None and not math.isfinite(self.target):
             raise InputError(f"stop.target={self.target}: this has to be a number; write for example stop.target=0.9.")
 
+    def warn_of_target(self, directions: Directions, metric: str | None = None) -> None:
+        """Warn of a target that the metric cannot have.
+
+        Args:
+            metric: the one that is followed; None: the one that the options name.
+        """
+        name = metric or self.metric
+        if self.target is not None and name is not None:
+            warn_of_value(f"stop.target={self.target:g}", name, self.target, directions)
+
     def check(self, state: FederationState, row: Row, directions: Directions) -> None:
         """Note the row of the state's round.
 
@@ -65,6 +75,8 @@ class EarlyStopping:
             name = self.metric or next(iter(choosing_metric([row]) or ()), None)
             if not check_measured(_OPTION, name, row, state.round):
                 return
+            if self.metric is None:  # known now
+                self.warn_of_target(directions, name)
             kept |= {"metric": name, "best": math.nan, "round": 0, "without": 0}
         name, best = kept["metric"], kept["best"]
         if name not in row:

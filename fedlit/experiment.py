@@ -102,6 +102,8 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
             until_end.enter_context(profiled(engine, loggers, folder, prints=has_room))
         until_end.enter_context(interrupts.handled())  # before it, a signal ends the command at once
         stopping, targets = experiment.early_stopping, experiment.targets
+        stopping.warn_of_target(targets.directions)
+        targets.warn_of_values()
         return run_rounds(
             federation, state, engine, evaluator, loggers, experiment.checkpoints, about, stopping, targets
         )

@@ -138,9 +138,7 @@ def _give_first_weights(module: LightningModule, folder: Path, digest: str) -> N
             f"since its first weights cannot be read ({error})."
         ) from None
     if not put_first_tensors(module, first):
-        raise InputError(
-            f"{began} weights, in their names, shapes or types; give one that is made in the same way."
-        )
+        raise InputError(f"{began} weights, in their names, shapes or types; give one that is made in the same way.")
     if digest_of(module)[0] != digest:
         frozen = frozen_names(module)
         parts = "attributes" if not frozen else f"attributes or frozen weights (such as {frozen[0]})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -226,11 +227,9 @@ def test_a_run_that_has_stopped_goes_on_only_with_more_rounds_or_another_rule(
     assert (summary("run")["rounds"], summary("run")["stopped"], summary("run")["targets"]) == (9, None, {})
 
 
-def test_targets_are_in_the_summary(in_folder: Path) -> None:
-    assert (
-        command(*WORDS, "rounds=3", "targets={train/loss: 2.2, global/test/accuracy: [0.1, 2]}", "hydra.run.dir=run")
-        == 0
-    )
+def test_targets_are_in_the_summary_and_on_the_last_lines(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("rounds=3", "targets={train/loss: 2.2, global/test/accuracy: [0.1, 2]}", "hydra.run.dir=run")
+    assert command(*WORDS, *words, "progress=plain") == 0
     table = rows(Path("run"))
     reached = summary("run")["targets"]
     (loss,), (low, high) = reached["train/loss"], reached[ACCURACY]
@@ -241,6 +240,38 @@ def test_targets_are_in_the_summary(in_folder: Path) -> None:
     assert math.isclose(loss["seconds"], sum(seconds))
     assert low["round"] == 1
     assert high == {"value": 2.0, "round": None, "bytes": None, "seconds": None}
+    *_, first, second, third, last = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(rf"target train/loss 2.2: round {expected}, [\d.]+ kB, [\d.]+ s", first)
+    assert second.startswith(f"target {ACCURACY} 0.1: round 1, ") and third == f"target {ACCURACY} 2: not reached"
+    assert last.startswith("3 rounds in ")
+
+
+BINARY_F1 = "+evaluation.metrics.f1._target_=torchmetrics.classification.MulticlassF1Score"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["stop.metric=global/test/accuracy", "stop.target=90"], "stop.target=90: global/test/accuracy is at most 1; "
+         "write 0.9 for 90 per cent."),
+        (["stop.target=90"], "stop.target=90: global/test/accuracy is at most 1; write 0.9 for 90 per cent."),
+        (["targets={clients/used/accuracy/worst: [0.5, 80]}"], "targets={clients/used/accuracy/worst:80}: "
+         "clients/used/accuracy/worst is at most 1; write 0.8 for 80 per cent."),
+        ([BINARY_F1, "+evaluation.metrics.f1.num_classes=10", "targets={global/test/f1: -1}"], "targets={global/test/f1:-1}:"
+         " global/test/f1 is at least 0."),
+        (["targets={global/test/loss: 90}", "stop.metric=train/loss", "stop.target=2"], ""),
+        (["targets={global/test/accuracy: 1}", "stop.target=1"], ""),
+    ],
+)  # fmt: skip
+def test_a_target_that_the_metric_cannot_have_is_one_warning(
+    words: list[str], sentence: str, in_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(*WORDS, *words, "rounds=2", "hydra.run.dir=run", "progress=plain") == 0
+    shown, warned = capsys.readouterr()
+    assert warned == (f"{sentence}\n" if sentence else "")
+    log = Path("run/run.log").read_text()
+    if sentence and "stop.metric" in " ".join(words):
+        assert log.index(sentence) < log.index("round 1/2")
 
 
 # --- a Stop of whatever takes part ------------------------------------------------------------------------------------

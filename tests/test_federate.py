@@ -152,7 +152,9 @@ def test_a_module_of_other_first_weights_stands_for_that_of_the_run(in_folder: P
             assert all(torch.equal(value, numbers[name]) for name, value in expected.state_dict().items())
             assert torch.equal(expected.shift, given.shift) and not torch.equal(net.shift, given.shift)
             assert torch.equal(expected(torch.ones(2, 4)), given(torch.ones(2, 4)))
-    with pytest.raises(InputError, match=r"other attributes or frozen weights \(such as teacher.weight\), which are not"):
+    with pytest.raises(
+        InputError, match=r"other attributes or frozen weights \(such as teacher.weight\), which are not"
+    ):
         fedlit.load("whole", Awkward(3, frozen=0.5), datasets())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase as fnmatch
 
@@ -41,11 +41,13 @@ class Directions:
 
     Attributes:
         declared: name -> whether higher is better, of torchmetrics' metrics. They come first.
+        limits: name -> the least and the largest value, None where there is none, of metrics that declare them.
     """
 
     higher: Sequence[str] = ()
     lower: Sequence[str] = ()
     declared: dict[str, bool] = field(default_factory=dict)
+    limits: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
 
     def better(self, metric: str) -> Direction:
         """

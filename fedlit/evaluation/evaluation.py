@@ -76,10 +76,11 @@ class Evaluation:
         return Measure(self.batch_size, self.metrics, classes)
 
     def directions(self) -> Directions:
-        """Which direction of each metric is better."""
+        """Which direction of each metric is better, and between which limits its values lie."""
         higher = {name: getattr(metric, "higher_is_better", None) for name, metric in self.metrics.items()}
         declared = {name: bool(value) for name, value in higher.items() if value is not None}
-        return Directions(self.higher_is_better, self.lower_is_better, declared)
+        limits = {name: (_limit(metric, "lower"), _limit(metric, "upper")) for name, metric in self.metrics.items()}
+        return Directions(self.higher_is_better, self.lower_is_better, declared, {ACCURACY: (0.0, 1.0)} | limits)
 
     def is_due(self, round_number: int, rounds: int) -> bool:
         """Whether models are measured after this round; `rounds` is the number of the last one."""
@@ -103,6 +104,12 @@ class Evaluation:
             return frozenset(cohort)
         rng = generator(seed, "watched clients", round_number)
         return frozenset(np.asarray(cohort)[rng.choice(len(cohort), self.clients, replace=False)].tolist())
+
+
+def _limit(metric: Any, end: str) -> float | None:
+    """The end of a torchmetrics metric's range."""
+    value = getattr(metric, f"plot_{end}_bound", None)
+    return None if value is None else float(value)
 
 
 def client_rows(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Iterable
 
 from fedlit.errors import InputError
@@ -16,7 +17,10 @@ from fedlit.metric_names import (
     client_metric,
     global_metric,
     is_of_training,
+    on_test,
 )
+
+log = logging.getLogger(__name__)
 
 
 def check_name(option: str, name: str, directions: Directions) -> None:
@@ -54,6 +58,20 @@ def sign_of(option: str, name: str, directions: Directions) -> int:
             f"evaluation.higher_is_better=[{metric}] or evaluation.lower_is_better=[{metric}]."
         )
     return 1 if better == "higher" else -1
+
+
+def warn_of_value(option: str, name: str, value: float, directions: Directions) -> None:
+    """Warn of a value that the metric cannot have, such as an accuracy of 90.
+
+    Args:
+        option: the words that set the value.
+    """
+    least, largest = directions.limits.get(str(base_metric(on_test(name))), (None, None))
+    if largest is not None and value > largest:
+        per_cent = f"; write {value / 100:g} for {value:g} per cent" if largest == 1 and value <= 100 else ""
+        log.warning("%s: %s is at most %g%s.", option, name, largest, per_cent)
+    elif least is not None and value < least:
+        log.warning("%s: %s is at least %g.", option, name, least)
 
 
 def check_measured(option: str, name: str | None, row: Row, round_number: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,10 +18,15 @@ from fedlit.metric_names import Row
 from fedlit.plurals import counted
 from fedlit.profiling.parts import NOT_ACCOUNTED, wrapped
 from fedlit.profiling.timer import Timer
-from fedlit.tracking import Logger, Loggers
+from fedlit.tracking import Logger, Loggers, MetricsFile, clients_file, metrics_file
+from fedlit.tracking.clients_file import ClientsFile
+from fedlit.tracking.figures import Figures
 from fedlit.tracking.guarded import Guarded
+from fedlit.tracking.log_lines import LogLines
 
 NAME = "profile.md"
+_SMALLEST = 0.001  # share of a part that has a line
+_FILES = {MetricsFile: metrics_file.NAME, ClientsFile: clients_file.NAME, Figures: "figures", LogLines: "run.log"}
 _LOGGED = ("cohort", "client_done", "round", "clients")
 
 
@@ -37,8 +43,8 @@ def profiled(engine: Engine, loggers: Loggers, folder: Path, prints: bool) -> It
     counts = _Counts()
     for logger in loggers.loggers:
         for method in _LOGGED:
-            part = f"logging: {type(logger.logger if isinstance(logger, Guarded) else logger).__name__}"
-            setattr(logger, method, timer.timed(part, getattr(logger, method), undivided=True))
+            part = timer.timed(f"logging: {_name(logger)}", getattr(logger, method), undivided=True)
+            setattr(logger, method, part)
     loggers.loggers.append(counts)
     try:
         with wrapped(timer):
@@ -65,12 +71,19 @@ class _Counts(Logger):
         self.fits += sum(float(client.get("seconds", 0.0)) for client in facts)
 
 
+def _name(logger: Logger) -> str:
+    """What users call it: the option of `logger=`, or the file that it writes."""
+    if isinstance(logger, Guarded):
+        return logger.name
+    return next((name for kind, name in _FILES.items() if isinstance(logger, kind)), "terminal")
+
+
 def table(timer: Timer, counts: _Counts, title: str) -> str:
-    """A Markdown table of the parts, the longest first, and last what is in none of them. Parts that are shown as 0.0%
-    share a line."""
+    """A Markdown table of the parts, the longest first, and last what is in none of them. Parts of less than 0.1% share
+    a line."""
     total = sum(timer.seconds.values())
     parts = sorted(timer.seconds, key=lambda name: -timer.seconds[name])
-    shown = [name for name in parts if timer.seconds[name] >= 0.0005 * total and name != NOT_ACCOUNTED]
+    shown = [name for name in parts if timer.seconds[name] >= _SMALLEST * total and name != NOT_ACCOUNTED]
     others = [name for name in parts if name not in (*shown, NOT_ACCOUNTED)]
     cells = [["part", "seconds", "a round", "share", "calls"]]
     for name in shown:
@@ -90,7 +103,17 @@ def table(timer: Timer, counts: _Counts, title: str) -> str:
 
 
 def _numbers(seconds: float, rounds: int, total: float) -> list[str]:
-    return [f"{seconds:.2f}", f"{seconds / rounds:.4f}", f"{seconds / total:.1%}" if total else ""]
+    shown = [f"{seconds / number:.{_decimals(total / number)}f}" for number in (1, rounds)]
+    return [*shown, f"{seconds / total:.1%}" if total else ""]
+
+
+def _decimals(total: float) -> int:
+    """Of the numbers of a column: the smallest part of the total that has a line is not shown as zero.
+
+    >>> [_decimals(total) for total in (500, 8, 0.6)]
+    [2, 3, 4]
+    """
+    return max(2, -math.floor(math.log10(_SMALLEST * total))) if total else 2
 
 
 def _title(engine: Engine) -> str:

@@ -1,25 +1,36 @@
-"""The values of `uplink`, `logger` and `reduction`: classes named by `_target_`, stages and loggers by name as well."""
+"""The values of `uplink`, `logger` and `reduction`: classes named by `_target_`, stages and loggers by name as well; and of
+`targets`, a value for each metric."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from fedlit.metric_names import global_metric
 from fedlit.settings.closest import normalised
 from fedlit.settings.known_names import known_name
 from fedlit.settings.logger_parts import check_loggers
 from fedlit.settings.misfit import WrongValue
-from fedlit.settings.overrides import as_written
+from fedlit.settings.overrides import as_written, for_shell
 
 
 def check_parts(key: str, value: Any) -> None:
-    """Refuse a stage, a logger or a reduction that names no class; values of other keys pass."""
+    """Refuse a stage, a logger or a reduction that names no class, and a target without a metric; values of other keys pass."""
     if key == "uplink":
         _check_uplink(value)
     elif key == "logger":
         check_loggers(value)
     elif key == "reduction":
         _check_reduction(value)
+    elif key == "targets" and not isinstance(value, Mapping):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        metric = value if isinstance(value, str) and "/" in value else global_metric("test", "accuracy")
+        written = as_written(value) if is_number or (isinstance(value, list | tuple) and value) else "0.8"
+        raise WrongValue(
+            "targets",
+            f"targets={as_written(value)}: a target has a metric and a value; write for example "
+            f"{for_shell(f'targets={{{metric}:{written}}}')}.",
+        )
 
 
 def _check_uplink(value: Any) -> None:

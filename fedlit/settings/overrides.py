@@ -54,6 +54,10 @@ def _unreadable(words: Sequence[str], error: HydraException) -> str:
             is_sweep = OverridesParser.create().parse_override(joined).is_sweep_override()
             unsplit = assignment(key, joined.partition("=")[2]) if is_sweep else joined
             return f"{why}; a value with spaces is quoted for the shell, {for_shell(unsplit)}."
+    above, dot, name = key.lstrip("+").partition(".")
+    as_mapping = f"{above}={{{name}:{value}}}"
+    if dot and "/" in name and _is_readable(as_mapping):  # targets.global/test/accuracy=0.8
+        return f"{text}: a name with a slash stands in a mapping; write {for_shell(as_mapping)}."
     as_text = assignment(key, value)
     if _is_readable(as_text):
         return f"{why}; a text with special characters is quoted, {for_shell(as_text)}."

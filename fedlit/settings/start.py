@@ -32,6 +32,8 @@ from fedlit.sweeps.sweep import Sweep
 from fedlit.sweeps.sweep_record import RecordedJob, SweepRecord, read_record
 from fedlit.working_folder import in_folder
 
+_OF_SWEEPS = ("hydra.launcher", "hydra.sweeper", "hydra.sweep.")  # keys and groups that one run does not read
+
 
 @dataclass(frozen=True)
 class SingleRun:
@@ -124,6 +126,7 @@ def job_config(start: Start, config: DictConfig, overrides: Sequence[str], folde
 def _resumed(line: CommandLine, folder: Path, composer: Composer) -> Start:
     if line.multirun:
         raise InputError(f"resume={folder}: this is no sweep; resume one run without --multirun.")
+    _refuse_words_of_sweeps(line)
     read_saved(folder)  # refuses a folder without a run before a file is written there
     lock = hold(folder) if line.runs else None
     resumed = resume(folder, line.overrides, composer)
@@ -153,6 +156,7 @@ def _fresh(
     tune = checked.composed.choices.get("tune")
     if tune is not None:
         raise InputError(f"tune={tune}: it chooses the values of many runs; add --multirun.")
+    _refuse_words_of_sweeps(line)
     wanted = Path(str(resolved(checked.composed, "hydra.run.dir")))
     folder, lock = _claimed("hydra.run.dir", wanted, line, f"write {resume_override(wanted)} to go on with it, or ")
     write_format(folder)
@@ -228,6 +232,16 @@ def _refuse_resume(config: DictConfig) -> None:
             f"resume={folder} stands in a configuration; a run is resumed by the command line alone: leave the key out "
             f"there, and write {resume_override(str(folder))}."
         )
+
+
+def _refuse_words_of_sweeps(line: CommandLine) -> None:
+    """InputError for `hydra/launcher=joblib` where one run is asked for: Hydra would not read it."""
+    for override in line.overrides if line.runs else ():
+        if override.lstrip("+~").replace("/", ".").startswith(_OF_SWEEPS):
+            raise InputError(
+                f"{override}: this is for the runs of a sweep, and without --multirun there is one run; add "
+                "--multirun, or leave it out."
+            )
 
 
 def _in_folder(key: str, folder: Path) -> str:

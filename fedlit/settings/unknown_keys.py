@@ -49,7 +49,7 @@ def unknown_key(override: Override, key: str, composed: Composed, groups: set[st
     proposals = [meant(text) for name in names for text in _corrections(override, name, groups)]
     if "." not in key:
         proposals += _by_value(value, options) + _of_another_option(key, value, options)
-    sure = [name for name in names if name == KEYS.get(normalised(key)) or get_close_matches(key, [name], cutoff=0.8)]
+    sure = [name for name in names if _is_sure(key, name, composed)]
     proposals += [surely_meant(name, _corrections(override, name, groups)[-1]) for name in sure]
     having = [f"{group}={option}" for group, option in _options_with(key, options)]
     if advice or having:
@@ -125,6 +125,13 @@ def _meant_names(key: str, candidates: list[str], groups: set[str]) -> list[str]
     similar = dict.fromkeys(n for n in [_of_renamed_group(parent, name), *names] if n and not _is_hydras(n, name))
     side = {n: _sides(parent if n == other_name else key) for n in similar}
     return [n for n in similar if not side[n] - _sides(n)]
+
+
+def _is_sure(key: str, name: str, composed: Composed) -> bool:
+    """Whether a name is meant, whatever its value is: another framework's, a slip, or the end of a key that is there,
+    `optimizer.lr` for `lr`."""
+    is_end = name in composed.keys and name.rpartition(".")[2] == key
+    return is_end or name == KEYS.get(normalised(key)) or bool(get_close_matches(key, [name], cutoff=0.8))
 
 
 def _is_hydras(key: str, name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fedlit.errors import InputError
 from fedlit.evaluation.direction import Directions
-from fedlit.evaluation.followed_metric import check_name, sign_of
+from fedlit.evaluation.followed_metric import check_name, sign_of, warn_of_value
 from fedlit.metric_names import BYTES_DOWN, BYTES_UP, Row, is_time
 from fedlit.tracking.metrics_file import plain
 
@@ -35,6 +35,12 @@ class Targets:
         self.values = {str(name): _numbers(name, value) for name, value in values.items()}
         for name in self.values:
             check_name("targets", name, directions)
+
+    def warn_of_values(self) -> None:
+        """Warn of targets that their metrics cannot have."""
+        for name, values in self.values.items():
+            for value in values:
+                warn_of_value(f"targets={{{name}:{value:g}}}", name, value, self.directions)
 
     def with_target(self, metric: str, value: float) -> Targets:
         """These targets and one more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from fedlit.evaluation.headline import headline
 from fedlit.metric_names import TRAIN_LOSS, is_time, on_test
@@ -34,7 +35,8 @@ def round_line(number: int, rounds: int, row: Mapping[str, float]) -> str:
 
 
 def closing(about: About, summary: Summary) -> str:
-    """The last line: rounds, last and best metric, time, clients lost and idle, folder, and the TensorBoard command."""
+    """A line for each target, and the last line: rounds, last and best metric, time, clients lost and idle, folder, and
+    the TensorBoard command."""
     done, last, best = summary["rounds"], summary["last"], summary["best"]
     stopped = summary.get("stopped")
     rounds = counted(done, "round")
@@ -56,7 +58,32 @@ def closing(about: About, summary: Summary) -> str:
     parts += [f"clients lost {summary['lost']}, idle {summary['idle']}", folder]
     if any(about.folder.glob("events.out.tfevents.*")):
         parts.append(f"tensorboard --logdir {shlex.quote(folder)}")
-    return " | ".join(parts)
+    targets = [_target_line(name, entry) for name, entries in summary.get("targets", {}).items() for entry in entries]
+    return "\n".join([*targets, " | ".join(parts)])
+
+
+def _target_line(name: str, entry: Mapping[str, Any]) -> str:
+    """Such as `target global/test/accuracy 0.9: round 7, 1.25 MB, 4.2 s`."""
+    target = f"target {name} {entry['value']:g}"
+    if entry["round"] is None:
+        return f"{target}: not reached"
+    costs = [f"round {entry['round']}"]
+    costs += [] if entry["bytes"] is None else [size(entry["bytes"])]
+    costs += [] if entry["seconds"] is None else [duration(entry["seconds"])]
+    return f"{target}: {', '.join(costs)}"
+
+
+def size(number: float) -> str:
+    """A number of bytes, such as `980 B`, `1.25 MB`, `12 GB`, in powers of 1000.
+
+    >>> size(980), size(1250000), size(999999), size(12e9)
+    ('980 B', '1.25 MB', '1 MB', '12 GB')
+    """
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if float(f"{number:.3g}") < 1000 or unit == "TB":
+            break
+        number /= 1000
+    return f"{float(f'{number:.3g}'):g} {unit}"
 
 
 def figure(value: float) -> str:

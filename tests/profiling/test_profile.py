@@ -117,17 +117,17 @@ def test_each_part_is_a_function_of_the_code(path: str) -> None:
 def test_the_table_has_seconds_a_round_shares_and_calls() -> None:
     work = Work(root=NOT_ACCOUNTED)
     slow = work.timer.timed("slow", lambda: work.takes(3))
-    fast, faster = (work.timer.timed(name, lambda: work.takes(0.001)) for name in ("fast", "faster"))
+    fast, faster = (work.timer.timed(name, lambda: work.takes(0.002)) for name in ("fast", "faster"))
     work.timer.timed(NOT_ACCOUNTED, lambda: (slow(), fast(), slow(), faster(), work.takes(2)))()
     assert table(work.timer, _Counts(rounds=4), "trainer=x, engine=y").splitlines() == [
         "Where the time of 4 rounds went (trainer=x, engine=y):",
         "",
         "| part              | seconds | a round |  share | calls |",
         "|-------------------|--------:|--------:|-------:|------:|",
-        "| slow              |    6.00 |  1.5000 |  75.0% |     2 |",
-        "| 2 other parts     |    0.00 |  0.0005 |   0.0% |     2 |",
-        "| not accounted for |    2.00 |  0.5000 |  25.0% |       |",
-        "| 4 rounds          |    8.00 |  2.0005 | 100.0% |       |",
+        "| slow              |   6.000 |   1.500 |  75.0% |     2 |",
+        "| 2 other parts     |   0.004 |   0.001 |   0.0% |     2 |",
+        "| not accounted for |   2.000 |   0.500 |  25.0% |       |",
+        "| 4 rounds          |   8.004 |   2.001 | 100.0% |       |",
     ]
 
 
@@ -155,7 +155,7 @@ def test_a_profiled_run_has_the_same_numbers_and_a_table(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = functions()
-    run = (*WORDS, *words.split(), "checkpoint.every=0", "progress=plain")
+    run = (*WORDS, *words.split(), "checkpoint.every=0", "progress=plain", "logger=csv")
     assert command(*run, "hydra.run.dir=with", "debug=profile") == 0
     text = Path("with/profile.md").read_text()
     assert capsys.readouterr().out.endswith(text)
@@ -168,6 +168,9 @@ def test_a_profiled_run_has_the_same_numbers_and_a_table(
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     seconds = {row[0]: float(row[1]) for row in cells[2:]}
     assert parts <= seconds.keys()
+    assert all(share == "0.0%" or float(taken) > 0 for _, taken, _, share, _ in cells[2:])
+    loggers = {name.removeprefix("logging: ") for name in seconds if name.startswith("logging: ")}
+    assert loggers <= {"metrics.jsonl", "figures", "run.log", "terminal", "csv"} and "csv" in loggers
     assert abs(sum(seconds.values()) - 2 * seconds["2 rounds"]) < 0.1  # the last line is the sum of the others
     assert seconds[NOT_ACCOUNTED] < 0.1 * seconds["2 rounds"] + 0.02
     assert words.partition(" ")[0].partition("=")[2] in text.splitlines()[0]

@@ -121,8 +121,12 @@ PROPOSED = {  # the overrides, the first of which is wrong -> what is proposed i
     ("~model.hidden", "model._target_=mine.Net"): [],
     ("finetune_epochs=2",): ["evaluation.finetune=2"],
     ("public_data=30",): ["data.public=30"],
+    ("targets.global/test/accuracy=0.8",): ["targets={global/test/accuracy:0.8}"],
+    ("+targets.global/test/loss=[1,2]",): ["targets={global/test/loss:[1,2]}"],
+    ("targets=[0.8,0.9]",): ["targets={global/test/accuracy:[0.8,0.9]}"],
+    ("targets=global/test/loss",): ["targets={global/test/loss:0.8}"],
 }
-QUICK = [0, 5, 9, 12, 20, 26, 38, 46, 47, 56]
+QUICK = [0, 5, 9, 12, 20, 26, 38, 46, 47, 56, len(PROPOSED) - 4, len(PROPOSED) - 2]
 
 
 @pytest.mark.parametrize("number", some_slow(range(len(PROPOSED)), QUICK), ids=lambda n: list(PROPOSED)[n][0])
@@ -148,6 +152,8 @@ ABSENT = [  # overrides, a part of the command that they do not lead to, a part 
     (["data=femnist"], "emnist?", "data._target_=mine.Data"),
     (["aggregator=fedpd"], "did you mean", "the options are apfl"),
     (["epochs=abc"], "did you mean local_epochs=abc", "local_epochs=abc: local_epochs"),
+    (["lr=-1"], "optimizer=sgd has it", "did you mean optimizer.lr? optimizer.lr=-1: optimizer.lr (learning rate) has"),
+    (["patience=-1"], "did you mean stop.patience=-1", "did you mean stop.patience? stop.patience=-1: "),
     (["precision=16"], "reduction", "trainer.precision=16: "),
     (["alpha=0.3"], "did you mean", "partition=dirichlet or partition=dirichlet_quantity has it."),
     (["min_fit_clients=2"], "did you mean", "sampler.number=2"),

@@ -136,6 +136,7 @@ def _run_locked(start: Start, config: DictConfig, folder: Path, overrides: list[
             check_classes(config, overrides)
         from fedlit.experiment import run
 
+    lines.began()
     if start.multirun and config.progress == "auto":
         return run(config, folder, overrides, lines.shown)
     return run(config, folder, overrides)

@@ -8,6 +8,7 @@ belong.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,10 +55,24 @@ def write_partition(folder: Path, clients: Clients, data: DataSource, tests_are_
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def read_partition(file: Path) -> dict[str, list[np.ndarray]]:
-    """Part -> the samples of each client."""
+class ClientSamples(dict[str, list[np.ndarray]]):
+    """Part -> the samples of each client; printed as one line, because there may be many."""
+
+    def __repr__(self) -> str:
+        parts = [f"{part}: {_sizes_text(samples)}" for part, samples in self.items()]
+        return f"<samples of {counted(len(next(iter(self.values()), [])), 'client')}, {', '.join(parts)}>"
+
+
+def read_partition(file: Path) -> ClientSamples:
+    """The samples of each client, by part."""
     with np.load(file) as arrays:
-        return {part: np.split(arrays[part], arrays[f"{part}_ends"][1:-1]) for part in PARTS}
+        return ClientSamples({part: np.split(arrays[part], arrays[f"{part}_ends"][1:-1]) for part in PARTS})
+
+
+def _sizes_text(samples: Sequence[np.ndarray]) -> str:
+    """Such as `60 (10 to 30 each)`."""
+    sizes = sorted(map(len, samples))
+    return f"{sum(sizes)} ({sizes[0]} to {sizes[-1]} each)" if sum(sizes) else "none"
 
 
 def _narrow(numbers: np.ndarray, bound: int) -> np.ndarray:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from lightning.pytorch import LightningModule
 
 from fedlit import interrupts
@@ -26,7 +25,7 @@ from fedlit.errors import BUG, InputError
 from fedlit.experiment import Experiment
 from fedlit.jobs import run_jobs
 from fedlit.live_objects import as_begun, given, own_copies, words_for
-from fedlit.partition_file import read_partition
+from fedlit.partition_file import ClientSamples, read_partition
 from fedlit.quick_imports import limit_spinning
 from fedlit.quiet import silent
 from fedlit.run_folder import PARTITION
@@ -81,7 +80,7 @@ class Run:
         return self.saved.clients
 
     @property
-    def partition(self) -> dict[str, list[np.ndarray]]:
+    def partition(self) -> ClientSamples:
         """The sample indices of each client, by part: `run.partition["train"][3]` are those of client 3.
 
         Raises:

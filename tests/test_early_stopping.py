@@ -246,7 +246,10 @@ def test_targets_are_in_the_summary_and_on_the_last_lines(in_folder: Path, capsy
     assert last.startswith("3 rounds in ")
 
 
-BINARY_F1 = "+evaluation.metrics.f1._target_=torchmetrics.classification.MulticlassF1Score"
+F1 = (
+    "+evaluation.metrics.f1._target_=torchmetrics.classification.MulticlassF1Score",
+    "+evaluation.metrics.f1.num_classes=10",
+)
 
 
 @pytest.mark.parametrize(
@@ -257,8 +260,7 @@ BINARY_F1 = "+evaluation.metrics.f1._target_=torchmetrics.classification.Multicl
         (["stop.target=90"], "stop.target=90: global/test/accuracy is at most 1; write 0.9 for 90 per cent."),
         (["targets={clients/used/accuracy/worst: [0.5, 80]}"], "targets={clients/used/accuracy/worst:80}: "
          "clients/used/accuracy/worst is at most 1; write 0.8 for 80 per cent."),
-        ([BINARY_F1, "+evaluation.metrics.f1.num_classes=10", "targets={global/test/f1: -1}"], "targets={global/test/f1:-1}:"
-         " global/test/f1 is at least 0."),
+        ([*F1, "targets={global/test/f1: -1}"], "targets={global/test/f1:-1}: global/test/f1 is at least 0."),
         (["targets={global/test/loss: 90}", "stop.metric=train/loss", "stop.target=2"], ""),
         (["targets={global/test/accuracy: 1}", "stop.target=1"], ""),
     ],
@@ -267,7 +269,7 @@ def test_a_target_that_the_metric_cannot_have_is_one_warning(
     words: list[str], sentence: str, in_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(*WORDS, *words, "rounds=2", "hydra.run.dir=run", "progress=plain") == 0
-    shown, warned = capsys.readouterr()
+    _, warned = capsys.readouterr()
     assert warned == (f"{sentence}\n" if sentence else "")
     log = Path("run/run.log").read_text()
     if sentence and "stop.metric" in " ".join(words):

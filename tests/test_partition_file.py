@@ -42,6 +42,9 @@ def test_each_training_sample_is_in_one_place(in_folder: Path, words: str) -> No
     assert str(arrays["data"]).startswith("digits: ")
     assert f"of the {'training set of 1,438' if cut else 'test set of 359'} samples" in str(arrays["data"])
     listed = fedlit.load("run").partition
+    assert (
+        repr(listed).startswith(f"<samples of 4 clients, train: {len(arrays['train'])} (") and len(repr(listed)) < 200
+    )
     for part, of_part in ends.items():
         for client in range(4):
             assert listed[part][client].tolist() == arrays[part][of_part[client] : of_part[client + 1]].tolist()

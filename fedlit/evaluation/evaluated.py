@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fedlit.evaluation.tally import Totals
-from fedlit.metric_names import Row, personal_test_metric, validation_metric
+from fedlit.metric_names import PERSONAL, USED, Row, personal_test_metric, validation_metric
 
 
 @dataclass
@@ -25,6 +25,7 @@ class Evaluated:
     row: Row = field(default_factory=dict)
     pictures: dict[str, np.ndarray] = field(default_factory=dict)
     clients: dict[int, dict[str, Totals]] = field(default_factory=dict)
+    are_personal: bool = False
 
     def add(
         self, model: str, clients: Sequence[int], tests: Sequence[Totals], validations: Sequence[Totals] = ()
@@ -38,8 +39,14 @@ class Evaluated:
             self.clients[client][model] = named | self.clients[client][model]
 
     def lines(self, facts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The facts of the clients that trained, with the metrics of all that were measured, by number."""
-        lines = {client: {"client": client, **models} for client, models in self.clients.items()}
-        for client in facts:
-            lines[client["client"]] = client | lines.get(client["client"], {})
+        """The facts of the clients that trained, with the metrics of all that were measured, by number.
+
+        A personal model stands under "personal" and "used", as in the row.
+        """
+        lines: dict[int, dict[str, Any]] = {}
+        for client, models in self.clients.items():
+            personal = {PERSONAL: models[USED]} if self.are_personal and USED in models else {}
+            lines[client] = {"client": client, **models, **personal}
+        for noted in facts:
+            lines[noted["client"]] = noted | lines.get(noted["client"], {})
         return [lines[client] for client in sorted(lines)]

@@ -144,6 +144,7 @@ class Evaluator:
             self._warn_if_empty(tests, engine)
         result.row.update(self._rows(PERSONAL, tests, validations) | self._rows(USED, tests, validations))
         result.add(USED, [client["client"] for client in facts], tests, validations)
+        result.are_personal = True
 
     def _rows(self, model: str, tests: Sequence[Totals], validations: Sequence[Totals]) -> Row:
         """The metrics of one model a client: `accuracy` is on test data, `validation_accuracy` on validation data."""

@@ -1,5 +1,5 @@
-"""The values of `uplink`, `logger` and `reduction`: classes named by `_target_`, stages and loggers by name as well; and of
-`targets`, a value for each metric."""
+"""The values of `uplink`, `logger` and `reduction`: classes named by `_target_`, stages and loggers by name as well.
+And that of `targets`: a value for each metric."""
 
 from __future__ import annotations
 
@@ -15,22 +15,27 @@ from fedlit.settings.overrides import as_written, for_shell
 
 
 def check_parts(key: str, value: Any) -> None:
-    """Refuse a stage, a logger or a reduction that names no class, and a target without a metric; values of other keys pass."""
+    """Refuse a stage, a logger or a reduction that names no class, and a target without a metric; other keys pass."""
     if key == "uplink":
         _check_uplink(value)
     elif key == "logger":
         check_loggers(value)
     elif key == "reduction":
         _check_reduction(value)
-    elif key == "targets" and not isinstance(value, Mapping):
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        metric = value if isinstance(value, str) and "/" in value else global_metric("test", "accuracy")
-        written = as_written(value) if is_number or (isinstance(value, list | tuple) and value) else "0.8"
-        raise WrongValue(
-            "targets",
-            f"targets={as_written(value)}: a target has a metric and a value; write for example "
-            f"{for_shell(f'targets={{{metric}:{written}}}')}.",
-        )
+    elif key == "targets":
+        _check_targets(value)
+
+
+def _check_targets(value: Any) -> None:
+    if isinstance(value, Mapping):
+        return
+    metric = value if isinstance(value, str) and "/" in value else global_metric("test", "accuracy")
+    is_number = isinstance(value, int | float | list | tuple) and not isinstance(value, bool) and value != []
+    written = f"targets={{{metric}:{as_written(value) if is_number else 0.8}}}"
+    raise WrongValue(
+        "targets",
+        f"targets={as_written(value)}: a target has a metric and a value; write for example {for_shell(written)}.",
+    )
 
 
 def _check_uplink(value: Any) -> None:

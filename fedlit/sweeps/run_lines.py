@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fedlit.errors import InputError
+from fedlit.run_folder import PARTITION
 from fedlit.saved_run import SavedRun, runs_in
 from fedlit.sweeps.plan import Plan
 from fedlit.tracking.summary import NAME as SUMMARY
@@ -40,7 +41,7 @@ class RunLines:
         clock: Callable[[], float] = time.monotonic,
     ):
         self._folder, self._write, self._clock = folder, write, clock
-        self._started = clock()
+        self._started, self._has_begun = clock(), False
         jobs = plan.jobs
         self._waiting = None if jobs is None else [self._folder / job.folder for job in jobs if job.state != "finished"]
         self._total = None if jobs is None else len(jobs)
@@ -59,6 +60,11 @@ class RunLines:
         """How a run of this process shows its rounds, where the user has not said: on a line of its own, or not."""
         return "line" if sys.stdout.isatty() else "none"
 
+    def began(self) -> None:
+        """A run begins, and torch is imported: the time that is left is reckoned from the first such moment."""
+        if not self._has_begun:
+            self._started, self._has_begun = self._clock(), True
+
     def ended(self, folder: Path, failed: bool) -> None:
         """A run of this process has ended: write its line. The reason of a failure has just been printed."""
         with self._lock:
@@ -66,8 +72,11 @@ class RunLines:
                 self._tell(folder, ["failed"] if failed else _result(folder))
 
     def look(self) -> None:
-        """Write the lines of runs that have ended in other processes since the last look."""
+        """Write the lines of runs that have ended in other processes since the last look. A run has begun there when it
+        has written its partition."""
         with self._lock:
+            if any((folder / PARTITION).exists() for folder in self._waiting or ()):
+                self.began()
             for folder in sorted(_ended_runs(self._folder) if self._waiting is None else self._waiting):
                 if folder not in self._shown_runs and _has_ended(folder, self._summaries_before.get(folder)):
                     self._tell(folder, _result(folder))
@@ -106,6 +115,9 @@ class NoLines:
     """In place of `RunLines` in another process."""
 
     shown = "none"
+
+    def began(self) -> None:
+        pass
 
     def ended(self, folder: Path, failed: bool) -> None:
         pass

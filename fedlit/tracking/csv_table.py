@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from fedlit.tracking.metrics_file import NAME, read
 
 
 class CsvTable(Logger):
-    """Writes `metrics.csv`; its column `step` is the round. The table is written again when a run is resumed."""
+    """Writes `metrics.csv`; its first column is the round, which Lightning names `step` once more. The table is
+    written again when a run is resumed."""
 
     def start(self, about: About) -> None:
         from lightning.pytorch.loggers import CSVLogger
@@ -20,10 +22,18 @@ class CsvTable(Logger):
         with warnings.catch_warnings():  # of the files in the run folder
             warnings.simplefilter("ignore")
             self._logger = CSVLogger(about.folder, name="", version="", flush_logs_every_n_steps=1)
-            self._logger.experiment  # noqa: B018  (drops the table of the run before the resume)
+            table = self._logger.experiment  # drops the table of the run before the resume
+        table.metrics_keys = _RoundFirst(table.metrics_keys)
         for row in read(about.folder / NAME) if about.resumed_after else []:
             if row["round"] <= about.resumed_after:
-                self.round(int(row["round"]), {name: value for name, value in row.items() if name != "round"}, {})
+                self.round(int(row["round"]), row, {})
 
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:
-        self._logger.log_metrics(dict(row), number)
+        self._logger.log_metrics({**row, "round": number}, number)
+
+
+class _RoundFirst(list[str]):
+    """The names of the columns. Lightning sorts them whenever there are new ones."""
+
+    def sort(self, **options: Any) -> None:
+        super().sort(key=lambda name: (name != "round", name))

@@ -49,9 +49,11 @@ def test_the_lines_of_a_round_have_the_clients_that_its_metrics_are_made_of(in_f
         for metric in ("accuracy", "loss", "validation_loss"):
             values = [client[metric] for client in used if metric in client]
             assert values and np.mean(values) == pytest.approx(row[f"clients/used/{metric}/mean"], rel=1e-12)
-        if "clients/global/accuracy/mean" in row:
-            values = [line["global"]["accuracy"] for line in of_round if line.get("global")]
-            assert np.mean(values) == pytest.approx(row["clients/global/accuracy/mean"], rel=1e-12)
+        for model in ("global", "personal"):
+            values = [line[model]["accuracy"] for line in of_round if "accuracy" in line.get(model, {})]
+            assert bool(values) == (f"clients/{model}/accuracy/mean" in row)
+            if values:
+                assert np.mean(values) == pytest.approx(row[f"clients/{model}/accuracy/mean"], rel=1e-12)
     frame = fedlit.load("run").clients
     assert list(frame.index) == places and "used/accuracy" in frame.columns
 

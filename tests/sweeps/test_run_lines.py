@@ -47,6 +47,26 @@ def test_a_line_has_number_result_and_the_time_that_is_left(sweep: Path) -> None
     ]
 
 
+@pytest.mark.parametrize("here", [True, False])
+def test_the_time_before_the_first_run_begins_is_no_time_of_a_run(sweep: Path, here: bool) -> None:
+    """Torch is imported in that time, once."""
+    now, written = 0.0, []
+    lines = RunLines(sweep, planned("seed=1", "seed=2", "seed=3"), written.append, lambda: now)
+    for seed in (1, 2):
+        now += 7 if seed == 1 else 0  # the start of the process
+        run = sweep / f"seed={seed}"
+        run.mkdir(parents=True)
+        if here:
+            lines.began()
+        else:
+            (run / "partition.npz").touch()
+            lines.look()
+        now += 4
+        write(sweep, f"seed={seed}")
+        lines.ended(run, failed=False) if here else lines.look()
+    assert [line.rpartition("  ")[2] for line in written] == ["about 8.0 s left", "about 4.0 s left"]
+
+
 def test_runs_of_other_processes_are_found_once_by_their_files(sweep: Path) -> None:
     written: list[str] = []
     lines = RunLines(sweep, planned("seed=1", "seed=2", "seed=3"), written.append, lambda: 0.0)

@@ -43,7 +43,7 @@ class Fitted:
     lr: Tensor  # (K, 1) sum of the steps' learning rates; (K, P) where parameter groups differ
     loss: Tensor  # (K, 1) mean training loss over the steps
     carry: dict[str, Tensor] = field(default_factory=dict)  # final values of the tensors in `carry`
-    compute_gain: Callable[[], Tensor] | None = None  # see `gain`
+    compute_gain: Callable[[], Tensor] | None = field(default=None, repr=False)  # see `gain`
 
     @property
     def gain(self) -> Tensor:

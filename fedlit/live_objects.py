@@ -178,7 +178,7 @@ def _object(group: str, kind: str) -> Any:
         raise InputError(
             f"{group}: this run began with an object of {kind}, which is not saved; give one like it in Python, by "
             f'fedlit.federate(<the same objects>, "resume=<run folder>") to go on, or by '
-            f"fedlit.load(<run folder>, {_ARGUMENTS[group]}=<the object>) to have its models."
+            "fedlit.load(<run folder>, <objects like them>) to have its models."
         )
     return _GIVEN[group]
 

@@ -44,11 +44,11 @@ class About:
 
     folder: Path
     name: str
-    config: dict[str, Any]
+    config: dict[str, Any] = field(repr=False)
     rounds: int
     resumed_after: int = 0
-    histogram: np.ndarray | None = None
-    sizes: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    histogram: np.ndarray | None = field(default=None, repr=False)
+    sizes: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
     label_names: list[str] | None = None
     facts: dict[str, str] = field(default_factory=dict)
     title: str = ""

@@ -61,3 +61,10 @@ def test_all_loggers_are_closed_even_if_one_raises():
     with pytest.raises(OSError, match="disk full"):
         Loggers([Recorder("a", calls, fails=True), Recorder("b", calls)]).close()
     assert calls == [("a", "close"), ("b", "close")]
+
+
+def test_what_a_logger_gets_is_printed_without_configuration_and_arrays(tmp_path):
+    described = about(tmp_path)
+    assert repr(described).startswith("About(folder=")
+    assert "optimizer" in described.config and "optimizer" not in repr(described)
+    assert described.histogram is not None and "array" not in repr(described)

@@ -21,10 +21,9 @@ def first_tensors(module: nn.Module) -> dict[str, Tensor]:
     """Name -> tensor, not copied: parameters that require a gradient, and all buffers; also weights that an older layer
     computes of these. Lazy ones have no numbers yet, and frozen ones do not change.
     """
-    parameters = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
-    tensors = parameters | dict(module.named_buffers())
-    computed = {f"{_COMPUTED}{name}": value for name, value in _computed(module).items()}
-    return {name: value for name, value in tensors.items() if not is_lazy(value)} | computed
+    trained = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
+    tensors = {name: value.detach() for name, value in [*trained, *module.named_buffers()] if not is_lazy(value)}
+    return tensors | {f"{_COMPUTED}{name}": value for name, value in _computed(module).items()}
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,12 @@ def test_live_objects_train_stay_as_they_are_and_resume_to_the_same_bits(in_fold
     ):
         with pytest.raises(InputError, match=sentence):
             refused()
+    shutil.rmtree("cut/checkpoints/round_0000")
+    with pytest.raises(
+        InputError, match=r"module: .*weights or attributes; .*torch.manual_seed.*round_0000 is missing"
+    ):
+        fedlit.load("cut", Net(seed=4), datasets())
+    fedlit.load("cut", Net(), datasets())
 
 
 VARIANTS = [
@@ -256,11 +263,13 @@ def test_a_precision_of_64_bits_converts_both(in_folder: Path) -> None:
 @pytest.mark.slow
 def test_lazy_layers_are_made_in_the_run(in_folder: Path) -> None:
     class Lazy(Net):
-        def __init__(self) -> None:
-            super().__init__()
+        def __init__(self, seed: int = 3) -> None:
+            super().__init__(seed=seed)
             self.body = nn.LazyLinear(6)
 
     net = Lazy()
     run = fedlit.federate(net, datasets(), *WORDS, "rounds=1")
-    assert correct(run.module()) == run.metrics["global/test/accuracy"].iloc[-1]
+    loaded = fedlit.load(run.folder, Lazy(seed=4), datasets())
+    for module in (run.module(), loaded.module()):
+        assert correct(module) == run.metrics["global/test/accuracy"].iloc[-1]
     assert isinstance(net.body, nn.LazyLinear)

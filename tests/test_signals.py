@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fedlit.saved_rounds import stopped_text
 from fedlit.tracking.logger import About, Logger, Row
 from tests.slow import some_slow
 from tests.small_runs import command, rows, saved
@@ -147,3 +149,14 @@ def test_sigterm_ends_a_sweep_and_names_the_sweep(in_folder: Path, capsys: Any, 
     shown = capsys.readouterr().out
     assert shown.endswith("the sweep is stopped; go on with: python -m fedlit.run resume=sweep\n")
     assert shown.count("resume=") == 1  # the run that was cut names no command of its own
+
+
+@pytest.mark.parametrize("saved_round", [0, 12])
+def test_what_a_stopped_run_says(in_folder: Path, saved_round: int) -> None:
+    run = in_folder / "sweep" / "seed=1"
+    (run / "checkpoints" / f"round_{saved_round:04d}").mkdir(parents=True)
+    of_sweep = {stopped_text(run, at_once, in_sweep=True) for at_once in (True, False)}
+    assert of_sweep == {f"sweep/seed=1: stopped {'after round 12' if saved_round else 'before a round was saved'}"}
+    at_once = stopped_text(run, at_once=True, in_sweep=False)
+    assert at_once.startswith(f"stopped at once; {'rounds up to 12 are' if saved_round else 'no round is'} saved; ")
+    assert shlex.split(at_once)[-4:] == ["python", "-m", "fedlit.run", 'resume="sweep/seed=1"']

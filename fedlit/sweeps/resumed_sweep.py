@@ -7,10 +7,12 @@ from pathlib import Path
 
 from fedlit.errors import InputError
 from fedlit.settings.command_line import CommandLine
-from fedlit.settings.overrides import for_shell, key_of, parse, quoted
+from fedlit.settings.folders import CONFIG_NAME
+from fedlit.settings.overrides import assignment, for_shell, key_of, parse, quoted
 from fedlit.settings.resume import MAY_CHANGE
 from fedlit.sweeps.same_run import FIXED_IN_STUDY
 from fedlit.sweeps.sweep_record import RecordedJob, SweepRecord
+from fedlit.working_folder import command_folder, from_command
 
 _OF_THE_FOLDER = ("hydra.sweep.dir", "hydra.sweep.subdir", "hydra.run.dir", "hydra.output_subdir")
 
@@ -66,9 +68,10 @@ def _added(record: SweepRecord, folder: Path, given: CommandLine) -> list[str]:
         may_change = _is_part(key, MAY_CHANGE)
         if key in _OF_THE_FOLDER or not (may_change or override.is_hydra_override() or key.startswith("hydra/")):
             allowed = ", ".join(part for part in MAY_CHANGE if part not in fixed)
+            is_new_value = override.is_sweep_override() or any(swept.lstrip("+") == key for swept in record.swept)
             raise InputError(
-                f"{text}: a sweep that goes on may change {allowed} and Hydra's launcher alone; leave it "
-                f"out, or add runs by the whole command with {for_shell(f'hydra.sweep.dir={folder}')}."
+                f"{text}: a sweep that goes on may change {allowed} and Hydra's launcher alone; leave it out, or "
+                f"{_command_for(record, folder, given, adds_runs=is_new_value)}"
             )
         if _is_part(key, fixed) and text not in record.words:
             raise InputError(
@@ -79,6 +82,26 @@ def _added(record: SweepRecord, folder: Path, given: CommandLine) -> list[str]:
             raise InputError(f"{text}: the sweep varies {key}, so that it cannot be changed for all of its runs.")
         added.append(text)
     return added
+
+
+def _command_for(record: SweepRecord, folder: Path, given: CommandLine, adds_runs: bool) -> str:
+    """What a user writes whose words are new values of this sweep, or other settings for all of its runs."""
+    if record.jobs is None:
+        return "start a study in a new folder."
+    words = [override for override in parse(given.overrides) if key_of(override) not in ("resume", *_OF_THE_FOLDER)]
+    changed = {key_of(override) for override in words}
+    kept = [word for word in record.words if not _sets(word, (*changed, *_OF_THE_FOLDER))]
+    texts = [*kept, *(override.input_line or "" for override in words)]
+    elsewhere = Path(record.began_in) != command_folder() and Path(record.began_in).is_dir()
+    if adds_runs:
+        texts.append(assignment("hydra.sweep.dir", str(folder) if elsewhere else from_command(folder)))
+    flags = ["-m"]
+    flags += [] if record.config_name == CONFIG_NAME else [f"--config-name={record.config_name}"]
+    flags += [] if record.config_dir is None else [f"--config-dir={record.config_dir}"]
+    command = f"python -m fedlit.run {for_shell(*flags, *texts)}"
+    if elsewhere:
+        command = f"cd {for_shell(record.began_in)} && {command}"
+    return f"{'add runs' if adds_runs else 'start another sweep'} by the whole command: {command}"
 
 
 def _is_part(key: str, parts: tuple[str, ...]) -> bool:

@@ -104,7 +104,7 @@ def test_each_hole_has_a_line(tmp_path: Path) -> None:
     assert main([str(folder)]) == 0
     shown = (folder / "report" / "table.md").read_text()
     assert "| fedavg | 0.60 ± 0.14 (2)† |" in shown  # of 0.5 and 0.7
-    assert "| scaffold | 0.2 (1) |" in shown  # not bold: fedavg is better where it did not diverge
+    assert "| scaffold | 0.20 (1) |" in shown  # not bold: fedavg is better where it did not diverge
     for sentence in (
         "aggregator=fedavg: seed 2 has no finite value of clients/used/accuracy/weighted; the mean leaves",
         "aggregator=scaffold: seed 2 is left out, it failed: The loss is NaN.",
@@ -249,7 +249,9 @@ def test_wilcoxon_of_three_seeds_is_a_quarter_at_least(tmp_path: Path) -> None:
         ),
         (["{s}", "baseline=aggregator=fedprox"], "aggregator has: fedavg, scaffold"),
         (["{s}", "baseline=lr=1"], "lr was not varied; varied were: aggregator"),
-        (["{s}", "baseline=fedavg"], "this names no row"),
+        (["{s}", "baseline=fedprox"], "no row has this value; varied were: aggregator (fedavg, scaffold)."),
+        (["{s}", "metrics=accuracy"], "write for example metrics=clients/used/accuracy/weighted."),
+        (["{s}/nothing", "{s}/nowhere"], "there is no such folder"),
         (["{s}", "target=high"], "this is no number"),
         (["{s}", "round=0"], "a round is a whole number"),
         (["{s}", "test=z"], "the paired tests are t and wilcoxon"),

@@ -121,13 +121,13 @@ def test_with_more_values_only_the_new_ones_run(command, experiment):
     assert clients(experiment) == [5, 5]
     record = read_record(Path("mine"))
     assert record is not None and record.jobs is not None
-    assert record.swept == {"batch_size": ["8", "32"], "clients": ["2", "3", "4"]}
+    assert record.swept == {"clients": ["2", "3", "4", "5"], "batch_size": ["8", "32"]}
     assert {job.folder for job in record.jobs} == {
         "clients=2",
         "clients=3",
         "clients=4",
-        "batch_size=8",
-        "batch_size=32",
+        "clients=5,batch_size=8",
+        "clients=5,batch_size=32",
     }
     assert command(["resume=mine"]) == 0 and clients(experiment) == []
 

@@ -1,0 +1,66 @@
+"""Numbers of one column of a table, with the same number of decimals."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from fedlit.report.shown_table import number
+
+_MOST = 8
+
+
+def column_texts(pairs: Sequence[tuple[float, float]]) -> list[tuple[str, str]]:
+    """(mean, standard deviation) as texts, an empty one for a deviation that is not known.
+
+    All have the decimals that give half of the deviations two digits or more; without deviations, those of four digits
+    of the largest mean, or fewer where none is needed. A number of which these decimals would leave nothing has digits of its own.
+
+    >>> column_texts([(0.65321, 0.022), (0.357683, 0.00075), (0.9, math.nan)])
+    [('0.653', '0.022'), ('0.358', '0.0008'), ('0.900', '')]
+    >>> column_texts([(0.84684, math.nan), (0.9, math.nan), (math.nan, math.nan)])
+    [('0.8468', ''), ('0.9000', ''), ('-', '')]
+    >>> column_texts([(0.5, math.nan), (1.0, 0.0)])
+    [('0.5', ''), ('1.0', '0.0')]
+    """
+    decimals = _decimals(pairs)
+    return [(_mean(mean, decimals), _spread(std, decimals) if math.isfinite(std) else "") for mean, std in pairs]
+
+
+def joined(mean: str, spread: str) -> str:
+    """
+    >>> joined("0.653", "0.022"), joined("0.9", "")
+    ('0.653 ± 0.022', '0.9')
+    """
+    return f"{mean} ± {spread}" if spread else mean
+
+
+def _decimals(pairs: Sequence[tuple[float, float]]) -> int:
+    spreads = [1 - _magnitude(std) for _, std in pairs if math.isfinite(std) and std > 0]
+    if spreads:
+        return min(_MOST, max(0, statistics.median_low(spreads)))
+    means = [mean for mean, _ in pairs if math.isfinite(mean)]
+    largest = max(map(abs, means), default=0.0)
+    needed = max((len(f"{mean:.4g}".partition("e")[0].partition(".")[2]) for mean in means), default=0)
+    return min(needed, max(0, 3 - _magnitude(largest))) if largest else 0
+
+
+def _magnitude(value: float) -> int:
+    """
+    >>> _magnitude(0.022), _magnitude(1.0), _magnitude(340.0)
+    (-2, 0, 2)
+    """
+    return math.floor(math.log10(abs(value)))
+
+
+def _mean(mean: float, decimals: int) -> str:
+    if not math.isfinite(mean):
+        return number(mean)
+    if mean and abs(mean) < 10.0 ** (1 - decimals):  # fewer than two digits would be left
+        return f"{mean:.2g}"
+    return f"{mean:.{decimals}f}"
+
+
+def _spread(std: float, decimals: int) -> str:
+    return f"{std:.1g}" if 0 < std < 10.0**-decimals else f"{std:.{decimals}f}"

@@ -15,7 +15,8 @@ def column_texts(pairs: Sequence[tuple[float, float]]) -> list[tuple[str, str]]:
     """(mean, standard deviation) as texts, an empty one for a deviation that is not known.
 
     All have the decimals that give half of the deviations two digits or more; without deviations, those of four digits
-    of the largest mean, or fewer where none is needed. A number of which these decimals would leave nothing has digits of its own.
+    of the largest mean, or fewer where none needs them. A number of which these decimals would leave nothing has digits
+    of its own.
 
     >>> column_texts([(0.65321, 0.022), (0.357683, 0.00075), (0.9, math.nan)])
     [('0.653', '0.022'), ('0.358', '0.0008'), ('0.900', '')]

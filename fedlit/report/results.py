@@ -129,23 +129,24 @@ def _notes(row: str, cells: Mapping[str, Cell]) -> list[str]:
 
 def _absent_notes(grid: Grid, columns: Sequence[Column], cells: Results) -> list[str]:
     """A sentence for the rows that have measured the same metrics in no round."""
-    rows_by_metrics: dict[tuple[str, ...], list[Group]] = {}
+    rows_by_sentence: dict[str, list[str]] = {}
     for row_index, group in enumerate(grid.groups):
-        metrics = tuple(c.metric for c in columns if cells[row_index, c.metric].absent)
+        metrics = [column.metric for column in columns if cells[row_index, column.metric].absent]
         if metrics and group.runs:
-            rows_by_metrics.setdefault(metrics, []).append(group)
+            sentence = f"{_named(metrics)} {'is' if len(metrics) == 1 else 'are'} not measured"
+            if all(map(is_global, metrics)) and _has_no_global(group):
+                sentence += ", because there is no global model"
+            rows_by_sentence.setdefault(sentence, []).append(grid.name(group))
     notes = []
-    for metrics, groups in rows_by_metrics.items():
-        names = "; ".join(grid.name(group) for group in groups[:_MOST_NAMES])
-        rest = f" and {counted(len(groups) - _MOST_NAMES, 'more row')}" if len(groups) > _MOST_NAMES else ""
-        why = ", because there is no global model" if all(map(is_global, metrics)) and _has_no_global(groups) else ""
-        notes.append(f"{names}{rest}: {_named(metrics)} {'is' if len(metrics) == 1 else 'are'} not measured{why}.")
+    for sentence, rows in rows_by_sentence.items():
+        rest = f" and {counted(len(rows) - _MOST_NAMES, 'more row')}" if len(rows) > _MOST_NAMES else ""
+        notes.append(f"{'; '.join(rows[:_MOST_NAMES])}{rest}: {sentence}.")
     return notes
 
 
-def _has_no_global(groups: Sequence[Group]) -> bool:
+def _has_no_global(group: Group) -> bool:
     """Whether clients' models were measured, and a global one never."""
-    names = {name for group in groups for run in group.runs.values() for row in run.rows for name in row}
+    names = {name for run in group.runs.values() for row in run.rows for name in row}
     return any(map(client_model, names)) and not any(map(is_global, names))
 
 

@@ -60,7 +60,7 @@ def short_texts(values: Sequence[str]) -> dict[str, str]:
     from the other values of its key.
 
     >>> short_texts(["0.044303752452182654", "0.04430991", "0.1", "adam"])
-    {'0.044303752452182654': '0.044304', '0.04430991': '0.04431', '0.1': '0.1', 'adam': 'adam'}
+    {'0.044303752452182654': '0.0443', '0.04430991': '0.04431', '0.1': '0.1', 'adam': 'adam'}
     """
     shown = dict(zip(values, values, strict=True))
     for digits in range(4, 18):

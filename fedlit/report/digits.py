@@ -19,14 +19,14 @@ def column_texts(pairs: Sequence[tuple[float, float]]) -> list[tuple[str, str]]:
     of its own.
 
     >>> column_texts([(0.65321, 0.022), (0.357683, 0.00075), (0.9, math.nan)])
-    [('0.653', '0.022'), ('0.358', '0.0008'), ('0.900', '')]
+    [('0.653', '0.022'), ('0.3577', '0.0008'), ('0.900', '')]
     >>> column_texts([(0.84684, math.nan), (0.9, math.nan), (math.nan, math.nan)])
     [('0.8468', ''), ('0.9000', ''), ('-', '')]
     >>> column_texts([(0.5, math.nan), (1.0, 0.0)])
     [('0.5', ''), ('1.0', '0.0')]
     """
     decimals = _decimals(pairs)
-    return [(_mean(mean, decimals), _spread(std, decimals) if math.isfinite(std) else "") for mean, std in pairs]
+    return [_text(mean, std, decimals) for mean, std in pairs]
 
 
 def joined(mean: str, spread: str) -> str:
@@ -55,13 +55,11 @@ def _magnitude(value: float) -> int:
     return math.floor(math.log10(abs(value)))
 
 
-def _mean(mean: float, decimals: int) -> str:
+def _text(mean: float, std: float, decimals: int) -> tuple[str, str]:
     if not math.isfinite(mean):
-        return number(mean)
-    if mean and abs(mean) < 10.0 ** (1 - decimals):  # fewer than two digits would be left
-        return f"{mean:.2g}"
-    return f"{mean:.{decimals}f}"
-
-
-def _spread(std: float, decimals: int) -> str:
-    return f"{std:.1g}" if 0 < std < 10.0**-decimals else f"{std:.{decimals}f}"
+        return number(mean), ""
+    if 0 < std < 10.0**-decimals:  # nothing would be left of the deviation
+        decimals = min(_MOST, -_magnitude(std))
+        return f"{mean:.{decimals}f}", f"{std:.{decimals}f}" if std >= 10.0**-decimals else f"{std:.0e}"
+    is_small = mean and abs(mean) < 10.0 ** (1 - decimals)  # fewer than two digits would be left of the mean
+    return f"{mean:.2g}" if is_small else f"{mean:.{decimals}f}", f"{std:.{decimals}f}" if math.isfinite(std) else ""

@@ -210,6 +210,10 @@ def _missing(grid: Grid, folders: Sequence[Path]) -> list[str]:
     notes += _single_seeds(grid)
     waiting = [f"{folder / job}" for folder, record in records.items() for job in _not_begun(folder, record)]
     notes += [f"{job}: planned in the sweep, and not begun." for job in waiting]
+    notes += [
+        f"{folder}: a sweeper has chosen these runs by results; the best of them on test data looks better than it is."
+        for folder in studies
+    ]
     cells = [] if waiting or studies else _empty_cells(grid)
     notes += [f"{cell}: no run has these values." for cell in cells]
     rest = len(notes) - _MOST_NOTES

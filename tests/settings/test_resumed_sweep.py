@@ -148,14 +148,22 @@ def test_more_values_beside_resume_are_answered_with_the_whole_command(command, 
     capsys.readouterr()
     assert command(["resume=mine", "clients=2,3,4"]) == 2
     message = capsys.readouterr().err
-    _, _, whole = message.partition("add runs by the whole command: ")
+    _, _, whole = message.partition("add others by the whole command: ")
     assert shlex.split(whole)[:3] == ["python", "-m", "fedlit.run"] and message.count("\n") == 1
     assert command(shlex.split(whole)[3:]) == 0
     assert clients(experiment) == [4] and len(read_record(Path("mine")).jobs) == 3
+    assert (
+        command(["-m", "clients=2", "seed=1", "batch_size=8,32", "name='a,b'", "rounds=2", "hydra.sweep.dir=mine"]) == 0
+    )
+    assert clients(experiment) == [2]
     capsys.readouterr()
-    assert command(["resume=mine", "batch_size=8"]) == 2  # other settings for all runs are another sweep
+    assert command(["resume=mine", "seed=1,2"]) == 2  # the values of both commands
+    _, _, whole = capsys.readouterr().err.partition("whole command: ")
+    assert {"clients=2,3,4", "batch_size=8,32", "seed=1,2", "hydra.sweep.dir=mine"} < set(shlex.split(whole))
+    capsys.readouterr()
+    assert command(["resume=mine", "server_samples=8"]) == 2  # other settings for all runs are another sweep
     _, _, whole = capsys.readouterr().err.partition("start another sweep by the whole command: ")
-    assert "hydra.sweep.dir" not in whole and shlex.split(whole)[-1] == "batch_size=8"
+    assert "hydra.sweep.dir" not in whole and shlex.split(whole)[-1] == "server_samples=8"
 
 
 @pytest.mark.slow
@@ -230,7 +238,8 @@ def test_one_run_of_a_sweep_is_resumed_alone(command, experiment, cut):
 # --- what cannot go on
 
 REFUSED = {
-    "resume=mine clients=9": "clients=9: a sweep that goes on may change rounds, ",
+    "resume=mine batch_size=9": "batch_size=9: a sweep that goes on may change rounds, ",
+    "resume=mine clients=9": "clients=9: resume= goes on with the runs of the sweep; add others by the whole command: ",
     "resume=mine hydra.sweep.dir=other": "hydra.sweep.dir=other: a sweep that goes on may change ",
     "resume=mine rounds=1": "has done 2 rounds already; write rounds=2 or more.",
     "resume=mine rounds=3,4": "rounds=3,4: the sweep varies rounds",

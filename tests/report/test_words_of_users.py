@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,9 @@ TEST_ACCURACY = "global/test/accuracy"
 
 @pytest.fixture
 def grid(tmp_path: Path) -> Path:
-    values = {
-        (f"aggregator={name}", f"partition.alpha={alpha}", f"aggregator.mu={mu}"): [0.3, 0.4]
-        for name in ("fedavg", "fedprox")
-        for alpha in ("0.1", "1.0")
-        for mu in ("1", "0.25")
-    }
-    return write_sweep(tmp_path / "s", values)
+    names, alphas = ["aggregator=fedavg", "aggregator=fedprox"], ["partition.alpha=0.1", "partition.alpha=1.0"]
+    rows = product(names, alphas, ["aggregator.mu=1", "aggregator.mu=0.25"])
+    return write_sweep(tmp_path / "s", dict.fromkeys(rows, [0.3, 0.4]))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ TEST_ACCURACY = "global/test/accuracy"
 def grid(tmp_path: Path) -> Path:
     names, alphas = ["aggregator=fedavg", "aggregator=fedprox"], ["partition.alpha=0.1", "partition.alpha=1.0"]
     rows = product(names, alphas, ["aggregator.mu=1", "aggregator.mu=0.25"])
-    return write_sweep(tmp_path / "s", dict.fromkeys(rows, [0.3, 0.4]))
+    return write_sweep(tmp_path / "s", {row: [0.3, 0.4] for row in rows})
 
 
 @pytest.mark.parametrize(

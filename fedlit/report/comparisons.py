@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from fedlit.errors import InputError
+from fedlit.plurals import counted
 from fedlit.report.columns import Column
 from fedlit.report.grid import Grid
 from fedlit.report.results import Results, best_row, problems
@@ -160,7 +161,7 @@ def _doubts(grid: Grid, column: Column, tests: Sequence[Comparison], test: str) 
             "no result could be significant"
         )
         notes.append(
-            f"{column.metric}: with {min(tested)} seeds and {len(tested)} tests after Holm's correction {limit} at "
+            f"{column.metric}: with {counted(min(tested), 'seed')} and {counted(len(tested), 'test')} after Holm's correction {limit} at "
             f"{LEVEL:g}; that needs {needed} seeds."
         )
     return notes

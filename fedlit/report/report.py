@@ -12,7 +12,7 @@ from fedlit.report.curves import ragged_notes
 from fedlit.report.grid import Grid, read_grid
 from fedlit.report.options import Options
 from fedlit.report.results import Results, results
-from fedlit.report.targets import Reached, percent_notes, reached
+from fedlit.report.targets import Reached, percent_notes, reached, targets_of_runs
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,6 @@ def make_report(options: Options) -> Report:
         tests += comparisons(grid, column, cells, baseline, options.test, doubts)
         notes += doubts if column is shown[0] else []
     notes += ragged_notes(grid, shown[0].metric) + client_notes(grid, shown[0].metric)
-    notes += percent_notes(used, shown[0], options.targets)
+    notes += percent_notes(used, shown[0], options.targets or targets_of_runs(grid, shown[0]))
     targets = reached(grid, shown[0], cells, options.targets)
     return Report(options, grid, shown, cells, baseline, tests, targets, notes)

@@ -97,6 +97,9 @@ def test_a_target_in_per_cent_has_a_line(
 ) -> None:
     run = write_run(tmp_path / "a", ["seed=1"], [{metric: value} for value in values])
     notes = make_report(parse([str(run), f"target=0.1,{target}"])).notes
+    own = {"rounds": 2, "stopped": None, "targets": {metric: [{"value": float(target)}]}}
+    (run / "summary.json").write_text(json.dumps(own))
+    assert make_report(parse([str(run)])).notes == notes  # of the run's own target
     expected = f"target={target}: {metric} lies between 0 and 1 in all runs; write target={float(target) / 100:g} for "
     assert [note.startswith(expected) for note in notes if note.startswith("target=")] == [True] * is_noted
 

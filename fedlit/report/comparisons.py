@@ -161,7 +161,7 @@ def _doubts(grid: Grid, column: Column, tests: Sequence[Comparison], test: str) 
             "no result could be significant"
         )
         notes.append(
-            f"{column.metric}: with {counted(min(tested), 'seed')} and {counted(len(tested), 'test')} after Holm's correction {limit} at "
-            f"{LEVEL:g}; that needs {needed} seeds."
+            f"{column.metric}: with {counted(min(tested), 'seed')} and {counted(len(tested), 'test')} after Holm's "
+            f"correction {limit} at {LEVEL:g}; that needs {needed} seeds."
         )
     return notes

@@ -29,11 +29,15 @@ def _report(words: Sequence[str]) -> int:
     options = parse(words)
     try:
         from fedlit.report.report import make_report
-        from fedlit.report.write_report import write_report
+        from fedlit.report.targets import targets_of_runs
+        from fedlit.report.write_report import target_text, write_report
     except ImportError as error:
         raise InputError(f"{error.name} is not installed; write pip install 'fedlit[report]'.") from None
-    files = write_report(make_report(options))
+    report = make_report(options)
+    files = write_report(report)
     print((options.out / "table.md").read_text(encoding="utf-8"))
+    if options.targets or targets_of_runs(report.grid, report.columns[0]):
+        print(target_text(report))
     print(f"Open {options.out / 'report.html'}; beside it: {', '.join(sorted(file.name for file in files))}")
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,15 +24,22 @@ from fedlit.metric_names import (
 )
 from fedlit.saved_run import SavedRun
 
+_ROUNDING = 1e-6  # a mean over clients and one over all samples are added in another order
 _STATISTICS = ("weighted", "worst_decile", "std")
 
 
 @dataclass(frozen=True)
 class Column:
-    """A metric of the table."""
+    """A metric of the table.
+
+    Attributes:
+        equals: an earlier column with the same values in all rounds of all runs, such as that of the models that
+            clients use where all of them use the global one. table.csv alone has both.
+    """
 
     metric: str
     better: Direction
+    equals: str | None = None
 
     @property
     def sign(self) -> int:
@@ -50,13 +58,60 @@ def columns(runs: Sequence[SavedRun], wanted: Sequence[str] = ()) -> list[Column
     Raises:
         InputError: no run has a wanted metric.
     """
-    names = dict.fromkeys(name for run in runs for row in run.rows for name in row if name != "round")
+    names = list(dict.fromkeys(name for run in runs for row in run.rows for name in row if name != "round"))
     for name in wanted:
         if name not in names:
-            near = difflib.get_close_matches(name, names, 3) or list(names)[:3]
-            raise InputError(f"metrics={name}: no run has this metric; write for example metrics={','.join(near)}.")
+            meant = ",".join(_meant(name, names))
+            raise InputError(f"metrics={name}: no run has this metric; write for example metrics={meant}.")
     directions = _directions(runs)
-    return [Column(name, directions.of(name)) for name in (wanted or _chosen(list(names)))]
+    if wanted:
+        return [Column(name, directions.of(name)) for name in wanted]
+    chosen = _chosen(names)
+    equal = _equal(runs, chosen)
+    return [Column(name, directions.of(name), equal.get(name)) for name in chosen]
+
+
+def different(columns: Sequence[Column]) -> list[Column]:
+    """The columns whose values no earlier column has."""
+    return [column for column in columns if column.equals is None]
+
+
+def equality_text(columns: Sequence[Column]) -> str:
+    """The sentence on columns that are not shown twice; empty without one."""
+    equal = [(column.metric, column.equals) for column in columns if column.equals is not None]
+    if not equal:
+        return ""
+    pairs = ", ".join(f"{metric} = {other}" for metric, other in equal)
+    return f"Equal in all rounds, so they are shown once: {pairs}."
+
+
+def _equal(runs: Sequence[SavedRun], metrics: Sequence[str]) -> dict[str, str]:
+    """Metric -> the first metric before it that has the same values, up to rounding, in all rounds of all runs."""
+    equal: dict[str, str] = {}
+    for place, metric in enumerate(metrics):
+        others = [
+            other for other in metrics[:place] if other not in equal and base_metric(other) == base_metric(metric)
+        ]
+        for other in others:
+            if all(_same(row.get(metric), row.get(other)) for run in runs for row in run.rows):
+                equal[metric] = other
+                break
+    return equal
+
+
+def _same(first: float | None, second: float | None) -> bool:
+    if first is None or second is None:
+        return first is second
+    return math.isclose(first, second, rel_tol=_ROUNDING) or (math.isnan(first) and math.isnan(second))
+
+
+def _meant(word: str, names: Sequence[str]) -> list[str]:
+    """The metrics that a word may mean which is the name of none: those with this part, else those with a similar name.
+    Those that the table has by default come first."""
+    best_first = list(dict.fromkeys([*_chosen(names), *names]))
+    first = (client_metric(USED, word, _STATISTICS[0]), global_metric("test", word))
+    parts = sorted((n for n in best_first if f"/{word.strip('/')}/" in f"/{n}/"), key=lambda n: n not in first)
+    return parts[:3] or difflib.get_close_matches(word, best_first, 3) or best_first[:3]
 
 
 def _chosen(names: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from fedlit.errors import InputError
+from fedlit.plurals import counted
 from fedlit.report.columns import Column
 from fedlit.report.grid import Grid
 from fedlit.report.results import Results, best_row, problems
@@ -44,8 +45,11 @@ def comparisons(
 ) -> list[Comparison]:
     """The tests of one metric; empty if nothing can be compared.
 
+    Args:
+        baseline: swept key -> value of the rows that others are compared with; empty: the best ones.
+
     Raises:
-        InputError: the baseline names no row.
+        InputError: no row has the values of the baseline.
     """
     pairs = _named_pairs(grid, baseline) if baseline else _best_pairs(grid, column, cells)
     tests = [_compare(cells, column, row, against, test) for row, against in pairs]
@@ -82,17 +86,13 @@ def _best_pairs(grid: Grid, column: Column, cells: Results) -> list[tuple[int, i
 def _named_pairs(grid: Grid, baseline: dict[str, str]) -> list[tuple[int, int]]:
     """Each row with the row of the baseline's values that has the most other values in common with it, among those
     of the same problem."""
-    written = ",".join(f"{key}={value}" for key, value in baseline.items())
     records = [dict(zip(grid.keys, group.values, strict=True)) for group in grid.groups]
-    unknown = [key for key in baseline if key not in grid.keys]
-    if unknown:
-        raise InputError(
-            f"baseline={written}: {unknown[0]} was not varied; varied were: {', '.join(grid.keys) or '-'}."
-        )
     named = [i for i, record in enumerate(records) if baseline.items() <= record.items()]
     if not named:
-        options = ", ".join(dict.fromkeys(record[next(iter(baseline))] for record in records))
-        raise InputError(f"baseline={written}: no row has these values; {next(iter(baseline))} has: {options}.")
+        written = ",".join(f"{key}={value}" for key, value in baseline.items())
+        raise InputError(
+            f"baseline={written}: no row has all of these values; the first one is {grid.name(grid.groups[0])}."
+        )
     fixed = [_without(group.problem, baseline) for group in grid.groups]
     pairs = []
     for row, record in enumerate(records):
@@ -142,6 +142,8 @@ def least_seeds(tests: int) -> int:
 
 
 def _doubts(grid: Grid, column: Column, tests: Sequence[Comparison], test: str) -> list[str]:
+    if all(len(group.runs) <= 1 for group in grid.groups):
+        return []  # a note on single seeds says that there is no test
     notes = []
     for comparison in tests:
         names = " and ".join(grid.name(grid.groups[row]) for row in (comparison.row, comparison.against))
@@ -159,7 +161,7 @@ def _doubts(grid: Grid, column: Column, tests: Sequence[Comparison], test: str) 
             "no result could be significant"
         )
         notes.append(
-            f"{column.metric}: with {min(tested)} seeds and {len(tested)} tests after Holm's correction {limit} at "
-            f"{LEVEL:g}; that needs {needed} seeds."
+            f"{column.metric}: with {counted(min(tested), 'seed')} and {counted(len(tested), 'test')} after Holm's "
+            f"correction {limit} at {LEVEL:g}; that needs {needed} seeds."
         )
     return notes

@@ -67,7 +67,7 @@ def curves_figure(grid: Grid, columns: Sequence[Column]) -> Figure | None:
             _label_axis(axes, x)
         panel_axes[0].set_ylabel(wrapped_name(column.metric))
         if fixed:
-            values = dict(zip(grid.keys, grid.groups[rows[0]].values, strict=True))
+            values = dict(zip(grid.keys, grid.shown_values(grid.groups[rows[0]]), strict=True))
             panel_axes[0].set_title(", ".join(f"{key}={values[key]}" for key in fixed), loc="left")
     legend_below(figure, drawn)
     return figure

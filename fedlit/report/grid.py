@@ -11,10 +11,12 @@ from pathlib import Path
 from fedlit.errors import InputError
 from fedlit.metric_names import USED, client_model, is_global
 from fedlit.plurals import counted
-from fedlit.report.varied_keys import ABSENT, Setup, other_differences, swept_keys, varied_keys
+from fedlit.report.named_folders import named_folders
+from fedlit.report.row_values import row_order, short_texts
+from fedlit.report.varied_keys import ABSENT, Setup, other_differences, swept_values, varied_keys
 from fedlit.saved_rounds import resume_command
 from fedlit.saved_run import SavedRun, runs_in
-from fedlit.sweeps.sweep_record import readable_record
+from fedlit.sweeps.sweep_record import SweepRecord, readable_record
 
 _PROBLEM = ("data", "partition", "clients", "evaluation", "server_samples")
 _HOW_OFTEN = ("evaluation.every", "evaluation.each_epoch", "evaluation.per_client", "evaluation.batch_size")
@@ -44,6 +46,7 @@ class Grid:
         notes: sentences on what is missing or was left out.
         ended: False if no run is finished, so values are those of the last round that all have reached.
         round: the round whose values are read; None: the last one of each run.
+        short: by swept key: value -> how it is shown.
     """
 
     keys: list[str]
@@ -51,10 +54,17 @@ class Grid:
     notes: list[str]
     ended: bool
     round: int | None
+    short: list[dict[str, str]]
+
+    def shown_values(self, group: Group) -> list[str]:
+        """The swept values of a row as they are shown; `values` of the group are exact."""
+        return [of_key.get(value, value) for of_key, value in zip(self.short, group.values, strict=True)]
 
     def name(self, group: Group) -> str:
         """`aggregator=fedavg, partition.alpha=0.1`; where nothing was varied, the name of the only run."""
-        pairs = [f"{key}={value}" for key, value in zip(self.keys, group.values, strict=True) if value != ABSENT]
+        pairs = [
+            f"{key}={text}" for key, text in zip(self.keys, self.shown_values(group), strict=True) if text != ABSENT
+        ]
         if pairs or len(group.runs) != 1:
             return ", ".join(pairs) or "all runs"
         return next(iter(group.runs.values())).name
@@ -64,22 +74,29 @@ def read_grid(folders: Sequence[Path], at_round: int | None = None) -> Grid:
     """Read the runs of run and sweep folders, and group them by what was varied.
 
     Args:
-        folders: of runs and sweeps.
+        folders: of runs and sweeps, or folders that hold some.
         at_round: the round whose values are wanted; None: each run's last.
 
     Raises:
         InputError: a folder is neither, or no run in them has finished a round.
     """
     notes: list[str] = []
-    all_runs = {run.folder.resolve(): run for folder in folders for run in runs_in(folder)}.values()
+    named = folders
+    folders = named_folders(named)
+    all_runs = {run.folder.resolve(): run for folder in folders for run in _runs(folder, named, notes)}.values()
     runs = [run for run in all_runs if _has_settings(run, notes)]
+    if not runs and notes:
+        raise InputError(
+            notes[0] if len(notes) == 1 else f"{notes[0]} {counted(len(notes) - 1, 'more folder')} likewise."
+        )
     if not any(run.rows for run in runs):
         raise InputError(
-            f"{', '.join(map(str, folders))}: no run has finished a round yet; wait for the first one, or, where none "
+            f"{', '.join(map(str, named))}: no run has finished a round yet; wait for the first one, or, where none "
             f"is running, write {resume_command(folders[0])}."
         )
     setups = [Setup(run) for run in runs]
-    keys = varied_keys(setups, swept_keys(folders))
+    swept = swept_values(folders)
+    keys = varied_keys(setups, list(swept))
     ended = any(run.finished for run in runs)
     going_on = [run for run in runs if run.rows and not run.failure]
     if not ended and at_round is None and going_on:
@@ -95,10 +112,24 @@ def read_grid(folders: Sequence[Path], at_round: int | None = None) -> Grid:
         notes.append(f"Rows also differ in settings that are no columns: {shown}.")
     if not any(group.runs for group in groups.values()):
         reason = next(iter(next(iter(groups.values())).left_out.values()))
-        raise InputError(f"{', '.join(map(str, folders))}: no run can be used; the first one {reason.rstrip('.')}.")
-    grid = Grid(keys, list(groups.values()), notes, ended, at_round)
+        raise InputError(f"{', '.join(map(str, named))}: no run can be used; the first one {reason.rstrip('.')}.")
+    order = row_order(keys, list(groups), swept)
+    rows = sorted(groups, key=order)
+    short = [short_texts(list(dict.fromkeys(of_key))) for of_key in zip(*rows, strict=True)]
+    grid = Grid(keys, [groups[values] for values in rows], notes, ended, at_round, short)
     notes += _unreadable(runs) + _left_out(grid) + _missing(grid, folders)
     return grid
+
+
+def _runs(folder: Path, named: Sequence[Path], notes: list[str]) -> list[SavedRun]:
+    """The runs of a folder. One that lies below a named folder and cannot be read is a note."""
+    try:
+        return runs_in(folder)
+    except InputError as error:
+        if folder in named:
+            raise
+        notes.append(str(error))
+        return []
 
 
 def _problem(setup: Setup) -> dict[str, str]:
@@ -165,25 +196,46 @@ def _unreadable(runs: Sequence[SavedRun]) -> list[str]:
 
 
 def _missing(grid: Grid, folders: Sequence[Path]) -> list[str]:
-    """Seeds that other rows have, cells that no run fills, planned jobs that have not begun, and single seeds."""
+    """Seeds that other rows have, cells that no run fills, planned jobs that have not begun, and single seeds. Where a
+    sweeper such as Optuna has chosen the runs, other seeds and cells are no holes."""
+    records = {folder: readable_record(folder) for folder in folders}
+    studies = [folder for folder, record in records.items() if record is not None and record.jobs is None]
+    groups = [group for group in grid.groups if not _is_within(group, studies)]
     notes = []
-    seeds = sorted({seed for group in grid.groups for seed in (*group.runs, *group.left_out)})
-    for group in grid.groups:
+    seeds = sorted({seed for group in groups for seed in (*group.runs, *group.left_out)})
+    for group in groups:
         absent = [str(seed) for seed in seeds if seed not in group.runs and seed not in group.left_out]
         if absent:
             notes.append(f"{grid.name(group)}: no run with seed {', '.join(absent)}; the mean is over fewer seeds.")
-        if len(group.runs) == 1:
-            notes.append(f"{grid.name(group)}: a single seed, so there is no standard deviation and no test.")
-    waiting = [f"{folder / job}" for folder in folders for job in _not_begun(folder)]
+    notes += _single_seeds(grid)
+    waiting = [f"{folder / job}" for folder, record in records.items() for job in _not_begun(folder, record)]
     notes += [f"{job}: planned in the sweep, and not begun." for job in waiting]
-    cells = [] if waiting else _empty_cells(grid)
+    notes += [
+        f"{folder}: a sweeper has chosen these runs by results; the best of them on test data looks better than it is."
+        for folder in studies
+    ]
+    cells = [] if waiting or studies else _empty_cells(grid)
     notes += [f"{cell}: no run has these values." for cell in cells]
     rest = len(notes) - _MOST_NOTES
     return notes if rest <= 1 else [*notes[:_MOST_NOTES], f"{rest} more seeds or cells are missing."]
 
 
-def _not_begun(folder: Path) -> list[str]:
-    record = readable_record(folder)
+def _is_within(group: Group, folders: Sequence[Path]) -> bool:
+    """Whether all runs of a row lie in one of these folders."""
+    return bool(folders) and all(
+        any(run.folder.is_relative_to(folder) for folder in folders) for run in group.runs.values()
+    )
+
+
+def _single_seeds(grid: Grid) -> list[str]:
+    consequence = "a single seed, so there is no standard deviation and no test."
+    single = [group for group in grid.groups if len(group.runs) == 1]
+    if len(single) > 1 and all(len(group.runs) <= 1 for group in grid.groups):
+        return [f"Each row has {consequence}"]
+    return [f"{grid.name(group)}: {consequence}" for group in single]
+
+
+def _not_begun(folder: Path, record: SweepRecord | None) -> list[str]:
     jobs = (record and record.jobs) or ()
     return [job.folder for job in jobs if not (folder / job.folder / ".hydra").exists()]
 

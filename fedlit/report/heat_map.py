@@ -8,27 +8,28 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fedlit.report.columns import Column
+from fedlit.report.digits import column_texts
 from fedlit.report.figures import WIDTH, new_figure, wrapped_name
 from fedlit.report.grid import Grid
 from fedlit.report.results import Results
-from fedlit.report.shown_table import number
 
 
 def heat_map(grid: Grid, column: Column, cells: Results) -> Figure | None:
     """A map with the mean in each cell, "no run" where there is none; None unless two keys have two values or more."""
     if len(grid.keys) != 2:
         return None
-    across, down = (list(dict.fromkeys(group.values[place] for group in grid.groups)) for place in (1, 0))
+    values = [grid.shown_values(group) for group in grid.groups]
+    across, down = (list(dict.fromkeys(of_row[place] for of_row in values)) for place in (1, 0))
     if len(across) < 2 or len(down) < 2:
         return None
     means = np.full((len(down), len(across)), math.nan)
     texts: dict[tuple[int, int], str] = {}
-    for row_index, group in enumerate(grid.groups):
-        cell = cells[row_index, column.metric]
-        place = down.index(group.values[0]), across.index(group.values[1])
+    of_rows = [cells[row_index, column.metric] for row_index in range(len(grid.groups))]
+    shown = column_texts([(cell.mean, cell.std) for cell in of_rows])
+    for cell, (mean, spread), (first, second) in zip(of_rows, shown, values, strict=True):
+        place = down.index(first), across.index(second)
         means[place] = cell.mean
-        spread = f"\n± {number(cell.std, cell.std)}" if math.isfinite(cell.std) else ""
-        texts[place] = f"{number(cell.mean, cell.std)}{spread}"
+        texts[place] = f"{mean}\n± {spread}" if spread else mean
     if np.isnan(means).all():
         return None
     figure = new_figure(min(WIDTH, 1.6 + 0.75 * len(across)), 0.9 + 0.42 * len(down))

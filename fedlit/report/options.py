@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from fedlit.errors import InputError
 
 HELP = """\
-python -m fedlit.report <run or sweep folder> [...] [key=value ...]
+python -m fedlit.report <folder of a run or sweep, or of many> [...] [key=value ...]
 
 Writes table.md, table.csv, table.tex, curves and spreads of clients (.pdf, .png), rounds_to_target.md and report.html.
 
@@ -31,8 +32,9 @@ class Options:
 
     folders: list[Path]
     out: Path
+    out_is_given: bool = False  # else it is the default
     metrics: list[str] = field(default_factory=list)  # empty: the report chooses
-    baseline: dict[str, str] = field(default_factory=dict)  # swept key -> value; empty: the best row
+    baseline: list[tuple[str, str]] = field(default_factory=list)  # (key, value) as written; empty: the best row
     targets: list[float] = field(default_factory=list)
     round: int | None = None
     test: str = "t"
@@ -63,6 +65,7 @@ def parse(words: Sequence[str]) -> Options:
     return Options(
         folders,
         Path(given["out"]).expanduser() if "out" in given else out,
+        "out" in given,
         _items(given.get("metrics", "")),
         _pairs(given.get("baseline", "")),
         [_number("target", text) for text in _items(given.get("target", ""))],
@@ -79,14 +82,15 @@ def _items(text: str) -> list[str]:
     return [item.strip() for item in text.strip("[]").split(",") if item.strip()]
 
 
-def _pairs(text: str) -> dict[str, str]:
-    pairs = {}
-    for item in _items(text):
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise InputError(f"baseline={text}: this names no row; write baseline=<swept key>=<value>.")
-        pairs[key.strip()] = value.strip()
-    return pairs
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """(key, value) of each item, with an empty key for a value alone.
+
+    >>> _pairs("aggregator=fedavg, 0.1,model.hidden=[64,32]")
+    [('aggregator', 'fedavg'), ('', '0.1'), ('model.hidden', '[64,32]')]
+    """
+    items = [item.strip() for item in re.split(r",(?![^\[]*\])", text) if item.strip()]
+    parts = [item.partition("=") for item in items]
+    return [(key.strip(), value.strip()) if equals else ("", key) for key, equals, value in parts]
 
 
 def _number(key: str, text: str) -> float:

@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from fedlit.metric_names import client_model, is_global
 from fedlit.plurals import counted
 from fedlit.report.columns import Column
 from fedlit.report.grid import Grid, Group
 from fedlit.saved_run import SavedRun
+
+_MOST_NAMES = 4  # of rows in a note
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class Cell:
         values: finite values by seed.
         not_finite: seeds whose value is NaN or infinite.
         not_measured: seeds of runs without a value.
+        absent: whether no run of the row has measured the metric in any round, such as that of a global model where the
+            algorithm has none. Then nothing is left out of a mean.
         earlier: seed -> round, for values of runs whose last round has not measured the metric.
         mean: NaN without a value.
         std: of a sample (ddof 1); NaN for fewer than two values.
@@ -34,12 +39,13 @@ class Cell:
     earlier: Mapping[int, int]
     mean: float
     std: float
+    absent: bool = False
     best: bool = False
 
     @property
     def left_out(self) -> tuple[int, ...]:
         """The seeds that the mean leaves out."""
-        return (*self.not_finite, *self.not_measured)
+        return () if self.absent else (*self.not_finite, *self.not_measured)
 
 
 Results = dict[tuple[int, str], Cell]
@@ -57,10 +63,12 @@ def results(grid: Grid, columns: Sequence[Column], notes: list[str]) -> Results:
         for column in columns:
             cells[row_index, column.metric] = _cell(grid, group, column)
         notes += _notes(grid.name(group), {column.metric: cells[row_index, column.metric] for column in columns})
+    notes += _absent_notes(grid, columns, cells)
     for column in columns:
         for rows in problems(grid):
             best = best_row(cells, column, rows)
-            if best is not None and len(rows) > 1 and not _beaten(cells, column, rows, best):
+            measured = [row for row in rows if not cells[row, column.metric].absent]
+            if best is not None and len(measured) > 1 and not _beaten(cells, column, rows, best):
                 for row in rows:  # equal means are all the best
                     cell = cells[row, column.metric]
                     if cell.mean == cells[best, column.metric].mean and not cell.left_out:
@@ -108,7 +116,7 @@ def _notes(row: str, cells: Mapping[str, Cell]) -> list[str]:
     for seed in sorted({seed for cell in cells.values() for seed in cell.left_out}):
         if metrics := [metric for metric, cell in cells.items() if seed in cell.not_finite]:
             notes.append(f"{row}: seed {seed} has no finite value of {_named(metrics)}; {left_out}.")
-        if metrics := [metric for metric, cell in cells.items() if seed in cell.not_measured]:
+        if metrics := [metric for metric, cell in cells.items() if seed in cell.not_measured and not cell.absent]:
             notes.append(f"{row}: seed {seed} has not measured {_named(metrics)}; {left_out}.")
     for seed, number in sorted({pair for cell in cells.values() for pair in cell.earlier.items()}):
         metrics = [metric for metric, cell in cells.items() if cell.earlier.get(seed) == number]
@@ -119,8 +127,33 @@ def _notes(row: str, cells: Mapping[str, Cell]) -> list[str]:
     return notes
 
 
+def _absent_notes(grid: Grid, columns: Sequence[Column], cells: Results) -> list[str]:
+    """A sentence for the rows that have measured the same metrics in no round."""
+    rows_by_sentence: dict[str, list[str]] = {}
+    for row_index, group in enumerate(grid.groups):
+        metrics = [column.metric for column in columns if cells[row_index, column.metric].absent]
+        if metrics and group.runs:
+            sentence = f"{_named(metrics)} {'is' if len(metrics) == 1 else 'are'} not measured"
+            if all(map(is_global, metrics)) and _has_no_global(group):
+                sentence += ", because there is no global model"
+            rows_by_sentence.setdefault(sentence, []).append(grid.name(group))
+    notes = []
+    for sentence, rows in rows_by_sentence.items():
+        rest = f" and {counted(len(rows) - _MOST_NAMES, 'more row')}" if len(rows) > _MOST_NAMES else ""
+        notes.append(f"{'; '.join(rows[:_MOST_NAMES])}{rest}: {sentence}.")
+    return notes
+
+
+def _has_no_global(group: Group) -> bool:
+    """Whether clients' models were measured, and a global one never."""
+    names = {name for run in group.runs.values() for row in run.rows for name in row}
+    return any(map(client_model, names)) and not any(map(is_global, names))
+
+
 def _named(metrics: Sequence[str]) -> str:
-    return metrics[0] if len(metrics) == 1 else f"{metrics[0]} and {counted(len(metrics) - 1, 'more metric')}"
+    if len(metrics) <= 2:
+        return " and ".join(metrics)
+    return f"{metrics[0]} and {counted(len(metrics) - 1, 'more metric')}"
 
 
 def _cell(grid: Grid, group: Group, column: Column) -> Cell:
@@ -132,4 +165,6 @@ def _cell(grid: Grid, group: Group, column: Column) -> Cell:
     not_measured = tuple(sorted(group.runs.keys() - measured.keys()))
     last = {seed: grid.round or int(group.runs[seed].rows[-1]["round"]) for seed in measured}
     earlier = {seed: number for seed, (number, _) in measured.items() if number < last[seed]}
-    return Cell(finite, not_finite, not_measured, earlier, float(finite.mean()), float(finite.std(ddof=1)))
+    mean, std = float(finite.mean()), float(finite.std(ddof=1))
+    is_absent = not any(column.metric in row for run in group.runs.values() for row in run.rows)
+    return Cell(finite, not_finite, not_measured, earlier, mean, std, is_absent)

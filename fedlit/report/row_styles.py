@@ -39,7 +39,7 @@ def row_styles(grid: Grid) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _label(grid: Grid, row: int, fixed: Sequence[str]) -> str:
-    pairs = [(k, v) for k, v in zip(grid.keys, grid.groups[row].values, strict=True) if k not in fixed]
+    pairs = [(k, v) for k, v in zip(grid.keys, grid.shown_values(grid.groups[row]), strict=True) if k not in fixed]
     if len(pairs) == 1:
         return pairs[0][1]
     return ", ".join(f"{key.rpartition('.')[2]}={value}" for key, value in pairs) or grid.name(grid.groups[row])

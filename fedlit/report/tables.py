@@ -7,21 +7,23 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from fedlit.report.columns import Column
+from fedlit.report.columns import Column, different
 from fedlit.report.comparisons import LEVEL, Comparison
+from fedlit.report.digits import column_texts, joined
 from fedlit.report.grid import Grid
 from fedlit.report.results import Cell, Results
-from fedlit.report.shown_table import ShownTable, number, plain_row, with_spread
+from fedlit.report.results_table import cell_columns
+from fedlit.report.shown_table import ShownTable, plain_row
 
 
 def comparisons_table(grid: Grid, comparisons: Sequence[Comparison]) -> ShownTable:
     """The paired tests of one metric; bold where the difference is significant after the correction."""
     rows = []
-    for test in comparisons:
+    differences = column_texts([(test.difference, test.std) for test in comparisons])
+    for test, (difference, spread) in zip(comparisons, differences, strict=True):
         names = [grid.name(grid.groups[row]) for row in (test.row, test.against)]
         sign = "+" if test.difference > 0 else ""
-        difference = sign + with_spread(test.difference, test.std)
-        texts = plain_row([*names, str(test.seeds), difference, _p(test.p)])
+        texts = plain_row([*names, str(test.seeds), sign + joined(difference, spread), _p(test.p)])
         rows.append([*texts, (_p(test.p_holm), test.p_holm <= LEVEL)])
     return ShownTable(["row", "against", "seeds", "difference", "p", "p (Holm)"], rows, 2)
 
@@ -58,27 +60,27 @@ def latex(grid: Grid, columns: Sequence[Column], cells: Results) -> str:
     r"""A booktabs table; its document needs \usepackage{booktabs}."""
     arrows = {"higher": r" $\uparrow$", "lower": r" $\downarrow$", "neither": ""}
     names = [*(_escaped(key) for key in grid.keys or ["runs"])]
-    names += [_escaped(column.metric) + arrows[column.better] for column in columns]
+    names += [_escaped(column.metric) + arrows[column.better] for column in different(columns)]
+    shown = cell_columns(grid, columns, cells)
     lines = [
         r"% \usepackage{booktabs}",
-        rf"\begin{{tabular}}{{{'l' * max(1, len(grid.keys))}{'r' * len(columns)}}}",
+        rf"\begin{{tabular}}{{{'l' * max(1, len(grid.keys))}{'r' * len(shown)}}}",
         r"\toprule",
         rf"{' & '.join(names)} \\",
         r"\midrule",
     ]
     for row_index, group in enumerate(grid.groups):
-        texts = [_escaped(value) for value in group.values or (grid.name(group),)]
-        texts += [_latex_cell(cells[row_index, column.metric]) for column in columns]
+        texts = [_escaped(value) for value in grid.shown_values(group) or (grid.name(group),)]
+        texts += [_latex_cell(*of_rows[row_index]) for of_rows in shown]
         lines.append(rf"{' & '.join(texts)} \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def _latex_cell(cell: Cell) -> str:
-    if not len(cell.values):
-        return "--" + r"$^\dagger$" * bool(cell.left_out)
-    spread = rf" \pm {number(cell.std, cell.std)}" if math.isfinite(cell.std) else ""
-    body = f"{number(cell.mean, cell.std)}{spread}"
+def _latex_cell(cell: Cell, mean: str, spread: str) -> str:
     dagger = r"^\dagger" * bool(cell.left_out)
+    if not len(cell.values):
+        return f"--${dagger}$" if dagger else "--"
+    body = rf"{mean} \pm {spread}" if spread else mean
     text = rf"$\mathbf{{{body}}}$" if cell.best else f"${body}{dagger}$"
     return f"{text} ({len(cell.values)})"
 

@@ -38,7 +38,7 @@ def reached(grid: Grid, column: Column, cells: Results, wanted: Sequence[float])
     problem the mean at the end of its worst row, which all rows reach or nearly reach, and that of its best row."""
     if not column.sign:
         return []
-    wanted = list(wanted) or _targets_of_runs(grid, column)
+    wanted = list(wanted) or targets_of_runs(grid, column)
     rows_and_targets = []
     for rows in problems(grid):
         means = [cells[row, column.metric].mean for row in rows if math.isfinite(cells[row, column.metric].mean)]
@@ -77,7 +77,20 @@ def first_reached(run: SavedRun, column: Column, target: float) -> pd.Series | N
     return None if costs is None else pd.Series(costs, dtype=float)
 
 
-def _targets_of_runs(grid: Grid, column: Column) -> list[float]:
+def percent_notes(runs: Sequence[SavedRun], column: Column, targets: Sequence[float]) -> list[str]:
+    """A sentence on targets above 1 of a metric that is a fraction in all rounds: 90 for 0.9, which no run reaches."""
+    values = [value for run in runs for row in run.rows if math.isfinite(value := row.get(column.metric, math.nan))]
+    if column.sign < 1 or not values or not all(0 <= value <= 1 for value in values):
+        return []
+    return [
+        f"target={target:g}: {column.metric} lies between 0 and 1 in all runs; write target={target / 100:g} for "
+        f"{target:g} per cent."
+        for target in targets
+        if 1 < target <= 100
+    ]
+
+
+def targets_of_runs(grid: Grid, column: Column) -> list[float]:
     """The targets of a metric in the summaries of runs."""
     summaries = [run.summary or {} for group in grid.groups for run in group.runs.values()]
     entries = [entry for summary in summaries for entry in (summary.get("targets") or {}).get(column.metric) or ()]

@@ -79,13 +79,14 @@ class Setup:
             return {}
 
 
-def swept_keys(folders: Sequence[Path]) -> list[str]:
-    """The keys that the records of sweeps name, in their order; empty without a record."""
-    keys: dict[str, None] = {}
+def swept_values(folders: Sequence[Path]) -> dict[str, list[str]]:
+    """Key -> its values as they were written, by the records of sweeps, in their order; empty without a record."""
+    values: dict[str, dict[str, None]] = {}
     for folder in folders:
         record = readable_record(folder)
-        keys |= dict.fromkeys(_plain_key(key) for key in (() if record is None else record.swept))
-    return [key for key in keys if key != "seed"]
+        for key, of_key in ({} if record is None else record.swept).items():
+            values.setdefault(_plain_key(key), {}).update(dict.fromkeys(of_key))
+    return {key: list(of_key) for key, of_key in values.items() if key != "seed"}
 
 
 def varied_keys(setups: Sequence[Setup], first: Sequence[str] = ()) -> list[str]:

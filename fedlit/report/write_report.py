@@ -11,12 +11,14 @@ from fedlit.atomic_files import write_text
 from fedlit.plurals import counted
 from fedlit.report.client_curves import client_curves_figure
 from fedlit.report.client_spread import spread_figure
+from fedlit.report.columns import equality_text
 from fedlit.report.curves import curves_figure
 from fedlit.report.figures import fit_layout, paper_style, picture, save
 from fedlit.report.heat_map import heat_map
 from fedlit.report.page import Section, page
 from fedlit.report.report import Report
 from fedlit.report.results_table import results_table
+from fedlit.report.runs_file import RUNS, refuse_other_report, runs_table
 from fedlit.report.tables import comparisons_table, frame, latex
 from fedlit.report.targets import targets_legend, targets_table
 
@@ -44,6 +46,7 @@ def write_report(report: Report) -> list[Path]:
     """Write all files of the report into its folder, each atomically, and remove pictures of an earlier report that
     this one lacks; returns the files."""
     folder = report.options.out
+    refuse_other_report(report.options)
     folder.mkdir(parents=True, exist_ok=True)
     grid, shown, cells = report.grid, report.columns, report.cells
     sections = _table_sections(report)
@@ -51,7 +54,8 @@ def write_report(report: Report) -> list[Path]:
         "table.md": _markdown(sections, report.notes),
         "table.csv": frame(grid, shown, cells, report.tests).to_csv(index=False, lineterminator="\n"),
         "table.tex": latex(grid, shown, cells),
-        "rounds_to_target.md": _markdown([_targets(report)], []),
+        "rounds_to_target.md": target_text(report),
+        RUNS: runs_table(report.grid),
     }
     with paper_style():
         pictures = _pictures(report)
@@ -70,6 +74,11 @@ def write_report(report: Report) -> list[Path]:
         for suffix in ("pdf", "png"):
             (folder / f"{name}.{suffix}").unlink(missing_ok=True)
     return [*(folder / name for name in texts), *drawn]
+
+
+def target_text(report: Report) -> str:
+    """The content of rounds_to_target.md."""
+    return _markdown([_targets(report)], [])
 
 
 def _pictures(report: Report) -> dict[str, Figure]:
@@ -92,9 +101,10 @@ def _table_sections(report: Report) -> list[Section]:
     )
     if any(cell.left_out for cell in report.cells.values()):
         legend += " † a seed without a finite value was left out."
+    legend = f"{legend} {equality_text(report.columns)}".strip()
     sections = [Section("Results", legend, results_table(grid, report.columns, report.cells))]
-    if report.shown_tests:
-        against = ",".join(f"{key}={value}" for key, value in report.options.baseline.items())
+    if report.shown_tests and any(len(group.runs) > 1 for group in grid.groups):
+        against = ",".join(f"{key}={value}" for key, value in report.baseline.items())
         name = {"t": "t test", "wilcoxon": "Wilcoxon signed-rank test"}[report.options.test]
         text = (
             f"{report.columns[0].metric} against {against or 'the best row'}: paired {name} by seed, two-sided, with "

@@ -63,12 +63,14 @@ class Plan:
         jobs: without those that were written twice; None if the sweeper chooses its jobs as it goes on.
         doubled: the words of jobs that were written twice.
         runs_here: whether jobs run in this process, one after the other.
+        named: whether the names of folders say what was varied; else `hydra.sweep.subdir` or a record has given them.
     """
 
     values: dict[str, list[str]]
     jobs: list[Job] | None = None
     doubled: tuple[str, ...] = ()
     runs_here: bool = True
+    named: bool = False
     _planned: tuple[Planned, ...] = ()
     _batch: int | None = None
 
@@ -90,21 +92,33 @@ class Plan:
             return self
         self._refuse_other_places(record)
         _clear_unmarked(folder, record)
+        folders = self._folders_beside(record)
         identity = Identity([planned.config for planned in self._planned])
         saved: dict[str, list[SavedRun]] = {}
         for run in _readable_runs(folder):
             saved.setdefault(identity.key(run.config), []).append(run)
         jobs = []
-        for job, planned in zip(self.jobs, self._planned, strict=True):
+        for job, planned, place in zip(self.jobs, self._planned, folders, strict=True):
             same = saved.get(identity.key(planned.config), [])
-            same.sort(key=lambda run: run.folder != folder / job.folder)  # runs may have been moved within the folder
+            same.sort(
+                key=lambda run: run.folder not in (folder / job.folder, folder / place)
+            )  # some may have been moved
             if same:
                 place = os.path.relpath(same[0].folder, folder)
                 jobs.append(replace(job, folder=place, state=_state(same[0], planned.config)))
                 continue
-            _refuse_other_run(folder / job.folder, planned, identity)
-            jobs.append(job)
+            _refuse_other_run(folder / place, planned, identity)
+            jobs.append(replace(job, folder=place))
         return replace(self, jobs=jobs)
+
+    def _folders_beside(self, record: SweepRecord) -> list[str]:
+        """The folders of the jobs beside the runs of an earlier command: their names say what either has varied."""
+        jobs = self.jobs or []
+        if not self.named:
+            return [job.folder for job in jobs]
+        folders = run_names([job.overrides for job in jobs], list(dict.fromkeys([*record.swept, *self.values])))
+        _refuse_shared(folders, self._planned)
+        return folders
 
     def clear_starts(self, folder: Path) -> None:
         """Remove what runs have left that are going to begin once more, and why others had failed that go on.
@@ -182,13 +196,19 @@ def make_plan(
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(reason(error)) from error
     once, doubled = _without_doubled(planned)
-    folders = _folders(once, swept, overrides) if recorded is None else [job.folder for job in recorded]
+    named = recorded is None and not _has_subdir(swept, overrides)
+    if recorded is not None:
+        folders = [job.folder for job in recorded]
+    elif named:
+        folders = run_names([job.overrides for job in once], list(swept.values))
+    else:
+        folders = [os.path.normpath(job.subdir) for job in once]
     _refuse_shared(folders, once)
     numbered = [
         Job(job.overrides, folder, number=number)
         for number, (job, folder) in enumerate(zip(once, folders, strict=True))
     ]
-    return Plan(swept.values, numbered, tuple(doubled), swept.runs_here, tuple(once), swept.batch)
+    return Plan(swept.values, numbered, tuple(doubled), swept.runs_here, named, tuple(once), swept.batch)
 
 
 def _without_doubled(planned: Sequence[Planned]) -> tuple[list[Planned], list[str]]:
@@ -202,11 +222,9 @@ def _without_doubled(planned: Sequence[Planned]) -> tuple[list[Planned], list[st
     return list(first.values()), list(dict.fromkeys(doubled))
 
 
-def _folders(planned: Sequence[Planned], swept: Swept, overrides: Sequence[str]) -> list[str]:
-    chosen = any(word.lstrip("+").startswith("hydra.sweep.subdir=") for word in overrides)
-    if chosen or swept.subdir != NUMBERS:
-        return [os.path.normpath(job.subdir) for job in planned]
-    return run_names([job.overrides for job in planned], list(swept.values))
+def _has_subdir(swept: Swept, overrides: Sequence[str]) -> bool:
+    """Whether the user names the folders of runs."""
+    return swept.subdir != NUMBERS or any(word.lstrip("+").startswith("hydra.sweep.subdir=") for word in overrides)
 
 
 def _refuse_shared(folders: Sequence[str], planned: Sequence[Planned]) -> None:

@@ -13,6 +13,7 @@ from fedlit.saved_rounds import resume_command
 from fedlit.settings.hydra_compat import Ended
 from fedlit.sweeps.run_lines import NoLines, RunLines
 from fedlit.sweeps.sweep import Sweep
+from fedlit.sweeps.sweep_record import jobs_beside
 from fedlit.tracking.terminal_text import relative
 
 
@@ -51,7 +52,7 @@ def run_sweep(sweep: Sweep, job: Callable[[DictConfig], Ended], lines: RunLines 
 
 
 def _opening(sweep: Sweep) -> str:
-    """Such as `multirun/...: 12 runs, 3 finished, 1 goes on, 8 begin`."""
+    """Such as `multirun/...: 12 runs, 3 are finished, 1 go on, 8 begin`."""
     place = relative(sweep.folder)
     jobs = sweep.plan.jobs
     if jobs is None:
@@ -61,6 +62,8 @@ def _opening(sweep: Sweep) -> str:
     if states.count("new") != len(jobs):
         named = {"finished": "are finished", "begun": "go on", "new": "begin"}
         parts += [f"{states.count(state)} {verb}" for state, verb in named.items() if states.count(state)]
+    if others := len(jobs_beside(sweep.folder, [job.folder for job in jobs])):
+        parts.append(f"beside {others} of earlier commands")
     return f"{place}: {', '.join(parts)}"
 
 

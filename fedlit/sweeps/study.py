@@ -18,6 +18,7 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 
 from fedlit.errors import BUG, InputError
+from fedlit.plurals import counted
 from fedlit.run_folder import blocks, clear_start, has_rounds, hold, is_unmarked
 from fedlit.saved_run import SavedRun
 from fedlit.settings.hydra_compat import Application, Ended, Launch, Planned
@@ -111,13 +112,15 @@ class Study:
         return [job_return(end) for end in ends]
 
     def best(self) -> str | None:
-        """A line with the best run; None if none has a result."""
+        """A line with the best run and the metric that it was chosen by; None if none has a result."""
         results = {folder: value for folder, value in self.values.items() if value is not None}
         if not results:
             return None
         choose = max if self._objective.better == "higher" else min
         folder = choose(results, key=lambda folder: results[folder])
-        return f"best of {len(self.values)} runs by {self._objective.name}: {folder.name}  {results[folder]:.6g}"
+        metric = self._objective.metric(SavedRun(folder).rows)
+        runs = f"best of {counted(len(self.values), 'run')} by {metric}, each in its best round"
+        return f"{runs}: {folder.name}  {results[folder]:.6g}"
 
     def _trial(self, number: int, planned: Planned) -> _Trial:
         place = planned.subdir

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fedlit.errors import BUG, InputError
+from fedlit.metric_names import base_metric, on_test
 from fedlit.plurals import counted
 from fedlit.report.columns import columns
 from fedlit.report.grid import read_grid
@@ -18,6 +19,7 @@ from fedlit.run_folder import has_rounds
 from fedlit.saved_rounds import resume_command
 from fedlit.saved_run import SavedRun, runs_in
 from fedlit.sweeps.plan import Plan
+from fedlit.sweeps.sweep_record import jobs_beside
 from fedlit.tracking.terminal_text import relative
 
 _WIDTH = 120  # where the terminal does not say
@@ -30,9 +32,11 @@ def exit_code(codes: Sequence[int]) -> int:
 
 def end_text(folder: Path, plan: Plan) -> str:
     """What is printed after the last run."""
-    missing = without_result(folder, plan)
-    total = len(plan.jobs) if plan.jobs is not None else len(runs_in(folder))
-    parts = [f"{relative(folder)}: {total - len(missing)} of {counted(total, 'run')} finished"]
+    places = _places(folder, plan)
+    missing = [(place.name if place != folder else "run", why) for place in places if (why := _reason(place))]
+    others = 0 if plan.jobs is None else len(places) - len(plan.jobs)
+    beside = f", with {others} of earlier commands" if others else ""
+    parts = [f"{relative(folder)}: {len(places) - len(missing)} of {counted(len(places), 'run')} finished{beside}"]
     table = _table(folder)
     parts += [table] if table else []
     parts += [f"  {name}  {why}" for name, why in missing]
@@ -45,16 +49,16 @@ def end_text(folder: Path, plan: Plan) -> str:
     return "\n".join([*parts, *(f"{name}: {command}" for name, command in commands)])
 
 
-def without_result(folder: Path, plan: Plan) -> list[tuple[str, str]]:
-    """(name, reason) of each run that is not finished."""
-    places = (
-        [folder / job.folder for job in plan.jobs] if plan.jobs is not None else [r.folder for r in runs_in(folder)]
-    )
-    reasons = [(place.name if place != folder else "run", _reason(place)) for place in places]
-    return [(name, why) for name, why in reasons if why is not None]
+def _places(folder: Path, plan: Plan) -> list[Path]:
+    """The folders of the runs: those of this command, then those of earlier ones, which are in the table too."""
+    if plan.jobs is None:
+        return [run.folder for run in runs_in(folder)]
+    jobs = [job.folder for job in plan.jobs]
+    return [folder / job for job in (*jobs, *jobs_beside(folder, jobs))]
 
 
 def _reason(folder: Path) -> str | None:
+    """Why a run is not finished; None if it is."""
     try:
         run = SavedRun(folder)
         if run.failure is not None:
@@ -76,12 +80,14 @@ def _table(folder: Path) -> str | None:
         return None
     width = shutil.get_terminal_size((_WIDTH, 24)).columns
     table = results_table(grid, shown, cells)
+    on_test_data = all(base_metric(column.metric) and on_test(column.metric) == column.metric for column in shown)
+    heading = f"  of the last round{', on test data' if on_test_data else ''}: mean ± standard deviation (seeds)"
     count = len(table.header)
     while count > table.texts + 1 and _width(table, count) > width:
         count -= 1
     is_marked = any(bold for row in table.rows for _, bold in row[:count])
     legend = "\n  * the best of the rows with the same data and partition" if is_marked else ""
-    return _aligned(table, count) + legend
+    return f"{heading}\n{_aligned(table, count)}{legend}"
 
 
 def _texts(table: ShownTable, count: int) -> list[list[str]]:

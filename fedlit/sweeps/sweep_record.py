@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,16 @@ class SweepRecord:
         write_text(folder / SWEEP_FILE, json.dumps(asdict(self), indent=1) + "\n")
 
     def after(self, earlier: SweepRecord | None) -> SweepRecord:
-        """This record, with the keys, values and jobs of an earlier command in the same folder added."""
+        """This record, with the keys, values and jobs of an earlier command in the same folder added.
+
+        A key that the earlier command varied, and this one sets to one value, has this value too.
+        """
         if earlier is None:
             return self
-        swept = {key: list(values) for key, values in self.swept.items()}
-        for key, values in earlier.swept.items():
-            swept[key] = list(dict.fromkeys([*values, *swept.get(key, [])]))
+        swept = {key: list(values) for key, values in earlier.swept.items()}
+        of_jobs = [word.partition("=") for job in self.jobs or () for word in job.overrides]
+        for key, values in [*self.swept.items(), *((key, [value]) for key, _, value in of_jobs if key in swept)]:
+            swept[key] = list(dict.fromkeys([*swept.get(key, []), *values]))
         jobs = self.jobs
         if jobs is not None and earlier.jobs is not None:
             folders = {job.folder for job in jobs}
@@ -85,6 +89,13 @@ def readable_record(folder: Path) -> SweepRecord | None:
         return read_record(folder)
     except InputError:
         return None
+
+
+def jobs_beside(sweep: Path, folders: Sequence[str]) -> list[str]:
+    """The folders of the jobs of a sweep's record without these: those of earlier commands in its folder."""
+    record = readable_record(sweep)
+    jobs = (record and record.jobs) or ()
+    return [job.folder for job in jobs if job.folder not in folders]
 
 
 def sweep_of(folder: Path) -> tuple[Path, SweepRecord] | None:

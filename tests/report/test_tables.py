@@ -104,7 +104,7 @@ def test_each_hole_has_a_line(tmp_path: Path) -> None:
     assert main([str(folder)]) == 0
     shown = (folder / "report" / "table.md").read_text()
     assert "| fedavg | 0.60 ± 0.14 (2)† |" in shown  # of 0.5 and 0.7
-    assert "| scaffold | 0.2 (1) |" in shown  # not bold: fedavg is better where it did not diverge
+    assert "| scaffold | 0.20 (1) |" in shown  # not bold: fedavg is better where it did not diverge
     for sentence in (
         "aggregator=fedavg: seed 2 has no finite value of clients/used/accuracy/weighted; the mean leaves",
         "aggregator=scaffold: seed 2 is left out, it failed: The loss is NaN.",
@@ -249,7 +249,8 @@ def test_wilcoxon_of_three_seeds_is_a_quarter_at_least(tmp_path: Path) -> None:
         ),
         (["{s}", "baseline=aggregator=fedprox"], "aggregator has: fedavg, scaffold"),
         (["{s}", "baseline=lr=1"], "lr was not varied; varied were: aggregator"),
-        (["{s}", "baseline=fedavg"], "this names no row"),
+        (["{s}", "baseline=fedprox"], "no row has this value; varied were: aggregator (fedavg, scaffold)."),
+        (["{s}", "metrics=accuracy"], "write for example metrics=clients/used/accuracy/weighted."),
         (["{s}", "target=high"], "this is no number"),
         (["{s}", "round=0"], "a round is a whole number"),
         (["{s}", "test=z"], "the paired tests are t and wilcoxon"),
@@ -286,7 +287,7 @@ def test_the_latex_table_has_escaped_names_and_a_cell_for_each_column(tmp_path: 
     lines = (folder / "report" / "table.tex").read_text().splitlines()
     assert lines[1:4:2] == [r"\begin{tabular}{lr}", r"aggregator & global/test/loss $\downarrow$ \\"]
     assert lines[5] == r"my\_a\&b & $0.350 \pm 0.071$ (2) \\"
-    assert lines[6] == r"c & $\mathbf{0.1}$ (1) \\"
+    assert lines[6] == r"c & $\mathbf{0.100}$ (1) \\"
     assert [lines[place] for place in (2, 4, 7, 8)] == [r"\toprule", r"\midrule", r"\bottomrule", r"\end{tabular}"]
 
 

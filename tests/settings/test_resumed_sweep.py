@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -114,22 +115,67 @@ def test_a_run_that_was_moved_away_begins_again(command, experiment, cut, in_fol
     assert clients(experiment) == [2, 3, 4]
 
 
-def test_with_more_values_only_the_new_ones_run(command, experiment):
+def test_with_more_values_only_the_new_ones_run(command, experiment, capsys):
     assert command(WORDS) == 0 and clients(experiment) == [2, 3]
     assert command(["-m", "clients=2,3,4", "rounds=2", "hydra.sweep.dir=mine"]) == 0 and clients(experiment) == [4]
+    capsys.readouterr()
     assert command(["-m", "clients=5", "batch_size=8,32", "rounds=2", "hydra.sweep.dir=mine"]) == 0
     assert clients(experiment) == [5, 5]
+    shown = capsys.readouterr().out
+    assert "mine: 2 runs, beside 3 of earlier commands\n" in shown
+    assert "mine: 5 of 5 runs finished, with 3 of earlier commands\n" in shown
+    table = shown.partition("(seeds)\n")[2].splitlines()
+    assert [line.split()[:2] for line in table[:6]] == [
+        ["clients", "batch_size"],
+        *(["2", "32"], ["3", "32"], ["4", "32"], ["5", "8"], ["5", "32"]),
+    ]
     record = read_record(Path("mine"))
     assert record is not None and record.jobs is not None
-    assert record.swept == {"batch_size": ["8", "32"], "clients": ["2", "3", "4"]}
+    assert record.swept == {"clients": ["2", "3", "4", "5"], "batch_size": ["8", "32"]}
     assert {job.folder for job in record.jobs} == {
         "clients=2",
         "clients=3",
         "clients=4",
-        "batch_size=8",
-        "batch_size=32",
+        "clients=5,batch_size=8",
+        "clients=5,batch_size=32",
     }
     assert command(["resume=mine"]) == 0 and clients(experiment) == []
+
+
+def test_more_values_beside_resume_are_answered_with_the_whole_command(command, experiment, capsys, in_folder):
+    assert command(["-m", "clients=2,3", "seed=1", "name='a,b'", "rounds=2", "hydra.sweep.dir=mine"]) == 0
+    clients(experiment)
+    capsys.readouterr()
+    assert command(["resume=mine", "clients=2,3,4"]) == 2
+    message = capsys.readouterr().err
+    _, _, whole = message.partition("add others by the whole command: ")
+    assert shlex.split(whole)[:3] == ["python", "-m", "fedlit.run"] and message.count("\n") == 1
+    assert command(shlex.split(whole)[3:]) == 0
+    assert clients(experiment) == [4] and len(read_record(Path("mine")).jobs) == 3
+    assert (
+        command(["-m", "clients=2", "seed=1", "batch_size=8,32", "name='a,b'", "rounds=2", "hydra.sweep.dir=mine"]) == 0
+    )
+    assert clients(experiment) == [2]
+    capsys.readouterr()
+    assert command(["resume=mine", "seed=1,2"]) == 2  # the values of both commands
+    _, _, whole = capsys.readouterr().err.partition("whole command: ")
+    assert {"clients=2,3,4", "batch_size=8,32", "seed=1,2", "hydra.sweep.dir=mine"} < set(shlex.split(whole))
+    capsys.readouterr()
+    assert command(["resume=mine", "server_samples=8"]) == 2  # other settings for all runs are another sweep
+    _, _, whole = capsys.readouterr().err.partition("start another sweep by the whole command: ")
+    assert "hydra.sweep.dir" not in whole and shlex.split(whole)[-1] == "server_samples=8"
+
+
+@pytest.mark.slow
+def test_the_whole_command_is_one_for_the_folder_that_the_sweep_began_in(command, in_folder, monkeypatch, capsys):
+    assert command(WORDS) == 0
+    (in_folder / "elsewhere").mkdir()
+    monkeypatch.chdir(in_folder / "elsewhere")
+    capsys.readouterr()
+    assert command(["resume=../mine", "clients=7"]) == 2
+    _, _, whole = capsys.readouterr().err.partition("whole command: ")
+    assert shlex.split(whole)[:3] == ["cd", str(in_folder), "&&"]
+    assert shlex.split(whole)[-1] == f"hydra.sweep.dir={in_folder / 'mine'}"
 
 
 @pytest.mark.slow
@@ -192,7 +238,8 @@ def test_one_run_of_a_sweep_is_resumed_alone(command, experiment, cut):
 # --- what cannot go on
 
 REFUSED = {
-    "resume=mine clients=9": "clients=9: a sweep that goes on may change rounds, ",
+    "resume=mine batch_size=9": "batch_size=9: a sweep that goes on may change rounds, ",
+    "resume=mine clients=9": "clients=9: resume= goes on with the runs of the sweep; add others by the whole command: ",
     "resume=mine hydra.sweep.dir=other": "hydra.sweep.dir=other: a sweep that goes on may change ",
     "resume=mine rounds=1": "has done 2 rounds already; write rounds=2 or more.",
     "resume=mine rounds=3,4": "rounds=3,4: the sweep varies rounds",

@@ -39,7 +39,8 @@ def test_a_study_that_was_killed_goes_on_to_the_same_runs(in_folder: Path, capsy
     best = max(whole, key=lambda name: max(row.get("global/validation/accuracy", 0) for row in whole[name]))
     shown = capsys.readouterr().out
     value = max(row["global/validation/accuracy"] for row in whole[best])
-    assert "best of 14 runs by accuracy: " in shown and f"  {value:.6g}" in shown
+    assert f"best of 14 runs by global/validation/accuracy, each in its best round: {best}  {value:.6g}\n" in shown
+    assert "  of the last round, on test data: mean ± standard deviation (seeds)\n" in shown
     for number in (11, 12, 13):
         (lost,) = Path("study").glob(f"{number},*")
         shutil.rmtree(lost)

@@ -146,9 +146,10 @@ def test_the_end_has_a_table_over_seeds_and_what_is_missing(sweep: Path, monkeyp
     (sweep / names[0] / "events.out.tfevents.0").touch()
     assert end_text(sweep, planned(*names)).splitlines() == [
         "sweep: 4 of 6 runs finished",
+        "  of the last round, on test data: mean ± standard deviation (seeds)",
         "  partition.alpha  clients/used/accuracy/weighted ↑  global/test/loss ↓",
         "  1                                 0.60 ± 0.10 (3)           1 ± 0 (3)",
-        "  2                                         0.9 (1)               1 (1)",
+        "  2                                        0.90 (1)               1 (1)",
         "  alpha=2,seed=2  failed: out of memory",
         "  alpha=2,seed=3  has not begun",
         "report: python -m fedlit.report sweep",
@@ -172,8 +173,8 @@ def test_the_best_row_is_marked_where_rows_may_be_compared(sweep: Path) -> None:
         write_run(sweep / name, [f"aggregator={name}", "seed=1"], [{ACCURACY: value}])
     (sweep / "multirun.yaml").touch()
     shown = end_text(sweep, planned("fedavg", "scaffold")).splitlines()
-    assert [line.split() for line in shown[2:4]] == [["fedavg", "0.5", "(1)"], ["scaffold", "0.7", "(1)*"]]
-    assert shown[4] == "  * the best of the rows with the same data and partition"
+    assert [line.split() for line in shown[3:5]] == [["fedavg", "0.5", "(1)"], ["scaffold", "0.7", "(1)*"]]
+    assert shown[5] == "  * the best of the rows with the same data and partition"
 
 
 def test_without_a_finished_run_there_is_no_table(sweep: Path) -> None:

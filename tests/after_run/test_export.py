@@ -107,12 +107,17 @@ def test_what_cannot_be_exported_is_refused(in_folder: Path, capsys: pytest.Capt
         "checkpoint=9": "this run has kept no such round; write checkpoint=last, 0 or 1.",
         "data.normalize=none": "these are not the data of the run",
         "rounds=3": "fedlit.export does not read rounds",
+        "out=": "out=: this is no folder; write out=<folder>",
+        "out=run/summary.json": "this is no folder",
+        "out=model.ckpt": "this is no folder",
     }
     capsys.readouterr()
     for word, sentence in cases.items():
         assert export.main(["run", word]) == 2
         assert sentence in capsys.readouterr().err
     assert sorted(path.name for path in Path("run/export").iterdir()) == ["model.safetensors"]
+    assert export.main(["run", "out=run/summary.json/inner"]) == 74
+    assert capsys.readouterr().err.endswith("; give another place by out=<folder>.\n")
 
 
 def test_without_a_global_model_the_clients_are_named(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

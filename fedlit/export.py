@@ -61,21 +61,22 @@ def _export(words: Sequence[str]) -> int:
     with reopened(given.saved, given.values.get("checkpoint", "last"), given, MAY_CHANGE) as run:
         if run.other_data is not None:
             raise InputError(f"data: these are not the data of the run {given.saved.folder}; leave the words out.")
-        write = write_safetensors if kind == "safetensors" else lightning_writer(run)
+        write, needed = (write_safetensors, []) if kind == "safetensors" else lightning_writer(run)
+        advice = f"; load_from_checkpoint needs {', '.join(f'{name}=<object>' for name in needed)}" if needed else ""
         facts = {"run": given.saved.name, "checkpoint": run.checkpoint}
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         if personal is False:
             file = folder / f"model{FORMATS[kind]}"
             write(global_module(run.experiment), file, facts)
-            print(f"{file}: the global model of {run.title}")
+            print(f"{file}: the global model of {run.title}{advice}")
             return 0
         check_personal(run.experiment, personal)
         clients = range(len(run.experiment.federation.apart().clients)) if client is None else [client]
         for k in clients:
             file = folder / f"client_{k:04d}{FORMATS[kind]}"
             write(personal_module(run.experiment, k), file, facts | {"client": str(k)})
-            print(f"{file}: the model of client {k} of {run.title}")
+            print(f"{file}: the model of client {k} of {run.title}{advice}")
     return 0
 
 

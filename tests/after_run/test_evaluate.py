@@ -6,6 +6,8 @@ import csv
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,16 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import f1_score
+from torchmetrics.classification import MulticlassCalibrationError
 
 import fedlit
 from fedlit import evaluate
-from fedlit.after_run.measured import measure_own
+from fedlit.after_run.measured import measure_client, measure_other, measure_own
 from fedlit.after_run.reopened import reopened
 from fedlit.run_folder import FORMAT, FORMAT_FILE
 from fedlit.saved_run import SavedRun
 from tests.slow import some_slow
-from tests.small_runs import AWKWARD_CLASSES, AWKWARD_SHAPE, SITES, command, rows, write_npz
+from tests.small_runs import AWKWARD_CLASSES, AWKWARD_SHAPE, SITES, Awkward, command, rows, write_npz
 
 QUICK = [
     *("rounds=3", "threads=1", "device=cpu", "logger=none", "progress=none", "batch_size=4", "seed=5"),
@@ -114,6 +117,31 @@ def test_the_first_weights_are_measured(folder: Path) -> None:
         weights = opened.experiment.federation.initial_model
         assert torch.equal(opened.experiment.state.server["model"].weights, weights.weights)
     assert first["global/test/loss"] != rows(run)[0]["global/test/loss"]
+
+
+class Logged(Awkward):
+    """Logs a metric object whose name says nothing of its direction."""
+
+    def __init__(self, input_shape: Sequence[int], classes: int):
+        super().__init__(input_shape, classes)
+        self.gap = MulticlassCalibrationError(AWKWARD_CLASSES)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self.gap(self(batch[0]).softmax(-1), batch[1])
+        self.log("gap", self.gap)
+
+
+def test_a_logged_metric_has_the_statistics_that_the_run_gave_it(folder: Path) -> None:
+    """An object declares its direction when it is measured: `worst`, not `max`."""
+    run = run_in(folder, "aggregator=apfl", "rounds=1", f"model._target_={__name__}.Logged")
+    given = {name.rpartition("/")[2] for name in rows(run)[0] if name.startswith("clients/used/gap/")}
+    assert given == {"mean", "weighted", "std", "worst", "worst_decile"}
+    with reopened(SavedRun(run)) as opened:
+        measured = measure_client(opened, 1).row
+        data = opened.experiment.data
+        other = measure_other(replace(opened, other_data=data, other_config=opened.config.data), data, None).row
+    for row, model in ((measured, "client_1"), (other, "used")):
+        assert {name.rpartition("/")[2] for name in row if name.startswith(f"clients/{model}/gap/")} == given
 
 
 def test_other_data_are_measured_whole_by_each_model(ditto: Path, in_folder: Path) -> None:

@@ -60,6 +60,21 @@ class Layerless(Tied):
         return self.net(x)
 
 
+class Given(pl.LightningModule):
+    """A layer is an argument, which the hyperparameters leave out, as many templates do."""
+
+    def __init__(self, layer: nn.Module, lr: float = 0.1, unused: Any = None):
+        super().__init__()
+        self.save_hyperparameters(ignore=["layer"])
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.flatten(1))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+
 def same(state: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return state.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in state.items())
 
@@ -95,6 +110,16 @@ def test_a_module_without_hyperparameters_gets_the_arguments_of_the_run(in_folde
         assert same(loaded.state_dict(), run.personal(client).state_dict())
     assert same(load_file("run/export/client_0001.safetensors"), run.personal(1).state_dict())
     assert not same(run.personal(0).state_dict(), run.personal(1).state_dict())
+
+
+def test_objects_of_the_configuration_are_given_once_more(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    layer = [f"model.layer.{word}" for word in ("_target_=torch.nn.Linear", "in_features=64", "out_features=10")]
+    assert command(*QUICK, f"model._target_={__name__}.Given", "model.lr=0.2", *layer) == 0
+    capsys.readouterr()
+    assert export.main(["run", "format=lightning"]) == 0
+    assert capsys.readouterr().out.endswith("of round_0001; load_from_checkpoint needs layer=<object>\n")
+    loaded = Given.load_from_checkpoint("run/export/model.ckpt", layer=nn.Linear(64, 10))
+    assert same(loaded.state_dict(), fedlit.load("run").module().state_dict()) and loaded.hparams["lr"] == 0.2
 
 
 def test_what_cannot_be_exported_is_refused(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,7 +60,7 @@ def measure_own(run: Reopened) -> Measurement:
     personal = can_be_personal(experiment)
     evaluated = evaluator(experiment.federation, experiment.state, experiment.engine, number, personal)
     if not evaluated.row:
-        raise InputError(f"checkpoint={run.checkpoint}: {_no_states(experiment)}; write checkpoint=last.")
+        raise InputError(_nothing_measured(run))
     if not personal:
         log.warning("The global model alone is measured: %s.", _no_states(experiment))
     return Measurement(evaluated.row, [ClientLine(k, evaluated.clients[k]) for k in sorted(evaluated.clients)])
@@ -128,7 +128,7 @@ def _models(run: Reopened) -> dict[int, Model]:
         else:
             log.warning("The global model alone is measured: %s.", _no_states(experiment))
     if not models:
-        raise InputError(f"checkpoint={run.checkpoint}: {_no_states(experiment)}; write checkpoint=last.")
+        raise InputError(_nothing_measured(run))
     return models
 
 
@@ -162,6 +162,17 @@ def check_personal(experiment: Experiment, asked: object) -> None:
         )
     if not can_be_personal(experiment):
         raise InputError(f"personal={as_written(asked)}: {_no_states(experiment)}; write checkpoint=last.")
+
+
+def _nothing_measured(run: Reopened) -> str:
+    """Why a run without a global model gives no number, and what to write."""
+    experiment = run.experiment
+    if not can_be_personal(experiment):
+        return f"checkpoint={run.checkpoint}: {_no_states(experiment)}; write checkpoint=last."
+    none = f"{experiment.federation.aggregator} has no global model, and "
+    if experiment.evaluation.clients == 0:
+        return f"evaluation.clients=0: {none}no client is measured; write evaluation.clients=100."
+    return f"{none}no measured client has test data of its own; write personal=<client> for all test samples."
 
 
 def _no_states(experiment: Experiment) -> str:

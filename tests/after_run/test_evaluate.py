@@ -269,6 +269,24 @@ def test_the_best_round_lacks_the_states_of_clients(
     assert metrics and metrics == {name: rows(run)[0][name] for name in metrics}
 
 
+def test_where_nothing_is_measured_the_reason_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_in(folder, "aggregator=local", "rounds=1", "evaluation.client_test=0", "evaluation.client_validation=0")
+    write_npz(folder / "other.npz", AWKWARD_SHAPE, AWKWARD_CLASSES, (9, 9), images=False)
+    cases = {
+        "evaluation.clients=5": "no measured client has test data of its own; write personal=<client>",
+        "evaluation.clients=0": "evaluation.clients=0: Local has no global model, and no client is measured",
+        "evaluation.clients=0 data.path=other.npz": "evaluation.clients=0: Local has no global model",
+    }
+    capsys.readouterr()
+    for words, sentence in cases.items():
+        assert evaluate.main([str(run), *words.split()]) == 2
+        assert sentence in capsys.readouterr().err
+    assert evaluate.main([str(run), "personal=1", "out=table.csv"]) == 0
+    with open("table.csv", newline="") as file:
+        first = next(csv.DictReader(file))
+    assert (first["client"], int(first["samples"])) == ("all", len(np.load("data.npz")["y_test"]))
+
+
 def test_a_run_of_another_format_is_refused(ditto: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = ditto / "run"
     for number in (FORMAT - 1, FORMAT + 1):

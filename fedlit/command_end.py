@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 from fedlit import interrupts
-from fedlit.errors import INTERRUPTED, NOT_WRITTEN, REFUSED, InputError, not_written
+from fedlit.errors import FULL, INTERRUPTED, NOT_WRITTEN, REFUSED, InputError, NotWritten, not_written
 
 
 def exit_code(command: Callable[[], int], other_folder: str) -> int:
@@ -30,9 +30,11 @@ def exit_code(command: Callable[[], int], other_folder: str) -> int:
     except BrokenPipeError:  # `--help | head`: the reader closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
+    except (OSError, NotWritten) as error:
         unwritten = not_written(error)
         if unwritten is None:
             raise
-        print(f"{unwritten}; make room, or give another folder by {other_folder}.", file=sys.stderr)
+        reason = unwritten.__cause__ if isinstance(error, NotWritten) else error
+        room = "make room, or " if isinstance(reason, OSError) and reason.errno in FULL else ""
+        print(f"{unwritten}; {room}give another place by {other_folder}.", file=sys.stderr)
         return NOT_WRITTEN

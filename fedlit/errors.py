@@ -7,7 +7,8 @@ import errno
 BUG, REFUSED, NOT_WRITTEN = 1, 2, 74  # 74 is EX_IOERR of sysexits.h
 INTERRUPTED, TERMINATED, HUNG_UP = 130, 143, 129  # after Ctrl-C, after SIGTERM, after SIGHUP
 
-_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENXIO, errno.ESTALE}
+FULL = {errno.ENOSPC, errno.EDQUOT}  # a disk without room, a quota
+_OF_THE_DISK = {*FULL, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENXIO, errno.ESTALE}
 
 
 class InputError(ValueError):

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 from fedlit.after_run import words as words_of
 from fedlit.command_end import exit_code
-from fedlit.plurals import counted
 from fedlit.terminal_encoding import escape_on_output
 
 HELP = """\
@@ -21,10 +20,10 @@ Measures the models of a run that has ended, and prints a table with a row for e
 
 checkpoint=last|best|<round>  the saved models; 0 is the first weights; default: last
 personal=<client>   the model of this client on the test data of every client; default: each client's on its own
-data=<option>       other data, of which all test samples are measured; data.root=<folder> is where they lie
+data=<option>       other data, of which the test samples are measured; data.root=<folder> is where they lie
 evaluation.metrics.<name>._target_=<class>  further torchmetrics; also evaluation.clients, .test_samples, .finetune, ...
 device=cpu|gpu      where models are measured
-out=<file>.csv      the table with all digits
+out=<file>.csv      the table with all digits; out=<file>.json: the metrics as well
 """
 KEYS = ("checkpoint", "personal", "out")
 _OF_EVALUATION = (
@@ -51,15 +50,15 @@ def _evaluate(words: Sequence[str]) -> int:
     given = words_of.read(words, "fedlit.evaluate", KEYS, MAY_CHANGE)
     personal = given.values.get("personal")
     client = None if personal is None else words_of.client_of(personal)
-    out = None if "out" not in given.values else words_of.file_of(given.values["out"], ".csv")
-    from fedlit.after_run.client_table import as_csv, as_markdown
+    out = None if "out" not in given.values else words_of.file_of(given.values["out"], [".csv", ".json"])
+    from fedlit.after_run.client_table import as_csv, as_json, as_markdown
     from fedlit.after_run.measured import measure_client, measure_other, measure_own
     from fedlit.after_run.reopened import reopened
-    from fedlit.atomic_files import write_text
+    from fedlit.atomic_files import write_text, writing
 
     with reopened(given.saved, given.values.get("checkpoint", "last"), given, MAY_CHANGE) as run:
-        data = run.other_data or run.experiment.data
-        title = f"{run.checkpoint} of {given.saved.folder} on {counted(len(data.test), 'test sample')} of {data.name}"
+        title = f"{run.title} of {given.saved.folder} on {run.samples}"
+        facts = {"run": given.saved.name, "checkpoint": run.checkpoint, "data": run.data.name}
         if run.other_data is not None:
             measurement = measure_other(run, run.other_data, client)
         elif client is not None:
@@ -68,7 +67,9 @@ def _evaluate(words: Sequence[str]) -> int:
             measurement = measure_own(run)
     print(f"{title}\n\n{as_markdown(measurement)}", end="")
     if out is not None:
-        write_text(out, as_csv(measurement))
+        with writing(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+        write_text(out, as_json(measurement, facts) if out.suffix == ".json" else as_csv(measurement))
     return 0
 
 

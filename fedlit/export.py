@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from fedlit.after_run import words as words_of
 from fedlit.command_end import exit_code
@@ -49,7 +48,9 @@ def _export(words: Sequence[str]) -> int:
         raise InputError(f"format={kind}: the formats are {' and '.join(FORMATS)}; write format=safetensors.")
     personal = given.values.get("personal", False)
     client = None if isinstance(personal, bool) else words_of.client_of(personal)
-    folder = Path(str(given.values["out"])).expanduser() if "out" in given.values else given.saved.folder / "export"
+    folder = given.saved.folder / "export"
+    if "out" in given.values:
+        folder = words_of.folder_of(given.values["out"], FORMATS.values())
     from fedlit.after_run.exported import lightning_writer, write_safetensors
     from fedlit.after_run.measured import check_personal
     from fedlit.after_run.reopened import reopened
@@ -60,21 +61,22 @@ def _export(words: Sequence[str]) -> int:
     with reopened(given.saved, given.values.get("checkpoint", "last"), given, MAY_CHANGE) as run:
         if run.other_data is not None:
             raise InputError(f"data: these are not the data of the run {given.saved.folder}; leave the words out.")
-        write = write_safetensors if kind == "safetensors" else lightning_writer(run)
+        write, needed = (write_safetensors, []) if kind == "safetensors" else lightning_writer(run)
+        advice = f"; load_from_checkpoint needs {', '.join(f'{name}=<object>' for name in needed)}" if needed else ""
         facts = {"run": given.saved.name, "checkpoint": run.checkpoint}
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         if personal is False:
             file = folder / f"model{FORMATS[kind]}"
             write(global_module(run.experiment), file, facts)
-            print(f"{file}: the global model of {run.checkpoint}")
+            print(f"{file}: the global model of {run.title}{advice}")
             return 0
         check_personal(run.experiment, personal)
         clients = range(len(run.experiment.federation.apart().clients)) if client is None else [client]
         for k in clients:
             file = folder / f"client_{k:04d}{FORMATS[kind]}"
             write(personal_module(run.experiment, k), file, facts | {"client": str(k)})
-            print(f"{file}: the model of client {k} of {run.checkpoint}")
+            print(f"{file}: the model of client {k} of {run.title}{advice}")
     return 0
 
 

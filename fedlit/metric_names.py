@@ -136,10 +136,19 @@ def validation_metric(metric: str) -> str:
     return f"validation_{metric}"
 
 
+def is_validation_metric(metric: str) -> bool:
+    """Whether the metric of a client's model is one on its validation data.
+
+    >>> is_validation_metric(validation_metric("loss")), is_validation_metric(personal_test_metric("validation_loss"))
+    (True, False)
+    """
+    return metric.startswith("validation_")
+
+
 def personal_test_metric(metric: str) -> str:
     """The metric of a client's model on its test data: `logged_validation_x` for a logged value `validation_x`, whose
     name would be that of x on validation data."""
-    return f"logged_{metric}" if metric.startswith("validation_") else metric
+    return f"logged_{metric}" if is_validation_metric(metric) else metric
 
 
 def on_test(name: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fedlit import evaluate, export
 from fedlit.settings.resume import MAY_CHANGE
 from tests.markdown import CHECKOUT, blocks, commands, run, section, write
 
@@ -48,3 +49,15 @@ def test_the_code_for_python_runs(in_folder: Path, capsys: pytest.CaptureFixture
     [code] = section(PAGE, "From Python").split("```python\n")[1:]
     exec(code.partition("```")[0], {})
     assert "global/test/accuracy" in capsys.readouterr().out
+
+
+def test_the_commands_after_a_run_work(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = blocks(section(PAGE, "After a run"))
+    for words in commands(code):
+        if words[2] == "fedlit.run":
+            assert run(words, in_folder, "model=logistic", *QUICK) == 0
+            continue
+        assert {"fedlit.evaluate": evaluate, "fedlit.export": export}[words[2]].main(words[3:]) == 0, words
+    assert "client_3/accuracy" in capsys.readouterr().out
+    files = {path.name for path in Path("outputs/ditto/export").iterdir()}
+    assert {"model.safetensors", "client_0000.ckpt", "client_0003.ckpt"} <= files

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.utils import instantiate
 from lightning.pytorch import LightningModule, Trainer
 from omegaconf import OmegaConf
 from torch import Tensor
@@ -48,9 +49,15 @@ def write_safetensors(module: LightningModule, file: Path, facts: dict[str, str]
         draft.write_bytes(content)
 
 
-def lightning_writer(run: Reopened) -> Write:
-    """Writes a checkpoint that `Net.load_from_checkpoint(file)` loads."""
+def lightning_writer(run: Reopened) -> tuple[Write, list[str]]:
+    """Writes a checkpoint that `Net.load_from_checkpoint(file)` loads.
+
+    Returns:
+        The writer, and the arguments of `Net` that `load_from_checkpoint` has to be given, because the configuration
+        makes objects for them (`model.net._target_=...`), which a checkpoint does not hold.
+    """
     arguments = _constructor_arguments(run)
+    objects = _nodes_of_objects(run)
 
     def write(module: LightningModule, file: Path, facts: dict[str, str]) -> None:
         with silent(), replacing(file) as draft:
@@ -62,19 +69,30 @@ def lightning_writer(run: Reopened) -> Write:
             saved.setdefault(module.CHECKPOINT_HYPER_PARAMS_KEY, arguments)
             torch.save(saved | {"fedlit": facts}, draft)
             module.trainer = None
-            _check_loads(module, draft)
+            _check_loads(module, draft, objects)
 
-    return write
+    return write, list(objects)
 
 
 def _constructor_arguments(run: Reopened) -> dict[str, Any]:
     """The arguments with which the run made its module, as far as a checkpoint can hold them."""
-    node: Any = OmegaConf.to_container(run.config.model, resolve=True)
+    node = _model_node(run)
     target = locate(node["_target_"], "model")
     data = run.experiment.data
     offered = {"input_shape": data.input_shape, "classes": data.classes}
-    given = {name: value for name, value in node.items() if not str(name).startswith("_") and _is_plain(value)}
+    given = {name: value for name, value in node.items() if not name.startswith("_") and _is_plain(value)}
     return {name: value for name, value in offered.items() if names_argument(target, name)} | given
+
+
+def _nodes_of_objects(run: Reopened) -> dict[str, Any]:
+    """The parts of the configuration that make objects for arguments of the module."""
+    return {name: node for name, node in _model_node(run).items() if not name.startswith("_") and not _is_plain(node)}
+
+
+def _model_node(run: Reopened) -> dict[str, Any]:
+    node = OmegaConf.to_container(run.config.model, resolve=True)
+    assert isinstance(node, dict)
+    return {str(name): value for name, value in node.items()}
 
 
 def _is_plain(value: Any) -> bool:
@@ -84,15 +102,19 @@ def _is_plain(value: Any) -> bool:
     return all(map(_is_plain, value)) if isinstance(value, list) else True
 
 
-def _check_loads(module: LightningModule, file: Path) -> None:
+def _check_loads(module: LightningModule, file: Path, objects: Mapping[str, Any]) -> None:
     """
+    Args:
+        objects: the parts of the configuration for the arguments that the checkpoint lacks.
+
     Raises:
         InputError: Lightning does not make the same module of the file.
     """
     kind, state = type(module), module.state_dict()
     try:
         with isolated_generators(0):
-            loaded = kind.load_from_checkpoint(file, map_location="cpu").state_dict()
+            given = {name: instantiate(node, _convert_="all") for name, node in objects.items()}
+            loaded = kind.load_from_checkpoint(file, map_location="cpu", **given).state_dict()
     except Exception as error:
         raise InputError(
             f"{kind.__name__}.load_from_checkpoint cannot make the module again ({one_line(error)}); write "

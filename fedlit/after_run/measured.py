@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+
+from omegaconf import DictConfig, OmegaConf
 
 from fedlit.after_run.mismatch import check_fits
 from fedlit.after_run.reopened import Reopened
 from fedlit.data import DataSource
 from fedlit.errors import InputError
+from fedlit.evaluation.direction import Direction
 from fedlit.evaluation.evaluation import client_rows, global_rows
 from fedlit.evaluation.evaluator import Evaluator
 from fedlit.evaluation.tally import Totals
 from fedlit.experiment import Experiment
 from fedlit.experiment_data import with_labels_for
-from fedlit.metric_names import GLOBAL, USED, Row
+from fedlit.metric_names import GLOBAL, USED, Row, personal_test_metric
 from fedlit.model_vectors import Model
 from fedlit.settings.overrides import as_written
 from fedlit.trained_models import check_client, used_model
@@ -57,7 +60,7 @@ def measure_own(run: Reopened) -> Measurement:
     personal = can_be_personal(experiment)
     evaluated = evaluator(experiment.federation, experiment.state, experiment.engine, number, personal)
     if not evaluated.row:
-        raise InputError(f"checkpoint={run.checkpoint}: {_no_states(experiment)}; write checkpoint=last.")
+        raise InputError(_nothing_measured(run))
     if not personal:
         log.warning("The global model alone is measured: %s.", _no_states(experiment))
     return Measurement(evaluated.row, [ClientLine(k, evaluated.clients[k]) for k in sorted(evaluated.clients)])
@@ -75,9 +78,9 @@ def measure_client(run: Reopened, client: int) -> Measurement:
     pooled_test = host.data.test if options.client_test == "same_partition" else experiment.data.test
     index = options.pooled_samples(seed, len(experiment.data.test))
     pooled = host.measure(model, counters, pooled_test, "test", [index], [-1]).totals
-    better = _evaluator(experiment, 1).directions.better
-    lines = [ClientLine(k, {name: totals}) for k, totals in zip([-1, *numbers], [*pooled, *tests], strict=True)]
-    return Measurement(client_rows(name, tests, better=better), lines)
+    better = _better(experiment)
+    lines = [_line(k, name, totals) for k, totals in zip([-1, *numbers], [*pooled, *tests], strict=True)]
+    return Measurement(client_rows(name, tests, personal_test_metric, better), lines)
 
 
 def measure_other(run: Reopened, data: DataSource, client: int | None) -> Measurement:
@@ -95,18 +98,21 @@ def measure_other(run: Reopened, data: DataSource, client: int | None) -> Measur
     host = experiment.engine.local_worker.host
     samples = data.test.to(host.device)
     index = experiment.evaluation.pooled_samples(federation.seed, len(samples))
-    lines = []
+    measured: dict[int, Totals] = {}
     with _transformed_by(experiment, data):
         for k, model in models.items():
             [totals] = host.measure(model, state.counters, samples, "test", [index], [-1]).totals
-            lines.append(ClientLine(k, {GLOBAL if k < 0 else USED: totals}))
-    row: Row = {}
-    for line in lines:
-        row |= global_rows("test", [line.models[GLOBAL]]) if line.client < 0 else {}
-    of_clients = [line.models[USED] for line in lines if line.client >= 0]
+            measured[k] = totals
+    row = global_rows("test", [measured[-1]]) if -1 in measured else {}
+    of_clients = [totals for k, totals in measured.items() if k >= 0]
     if len(of_clients) > 1:
-        row |= client_rows(USED, of_clients, better=_evaluator(experiment, 1).directions.better)
+        row |= client_rows(USED, of_clients, personal_test_metric, _better(experiment))
+    lines = [_line(k, GLOBAL if k < 0 else USED, totals) for k, totals in measured.items()]
     return Measurement(row, lines)
+
+
+def _line(client: int, model: str, totals: Totals) -> ClientLine:
+    return ClientLine(client, {model: {personal_test_metric(metric): value for metric, value in totals.items()}})
 
 
 def _models(run: Reopened) -> dict[int, Model]:
@@ -122,7 +128,7 @@ def _models(run: Reopened) -> dict[int, Model]:
         else:
             log.warning("The global model alone is measured: %s.", _no_states(experiment))
     if not models:
-        raise InputError(f"checkpoint={run.checkpoint}: {_no_states(experiment)}; write checkpoint=last.")
+        raise InputError(_nothing_measured(run))
     return models
 
 
@@ -158,11 +164,29 @@ def check_personal(experiment: Experiment, asked: object) -> None:
         raise InputError(f"personal={as_written(asked)}: {_no_states(experiment)}; write checkpoint=last.")
 
 
+def _nothing_measured(run: Reopened) -> str:
+    """Why a run without a global model gives no number, and what to write."""
+    experiment = run.experiment
+    if not can_be_personal(experiment):
+        return f"checkpoint={run.checkpoint}: {_no_states(experiment)}; write checkpoint=last."
+    none = f"{experiment.federation.aggregator} has no global model, and "
+    if experiment.evaluation.clients == 0:
+        return f"evaluation.clients=0: {none}no client is measured; write evaluation.clients=100."
+    return f"{none}no measured client has test data of its own; write personal=<client> for all test samples."
+
+
 def _no_states(experiment: Experiment) -> str:
     return (
         f"the best round was saved without the states of clients, which {experiment.federation.aggregator} needs for "
         "their models"
     )
+
+
+def _better(experiment: Experiment) -> Callable[[str], Direction]:
+    """The directions of metrics, with those that measured metric objects have declared."""
+    directions = _evaluator(experiment, 1).directions
+    directions.declared |= experiment.engine.local_worker.host.subject.higher_is_better
+    return directions.better
 
 
 def _evaluator(experiment: Experiment, rounds: int) -> Evaluator:
@@ -182,8 +206,27 @@ def _transformed_by(experiment: Experiment, data: DataSource) -> Iterator[None]:
 
 
 def _warn_of_normalisation(run: Reopened) -> None:
-    if run.config.data.get("normalize") == "training" or "csv_sites" in str(run.config.data.get("_target_")):
+    """Warn where other data are not normalised by the numbers by which the run's are."""
+    assert run.other_config is not None
+    other, trained = (_normalisation(config) for config in (run.other_config, run.config.data))
+    if other == "training":
         log.warning(
             "the inputs of these data are normalised by their own training samples, and not by those of the run; give "
             "the numbers by data.normalize=[mean,std] where the data set has this option."
         )
+    elif None not in (other, trained) and other != trained:
+        log.warning(
+            "the inputs of these data are normalised by data.normalize=%s, and those of the run by data.normalize=%s; "
+            "write %s where the same inputs should be the same numbers.",
+            *(as_written(value) for value in (other, trained)),
+            "the numbers of the run" if trained == "training" else f"data.normalize={as_written(trained)}",
+        )
+
+
+def _normalisation(config: DictConfig) -> object:
+    """The option `normalize` of data; None if there is no such option."""
+    if "csv_sites" in str(config.get("_target_")):
+        return "training"
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return plain.get("normalize")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from fedlit.after_run.chosen_checkpoint import chosen_checkpoint
+from fedlit.after_run.chosen_checkpoint import BEST, chosen_checkpoint
 from fedlit.after_run.words import Words
 from fedlit.checkpoint import facts_of
 from fedlit.data import DataSource
@@ -19,6 +19,7 @@ from fedlit.data.fingerprint import difference
 from fedlit.errors import InputError
 from fedlit.experiment import Experiment, Reading, opened
 from fedlit.experiment_data import load_data
+from fedlit.plurals import counted
 from fedlit.run_folder import hold
 from fedlit.saved_run import SavedRun
 from fedlit.settings.classes import check_classes
@@ -36,14 +37,37 @@ class Reopened:
     Attributes:
         experiment: the run, with the state of the checkpoint.
         checkpoint: its name.
-        config: the run's configuration, changed by the words of the command.
+        config: the run's configuration, changed by the words of the command, with the group `data` of the run.
         other_data: those that the words name, where they are not the run's own.
+        other_config: their group `data`.
     """
 
     experiment: Experiment
     checkpoint: str
     config: DictConfig
     other_data: DataSource | None = None
+    other_config: DictConfig | None = None
+
+    @property
+    def title(self) -> str:
+        """The checkpoint with its round, such as `round_0012` or `best (round 7)`."""
+        return f"{BEST} (round {self.experiment.state.round})" if self.checkpoint == BEST else self.checkpoint
+
+    @property
+    def data(self) -> DataSource:
+        """The data that are measured."""
+        return self.other_data or self.experiment.data
+
+    @property
+    def samples(self) -> str:
+        """Such as `359 test samples of digits`, and how many of them `evaluation.test_samples` takes."""
+        size, limit = len(self.data.test), self.experiment.evaluation.test_samples
+        of_data = f"{counted(size, 'test sample')} of {self.data.name}"
+        if limit is None or limit >= size:
+            return of_data
+        if self.other_data is not None:
+            return f"{limit:,} of {of_data} (evaluation.test_samples={limit})"
+        return f"{of_data}, pooled on {limit:,} of them (evaluation.test_samples={limit})"
 
 
 @contextmanager
@@ -76,17 +100,15 @@ def reopened(
         check_classes(config, overrides)
     lock = hold(folder) if os.access(folder, os.W_OK) else None  # a folder that is only read needs none
     try:
-        other, data_folder = None, None
+        other, other_config, data_folder = None, None, None
         if words is not None and any(word.lstrip("+~").startswith("data") for word in words.overrides):
             data_folder = Path.cwd()
             other = _other_data(config, saved.config, folder / "checkpoints" / name, data_folder)
             if other is not None:
-                changed, config.data, data_folder = config.data, saved.config.data, None
+                other_config, config.data, data_folder = config.data, saved.config.data, None
         with opened(config, folder, overrides, Reading(name, data_folder)) as experiment:
             try:
-                if other is not None:
-                    config.data = changed
-                yield Reopened(experiment, name, config, other)
+                yield Reopened(experiment, name, config, other, other_config)
             finally:
                 experiment.state.clients.close()
     finally:

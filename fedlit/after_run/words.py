@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,15 +78,27 @@ def client_of(value: Any) -> int:
     return value
 
 
-def file_of(value: Any, suffix: str) -> Path:
+def file_of(value: Any, suffixes: Sequence[str]) -> Path:
     """The path that `out=<file>` names.
 
     Raises:
         InputError: it has another suffix.
     """
     path = Path(str(value)).expanduser()
-    if path.suffix != suffix:
-        raise InputError(f"out={value}: this is no {suffix} file; write out=<name>{suffix}.")
+    if path.suffix not in suffixes:
+        raise InputError(f"out={value}: this is no {' or '.join(suffixes)} file; write out=<name>{suffixes[0]}.")
+    return path
+
+
+def folder_of(value: Any, suffixes: Collection[str]) -> Path:
+    """The path that `out=<folder>` names.
+
+    Raises:
+        InputError: it is empty, a file, or has the suffix of a file.
+    """
+    path = Path(str(value)).expanduser()
+    if not str(value).strip() or path.is_file() or path.suffix in suffixes:
+        raise InputError(f"out={value}: this is no folder; write out=<folder>, in which the files get their names.")
     return path
 
 

@@ -12,6 +12,7 @@ from fedlit.plurals import counted
 from fedlit.tracking.canvas import BLUE, INK, Axes, Figure, new_figure, tidy
 
 _NAMED = 12  # clients whose number stands at the end of their line; of more, the highest and the lowest alone
+_HEIGHT, _LINE = 190.0, 9.0  # of a panel and of a client's number, in points
 Curves = dict[int, list[tuple[int, float]]]  # client -> (round, value)
 
 
@@ -57,17 +58,31 @@ def _draw(axes: Axes, metric: str, curves: Curves) -> None:
     axes.plot(
         list(means), list(means.values()), color=INK, linewidth=2, label=f"mean of {counted(len(curves), 'client')}"
     )
-    by_value = sorted(last, key=lambda client: last[client][1])
-    for client in by_value if len(by_value) <= _NAMED else (by_value[0], by_value[-1]):
-        axes.annotate(
-            f"client {client}" if client in (by_value[0], by_value[-1]) else f"{client}",
-            last[client],
-            xytext=(4, 0),
-            textcoords="offset points",
-            fontsize=7,
-            va="center",
-        )
+    _name_ends(axes, {client: end for client, end in last.items() if np.isfinite(end[1])})
     axes.set(xlabel="round", ylabel=metric)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.legend(fontsize=8, frameon=False)
     tidy(axes, grid="both")
+
+
+def _name_ends(axes: Axes, ends: Mapping[int, tuple[int, float]]) -> None:
+    """The numbers of clients at the ends (round, value) of their lines, moved apart where they would overlap."""
+    from sklearn.isotonic import isotonic_regression
+
+    by_value = sorted(ends, key=lambda client: ends[client][1])
+    named = by_value if len(by_value) <= _NAMED else [by_value[0], by_value[-1]]
+    if not named:
+        return
+    low, high = axes.get_ylim()
+    heights = np.array([(ends[client][1] - low) / (high - low) * _HEIGHT for client in named])
+    ladder = np.arange(len(named)) * _LINE
+    moved = isotonic_regression(heights - ladder) + ladder  # the least moves after which all are a line apart
+    for client, move in zip(named, moved - heights, strict=True):
+        axes.annotate(
+            f"client {client}" if client in (by_value[0], by_value[-1]) else f"{client}",
+            ends[client],
+            xytext=(4, move),
+            textcoords="offset points",
+            fontsize=7,
+            va="center",
+        )

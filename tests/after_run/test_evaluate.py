@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +15,16 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import f1_score
+from torchmetrics.classification import MulticlassCalibrationError
 
 import fedlit
 from fedlit import evaluate
-from fedlit.after_run.measured import measure_own
+from fedlit.after_run.measured import measure_client, measure_other, measure_own
 from fedlit.after_run.reopened import reopened
 from fedlit.run_folder import FORMAT, FORMAT_FILE
 from fedlit.saved_run import SavedRun
 from tests.slow import some_slow
-from tests.small_runs import AWKWARD_CLASSES, AWKWARD_SHAPE, SITES, command, rows, write_npz
+from tests.small_runs import AWKWARD_CLASSES, AWKWARD_SHAPE, SITES, Awkward, command, rows, write_npz
 
 QUICK = [
     *("rounds=3", "threads=1", "device=cpu", "logger=none", "progress=none", "batch_size=4", "seed=5"),
@@ -114,6 +119,31 @@ def test_the_first_weights_are_measured(folder: Path) -> None:
     assert first["global/test/loss"] != rows(run)[0]["global/test/loss"]
 
 
+class Logged(Awkward):
+    """Logs a metric object whose name says nothing of its direction."""
+
+    def __init__(self, input_shape: Sequence[int], classes: int):
+        super().__init__(input_shape, classes)
+        self.gap = MulticlassCalibrationError(AWKWARD_CLASSES)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self.gap(self(batch[0]).softmax(-1), batch[1])
+        self.log("gap", self.gap)
+
+
+def test_a_logged_metric_has_the_statistics_that_the_run_gave_it(folder: Path) -> None:
+    """An object declares its direction when it is measured: `worst`, not `max`."""
+    run = run_in(folder, "aggregator=apfl", "rounds=1", f"model._target_={__name__}.Logged")
+    given = {name.rpartition("/")[2] for name in rows(run)[0] if name.startswith("clients/used/gap/")}
+    assert given == {"mean", "weighted", "std", "worst", "worst_decile"}
+    with reopened(SavedRun(run)) as opened:
+        measured = measure_client(opened, 1).row
+        data = opened.experiment.data
+        other = measure_other(replace(opened, other_data=data, other_config=opened.config.data), data, None).row
+    for row, model in ((measured, "client_1"), (other, "used")):
+        assert {name.rpartition("/")[2] for name in row if name.startswith(f"clients/{model}/gap/")} == given
+
+
 def test_other_data_are_measured_whole_by_each_model(ditto: Path, in_folder: Path) -> None:
     run = ditto / "run"
     write_npz(in_folder / "other.npz", AWKWARD_SHAPE, AWKWARD_CLASSES, (9, 9), images=False)
@@ -134,6 +164,53 @@ def test_other_data_are_measured_whole_by_each_model(ditto: Path, in_folder: Pat
         assert float(line[f"{model}/accuracy"]) == (predicted == data["y_test"]).mean()
         assert float(line[f"{model}/f1"]) == pytest.approx(f1_score(data["y_test"], predicted, average="macro"), 1e-6)
         assert line["samples"] == str(len(data["y_test"]))
+
+
+def test_the_title_says_how_many_samples_are_measured(
+    ditto: Path, in_folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    write_npz(in_folder / "other.npz", AWKWARD_SHAPE, AWKWARD_CLASSES, (9, 9), images=False)
+    samples = {
+        name: len(np.load(path)["y_test"]) for name, path in (("data", ditto / "data.npz"), ("other", "other.npz"))
+    }
+    option = "evaluation.test_samples=4"
+    capsys.readouterr()
+    cases = {
+        option: f"{samples['data']} test samples of data, pooled on 4 of them ({option})",
+        f"evaluation.test_samples={samples['data']}": f"{samples['data']} test samples of data",
+        f"{option} data.path=other.npz": f"4 of {samples['other']} test samples of other ({option})",
+    }
+    for words, title in cases.items():
+        assert evaluate.main([str(ditto / "run"), *words.split()]) == 0
+        assert capsys.readouterr().out.splitlines()[0] == f"round_0002 of {ditto / 'run'} on {title}"
+    assert "are normalised by" not in caplog.text  # both by none
+
+
+def test_inputs_that_are_normalised_otherwise_are_told(
+    ditto: Path, in_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_npz(in_folder / "other.npz", AWKWARD_SHAPE, AWKWARD_CLASSES, (9, 9), images=False)
+    cases = {
+        "[0.5,0.25]": "and those of the run by data.normalize=none; write data.normalize=none where",
+        "training": "by their own training samples",
+    }
+    for option, sentence in cases.items():
+        caplog.clear()
+        assert evaluate.main([str(ditto / "run"), "data.path=other.npz", f"data.normalize={option}"]) == 0
+        assert sentence in caplog.text
+
+
+def test_a_file_is_written_into_a_new_folder_or_refused(
+    ditto: Path, in_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate.main([str(ditto / "run"), "out=new/inner/table.csv"]) == 0
+    assert Path("new/inner/table.csv").is_file()
+    Path("file").write_text("")
+    capsys.readouterr()
+    assert evaluate.main([str(ditto / "run"), "out=file/table.csv"]) == 74
+    error = capsys.readouterr().err
+    assert "cannot be written (" in error and "; give another place by out=<file>.csv." in error
+    assert "Traceback" not in error and "make room" not in error
 
 
 def test_data_that_were_moved_are_the_runs_own(ditto: Path, in_folder: Path) -> None:
@@ -167,7 +244,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence(
         "evaluation.client_test=0.5": "does not read evaluation.client_test; did you mean",
         "checkpont=0": "did you mean checkpoint?",
         "checkpoint=0,2": "one value is read",
-        "out=table.txt": "this is no .csv file",
+        "out=table.txt": "this is no .csv or .json file; write out=<name>.csv.",
         "nowhere": "are several folders",
         "--multirun": "leave this flag out",
     }
@@ -179,17 +256,35 @@ def test_what_does_not_fit_is_refused_in_a_sentence(
 
 
 def test_the_best_round_lacks_the_states_of_clients(
-    ditto: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    ditto: Path, in_folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     run = ditto / "run"
     assert torch.load(run / "checkpoints" / "best" / "state.pt", weights_only=True)["round"] == 1
     assert evaluate.main([str(run), "checkpoint=best", "personal=1"]) == 2
     assert "was saved without the states of clients" in capsys.readouterr().err
-    assert evaluate.main([str(run), "checkpoint=best"]) == 0
+    assert evaluate.main([str(run), "checkpoint=best", "out=best.json"]) == 0
     assert "The global model alone is measured" in caplog.text
-    assert ["global/test/loss", str(rows(run)[0]["global/test/loss"])] in [
-        line.split() for line in capsys.readouterr().out.splitlines()
-    ]
+    assert capsys.readouterr().out.startswith(f"best (round 1) of {run} on ")
+    metrics = json.loads(Path("best.json").read_text())["metrics"]
+    assert metrics and metrics == {name: rows(run)[0][name] for name in metrics}
+
+
+def test_where_nothing_is_measured_the_reason_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_in(folder, "aggregator=local", "rounds=1", "evaluation.client_test=0", "evaluation.client_validation=0")
+    write_npz(folder / "other.npz", AWKWARD_SHAPE, AWKWARD_CLASSES, (9, 9), images=False)
+    cases = {
+        "evaluation.clients=5": "no measured client has test data of its own; write personal=<client>",
+        "evaluation.clients=0": "evaluation.clients=0: Local has no global model, and no client is measured",
+        "evaluation.clients=0 data.path=other.npz": "evaluation.clients=0: Local has no global model",
+    }
+    capsys.readouterr()
+    for words, sentence in cases.items():
+        assert evaluate.main([str(run), *words.split()]) == 2
+        assert sentence in capsys.readouterr().err
+    assert evaluate.main([str(run), "personal=1", "out=table.csv"]) == 0
+    with open("table.csv", newline="") as file:
+        first = next(csv.DictReader(file))
+    assert (first["client"], int(first["samples"])) == ("all", len(np.load("data.npz")["y_test"]))
 
 
 def test_a_run_of_another_format_is_refused(ditto: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,14 +300,21 @@ def test_a_run_without_personal_models_or_rounds_says_so(folder: Path, capsys: p
     run = run_in(folder, "rounds=1", "evaluation.client_validation=0")
     for words, sentence in (
         (["personal=1"], "under FedAvg no client has a model of its own"),
-        (["checkpoint=best"], "no best round is saved"),
+        (["checkpoint=best"], "round 1 is the best by test data"),
+        (["checkpoint=best"], "this one is kept: write checkpoint=1, or run it with evaluation.client_validation=0.2"),
     ):
         capsys.readouterr()
         assert evaluate.main([str(run), *words]) == 2
         assert sentence in capsys.readouterr().err
-    for path in (run / "checkpoints" / "round_0001").iterdir():
-        path.unlink()
-    (run / "checkpoints" / "round_0001").rmdir()
-    assert evaluate.main([str(run)]) == 2
-    assert "this run has saved no round" in capsys.readouterr().err
+    shutil.rmtree(run / "checkpoints" / "round_0001")
+    for words, sentence in (([], "has saved no round"), (["checkpoint=best"], "; write checkpoint=0, or run it with")):
+        assert evaluate.main([str(run), *words]) == 2
+        assert sentence in capsys.readouterr().err
     assert evaluate.main([str(run), "checkpoint=0"]) == 0
+    shutil.move(run / "checkpoints", folder / "elsewhere")  # as before a run's first checkpoint
+    (run / ".hydra").mkdir(exist_ok=True)
+    for name in ("config.yaml", "overrides.yaml"):
+        shutil.copy(folder / "elsewhere" / "round_0000" / name, run / ".hydra")
+    for words in ([], ["checkpoint=0"], ["checkpoint=best"]):
+        assert evaluate.main([str(run), *words]) == 2
+        assert "has saved no round; go on with it by python -m fedlit.run resume=" in capsys.readouterr().err

@@ -60,6 +60,21 @@ class Layerless(Tied):
         return self.net(x)
 
 
+class Given(pl.LightningModule):
+    """A layer is an argument, which the hyperparameters leave out, as many templates do."""
+
+    def __init__(self, layer: nn.Module, lr: float = 0.1, unused: Any = None):
+        super().__init__()
+        self.save_hyperparameters(ignore=["layer"])
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.flatten(1))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+
 def same(state: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return state.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in state.items())
 
@@ -97,6 +112,16 @@ def test_a_module_without_hyperparameters_gets_the_arguments_of_the_run(in_folde
     assert not same(run.personal(0).state_dict(), run.personal(1).state_dict())
 
 
+def test_objects_of_the_configuration_are_given_once_more(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    layer = [f"model.layer.{word}" for word in ("_target_=torch.nn.Linear", "in_features=64", "out_features=10")]
+    assert command(*QUICK, f"model._target_={__name__}.Given", "model.lr=0.2", *layer) == 0
+    capsys.readouterr()
+    assert export.main(["run", "format=lightning"]) == 0
+    assert capsys.readouterr().out.endswith("of round_0001; load_from_checkpoint needs layer=<object>\n")
+    loaded = Given.load_from_checkpoint("run/export/model.ckpt", layer=nn.Linear(64, 10))
+    assert same(loaded.state_dict(), fedlit.load("run").module().state_dict()) and loaded.hparams["lr"] == 0.2
+
+
 def test_what_cannot_be_exported_is_refused(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(*QUICK, f"model._target_={__name__}.Layerless", "model.width=6") == 0
     assert export.main(["run"]) == 0
@@ -107,12 +132,17 @@ def test_what_cannot_be_exported_is_refused(in_folder: Path, capsys: pytest.Capt
         "checkpoint=9": "this run has kept no such round; write checkpoint=last, 0 or 1.",
         "data.normalize=none": "these are not the data of the run",
         "rounds=3": "fedlit.export does not read rounds",
+        "out=": "out=: this is no folder; write out=<folder>",
+        "out=run/summary.json": "this is no folder",
+        "out=model.ckpt": "this is no folder",
     }
     capsys.readouterr()
     for word, sentence in cases.items():
         assert export.main(["run", word]) == 2
         assert sentence in capsys.readouterr().err
     assert sorted(path.name for path in Path("run/export").iterdir()) == ["model.safetensors"]
+    assert export.main(["run", "out=run/summary.json/inner"]) == 74
+    assert capsys.readouterr().err.endswith("; give another place by out=<folder>.\n")
 
 
 def test_without_a_global_model_the_clients_are_named(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -94,3 +95,21 @@ def test_the_figure_has_a_line_a_client_and_their_mean() -> None:
     assert {text.get_text() for text in axes.texts} == {"client 0", "3", "client 7"}
     assert client_curves_figure(records[:2]) is None
     assert client_curves_figure([{"round": 1, "client": 0}]) is None
+
+
+def test_numbers_of_clients_do_not_overlap() -> None:
+    """Seven lines end at nearly one value, one that is not finite has no number, and one is apart."""
+    ends = {**{client: 0.5 + 1e-4 * client for client in range(7)}, 7: float("nan"), 8: 0.9}
+    records = [
+        {"round": number, "client": client, "used": {"accuracy": end if number == 2 else 0.1}}
+        for client, end in ends.items()
+        for number in (1, 2)
+    ]
+    figure = client_curves_figure(records)
+    assert figure is not None
+    figure.canvas.draw()
+    texts = figure.axes[0].texts
+    assert [text.get_text() for text in texts] == ["client 0", *"123456", "client 8"]
+    boxes = [text.get_window_extent() for text in texts]
+    assert all(below.y1 <= above.y0 for below, above in itertools.pairwise(boxes))
+    assert texts[-1].get_position()[1] == 0 and boxes[-1].y1 < figure.bbox.height

@@ -14,7 +14,7 @@ from fedlit.errors import InputError
 from fedlit.plurals import counted
 from fedlit.report.columns import Column
 from fedlit.report.grid import Grid
-from fedlit.report.results import Results, best_row, problems
+from fedlit.report.results import Results, best_row, mean_and_std, problems
 
 LEVEL = 0.05
 
@@ -113,8 +113,7 @@ def _compare(cells: Results, column: Column, row: int, against: int, test: str) 
     seeds = values.index.intersection(others.index)
     differences = (values[seeds] - others[seeds]).to_numpy(dtype=float)
     n = len(differences)
-    mean = float(differences.mean()) if n else math.nan
-    std = float(differences.std(ddof=1)) if n > 1 else math.nan
+    mean, std = mean_and_std(differences)
     return Comparison(column.metric, row, against, n, mean, std, _p_value(differences, test))
 
 
@@ -126,7 +125,7 @@ def _p_value(differences: np.ndarray, test: str) -> float:
         return 1.0
     if test == "wilcoxon":
         return float(stats.wilcoxon(differences, method="auto").pvalue)
-    if np.ptp(differences) <= 1e-12 * abs(differences).max():
+    if mean_and_std(differences)[1] == 0:
         return math.nan
     return float(stats.ttest_1samp(differences, 0.0).pvalue)
 

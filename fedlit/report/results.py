@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from fedlit.metric_names import client_model, is_global
@@ -15,6 +16,7 @@ from fedlit.report.grid import Grid, Group
 from fedlit.saved_run import SavedRun
 
 _MOST_NAMES = 4  # of rows in a note
+EQUAL = 1e-12  # times the largest value: values that differ by less are equal
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,23 @@ def _cell(grid: Grid, group: Group, column: Column) -> Cell:
     not_measured = tuple(sorted(group.runs.keys() - measured.keys()))
     last = {seed: grid.round or int(group.runs[seed].rows[-1]["round"]) for seed in measured}
     earlier = {seed: number for seed, (number, _) in measured.items() if number < last[seed]}
-    mean, std = float(finite.mean()), float(finite.std(ddof=1))
+    mean, std = mean_and_std(finite.to_numpy())
     is_absent = not any(column.metric in row for run in group.runs.values() for row in run.rows)
     return Cell(finite, not_finite, not_measured, earlier, mean, std, is_absent)
+
+
+def mean_and_std(values: np.ndarray) -> tuple[float, float]:
+    """The mean and the sample's standard deviation (ddof 1), NaN where there are too few values.
+
+    Equal values have the deviation 0. By the formula it can be about 1e-16, because their mean is rounded.
+
+    >>> mean_and_std(np.array([6.004, 6.004, 6.004]))
+    (6.004, 0.0)
+    >>> mean_and_std(np.array([1.0, 2.0, 3.0])), mean_and_std(np.array([0.5]))
+    ((2.0, 1.0), (0.5, nan))
+    """
+    if not len(values):
+        return math.nan, math.nan
+    if len(values) > 1 and np.ptp(values) <= EQUAL * abs(values).max():
+        return float(values[0]), 0.0
+    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else math.nan

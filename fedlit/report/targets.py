@@ -11,9 +11,10 @@ import pandas as pd
 
 from fedlit.report.columns import Column
 from fedlit.report.costs import BYTES, SECONDS
+from fedlit.report.digits import column_texts, joined
 from fedlit.report.grid import Grid
-from fedlit.report.results import Results, problems
-from fedlit.report.shown_table import ShownTable, plain_row, with_spread
+from fedlit.report.results import Results, mean_and_std, problems
+from fedlit.report.shown_table import ShownTable, plain_row
 from fedlit.saved_run import SavedRun
 from fedlit.tracking.targets import costs_until
 
@@ -50,10 +51,10 @@ def reached(grid: Grid, column: Column, cells: Results, wanted: Sequence[float])
 
 def targets_table(grid: Grid, entries: Sequence[Reached]) -> ShownTable:
     """A row for each target and row of the report."""
+    columns = [_cost_texts(entries, "round"), _cost_texts(entries, BYTES, 1e6, " MB"), _cost_texts(entries, SECONDS)]
     rows = []
-    for entry in entries:
+    for entry, *costs in zip(entries, *columns, strict=True):
         name = grid.name(grid.groups[entry.row])
-        costs = [_mean(entry.costs, "round"), _mean(entry.costs, BYTES, 1e6, " MB"), _mean(entry.costs, SECONDS)]
         rows.append(plain_row([name, f"{entry.target:g}", f"{len(entry.costs)} of {entry.seeds}", *costs]))
     return ShownTable(["row", "target", "seeds that reached it", "round", "bytes", "seconds"], rows, 1)
 
@@ -115,8 +116,7 @@ def _reached(grid: Grid, row: int, column: Column, target: float) -> Reached:
     return Reached(row, target, pd.DataFrame(costs), len(runs))
 
 
-def _mean(costs: pd.DataFrame, cost: str, unit: float = 1.0, name: str = "") -> str:
-    if cost not in costs or not len(costs):
-        return "-"
-    values = costs[cost] / unit
-    return with_spread(float(values.mean()), float(values.std(ddof=1)), name)
+def _cost_texts(entries: Sequence[Reached], cost: str, unit: float = 1.0, name: str = "") -> list[str]:
+    pairs = [mean_and_std(entry.costs.get(cost, pd.Series(dtype=float)).to_numpy() / unit) for entry in entries]
+    texts = [joined(*pair) for pair in column_texts(pairs)]
+    return [text if text == "-" else f"{text}{name}" for text in texts]

@@ -96,8 +96,17 @@ def test_the_first_round_at_a_target_with_its_costs(tmp_path: Path) -> None:
     assert main([*map(str, folders), "target=0.5,0.9", f"out={tmp_path / 'out'}"]) == 0
     shown = (tmp_path / "out" / "rounds_to_target.md").read_text()
     assert "| 0.5 | 2 of 2 | 3.0 ± 1.4 | 12.0 ± 5.7 MB | 7.5 ± 3.5 |" in shown
-    assert "| 0.9 | 1 of 2 | 4 | 16 MB | 10 |" in shown
+    assert "| 0.9 | 1 of 2 | 4.0 | 16.0 MB | 10.0 |" in shown
     assert "leaves out those that did not" in shown
+
+
+def test_equal_costs_have_no_deviation(tmp_path: Path) -> None:
+    """By the formula, the deviation of three times 6.004 is 1e-15, and would be shown with eight digits."""
+    for seed in (1, 2, 3):
+        steps = rows([0.1, 0.6], **{"comm/bytes_up": 2e3})
+        write_run(tmp_path / str(seed), [f"seed={seed}"], steps)
+    main([str(tmp_path), "target=0.5"])
+    assert "| 3 of 3 | 2 ± 0 | 6.004 ± 0.000 MB |" in (tmp_path / "report" / "rounds_to_target.md").read_text()
 
 
 def test_a_target_of_a_loss_is_reached_from_above(tmp_path: Path) -> None:

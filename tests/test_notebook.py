@@ -54,4 +54,5 @@ def test_it_runs_from_top_to_bottom(tmp_path: Path) -> None:
     bars = [data["text/plain"] for data in displayed if "8/8" in data["text/plain"]]
     assert len(bars) == 2 and all("accuracy" in bar for bar in bars)  # each the last state of one output
     warned = "".join(output["text"] for output in outputs if output.get("name") == "stderr")
-    assert all("building the font cache" in line for line in warned.splitlines()), warned
+    of_others = ("building the font cache", "TqdmWarning", "tqdm as notebook_tqdm")  # matplotlib; tqdm, by transformers
+    assert all(any(text in line for text in of_others) for line in warned.splitlines() if line.strip()), warned

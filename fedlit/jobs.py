@@ -33,9 +33,8 @@ from fedlit.settings.classes import check_classes
 from fedlit.settings.hydra_compat import Ended
 from fedlit.settings.saved import began_in
 from fedlit.settings.start import Start, job_config
+from fedlit.sweeps.no_lines import NoLines
 from fedlit.sweeps.plan import is_finished
-from fedlit.sweeps.run_lines import NoLines, RunLines
-from fedlit.sweeps.run_sweep import lines_of, run_sweep
 from fedlit.working_folder import command_folder, in_folder
 
 Report = Callable[[Exception | SystemExit, Path, bool], int]
@@ -46,7 +45,11 @@ def run_jobs(start: Start, report: Report | None = None) -> int:
     """Run the checked command line; its exit code. `report` is `_report` by default."""
     report = _report if report is None else report
     codes: list[int] = []
-    lines = NoLines() if start.sweep is None else lines_of(start.sweep, start.progress)
+    lines = NoLines()
+    if start.sweep is not None:
+        from fedlit.sweeps.run_sweep import lines_of, run_sweep  # a single run does not wait for these imports
+
+        lines = lines_of(start.sweep, start.progress)
 
     def job(config: DictConfig) -> Ended:
         record = HydraConfig.get()
@@ -98,7 +101,7 @@ def _hand_to_hydra(start: Start, job: Callable[[DictConfig], Ended]) -> None:
         sys.argv = before
 
 
-def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str], lines: RunLines | NoLines) -> int:
+def _run(start: Start, config: DictConfig, folder: Path, overrides: list[str], lines: NoLines) -> int:
     """One job: the checks that need its final values and classes, then the experiment."""
     with start.held(folder):
         if start.multirun and is_finished(folder, config):
@@ -119,7 +122,7 @@ def _is_finished_run(folder: Path) -> bool:
         return False
 
 
-def _run_locked(start: Start, config: DictConfig, folder: Path, overrides: list[str], lines: RunLines | NoLines) -> int:
+def _run_locked(start: Start, config: DictConfig, folder: Path, overrides: list[str], lines: NoLines) -> int:
     if start.begins_again:
         logging.getLogger(__name__).warning("Nothing was saved before this run was stopped: it begins again.")
     with in_folder(command_folder()):

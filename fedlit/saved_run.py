@@ -15,10 +15,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedlit.errors import InputError
 from fedlit.metric_names import Row
+from fedlit.round_lines import Lines, read_lines
 from fedlit.run_folder import FORMAT, checkpoint_folders, format_of, holds_run, is_sweep
 from fedlit.settings.saved import CONFIG, OVERRIDES
 from fedlit.sweeps.sweep_record import readable_record
-from fedlit.tracking.metrics_file import Lines, read_lines
 
 _METRICS, _CLIENTS, _SUMMARY, _FAILURE = "metrics.jsonl", "clients.jsonl", "summary.json", "failure.txt"
 

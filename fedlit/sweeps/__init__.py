@@ -26,6 +26,6 @@ launcher waits for other processes; a job in this process says itself that it ha
 | `joblib_jobs.py`, `submitit_jobs.py` | runs in other processes: signals, cores, processes that are killed |
 | `job_process.py` | a job in a process of its own |
 | `study.py`, `study_checks.py`, `objective.py` | a sweeper that chooses runs by results, and what it optimises |
-| `run_lines.py` | a line for each run |
+| `run_lines.py`, `no_lines.py` | a line for each run; none |
 | `sweep_end.py` | the table, the failed runs, the commands, and the exit code |
 """

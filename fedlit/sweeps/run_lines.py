@@ -12,6 +12,7 @@ from pathlib import Path
 from fedlit.errors import InputError
 from fedlit.run_folder import PARTITION
 from fedlit.saved_run import SavedRun, runs_in
+from fedlit.sweeps.no_lines import NoLines
 from fedlit.sweeps.plan import Plan
 from fedlit.tracking.summary import NAME as SUMMARY
 from fedlit.tracking.terminal_text import duration, figure
@@ -21,7 +22,7 @@ _INTERVAL = 1.0  # seconds between two looks at the folders
 _Stamp = tuple[int, int]
 
 
-class RunLines:
+class RunLines(NoLines):
     """The lines, in the process that started the sweep.
 
     On its way to a job in another process it becomes a `NoLines`: there, `look` finds how the job ended.
@@ -109,22 +110,6 @@ class RunLines:
         if self._waiting is not None and (left := len(self._waiting) - done) > 0:
             parts.append(f"about {duration((self._clock() - self._started) / done * left)} left")
         self._write("  ".join(parts))
-
-
-class NoLines:
-    """In place of `RunLines` in another process."""
-
-    shown = "none"
-
-    def began(self) -> None:
-        pass
-
-    def ended(self, folder: Path, failed: bool) -> None:
-        pass
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        yield
 
 
 def _result(folder: Path) -> list[str]:

@@ -11,18 +11,19 @@ from fedlit import interrupts
 from fedlit.plurals import counted
 from fedlit.saved_rounds import resume_command
 from fedlit.settings.hydra_compat import Ended
-from fedlit.sweeps.run_lines import NoLines, RunLines
+from fedlit.sweeps.no_lines import NoLines
+from fedlit.sweeps.run_lines import RunLines
 from fedlit.sweeps.sweep import Sweep
 from fedlit.sweeps.sweep_record import jobs_beside
 from fedlit.tracking.terminal_text import relative
 
 
-def lines_of(sweep: Sweep, progress: str) -> RunLines | NoLines:
+def lines_of(sweep: Sweep, progress: str) -> NoLines:
     """What writes a line for each run: nothing under progress=none."""
     return NoLines() if progress == "none" else RunLines(sweep.folder, sweep.plan, _print)
 
 
-def run_sweep(sweep: Sweep, job: Callable[[DictConfig], Ended], lines: RunLines | NoLines) -> int:
+def run_sweep(sweep: Sweep, job: Callable[[DictConfig], Ended], lines: NoLines) -> int:
     """Run the jobs that are not finished.
 
     Args:

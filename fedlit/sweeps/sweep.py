@@ -13,7 +13,6 @@ from omegaconf.errors import OmegaConfBaseException
 from fedlit.errors import InputError
 from fedlit.settings.hydra_compat import Application, Ended
 from fedlit.settings.hydra_reasons import reason
-from fedlit.sweeps.launch import launch
 from fedlit.sweeps.objective import Objective
 from fedlit.sweeps.plan import Plan
 from fedlit.sweeps.sweep_record import SweepRecord
@@ -51,6 +50,8 @@ class Sweep:
             job: runs one of them.
             write: takes the line with the best run, where the sweeper chooses by results.
         """
+        from fedlit.sweeps.launch import launch  # a single run does not wait for the imports of launchers
+
         try:
             with in_folder(self.began_in):
                 if self.plan.jobs is None:
@@ -60,6 +61,7 @@ class Sweep:
             raise InputError(reason(error)) from error
 
     def _study(self, job: Callable[[DictConfig], Ended], write: Callable[[str], None]) -> list[Ended]:
+        from fedlit.sweeps.launch import launch
         from fedlit.sweeps.optuna_log import no_optuna_log
         from fedlit.sweeps.study import Study
 

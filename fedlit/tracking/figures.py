@@ -7,12 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from fedlit.atomic_files import write_bytes
+from fedlit.round_lines import read_lines
 from fedlit.tracking.canvas import Background, drawing, png
 from fedlit.tracking.client_curves_figure import client_curves_figure
 from fedlit.tracking.clients_file import NAME as CLIENTS
 from fedlit.tracking.curves_figure import curves_figure
 from fedlit.tracking.logger import About, Logger, Row, Summary
-from fedlit.tracking.metrics_file import NAME, read, read_lines
+from fedlit.tracking.metrics_file import NAME, read
 from fedlit.tracking.partition_figure import partition_png
 
 

@@ -10,11 +10,11 @@ import math
 from collections.abc import Mapping
 from numbers import Integral
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from fedlit.atomic_files import append, write_text
+from fedlit.round_lines import read_lines
 from fedlit.tracking.logger import About, Logger, Row
 
 NAME = "metrics.jsonl"
@@ -50,29 +50,6 @@ def read(path: Path) -> list[Row]:
     return [
         {name: math.nan if value is None else value for name, value in row.items()} for row in read_lines(path).records
     ]
-
-
-class Lines(NamedTuple):
-    """The records of a file with one JSON object a line, each with its "round"."""
-
-    records: list[dict[str, Any]]
-    unread: int  # lines that are no such object, because a kill cut them off
-
-
-def read_lines(path: Path) -> Lines:
-    """The lines of `metrics.jsonl` or `clients.jsonl`. null stays None; a line that cannot be read is counted."""
-    records, unread = [], 0
-    with open(path, encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                record = json.loads(line)
-            except ValueError:
-                record = None
-            if isinstance(record, dict) and "round" in record:
-                records.append(record)
-            else:
-                unread += 1
-    return Lines(records, unread)
 
 
 def _line(row: Row) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from fedlit.atomic_files import write_text
+from fedlit.sweeps.no_lines import NoLines
 from fedlit.sweeps.plan import Job, Plan
-from fedlit.sweeps.run_lines import NoLines, RunLines
+from fedlit.sweeps.run_lines import RunLines
 from fedlit.sweeps.sweep_end import end_text, exit_code
 from fedlit.sweeps.sweep_record import SweepRecord
 from tests.report.saved_runs import ACCURACY, LOSS, write_run

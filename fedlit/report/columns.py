@@ -82,7 +82,7 @@ def equality_text(columns: Sequence[Column]) -> str:
     if not equal:
         return ""
     pairs = ", ".join(f"{metric} = {other}" for metric, other in equal)
-    return f"Equal in all rounds, so they are shown once: {pairs}."
+    return f"Equal in all rounds up to rounding, so they are shown once: {pairs}."
 
 
 def _equal(runs: Sequence[SavedRun], metrics: Sequence[str]) -> dict[str, str]:

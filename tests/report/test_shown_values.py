@@ -107,7 +107,7 @@ def test_columns_that_are_equal_in_all_rounds_are_shown_once(tmp_path: Path) -> 
     (folder / "multirun.yaml").touch()
     assert main([str(folder)]) == 0
     shown = markdown(folder)
-    assert f"Equal in all rounds, so they are shown once: {TEST_ACCURACY} = {ACCURACY}." in shown
+    assert f"Equal in all rounds up to rounding, so they are shown once: {TEST_ACCURACY} = {ACCURACY}." in shown
     assert f"| runs | {ACCURACY} ↑ |\n" in shown
     assert f"{TEST_ACCURACY} $" not in (folder / "report" / "table.tex").read_text()
     with open(folder / "report" / "table.csv", newline="") as file:

@@ -1,0 +1,73 @@
+"""What is known of the messages of a run before its first round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from fedlit.errors import InputError
+from fedlit.model_vectors import Layout
+
+
+@dataclass(frozen=True)
+class MessagePlan:
+    """The messages of a run, for `Stage.check` and `Reduction.check`, which refuse what cannot go together.
+
+    Attributes:
+        algorithm: its name.
+        message: flat key of the wire -> a tensor of the shape and type of one client's row, before any stage.
+        weighting: key -> how messages are averaged.
+        layout: positions of the module's tensors in a Model.
+        clients: N, the number of clients of the federation.
+        expected: mean size of a cohort.
+        server_samples: samples that the server has of its own.
+        uplink: the names of the stages, in order.
+        norm: the largest Euclidean norm of all model vectors of a message after its stages; None: there is no bound.
+        reduction: the name of the reduction's class.
+        blind: the server sees sums only.
+    """
+
+    algorithm: str
+    message: Mapping[str, Tensor]
+    weighting: Mapping[str, str]
+    layout: Layout
+    clients: int
+    expected: float
+    server_samples: int = 0
+    uplink: tuple[str, ...] = ()
+    norm: float | None = None
+    reduction: str = "Mean"
+    blind: bool = False
+
+    def model_keys(self) -> list[str]:
+        """The keys of the vectors that move a model: the weights (P,) of each Model in the message.
+
+        >>> import torch
+        >>> message = {"delta.weights": torch.zeros(3), "delta.statistics": torch.zeros(2), "steps": torch.zeros(1)}
+        >>> MessagePlan("FedAvg", message, {}, None, 10, 10.0).model_keys()
+        ['delta.weights']
+        """
+        return model_keys(self.message)
+
+    def check_keys(self, what: str, keys: Any) -> None:
+        """
+        Args:
+            what: what needs the keys, such as "uplink.topk".
+
+        Raises:
+            InputError: a key is not in the message.
+        """
+        for key in keys:
+            if not any(name == key or name.startswith(f"{key}.") for name in self.message):
+                raise InputError(
+                    f"{what} needs {key} of a message, and {self.algorithm} sends {', '.join(self.message)}; choose "
+                    "one of these keys, or another aggregator."
+                )
+
+
+def model_keys(wire: Mapping[str, Any]) -> list[str]:
+    """The keys of a wire that hold the weights of a Model and are not empty."""
+    return [key for key, value in wire.items() if key.endswith(".weights") and value.shape[-1]]

@@ -13,14 +13,17 @@ from torch import Tensor
 from fedlit import interrupts
 from fedlit.checkpoint import Checkpoints
 from fedlit.client import ClientState
-from fedlit.client_tasks import TrainTask
+from fedlit.client_tasks import STAGE_BROADCASTS, TrainTask, TripTask
 from fedlit.early_stopping import NEVER, EarlyStopping
 from fedlit.engines import Engine
 from fedlit.evaluation.evaluated import Evaluated
 from fedlit.evaluation.evaluator import Evaluator
 from fedlit.evaluation.round_record import RoundRecord
 from fedlit.federation import Federation
-from fedlit.messages.pipeline import Inbox
+from fedlit.messages.delivery import Delivered
+from fedlit.messages.inbox import Inbox, ReducedRound
+from fedlit.messages.wire import flatten_message, num_bytes
+from fedlit.metric_names import Row, algorithm_metric
 from fedlit.probe import probed_losses
 from fedlit.randomness import generator
 from fedlit.samplers import checked_choice, checked_state
@@ -30,7 +33,8 @@ from fedlit.state import FederationState, keep_largest
 from fedlit.stop import stop_noted
 from fedlit.stopwatch import Stopwatch
 from fedlit.tracking import Logger
-from fedlit.training import Returned
+from fedlit.training import Cohort, Returned
+from fedlit.training.job import Job
 
 
 def federate(
@@ -55,11 +59,11 @@ def federate(
             interrupts.check()
             watch = Stopwatch()
 
-            round, sampler_state = open_round(federation, state, engine)
-            arrivals = train_cohort(federation, state, engine, evaluator, logger, round)
+            round, sampler_state, delivered = open_round(federation, state, engine)
+            arrivals = train_cohort(federation, state, engine, evaluator, logger, round, delivered)
             watch.lap("fit")
 
-            update_server(federation, state, engine, round, arrivals, sampler_state)
+            reports = update_server(federation, state, engine, round, arrivals, sampler_state, delivered)
             watch.lap("aggregate")
 
             evaluated = Evaluated()
@@ -67,7 +71,7 @@ def federate(
                 evaluated = evaluator(federation, state, engine, round.number)
             watch.lap("evaluate")
 
-            row = evaluated.row | arrivals.record.row() | federation.schedule_row(round.number) | watch.row()
+            row = evaluated.row | arrivals.record.row() | reports | federation.schedule_row(round.number) | watch.row()
             state.seconds += watch.total
             if evaluator.note_if_best(state, row):
                 checkpoints.save_best(state)
@@ -81,8 +85,11 @@ def federate(
     return state
 
 
-def open_round(federation: Federation, state: FederationState, engine: Engine) -> tuple[ServerRound, dict[str, Any]]:
-    """The next round, with the clients that the sampler chooses, and the sampler's new state."""
+def open_round(
+    federation: Federation, state: FederationState, engine: Engine
+) -> tuple[ServerRound, dict[str, Any], Delivered]:
+    """The next round with the clients that the sampler chooses, the sampler's new state, and what these clients
+    receive."""
     number, clients = state.round + 1, federation.clients
 
     def probe(candidates: Sequence[int]) -> np.ndarray:
@@ -92,9 +99,10 @@ def open_round(federation: Federation, state: FederationState, engine: Engine) -
     choice = federation.sampler.choose(number, rng, len(clients), probe, before)
     chosen, sampler_state = checked_choice(federation.sampler, choice, len(clients))
     round = federation.round(number, clients.longest_first(chosen))
-    round.broadcast = federation.aggregator.broadcast(state.server)
+    delivered = federation.deliver(state, round)
+    round.broadcast = delivered.broadcast
     round.server_client = clients.server_client(round, engine.local_worker, state.counters)
-    return round, sampler_state
+    return round, sampler_state, delivered
 
 
 def train_cohort(
@@ -104,17 +112,36 @@ def train_cohort(
     evaluator: Evaluator,
     logger: Logger,
     round: ServerRound,
+    delivered: Delivered,
 ) -> Arrivals:
     """Train every client of the round, and reduce messages as they arrive."""
     logger.cohort(round.number, len(round.cohort))
-    cohort = federation.cohort(round, state, round.broadcast)
-    record = RoundRecord.of(cohort, evaluator.directions)
-    arrivals = Arrivals(round, federation.pipeline.inbox(round), record, state.counters)
+    of_stages = federation.pipeline.broadcast(state.messages)
+    cohort = federation.cohort(round, state, round.broadcast | ({STAGE_BROADCASTS: of_stages} if of_stages else {}))
+    stage_bytes = num_bytes(flatten_message(of_stages)) * len(cohort)
+    record = RoundRecord.of(cohort, delivered.num_bytes + stage_bytes, evaluator.directions)
+    arrivals = Arrivals(round, federation.inbox(state, round), record, state.counters)
     task = TrainTask(federation.pipeline, *evaluator.watched(round.number, round.cohort))
     for chunk in engine.run(task, cohort):
         arrivals.add(chunk)
         logger.client_done(round.number, arrivals.record.returned)
+    for trip in range(2, federation.pipeline.trips + 1):
+        ask_again(federation, engine, arrivals, cohort.jobs, trip)
     return arrivals
+
+
+def ask_again(federation: Federation, engine: Engine, arrivals: Arrivals, jobs: Sequence[Job], trip: int) -> None:
+    """A later trip of the round: the clients that arrived answer what the server has made of the trip before."""
+    if not arrivals.states:
+        return
+    asked = arrivals.inbox.ask_again()
+    name = next(reversed(federation.pipeline.uplink))
+    arrivals.record.add_trip(len(arrivals.states), num_bytes(asked))
+    states = [client_state for _, client_state in arrivals.states]
+    cohort = Cohort(arrivals.jobs(jobs), {STAGE_BROADCASTS: {name: asked}}, {}, states, arrivals.counters)
+    arrivals.states = []
+    for chunk in engine.run(TripTask(federation.pipeline, trip), cohort):
+        arrivals.add_answers(chunk)
 
 
 def update_server(
@@ -124,16 +151,24 @@ def update_server(
     round: ServerRound,
     arrivals: Arrivals,
     sampler_state: dict[str, Any],
-) -> None:
-    """Step the server, and store the new states of clients and sampler. If none of the clients that were asked sent
-    anything, the server keeps its state."""
+    delivered: Delivered,
+) -> Row:
+    """Step the server, and store the new states of clients, sampler, stages and reduction. If none of the clients that
+    were asked sent anything, the server keeps its state.
+
+    Returns:
+        What stages, reduction and algorithm report.
+    """
     arrivals.record.warn_if_nobody_trained(round.number)
-    server = new_server_state(federation, state, engine, round, arrivals.inbox.reduced())
+    reduced: ReducedRound = arrivals.inbox.reduced()
+    server = new_server_state(federation, state, engine, round, reduced.message)
     observed = federation.sampler.observe(sampler_state, arrivals.record.losses())
     state.sampler = checked_state(federation.sampler, "observe", observed)
     state.clients.put(round.number, arrivals.states)
     state.server, state.counters, state.round = server, arrivals.counters, round.number
+    state.messages = reduced.state | {"downlink": delivered.state}
     state.lost += arrivals.record.lost
+    return reduced.row | {algorithm_metric(name): float(value) for name, value in round.reports.items()}
 
 
 @dataclass
@@ -150,11 +185,25 @@ class Arrivals:
         """Add a chunk. Clients that made no step, and clients whose messages are refused, are left out: they keep their
         states, and their messages are not reduced."""
         moved = chunk.rows([r for r, made_step in enumerate(chunk.moved) if made_step])
-        received = self.inbox.add(moved.clients, moved.wire, moved.examples)
+        refusals = [facts.get("refused", "") for facts in moved.facts]
+        received = self.inbox.add(moved.clients, moved.wire, moved.examples, refusals)
         arrived = moved.rows(received.rows)
-        self.record.add(chunk, arrived, received.refusals)
+        self.record.add(chunk, moved, arrived, received.refusals)
         self.states += zip(arrived.clients, arrived.states, strict=True)
         if arrived.clients:
             self.counters = keep_largest(self.counters, arrived.counters)
             if received.decoded is not None:
                 self.record.add_updates(received.decoded, arrived.examples)
+
+    def jobs(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those of the clients that have arrived, of all jobs of the cohort; both are in cohort order."""
+        arrived, remaining = [], iter(jobs)
+        for client, _ in self.states:
+            arrived.append(next(job for job in remaining if job.client == client))
+        return arrived
+
+    def add_answers(self, chunk: Returned) -> None:
+        """Add a chunk of a later trip."""
+        self.inbox.answered(chunk.clients, chunk.wire, chunk.examples)
+        self.record.add_answers(chunk)
+        self.states += zip(chunk.clients, chunk.states, strict=True)

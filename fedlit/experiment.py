@@ -34,8 +34,8 @@ from fedlit.experiment_rounds import run_rounds
 from fedlit.federation import Federation
 from fedlit.live_objects import is_live
 from fedlit.messages import check_order, check_plan, chosen_reduction, norm_bound, run_weighting
-from fedlit.messages.plan import MessagePlan
 from fedlit.messages.pipeline import Pipeline
+from fedlit.messages.plan import MessagePlan
 from fedlit.method_signatures import check_methods
 from fedlit.models.data_check import check_data
 from fedlit.partition_file import write_partition

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -36,7 +36,7 @@ class Federation:
     rounds: int
     lr_schedule: RoundSchedule = field(default_factory=Constant)  # of the clients' learning rates
     server_lr_schedule: RoundSchedule = field(default_factory=Constant)
-    downlink: Mapping[str, DownlinkStage] = field(default_factory=dict)  # by name, in the order of the broadcast's way
+    downlink: dict[str, DownlinkStage] = field(default_factory=dict)  # by name, in the order of the broadcast's way
 
     def messages_state(self) -> dict[str, Any]:
         """What the server keeps of stages and reduction before the first round."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from fedlit import interrupts
+from fedlit.arrivals import Arrivals, ask_again
 from fedlit.checkpoint import Checkpoints
-from fedlit.client import ClientState
-from fedlit.client_tasks import STAGE_BROADCASTS, TrainTask, TripTask
+from fedlit.client_tasks import STAGE_BROADCASTS, TrainTask
 from fedlit.early_stopping import NEVER, EarlyStopping
 from fedlit.engines import Engine
 from fedlit.evaluation.evaluated import Evaluated
@@ -21,7 +19,7 @@ from fedlit.evaluation.evaluator import Evaluator
 from fedlit.evaluation.round_record import RoundRecord
 from fedlit.federation import Federation
 from fedlit.messages.delivery import Delivered
-from fedlit.messages.inbox import Inbox, ReducedRound
+from fedlit.messages.inbox import ReducedRound
 from fedlit.messages.wire import flatten_message, num_bytes
 from fedlit.metric_names import Row, algorithm_metric
 from fedlit.probe import probed_losses
@@ -29,12 +27,10 @@ from fedlit.randomness import generator
 from fedlit.samplers import checked_choice, checked_state
 from fedlit.server_round import ServerRound
 from fedlit.server_update import new_server_state
-from fedlit.state import FederationState, keep_largest
+from fedlit.state import FederationState
 from fedlit.stop import stop_noted
 from fedlit.stopwatch import Stopwatch
 from fedlit.tracking import Logger
-from fedlit.training import Cohort, Returned
-from fedlit.training.job import Job
 
 
 def federate(
@@ -126,22 +122,8 @@ def train_cohort(
         arrivals.add(chunk)
         logger.client_done(round.number, arrivals.record.returned)
     for trip in range(2, federation.pipeline.trips + 1):
-        ask_again(federation, engine, arrivals, cohort.jobs, trip)
+        ask_again(federation.pipeline, engine, arrivals, cohort.jobs, trip)
     return arrivals
-
-
-def ask_again(federation: Federation, engine: Engine, arrivals: Arrivals, jobs: Sequence[Job], trip: int) -> None:
-    """A later trip of the round: the clients that arrived answer what the server has made of the trip before."""
-    if not arrivals.states:
-        return
-    asked = arrivals.inbox.ask_again()
-    name = next(reversed(federation.pipeline.uplink))
-    arrivals.record.add_trip(len(arrivals.states), num_bytes(asked))
-    states = [client_state for _, client_state in arrivals.states]
-    cohort = Cohort(arrivals.jobs(jobs), {STAGE_BROADCASTS: {name: asked}}, {}, states, arrivals.counters)
-    arrivals.states = []
-    for chunk in engine.run(TripTask(federation.pipeline, trip), cohort):
-        arrivals.add_answers(chunk)
 
 
 def update_server(
@@ -169,41 +151,3 @@ def update_server(
     state.messages = reduced.state | {"downlink": delivered.state}
     state.lost += arrivals.record.lost
     return reduced.row | {algorithm_metric(name): float(value) for name, value in round.reports.items()}
-
-
-@dataclass
-class Arrivals:
-    """What the cohort of a round has returned so far."""
-
-    round: ServerRound
-    inbox: Inbox
-    record: RoundRecord
-    counters: dict[str, Tensor]  # integer buffers, the largest of all clients
-    states: list[tuple[int, ClientState]] = field(default_factory=list)
-
-    def add(self, chunk: Returned) -> None:
-        """Add a chunk. Clients that made no step, and clients whose messages are refused, are left out: they keep their
-        states, and their messages are not reduced."""
-        moved = chunk.rows([r for r, made_step in enumerate(chunk.moved) if made_step])
-        refusals = [facts.get("refused", "") for facts in moved.facts]
-        received = self.inbox.add(moved.clients, moved.wire, moved.examples, refusals)
-        arrived = moved.rows(received.rows)
-        self.record.add(chunk, moved, arrived, received.refusals)
-        self.states += zip(arrived.clients, arrived.states, strict=True)
-        if arrived.clients:
-            self.counters = keep_largest(self.counters, arrived.counters)
-            if received.decoded is not None:
-                self.record.add_updates(received.decoded, arrived.examples)
-
-    def jobs(self, jobs: Sequence[Job]) -> list[Job]:
-        """Those of the clients that have arrived, of all jobs of the cohort; both are in cohort order."""
-        arrived, remaining = [], iter(jobs)
-        for client, _ in self.states:
-            arrived.append(next(job for job in remaining if job.client == client))
-        return arrived
-
-    def add_answers(self, chunk: Returned) -> None:
-        """Add a chunk of a later trip."""
-        self.inbox.answered(chunk.clients, chunk.wire, chunk.examples)
-        self.record.add_answers(chunk)
-        self.states += zip(chunk.clients, chunk.states, strict=True)

@@ -11,8 +11,8 @@ from typing import get_args
 
 from fedlit.aggregators.base import Aggregator
 from fedlit.errors import InputError
-from fedlit.messages.reductions import All, Mean, Reduction
 from fedlit.messages.plan import MessagePlan
+from fedlit.messages.reductions import All, Mean, Reduction
 from fedlit.messages.stages import Stage
 from fedlit.messages.stages.base import Place
 from fedlit.messages.weights import OTHER_KEYS, WORDS, carried_weights
@@ -20,7 +20,7 @@ from fedlit.messages.weights import OTHER_KEYS, WORDS, carried_weights
 log = logging.getLogger(__name__)
 
 
-def chosen_reduction(aggregator: Aggregator, uplink: Mapping[str, Stage], reduction: Reduction | None) -> Reduction:
+def chosen_reduction(aggregator: Aggregator, uplink: dict[str, Stage], reduction: Reduction | None) -> Reduction:
     """The reduction of a run.
 
     Args:
@@ -74,7 +74,7 @@ def chosen_reduction(aggregator: Aggregator, uplink: Mapping[str, Stage], reduct
     return reduction
 
 
-def check_order(uplink: Mapping[str, Stage]) -> None:
+def check_order(uplink: dict[str, Stage]) -> None:
     """
     Args:
         uplink: the stages in the order in which a message passes them.
@@ -105,7 +105,7 @@ def check_order(uplink: Mapping[str, Stage]) -> None:
             )
 
 
-def check_plan(plan: MessagePlan, uplink: Mapping[str, Stage], reduction: Reduction) -> None:
+def check_plan(plan: MessagePlan, uplink: dict[str, Stage], reduction: Reduction) -> None:
     """
     Raises:
         InputError: a stage needs a key that is not sent, or something of the run does not go together.
@@ -116,7 +116,7 @@ def check_plan(plan: MessagePlan, uplink: Mapping[str, Stage], reduction: Reduct
     reduction.check(plan)
 
 
-def norm_bound(uplink: Mapping[str, Stage]) -> float | None:
+def norm_bound(uplink: dict[str, Stage]) -> float | None:
     """The largest Euclidean norm of a message that leaves the stages; None: there is no bound."""
     norm: float | None = None
     for stage in uplink.values():
@@ -124,7 +124,7 @@ def norm_bound(uplink: Mapping[str, Stage]) -> float | None:
     return norm
 
 
-def run_weighting(aggregator: Aggregator, uplink: Mapping[str, Stage]) -> dict[str, str]:
+def run_weighting(aggregator: Aggregator, uplink: dict[str, Stage]) -> dict[str, str]:
     """key -> how messages are averaged: the algorithm's `weighting`, but "uniform" for every key if a stage needs it.
 
     Raises:

@@ -1,8 +1,7 @@
-"""What the clients of a round receive: the broadcast encoded on the server and decoded on the clients, and its bytes."""
+"""What the clients of a round receive: the broadcast, encoded on the server and decoded on the clients; its bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +29,7 @@ class Delivered:
     state: dict[str, Any]
 
 
-def downlink_state(downlink: Mapping[str, DownlinkStage], clients: int) -> dict[str, Any]:
+def downlink_state(downlink: dict[str, DownlinkStage], clients: int) -> dict[str, Any]:
     """What the server keeps of the downlink before the first round: `held`, for each incremental stage what the clients
     decoded last, and `version` (N,), the round in which each client received its last broadcast."""
     if not any(stage.incremental for stage in downlink.values()):
@@ -39,7 +38,7 @@ def downlink_state(downlink: Mapping[str, DownlinkStage], clients: int) -> dict[
 
 
 def deliver(
-    downlink: Mapping[str, DownlinkStage], broadcast: State, state: dict[str, Any], round: ServerRound
+    downlink: dict[str, DownlinkStage], broadcast: State, state: dict[str, Any], round: ServerRound
 ) -> Delivered:
     """Encode the broadcast of a round, and decode it as its clients do.
 
@@ -74,8 +73,8 @@ def _check_decoded(wire: Wire, received: Wire) -> None:
         before, after = wire.get(key), received.get(key)
         if before is None or after is None or before.shape != after.shape or before.dtype != after.dtype:
             raise InputError(
-                f"downlink: {key} of the broadcast is {_kind(before)}, and after decode it is {_kind(after)}; let decode "
-                "of the stage give what encode got."
+                f"downlink: {key} of the broadcast is {_kind(before)}, and after decode it is {_kind(after)}; let "
+                "decode of the stage give what encode got."
             )
 
 

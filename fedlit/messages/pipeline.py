@@ -1,7 +1,7 @@
 """The way of a message from client to server, both halves side by side.
 
 client   message -> [unpack, if the server sees no single messages] -> encode, stage by stage -> encode of the reduction
-server   wire -> decode, stage by stage in reverse order -> [unpack, if the client did not] -> the reduction -> `reduced`
+server   wire -> decode, stage by stage in reverse -> [unpack, if the client did not] -> the reduction -> `reduced`
          of each stage
 
 Messages that are not finite never reach the reduction. Training that gave NaN is a failure of its client
@@ -47,7 +47,7 @@ class Pipeline:
     """The stages and the reduction of a run. It holds hyperparameters only and is pickled to the clients."""
 
     aggregator: Aggregator
-    uplink: Mapping[str, Stage]  # by name, in the order in which a message passes them
+    uplink: dict[str, Stage]  # by name, in the order in which a message passes them
     reduction: Reduction
     weighting: dict[str, str]  # key of a message -> "examples", "uniform", or the key of its weight
     layout: Layout | None = field(default=None, compare=False)  # on the server; clients have that of their module
@@ -70,8 +70,9 @@ class Pipeline:
         return self.reduction.blind or self.trips > 1
 
     def setup(self, layout: Layout, clients: int) -> None:
-        for part in (*self.uplink.values(), self.reduction):
-            part.setup(layout, clients)
+        for stage in self.uplink.values():
+            stage.setup(layout, clients)
+        self.reduction.setup(layout, clients)
 
     def server_state(self, model: Model) -> dict[str, Any]:
         """What the server keeps for stages and reduction before the first round."""
@@ -127,7 +128,7 @@ class Pipeline:
 
     def stage_client(self, client: Client, name: str, received: Wire, trip: int = 1) -> StageClient:
         """The clients as the stage of this name sees them."""
-        layout = client.layout if hasattr(client, "layout") else self.layout
+        layout: Any = getattr(client, "layout", self.layout)
         stage = name if trip == 1 else f"{name} trip {trip}"
         return StageClient(client, stage, layout, received, partial(self._decoded_by_clients, client, name))
 
@@ -156,7 +157,7 @@ class Pipeline:
 
 
 def decoded_wire(
-    uplink: Mapping[str, Stage], wire: Wire, sent: Sent, server: Mapping[str, Any]
+    uplink: dict[str, Stage], wire: Wire, sent: Sent, server: Mapping[str, Any]
 ) -> tuple[list[int], dict[str, Wire]]:
     """The server's half of the stages, without the refused rows.
 
@@ -171,7 +172,8 @@ def decoded_wire(
     Raises:
         InputError: a result is no wire of these clients.
     """
-    rows, forms = list(range(len(sent.clients))), {}
+    rows = list(range(len(sent.clients)))
+    forms: dict[str, Wire] = {}
     for name, stage in reversed(uplink.items()):
         if type(stage).decode is Stage.decode or not rows:
             continue
@@ -192,7 +194,7 @@ def selected(wire: Wire, rows: Sequence[int]) -> Wire:
     return {key: [v[r] for r in rows] if isinstance(v, list) else v[list(rows)] for key, v in wire.items()}
 
 
-def _first_stage_not_finite(after_stages: Mapping[str, Wire], k: int) -> list[str]:
+def _first_stage_not_finite(after_stages: dict[str, Wire], k: int) -> list[str]:
     """k strings: key and stage where a client's message is first not finite; empty where it is."""
     if not after_stages:
         return [""] * k

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from fedlit.messages.downlink.base import DownlinkStage
 from fedlit.messages.wire import Wire
 from fedlit.server_round import ServerRound

@@ -48,7 +48,7 @@ def by_columns(value: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
     dtype = rows.dtype if rows.dtype.is_floating_point else torch.get_default_dtype()
     limit = torch.finfo(dtype).max
     reduced = torch.cat([f(rows[:, block]).clamp(-limit, limit).to(dtype) for block in blocks(rows)], 1)
-    reduced = reduced.reshape(-1, *as_real(value).shape[1:])
+    reduced = reduced.reshape(len(reduced), *as_real(value).shape[1:])
     return as_complex(reduced) if value.is_complex() else reduced
 
 

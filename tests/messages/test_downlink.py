@@ -99,7 +99,7 @@ def test_a_run_with_both_stages_learns_and_counts_less(aggregator: str, in_folde
     assert small_runs.command(*words, *stages, "hydra.run.dir=short") == 0
     plain, short = rows(Path("plain")), rows(Path("short"))
     assert short[0]["comm/bytes_down"] == plain[0]["comm/bytes_down"]  # the whole first model
-    assert short[1]["comm/bytes_down"] < 0.2 * plain[1]["comm/bytes_down"]
+    assert short[1]["comm/bytes_down"] < 0.35 * plain[1]["comm/bytes_down"]
     assert short[2]["global/test/accuracy"] > 0.6
 
 

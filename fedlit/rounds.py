@@ -74,7 +74,8 @@ def federate(
             with stop_noted(state):
                 logger.round(round.number, row, evaluated.pictures)
             with stop_noted(state):
-                logger.clients(round.number, evaluator.client_lines(arrivals.record.facts, evaluated))
+                lines = evaluator.client_lines(arrivals.record.facts, evaluated)
+                logger.clients(round.number, federation.attack.marked(lines))
             with stop_noted(state):
                 early_stopping.check(state, row, evaluator.directions)
             checkpoints.save_if_due(state)
@@ -139,7 +140,7 @@ def update_server(
     were asked sent anything, the server keeps its state.
 
     Returns:
-        What stages, reduction and algorithm report.
+        What stages, reduction, algorithm and attack report.
     """
     arrivals.record.warn_if_nobody_trained(round.number)
     reduced: ReducedRound = arrivals.inbox.reduced()
@@ -150,4 +151,5 @@ def update_server(
     state.server, state.counters, state.round = server, arrivals.counters, round.number
     state.messages = reduced.state | {"downlink": delivered.state}
     state.lost += arrivals.record.lost
-    return reduced.row | {algorithm_metric(name): float(value) for name, value in round.reports.items()}
+    of_algorithm = {algorithm_metric(name): float(value) for name, value in round.reports.items()}
+    return reduced.row | of_algorithm | federation.attack.row(round, reduced.excluded)

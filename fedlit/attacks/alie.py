@@ -16,8 +16,8 @@ def supported_deviation(arrived: int, malicious: int) -> float:
     """The z of Baruch et al. 2019, algorithm 3: with n messages, f of them malicious, and the s = floor(n / 2 + 1) - f
     supporters that a majority needs, z = Phi^-1((n - f - s) / (n - f)).
 
-    Malicious clients with a majority of their own need no supporter, and the formula is infinite: s is 1 then. Where the
-    majority needs all honest clients (two messages), z is 0.
+    Malicious clients with a majority of their own need no supporter, and the formula is infinite: s is 1 then. Where
+    the majority needs all honest clients (two messages), z is 0.
 
     >>> round(supported_deviation(50, 10), 4)
     0.2533

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fedlit.attacks.malicious import AttackRounds, MaliciousClients, malicious_numbers
 from fedlit.attacks.metrics import attack_row
@@ -31,9 +32,7 @@ class Attack:
 
     malicious = MaliciousClients((), 0)
 
-    def __init__(
-        self, clients: float | Sequence[int] = 0.2, rounds: Sequence[int] | Mapping[str, int] | None = None
-    ):
+    def __init__(self, clients: float | Sequence[int] = 0.2, rounds: Sequence[int] | Mapping[str, int] | None = None):
         """
         Args:
             clients: a share of all clients, drawn from the seed, or a list of their numbers.
@@ -105,6 +104,13 @@ class Attack:
         if not len(self.malicious):
             return {}
         return attack_row(self.malicious, self.is_active(round.number), round.cohort, round.arrived, excluded)
+
+
+    def marked(self, lines: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+        """Lines of clients.jsonl, those of malicious clients with "malicious": true."""
+        if not len(self.malicious):
+            return lines
+        return [line | ({"malicious": True} if line["client"] in self.malicious else {}) for line in lines]
 
 
 class NoAttack(Attack):

@@ -50,9 +50,9 @@ class Known:
 class CollusiveAttack(Attack):
     """All malicious clients of a round agree on what they send. A subclass writes `agree`.
 
-    Their messages are replaced after the server has decoded them, so that no stage of the uplink changes what they agree
-    on: it is neither compressed nor clipped on the way. Bytes, running statistics and numbers are those of their honest
-    messages.
+    Their messages are replaced after the server has decoded them, so that no stage of the uplink changes what they
+    agree on: it is neither compressed nor clipped on the way. Bytes, running statistics and numbers are those of their
+    honest messages.
     """
 
     def __init__(
@@ -74,12 +74,12 @@ class CollusiveAttack(Attack):
         super().setup(clients, seed)
         if self.knowledge == "colluders" and len(self.malicious) == 1:
             raise InputError(
-                f"attack.knowledge=colluders: client {self.malicious.numbers[0]} is the only malicious one and knows no "
-                "message but its own; write attack.knowledge=all, or a larger attack.clients."
+                f"attack.knowledge=colluders: client {self.malicious.numbers[0]} is the only malicious one and knows "
+                "its own message alone; write attack.knowledge=all, or a larger attack.clients."
             )
 
     def collusion(self, reduction: Reduction) -> Reduction:
-        return Collusion(reduction, self) if len(self.malicious) else reduction
+        return around(reduction, self)
 
     @abstractmethod
     def agree(self, known: Known, state: dict[str, Any]) -> tuple[Wire, dict[str, Any]]:
@@ -125,9 +125,6 @@ class Collusion(Reduction):
 
     def server_state(self, model: Model) -> dict[str, Any]:
         return {"inner": self.inner.server_state(model), "attack": {}}
-
-    def encode(self, client: Client, wire: Wire, weighting: Mapping[str, str]) -> Wire:
-        return self.inner.encode(client, wire, weighting)
 
     def begin(self) -> None:
         self._collector = self.inner.start(self.weighting, self.round, self.state.get("inner"))
@@ -188,6 +185,19 @@ class Collusion(Reduction):
         """The keys of the weights of models."""
         _, wire, _ = self._chunks[0]
         return model_keys({key: value for key, value in wire.items() if isinstance(value, Tensor)})
+
+
+class EncodedCollusion(Collusion):
+    """Around a reduction with a client's half of its own."""
+
+    def encode(self, client: Client, wire: Wire, weighting: Mapping[str, str]) -> Wire:
+        return self.inner.encode(client, wire, weighting)
+
+
+def around(inner: Reduction, attack: CollusiveAttack) -> Collusion:
+    """The collusion around a reduction. (What a reduction encodes is checked on the server, so `Collusion` has no
+    `encode`.)"""
+    return Collusion(inner, attack) if type(inner).encode is Reduction.encode else EncodedCollusion(inner, attack)
 
 
 def _with_rows(value: Tensor, rows: list[int], sent: Tensor, begin: int) -> Tensor:

@@ -14,8 +14,8 @@ from fedlit.data.transform import Batch, RoundTransform, Transform
 
 
 class DataAttack(Attack):
-    """The training data of malicious clients are other data: in their fits, and where an algorithm or a sampler asks for
-    sums or losses over training samples. Validation, test and public samples stay as they are."""
+    """The training data of malicious clients are other data: in their fits, and where an algorithm or a sampler asks
+    for sums or losses over training samples. Validation, test and public samples stay as they are."""
 
     def poison(self, data: DataSource) -> RoundTransform | None:
         return Poison(self, data.train.target)

@@ -45,9 +45,9 @@ class Distances:
 
 
 class DistanceBound(CollusiveAttack):
-    """All malicious clients send m = mu + gamma p, with the mean mu of the messages that they know, and the largest gamma
-    that a bound on distances allows (Shejwalkar and Houmansadr 2021, section 5). The distances are over the weights of
-    all Models in a message together.
+    """All malicious clients send m = mu + gamma p, with the mean mu of the messages that they know, and the largest
+    gamma that a bound on distances allows (Shejwalkar and Houmansadr 2021, section 5). The distances are over the
+    weights of all Models in a message together.
 
     p is -mu / |mu| ("unit"), -sigma, the standard deviations of the entries ("std"), or -sign(mu) ("sign").
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 
-from fedlit.attacks.collusion import Collusion, CollusiveAttack, Known
+from fedlit.attacks.collusion import CollusiveAttack, Known
 from fedlit.attacks.uplink_attack import CorruptedStage, UplinkAttack
 from fedlit.messages.plan import model_keys
 from fedlit.messages.reductions.base import Reduction
@@ -47,7 +47,7 @@ class Gaussian(UplinkAttack, CollusiveAttack):
         return CorruptedStage(self) if self.by_itself else None
 
     def collusion(self, reduction: Reduction) -> Reduction:
-        return Collusion(reduction, self) if len(self.malicious) and not self.by_itself else reduction
+        return reduction if self.by_itself else CollusiveAttack.collusion(self, reduction)
 
     def corrupted(self, client: StageClient, wire: Wire) -> Wire:
         changed = {}
@@ -61,7 +61,7 @@ class Gaussian(UplinkAttack, CollusiveAttack):
         sent = {}
         for key, m in known.messages.items():
             unit = m.flatten(1).norm(dim=1).quantile(0.5) / prod(m.shape[1:]) ** 0.5
-            draws = [known.round.generator("attack", "noise", key, c).standard_normal(m.shape[1:]) for c in known.malicious]
-            noise = torch.stack([torch.from_numpy(draw) for draw in draws]).to(m.dtype)
+            streams = [known.round.generator("attack", "noise", key, client) for client in known.malicious]
+            noise = torch.stack([torch.from_numpy(rng.standard_normal(m.shape[1:])) for rng in streams]).to(m.dtype)
             sent[key] = self.scale * unit * noise.to(m.device, non_blocking=True)
         return sent, state

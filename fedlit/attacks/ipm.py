@@ -10,9 +10,9 @@ from fedlit.messages.wire import Wire
 
 
 class InnerProductManipulation(CollusiveAttack):
-    """All malicious clients send m = -epsilon / H sum_i m_i over the H messages that they know (Xie et al. 2020, Fall of
-    Empires, section 4): the mean message turned round, so that the inner product with it can become negative. Small
-    epsilon hides among the honest ones; epsilon = -1 is their mean."""
+    """All malicious clients send m = -epsilon / H sum_i m_i over the H messages that they know (Xie et al. 2020, Fall
+    of Empires, section 4): the mean message turned round, so that the inner product with it can become negative. A
+    small epsilon hides among the honest ones; epsilon = -1 is their mean."""
 
     def __init__(
         self,

@@ -22,8 +22,8 @@ def class_count(data: DataSource, attack: str) -> int:
     labels = (data.train.labels(), data.test.labels())
     if data.classes is None or any(numbers is None for numbers in labels):
         raise InputError(
-            f"attack={attack} changes classes, and the targets of {data.name} are not one class a sample; write another "
-            "attack, such as attack=sign_flip, or data with integer labels."
+            f"attack={attack} changes classes, and the targets of {data.name} are not one class a sample; write "
+            "another attack, such as attack=sign_flip, or data with integer labels."
         )
     return data.classes
 

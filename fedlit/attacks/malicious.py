@@ -130,6 +130,6 @@ def _is_number(value: Any) -> bool:
 
 def _no_rounds(option: Any) -> str:
     return (
-        f"attack.rounds={option}: the rounds of an attack are null (all), a list of numbers from 1 on, or a first round "
-        "and an interval; write for example attack.rounds=[5] or attack.rounds={from:10,every:5}."
+        f"attack.rounds={option}: the rounds of an attack are null (all), a list of numbers from 1 on, or a first "
+        "round and an interval; write for example attack.rounds=[5] or attack.rounds={from:10,every:5}."
     )

@@ -14,8 +14,8 @@ from fedlit.messages.wire import Wire
 
 
 class Mimic(CollusiveAttack):
-    """All malicious clients send the message of one honest client, so that it counts too much (Karimireddy, He and Jaggi
-    2022, section 4; the warm-up is that of the authors' code). Each message is honest, and no rule can exclude it.
+    """All malicious clients send the message of one honest client, so that it counts too much (Karimireddy, He and
+    Jaggi 2022, section 4; the warm-up is that of the authors' code). Each message is an honest one.
 
     In attacked round t = 0, 1, ... of the warm-up, over the known messages m_i and with z of norm 1,
 

@@ -20,7 +20,6 @@ from fedlit.evaluation.round_record import RoundRecord
 from fedlit.federation import Federation
 from fedlit.messages.delivery import Delivered
 from fedlit.messages.inbox import ReducedRound
-from fedlit.messages.wire import flatten_message, num_bytes
 from fedlit.metric_names import Row, algorithm_metric
 from fedlit.probe import probed_losses
 from fedlit.randomness import generator
@@ -115,7 +114,7 @@ def train_cohort(
     logger.cohort(round.number, len(round.cohort))
     of_stages = federation.pipeline.broadcast(state.messages)
     cohort = federation.cohort(round, state, round.broadcast | ({STAGE_BROADCASTS: of_stages} if of_stages else {}))
-    stage_bytes = num_bytes(flatten_message(of_stages)) * len(cohort)
+    stage_bytes = federation.pipeline.broadcast_bytes(of_stages) * len(cohort)
     record = RoundRecord.of(cohort, delivered.num_bytes + stage_bytes, evaluator.directions)
     arrivals = Arrivals(round, federation.inbox(state, round), record, state.counters)
     task = TrainTask(federation.pipeline, *evaluator.watched(round.number, round.cohort))

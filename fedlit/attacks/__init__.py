@@ -1,6 +1,7 @@
 """Attacks: what malicious clients do while training. Like aggregators and messages, this room knows no trainer."""
 
 from fedlit.attacks.alie import Alie
+from fedlit.attacks.applied import with_attack
 from fedlit.attacks.backdoor import Backdoor
 from fedlit.attacks.base import Attack, NoAttack
 from fedlit.attacks.collusion import CollusiveAttack, Known
@@ -13,8 +14,8 @@ from fedlit.attacks.label_flip import LabelFlip
 from fedlit.attacks.mimic import Mimic
 from fedlit.attacks.scaling import Scaling
 from fedlit.attacks.sign_flip import SignFlip
-from fedlit.attacks.wrong_statistics import Statistics
 from fedlit.attacks.uplink_attack import UplinkAttack
+from fedlit.attacks.wrong_statistics import Statistics
 
 __all__ = [
     "Alie",
@@ -35,4 +36,5 @@ __all__ = [
     "SignFlip",
     "Statistics",
     "UplinkAttack",
+    "with_attack",
 ]

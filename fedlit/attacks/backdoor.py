@@ -108,7 +108,7 @@ class Backdoor(DataAttack, UplinkAttack):
 
     def extra_tests(self, data: DataSource) -> dict[str, ExtraTest]:
         transform = WithTrigger(self.trigger, self.labels, data.test.target)
-        return {"backdoor": ExtraTest(transform, self.labels.differ, {"accuracy": ATTACK_SUCCESS})}
+        return {"attack success": ExtraTest(transform, self.labels.differ, {"accuracy": ATTACK_SUCCESS})}
 
 
 @dataclass

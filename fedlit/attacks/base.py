@@ -105,7 +105,6 @@ class Attack:
             return {}
         return attack_row(self.malicious, self.is_active(round.number), round.cohort, round.arrived, excluded)
 
-
     def marked(self, lines: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
         """Lines of clients.jsonl, those of malicious clients with "malicious": true."""
         if not len(self.malicious):

@@ -66,7 +66,7 @@ class LabelFlip(DataAttack):
 
     def extra_tests(self, data: DataSource) -> dict[str, ExtraTest]:
         transform = with_class_targets(self.labels, data.test.target)
-        return {"label_flip": ExtraTest(transform, self.labels.differ, {"accuracy": ATTACK_SUCCESS})}
+        return {"attack success": ExtraTest(transform, self.labels.differ, {"accuracy": ATTACK_SUCCESS})}
 
 
 def _number(value: object) -> int:

@@ -52,9 +52,9 @@ class Evaluation:
         for name, test in self.extra.items():
             if not isinstance(test, ExtraTest) and not callable(test):
                 raise InputError(
-                    f"evaluation.extra.{name}={type(test).__name__}: this changes no batch; write for example "
-                    f"evaluation.extra.{name}._target_=mine.Blurred, a class with __call__(batch, index, client, split, "
-                    "key) that returns the changed batch."
+                    f"evaluation.extra.{name}={type(test).__name__}: this changes no batch; write "
+                    f"evaluation.extra.{name}._target_=mine.Blurred, a class with __call__(batch, index, client, "
+                    "split, key) that returns the changed batch."
                 )
         for name, metric in self.metrics.items():
             if not (callable(getattr(metric, "update", None)) and callable(getattr(metric, "compute", None))):

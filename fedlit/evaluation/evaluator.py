@@ -130,7 +130,7 @@ class Evaluator:
     def _of_extra(self, name: str, test: ExtraTest, samples: Samples, measure: Callable[..., Measured]) -> Row:
         """The metrics of the global model on a changed test set."""
         index = test.chosen(self._pooled[0], samples.labels())
-        totals = measure(samples, "test", [index], [-1], change=test.transform).totals
+        totals = measure(samples, "test", [index], [-1], change=test.transform, metrics=test.names is None).totals
         if test.names is None:
             return global_rows(f"test_{name}", totals)
         row: Row = {test.names[metric]: value for metric, value in pooled(totals).items() if metric in test.names}

@@ -224,6 +224,7 @@ class ModuleHost:
         clients: Sequence[int | np.ndarray],
         confusion: int | None = None,
         change: Transform | None = None,
+        metrics: bool = True,
     ) -> Measured:
         """One model (P,), (S,) with its integer buffers on several parts of a sample set.
 
@@ -231,9 +232,10 @@ class ModuleHost:
             clients: for each part the client of its samples, or the client of each sample; -1 for no client.
             confusion: number of classes, for a confusion matrix.
             change: of the batches, after the transform of the data.
+            metrics: with `evaluation.metrics`.
         """
         self.load(model, counters)
-        return self.measure_loaded(samples, split, parts, clients, confusion, change)
+        return self.measure_loaded(samples, split, parts, clients, confusion, change, metrics)
 
     def measure_loaded(
         self,
@@ -243,10 +245,12 @@ class ModuleHost:
         clients: Sequence[int | np.ndarray],
         confusion: int | None = None,
         change: Transform | None = None,
+        metrics: bool = True,
     ) -> Measured:
         """As `measure`, for the model that is loaded. The fit of a client may be running."""
         with quiet(), self.trainer.precision_plugin.val_step_context():
-            return self.measuring(self.subject, self.parts(samples, split, parts, clients, change=change), confusion)
+            measuring = self.measuring if metrics else self.measuring.without_metrics()
+            return measuring(self.subject, self.parts(samples, split, parts, clients, change=change), confusion)
 
     def parts(
         self,

@@ -25,8 +25,10 @@ from fedlit.settings.comments import keys_and_mounts, read_file
 from fedlit.settings.compose import SEARCH_PATH, Composed, Composer
 from fedlit.settings.folders import groups
 from fedlit.settings.misfit import Misfit, Proposal, WrongValue
+from fedlit.settings.option_lists import choosing
 from fedlit.settings.overrides import MissingValue, assignment, for_shell, key_of, parse, sign, single_overrides
 from fedlit.settings.presets import check_presets, left_over
+from fedlit.settings.stage_parts import check_stage_keys
 from fedlit.settings.table import Table
 from fedlit.settings.user_class import (
     check_replaced,
@@ -113,7 +115,7 @@ def _check(given: Sequence[str], composer: Composer, sweeps: bool) -> Checked:
     emptied = emptied_packages(overrides, before)
     outside = [option for option in options if not is_inside(option, emptied)]
     check_replaced(settings, options, replaced, before)
-    check_mounts(outside, before, _is_own_option)
+    check_mounts(outside, before, _is_own_option, _shipped_keys)
     bases = jobs or _compose_options(given, outside, composer)
     of_user = [*user_packages(settings, before), *preset_packages(overrides, bases)]
     if of_user:
@@ -122,6 +124,7 @@ def _check(given: Sequence[str], composer: Composer, sweeps: bool) -> Checked:
         jobs = _compose_jobs(overrides, options, composer)
     if jobs is None:
         jobs = _compose_options(given, options, composer)
+    check_stage_keys(settings, jobs, _shipped_keys)
     for override, job in itertools.product(settings, jobs):
         if not any(key_of(override) == package or key_of(override).startswith(f"{package}.") for package in of_user):
             check_key(override, job, known_groups, _shipped_keys)
@@ -198,11 +201,11 @@ def _without_value(text: str, given: Sequence[str], composer: Composer, known_gr
     if word in keys:
         return f"{text}: a value is missing; write {word}=<value>."
     group, _, option = word.partition(".")
-    choosing = [other for other in sorted(known_groups) if word in composer.options(other, given)]
+    having = [other for other in sorted(known_groups) if word in composer.options(other, given)]
     if option and group in known_groups and option in composer.options(group, given):
-        choosing, word = [group], option
-    if choosing:
-        meant = listed(for_shell(f"{other}={word}") for other in choosing)
+        having, word = [group], option
+    if having:
+        meant = listed(for_shell(choosing(other, word)) for other in having)
         return f"{text}: an option is written with its group; did you mean {meant}?"
     near = closest_key(word, keys)
     advice = f"did you mean {near}=<value>?" if near else "write key=value or group=option; --help lists both."

@@ -109,6 +109,7 @@ class Checkpoints:
             "lost": state.lost,
             "seconds": state.seconds,
             "sampler": _plain(state.sampler),
+            "messages": _plain(state.messages),
             "stopping": state.stopping,
             "stopped": state.stopped,
         }
@@ -246,6 +247,7 @@ def _state(saved: dict[str, Any], store: Store, device: torch.device | str, numb
         saved["lost"],
         saved["seconds"],
         _models(saved.get("sampler", {}), "cpu", numbers_stay=True),
+        _models(saved["messages"], device, numbers_stay),
         saved.get("stopping", {}),
         saved.get("stopped"),
     )

@@ -13,14 +13,15 @@ from fedlit.aggregators.base import Aggregator
 from fedlit.client import ClientState
 from fedlit.errors import InputError
 from fedlit.messages.finite import first_not_finite
-from fedlit.messages.pipeline import Pipeline
-from fedlit.messages.wire import Wire, flatten_message
+from fedlit.messages.pipeline import Encoded, Pipeline
+from fedlit.messages.wire import Wire, check_rows, flatten_message
 from fedlit.model_vectors import Model, stack, tree_map, unstack
 from fedlit.stop import Stop
 from fedlit.training.chunk_client import ChunkClient
 from fedlit.training.job import Split
 from fedlit.used_models import UsedModels
 
+STAGE_BROADCASTS = "broadcasts of stages"  # in the broadcast of a cohort: stage -> what its server half sends
 _PERSONAL_SPLITS: tuple[Split, ...] = ("test", "validation")
 
 
@@ -32,7 +33,8 @@ class TrainTask:
     state. Its message may be NaN, because its steps and learning rates are zero, so zeros take its place.
 
     Adds to the facts of each client: "received" and "trained" (metrics of these models, for watched clients),
-    "update_norm", and "not_finite", the key of a message that is not finite.
+    "update_norm", "stage_notes" (see `StageClient.note`), "not_finite", the key under which the algorithm's message is
+    not finite, and "refused", the key and stage after which its encoded message is not.
     """
 
     pipeline: Pipeline
@@ -42,6 +44,8 @@ class TrainTask:
     def __call__(
         self, client: ChunkClient, received: dict[str, Any], states: list[ClientState]
     ) -> tuple[Wire, list[ClientState]]:
+        received = dict(received)
+        stage_broadcasts = tree_map(lambda t: t[0], received.pop(STAGE_BROADCASTS, {}))
         watched = [r for r, job in enumerate(client.jobs) if job.client in self.watched]
         if watched and isinstance(received.get("model"), Model):
             _note_metrics(client, received["model"], "test", watched, "received")
@@ -51,7 +55,7 @@ class TrainTask:
         try:
             message, after = self.pipeline.aggregator.local_update(client, received, before)
             message = _zero_where_idle(client, message)
-            sent = self.pipeline.send(client, message, states)
+            sent = self.pipeline.send(client, message, states, stage_broadcasts)
         except (InputError, Stop):
             raise
         except Exception:
@@ -63,6 +67,7 @@ class TrainTask:
         if watched and client.last is not None:
             _note_metrics(client, client.last, "test", watched, "trained", client.counters)
         _note_not_finite(client, sent.faults)
+        _note_stages(client, sent)
         new_states = [
             {"algorithm": algorithm_state} | ({"stages": stages} if any(stages.values()) else {})
             for algorithm_state, stages in zip(unstack(after, len(states)), sent.stages, strict=True)
@@ -96,6 +101,42 @@ def _note_not_finite(client: ChunkClient, faults: Sequence[str]) -> None:
             facts["not_finite"] = fault or fit_fault
             if any(torch.equal(fit.start.weights[r], fit.model.weights[r]) for fit in client.fits):
                 facts["not_finite"] += ", and a fit changed no weight (is its learning rate 0?)"
+
+
+def _note_stages(client: ChunkClient, sent: Encoded) -> None:
+    for facts, refusal in zip(client.facts, sent.refusals, strict=True):
+        if refusal:
+            facts["refused"] = refusal
+    for name, values in sent.notes.items():
+        for facts, value in zip(client.facts, values.tolist(), strict=True):
+            facts.setdefault("stage_notes", {})[name] = value
+
+
+@dataclass
+class TripTask:
+    """A later message of clients in a round: the last stage of `uplink` answers what the server asks. Nothing is
+    trained.
+
+    Args:
+        trip: its number, from 2.
+    """
+
+    pipeline: Pipeline
+    trip: int
+
+    def __call__(
+        self, client: ChunkClient, received: dict[str, Any], states: list[ClientState]
+    ) -> tuple[Wire, list[ClientState]]:
+        name, stage = next(reversed(self.pipeline.uplink.items()))
+        asked = tree_map(lambda t: t[0], received[STAGE_BROADCASTS][name])
+        stage_client = self.pipeline.stage_client(client, name, asked, self.trip)
+        wire, after = stage.answer(stage_client, asked, stack([state["stages"][name] for state in states]))
+        check_rows(wire, len(states), f"answer of uplink.{name}")
+        new_states = [
+            state | {"stages": state["stages"] | {name: stage_state}}
+            for state, stage_state in zip(states, unstack(after, len(states)), strict=True)
+        ]
+        return wire, new_states
 
 
 def _note_metrics(

@@ -33,8 +33,9 @@ from fedlit.experiment_refusals import check_server, check_steps, local_updates,
 from fedlit.experiment_rounds import run_rounds
 from fedlit.federation import Federation
 from fedlit.live_objects import is_live
-from fedlit.messages import chosen_reduction, run_weighting
+from fedlit.messages import check_order, check_plan, chosen_reduction, norm_bound, run_weighting
 from fedlit.messages.pipeline import Pipeline
+from fedlit.messages.plan import MessagePlan
 from fedlit.method_signatures import check_methods
 from fedlit.models.data_check import check_data
 from fedlit.partition_file import write_partition
@@ -141,7 +142,9 @@ def opened(
     with engine, no_workers_left():
         aggregator: Aggregator = make(config.aggregator, "aggregator")
         uplink = {str(name): make(stage, f"uplink.{name}") for name, stage in config.uplink.items()}
-        configured_reduction = None if config.reduction is None else make(config.reduction, "reduction")
+        check_order(uplink)
+        downlink = {str(name): make(stage, f"downlink.{name}") for name, stage in config.downlink.items()}
+        configured_reduction = make(config.reduction, "reduction") if config.get("reduction") else None
         reduction = chosen_reduction(aggregator, uplink, configured_reduction)
         public = public_samples(config.data)
         check_server(aggregator, config.server_samples, public)
@@ -188,10 +191,27 @@ def opened(
         layout = host.layout
         finetuning = FineTuning.of(evaluation.finetune, evaluation.finetune_only, layout)
         initial_counters = {n: c.cpu() for n, c in counters(host.module).items()}  # with those of configure_model
-        pipeline = Pipeline(aggregator, uplink, reduction, run_weighting(aggregator, uplink))
+        pipeline = Pipeline(aggregator, uplink, reduction, run_weighting(aggregator, uplink), layout)
+        for part in (pipeline, *downlink.values()):
+            part.setup(layout, len(clients))
         schedules = lr_schedule.changes, server_lr_schedule.changes
         if reading is None:
-            try_algorithm(pipeline, clients, engine.local_worker, initial_counters, config.seed, *schedules)
+            message = try_algorithm(pipeline, clients, engine.local_worker, initial_counters, config.seed, *schedules)
+            if message is not None:
+                plan = MessagePlan(
+                    str(aggregator),
+                    message,
+                    pipeline.weighting,
+                    layout,
+                    len(clients),
+                    checked_expected(sampler, len(clients)),
+                    config.server_samples,
+                    tuple(uplink),
+                    norm_bound(uplink),
+                    type(reduction).__name__,
+                    reduction.blind,
+                )
+                check_plan(plan, uplink, reduction)
         aggregator.setup(layout, len(clients))
         initial_model = layout.read(host.module)
         federation = Federation(
@@ -204,6 +224,7 @@ def opened(
             config.rounds,
             lr_schedule,
             server_lr_schedule,
+            downlink,
         )
         interval, keep = config.checkpoint.every, config.checkpoint.keep
         before = saved_bits(folder)
@@ -225,7 +246,7 @@ def opened(
             server = aggregator.server_state(
                 initial_model, torch.Generator().manual_seed(seed_number(config.seed, "server"))
             )
-            state = FederationState(0, server, store, initial_counters)
+            state = FederationState(0, server, store, initial_counters, messages=federation.messages_state())
         go_on(state, *(before.get(key) not in (None, bits[key]) for key in ("stop", "rounds")))
         state.sampler = state.sampler or sampler.initial_state()
         refuse_missing_model(federation, state)

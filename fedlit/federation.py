@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from fedlit.aggregators.base import Aggregator, State
 from fedlit.clients import Clients
 from fedlit.device_copies import to_device
+from fedlit.messages.delivery import Delivered, deliver, downlink_state
+from fedlit.messages.downlink import DownlinkStage
+from fedlit.messages.inbox import Inbox
 from fedlit.messages.pipeline import Pipeline
 from fedlit.messages.wire import check_rows, flatten_message
 from fedlit.metric_names import CLIENT_LR, SERVER_LR, Row
@@ -32,6 +36,20 @@ class Federation:
     rounds: int
     lr_schedule: RoundSchedule = field(default_factory=Constant)  # of the clients' learning rates
     server_lr_schedule: RoundSchedule = field(default_factory=Constant)
+    downlink: dict[str, DownlinkStage] = field(default_factory=dict)  # by name, in the order of the broadcast's way
+
+    def messages_state(self) -> dict[str, Any]:
+        """What the server keeps of stages and reduction before the first round."""
+        state = self.pipeline.server_state(self.initial_model)
+        return state | {"downlink": downlink_state(self.downlink, len(self.clients))}
+
+    def deliver(self, state: FederationState, round: ServerRound) -> Delivered:
+        """What the clients of the round receive of the algorithm's broadcast."""
+        return deliver(self.downlink, self.aggregator.broadcast(state.server), state.messages["downlink"], round)
+
+    def inbox(self, state: FederationState, round: ServerRound) -> Inbox:
+        """The server's half of the messages of a round."""
+        return Inbox(self.pipeline, round, state.messages)
 
     def lr_factors(self, round_number: int) -> tuple[float, float]:
         """The factors of the clients' and of the server's learning rates in a round."""

@@ -49,7 +49,7 @@ class Metric:
 _PLACEHOLDER = re.compile(r"(<\w+>)")
 
 COHORT_ASKED, COHORT_ARRIVED = "cohort/asked", "cohort/arrived"
-COHORT_LOST, COHORT_IDLE = "cohort/lost", "cohort/idle"
+COHORT_LOST, COHORT_IDLE, COHORT_REFUSED = "cohort/lost", "cohort/idle", "cohort/refused"
 BYTES_DOWN, BYTES_UP = "comm/bytes_down", "comm/bytes_up"
 TRAIN_LOSS, SKIPPED_SAMPLES = "train/loss", "train/skipped_samples"
 CLIENT_LR, SERVER_LR = "schedule/lr_factor", "schedule/server_lr_factor"
@@ -95,10 +95,17 @@ METRICS = (
     Metric(COHORT_ARRIVED, "clients", "neither", "Clients that returned with a step in each of their fits; their "
            "messages are reduced."),
     Metric(COHORT_LOST, "clients", "lower", "Clients that raised an error or returned values that are not finite, "
-           "under `engine.on_failure=drop`, and clients whose decoded messages are not finite."),
+           "under `engine.on_failure=drop`, and clients whose messages were refused."),
+    Metric(COHORT_REFUSED, "clients", "lower", "Lost clients whose messages were refused: not finite after the stages, "
+           "or refused by a stage."),
     Metric(COHORT_IDLE, "clients", "neither", "Clients that made no optimiser step in one of their fits."),
     Metric(BYTES_DOWN, "bytes", "lower", "Size of the broadcast and the downloads to all clients that were asked."),
-    Metric(BYTES_UP, "bytes", "lower", "Size of the messages that arrived, as they travel."),
+    Metric(BYTES_UP, "bytes", "lower", "Size of the messages that were sent, as they travel, refused ones too."),
+    Metric("uplink/<stage>/<name>", "of the value", "neither", "What a stage of `uplink` reports, such as the norm of "
+           "`clip`; values of clients are the mean over those that arrived."),
+    Metric("reduction/<name>", "of the value", "neither", "What the reduction reports, such as the number of messages "
+           "that Multi-Krum selects."),
+    Metric("algorithm/<name>", "of the value", "neither", "What the algorithm reports by `round.report(name, value)`."),
     Metric("time/<part>", "seconds", "lower", "Time of a part of the round: fit, aggregate, evaluate."),
     Metric("spread/<name>/mean_minus_std", "of the metric", "neither", "TensorBoard only: lower edge of the band of "
            "one standard deviation around `<name>/mean`."),
@@ -163,6 +170,24 @@ def on_test(name: str) -> str:
 def train_log(name: str) -> str:
     """The name of a value that the training step logs."""
     return f"train/log/{name}"
+
+
+def uplink_metric(stage: str, name: str) -> str:
+    """
+    >>> uplink_metric("clip", "norm")
+    'uplink/clip/norm'
+    """
+    return f"uplink/{stage}/{name}"
+
+
+def reduction_metric(name: str) -> str:
+    """The name of a number that the reduction reports."""
+    return f"reduction/{name}"
+
+
+def algorithm_metric(name: str) -> str:
+    """The name of a number that the algorithm reports."""
+    return f"algorithm/{name}"
 
 
 def fit_loss(fit: str) -> str:

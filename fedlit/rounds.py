@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from fedlit import interrupts
+from fedlit.arrivals import Arrivals, ask_again
 from fedlit.checkpoint import Checkpoints
-from fedlit.client import ClientState
-from fedlit.client_tasks import TrainTask
+from fedlit.client_tasks import STAGE_BROADCASTS, TrainTask
 from fedlit.early_stopping import NEVER, EarlyStopping
 from fedlit.engines import Engine
 from fedlit.evaluation.evaluated import Evaluated
 from fedlit.evaluation.evaluator import Evaluator
 from fedlit.evaluation.round_record import RoundRecord
 from fedlit.federation import Federation
-from fedlit.messages.pipeline import Inbox
+from fedlit.messages.delivery import Delivered
+from fedlit.messages.inbox import ReducedRound
+from fedlit.messages.wire import flatten_message, num_bytes
+from fedlit.metric_names import Row, algorithm_metric
 from fedlit.probe import probed_losses
 from fedlit.randomness import generator
 from fedlit.samplers import checked_choice, checked_state
 from fedlit.server_round import ServerRound
 from fedlit.server_update import new_server_state
-from fedlit.state import FederationState, keep_largest
+from fedlit.state import FederationState
 from fedlit.stop import stop_noted
 from fedlit.stopwatch import Stopwatch
 from fedlit.tracking import Logger
-from fedlit.training import Returned
 
 
 def federate(
@@ -55,11 +55,11 @@ def federate(
             interrupts.check()
             watch = Stopwatch()
 
-            round, sampler_state = open_round(federation, state, engine)
-            arrivals = train_cohort(federation, state, engine, evaluator, logger, round)
+            round, sampler_state, delivered = open_round(federation, state, engine)
+            arrivals = train_cohort(federation, state, engine, evaluator, logger, round, delivered)
             watch.lap("fit")
 
-            update_server(federation, state, engine, round, arrivals, sampler_state)
+            reports = update_server(federation, state, engine, round, arrivals, sampler_state, delivered)
             watch.lap("aggregate")
 
             evaluated = Evaluated()
@@ -67,7 +67,7 @@ def federate(
                 evaluated = evaluator(federation, state, engine, round.number)
             watch.lap("evaluate")
 
-            row = evaluated.row | arrivals.record.row() | federation.schedule_row(round.number) | watch.row()
+            row = evaluated.row | arrivals.record.row() | reports | federation.schedule_row(round.number) | watch.row()
             state.seconds += watch.total
             if evaluator.note_if_best(state, row):
                 checkpoints.save_best(state)
@@ -81,8 +81,11 @@ def federate(
     return state
 
 
-def open_round(federation: Federation, state: FederationState, engine: Engine) -> tuple[ServerRound, dict[str, Any]]:
-    """The next round, with the clients that the sampler chooses, and the sampler's new state."""
+def open_round(
+    federation: Federation, state: FederationState, engine: Engine
+) -> tuple[ServerRound, dict[str, Any], Delivered]:
+    """The next round with the clients that the sampler chooses, the sampler's new state, and what these clients
+    receive."""
     number, clients = state.round + 1, federation.clients
 
     def probe(candidates: Sequence[int]) -> np.ndarray:
@@ -92,9 +95,10 @@ def open_round(federation: Federation, state: FederationState, engine: Engine) -
     choice = federation.sampler.choose(number, rng, len(clients), probe, before)
     chosen, sampler_state = checked_choice(federation.sampler, choice, len(clients))
     round = federation.round(number, clients.longest_first(chosen))
-    round.broadcast = federation.aggregator.broadcast(state.server)
+    delivered = federation.deliver(state, round)
+    round.broadcast = delivered.broadcast
     round.server_client = clients.server_client(round, engine.local_worker, state.counters)
-    return round, sampler_state
+    return round, sampler_state, delivered
 
 
 def train_cohort(
@@ -104,16 +108,21 @@ def train_cohort(
     evaluator: Evaluator,
     logger: Logger,
     round: ServerRound,
+    delivered: Delivered,
 ) -> Arrivals:
     """Train every client of the round, and reduce messages as they arrive."""
     logger.cohort(round.number, len(round.cohort))
-    cohort = federation.cohort(round, state, round.broadcast)
-    record = RoundRecord.of(cohort, evaluator.directions)
-    arrivals = Arrivals(round, federation.pipeline.inbox(round), record, state.counters)
+    of_stages = federation.pipeline.broadcast(state.messages)
+    cohort = federation.cohort(round, state, round.broadcast | ({STAGE_BROADCASTS: of_stages} if of_stages else {}))
+    stage_bytes = num_bytes(flatten_message(of_stages)) * len(cohort)
+    record = RoundRecord.of(cohort, delivered.num_bytes + stage_bytes, evaluator.directions)
+    arrivals = Arrivals(round, federation.inbox(state, round), record, state.counters)
     task = TrainTask(federation.pipeline, *evaluator.watched(round.number, round.cohort))
     for chunk in engine.run(task, cohort):
         arrivals.add(chunk)
         logger.client_done(round.number, arrivals.record.returned)
+    for trip in range(2, federation.pipeline.trips + 1):
+        ask_again(federation.pipeline, engine, arrivals, cohort.jobs, trip)
     return arrivals
 
 
@@ -124,37 +133,21 @@ def update_server(
     round: ServerRound,
     arrivals: Arrivals,
     sampler_state: dict[str, Any],
-) -> None:
-    """Step the server, and store the new states of clients and sampler. If none of the clients that were asked sent
-    anything, the server keeps its state."""
+    delivered: Delivered,
+) -> Row:
+    """Step the server, and store the new states of clients, sampler, stages and reduction. If none of the clients that
+    were asked sent anything, the server keeps its state.
+
+    Returns:
+        What stages, reduction and algorithm report.
+    """
     arrivals.record.warn_if_nobody_trained(round.number)
-    server = new_server_state(federation, state, engine, round, arrivals.inbox.reduced())
+    reduced: ReducedRound = arrivals.inbox.reduced()
+    server = new_server_state(federation, state, engine, round, reduced.message)
     observed = federation.sampler.observe(sampler_state, arrivals.record.losses())
     state.sampler = checked_state(federation.sampler, "observe", observed)
     state.clients.put(round.number, arrivals.states)
     state.server, state.counters, state.round = server, arrivals.counters, round.number
+    state.messages = reduced.state | {"downlink": delivered.state}
     state.lost += arrivals.record.lost
-
-
-@dataclass
-class Arrivals:
-    """What the cohort of a round has returned so far."""
-
-    round: ServerRound
-    inbox: Inbox
-    record: RoundRecord
-    counters: dict[str, Tensor]  # integer buffers, the largest of all clients
-    states: list[tuple[int, ClientState]] = field(default_factory=list)
-
-    def add(self, chunk: Returned) -> None:
-        """Add a chunk. Clients that made no step, and clients whose messages are refused, are left out: they keep their
-        states, and their messages are not reduced."""
-        moved = chunk.rows([r for r, made_step in enumerate(chunk.moved) if made_step])
-        received = self.inbox.add(moved.clients, moved.wire, moved.examples)
-        arrived = moved.rows(received.rows)
-        self.record.add(chunk, arrived, received.refusals)
-        self.states += zip(arrived.clients, arrived.states, strict=True)
-        if arrived.clients:
-            self.counters = keep_largest(self.counters, arrived.counters)
-            if received.decoded is not None:
-                self.record.add_updates(received.decoded, arrived.examples)
+    return reduced.row | {algorithm_metric(name): float(value) for name, value in round.reports.items()}

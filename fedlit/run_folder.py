@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from fedlit.errors import InputError
 
-FORMAT = 4  # of a run folder and its checkpoints; raised when saved contents or names change
+FORMAT = 5  # of a run folder and its checkpoints; raised when saved contents or names change
 FORMAT_FILE = "format.txt"
 LOCK = ".lock"
 FIRST = "round_0000"  # the checkpoint with the first weights: for checks by hand, and never resumed from

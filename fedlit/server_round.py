@@ -87,6 +87,12 @@ class ServerRound(Round):
     device: torch.device | str = "cpu"  # of the clients' tensors on the server
     scheduled_server_lr: float = 1.0  # see `server_lr_factor`
     server_lr_was_read: bool = False  # whether an algorithm has read `server_lr_factor`
+    reports: dict[str, float | Tensor] = field(default_factory=dict)  # see `report`
+
+    def report(self, name: str, value: float | Tensor) -> None:
+        """Put a number into the round's row of metrics, under `algorithm/<name>`. `server_update` and `unpack` may call
+        it; of several calls with one name the last counts."""
+        self.reports[name] = value
 
     @property
     def server_lr_factor(self) -> float:

@@ -22,6 +22,7 @@ class FederationState:
     lost: int = 0  # clients that were lost, over all rounds (see `RoundRecord`)
     seconds: float = 0.0  # spent in rounds, over all starts
     sampler: dict[str, Any] = field(default_factory=dict)  # what the sampler keeps; on the CPU
+    messages: dict[str, Any] = field(default_factory=dict)  # what the server keeps of stages and reduction
     stopping: dict[str, Any] = field(default_factory=dict)  # what early stopping keeps
     stopped: str | None = None  # why the run ended before its last round
 

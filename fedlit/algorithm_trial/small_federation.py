@@ -17,9 +17,10 @@ from fedlit.algorithm_trial.trial_size import TrialSize
 from fedlit.algorithm_trial.watched_aggregator import WatchedAggregator
 from fedlit.algorithm_trial.watched_client import WatchedClient
 from fedlit.client import ClientState
-from fedlit.client_tasks import TrainTask
+from fedlit.client_tasks import STAGE_BROADCASTS, TrainTask
 from fedlit.clients import Clients
 from fedlit.device_copies import to_device
+from fedlit.messages.inbox import Inbox
 from fedlit.messages.pipeline import Pipeline
 from fedlit.messages.reductions import All, Mean
 from fedlit.messages.wire import Wire
@@ -119,7 +120,9 @@ class SmallFederation:
         round.broadcast = algorithm.broadcast(inputs.server)
         downloads = self.downloads(algorithm, inputs.server, round)
         jobs = self.jobs(round.for_clients())
-        cohort = Cohort(jobs, round.broadcast, downloads, inputs.states, self.counters)
+        of_stages = self._pipeline(algorithm).broadcast(self._messages_state())
+        broadcast = round.broadcast | ({STAGE_BROADCASTS: of_stages} if of_stages else {})
+        cohort = Cohort(jobs, broadcast, downloads, inputs.states, self.counters)
         return cohort if noise is None else _perturbed(cohort, noise)
 
     def _run(self, task: Any, cohort: Cohort, together: bool) -> list[Returned]:
@@ -165,13 +168,15 @@ class SmallFederation:
         """The reduced message, of the clients that made a step and sent finite numbers. Empty where there is none, or
         where a user's reduction fails on so few messages: a trimmed mean may need more."""
         round.server_client = self._server_client(algorithm, round)
-        inbox = self._pipeline(algorithm).inbox(round)
+        inbox = Inbox(self._pipeline(algorithm), round, self._messages_state())
         try:
             for chunk in returned:
                 rows = [r for r, facts in enumerate(chunk.facts) if chunk.moved[r] and not facts.get("not_finite")]
                 arrived = chunk.rows(rows)
-                inbox.add(arrived.clients, arrived.wire, arrived.examples)
-            return inbox.reduced()
+                inbox.add(
+                    arrived.clients, arrived.wire, arrived.examples, [f.get("refused", "") for f in arrived.facts]
+                )
+            return inbox.reduced().message
         except Exception:
             if type(self.pipeline.reduction) in (Mean, All):
                 raise
@@ -189,6 +194,7 @@ class SmallFederation:
             lambda rows: self.worker.client([jobs[r] for r in rows], self.counters, [{} for _ in rows]),
             stack([message for message, _ in algorithm.results[:k]]),
             inputs.states[:k],
+            self._messages_state(),
             tolerance,
         )
 
@@ -215,7 +221,12 @@ class SmallFederation:
         return not difference(first, second, tolerance)
 
     def _pipeline(self, algorithm: WatchedAggregator) -> Pipeline:
-        return replace(self.pipeline, aggregator=algorithm)
+        """A stage of several trips is left to the first round."""
+        uplink = {name: stage for name, stage in self.pipeline.uplink.items() if stage.trips == 1}
+        return replace(self.pipeline, aggregator=algorithm, uplink=uplink)
+
+    def _messages_state(self) -> dict[str, Any]:
+        return self.pipeline.server_state(self.layout.read(self.worker.host.module))
 
     def _server_client(self, algorithm: WatchedAggregator, round: ServerRound) -> ServerClient | None:
         samples = self.federation.server_samples[: max(self.sizes)]

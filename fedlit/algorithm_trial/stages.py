@@ -10,9 +10,10 @@ from fedlit.aggregators.base import Message
 from fedlit.algorithm_trial.comparison import difference
 from fedlit.client import Client, ClientState
 from fedlit.errors import InputError
-from fedlit.messages.pipeline import Pipeline
+from fedlit.messages.pipeline import Pipeline, decoded_wire
 from fedlit.messages.reductions import Reduction
-from fedlit.messages.wire import Wire, copied, select_rows
+from fedlit.messages.sent import Sent
+from fedlit.messages.wire import select_rows
 from fedlit.model_vectors import tree_map
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ def check_stages(
     clients: Callable[[Sequence[int]], Client],
     message: Message,
     states: Sequence[ClientState],
+    server: dict[str, Any],
     tolerance: float,
 ) -> None:
     """Send a message of K clients together, together again, and client by client, and compare what is decoded.
@@ -34,6 +36,7 @@ def check_stages(
     Args:
         clients: makes the clients of some rows, without a fit.
         message: of the algorithm, (K, ...), with the `states` before it.
+        server: what the server keeps of stages and reduction.
 
     Raises:
         InputError: a client's decoded message depends on the other clients of its chunk.
@@ -45,7 +48,7 @@ def check_stages(
 
     def decoded(rows: Sequence[int]) -> list[dict[str, Any]]:
         part = tree_map(lambda value: select_rows(value, rows), message)
-        return _decoded(pipeline, clients(rows), part, [states[r] for r in rows])
+        return _decoded(pipeline, clients(rows), part, [states[r] for r in rows], server)
 
     try:
         together, again = decoded(everyone), decoded(everyone)
@@ -71,16 +74,18 @@ def check_stages(
 
 
 def _decoded(
-    pipeline: Pipeline, client: Client, message: Message, states: Sequence[ClientState]
+    pipeline: Pipeline, client: Client, message: Message, states: Sequence[ClientState], server: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """K dicts: the wires after `decode`, of each message that is sent."""
     rows: list[dict[str, Any]] = [{} for _ in states]
     states = list(states)
     for number in range(_SENDS):
-        sent = pipeline.send(client, message, states)
-        wire: Wire = sent.wire
-        for stage in reversed(list(pipeline.uplink.values())):
-            wire = stage.decode(copied(wire))
+        sent = pipeline.send(client, message, states, pipeline.broadcast(server))
+        chunk = Sent(client.number[:, 0].tolist(), client.round, pipeline.layout)
+        kept, forms = decoded_wire(pipeline.uplink, sent.wire, chunk, server["uplink"])
+        if len(kept) < len(rows):
+            raise RuntimeError("a stage refuses messages of the trial")
+        wire = next(reversed(forms.values()), sent.wire)
         for r, row in enumerate(rows):
             row |= {f"{key} (message {number + 1})" if number else key: value[r] for key, value in wire.items()}
         states = [state | {"stages": stages} for state, stages in zip(states, sent.stages, strict=True)]

@@ -38,6 +38,7 @@ from fedlit.errors import InputError
 from fedlit.global_generators import isolated_generators
 from fedlit.messages.pipeline import Pipeline
 from fedlit.messages.reductions import Mean
+from fedlit.messages.wire import Wire, flatten_message
 from fedlit.randomness import seed_number
 from fedlit.server_round import unread_server_lr
 from fedlit.training import Worker
@@ -69,7 +70,7 @@ def try_algorithm(
     seed: int,
     client_schedule: bool = False,
     server_schedule: bool = False,
-) -> None:
+) -> Wire | None:
     """Try a copy of the algorithm of a pipeline. Nothing of it remains.
 
     An exception that is no mistake against the contract is left to the first round, which shows its trace: it may come
@@ -81,6 +82,9 @@ def try_algorithm(
         counters: the module's integer buffers at the start.
         client_schedule, server_schedule: a schedule changes the learning rates of the clients, or of the server. Then
             those of the trial have a factor, because that of the first rounds may be 1.
+
+    Returns:
+        The message of one client before its stages, without axis K; None where the algorithm could not be tried.
 
     Raises:
         InputError: a mistake against the contract, in one sentence; or a learning rate that cannot have a factor.
@@ -100,8 +104,8 @@ def try_algorithm(
                         federation = SmallFederation(
                             pipeline, clients, trial_worker, counters, seed, size, chunks, lr_factors
                         )
-                        _Trial(aggregator, federation, trial_precision, server_schedule).run(size.rounds)
-                    return
+                        return _Trial(aggregator, federation, trial_precision, server_schedule).run(size.rounds)
+                    return None
                 except Exception as error:
                     if isinstance(error, InputError) and _is_of_the_contract(error):
                         raise
@@ -109,6 +113,7 @@ def try_algorithm(
     finally:
         shared.restore()
     log.info("%s could not be tried before the run", type(aggregator).__name__, exc_info=failure)
+    return None
 
 
 def _is_of_the_contract(error: InputError) -> bool:
@@ -134,7 +139,8 @@ class _Trial:
         self.model = federation.layout.read(federation.worker.host.module)
         self.rounding: Rounding = rounding(precision, federation.layout.dtype)
 
-    def run(self, rounds: int) -> None:
+    def run(self, rounds: int) -> Wire:
+        """The rounds and the comparisons; the message of one client."""
         federation, used = self.federation, self._copy()
         rng = torch.Generator().manual_seed(seed_number(federation.seed, "server"))
         server = used.server_state(self.model, rng)
@@ -162,6 +168,7 @@ class _Trial:
             raise InputError(gives_others_again(used, "server_update"))
         if federation.stacked or used.touched or any(watched.adjusts for watched in used.watched.values()):
             self._check_same_alone(used, inputs, together)
+        return flatten_message(together[0]["the message"])
 
     def _copy(self, by_pieces: bool = False) -> WatchedAggregator:
         """A copy before its first round, set up."""

@@ -30,14 +30,16 @@ class RoundRecord:
 
     Attributes:
         facts: what was noted of each client that arrived (see `ChunkClient.facts`).
-        asked, arrived, lost, idle: numbers of clients, asked = arrived + lost + idle. Lost clients raised an error or
-            returned values that are not finite; idle clients made no step in one of their fits.
+        asked, arrived, lost, idle: numbers of clients, asked = arrived + lost + idle. Lost clients raised an error,
+            returned values that are not finite, or had their messages refused; idle clients made no step in one of
+            their fits.
+        refused: lost clients whose messages were refused.
     """
 
     def __init__(self, asked: int, bytes_down: int, directions: Directions | None = None):
         self.directions = directions or Directions()
         self.asked, self.bytes_down, self.bytes_up = asked, bytes_down, 0
-        self.lost, self.idle, self.arrived = 0, 0, 0
+        self.lost, self.idle, self.arrived, self.refused = 0, 0, 0, 0
         self.facts: list[dict[str, Any]] = []
         self._idle_reason = ""  # of the first idle client
         self._unit_sum: Tensor | None = None
@@ -45,22 +47,26 @@ class RoundRecord:
         self._updates = 0
 
     @classmethod
-    def of(cls, cohort: Cohort, directions: Directions | None = None) -> RoundRecord:
-        """The record of a round that begins. Every client of the cohort counts as having received its download."""
-        broadcast, downloads = (num_bytes(flatten_message(tree)) for tree in (cohort.broadcast, cohort.downloads))
-        return cls(len(cohort), broadcast * len(cohort) + downloads, directions)
+    def of(cls, cohort: Cohort, broadcast_bytes: int, directions: Directions | None = None) -> RoundRecord:
+        """The record of a round that begins. Every client of the cohort counts as having received its download.
+
+        Args:
+            broadcast_bytes: of the broadcast to all clients of the cohort together, as it travels.
+        """
+        return cls(len(cohort), broadcast_bytes + num_bytes(flatten_message(cohort.downloads)), directions)
 
     @property
     def returned(self) -> int:
         """Clients that returned in any way."""
         return self.arrived + self.lost + self.idle
 
-    def add(self, chunk: Returned, arrived: Returned, refusals: Sequence[str]) -> None:
-        """Add a chunk; `arrived` has the rows of the clients whose messages are reduced, `refusals` a sentence for each
-        message that the server refused."""
+    def add(self, chunk: Returned, moved: Returned, arrived: Returned, refusals: Sequence[str]) -> None:
+        """Add a chunk; `moved` has the rows of the clients that sent a message, `arrived` those whose messages are
+        reduced, `refusals` a sentence for each message that was refused."""
         for sentence in refusals:
             log.warning("%s; the message is refused, and the client counts as lost", sentence)
         self.lost += len(chunk.failures) + len(refusals)
+        self.refused += len(refusals)
         self.idle += chunk.moved.count(False)
         if not self._idle_reason:
             self._idle_reason = next((f"client {f['client']}: {f['idle']}" for f in chunk.facts if "idle" in f), "")
@@ -68,7 +74,21 @@ class RoundRecord:
         for client in arrived.facts:
             self.directions.declared |= client.pop("higher_is_better", {})
         self.facts += arrived.facts
-        self.bytes_up += num_bytes(arrived.wire)
+        self.bytes_up += num_bytes(moved.wire)
+
+    def add_trip(self, asked: int, bytes_down: int) -> None:
+        """A later trip of the round begins: clients that arrived are asked again.
+
+        Args:
+            bytes_down: to each of them.
+        """
+        self.bytes_down += asked * bytes_down
+
+    def add_answers(self, chunk: Returned) -> None:
+        """Add a chunk of a later trip; clients that fail in it are lost."""
+        self.bytes_up += num_bytes(chunk.wire)
+        self.lost += len(chunk.failures)
+        self.arrived -= len(chunk.failures)
 
     def losses(self) -> dict[int, float]:
         """client -> its training loss, of the clients that arrived and trained."""
@@ -111,6 +131,7 @@ class RoundRecord:
             metric_names.COHORT_ARRIVED: self.arrived,
             metric_names.COHORT_LOST: self.lost,
             metric_names.COHORT_IDLE: self.idle,
+            metric_names.COHORT_REFUSED: self.refused,
             metric_names.BYTES_DOWN: self.bytes_down,
             metric_names.BYTES_UP: self.bytes_up,
         }
@@ -137,6 +158,9 @@ def _means(facts: list[dict[str, Any]]) -> Row:
         if "update_norm" in client:
             sums[metric_names.UPDATE_NORM][0] += client["update_norm"]
             sums[metric_names.UPDATE_NORM][1] += 1
+        for name, value in client.get("stage_notes", {}).items():
+            sums[f"uplink/{name}"][0] += value
+            sums[f"uplink/{name}"][1] += 1
     row: Row = {name: total / weight for name, (total, weight) in sums.items() if weight}
     skipped = sum(client.get("skipped", 0) for client in facts)
     return row | ({metric_names.SKIPPED_SAMPLES: skipped} if skipped else {})

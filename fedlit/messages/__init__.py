@@ -1,20 +1,26 @@
-"""Messages from clients to the server: they pass an ordered mapping of stages, then one reduction."""
+"""Messages from clients to the server: they pass an ordered mapping of stages, then one reduction.
+
+What cannot go together is refused here, before any work.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import get_args
 
 from fedlit.aggregators.base import Aggregator
 from fedlit.errors import InputError
+from fedlit.messages.plan import MessagePlan
 from fedlit.messages.reductions import All, Mean, Reduction
 from fedlit.messages.stages import Stage
+from fedlit.messages.stages.base import Place
 from fedlit.messages.weights import OTHER_KEYS, WORDS, carried_weights
 
 log = logging.getLogger(__name__)
 
 
-def chosen_reduction(aggregator: Aggregator, uplink: Mapping[str, Stage], reduction: Reduction | None) -> Reduction:
+def chosen_reduction(aggregator: Aggregator, uplink: dict[str, Stage], reduction: Reduction | None) -> Reduction:
     """The reduction of a run.
 
     Args:
@@ -33,14 +39,15 @@ def chosen_reduction(aggregator: Aggregator, uplink: Mapping[str, Stage], reduct
                 f"{aggregator} gets every message (needs_all), and none is averaged, so weighting={carried} has no "
                 "effect; weigh the messages in server_update, or leave needs_all out"
             )
-        if uplink or (reduction is not None and type(reduction) is not All):  # a subclass may change or drop messages
-            changing = list(uplink) or [type(reduction).__name__]
+        several = [name for name, stage in uplink.items() if stage.trips > 1]
+        if several or (reduction is not None and not reduction.hands_over):
+            reducing = f"uplink.{several[0]}" if several else type(reduction).__name__
             raise InputError(
-                f"{aggregator} needs every client's own message as it is, and {', '.join(changing)} may change or drop "
-                "it; leave out the stages, and write reduction=null"
+                f"{aggregator} gets every client's own message (needs_all), and {reducing} makes one of them; leave "
+                f"{reducing} out" + ("" if several else ", by reduction=null")
             )
         return reduction or All()
-    if isinstance(reduction, All) and type(reduction).finish is All.finish:
+    if reduction is not None and reduction.hands_over:
         raise InputError(
             f"{aggregator} takes one reduced message, and {type(reduction).__name__} does not reduce; "
             "write reduction=null, or set needs_all = True in the algorithm's class"
@@ -51,6 +58,13 @@ def chosen_reduction(aggregator: Aggregator, uplink: Mapping[str, Stage], reduct
             f"{aggregator} weighs messages by a part of them (weighting={carried}), and {type(reduction).__name__} has "
             "no such weights; write reduction=null, or another aggregator"
         )
+    several = [name for name, stage in uplink.items() if stage.trips > 1]
+    if several and (type(reduction) is not Mean or carried):
+        other = f"weighting={carried} of {aggregator}" if carried else type(reduction).__name__
+        raise InputError(
+            f"uplink.{several[0]} sends several messages a round, of which only means are known, and {other} needs "
+            "single messages; leave out one of the two."
+        )
     decoding = [name for name, stage in uplink.items() if stage.decodes]
     if reduction.blind and decoding:
         raise InputError(
@@ -60,7 +74,57 @@ def chosen_reduction(aggregator: Aggregator, uplink: Mapping[str, Stage], reduct
     return reduction
 
 
-def run_weighting(aggregator: Aggregator, uplink: Mapping[str, Stage]) -> dict[str, str]:
+def check_order(uplink: dict[str, Stage]) -> None:
+    """
+    Args:
+        uplink: the stages in the order in which a message passes them.
+
+    Raises:
+        InputError: they are not in the order of their places, or a stage of several trips is not the last.
+    """
+    places = get_args(Place)
+    for name, stage in uplink.items():
+        if stage.place not in places:
+            raise InputError(
+                f"uplink.{name}: place={stage.place!r} of {type(stage).__name__} is no place of a stage; write "
+                f"{' or '.join(places)}."
+            )
+    by_place = sorted(uplink, key=lambda name: places.index(uplink[name].place))
+    if by_place != list(uplink):
+        order = ", ".join(f"{name} ({uplink[name].place})" for name in uplink)
+        raise InputError(
+            f"uplink=[{','.join(uplink)}]: a message passes attacks first, then compression, then limits, then seals, "
+            f"and the order here is {order}; write uplink=[{','.join(by_place)}]."
+        )
+    for name, stage in list(uplink.items())[:-1]:
+        if stage.trips > 1:
+            rest = [other for other in uplink if other != name]
+            raise InputError(
+                f"uplink=[{','.join(uplink)}]: {name} sends several messages a round and has to be the last stage; "
+                f"write uplink=[{','.join([*rest, name])}], or leave one out."
+            )
+
+
+def check_plan(plan: MessagePlan, uplink: dict[str, Stage], reduction: Reduction) -> None:
+    """
+    Raises:
+        InputError: a stage needs a key that is not sent, or something of the run does not go together.
+    """
+    for name, stage in uplink.items():
+        plan.check_keys(f"uplink.{name}", stage.needs)
+        stage.check(plan)
+    reduction.check(plan)
+
+
+def norm_bound(uplink: dict[str, Stage]) -> float | None:
+    """The largest Euclidean norm of a message that leaves the stages; None: there is no bound."""
+    norm: float | None = None
+    for stage in uplink.values():
+        norm = stage.bound(norm)
+    return norm
+
+
+def run_weighting(aggregator: Aggregator, uplink: dict[str, Stage]) -> dict[str, str]:
     """key -> how messages are averaged: the algorithm's `weighting`, but "uniform" for every key if a stage needs it.
 
     Raises:

@@ -17,6 +17,7 @@ from fedlit.settings.check_options import (
     check_left_out,
     check_mounts,
     check_option,
+    chooses_nothing,
     chooses_option,
 )
 from fedlit.settings.check_values import check_composed, check_override
@@ -90,6 +91,9 @@ def _check(given: Sequence[str], composer: Composer, sweeps: bool) -> Checked:
     known_groups = set(composer.groups(given))
     try:
         overrides = parse(given, composer.loader)
+        if nothing := [override for override in overrides if chooses_nothing(override)]:
+            given = _left_out(given, nothing, composer)
+            overrides = parse(given, composer.loader)
     except MissingValue as error:
         raise InputError(_without_value(error.text, given, composer, known_groups)) from None
     for override in overrides:
@@ -138,6 +142,17 @@ def _check(given: Sequence[str], composer: Composer, sweeps: bool) -> Checked:
         check_presets(job)
         check_composed(job)
     return Checked(ready, jobs[0])
+
+
+def _left_out(given: Sequence[str], nothing: Sequence[Override], composer: Composer) -> list[str]:
+    """The words with `reduction=null` as Hydra takes it: nothing, or `~reduction` where a preset chooses one."""
+    rest = [word for word in given if word not in [override.input_line for override in nothing]]
+    options = [o for o in parse(rest, composer.loader) if chooses_option(o, set(composer.groups(given)))]
+    plain = [option for option in options if option.package is None and sign(option) == ""]
+    keys = {key_of(override) for override in nothing} & {key_of(option) for option in plain}
+    before = _compose_options(rest, plain, composer)[0]
+    chosen = [key_of(override) for override in nothing if before.choices[key_of(override)] is not None]
+    return [*(word for word in rest if word.partition("=")[0] not in keys), *(f"~{key}" for key in chosen)]
 
 
 def _compose_jobs(

@@ -35,6 +35,13 @@ def chooses_option(override: Override, groups: set[str]) -> bool:
     return override.key_or_group in groups and not isinstance(override.value(), dict)
 
 
+def chooses_nothing(override: Override) -> bool:
+    """Whether an override is `reduction=null`. Hydra takes null in a defaults list only."""
+    return override.key_or_group in OPTIONAL and override.package is None and override.is_delete() is False and (
+        not override.is_sweep_override() and override.value() is None
+    )
+
+
 def check_group(override: Override, groups: set[str]) -> None:
     """Refuse `optimiser@aggregator.server_optimizer=adam` and the like: only a group has a package or a slash."""
     text, name = override.input_line or "", override.key_or_group

@@ -38,6 +38,7 @@ _CONTRACTS = {
     "store": "fedlit.stores.Store",
     "logger.*": "fedlit.tracking.Logger",
     "uplink.*": "fedlit.messages.stages.Stage",
+    "downlink.*": "fedlit.messages.downlink.DownlinkStage",
     "reduction": "fedlit.messages.reductions.Reduction",
 }
 

@@ -90,7 +90,7 @@ class Halves(Stage):
             "sent": torch.ones_like(client.examples)
         }
 
-    def decode(self, wire):
+    def decode(self, wire, sent):
         return {"delta.weights": wire["half"].double(), "delta.statistics": wire["delta.statistics"]}
 
 

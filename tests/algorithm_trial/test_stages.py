@@ -36,7 +36,7 @@ class MixesStates(Stage):
 class MixesDecoded(Stage):
     decodes = True
 
-    def decode(self, wire):
+    def decode(self, wire, sent):
         return wire | {D: wire[D] - wire[D].mean(0)}
 
 
@@ -58,7 +58,7 @@ class Nonce(Stage):
     def encode(self, client, wire, state):
         return wire | {"nonce": torch.rand(len(client.number), 3)}, state
 
-    def decode(self, wire):
+    def decode(self, wire, sent):
         return {key: value for key, value in wire.items() if key != "nonce"}
 
 
@@ -86,7 +86,7 @@ class Largest(Stage):
             "left": left
         }
 
-    def decode(self, wire):
+    def decode(self, wire, sent):
         rows = [
             v.new_zeros(int(n)).index_copy(0, i, v)
             for v, i, n in zip(wire["values"], wire["index"], wire["size"], strict=True)

@@ -45,7 +45,7 @@ class Sent(Stage):
     def encode(self, client: Client, wire: Wire, state: dict[str, Any]) -> tuple[Wire, dict[str, Any]]:
         return wire | {"number": client.number}, {"sent": state["sent"] + 1}
 
-    def decode(self, wire: Wire) -> Wire:
+    def decode(self, wire: Wire, sent: Sent) -> Wire:
         wire = dict(wire)
         is_bad = wire.pop("number")[:, 0] == BAD
         return wire | {self.key: torch.where(is_bad[:, None], self.value, wire[self.key])}
@@ -130,7 +130,7 @@ class Overflows(Stage):
     def encode(self, client: Client, wire: Wire, state: dict[str, Any]) -> tuple[Wire, dict[str, Any]]:
         return {key: (1e9 * value).half() for key, value in wire.items()}, state
 
-    def decode(self, wire: Wire) -> Wire:
+    def decode(self, wire: Wire, sent: Sent) -> Wire:
         return {key: value.double() / 1e9 for key, value in wire.items()}
 
 

@@ -44,7 +44,7 @@ class Changes(Stage):
             wire = wire | {D: wire[D] * -3.0}
         return wire, {"sent": wire[D]}
 
-    def decode(self, wire):
+    def decode(self, wire, sent):
         if self.in_place:
             wire[D] += 1.0
             return wire
@@ -81,7 +81,7 @@ def test_a_stage_may_change_its_wire_in_place(trainer: str, tmp_path: Path) -> N
 class InfiniteInPlace(Stage):
     decodes = True
 
-    def decode(self, wire):
+    def decode(self, wire, sent):
         wire[D][wire[D][:, 0] == wire[D][:, 0].max()] = float("inf")
         return wire
 
@@ -118,7 +118,7 @@ class FewRows(Stage):
     def encode(self, client, wire, state):
         return (self.reduced(wire) if self.where == "encode" else wire), state
 
-    def decode(self, wire):
+    def decode(self, wire, sent):
         return self.reduced(wire) if self.where == "decode" else wire
 
 
@@ -153,7 +153,7 @@ class Types(Stage):
     def encode(self, client, wire, state):
         return {key: value.half() for key, value in wire.items()}, state
 
-    def decode(self, wire):
+    def decode(self, wire, sent):
         return {key: value.to(self.decoded) for key, value in wire.items()}
 
 

@@ -31,7 +31,7 @@ class Single(Stage):
     def encode(self, client: Client, wire: Wire, state: dict[str, Any]) -> tuple[Wire, dict[str, Any]]:
         return wire | {"delta.weights": wire["delta.weights"].float()}, state
 
-    def decode(self, wire: Wire) -> Wire:
+    def decode(self, wire: Wire, sent: Sent) -> Wire:
         return wire | {"delta.weights": wire["delta.weights"].double()}
 
 
@@ -78,7 +78,7 @@ class AboveThreshold(Stage):
             return wire | {"delta.weights": pad_sequence(values, True), "index": pad_sequence(index, True)}, state
         return wire | {"delta.weights": values, "index": index}, state
 
-    def decode(self, wire: Wire) -> Wire:
+    def decode(self, wire: Wire, sent: Sent) -> Wire:
         dense = torch.zeros(len(wire["index"]), WEIGHTS, dtype=torch.float64)
         for row, index, values in zip(dense, wire["index"], wire["delta.weights"], strict=True):
             row.index_add_(0, index, values)

@@ -26,7 +26,7 @@ class Half(Stage):
     def encode(self, client, wire, state):
         return {key: value.half() for key, value in wire.items()}, state
 
-    def decode(self, wire):
+    def decode(self, wire, sent):
         return {key: value.float() for key, value in wire.items()}
 """
 
@@ -39,7 +39,7 @@ class Half(Stage):
     def encode(self, client: Client, wire: Wire, state: dict[str, Any]) -> tuple[Wire, dict[str, Any]]:
         return {key: value.half() for key, value in wire.items()}, state
 
-    def decode(self, wire: Wire) -> Wire:
+    def decode(self, wire: Wire, sent: Sent) -> Wire:
         return {key: value.float() for key, value in wire.items()}
 
 

@@ -48,7 +48,7 @@ class Residual(Stage):
         sent = {key: t.half() for key, t in full.items()}
         return sent, {key: full[key] - t.double() for key, t in sent.items()}
 
-    def decode(self, wire: Wire) -> Wire:
+    def decode(self, wire: Wire, sent: Sent) -> Wire:
         return {key: t.double() for key, t in wire.items()}
 
 
@@ -72,7 +72,7 @@ class Large(Stage):
             sent[f"{key}.mask"] = torch.stack(masks)
         return sent, state
 
-    def decode(self, wire: Wire) -> Wire:
+    def decode(self, wire: Wire, sent: Sent) -> Wire:
         keys = [key for key in wire if not key.endswith(".mask")]
         return {key: torch.stack(list(map(_dense, wire[f"{key}.mask"], wire[key]))) for key in keys}
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from fedlit.messages.reductions.base import Reduction
+from fedlit.messages.reductions.base import Reduced, Reduction
 from fedlit.messages.wire import Wire, unflatten_message
 
 
@@ -17,6 +17,9 @@ class All(Reduction):
     It needs the memory of all messages of a round.
     """
 
+    single: ClassVar[bool] = True
+    hands_over: ClassVar[bool] = True
+
     def begin(self) -> None:
         self._wires: list[Wire] = []
         self._examples: list[Tensor] = []
@@ -25,11 +28,11 @@ class All(Reduction):
         self._wires.append(wire)
         self._examples.append(examples)
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self) -> Reduced:
         if not self._wires:
-            return {}
+            return Reduced({})
         messages = {key: _joined([wire[key] for wire in self._wires]) for key in self._wires[0]}
-        return unflatten_message(messages) | {"examples": torch.cat(self._examples)}
+        return Reduced(unflatten_message(messages) | {"examples": torch.cat(self._examples)})
 
 
 def _joined(values: list[Any]) -> Any:

@@ -83,10 +83,10 @@ class Reduction(ABC):
     state: dict[str, Any]
 
     # --- before the run ---------------------------------------------------------------------------
-    def setup(self, layout: Layout, clients: int) -> None:
+    def setup(self, layout: Layout, clients: int) -> None:  # noqa: B027  (most have nothing to set up)
         """Called once, before any other method, to read positions and sizes from the module's layout."""
 
-    def check(self, plan: MessagePlan) -> None:
+    def check(self, plan: MessagePlan) -> None:  # noqa: B027  (most go together with everything)
         """Called once, before any work.
 
         Raises:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from fedlit.errors import InputError
-from fedlit.messages.reductions.base import Reduction
+from fedlit.messages.reductions.base import Reduced, Reduction
 from fedlit.messages.weights import is_weight, is_weighted_by_message, message_weights
 from fedlit.messages.wire import Wire, unflatten_message
 
@@ -50,8 +50,8 @@ class Mean(Reduction):
             _add_to(self._total, key, _weighted_sum(weight.to(dtype), value.to(dtype)))
             _add_to(self._weight, key, weight.sum() if weight.numel() == len(weight) else weight.sum(0))
 
-    def finish(self) -> dict[str, Any]:
-        return unflatten_message({key: self._reduced(key, total) for key, total in self._total.items()})
+    def finish(self) -> Reduced:
+        return Reduced(unflatten_message({key: self._reduced(key, total) for key, total in self._total.items()}))
 
     def _reduced(self, key: str, total: Tensor) -> Tensor:
         if key not in self._weight:

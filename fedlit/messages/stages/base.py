@@ -134,7 +134,7 @@ class Stage:
             reduced: the reduced message, without axis K; with the keys that only the stage has added.
 
         Returns:
-            The message for the algorithm, the server's new state of the stage, and numbers for the row of metrics, which
-            get the names `uplink/<stage>/<name>`.
+            The message for the algorithm, the server's new state of the stage, and numbers for the row of metrics,
+            which get the names `uplink/<stage>/<name>`.
         """
         return reduced, server, {}

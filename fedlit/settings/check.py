@@ -26,7 +26,7 @@ from fedlit.settings.comments import keys_and_mounts, read_file
 from fedlit.settings.compose import SEARCH_PATH, Composed, Composer
 from fedlit.settings.folders import groups
 from fedlit.settings.misfit import Misfit, Proposal, WrongValue
-from fedlit.settings.option_lists import choosing
+from fedlit.settings.option_names import choosing
 from fedlit.settings.overrides import MissingValue, assignment, for_shell, key_of, parse, sign, single_overrides
 from fedlit.settings.presets import check_presets, left_over
 from fedlit.settings.stage_parts import check_stage_keys
@@ -91,8 +91,8 @@ def _check(given: Sequence[str], composer: Composer, sweeps: bool) -> Checked:
     known_groups = set(composer.groups(given))
     try:
         overrides = parse(given, composer.loader)
-        if nothing := [override for override in overrides if chooses_nothing(override)]:
-            given = _left_out(given, nothing, composer)
+        if any(map(chooses_nothing, overrides)):
+            given = _left_out(given, overrides, composer)
             overrides = parse(given, composer.loader)
     except MissingValue as error:
         raise InputError(_without_value(error.text, given, composer, known_groups)) from None
@@ -144,15 +144,15 @@ def _check(given: Sequence[str], composer: Composer, sweeps: bool) -> Checked:
     return Checked(ready, jobs[0])
 
 
-def _left_out(given: Sequence[str], nothing: Sequence[Override], composer: Composer) -> list[str]:
+def _left_out(given: Sequence[str], overrides: Sequence[Override], composer: Composer) -> list[str]:
     """The words with `reduction=null` as Hydra takes it: nothing, or `~reduction` where a preset chooses one."""
-    rest = [word for word in given if word not in [override.input_line for override in nothing]]
-    options = [o for o in parse(rest, composer.loader) if chooses_option(o, set(composer.groups(given)))]
-    plain = [option for option in options if option.package is None and sign(option) == ""]
-    keys = {key_of(override) for override in nothing} & {key_of(option) for option in plain}
-    before = _compose_options(rest, plain, composer)[0]
-    chosen = [key_of(override) for override in nothing if before.choices[key_of(override)] is not None]
-    return [*(word for word in rest if word.partition("=")[0] not in keys), *(f"~{key}" for key in chosen)]
+    last = {key_of(override): override for override in overrides}
+    nothing = [key for key, override in last.items() if chooses_nothing(override)]
+    rest = [o for o in overrides if key_of(o) not in nothing and not chooses_nothing(o)]
+    words = [override.input_line or "" for override in rest]
+    options = [o for o in rest if chooses_option(o, set(composer.groups(given))) and not o.package and not sign(o)]
+    choices = _compose_options(words, options, composer)[0].choices
+    return [*words, *(f"~{key}" for key in nothing if choices[key] is not None)]
 
 
 def _compose_jobs(

@@ -10,7 +10,7 @@ from fedlit.errors import InputError
 from fedlit.settings.closest import listed
 from fedlit.settings.compose import Composed
 from fedlit.settings.misfit import Misfit, Proposal
-from fedlit.settings.option_lists import LISTS
+from fedlit.settings.option_names import LISTS
 from fedlit.settings.overrides import key_of, leaves, sign
 from fedlit.settings.table import above_of, foreign_class
 from fedlit.settings.unknown_keys import Options, unknown_key

@@ -12,19 +12,11 @@ from fedlit.settings.closest import closest, listed, normalised, slips
 from fedlit.settings.compose import Composed
 from fedlit.settings.known_names import KEYS, OTHER_NAMES, is_known, known_name
 from fedlit.settings.misfit import Misfit, Proposal, meant
-from fedlit.settings.option_lists import (
-    LISTS,
-    check_elements,
-    check_list,
-    choosing,
-    is_class,
-    names_of,
-    with_other_name,
-)
+from fedlit.settings.option_lists import check_elements, check_list, is_class, names_of, with_other_name
+from fedlit.settings.option_names import LISTS, OPTIONAL, choosing
 from fedlit.settings.overrides import as_written, for_shell, key_of, sign, values
 from fedlit.settings.table import foreign_class
 
-OPTIONAL = ("reduction",)  # groups from which no option is chosen by default, and of which one may be left out
 PRESETS = ("experiment", "tune", "debug")  # groups whose options set keys of others
 
 Options = Callable[[str], Sequence[str]]
@@ -37,9 +29,8 @@ def chooses_option(override: Override, groups: set[str]) -> bool:
 
 def chooses_nothing(override: Override) -> bool:
     """Whether an override is `reduction=null`. Hydra takes null in a defaults list only."""
-    return override.key_or_group in OPTIONAL and override.package is None and override.is_delete() is False and (
-        not override.is_sweep_override() and override.value() is None
-    )
+    is_choice = override.key_or_group in OPTIONAL and override.package is None and sign(override) == ""
+    return is_choice and not override.is_sweep_override() and override.value() is None
 
 
 def check_group(override: Override, groups: set[str]) -> None:
@@ -56,7 +47,7 @@ def check_group(override: Override, groups: set[str]) -> None:
 
 def check_option(override: Override, options: Options, groups: Sequence[str]) -> None:
     """Refuse an option that the group does not have, in each choice of a sweep."""
-    text, group = override.input_line or "", override.key_or_group
+    group = override.key_or_group
     known = list(options(group))
     if group in LISTS:
         check_elements(override, known)
@@ -87,15 +78,16 @@ def _is_known(name: str, group: str, known: Sequence[str], options: Options) -> 
 def _no_null(override: Override, known: Sequence[str]) -> Misfit:
     """The misfit of `reduction=null`: where no option is chosen, Hydra has no name for that."""
     text, key = override.input_line or "", key_of(override)
+    has_none = None not in values(override)
     proposals = []
     if "none" in known:
         proposals = [Proposal((with_other_name(override, "null", "none"),), "write {}.")]
     elif key in OPTIONAL and "mean" in known:
         phrase = "write {}, or leave it out for the default of the algorithm."
-        proposals = [Proposal((with_other_name(override, name, "mean"),), phrase) for name in ("null", "none")]
+        proposals = [Proposal((with_other_name(override, "none" if has_none else "null", "mean"),), phrase)]
     return Misfit(
         text,
-        "null is no option" if None in values(override) else "none is no option",
+        "none is no option" if has_none else "null is no option",
         proposals,
         f"leave this override out, or choose from {listed(known)}.",
     )
@@ -177,7 +169,8 @@ def check_mounts(
             continue
         if override.is_delete():
             raise Misfit(text, f"no option of {override.key_or_group} is chosen there", [Proposal((), "leave it out.")])
-        if override.key_or_group in OPTIONAL and not own_options(override.key_or_group, str(base.choices.get(above))):
+        chosen = base.choices.get(override.key_or_group)
+        if override.key_or_group in OPTIONAL and not (chosen and own_options(override.key_or_group, str(chosen))):
             raise _no_wrapper(override, base, keys()[override.key_or_group])
         proposals = [meant(word) for word in _other_places(override, base)]
         reason = f"no option of {override.key_or_group} is chosen there"
@@ -203,7 +196,7 @@ def _no_wrapper(override: Override, base: Composed, keys: Mapping[str, Sequence[
     chosen = (
         f"{group}={base.choices[group]} takes no {name}"
         if base.choices.get(group)
-        else f"no {group} with an {name} is chosen"
+        else f"no {group} that has an {name} one is chosen"
     )
     takes = f"{listed(f'{group}={option}' for option in wrappers)} {'takes' if len(wrappers) == 1 else 'take'} one"
     return Misfit(text, chosen, [*(meant(word) for word in _other_places(override, base)), *proposals], f"{takes}.")

@@ -17,7 +17,7 @@ from fedlit.settings.compose import Composed
 from fedlit.settings.known_names import OTHER_VALUES
 from fedlit.settings.message_parts import check_parts
 from fedlit.settings.misfit import WrongValue
-from fedlit.settings.option_lists import LISTS
+from fedlit.settings.option_names import LISTS
 from fedlit.settings.overrides import as_written, for_shell, key_of, leaves, values
 from fedlit.settings.table import Table
 

@@ -20,7 +20,7 @@ from fedlit.errors import InputError
 from fedlit.settings import comments, folders
 from fedlit.settings.hydra_compat import Application, Loader, make_application
 from fedlit.settings.hydra_reasons import COMPOSING_ERRORS, reason
-from fedlit.settings.option_lists import LISTS
+from fedlit.settings.option_names import LISTS
 from fedlit.settings.overrides import parse
 from fedlit.settings.table import Part, Table, dotted, make_table
 

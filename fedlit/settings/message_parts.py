@@ -8,7 +8,7 @@ from typing import Any
 from fedlit.metric_names import global_metric
 from fedlit.settings.logger_parts import check_loggers
 from fedlit.settings.misfit import WrongValue
-from fedlit.settings.option_lists import STAGES
+from fedlit.settings.option_names import STAGES
 from fedlit.settings.overrides import as_written, for_shell
 from fedlit.settings.stage_parts import check_stages
 

@@ -1,4 +1,4 @@
-"""Groups whose choice is a list of options, each under a name of its own: `uplink=[topk,clip]`, `logger=[csv]`."""
+"""Overrides that choose a list of options, `uplink=[topk,clip]`, and what Hydra would take in another way."""
 
 from __future__ import annotations
 
@@ -10,27 +10,10 @@ from hydra.core.override_parser.types import Override
 
 from fedlit.settings.closest import normalised, slips
 from fedlit.settings.misfit import Misfit, Proposal
+from fedlit.settings.option_names import STAGES, as_list, choosing
 from fedlit.settings.overrides import for_shell, key_of, values
 
-STAGES = ("uplink", "downlink")  # the order of the list is that of the stages
-LISTS = ("logger", *STAGES)
 _CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
-
-
-def choosing(group: str, *options: str) -> str:
-    """The override that chooses options: `partition=iid`, `uplink=[topk,clip]`."""
-    return f"{group}={as_list(group, options)}"
-
-
-def as_list(group: str, options: Sequence[str]) -> str:
-    """The options of one choice, as they stand after the `=`.
-
-    >>> as_list("uplink", ["topk"]), as_list("uplink", []), as_list("logger", ["csv"]), as_list("logger", [])
-    ('[topk]', '[]', 'csv', 'none')
-    """
-    if group not in STAGES and len(options) < 2:
-        return options[0] if options else "none"
-    return f"[{','.join(options)}]"
 
 
 def check_list(override: Override, known: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override
 from fedlit.errors import InputError
 from fedlit.settings.closest import closest_key
 from fedlit.settings.compose import Composed
-from fedlit.settings.option_lists import STAGES, choosing
+from fedlit.settings.option_names import OPTIONAL, STAGES, choosing
 from fedlit.settings.overrides import key_of
 from fedlit.settings.table import above_of, foreign_class, keys_of
 
@@ -38,6 +38,7 @@ def left_over(options: Sequence[Override], bases: Sequence[Composed]) -> list[st
     """
     chosen = {key_of(option) for option in options if not option.is_delete()}
     packages = tuple(f"{package}." for package, choice in bases[0].mounts.items() if choice in chosen)
+    packages += tuple(f"{key_of(option)}." for option in options if option.is_delete() and key_of(option) in OPTIONAL)
     unknown = [
         {_topmost(key, base) for key in (*_unknown(base, base.keys), *_without_class(base)) if key.startswith(packages)}
         for base in bases
@@ -47,7 +48,8 @@ def left_over(options: Sequence[Override], bases: Sequence[Composed]) -> list[st
 
 def _topmost(key: str, composed: Composed) -> str:
     """`reduction.inner` for `reduction.inner.f`, where the chosen reduction has no `inner`."""
-    return next((above for above in [*above_of(key)][::-1] if above not in composed.table.known), key)
+    above = [other for other in above_of(key) if "." in other]  # the topmost last
+    return next((other for other in reversed(above) if other not in composed.table.known), key)
 
 
 def deletions(keys: Iterable[str]) -> list[str]:

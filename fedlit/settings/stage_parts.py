@@ -12,7 +12,7 @@ from fedlit.settings.closest import closest, listed, normalised
 from fedlit.settings.compose import Composed
 from fedlit.settings.known_names import known_name
 from fedlit.settings.misfit import Misfit, Proposal, WrongValue, meant
-from fedlit.settings.option_lists import STAGES, choosing
+from fedlit.settings.option_names import STAGES, choosing
 from fedlit.settings.overrides import as_written, for_shell, key_of, leaves, values
 
 Options = Mapping[str, Mapping[str, Sequence[str]]]  # group -> option -> its keys
@@ -91,8 +91,8 @@ def _check_key(
             text,
             f"the runs with {chosen} have no {parts[0]}",
             [],
-            f"write {listed(for_shell(word) for word in having)} {for_shell(text)} as a sweep of its own; with the same "
-            "hydra.sweep.dir both have one table.",
+            f"write {listed(for_shell(word) for word in having)} {for_shell(text)} as a sweep of its own; with the "
+            "same hydra.sweep.dir both have one table.",
         )
     raise _not_chosen(override, group, parts[0], jobs[0], options)
 
@@ -166,9 +166,9 @@ def _check_order(override: Override, group: str, names: list[str], jobs: Sequenc
         composed = [*(name for name in chosen if name in names), *(name for name in names if name not in chosen)]
         if composed != names:
             raise InputError(
-                f"{override.input_line}: the stages of {choosing(group, *job.choices[group])} come first, so that the order would be "
-                f"{', '.join(composed)}; write a class of your own as an option {group}/<name>.yaml beginning with "
-                f"`# @package {group}.<name>`, and all names in the list."
+                f"{override.input_line}: the stages of {choosing(group, *job.choices[group])} come first, so that the "
+                f"order would be {', '.join(composed)}; write a class of your own as an option {group}/<name>.yaml "
+                f"beginning with `# @package {group}.<name>`, and all names in the list."
             )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from fedlit.settings.comments import Entry, OptionFile
-from fedlit.settings.option_lists import STAGES
+from fedlit.settings.option_names import STAGES
 
 
 @dataclass(frozen=True)

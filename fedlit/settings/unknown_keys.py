@@ -12,7 +12,7 @@ from fedlit.settings.closest import closest, closest_key, listed, normalised
 from fedlit.settings.compose import Composed
 from fedlit.settings.known_names import GROUP_KEYS, KEYS, SENTENCES
 from fedlit.settings.misfit import Misfit, Proposal, meant, surely_meant
-from fedlit.settings.option_lists import LISTS, choosing
+from fedlit.settings.option_names import LISTS, choosing
 from fedlit.settings.overrides import as_written, for_shell, key_of
 from fedlit.settings.table import foreign_class
 

@@ -15,7 +15,7 @@ from fedlit.errors import InputError
 from fedlit.settings.compose import Composed
 from fedlit.settings.folders import CONFIG_NAME
 from fedlit.settings.misfit import Misfit, Proposal
-from fedlit.settings.option_lists import LISTS
+from fedlit.settings.option_names import LISTS
 from fedlit.settings.overrides import as_written, key_of, values
 from fedlit.settings.presets import deletions
 

@@ -46,7 +46,7 @@ _target_: fedlit.messages.stages.Half  # class [class]
 _target_: fedlit.messages.stages.Half  # class [class]
 """,
     "reduction/mean.yaml": "# Weighted means.\n_target_: fedlit.messages.reductions.Mean  # class [class]\n",
-    "reduction/median.yaml": "# Medians of coordinates.\n_target_: fedlit.messages.reductions.Median  # class [class]\n",
+    "reduction/median.yaml": "# Medians of coordinates.\n_target_: fedlit.messages.Median  # class [class]\n",
     "reduction/krum.yaml": """
 # The message nearest to the others.
 _target_: fedlit.messages.reductions.Krum  # class [class]

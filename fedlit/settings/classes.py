@@ -41,6 +41,7 @@ _CONTRACTS = {
     "downlink.*": "fedlit.messages.downlink.DownlinkStage",
     "reduction": "fedlit.messages.reductions.Reduction",
     "reduction.inner": "fedlit.messages.reductions.Reduction",
+    "attack": "fedlit.attacks.Attack",
 }
 
 

@@ -152,7 +152,7 @@ def opened(
         downlink = {str(name): make(stage, f"downlink.{name}") for name, stage in config.downlink.items()}
         for stage in downlink.values():
             check_methods(stage, DownlinkStage)
-        configured_reduction = None if config.reduction is None else make(config.reduction, "reduction")
+        configured_reduction = make(config.reduction, "reduction") if config.get("reduction") else None
         reduction = chosen_reduction(aggregator, uplink, configured_reduction)
         check_methods(reduction, Reduction)
         public = public_samples(config.data)

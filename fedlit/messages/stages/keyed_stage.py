@@ -10,20 +10,25 @@ from fedlit.errors import InputError
 from fedlit.messages.plan import MessagePlan, model_keys
 from fedlit.messages.stages.base import Stage
 from fedlit.messages.wire import Wire
+from fedlit.model_vectors import Layout
 
 
 class KeyedStage(Stage):
     """
     Args:
         keys: keys of a message, such as ["delta"], or of the wire, such as ["delta.weights.values"], the part that
-            TopK has made; None: the weights of each Model in the message. The statistics of a Model are among them only
-            where they are named, as in ["delta.statistics"].
+            TopK has made; None: the vectors that move a model (`messages.plan.model_keys`). The statistics of a Model
+            are among them only where they are named, as in ["delta.statistics"].
     """
 
     def __init__(self, keys: Sequence[str] | None = None):
         if isinstance(keys, str) or (keys is not None and not len(keys)):
             raise InputError(f"{type(self).__name__}: keys={keys!r}; write a list such as [delta], or null.")
         self.keys = None if keys is None else tuple(keys)
+        self.size = 0
+
+    def setup(self, layout: Layout, clients: int) -> None:
+        self.size = layout.size
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -52,8 +57,8 @@ class KeyedStage(Stage):
             InputError: there are none, as after a stage that has encoded them, or they hold no floating-point numbers.
         """
         if self.keys is None:
-            keys = model_keys(wire)
-            missing = [] if keys else ["the weights of a Model"]
+            keys = model_keys(wire, self.size)
+            missing = [] if keys else ["the weights of a model"]
         else:
             by_name = {name: [key for key in (name, f"{name}.weights") if key in wire] for name in self.keys}
             keys = list(dict.fromkeys(key for keys in by_name.values() for key in keys))

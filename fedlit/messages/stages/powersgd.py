@@ -61,6 +61,7 @@ class PowerSgd(KeyedStage):
 
     # --- before the run ---------------------------------------------------------------------------
     def setup(self, layout: Layout, clients: int) -> None:
+        super().setup(layout, clients)
         self.matrices = Matrices(layout, self.rank)
 
     def check(self, plan: MessagePlan) -> None:

@@ -44,6 +44,7 @@ class SignSgd(Compression):
         self._sizes = TensorSizes(per_tensor)
 
     def setup(self, layout: Layout, clients: int) -> None:
+        super().setup(layout, clients)
         self._sizes.setup(layout)
 
     def check(self, plan: MessagePlan) -> None:

@@ -47,7 +47,8 @@ def chosen_reduction(aggregator: Aggregator, uplink: dict[str, Stage], reduction
                 f"{reducing} out" + ("" if several else ", by reduction=null")
             )
         return reduction or All()
-    if reduction is not None and reduction.hands_over:
+    keeps_all = isinstance(reduction, All) and type(reduction).finish is All.finish
+    if reduction is not None and (reduction.hands_over or keeps_all):
         raise InputError(
             f"{aggregator} takes one reduced message, and {type(reduction).__name__} does not reduce; "
             "write reduction=null, or set needs_all = True in the algorithm's class"

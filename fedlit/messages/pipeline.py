@@ -25,7 +25,7 @@ from fedlit.messages.reductions import Reduction
 from fedlit.messages.sent import Sent
 from fedlit.messages.stages import Stage, StageClient
 from fedlit.messages.weights import check_weights
-from fedlit.messages.wire import Wire, check_rows, copied, flatten_message
+from fedlit.messages.wire import Wire, check_rows, copied, flatten_message, num_bytes
 from fedlit.model_vectors import Layout, Model, stack, unstack
 from fedlit.round import Round
 from fedlit.server_round import ServerRound
@@ -84,6 +84,10 @@ class Pipeline:
         sent = {name: stage.broadcast(state["uplink"][name]) for name, stage in self.uplink.items()}
         return {name: wire for name, wire in sent.items() if wire}
 
+    def broadcast_bytes(self, sent: dict[str, Wire]) -> int:
+        """The bytes of what `broadcast` gave, for one client. What malicious clients know has not travelled."""
+        return sum(num_bytes(wire) for name, wire in sent.items() if self.uplink[name].place != "attack")
+
     def send(
         self,
         client: Client,
@@ -138,7 +142,8 @@ class Pipeline:
         for before in reversed(names[: names.index(name)]):
             stage = self.uplink[before]
             if type(stage).decode is not Stage.decode:
-                numbers = client.number[:, 0].tolist()
+                jobs = getattr(client, "jobs", None)  # numbers without a wait for the device
+                numbers = [job.client for job in jobs] if jobs else client.number[:, 0].tolist()
                 wire = stage.decode(copied(wire), Sent(numbers, client.round, getattr(client, "layout", None)))
         return wire
 

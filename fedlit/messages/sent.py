@@ -1,4 +1,4 @@
-"""A chunk of messages as the server's half of a stage sees it: whose they are, and which are refused."""
+"""A chunk of messages as the server's half of a stage sees it: the clients that sent them, and which are refused."""
 
 from __future__ import annotations
 

@@ -171,8 +171,16 @@ class Running:
         self.federation = Federation(
             aggregator, sampler, Pipeline(aggregator, uplink, reduction, weighting), clients, self.start, 0, 0
         )
+        self.federation.pipeline.setup(self.layout, len(clients))
         server = aggregator.server_state(self.start, torch.Generator().manual_seed(0))
-        self.state = FederationState(0, server, MemoryStore(), start_counters, sampler=sampler.initial_state())
+        self.state = FederationState(
+            0,
+            server,
+            MemoryStore(),
+            start_counters,
+            sampler=sampler.initial_state(),
+            messages=self.federation.messages_state(),
+        )
         self.evaluator = Evaluator(evaluation, data, 1, 0)
         self.checkpoints = Checkpoints(folder, {}, inf, 1, {})
         self.logger = Rows()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fedlit.aggregators import Aggregator, Centralized, FedAMP, FedAvg, FedPer, Local, Scaffold
 from fedlit.engines import Serial
-from fedlit.messages.reductions import Mean, Reduction
+from fedlit.messages.reductions import Mean, Reduced, Reduction
 from fedlit.messages.stages import Stage
 from fedlit.model_vectors import Model
 from fedlit.samplers import Poisson
@@ -157,10 +157,10 @@ class Last(Reduction):
     def add(self, clients, wire, examples) -> None:
         self.wire = wire
 
-    def finish(self) -> dict[str, Any]:
-        return (
-            {} if not self.wire else {"delta": Model(self.wire["delta.weights"][-1], self.wire["delta.statistics"][-1])}
-        )
+    def finish(self) -> Reduced:
+        if not self.wire:
+            return Reduced({})
+        return Reduced({"delta": Model(self.wire["delta.weights"][-1], self.wire["delta.statistics"][-1])})
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from fedlit.errors import InputError
-from fedlit.messages.reductions import All, Mean
+from fedlit.messages.reductions import All, Mean, Reduced
 from fedlit.messages.stages import Stage
 from fedlit.model_vectors import Model
 from tests.slow import some_slow
@@ -97,17 +96,18 @@ class Largest(Stage):
 class TrimmedMean(All):
     """Without the smallest and the largest value of each entry: it needs three messages."""
 
-    def finish(self) -> dict[str, Any]:
-        every = super().finish()
+    def finish(self) -> Reduced:
+        every = super().finish().message
         if len(self.round.arrived) < 3:
             raise InputError("TrimmedMean needs three messages")
-        return {"delta": Model(every["delta"].weights.sort(0).values[1:-1].mean(0), every["delta"].statistics.mean(0))}
+        trimmed = every["delta"].weights.sort(0).values[1:-1].mean(0)
+        return Reduced({"delta": Model(trimmed, every["delta"].statistics.mean(0))})
 
 
 class Rooted(Mean):
     """The server's own data are used when the messages are reduced, as FLTrust does."""
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self) -> Reduced:
         trained = self.round.server_client.fit(self.round.broadcast["model"]).model
         assert bool(trained.weights.isfinite().all())
         return super().finish()

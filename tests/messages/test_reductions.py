@@ -10,7 +10,7 @@ import torch
 from fedlit.aggregators import FedAMP, FedAvg
 from fedlit.errors import InputError
 from fedlit.messages import chosen_reduction, run_weighting
-from fedlit.messages.reductions import All, Mean
+from fedlit.messages.reductions import All, Mean, Reduced
 from fedlit.messages.stages import Stage
 from fedlit.messages.wire import Wire
 from fedlit.server_round import ServerRound
@@ -24,6 +24,18 @@ class Halved(Stage):
 
 class Clipped(Stage):
     uniform: ClassVar[bool] = True
+
+
+class Trips(Stage):
+    trips: ClassVar[int] = 2
+
+
+class Median(All):
+    """Reduces: it is for algorithms that take one message."""
+
+    def finish(self) -> Reduced:
+        medians = {key: value.median(0).values for key, value in super().finish().message.items() if key == "c"}
+        return Reduced(medians)
 
 
 class Blind(Mean):
@@ -47,7 +59,7 @@ def test_the_mean_weighs_each_key_as_the_algorithm_says() -> None:
     mean = Mean().start({"c": "uniform"}, ROUND)
     for chunk in chunks():
         mean.add(*chunk)
-    reduced = mean.finish()
+    reduced = mean.finish().message
     by_examples = (1 * 1 + 2 * 2 + 5 * 4) / 8
     assert reduced["delta"].weights.tolist() == [by_examples, 10 * by_examples]
     assert reduced["delta"].statistics.tolist() == [-by_examples, -10 * by_examples]
@@ -59,16 +71,16 @@ def test_start_makes_an_empty_copy_for_each_round() -> None:
     for _ in range(2):
         mean = configured.start({}, ROUND)
         mean.add(*chunks()[1])
-        assert mean.finish()["c"].tolist() == [4.0]
-    assert configured.start({}, ROUND).finish() == {}
-    assert All().start({}, ROUND).finish() == {}
+        assert mean.finish().message["c"].tolist() == [4.0]
+    assert configured.start({}, ROUND).finish().message == {}
+    assert All().start({}, ROUND).finish().message == {}
 
 
 def test_all_keeps_every_message_in_order() -> None:
     collector = All().start({}, ROUND)
     for chunk in chunks():
         collector.add(*chunk)
-    reduced = collector.finish()
+    reduced = collector.finish().message
     assert reduced["c"].tolist() == [[1.0], [2.0], [4.0]]
     assert reduced["delta"].weights.shape == (3, 2)
     assert reduced["examples"].tolist() == [[1.0], [2.0], [5.0]]
@@ -85,13 +97,9 @@ def test_an_algorithm_that_needs_all_messages_gets_all() -> None:
 @pytest.mark.parametrize(
     ("aggregator", "uplink", "reduction", "sentence"),
     [
-        (
-            FedAMP(),
-            {"clip": Clipped()},
-            None,
-            "FedAMP needs every client's own message as it is, and clip may change",
-        ),
-        (FedAMP(), {}, Mean(), "FedAMP needs every client's own message as it is, and Mean may change or drop it"),
+        (FedAMP(), {}, Mean(), r"FedAMP gets every client's own message \(needs_all\), and Mean makes one of them"),
+        (FedAMP(), {"trips": Trips()}, None, r"FedAMP gets .* and uplink.trips makes one of them; leave uplink.trips"),
+        (FedAvg(), {"trips": Trips()}, Median(), "uplink.trips sends several messages .* and Median needs single"),
         (FedAvg(), {"half": Halved()}, Blind(), "under Blind the server sees sums only and cannot decode what half"),
     ],
 )
@@ -126,7 +134,7 @@ def test_a_stage_may_ask_for_uniform_weights_of_every_key(
         mean = Mean().start(run_weighting(Several(weighting), uplink), ROUND)
         for chunk in chunks():
             mean.add(*chunk)
-        reduced = mean.finish()
+        reduced = mean.finish().message
         assert float(reduced["delta"].weights[0]) == pytest.approx(expected["delta"], abs=1e-15)
         assert float(reduced["c"][0]) == pytest.approx(expected["c"], abs=1e-15)
     lines = [record.getMessage() for record in caplog.records]
@@ -164,16 +172,11 @@ class Doubling(All):
         return {key: 2 * value for key, value in wire.items()}
 
 
-class Median(All):
-    """Reduces: it is for algorithms that take one message."""
-
-    def finish(self) -> dict[str, Any]:
-        return {key: value.median(0).values for key, value in super().finish().items() if key == "c"}
-
-
 @pytest.mark.parametrize("reduction", [Dropping(), Doubling(), Median()])
 def test_a_subclass_of_all_is_not_every_message_as_it_is(reduction: All) -> None:
-    with pytest.raises(InputError, match=f"own message as it is, and {type(reduction).__name__} may change"):
+    with pytest.raises(
+        InputError, match=f"every client's own message .needs_all., and {type(reduction).__name__} makes one of them"
+    ):
         chosen_reduction(FedAMP(), {}, reduction)
 
 
@@ -192,7 +195,7 @@ def test_short_numbers_do_not_overflow_in_the_sum_of_a_mean(dtype: torch.dtype) 
     mean = Mean().start({}, ROUND)
     for clients, value in (([4, 2], [[96.0, 1.0], [112.0, 2.0]]), ([7], [[128.0, 4.0]])):
         mean.add(clients, {"c": torch.tensor(value).to(dtype)}, torch.full((len(clients), 1), 3000.0))
-    reduced = mean.finish()["c"]
+    reduced = mean.finish().message["c"]
     assert reduced.dtype == dtype
     assert torch.equal(reduced.float(), torch.tensor([112.0, 7 / 3]).to(dtype).float())
 
@@ -202,6 +205,6 @@ def test_messages_of_unequal_lengths_reach_all_as_a_list_and_have_no_mean() -> N
     collector = All().start({}, ROUND)
     collector.add([4, 2], {"sent": rows[:2]}, torch.ones(2, 1))
     collector.add([7], {"sent": rows[2:]}, torch.ones(1, 1))
-    assert [len(row) for row in collector.finish()["sent"]] == [2, 0, 5]
+    assert [len(row) for row in collector.finish().message["sent"]] == [2, 0, 5]
     with pytest.raises(InputError, match="sent of the messages is a list of rows of unequal lengths"):
         Mean().start({}, ROUND).add([4, 2], {"sent": rows[:2]}, torch.ones(2, 1))

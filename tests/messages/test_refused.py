@@ -14,6 +14,7 @@ from fedlit.aggregators import FedAMP, FedAvg, FedPer, Scaffold
 from fedlit.client import Client
 from fedlit.errors import InputError
 from fedlit.messages.reductions import Mean
+from fedlit.messages.sent import Sent
 from fedlit.messages.stages import Stage
 from fedlit.messages.wire import Wire, flatten_message
 from fedlit.training import Trainer
@@ -31,7 +32,7 @@ TRAINERS: dict[str, tuple[type[Trainer], dict[str, Any]]] = {
 COHORTS = [[0, 1, 2, 3]] * 2
 
 
-class Sent(Stage):
+class Marked(Stage):
     """Sends each number with its client's number, and keeps how often it did; `decode` of client 2 gives `value`."""
 
     decodes: ClassVar[bool] = True
@@ -71,10 +72,10 @@ def running(folder: Path, trainer: str, aggregator: Any, cohorts: list[list[int]
 @pytest.mark.parametrize(
     ("aggregator", "stage", "says"),
     [
-        (FedAvg, Sent(), "in delta.weights after decode of uplink.sent"),
-        (FedAvg, Sent(float("nan")), "in delta.weights after decode of uplink.sent"),
-        (Scaffold, Sent(float("-inf"), "c"), "in c after decode of uplink.sent"),
-        (partial(FedPer, "head"), Sent(), "in delta.weights after decode of uplink.sent"),
+        (FedAvg, Marked(), "in delta.weights after decode of uplink.sent"),
+        (FedAvg, Marked(float("nan")), "in delta.weights after decode of uplink.sent"),
+        (Scaffold, Marked(float("-inf"), "c"), "in c after decode of uplink.sent"),
+        (partial(FedPer, "head"), Marked(), "in delta.weights after decode of uplink.sent"),
         (Unpacks, None, "in delta.weights after unpack of Unpacks"),
         (Unpacks, Stage(), "in delta.weights after unpack of Unpacks"),
     ],
@@ -89,7 +90,9 @@ def test_a_message_that_is_not_finite_on_the_server_is_lost_and_the_round_goes_o
         torch.testing.assert_close(flatten_message(run.state.server)[key], value, rtol=0, atol=1e-12)
     assert run.state.clients.get([BAD]) == [None]
     assert [(row["cohort/arrived"], row["cohort/lost"], row["cohort/idle"]) for row in run.rows] == [(3, 1, 0)] * 2
-    assert [row["comm/bytes_up"] for row in run.rows] == [row["comm/bytes_up"] for row in expected.rows]
+    assert [row["cohort/refused"] for row in run.rows] == [1, 1]
+    for row, without in zip(run.rows, expected.rows, strict=True):  # a refused message has travelled
+        assert row["comm/bytes_up"] * 3 == without["comm/bytes_up"] * 4
     assert run.state.lost == 2
     lines = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING and "refused" in r.getMessage()]
     for number, line in enumerate(lines, 1):
@@ -116,22 +119,26 @@ def test_the_client_half_of_a_reduction_is_checked_too(tmp_path: Path, caplog: p
 def test_a_round_whose_messages_are_all_refused_keeps_the_server_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run = Running(tmp_path, FedAvg(), Listed([BAD], [0]), uplink={"sent": Sent()}).go()
+    run = Running(tmp_path, FedAvg(), Listed([BAD], [0]), uplink={"sent": Marked()}).go()
     assert torch.equal(run.weights, run.start.weights)
     assert "round 1: nobody trained, and the server keeps its state; of 1 client that was asked, 1 lost" in caplog.text
     assert not torch.equal(run.go().weights, run.start.weights)
 
 
 class Overflows(Stage):
-    """Half precision of numbers that are too large for it."""
+    """Half precision, of numbers that are too large for it where they are those of one client."""
 
     decodes: ClassVar[bool] = True
 
+    def __init__(self, only: int):
+        self.only = only
+
     def encode(self, client: Client, wire: Wire, state: dict[str, Any]) -> tuple[Wire, dict[str, Any]]:
-        return {key: (1e9 * value).half() for key, value in wire.items()}, state
+        factor = torch.where(client.number == self.only, 1e9, 1.0)
+        return {key: (factor * value).half() for key, value in wire.items()}, state
 
     def decode(self, wire: Wire, sent: Sent) -> Wire:
-        return {key: value.double() / 1e9 for key, value in wire.items()}
+        return {key: value.double() for key, value in wire.items()}
 
 
 class Rounds(Stage):
@@ -152,15 +159,56 @@ class NanMessage(FedAvg):
     [
         (NanMessage, {}, "client 2, round 1: its update has NaN or infinite values in c;"),
         (NanMessage, {"rounds": Rounds()}, "client 2, round 1: its update has NaN or infinite values in c;"),
-        (FedAvg, {"same": Stage(), "half": Overflows()}, "values in delta.weights after uplink.half;"),
     ],
-    ids=["message", "hidden by a stage", "made by a stage"],
+    ids=["message", "hidden by a stage"],
 )
-def test_the_key_and_the_stage_of_a_clients_own_fault_are_named(
+def test_the_key_of_a_clients_own_fault_is_named(
     aggregator: Any, uplink: dict[str, Stage], says: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=says):
         Running(tmp_path, aggregator(), uplink=uplink).go()
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_a_message_that_a_stage_makes_infinite_is_refused_whatever_on_failure_says(
+    trainer: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = running(tmp_path, trainer, FedAvg(), COHORTS, uplink={"same": Stage(), "half": Overflows(only=BAD)}).go()
+    assert run.rows[0]["cohort/refused"] == run.rows[0]["cohort/lost"] == 1
+    assert run.state.clients.get([BAD]) == [None] and bool(run.weights.isfinite().all())
+    assert "client 2, round 1: its message has NaN or infinite values in delta.weights after uplink.half" in caplog.text
+
+
+class Suspicious(Stage):
+    """Refuses the messages of some clients."""
+
+    decodes: ClassVar[bool] = True
+
+    def decode(self, wire: Wire, sent: Sent) -> Wire:
+        sent.refuse([row for row, client in enumerate(sent.clients) if client in (1, BAD)], "it is not trusted")
+        return wire
+
+
+class SeesNobodySuspicious(Stage):
+    """Comes after `Suspicious` on the server: a refused message has to be gone."""
+
+    decodes: ClassVar[bool] = True
+
+    def decode(self, wire: Wire, sent: Sent) -> Wire:
+        assert not {1, BAD} & set(sent.clients) and len(wire["delta.weights"]) == len(sent.clients)
+        return wire
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_a_stage_refuses_messages_and_their_clients_count_as_lost(
+    trainer: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    uplink = {"first": SeesNobodySuspicious(), "last": Suspicious()}
+    run = running(tmp_path, trainer, FedAvg(), COHORTS, uplink=uplink).go()
+    expected = running(tmp_path, trainer, FedAvg(), [[0, 3]]).go()
+    torch.testing.assert_close(run.weights, expected.weights, rtol=0, atol=1e-12)
+    assert (run.rows[0]["cohort/refused"], run.rows[0]["cohort/lost"], run.rows[0]["cohort/arrived"]) == (2, 2, 2)
+    assert "client 2, round 1: uplink.last: it is not trusted; the message is refused" in caplog.text
 
 
 class Huge(FedAvg):

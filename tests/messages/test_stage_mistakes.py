@@ -12,7 +12,7 @@ import torch
 from fedlit.aggregators import Aggregator, FedAvg
 from fedlit.aggregators.server_step import server_step
 from fedlit.errors import InputError
-from fedlit.messages.reductions import All
+from fedlit.messages.reductions import All, Reduced
 from fedlit.messages.stages import Stage
 from fedlit.model_vectors import Model
 from fedlit.training import Trainer
@@ -90,10 +90,10 @@ class Median(All):
     """Hides a value that is not finite."""
 
     def finish(self):
-        every = super().finish()
+        every = super().finish().message
         if not every:
-            return {}
-        return {"delta": Model(every["delta"].weights.median(0).values, every["delta"].statistics.mean(0))}
+            return Reduced({})
+        return Reduced({"delta": Model(every["delta"].weights.median(0).values, every["delta"].statistics.mean(0))})
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from fedlit.aggregators import FedAvg
 from fedlit.client import Client
 from fedlit.errors import InputError
+from fedlit.messages.sent import Sent
 from fedlit.messages.stages import Stage
 from fedlit.messages.wire import Wire
 from fedlit.training.stacked import VectorizedTrainer

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from fedlit.client import Client
+from fedlit.messages.sent import Sent
 from fedlit.messages.stages import Stage
 from fedlit.messages.wire import Wire
 from tests import small_runs

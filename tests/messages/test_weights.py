@@ -12,7 +12,7 @@ from torch import Tensor
 from fedlit.aggregators import FedAvg
 from fedlit.errors import InputError
 from fedlit.messages import chosen_reduction, run_weighting
-from fedlit.messages.reductions import All, Mean
+from fedlit.messages.reductions import All, Mean, Reduced
 from fedlit.messages.stages import Stage
 from fedlit.messages.wire import Wire
 from fedlit.model_vectors import Model
@@ -30,7 +30,7 @@ def mean(weighting: dict[str, str], wire: Wire, *chunks: int) -> dict[str, Any]:
     collector = Mean().start(weighting, ROUND)
     for rows in torch.arange(3).split(list(chunks or [3])):
         collector.add(rows.tolist(), {k: v[rows] for k, v in wire.items()}, torch.ones(len(rows), 1).double())
-    return collector.finish()
+    return collector.finish().message
 
 
 @pytest.mark.parametrize("chunks", [(3,), (2, 1), (1, 1, 1)])
@@ -89,8 +89,8 @@ class Clipped(Stage):
 
 
 class OwnMean(All):
-    def finish(self) -> dict[str, Any]:
-        return {key: value.mean(0) for key, value in super().finish().items()}
+    def finish(self) -> Reduced:
+        return Reduced({key: value.mean(0) for key, value in super().finish().message.items()})
 
 
 class Weighed(FedAvg):

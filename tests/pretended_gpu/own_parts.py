@@ -12,7 +12,8 @@ from torch import Tensor
 from fedlit.aggregators import FedAvg
 from fedlit.aggregators.base import Message, State
 from fedlit.client import Client
-from fedlit.messages.reductions import All, Mean
+from fedlit.messages.reductions import All, Mean, Reduced
+from fedlit.messages.sent import Sent
 from fedlit.messages.stages import Stage
 from fedlit.messages.wire import Wire, unflatten_message
 from fedlit.samplers import Probe, Sampler
@@ -93,9 +94,9 @@ class Blind(Mean):
 class Median(All):
     """The median of each entry, of all messages."""
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self) -> Reduced:
         wires = {key: torch.cat([wire[key] for wire in self._wires]) for key in (self._wires or [{}])[0]}
-        return unflatten_message({key: t.median(0).values for key, t in wires.items()})
+        return Reduced(unflatten_message({key: t.median(0).values for key, t in wires.items()}))
 
 
 class Highest(Sampler):

@@ -97,7 +97,7 @@ STREAMING = """
         wire, examples = {"delta.weights": update, "delta.statistics": update[:, :S]}, torch.ones(1, 1)
         record.add_updates(wire, examples)
         mean.add([client], wire, examples)
-    average = mean.finish()["delta"].weights
+    average = mean.finish().message["delta"].weights
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert average.min() == average.max()
     print(float(average[0]), (peak - before) * 1024 / (4 * P))

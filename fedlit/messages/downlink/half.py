@@ -1,4 +1,4 @@
-"""Half precision for what clients receive."""
+"""Half precision of the broadcast."""
 
 from __future__ import annotations
 

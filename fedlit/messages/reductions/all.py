@@ -20,6 +20,12 @@ class All(Reduction):
     single: ClassVar[bool] = True
     hands_over: ClassVar[bool] = True
 
+    def __init_subclass__(cls) -> None:
+        """A subclass that changes, drops or reduces messages hands none over, unless it says so itself."""
+        super().__init_subclass__()
+        if "hands_over" not in vars(cls) and {"encode", "add", "finish"} & vars(cls).keys():
+            cls.hands_over = False
+
     def begin(self) -> None:
         self._wires: list[Wire] = []
         self._examples: list[Tensor] = []

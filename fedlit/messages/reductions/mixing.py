@@ -63,6 +63,7 @@ class Mixing(RobustRule):
 
     # --- the inner reduction's ------------------------------------------------------------------------
     def setup(self, layout: Layout, clients: int) -> None:
+        super().setup(layout, clients)
         self.inner.setup(layout, clients)
 
     def check(self, plan: MessagePlan) -> None:

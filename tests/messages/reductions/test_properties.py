@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.messages.reductions.robust_rules import F, MAKERS, RESISTS, TRANSLATED, made
+from tests.messages.reductions.robust_rules import MAKERS, RESISTS, TRANSLATED, F, made
 from tests.messages.reductions.rounds import CLIENTS, message, reduce, vector
 
 N = 11

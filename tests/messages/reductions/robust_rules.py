@@ -19,7 +19,7 @@ from fedlit.messages.reductions import (
     Reduction,
     TrimmedMean,
 )
-from tests.messages.reductions.rounds import CLIENTS
+from tests.messages.reductions.rounds import CLIENTS, LAYOUT
 
 F = 2
 
@@ -47,5 +47,5 @@ RESISTS = [name for name in TRANSLATED if name not in ("mean after mixing", "geo
 
 def made(name: str) -> Reduction:
     rule = MAKERS[name]()
-    rule.setup(None, CLIENTS)  # type: ignore[arg-type]
+    rule.setup(LAYOUT, CLIENTS)
     return rule

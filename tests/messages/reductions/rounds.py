@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from fedlit.messages.reductions import Reduced, Reduction
 from fedlit.server_round import ServerRound
 
 CLIENTS = 13
+LAYOUT: Any = SimpleNamespace(size=4)
+"""Of a model with four weights."""
 
 
 def message(x: Tensor, statistics: Tensor | None = None, **numbers: Tensor) -> dict[str, Tensor]:
@@ -53,7 +56,7 @@ def plan(expected: float = 10.0, **changes: Any) -> MessagePlan:
         "algorithm": "FedAvg",
         "message": {"delta.weights": torch.zeros(4), "delta.statistics": torch.zeros(2)},
         "weighting": {},
-        "layout": None,
+        "layout": LAYOUT,
         "clients": 20,
         "expected": expected,
     }

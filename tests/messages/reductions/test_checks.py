@@ -32,9 +32,7 @@ from fedlit.messages.reductions import (
     TrimmedMean,
 )
 from fedlit.model_vectors import Model
-from tests.messages.reductions.rounds import message, plan, reduce
-
-LAYOUT: Any = SimpleNamespace(size=4)
+from tests.messages.reductions.rounds import LAYOUT, message, plan, reduce
 
 
 @pytest.mark.parametrize(
@@ -103,7 +101,7 @@ def test_a_round_without_messages_reduces_nothing_without_a_warning(
     ids=lambda rule: type(rule).__name__,
 )
 def test_rules_by_client_need_a_model_in_the_message(rule: Reduction) -> None:
-    no_model = plan(algorithm="Mine", message={"gradient": torch.zeros(4), "d.weights": torch.zeros(0)})
+    no_model = plan(algorithm="Mine", message={"gradient": torch.zeros(3), "d.weights": torch.zeros(0)})
     with pytest.raises(
         InputError, match="compares the models in the clients' messages, and Mine sends gradient, d.wei"
     ):
@@ -207,7 +205,7 @@ def test_weights_that_messages_carry_are_refused() -> None:
 
 def test_rules_that_trust_nobody_reduce_nothing_and_keep_their_state(caplog: pytest.LogCaptureFixture) -> None:
     rule = FoolsGold()
-    rule.setup(None, 13)  # type: ignore[arg-type]
+    rule.setup(LAYOUT, 13)
     reduced = reduce(rule, torch.ones(4, 3))
     assert reduced.message == {}
     assert reduced.state["weights"]["history"]["delta.weights"][:5, 0].tolist() == [1, 1, 1, 1, 0]  # type: ignore[index]

@@ -22,7 +22,7 @@ from fedlit.messages.reductions import (
     Reduction,
     TrimmedMean,
 )
-from tests.messages.reductions.rounds import message, reduce, vector
+from tests.messages.reductions.rounds import LAYOUT, message, reduce, vector
 
 
 def column(*values: float, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -96,7 +96,7 @@ def test_a_norm_bound_scales_long_messages_down() -> None:
 def test_foolsgold_gives_sybils_no_weight() -> None:
     x = torch.tensor([[1.0, 0, 0], [0, 1.0, 0], [1.0, 1.0, 1.0], [2.0, 2.0, 2.0], [0.5, 0.5, 0.5]])
     rule = FoolsGold()
-    rule.setup(None, 5)  # type: ignore[arg-type]
+    rule.setup(LAYOUT, 5)
     reduced = reduce(rule, x)
     assert reduced.excluded == [2, 3, 4]
     assert reduced.message["delta"].weights.tolist() == [0.5, 0.5, 0.0]
@@ -180,3 +180,15 @@ def test_statistics_and_numbers_are_scaled_or_averaged() -> None:
 def test_one_client_alone_is_taken_as_it_is_where_the_rule_allows_it() -> None:
     for rule in (Median(), TrimmedMean(0), GeometricMedian(), NormBound(), Nnm(0), Bucketing(2)):
         assert vector(rule, column(3.5)).tolist() == [3.5]
+
+
+def test_a_vector_beside_the_models_that_is_as_long_as_the_model_is_judged_and_scaled_with_them() -> None:
+    """As SCAFFOLD's change of a control variate, c."""
+    x, c = torch.zeros(5, 4), torch.zeros(5, 4)
+    x[:, 0], c[:, 1] = torch.tensor([0, 1, 2.1, 3.3, 4.0]), torch.tensor([0, 100, 0, 0, 3.0])
+    rules = (Krum(1), NormBound(5.0))
+    for rule in rules:
+        rule.setup(LAYOUT, 5)
+    assert reduce(rules[0], message(x, c=c)).excluded == [0, 1, 3, 4]
+    scaled = reduce(rules[1], message(x, c=c)).message["c"]
+    assert scaled.tolist() == pytest.approx([0, (100 * 5 / (100**2 + 1) ** 0.5 + 3) / 5, 0, 0])

@@ -22,7 +22,7 @@ from fedlit.randomness import generator
 from fedlit.server_round import ServerRound
 from fedlit.settings.classes import locate
 from fedlit.settings.folders import conf_folder
-from tests.messages.reductions.rounds import CLIENTS
+from tests.messages.reductions.rounds import CLIENTS, LAYOUT
 from tests.oracles.reductions.problem import Sent
 from tests.small_runs import OPTIONS
 
@@ -34,8 +34,8 @@ OF_ONE_MODEL = ("fltrust", "flame", "dnc")  # rules that need the whole update, 
 def oracle(option: str) -> Any:
     if not (FOLDER / f"{option}.py").exists():
         pytest.fail(
-            f"reduction={option} has no oracle: write tests/oracles/reductions/{option}.py with CASES and reduced(sent, "
-            "**options), from the paper in numpy (problem.py says how)"
+            f"reduction={option} has no oracle: write tests/oracles/reductions/{option}.py with CASES and "
+            "reduced(sent, **options), from the paper in numpy (problem.py says how)"
         )
     return importlib.import_module(f"tests.oracles.reductions.{option}")
 
@@ -51,7 +51,7 @@ def built(option: str, **options: Any) -> Reduction:
         inner = dict(options["inner"])
         options["inner"] = built(inner.pop("rule"), **inner)
     rule: Reduction = locate(str(file._target_), "reduction")(**options)
-    rule.setup(None, CLIENTS)  # type: ignore[arg-type]
+    rule.setup(LAYOUT, CLIENTS)
     return rule
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from fedlit import interrupts
 from fedlit.aggregators import Aggregator
 from fedlit.algorithm_trial import try_algorithm
+from fedlit.attacks import Attack, NoAttack, with_attack
 from fedlit.checkpoint import Checkpoints, facts_of, saved_bits
 from fedlit.clients import Clients, share_out
 from fedlit.data import DataSource, chain
@@ -151,7 +152,7 @@ def opened(
         downlink = {str(name): make(stage, f"downlink.{name}") for name, stage in config.downlink.items()}
         for stage in downlink.values():
             check_methods(stage, DownlinkStage)
-        configured_reduction = None if config.reduction is None else make(config.reduction, "reduction")
+        configured_reduction = make(config.reduction, "reduction") if config.get("reduction") else None
         reduction = chosen_reduction(aggregator, uplink, configured_reduction)
         check_methods(reduction, Reduction)
         public = public_samples(config.data)
@@ -187,19 +188,25 @@ def opened(
         check_types(module, data, str(config.trainer.get("precision", "32-true")))
         data = with_labels_for(module, data)
 
+        attack: Attack = make(config.attack, "attack") if config.get("attack") else NoAttack()
+        attack.setup(len(clients.test), config.seed)
+        attack.check(data, str(aggregator), aggregator.pooled)
+        uplink, around = with_attack(attack, uplink, reduction)
+        evaluation = replace(evaluation, extra={**evaluation.extra, **attack.extra_tests(data)})
         shift = partition.transform(seed_number(config.seed, "feature shift"))
         tests = data.test if evaluation.client_test == "same_partition" else data.train
         transform = chain(data.transform, shift)
         epochs = config.local_epochs if updates is None else 1
         warn_of_epochs(aggregator, epochs)
-        job_data = JobData(data.train, tests, transform, epochs, clients.no_validation, data.users)
+        poison = attack.poison(data)
+        job_data = JobData(data.train, tests, transform, epochs, clients.no_validation, data.users, poison)
         rebuild = None if is_live(str(config.model._target_)) else module_maker
         engine.start(trainer, module, job_data, evaluation.measure(data.classes), rebuild)
         host = engine.local_worker.host
         layout = host.layout
         finetuning = FineTuning.of(evaluation.finetune, evaluation.finetune_only, layout)
         initial_counters = {n: c.cpu() for n, c in counters(host.module).items()}  # with those of configure_model
-        pipeline = Pipeline(aggregator, uplink, reduction, run_weighting(aggregator, uplink), layout)
+        pipeline = Pipeline(aggregator, uplink, around, run_weighting(aggregator, uplink), layout)
         for part in (pipeline, *downlink.values()):
             part.setup(layout, len(clients))
         schedules = lr_schedule.changes, server_lr_schedule.changes
@@ -219,7 +226,7 @@ def opened(
                     type(reduction).__name__,
                     reduction.blind,
                 )
-                check_plan(plan, uplink, reduction)
+                check_plan(plan, uplink, around)
         aggregator.setup(layout, len(clients))
         initial_model = layout.read(host.module)
         federation = Federation(
@@ -233,6 +240,7 @@ def opened(
             lr_schedule,
             server_lr_schedule,
             downlink,
+            attack,
         )
         interval, keep = config.checkpoint.every, config.checkpoint.keep
         before = saved_bits(folder)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fedlit.aggregators.base import Aggregator, State
+from fedlit.attacks import Attack, NoAttack
 from fedlit.clients import Clients
 from fedlit.device_copies import to_device
 from fedlit.messages.delivery import Delivered, deliver, downlink_state
@@ -37,6 +38,7 @@ class Federation:
     lr_schedule: RoundSchedule = field(default_factory=Constant)  # of the clients' learning rates
     server_lr_schedule: RoundSchedule = field(default_factory=Constant)
     downlink: dict[str, DownlinkStage] = field(default_factory=dict)  # by name, in the order of the broadcast's way
+    attack: Attack = field(default_factory=NoAttack)
 
     def messages_state(self) -> dict[str, Any]:
         """What the server keeps of stages and reduction before the first round."""

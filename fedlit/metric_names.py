@@ -52,6 +52,8 @@ COHORT_ASKED, COHORT_ARRIVED = "cohort/asked", "cohort/arrived"
 COHORT_LOST, COHORT_IDLE, COHORT_REFUSED = "cohort/lost", "cohort/idle", "cohort/refused"
 BYTES_DOWN, BYTES_UP = "comm/bytes_down", "comm/bytes_up"
 TRAIN_LOSS, SKIPPED_SAMPLES = "train/loss", "train/skipped_samples"
+ATTACK_DRAWN, ATTACK_ARRIVED, ATTACK_SUCCESS = "attack/drawn", "attack/arrived", "attack/success"
+ATTACK_PRECISION, ATTACK_RECALL = "attack/precision", "attack/recall"
 CLIENT_LR, SERVER_LR = "schedule/lr_factor", "schedule/server_lr_factor"
 UPDATE_NORM, UPDATE_COSINE = "update/norm", "update/cosine"
 RECEIVED, TRAINED, GLOBAL, PERSONAL, USED = "received", "trained", "global", "personal", "used"  # models of clients
@@ -60,8 +62,8 @@ STATISTICS = ("mean", "weighted", "std", "worst", "worst_decile")  # of one valu
 ENDS = ("min", "max")  # in place of the last two, where the better direction of a metric is not known
 
 METRICS = (
-    Metric("global/<split>/<metric>", "of the metric", "by metric", "The global model on pooled samples (test or "
-           "validation)."),
+    Metric("global/<split>/<metric>", "of the metric", "by metric", "The global model on pooled samples: test, "
+           "validation, or `test_<name>`, the changed test samples of `evaluation.extra`."),
     Metric("clients/<model>/<metric>/mean", "of the metric", "by metric", "Mean over clients; each client counts "
            "once."),
     Metric("clients/<model>/<metric>/weighted", "of the metric", "by metric", "Mean over clients, weighted by their "
@@ -106,6 +108,17 @@ METRICS = (
     Metric("reduction/<name>", "of the value", "neither", "What the reduction reports, such as the number of messages "
            "that Multi-Krum selects."),
     Metric("algorithm/<name>", "of the value", "neither", "What the algorithm reports by `round.report(name, value)`."),
+    Metric(ATTACK_DRAWN, "clients", "neither", "Malicious clients that the round asked; 0 in a round without an "
+           "attack."),
+    Metric(ATTACK_ARRIVED, "clients", "neither", "Malicious clients whose messages were reduced; 0 in a round without "
+           "an attack."),
+    Metric(ATTACK_SUCCESS, "0 to 1", "lower", "Share of the test samples of other classes that the global model takes "
+           "for the class that the attack wants: with the trigger of `attack=backdoor`, or for the flipped class of "
+           "`attack=label_flip`."),
+    Metric(ATTACK_PRECISION, "0 to 1", "higher", "Share of malicious clients among those that the reduction excludes; "
+           "absent where it excludes nobody."),
+    Metric(ATTACK_RECALL, "0 to 1", "higher", "Share of the malicious clients that arrived which the reduction "
+           "excludes; absent where none arrived, or the reduction does not exclude."),
     Metric("time/<part>", "seconds", "lower", "Time of a part of the round: fit, aggregate, evaluate."),
     Metric("spread/<name>/mean_minus_std", "of the metric", "neither", "TensorBoard only: lower edge of the band of "
            "one standard deviation around `<name>/mean`."),

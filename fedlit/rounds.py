@@ -20,7 +20,6 @@ from fedlit.evaluation.round_record import RoundRecord
 from fedlit.federation import Federation
 from fedlit.messages.delivery import Delivered
 from fedlit.messages.inbox import ReducedRound
-from fedlit.messages.wire import flatten_message, num_bytes
 from fedlit.metric_names import Row, algorithm_metric
 from fedlit.probe import probed_losses
 from fedlit.randomness import generator
@@ -74,7 +73,8 @@ def federate(
             with stop_noted(state):
                 logger.round(round.number, row, evaluated.pictures)
             with stop_noted(state):
-                logger.clients(round.number, evaluator.client_lines(arrivals.record.facts, evaluated))
+                lines = evaluator.client_lines(arrivals.record.facts, evaluated)
+                logger.clients(round.number, federation.attack.marked(lines))
             with stop_noted(state):
                 early_stopping.check(state, row, evaluator.directions)
             checkpoints.save_if_due(state)
@@ -114,7 +114,7 @@ def train_cohort(
     logger.cohort(round.number, len(round.cohort))
     of_stages = federation.pipeline.broadcast(state.messages)
     cohort = federation.cohort(round, state, round.broadcast | ({STAGE_BROADCASTS: of_stages} if of_stages else {}))
-    stage_bytes = num_bytes(flatten_message(of_stages)) * len(cohort)
+    stage_bytes = federation.pipeline.broadcast_bytes(of_stages) * len(cohort)
     record = RoundRecord.of(cohort, delivered.num_bytes + stage_bytes, evaluator.directions)
     arrivals = Arrivals(round, federation.inbox(state, round), record, state.counters)
     task = TrainTask(federation.pipeline, *evaluator.watched(round.number, round.cohort))
@@ -139,7 +139,7 @@ def update_server(
     were asked sent anything, the server keeps its state.
 
     Returns:
-        What stages, reduction and algorithm report.
+        What stages, reduction, algorithm and attack report.
     """
     arrivals.record.warn_if_nobody_trained(round.number)
     reduced: ReducedRound = arrivals.inbox.reduced()
@@ -150,4 +150,5 @@ def update_server(
     state.server, state.counters, state.round = server, arrivals.counters, round.number
     state.messages = reduced.state | {"downlink": delivered.state}
     state.lost += arrivals.record.lost
-    return reduced.row | {algorithm_metric(name): float(value) for name, value in round.reports.items()}
+    of_algorithm = {algorithm_metric(name): float(value) for name, value in round.reports.items()}
+    return reduced.row | of_algorithm | federation.attack.row(round, reduced.excluded)

@@ -3,16 +3,19 @@
 `fedlit.data.client_data` is not imported here, because it imports Lightning.
 """
 
+from fedlit.data.extra_test import ExtraTest
 from fedlit.data.loaded import LoadedSamples
 from fedlit.data.samples import Samples, TensorSamples
 from fedlit.data.source import DataSource
-from fedlit.data.transform import Batch, Transform, chain, on_inputs
+from fedlit.data.transform import Batch, RoundTransform, Transform, chain, on_inputs
 from fedlit.data.user_data import adopt, count_classes
 
 __all__ = [
     "Batch",
     "DataSource",
+    "ExtraTest",
     "LoadedSamples",
+    "RoundTransform",
     "Samples",
     "TensorSamples",
     "Transform",

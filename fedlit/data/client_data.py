@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import Dataset, Subset
 
 from fedlit.data.samples import Samples
-from fedlit.data.transform import Batch, Transform, transformed
+from fedlit.data.transform import Batch, Transform, chain, transformed
 from fedlit.device_copies import to_device
 from fedlit.errors import InputError
 from fedlit.lightning_compat import show_train_loader
@@ -53,6 +53,7 @@ class ClientData(LightningDataModule):
         self._validation: Sequence[np.ndarray] = ()
         self._index: np.ndarray | None = None
         self._batch_size: int | None = None
+        self._training_transform = transform
 
     def load(
         self,
@@ -61,6 +62,7 @@ class ClientData(LightningDataModule):
         validation: Sequence[np.ndarray] = (),
         index: np.ndarray | None = None,
         batch_size: int | None = None,
+        poison: Transform | None = None,
     ) -> None:
         """Set the batches of the next fit.
 
@@ -71,6 +73,7 @@ class ClientData(LightningDataModule):
             validation: the batches of each validation pass.
             index: (n,) all samples of the client; None: those of the first epoch.
             batch_size: of a full batch; None: of the first one.
+            poison: applied to each training batch after the transform; None: nothing is.
 
         Raises:
             ValueError: the epochs differ in their number of batches.
@@ -80,6 +83,7 @@ class ClientData(LightningDataModule):
         if len(set(counts)) > 1:
             raise ValueError(f"{counts} batches in the epochs do not match each other")
         self._index, self._batch_size = index, batch_size
+        self._training_transform = chain(self.transform, poison)
 
     def setup(self, stage: str) -> None:
         """Make the trainer's loader before the module's hooks run: they may read it."""
@@ -113,14 +117,14 @@ class ClientData(LightningDataModule):
             for part, batch in zip(parts, self.samples.batches(parts, key), strict=True):
                 if not self.samples.in_memory and self.device is not None:
                     batch = move_data_to_device(batch, torch.device(self.device))
-                yield batch if self.transform is None else self._transformed(batch, part, key, "train")
+                yield self._transformed(self._training_transform, batch, part, key, "train")
 
     def validation_batches(self) -> Iterator[Batch]:
         """The batches of a validation pass, transformed as where a model is measured."""
         for part, batch in zip(self._validation, self.samples.batches(self._validation), strict=True):
             if not self.samples.in_memory and self.device is not None:
                 batch = move_data_to_device(batch, torch.device(self.device))
-            yield batch if self.transform is None else self._transformed(batch, part, 0, "validation")
+            yield self._transformed(self.transform, batch, part, 0, "validation")
 
     def validation_count(self) -> int:
         """The number of batches in a validation pass."""
@@ -139,7 +143,7 @@ class ClientData(LightningDataModule):
         return [part.tolist() for part in self._parts(self.known(epoch))]
 
     def _parts(self, epoch: int) -> list[np.ndarray]:
-        return list(chain.from_iterable(shard_pass.batches for shard_pass in self._epochs[epoch]))
+        return list(itertools.chain.from_iterable(shard_pass.batches for shard_pass in self._epochs[epoch]))
 
     def known(self, epoch: int) -> int:
         """The number of an epoch; of the last one after the fit."""
@@ -159,13 +163,21 @@ class ClientData(LightningDataModule):
         """The client's validation samples, likewise."""
         return dataset_of(self.samples, np.concatenate([*self._validation, np.array([], np.int64)]))
 
-    def _transformed(self, batch: Batch, part: np.ndarray, key: int, split: Literal["train", "validation"]) -> Batch:
-        assert self.transform is not None
+    def _transformed(
+        self,
+        transform: Transform | None,
+        batch: Batch,
+        part: np.ndarray,
+        key: int,
+        split: Literal["train", "validation"],
+    ) -> Batch:
+        if transform is None:
+            return batch
         device = self.device
         if device is None and isinstance(batch, tuple | list) and batch and isinstance(batch[0], torch.Tensor):
             device = batch[0].device
         index, client, epoch_key = (to_device(numbers, device) for numbers in (part, [self._client], [key]))
-        return transformed(self.transform, batch, index, client, split, epoch_key)
+        return transformed(transform, batch, index, client, split, epoch_key)
 
 
 class FirstBatch(ClientData):

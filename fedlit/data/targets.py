@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,36 @@ def target_in(batch: Any, part: Part | None) -> Any:
     if isinstance(batch, Mapping):
         return next((batch[name] for name in NAMES if name in batch), None)
     return None
+
+
+def with_targets(batch: Any, part: Part | None, change: Callable[[Tensor], Tensor]) -> Any:
+    """The batch with other targets, found as by `target_in`; the given batch stays as it is.
+
+    >>> with_targets([torch.zeros(2), torch.tensor([0, 1])], None, lambda y: 1 - y)
+    [tensor([0., 0.]), tensor([1, 0])]
+
+    Raises:
+        InputError: the batch has no targets that are a tensor.
+    """
+    targets = target_in(batch, part)
+    if not torch.is_tensor(targets):
+        raise InputError(
+            f"the targets of a batch cannot be changed, because it holds a {type(targets).__name__} in their place; "
+            "give batches (inputs, targets), or name the targets by data.target."
+        )
+    changed = change(targets)
+    if isinstance(batch, Mapping):
+        key = part if part is not None else next(name for name in NAMES if name in batch)
+        return type(batch)({**batch, key: changed})  # type: ignore[call-arg]
+    if isinstance(batch, tuple | list):
+        fields = getattr(batch, "_fields", ())
+        place = fields.index(part) if isinstance(part, str) else -1 if part is None else part
+        elements = list(batch)
+        elements[place] = changed
+        return type(batch)(*elements) if fields else type(batch)(elements)
+    batch = copy.copy(batch)
+    setattr(batch, str(part), changed)
+    return batch
 
 
 def measured_targets(batch: Any, part: Part | None) -> Any:

@@ -45,6 +45,14 @@ class Transform(Protocol):
         ...
 
 
+class RoundTransform(Protocol):
+    """Transforms that differ between the rounds of a run; picklable."""
+
+    def in_round(self, number: int) -> Transform | None:
+        """The transform of a round; None: batches stay as they are."""
+        ...
+
+
 class Chain:
     """Applies transforms in sequence."""
 

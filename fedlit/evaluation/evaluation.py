@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from fedlit.data.extra_test import ExtraTest
+from fedlit.data.transform import Transform
 from fedlit.errors import InputError
 from fedlit.evaluation.direction import KNOWN, Directions
 from fedlit.evaluation.measure import Measure
@@ -39,6 +41,7 @@ class Evaluation:
     per_client: bool = False  # write clients.jsonl with the metrics of each client that is measured, and draw them
     finetune: int = 0  # local epochs from the received model to the personal one that is measured; 0: no fine-tuning
     finetune_only: str | Sequence[str] | None = None  # patterns over the parameters that these epochs train; None: all
+    extra: Mapping[str, ExtraTest | Transform] = field(default_factory=dict)  # changed pooled test sets, by name
 
     def __post_init__(self) -> None:
         if self.finetune_only is not None and not self.finetune:
@@ -46,6 +49,13 @@ class Evaluation:
                 f"evaluation.finetune_only={self.finetune_only}: without evaluation.finetune nothing is fine-tuned; "
                 "write evaluation.finetune=1 or more, or leave evaluation.finetune_only out."
             )
+        for name, test in self.extra.items():
+            if not isinstance(test, ExtraTest) and not callable(test):
+                raise InputError(
+                    f"evaluation.extra.{name}={type(test).__name__}: this changes no batch; write "
+                    f"evaluation.extra.{name}._target_=mine.Blurred, a class with __call__(batch, index, client, "
+                    "split, key) that returns the changed batch."
+                )
         for name, metric in self.metrics.items():
             if not (callable(getattr(metric, "update", None)) and callable(getattr(metric, "compute", None))):
                 raise InputError(

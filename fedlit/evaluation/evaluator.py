@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fedlit.client_tasks import PersonalEvaluationTask
-from fedlit.data import DataSource
+from fedlit.data import DataSource, ExtraTest, Samples
 from fedlit.engines import Engine
 from fedlit.evaluation.evaluated import Evaluated
 from fedlit.evaluation.evaluation import Evaluation, client_rows, global_rows
 from fedlit.evaluation.headline import best_row, choosing_metric
+from fedlit.evaluation.measure import Measured
+from fedlit.evaluation.spread import pooled
 from fedlit.evaluation.tally import Totals
 from fedlit.federation import Federation
 from fedlit.metric_names import GLOBAL, PERSONAL, USED, Row, personal_test_metric, validation_metric
 from fedlit.model_vectors import Model
+from fedlit.notices import warn
 from fedlit.state import FederationState
 from fedlit.used_models import FineTuning, UsedModels, has_personal_models
 
@@ -101,12 +104,14 @@ class Evaluator:
         pooled_test = host.data.test if self.options.client_test == "same_partition" else self.data.test
         measure = partial(host.measure, model, state.counters)
         classes = self.data.classes if (self.data.classes or 0) <= _CONFUSED else None
-        pooled = measure(pooled_test, "test", self._pooled, [-1], classes)
+        clean = measure(pooled_test, "test", self._pooled, [-1], classes)
         self.directions.declared |= host.subject.higher_is_better
-        row |= global_rows("test", pooled.totals)
-        self._warn_if_empty(pooled.totals, engine)
-        if pooled.confusion is not None:
-            result.pictures["confusion"] = pooled.confusion
+        row |= global_rows("test", clean.totals)
+        self._warn_if_empty(clean.totals, engine)
+        if clean.confusion is not None:
+            result.pictures["confusion"] = clean.confusion
+        for name, test in self.options.extra.items():
+            row |= self._of_extra(name, ExtraTest.of(test), pooled_test, measure)
         tests = measure(host.data.test, "test", [clients.test[c] for c in evaluated], evaluated).totals
         row |= client_rows(GLOBAL, tests, better=self.directions.better)
         measure = partial(measure, host.data.train, "validation")
@@ -121,6 +126,18 @@ class Evaluator:
             owners = np.repeat(np.array(evaluated, dtype=np.int64), [len(part) for part in parts])
             validations = measure([together], [owners]).totals
         row |= global_rows("validation", validations)
+
+    def _of_extra(self, name: str, test: ExtraTest, samples: Samples, measure: Callable[..., Measured]) -> Row:
+        """The metrics of the global model on a changed test set."""
+        index = test.chosen(self._pooled[0], samples.labels())
+        totals = measure(samples, "test", [index], [-1], change=test.transform, metrics=test.names is None).totals
+        if test.names is None:
+            return global_rows(f"test_{name}", totals)
+        row: Row = {test.names[metric]: value for metric, value in pooled(totals).items() if metric in test.names}
+        if len(index) and not row:
+            missing = ", ".join(test.names.values())
+            warn(f"{missing} is not measured, because forward gives no score a class (N, classes).")
+        return row
 
     def _of_clients(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,6 +61,12 @@ class Measure:
         for totals, more in zip(measured.totals, logged, strict=False):
             totals |= {self._free_name(name, tally.names, subject): value for name, value in more.items()}
         return measured
+
+    def without_metrics(self) -> Measure:
+        """This without `metrics`: accuracy is then the share of samples that are predicted right."""
+        plain = copy.copy(self)
+        plain.metrics = {}
+        return plain
 
     def is_sum_of_parts(self, subject: MeasuredModule) -> bool:
         """Whether the sums over several parts are those of their samples as one part, which is measured in the same

@@ -25,7 +25,7 @@ from fedlit.messages.reductions import Reduction
 from fedlit.messages.sent import Sent
 from fedlit.messages.stages import Stage, StageClient
 from fedlit.messages.weights import check_weights
-from fedlit.messages.wire import Wire, check_rows, copied, flatten_message
+from fedlit.messages.wire import Wire, check_rows, copied, flatten_message, num_bytes
 from fedlit.model_vectors import Layout, Model, stack, unstack
 from fedlit.round import Round
 from fedlit.server_round import ServerRound
@@ -83,6 +83,10 @@ class Pipeline:
         """What the server's halves of the stages send to every client, by stage."""
         sent = {name: stage.broadcast(state["uplink"][name]) for name, stage in self.uplink.items()}
         return {name: wire for name, wire in sent.items() if wire}
+
+    def broadcast_bytes(self, sent: dict[str, Wire]) -> int:
+        """The bytes of what `broadcast` gave, for one client. What malicious clients know has not travelled."""
+        return sum(num_bytes(wire) for name, wire in sent.items() if self.uplink[name].place != "attack")
 
     def send(
         self,

@@ -55,7 +55,8 @@ class RowCollect:
         self.host, self.job, self.collection, self.extras = host, job, collection, extras
         self.key, self.samples = collection.key(job), host.data.samples(collection.on)
         # as where a loss is measured: without augmentation
-        self.parts = host.parts(self.samples, collection.on, [index], [job.owner(collection.on)], "validation")
+        on, poison = collection.on, host.data.poison_of(collection.on, job.round.number)
+        self.parts = host.parts(self.samples, on, [index], [job.owner(on)], "validation", poison)
         self.step = FunctionalStep(host.module, host.layout)
         self.weights = host.read().weights
         self.buffers = {n: b.detach().clone() for n, b in host.module.named_buffers()}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fedlit.data import Samples, Transform
+from fedlit.data import RoundTransform, Samples, Transform
 from fedlit.data.fit_data_module import CannotBeSent
 from fedlit.randomness import keyed_words
 from fedlit.round import Round
@@ -27,6 +27,11 @@ class JobData:
     epochs: int = 12  # local epochs of a fit, as far as they are known before the run
     no_validation: str = ""  # why a client cannot validate in its fit, with the remedy; empty where each can
     users: Any = None  # the user's data module, or other object, that the samples came from
+    poison: RoundTransform | None = None  # changes the training samples of malicious clients, after `transform`
+
+    def poison_of(self, split: Split, round_number: int) -> Transform | None:
+        """What malicious clients do to their samples of a part in a round; None: nothing."""
+        return None if self.poison is None or split != "train" else self.poison.in_round(round_number)
 
     def samples(self, split: Split) -> Samples:
         return self.test if split == "test" else self.train

@@ -17,7 +17,7 @@ from fedlit.client import CollectedPart
 from fedlit.data import Samples
 from fedlit.data.client_data import FirstBatch
 from fedlit.data.fit_data_module import with_hooks_of
-from fedlit.data.transform import transformed
+from fedlit.data.transform import Transform, chain, transformed
 from fedlit.errors import InputError
 from fedlit.evaluation.measure import Measure, Measured
 from fedlit.evaluation.measured_module import MeasuredModule
@@ -190,17 +190,21 @@ class ModuleHost:
             lambda t: t.contiguous(memory_format=self.format) if torch.is_tensor(t) and t.dim() == 4 else t, batch
         )
 
-    def prepared(self, batch: Any, index: Tensor, clients: Tensor, split: Split) -> Any:
+    def prepared(
+        self, batch: Any, index: Tensor, clients: Tensor, split: Split, change: Transform | None = None
+    ) -> Any:
         """A batch outside a fit as the module gets it: transformed for its clients, on the device, in the precision.
 
         Args:
             index: (B,) the samples.
             clients: (B,) the clients that they belong to.
+            change: applied after the transform of the data.
         """
-        if self.data.transform is not None:
+        transform = chain(self.data.transform, change)
+        if transform is not None:
             batch = move_data_to_device(batch, self.device)
             index, clients = (t.to(self.device, non_blocking=True) for t in (index, clients))
-            batch = transformed(self.data.transform, batch, index, clients, split, torch.zeros_like(index))
+            batch = transformed(transform, batch, index, clients, split, torch.zeros_like(index))
         return self.on_device(batch)
 
     def on_device(self, batch: Any, already: bool = False) -> Any:
@@ -219,15 +223,19 @@ class ModuleHost:
         parts: Sequence[np.ndarray],
         clients: Sequence[int | np.ndarray],
         confusion: int | None = None,
+        change: Transform | None = None,
+        metrics: bool = True,
     ) -> Measured:
         """One model (P,), (S,) with its integer buffers on several parts of a sample set.
 
         Args:
             clients: for each part the client of its samples, or the client of each sample; -1 for no client.
             confusion: number of classes, for a confusion matrix.
+            change: of the batches, after the transform of the data.
+            metrics: with `evaluation.metrics`.
         """
         self.load(model, counters)
-        return self.measure_loaded(samples, split, parts, clients, confusion)
+        return self.measure_loaded(samples, split, parts, clients, confusion, change, metrics)
 
     def measure_loaded(
         self,
@@ -236,10 +244,13 @@ class ModuleHost:
         parts: Sequence[np.ndarray],
         clients: Sequence[int | np.ndarray],
         confusion: int | None = None,
+        change: Transform | None = None,
+        metrics: bool = True,
     ) -> Measured:
         """As `measure`, for the model that is loaded. The fit of a client may be running."""
         with quiet(), self.trainer.precision_plugin.val_step_context():
-            return self.measuring(self.subject, self.parts(samples, split, parts, clients), confusion)
+            measuring = self.measuring if metrics else self.measuring.without_metrics()
+            return measuring(self.subject, self.parts(samples, split, parts, clients, change=change), confusion)
 
     def parts(
         self,
@@ -248,15 +259,17 @@ class ModuleHost:
         indices: Sequence[np.ndarray],
         clients: Sequence[int | np.ndarray],
         prepared_as: Split | None = None,
+        change: Transform | None = None,
     ) -> Parts:
         """Parts of a sample set whose batches are prepared for the module.
 
         Args:
             prepared_as: the split whose transforms are used; None: `split`.
+            change: see `prepared`.
         """
 
         def prepare(batch: Any, index: Tensor, clients_of: Tensor) -> Any:
-            return self.prepared(batch, index, clients_of, prepared_as or split)
+            return self.prepared(batch, index, clients_of, prepared_as or split, change)
 
         return Parts.of(samples, split, indices, clients, prepare)
 
@@ -274,7 +287,9 @@ class ModuleHost:
     def mean_loss(self, job: Job, on: CollectedPart) -> float:
         """The mean loss of the loaded model on a client's data, in evaluation mode."""
         self.check_gives_loss()
-        parts = self.parts(self.data.train, on, [job.indices(on)], [job.owner(on)], "validation")  # not augmented
+        poison = self.data.poison_of(on, job.round.number)
+        as_measured: Split = "validation"  # without augmentation
+        parts = self.parts(self.data.train, on, [job.indices(on)], [job.owner(on)], as_measured, poison)
         with quiet(), self.trainer.precision_plugin.val_step_context():
             return self.measuring.mean_loss(self.subject, parts)
 

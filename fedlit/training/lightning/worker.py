@@ -71,7 +71,8 @@ class LightningWorker(Worker):
             epochs: the client's batches, epoch by epoch.
         """
         trainer, module = self.host.trainer, self.host.module
-        self.loader.load(epochs, job.client, job.validation_batches(), job.train, job.batch_size)
+        poison = self.host.data.poison_of("train", job.round.number)
+        self.loader.load(epochs, job.client, job.validation_batches(), job.train, job.batch_size, poison)
         self._initial.restore()
         self._folder.empty()
         trainer.callbacks.append(callback)  # type: ignore[attr-defined]

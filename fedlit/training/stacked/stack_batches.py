@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fedlit.data.transform import transformed
+from fedlit.data.transform import chain, transformed
 from fedlit.device_copies import to_device, to_device_of
 from fedlit.torch_compat import pytree
 from fedlit.training.batch_plan import StackBatch
@@ -22,7 +22,8 @@ class StackBatches:
         self.host, self.plan, self.data = host, plan, host.data
         self._keys: dict[tuple[int, int], int] = {}  # by row and pass: the key of the samples' draws
         self.numbers = to_device([[job.client] for job in plan.jobs], host.layout.device)
-        self.needs_keys = self.data.transform is not None or not self.data.train.in_memory
+        self.transform = chain(self.data.transform, self.data.poison_of("train", plan.jobs[0].round.number))
+        self.needs_keys = self.transform is not None or not self.data.train.in_memory
 
     def __call__(self, part: StackBatch) -> Any:
         keys = self._keys_of(part) if self.needs_keys else None
@@ -32,12 +33,12 @@ class StackBatches:
             assert keys is not None
             rows = [self.data.train.batch(i, int(k)) for i, k in zip(part.index, keys, strict=True)]
             batch = pytree.tree_map(lambda *t: torch.stack(t), *rows)
-        if self.data.transform is not None and keys is not None:
+        if self.transform is not None and keys is not None:
             if not self.data.train.in_memory:
                 batch = self.host.trainer.strategy.batch_to_device(batch, self.numbers.device)
             index, key = to_device_of(self.numbers, part.index), to_device_of(self.numbers, keys)[:, None]
             rows_of_batch = part.rows if isinstance(part.rows, slice) else to_device_of(self.numbers, part.rows)
-            batch = transformed(self.data.transform, batch, index, self.numbers[rows_of_batch], "train", key)
+            batch = transformed(self.transform, batch, index, self.numbers[rows_of_batch], "train", key)
         return self.host.on_device(batch, already=self.data.train.in_memory)
 
     def _keys_of(self, part: StackBatch) -> np.ndarray:

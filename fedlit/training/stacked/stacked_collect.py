@@ -98,4 +98,6 @@ class StackedCollect:
             batch = samples.batch(part.index)
         else:
             batch = pytree.tree_map(lambda *t: torch.stack(t), *(samples.batch(index) for index in part.index))
-        return self.host.prepared(batch, to_device_of(self.weights, part.index), self.owners[rows], "validation")
+        poison = self.host.data.poison_of(self.collection.on, self.jobs[0].round.number)
+        index = to_device_of(self.weights, part.index)
+        return self.host.prepared(batch, index, self.owners[rows], "validation", poison)

@@ -203,7 +203,9 @@ class StackedClient(ChunkClient):
             carry = gradient.row(r, len(self.jobs)).carry
             return self._untrained(host.read(), carry, 1), counters(host.module)
         host.begin_fit(job.round)
-        self.loader.load(plan.of_client(r), job.client, job.validation_batches(), job.train, job.batch_size)
+        poison = host.data.poison_of("train", job.round.number)
+        validation = job.validation_batches()
+        self.loader.load(plan.of_client(r), job.client, validation, job.train, job.batch_size, poison)
         options, initial = gradient.row(r, len(self.jobs)), tree_map(lambda t: t[r] if t.dim() > 1 else t, model)
         keeps, key = host.options.keep_optimizer_state, job.key("step", plan.call)
 

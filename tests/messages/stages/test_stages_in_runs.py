@@ -1,4 +1,4 @@
-"""Rounds with the stages of `uplink`: any chunks and engine, limits, bytes, states of clients and server, resumed runs."""
+"""Rounds with the stages of `uplink`: any chunks and engine, limits, bytes, states, resumed runs."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from fedlit.training.stacked import VectorizedTrainer
 from tests import small_runs
 from tests.aggregators.federations import Listed, Running
 from tests.messages.stages.stage_clients import W
+from tests.slow import some_slow
 from tests.small_runs import numbers, rows, same_bits, saved
 
-P, S = 63, 10  # of the network with batch normalisation, in 64 bits
+P = 53  # of the network, in 64 bits
 STAGES: dict[str, tuple[Callable[[], dict[str, Stage]], int]] = {  # -> bytes of the weights of a message
-    "topk": (lambda: {"topk": TopK(0.2)}, 13 * (8 + 1)),
-    "randomk": (lambda: {"randomk": RandomK(0.2)}, 13 * 8),
+    "topk": (lambda: {"topk": TopK(0.2)}, 11 * (8 + 1)),
+    "randomk": (lambda: {"randomk": RandomK(0.2)}, 11 * 8),
     "qsgd": (lambda: {"qsgd": Qsgd(7, 16)}, ceil(P / 2) + 4 * 8),
-    "terngrad": (lambda: {"terngrad": TernGrad()}, ceil(P / 4) + 6 * 8),
+    "terngrad": (lambda: {"terngrad": TernGrad()}, ceil(P / 4) + 4 * 8),
     "signsgd": (lambda: {"signsgd": SignSgd()}, ceil(P / 8) + 8),
     "half": (lambda: {"half": Half()}, 2 * P + 8),
     "clip": (lambda: {"clip": Clip(0.1, quantile=0.5)}, 8 * P + 8),
     "topk, qsgd, clip": (
         lambda: {"a": TopK(0.2), "b": Qsgd(7, None, keys=[f"{W}.values"]), "clip": Clip(0.1)},
-        13 + 7 + 8,
+        11 + 6 + 8,
     ),
     "powersgd": (lambda: {"powersgd": PowerSgd(1)}, 8 * (5 + 6 + 3 + 5 + P - 45)),
 }
@@ -44,21 +45,22 @@ TRAINERS: list[tuple[Any, dict[str, Any]]] = [
 
 
 def ran(folder: Path, stages: dict[str, Stage], rounds: int = 3, **options: Any) -> Running:
-    return Running(folder, FedAvg(), norm=True, uplink=stages, **options).go(rounds)
+    return Running(folder, FedAvg(), uplink=stages, **options).go(rounds)
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", some_slow(STAGES, ["randomk", "topk, qsgd, clip", "powersgd"]))
 def test_any_chunks_give_the_same_messages_and_their_bytes(name: str, tmp_path: Path) -> None:
     made, size = STAGES[name]
     first, *others = [ran(tmp_path, made(), kind=kind, **options) for kind, options in TRAINERS]
     for run in others:
         torch.testing.assert_close(run.weights, first.weights, rtol=1e-9, atol=1e-9)
         assert [row["comm/bytes_up"] for row in run.rows] == [row["comm/bytes_up"] for row in first.rows]
-    assert first.rows[0]["comm/bytes_up"] == 4 * (size + 8 * S)
+    assert first.rows[0]["comm/bytes_up"] == 4 * size
     assert float((first.weights - first.start.weights).abs().max()) > 1e-4
     assert float((first.weights - ran(tmp_path, {}).weights).abs().max()) > 1e-6, "the stage did something"
 
 
+@pytest.mark.slow
 def test_workers_send_the_same_as_this_process(tmp_path: Path) -> None:
     stages = {"a": TopK(0.2), "b": SignSgd(keys=[f"{W}.values"]), "clip": Clip(0.1, 0.5)}
     serial = ran(tmp_path, stages, 2)
@@ -83,12 +85,12 @@ def test_workers_send_the_same_as_this_process(tmp_path: Path) -> None:
 def test_limits_are_the_algorithm_alone(stages: dict[str, Stage], tolerance: float, tmp_path: Path) -> None:
     plain, run = ran(tmp_path, {}, 2), ran(tmp_path, stages, 2)
     assert float((run.weights - plain.weights).abs().max()) <= tolerance
-    assert torch.equal(run.state.server["model"].statistics, plain.state.server["model"].statistics) or tolerance
 
 
-@pytest.mark.parametrize(
-    "stage", [TopK(0.2), SignSgd(), RandomK(0.2, True), PowerSgd(1)], ids=lambda s: type(s).__name__
-)
+FEEDBACK: list[Stage] = [TopK(0.2), SignSgd(), RandomK(0.2, True), PowerSgd(1)]
+
+
+@pytest.mark.parametrize("stage", FEEDBACK, ids=lambda stage: type(stage).__name__)
 def test_a_client_that_is_seldom_asked_keeps_its_feedback(stage: Stage, tmp_path: Path) -> None:
     run = Running(tmp_path, FedAvg(), Listed([0, 1], [1, 2], [2, 1], [0, 2]), uplink={"s": stage})
     kept = []
@@ -114,7 +116,7 @@ def test_the_row_has_the_norm_and_the_share_of_clipped_clients(tmp_path: Path) -
     clipped = [row["uplink/limit/clipped"] for row in run.rows]
     assert norms[0] == pytest.approx(0.1) and 0 < clipped[0] <= 1
     for number in (0, 1):
-        assert 0.1 < norms[number] < norms[number + 1] < norms[number] * 1.3
+        assert 0.1 <= norms[number] < norms[number + 1] < norms[number] * 1.3
     constant = ran(tmp_path, {"limit": Clip(1e-3)}).rows[-1]
     assert constant["uplink/limit/clipped"] == 1 and "uplink/limit/norm" not in constant
 
@@ -137,21 +139,13 @@ def test_a_round_without_clients_keeps_the_norm_and_the_factors(tmp_path: Path) 
 
 TINY = ["data=digits", "clients=4", "participation=0.5", "threads=1", "progress=none", "logger=none"]
 OPTIONS = {
-    "powersgd": ["uplink.powersgd._target_=fedlit.messages.stages.PowerSgd"],
-    "the others": [
-        "uplink.signsgd._target_=fedlit.messages.stages.SignSgd",
-        "uplink.clip._target_=fedlit.messages.stages.Clip",
-        "uplink.clip.quantile=0.5",
-    ],
-    "random": [
-        "uplink.randomk._target_=fedlit.messages.stages.RandomK",
-        "uplink.qsgd._target_=fedlit.messages.stages.Qsgd",
-        "uplink.qsgd.keys=[delta.weights.values]",
-    ],
+    "powersgd": ["uplink=[powersgd]"],
+    "the others": ["uplink=[signsgd,clip]", "uplink.clip.quantile=0.5"],
+    "random": ["uplink=[randomk,qsgd]", "uplink.qsgd.keys=[delta.weights.values]"],
 }
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", some_slow(list(OPTIONS), ["powersgd"]))
 def test_a_resumed_run_has_the_same_numbers(name: str, in_folder: Path) -> None:
     words = [*TINY, "checkpoint.every=1", "checkpoint.keep=9", *OPTIONS[name]]
     assert small_runs.command(*words, "rounds=3", "hydra.run.dir=uninterrupted") == 0
@@ -160,7 +154,7 @@ def test_a_resumed_run_has_the_same_numbers(name: str, in_folder: Path) -> None:
     assert numbers(Path("resumed")) == numbers(Path("uninterrupted"))
     assert same_bits(saved(Path("resumed"), 3), saved(Path("uninterrupted"), 3))
     if name == "the others":
-        assert rows(Path("resumed"))[2]["uplink/clip/norm"] > rows(Path("resumed"))[0]["uplink/clip/norm"]
+        assert len({row["uplink/clip/norm"] for row in rows(Path("resumed"))}) == 3
 
 
 @pytest.mark.parametrize(
@@ -173,7 +167,7 @@ def test_a_resumed_run_has_the_same_numbers(name: str, in_folder: Path) -> None:
             [*OPTIONS["random"], "uplink.qsgd.keys=null"],
             "uplink.qsgd needs the weights of a model, and the message that reaches it has",
         ),
-        ([*OPTIONS["random"], "uplink.randomk.keys=[gradient]"], "uplink.randomk needs gradient of a message"),
+        ([*OPTIONS["random"], "uplink.randomk.keys=[gradient]"], "uplink.randomk needs gradient"),
     ],
     ids=["part", "rank", "no model", "encoded", "no key"],
 )

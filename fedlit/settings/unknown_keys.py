@@ -94,7 +94,10 @@ def _of_a_foreign_class(override: Override, key: str, foreign: str, candidates: 
 def _other_keys(key: str, composed: Composed) -> list[str]:
     """Keys of the group that a name of papers or of other frameworks may mean."""
     package, _, name = key.partition(".")
-    names = GROUP_KEYS.get(composed.mounts.get(package, ""), {}).get(normalised(name), "")
+    group = composed.mounts.get(package, "")
+    if group in LISTS:  # uplink.topk.ratio
+        package, _, name = key.rpartition(".")
+    names = GROUP_KEYS.get(group, {}).get(normalised(name), "")
     return [f"{package}.{other}" for other in names.split()]
 
 

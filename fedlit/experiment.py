@@ -35,8 +35,11 @@ from fedlit.experiment_rounds import run_rounds
 from fedlit.federation import Federation
 from fedlit.live_objects import is_live
 from fedlit.messages import check_order, check_plan, chosen_reduction, norm_bound, run_weighting
+from fedlit.messages.downlink import DownlinkStage
 from fedlit.messages.pipeline import Pipeline
 from fedlit.messages.plan import MessagePlan
+from fedlit.messages.reductions import Reduction
+from fedlit.messages.stages import Stage
 from fedlit.method_signatures import check_methods
 from fedlit.models.data_check import check_data
 from fedlit.partition_file import write_partition
@@ -143,10 +146,15 @@ def opened(
     with engine, no_workers_left():
         aggregator: Aggregator = make(config.aggregator, "aggregator")
         uplink = {str(name): make(stage, f"uplink.{name}") for name, stage in config.uplink.items()}
+        for stage in uplink.values():
+            check_methods(stage, Stage)
         check_order(uplink)
         downlink = {str(name): make(stage, f"downlink.{name}") for name, stage in config.downlink.items()}
-        configured_reduction = None if config.reduction is None else make(config.reduction, "reduction")
+        for stage in downlink.values():
+            check_methods(stage, DownlinkStage)
+        configured_reduction = make(config.reduction, "reduction") if config.get("reduction") else None
         reduction = chosen_reduction(aggregator, uplink, configured_reduction)
+        check_methods(reduction, Reduction)
         public = public_samples(config.data)
         check_server(aggregator, config.server_samples, public)
         data_folder = (reading and reading.data_folder) or start_folder

@@ -142,7 +142,8 @@ class Pipeline:
         for before in reversed(names[: names.index(name)]):
             stage = self.uplink[before]
             if type(stage).decode is not Stage.decode:
-                numbers = client.number[:, 0].tolist()
+                jobs = getattr(client, "jobs", None)  # numbers without a wait for the device
+                numbers = [job.client for job in jobs] if jobs else client.number[:, 0].tolist()
                 wire = stage.decode(copied(wire), Sent(numbers, client.round, getattr(client, "layout", None)))
         return wire
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from fedlit.errors import InputError
@@ -43,14 +44,8 @@ class MessagePlan:
     blind: bool = False
 
     def model_keys(self) -> list[str]:
-        """The keys of the vectors that move a model: the weights (P,) of each Model in the message.
-
-        >>> import torch
-        >>> message = {"delta.weights": torch.zeros(3), "delta.statistics": torch.zeros(2), "steps": torch.zeros(1)}
-        >>> MessagePlan("FedAvg", message, {}, None, 10, 10.0).model_keys()
-        ['delta.weights']
-        """
-        return model_keys(self.message)
+        """See `model_keys`."""
+        return model_keys({key: value[None] for key, value in self.message.items()}, self.layout.size)
 
     def check_keys(self, what: str, keys: Any) -> None:
         """
@@ -68,6 +63,25 @@ class MessagePlan:
                 )
 
 
-def model_keys(wire: Mapping[str, Any]) -> list[str]:
-    """The keys of a wire that hold the weights of a Model and are not empty."""
-    return [key for key, value in wire.items() if key.endswith(".weights") and value.shape[-1]]
+def model_keys(wire: Mapping[str, Any], size: int = 0) -> list[str]:
+    """The keys of the vectors that move a model: the weights of each Model in the message, and other floating-point
+    tensors with as many numbers a client as the model has, such as SCAFFOLD's `c`.
+
+    >>> import torch
+    >>> k, p = 2, 3
+    >>> wire = {"delta.weights": torch.zeros(k, p), "delta.statistics": torch.zeros(k, p), "c": torch.zeros(k, p)}
+    >>> model_keys(wire | {"steps": torch.zeros(k, 1)}, size=p)
+    ['delta.weights', 'c']
+
+    Args:
+        wire: (K, ...).
+        size: P, `layout.size`.
+    """
+    keys = []
+    for key, value in wire.items():
+        if not torch.is_tensor(value) or not value.is_floating_point() or not value.numel():
+            continue
+        in_model = key.endswith(".weights")
+        if in_model or (not key.endswith(".statistics") and size and value[0].numel() == size):
+            keys.append(key)
+    return keys

@@ -38,8 +38,8 @@ def flatten_message(message: dict[str, Any]) -> Wire:
 
 
 def unflatten_message(wire: Wire) -> dict[str, Any]:
-    """The reverse of `flatten_message`, except that dicts within a message stay flat. So does a Model of which a part is
-    encoded."""
+    """The reverse of `flatten_message`, except that dicts within a message stay flat, and a Model with an encoded
+    part."""
     models = {k.removesuffix(".statistics") for k in wire if k.endswith(".statistics")}
     models = {model for model in models if f"{model}.weights" in wire}
     parts = {f"{m}.{part}" for m in models for part in ("weights", "statistics")}

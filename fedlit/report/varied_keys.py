@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedlit.saved_run import SavedRun
 from fedlit.settings.no_result import changes_no_result
+from fedlit.settings.option_names import STAGES, as_list
 from fedlit.sweeps.sweep_record import readable_record
 
 ABSENT = "-"
@@ -60,6 +61,8 @@ class Setup:
         return {}
 
     def _value(self, key: str) -> str:
+        if key in STAGES:  # in the order of the configuration, also where stages are a user's own or set by a preset
+            return as_list(key, list(OmegaConf.select(self._run.config, key, default=None) or {}))
         if key in self.values and not isinstance(self.values[key], dict):
             return _text(self.values[key])
         option = self.written.get(key, self._choices.get(key))

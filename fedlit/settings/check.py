@@ -17,6 +17,7 @@ from fedlit.settings.check_options import (
     check_left_out,
     check_mounts,
     check_option,
+    chooses_nothing,
     chooses_option,
 )
 from fedlit.settings.check_values import check_composed, check_override
@@ -25,8 +26,10 @@ from fedlit.settings.comments import keys_and_mounts, read_file
 from fedlit.settings.compose import SEARCH_PATH, Composed, Composer
 from fedlit.settings.folders import groups
 from fedlit.settings.misfit import Misfit, Proposal, WrongValue
+from fedlit.settings.option_names import choosing
 from fedlit.settings.overrides import MissingValue, assignment, for_shell, key_of, parse, sign, single_overrides
 from fedlit.settings.presets import check_presets, left_over
+from fedlit.settings.stage_parts import check_stage_keys
 from fedlit.settings.table import Table
 from fedlit.settings.user_class import (
     check_replaced,
@@ -88,6 +91,9 @@ def _check(given: Sequence[str], composer: Composer, sweeps: bool) -> Checked:
     known_groups = set(composer.groups(given))
     try:
         overrides = parse(given, composer.loader)
+        if any(map(chooses_nothing, overrides)):
+            given = _left_out(given, overrides, composer)
+            overrides = parse(given, composer.loader)
     except MissingValue as error:
         raise InputError(_without_value(error.text, given, composer, known_groups)) from None
     for override in overrides:
@@ -113,7 +119,7 @@ def _check(given: Sequence[str], composer: Composer, sweeps: bool) -> Checked:
     emptied = emptied_packages(overrides, before)
     outside = [option for option in options if not is_inside(option, emptied)]
     check_replaced(settings, options, replaced, before)
-    check_mounts(outside, before, _is_own_option)
+    check_mounts(outside, before, _is_own_option, _shipped_keys)
     bases = jobs or _compose_options(given, outside, composer)
     of_user = [*user_packages(settings, before), *preset_packages(overrides, bases)]
     if of_user:
@@ -122,6 +128,7 @@ def _check(given: Sequence[str], composer: Composer, sweeps: bool) -> Checked:
         jobs = _compose_jobs(overrides, options, composer)
     if jobs is None:
         jobs = _compose_options(given, options, composer)
+    check_stage_keys(settings, jobs, _shipped_keys)
     for override, job in itertools.product(settings, jobs):
         if not any(key_of(override) == package or key_of(override).startswith(f"{package}.") for package in of_user):
             check_key(override, job, known_groups, _shipped_keys)
@@ -135,6 +142,17 @@ def _check(given: Sequence[str], composer: Composer, sweeps: bool) -> Checked:
         check_presets(job)
         check_composed(job)
     return Checked(ready, jobs[0])
+
+
+def _left_out(given: Sequence[str], overrides: Sequence[Override], composer: Composer) -> list[str]:
+    """The words with `reduction=null` as Hydra takes it: nothing, or `~reduction` where a preset chooses one."""
+    last = {key_of(override): override for override in overrides}
+    nothing = [key for key, override in last.items() if chooses_nothing(override)]
+    rest = [o for o in overrides if key_of(o) not in nothing and not chooses_nothing(o)]
+    words = [override.input_line or "" for override in rest]
+    options = [o for o in rest if chooses_option(o, set(composer.groups(given))) and not o.package and not sign(o)]
+    choices = _compose_options(words, options, composer)[0].choices
+    return [*words, *(f"~{key}" for key in nothing if choices[key] is not None)]
 
 
 def _compose_jobs(
@@ -198,11 +216,11 @@ def _without_value(text: str, given: Sequence[str], composer: Composer, known_gr
     if word in keys:
         return f"{text}: a value is missing; write {word}=<value>."
     group, _, option = word.partition(".")
-    choosing = [other for other in sorted(known_groups) if word in composer.options(other, given)]
+    having = [other for other in sorted(known_groups) if word in composer.options(other, given)]
     if option and group in known_groups and option in composer.options(group, given):
-        choosing, word = [group], option
-    if choosing:
-        meant = listed(for_shell(f"{other}={word}") for other in choosing)
+        having, word = [group], option
+    if having:
+        meant = listed(for_shell(choosing(other, word)) for other in having)
         return f"{text}: an option is written with its group; did you mean {meant}?"
     near = closest_key(word, keys)
     advice = f"did you mean {near}=<value>?" if near else "write key=value or group=option; --help lists both."

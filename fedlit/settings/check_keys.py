@@ -10,6 +10,7 @@ from fedlit.errors import InputError
 from fedlit.settings.closest import listed
 from fedlit.settings.compose import Composed
 from fedlit.settings.misfit import Misfit, Proposal
+from fedlit.settings.option_names import LISTS
 from fedlit.settings.overrides import key_of, leaves, sign
 from fedlit.settings.table import above_of, foreign_class
 from fedlit.settings.unknown_keys import Options, unknown_key
@@ -39,6 +40,8 @@ def _check(override: Override, key: str, composed: Composed, groups: set[str], o
         raise Misfit(
             text, f"{key} exists already", [Proposal((plain,), "write {}, without the +.", name=f"{key} without the +")]
         )
+    if override.value() == {} and key in composed.mounts and key not in LISTS:
+        raise Misfit(text, "an empty mapping sets nothing", [Proposal((), "leave it out.")])
     if isinstance(keys.get(key), dict) and key not in rules.rules and not isinstance(override.value(), dict):
         raise _holds_keys(override, key, composed)
     if key in keys or rules.open_above(key):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from hydra.core.override_parser.types import Override
 
 from fedlit.errors import InputError
 from fedlit.settings import folders
 from fedlit.settings.closest import closest, listed, normalised, slips
-from fedlit.settings.compose import STACKED, Composed
-from fedlit.settings.known_names import KEYS, OTHER_NAMES, is_known, known_name
+from fedlit.settings.compose import Composed
+from fedlit.settings.known_names import KEYS, OTHER_GROUPS, OTHER_NAMES, is_known, known_name
 from fedlit.settings.misfit import Misfit, Proposal, meant
+from fedlit.settings.option_lists import check_elements, check_list, is_class, names_of, with_other_name
+from fedlit.settings.option_names import LISTS, OPTIONAL, choosing
 from fedlit.settings.overrides import as_written, key_of, sign, values
 from fedlit.settings.table import foreign_class
 
@@ -23,6 +25,12 @@ Options = Callable[[str], Sequence[str]]
 def chooses_option(override: Override, groups: set[str]) -> bool:
     """Whether an override chooses an option rather than setting a key (a mapping given for a group sets its keys)."""
     return override.key_or_group in groups and not isinstance(override.value(), dict)
+
+
+def chooses_nothing(override: Override) -> bool:
+    """Whether an override is `reduction=null`. Hydra takes null in a defaults list only."""
+    is_choice = override.key_or_group in OPTIONAL and override.package is None and sign(override) == ""
+    return is_choice and not override.is_sweep_override() and override.value() is None
 
 
 def check_group(override: Override, groups: set[str]) -> None:
@@ -39,42 +47,63 @@ def check_group(override: Override, groups: set[str]) -> None:
 
 def check_option(override: Override, options: Options, groups: Sequence[str]) -> None:
     """Refuse an option that the group does not have, in each choice of a sweep."""
-    text, group = override.input_line or "", override.key_or_group
-    if override.is_delete():
-        return
+    group = override.key_or_group
     known = list(options(group))
-    for value in values(override):
-        if value is None and "none" in known:
-            raise Misfit(text, "null is no option", [Proposal((f"{key_of(override)}=none",), "write {}.")])
-        if value is None:
-            raise InputError(f"{text}: null is no option; leave this override out, or choose from {listed(known)}.")
-        if isinstance(value, list) and group in STACKED:
-            _check_stack(override, value)
-        elif isinstance(value, list):
-            raise InputError(f"{text}: one option is chosen; write {key_of(override)}=<option>, from {listed(known)}.")
-        for choice in value if isinstance(value, list) else [value]:
-            folder, _, name = str(choice).removesuffix(".yaml").rpartition("/")  # experiment=paper/table_1
-            if name not in (options(f"{group}/{folder}") if folder else known):
-                raise _no_option(override, str(choice), known, options, groups)
+    if group in LISTS:
+        check_elements(override, known)
+    unknown = (
+        []
+        if override.is_delete()
+        else [n for v in values(override) for n in names_of(v) if not _is_known(n, group, known, options)]
+    )
+    if group in LISTS:
+        for name in unknown:
+            if name not in ("none", "") and not is_class(name, known) and len(slips(name, known)) != 1:
+                raise _no_option(override, name, known, options, groups)
+        check_list(override, known)
+    for value in [] if override.is_delete() or group in LISTS else values(override):
+        if value is None or (value == "none" and group in OPTIONAL and "none" not in known):
+            raise _no_null(override, known)
+        if isinstance(value, list):
+            raise _no_list(override, value, known)
+    for name in unknown:
+        raise _no_option(override, name, known, options, groups)
 
 
-def _check_stack(override: Override, chosen: Sequence[object]) -> None:
-    """Refuse a list of options that holds one twice, or `none` beside others."""
+def _is_known(name: str, group: str, known: Sequence[str], options: Options) -> bool:
+    folder, _, file = name.removesuffix(".yaml").rpartition("/")  # experiment=paper/table_1
+    return file in (options(f"{group}/{folder}") if folder else known)
+
+
+def _no_null(override: Override, known: Sequence[str]) -> Misfit:
+    """The misfit of `reduction=null`: where no option is chosen, Hydra has no name for that."""
     text, key = override.input_line or "", key_of(override)
-    names = list(dict.fromkeys(map(str, chosen)))
-    if not names:
-        raise Misfit(text, "the list is empty", [Proposal((f"{key}=none",), "write {}.")])
-    others = [name for name in names if name != "none"]
-    if len(others) < len(names) and others:
-        reason = "none stands for no option, and others are in the list"
-        raise Misfit(text, reason, [Proposal((_stack(key, others),), "write {}.")])
-    if len(names) < len(chosen):
-        twice = next(name for name in names if list(map(str, chosen)).count(name) > 1)
-        raise Misfit(text, f"{twice} is in the list twice", [Proposal((_stack(key, names),), "write {}.")])
+    has_none = None not in values(override)
+    proposals = []
+    if "none" in known:
+        proposals = [Proposal((with_other_name(override, "null", "none"),), "write {}.")]
+    elif key in OPTIONAL and "mean" in known:
+        phrase = "write {}, or leave it out for the default of the algorithm."
+        proposals = [Proposal((with_other_name(override, "none" if has_none else "null", "mean"),), phrase)]
+    return Misfit(
+        text,
+        "none is no option" if has_none else "null is no option",
+        proposals,
+        f"leave this override out, or choose from {listed(known)}.",
+    )
 
 
-def _stack(key: str, names: Sequence[str]) -> str:
-    return f"{key}=[{','.join(names)}]" if len(names) > 1 else f"{key}={names[0]}"
+def _no_list(override: Override, chosen: Sequence[object], known: Sequence[str]) -> Misfit:
+    """The misfit of `reduction=[krum]` or `reduction=[bucketing,krum]`."""
+    text, key = override.input_line or "", key_of(override)
+    names = list(map(str, chosen))
+    proposals = [] if len(names) != 1 else [Proposal((f"{key}={names[0]}",), "write {}.")]
+    if not names and "none" in known:
+        proposals = [Proposal((f"{key}=none",), "write {}.")]
+    if len(names) == 2 and key == "reduction":
+        phrase = "write {} for the second one within the first."
+        proposals = [Proposal((f"{key}={a}", f"{key}@{key}.inner={b}"), phrase) for a, b in (names, names[::-1])]
+    return Misfit(text, "one option is chosen", proposals, f"write {key}=<option>, from {listed(known)}.")
 
 
 def _no_option(override: Override, value: str, known: Sequence[str], options: Options, groups: Sequence[str]) -> Misfit:
@@ -85,45 +114,53 @@ def _no_option(override: Override, value: str, known: Sequence[str], options: Op
     if is_known(group, value) and (advice := known_name(group, value, at)):
         return Misfit(text, reason, [], advice)
     is_class = group in folders.groups(folders.conf_folder()) and group not in PRESETS
-    place = f"{at}.mine" if group in STACKED else at
+    place = f"{at}.mine" if group in LISTS else at
     with_class = f"; a class of your own is {place}._target_=mine.Name" if is_class else ""
     otherwise = f"the options are {listed(known)}{with_class}."
-    if "." in value and "/" not in value and "*" not in value:
+    if "." in value and "/" not in value and "*" not in value and group not in LISTS:
         return Misfit(text, reason, [Proposal((f"{place}._target_={value}",), "a class is named by {}")], otherwise)
     other = OTHER_NAMES.get(group, {}).get(normalised(value))
     names = [other] if other is not None else slips(value, known)
     if len(names) > 1:
         return Misfit(text, reason, [], f"did you mean {listed(f'{key_of(override)}={name}' for name in names)}?")
     if names:
-        corrected = _with_option(override, value, names[0])
+        corrected = with_other_name(override, value, names[0])
         return Misfit(text, reason, [meant(corrected), meant(corrected.lstrip("+"))], otherwise)
     if advice := known_name(group, value, at):
         return Misfit(text, reason, [], advice)
-    elsewhere = [other for other in _without_hydras(groups) if other != group and value in options(other)]
-    if elsewhere:
-        otherwise = f"{listed(f'{other}={value}' for other in elsewhere)} is one; {otherwise}"
-    return Misfit(text, reason, [], otherwise)
+    return Misfit(text, reason, _of_other_groups(override, value, options, groups), otherwise)
 
 
-def _with_option(override: Override, value: str, option: str) -> str:
-    """The override with another option, in a sweep with the other choices as they are."""
-    text = override.input_line or ""
-    head, _, written = text.partition("=")
-    return f"{head}={written.replace(value, option)}" if value in written else f"{head}={option}"
+def _of_other_groups(override: Override, value: str, options: Options, groups: Sequence[str]) -> list[Proposal]:
+    """`reduction=krum` for `aggregator=krum` or `uplink=[topk,krum]`, the second with the stages that are left."""
+    group = override.key_or_group
+    rest = [name for name in names_of(values(override)[0]) if name != value] if group in LISTS else []
+    kept = [choosing(key_of(override), *rest)] if rest else []
+    words = [OTHER_GROUPS[group][normalised(value)]] if normalised(value) in OTHER_GROUPS.get(group, {}) else []
+    for other in _without_hydras(groups):
+        if other != group and value != "none":
+            words += [choosing(other, name) for name in options(other) if normalised(name) == normalised(value)]
+    return [Proposal((*kept, word)) for word in words]
 
 
-def check_mounts(overrides: Sequence[Override], base: Composed, own_options: Callable[[str, str], bool]) -> None:
+def check_mounts(
+    overrides: Sequence[Override],
+    base: Composed,
+    own_options: Callable[[str, str], bool],
+    keys: Callable[[], Mapping[str, Mapping[str, Sequence[str]]]],
+) -> None:
     """Refuse `optimizer@server=adam` if no option is mounted at `server`, and `+partition=iid` if one is mounted.
 
     Args:
         base: composed without the overrides that name a package or have a sign.
         own_options: whether an option of a group is not shipped: the user knows what its class takes.
+        keys: gives group -> option -> its keys, and the places within it where options are mounted.
     """
     for override in overrides:
         text, choice = override.input_line or "", key_of(override)
         plain = text.lstrip("+~")
         if override.is_add() and choice in base.choices:
-            chosen = "has a place already" if base.choices[choice] is None else "is chosen already"
+            chosen = "is chosen already" if base.choices[choice] else "has a place already"
             raise Misfit(text, f"an option of {choice} {chosen}", [Proposal((plain,), "write {}, without the +.")])
         if override.is_force_add():
             added = [plain] if choice in base.choices else [f"+{plain}", plain]
@@ -140,6 +177,9 @@ def check_mounts(overrides: Sequence[Override], base: Composed, own_options: Cal
             continue
         if override.is_delete():
             raise Misfit(text, f"no option of {override.key_or_group} is chosen there", [Proposal((), "leave it out.")])
+        chosen = base.choices.get(override.key_or_group)
+        if override.key_or_group in OPTIONAL and not (chosen and own_options(override.key_or_group, str(chosen))):
+            raise _no_wrapper(override, base, keys()[override.key_or_group])
         proposals = [meant(word) for word in _other_places(override, base)]
         reason = f"no option of {override.key_or_group} is chosen there"
         if has_no_mount:
@@ -148,6 +188,26 @@ def check_mounts(overrides: Sequence[Override], base: Composed, own_options: Cal
         elif not proposals:
             proposals = [Proposal((f"+{plain}",), "write {}.")]
         raise Misfit(text, reason, proposals, "leave it out, or choose another option.")
+
+
+def _no_wrapper(override: Override, base: Composed, keys: Mapping[str, Sequence[str]]) -> Misfit:
+    """The misfit of `reduction@reduction.inner=krum` without a reduction that has another one within it."""
+    text, group = override.input_line or "", override.key_or_group
+    name, value = (override.package or "").rpartition(".")[2], text.partition("=")[2]
+    wrappers = [option for option, names in keys.items() if name in names]
+    if not wrappers or (override.package or "").count(".") > 1:
+        return Misfit(text, f"no option of {group} is chosen there", [], "leave it out, or choose another option.")
+    inner = f"{group}@{group}.{name}={value}"
+    proposals = (
+        [] if base.choices.get(group) else [Proposal((f"{group}={wrappers[0]}", inner), "write for example {}.")]
+    )
+    chosen = (
+        f"{group}={base.choices[group]} takes no {name}"
+        if base.choices.get(group)
+        else f"no {group} that has an {name} one is chosen"
+    )
+    takes = f"{listed(f'{group}={option}' for option in wrappers)} {'takes' if len(wrappers) == 1 else 'take'} one"
+    return Misfit(text, chosen, [*(meant(word) for word in _other_places(override, base)), *proposals], f"{takes}.")
 
 
 def check_chosen(overrides: Sequence[Override], base: Composed) -> None:
@@ -174,7 +234,15 @@ def check_left_out(overrides: Sequence[Override], composed: Composed, before: Co
     """Refuse `~partition`: a group of config.yaml needs an option (a class of the user's may take its place)."""
     for override in overrides:
         package = before.mounts.get(key_of(override))
-        if override.is_delete() and package is not None and "." not in package and package not in composed.config:
+        if package in OPTIONAL and before.choices[key_of(override)] is None:
+            raise Misfit(override.input_line or "", f"no {package} is chosen", [Proposal((), "leave it out.")])
+        if (
+            package not in OPTIONAL
+            and override.is_delete()
+            and package is not None
+            and "." not in package
+            and package not in composed.config
+        ):
             raise InputError(
                 f"{override.input_line}: {package} cannot be left out; choose one of its options, {package}=<option>."
             )

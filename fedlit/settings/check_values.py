@@ -17,6 +17,7 @@ from fedlit.settings.compose import Composed
 from fedlit.settings.known_names import OTHER_VALUES
 from fedlit.settings.message_parts import check_parts
 from fedlit.settings.misfit import WrongValue
+from fedlit.settings.option_names import LISTS
 from fedlit.settings.overrides import as_written, for_shell, key_of, leaves, values
 from fedlit.settings.table import Table
 
@@ -27,7 +28,8 @@ def check_override(override: Override, rules: Table) -> None:
         return
     key = key_of(override)
     for value in values(override):
-        to_check = [(key, value)] if key in rules.rules else leaves(key, value)
+        is_part = key in LISTS and isinstance(value, dict) and value  # of a mapping that is checked as a whole later
+        to_check = [(key, value)] if key in rules.rules and not is_part else leaves(key, value)
         for leaf, inner in to_check:
             if leaf in rules.rules and not (isinstance(inner, str) and "${" in inner):
                 check_value(leaf, inner, rules.rules[leaf])

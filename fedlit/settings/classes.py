@@ -40,6 +40,7 @@ _CONTRACTS = {
     "uplink.*": "fedlit.messages.stages.Stage",
     "downlink.*": "fedlit.messages.downlink.DownlinkStage",
     "reduction": "fedlit.messages.reductions.Reduction",
+    "reduction.inner": "fedlit.messages.reductions.Reduction",
     "attack": "fedlit.attacks.Attack",
 }
 

@@ -20,11 +20,11 @@ from fedlit.errors import InputError
 from fedlit.settings import comments, folders
 from fedlit.settings.hydra_compat import Application, Loader, make_application
 from fedlit.settings.hydra_reasons import COMPOSING_ERRORS, reason
+from fedlit.settings.option_names import LISTS
 from fedlit.settings.overrides import parse
 from fedlit.settings.table import Part, Table, dotted, make_table
 
 SEARCH_PATH = "hydra.searchpath="
-STACKED = ("logger",)  # groups of which several options may be chosen: each has a package of its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +86,9 @@ class Composer:
             for option_file in _comments(file.config_path, sources)
         )
         choices = dict(OmegaConf.to_container(config.hydra.runtime.choices))  # type: ignore[arg-type]
-        for part in parts:  # Hydra notes no choice where a list was chosen
-            group, _, option = part.name.partition("/")
-            if group in STACKED and isinstance(choices.setdefault(group, []), list):
-                choices[group].append(option)
+        for group in LISTS:  # Hydra notes no choice where a list was chosen
+            if group in config and isinstance(choices.setdefault(group, []), list):
+                choices[group] += _chosen(parts, group)
         task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         if self._config_name != folders.CONFIG_NAME and not _top_level_keys() <= set(task):
             raise InputError(
@@ -156,6 +155,19 @@ def _check_search_path(overrides: Sequence[str]) -> None:
             plain = folder.removeprefix("file://")
             if "://" not in plain and not Path(plain).is_dir():
                 raise InputError(f"{override}: there is no folder {plain}; give one that holds groups of options.")
+
+
+def _chosen(parts: Sequence[Part], group: str) -> list[str]:
+    """The options of a list, in its order; InputError for a file whose keys would not stand under a name."""
+    of_group = [part for part in parts if part.name.startswith(f"{group}/")]
+    for part in of_group:
+        if part.comments.entries and not part.package.startswith(f"{group}."):
+            name = part.name.rpartition("/")[2]
+            raise InputError(
+                f"{part.name}.yaml: an option of {group} has its keys under a name, because there may be several; "
+                f"write `# @package {group}.{name}` as the first line of the file."
+            )
+    return [part.name.removeprefix(f"{group}/") for part in of_group]
 
 
 def _top_level_keys() -> set[str]:

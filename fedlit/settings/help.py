@@ -14,6 +14,7 @@ from fedlit.settings import folders
 from fedlit.settings.closest import closest, listed
 from fedlit.settings.comments import LOADER, Entry, read_about, read_file
 from fedlit.settings.folders import CONFIG_NAME, groups
+from fedlit.settings.option_names import choosing
 
 EXAMPLES = (
     ("python -m fedlit.run clients=10 partition=dirichlet", "a first run"),
@@ -77,8 +78,8 @@ def _own_folders(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     return [Path(folder).expanduser() for folder in given], names
 
 
-def defaults(folder: Path) -> dict[str, str | None]:
-    """Group -> the option that config.yaml chooses (None: none), in the order of config.yaml."""
+def defaults(folder: Path) -> dict[str, str | list[str] | None]:
+    """Group -> the option that config.yaml chooses (None: none; a list: several), in the order of config.yaml."""
     listed_defaults = yaml.load((folder / f"{CONFIG_NAME}.yaml").read_text(encoding="utf-8"), Loader=LOADER)["defaults"]
     return {group: option for item in listed_defaults if isinstance(item, dict) for group, option in item.items()}
 
@@ -97,6 +98,9 @@ def ordered_groups(*folders_of_options: Path) -> dict[str, list[str]]:
 def _asked(name: str, known: dict[str, list[str]], folders_of_options: Sequence[Path]) -> str:
     """The page of a group, an option, a place where options are mounted, or a key."""
     place, _, option = name.lstrip("+~").partition("=")
+    if option.startswith("["):  # uplink=[topk,clip]
+        names = [f"{place}={inner.strip()}" for inner in option.strip("[]").split(",") if inner.strip()] or [place]
+        return "\n\n".join(_asked(inner, known, folders_of_options) for inner in names)
     group, _, package = place.partition("@")
     if group in known:
         chosen = [option] if option in known[group] else known[group]
@@ -171,7 +175,8 @@ def _page(folders_of_options: Sequence[Path], known: dict[str, list[str]]) -> st
             )
             for option in options
         ]
-        blocks.append(f"{group}=\n{_rows(rows)}")
+        is_list = default.get(group) == []
+        blocks.append(f"{group}={'[...]  a list, in this order' if is_list else ''}\n{_rows(rows)}")
     return "\n\n".join([*blocks, "Examples\n" + _rows(EXAMPLES, below=True), "Flags\n" + _rows(FLAGS)])
 
 
@@ -186,8 +191,8 @@ def _option_page(path: Path, group: str, option: str, package: str = "") -> str:
     about = textwrap.fill(
         f"{file.about} {file.source}".strip(), _width() - 2, initial_indent="  ", subsequent_indent="  "
     )
-    chosen = f"{group}@{package}" if package else group
-    return "\n".join(filter(None, (f"{chosen}={option}", about, keys)))
+    chosen = f"{group}@{package}={option}" if package else choosing(group, option)
+    return "\n".join(filter(None, (chosen, about, keys)))
 
 
 def _is_hydras(entry: Entry) -> bool:

@@ -15,7 +15,7 @@ def by_name(table: dict[str, str]) -> dict[str, str]:
 
 
 _OWN = "write it as a class of your own, `{at}._target_=mine.%s`"
-_REDUCTION = "it takes the place of the mean: write it as a class of your own, `reduction._target_=mine.%s`"
+_REDUCTION = "write it as a class of your own, `reduction._target_=mine.%s`"
 _STAGE = "write it as a class of your own, `uplink.%s._target_=mine.%s`"
 
 NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is nearest in meaning
@@ -24,9 +24,6 @@ NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is n
             "fedopt": "it is a family, of which FedAdam is the usual choice, `aggregator=fedadam`",
             "fedmom slowmo": "it is FedAvg with momentum on the server, `aggregator=fedavgm`",
             "fedcm mime fedlin afl feddf fedgen fedmd fedproto ccvr": _OWN % "Algorithm",
-            "krum multikrum bulyan median trimmedmean geometricmedian rfa": _REDUCTION % "Robust",
-            "fltrust": "it needs samples of the server: write it as a class of your own, "
-            "`{at}._target_=mine.Algorithm server_samples=100`",
             "secagg": _REDUCTION % "SecAgg",
         }
     ),
@@ -61,13 +58,12 @@ NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is n
             "topk randk sparsify": _STAGE % ("topk", "TopK"),
             "qsgd quantize signsgd terngrad": _STAGE % ("quantize", "Quantize"),
             "dp clip noise": _STAGE % ("clip", "Clip"),
-            "attack byzantine": _STAGE % ("attack", "Attack"),
         }
     ),
     "reduction": by_name(
         {
-            "krum multikrum bulyan median trimmedmean geometricmedian rfa": _REDUCTION % "Robust",
             "secagg secureaggregation": _REDUCTION % "SecAgg",
+            "auror zeno sear signguard": _REDUCTION % "Robust",
         }
     ),
 }
@@ -86,6 +82,37 @@ OTHER_NAMES: dict[str, dict[str, str]] = {  # group -> other name -> option
     "engine": by_name({"multiprocessing parallel mp": "processes", "sequential single": "serial"}),
     "trainer": by_name({"stacked vmap": "vectorized", "pl": "lightning"}),
     "store": by_name({"ram": "memory", "sqlite": "disk"}),
+    "reduction": by_name(
+        {
+            "average averaging fedavg weightedmean": "mean",
+            "rfa gm geomedian": "geometric_median",
+            "coordinatemedian coordinatewisemedian cwmed comed": "median",
+            "trmean trimmed trim": "trimmed_mean",
+            "cc clipping centeredclip ccclip": "centered_clipping",
+            "normclipping normclip normthresholding": "norm_bound",
+            "mkrum": "multikrum",
+            "nearestneighbormixing mixing": "nnm",
+            "bucket": "bucketing",
+            "divideandconquer": "dnc",
+        }
+    ),
+    "attack": by_name(
+        {
+            "alittleisenough little": "alie",
+            "innerproduct innerproductmanipulation": "ipm",
+            "signflipping reversegradient bitflip inverse": "sign_flip",
+            "labelflipping labelpoisoning": "label_flip",
+            "noise random randomgaussian": "gaussian",
+            "modelreplacement replacement boosting": "scaling",
+            "trigger dba badnets": "backdoor",
+            "zero lazy freeriding freeloader": "free_rider",
+        }
+    ),
+}
+
+OTHER_GROUPS: dict[str, dict[str, str]] = {  # group -> a name of what another group does -> the override
+    "uplink": by_name({"attack byzantine malicious adversary": "attack=sign_flip"}),
+    "aggregator": by_name({"rfa": "reduction=geometric_median", "byzantine robust": "reduction=krum"}),
 }
 
 KEYS: dict[str, str] = by_name(  # name at the top level -> key or group
@@ -121,6 +148,9 @@ KEYS: dict[str, str] = by_name(  # name at the top level -> key or group
         "opt clientoptimizer": "optimizer",
         "finetuneepoch finetuneepochs finetuningepochs finetuning fte": "evaluation.finetune",
         "publicsamples publicdata publicsize": "data.public",
+        "stages compression compressor compress sparsification quantization": "uplink",
+        "defense defence robustaggregation robustaggregator aggregationrule robustrule gar": "reduction",
+        "adversary byzantine attacktype attackmethod attackname": "attack",
     }
 )
 
@@ -138,6 +168,27 @@ GROUP_KEYS: dict[str, dict[str, str]] = {  # group -> name -> its keys that may 
             "k numclusters nclusters": "K clusters",
             "plearningrate personallearningrate plr": "personal_lr",
             "qparam": "q",
+        }
+    ),
+    "reduction": by_name(
+        {
+            "nummalicious nmalicious numbyzantine nbyzantine nbyz numattackers numadversaries b": "f",
+            "clippingthreshold threshold radius bound": "tau",
+            "bucketsize": "s",
+            "numselected": "m",
+            "maxiter maxiterations niter": "iterations",
+            "subdim subdimension": "coordinates",
+            "lambda": "lam",
+        }
+    ),
+    "attack": by_name(
+        {
+            "number fraction ratio malicious nummalicious numbyzantine numattackers attackers": "clients",
+            "start from every": "rounds",
+            "factor scale": "scale gamma epsilon",
+            "zmax": "z",
+            "targetclass": "target",
+            "poisonratio": "share",
         }
     ),
     "evaluation": by_name(
@@ -175,6 +226,8 @@ SENTENCES: dict[str, str] = by_name(  # name at the top level -> what to write
         "configure_optimizers of a module of your own, `model._target_=mine.Net`",
         "published": "published values are in the YAML of an experiment (`experiment=flamby_heart`), and "
         "`python -m fedlit.reproduce` compares runs with them",
+        "nummalicious numbyzantine numattackers numadversaries byzantineclients maliciousclients maliciousfraction": "how "
+        "many clients are malicious is a key of each attack, `attack=sign_flip attack.clients=0.2`",
         "earlystopping earlystop": "a run ends early by `stop.patience=5` or `stop.target=0.9`",
         "targetaccuracy": "a run ends at a value by `stop.metric=global/test/accuracy stop.target={value}`",
         "profiler": "a table of where the time of the rounds goes is `debug=profile`",

@@ -53,7 +53,7 @@ class Misfit(InputError):
 
     def __init__(self, text: str, reason: str, proposals: Sequence[Proposal], otherwise: str = ""):
         self.text, self.reason, self.otherwise = text, reason, otherwise
-        self.proposals = tuple(dict.fromkeys(proposals))
+        self.proposals = tuple(dict.fromkeys(p for p in proposals if p.words != (text,)))
         super().__init__(self.sentence(lambda _: None))
 
     def sentence(self, problem: Problem) -> str:

@@ -8,6 +8,7 @@ from fedlit.settings import folders
 from fedlit.settings.comments import Entry, OptionFile, read_file
 from fedlit.settings.folders import CONFIG_NAME
 from fedlit.settings.help import defaults, ordered_groups
+from fedlit.settings.option_names import STAGES, choosing
 
 
 def option_list(folder: Path) -> str:
@@ -22,10 +23,12 @@ def option_list(folder: Path) -> str:
     ]
     for group, options in ordered_groups(folder).items():
         chosen = f"The default is `{default[group]}`." if default.get(group) else "Nothing is chosen by default."
+        if group in STAGES:
+            chosen = f"A list of options, in the order in which they are passed; the default is `{group}=[]`, no stage."
         blocks += [f"## {group}", chosen]
         for option in options:
             file = read_file(folder / group / f"{option}.yaml")
-            blocks += [f"### `{group}={option}`", *_option(file, group)]
+            blocks += [f"### `{choosing(group, option)}`", *_option(file, group)]
     return "\n\n".join(blocks) + "\n"
 
 

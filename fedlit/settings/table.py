@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from fedlit.settings.comments import Entry, OptionFile
+from fedlit.settings.option_names import STAGES
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,14 @@ def above_of(key: str) -> Iterable[str]:
 
 def keys_of(config: DictConfig) -> dict[str, Any]:
     """Every dotted key of a configuration with its value as composed (interpolations stay as they are written)."""
-    return dotted(OmegaConf.to_container(config, resolve=False))
+    content: Any = OmegaConf.to_container(config, resolve=False)
+    return {**dotted(content), **_orders(content)}
+
+
+def _orders(content: dict[str, Any]) -> dict[str, Any]:
+    """The order of several stages, which is part of what a run does, and which two equal mappings may differ in."""
+    stages = {group: list(content.get(group) or {}) for group in STAGES}
+    return {f"{group} (order)": names for group, names in stages.items() if len(names) > 1}
 
 
 def dotted(node: Any, above: str = "") -> dict[str, Any]:

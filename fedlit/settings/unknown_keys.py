@@ -12,6 +12,7 @@ from fedlit.settings.closest import closest, closest_key, listed, normalised
 from fedlit.settings.compose import Composed
 from fedlit.settings.known_names import GROUP_KEYS, KEYS, SENTENCES
 from fedlit.settings.misfit import Misfit, Proposal, meant, surely_meant
+from fedlit.settings.option_names import LISTS, choosing
 from fedlit.settings.overrides import as_written, for_shell, key_of
 from fedlit.settings.table import foreign_class
 
@@ -40,6 +41,11 @@ def unknown_key(override: Override, key: str, composed: Composed, groups: set[st
     if (other := next((k for k in other_keys if k in composed.keys), None)) is not None:
         [corrected] = _corrections(override, other, set())
         return Misfit(text, reason, [meant(corrected), surely_meant(other, corrected)])
+    package, _, name = key.partition(".")
+    within = [k for k in composed.keys if name and k.startswith(f"{package}.") and k.endswith(f".{name}")]
+    if len(within) == 1:  # reduction.f of the reduction within another one
+        [corrected] = _corrections(override, within[0], set())
+        return Misfit(text, reason, [meant(corrected), surely_meant(within[0], corrected)])
     for meant_key in (key, *other_keys, _of_renamed_group(*key.rpartition(".")[::2])):
         if meant_key is not None and (sentence := _elsewhere(meant_key, composed, options)) is not None:
             return Misfit(text, sentence, [])
@@ -51,7 +57,7 @@ def unknown_key(override: Override, key: str, composed: Composed, groups: set[st
         proposals += _by_value(value, options) + _of_another_option(key, value, options)
     sure = [name for name in names if _is_sure(key, name, composed)]
     proposals += [surely_meant(name, _corrections(override, name, groups)[-1]) for name in sure]
-    having = [f"{group}={option}" for group, option in _options_with(key, options)]
+    having = [for_shell(choosing(group, option)) for group, option in _options_with(key, options)]
     if advice or having:
         return Misfit(text, reason, proposals, f"{advice}." if advice else f"{listed(having)} has it.")
     parent, _, name = key.rpartition(".")
@@ -88,7 +94,10 @@ def _of_a_foreign_class(override: Override, key: str, foreign: str, candidates: 
 def _other_keys(key: str, composed: Composed) -> list[str]:
     """Keys of the group that a name of papers or of other frameworks may mean."""
     package, _, name = key.partition(".")
-    names = GROUP_KEYS.get(composed.mounts.get(package, ""), {}).get(normalised(name), "")
+    group = composed.mounts.get(package, "")
+    if group in LISTS:  # uplink.topk.ratio
+        package, _, name = key.rpartition(".")
+    names = GROUP_KEYS.get(group, {}).get(normalised(name), "")
     return [f"{package}.{other}" for other in names.split()]
 
 
@@ -99,10 +108,9 @@ def _elsewhere(key: str, composed: Composed, options: Options) -> str | None:
     first = name.partition(".")[0]  # of server_optimizer.lr
     having = [f"{group}={option}" for option, keys in options.get(group, {}).items() if {name, first} & {*keys}]
     if having and f"{package}.{first}" not in composed.keys:
-        chosen = composed.choices[group]
-        return (
-            f"{group}={as_written(chosen)} has no {first}; {listed(having)} {'has' if len(having) == 1 else 'have'} it"
-        )
+        chosen = composed.choices[composed.mounts[package]]
+        without = f"no {group} is chosen" if chosen is None else f"{group}={as_written(chosen)} has no {first}"
+        return f"{without}; {listed(having)} {'has' if len(having) == 1 else 'have'} {'it' if chosen else first}"
     near = closest(name, {k for keys in options.get(group, {}).values() for k in keys if not k.startswith("_")})
     if near is None or f"{package}.{near}" in composed.keys:
         return None
@@ -159,7 +167,7 @@ def _sides(key: str) -> set[str]:
 def _by_value(value: str, options: Options) -> list[Proposal]:
     """Options of that name, `aggregator=fedavg` for `foo=FedAvg`."""
     return [
-        meant(f"{group}={option}")
+        meant(choosing(group, option))
         for group, choices in options.items()
         for option in choices
         if normalised(option) == normalised(value)
@@ -172,11 +180,17 @@ def _of_another_option(key: str, value: str, options: Options) -> list[Proposal]
     if len(having) != 1:
         return []
     [(group, option)] = having
-    return [Proposal((f"{group}={option}", f"{group}.{key}={value}"), f"{group}={option} has it, {{}}.")]
+    chosen, place = choosing(group, option), f"{group}.{option}" if group in LISTS else group
+    return [Proposal((chosen, f"{place}.{key}={value}"), f"{chosen} has it, {{}}.")]
 
 
 def _options_with(key: str, options: Options) -> list[tuple[str, str]]:
-    return [(group, option) for group, choices in options.items() for option, keys in choices.items() if key in keys]
+    return [
+        (group, option)
+        for group, choices in options.items()
+        for option, keys in choices.items()
+        if (f"{option}.{key}" if group in LISTS else key) in keys
+    ]
 
 
 def _corrections(override: Override, name: str, groups: set[str]) -> list[str]:

@@ -15,6 +15,7 @@ from fedlit.errors import InputError
 from fedlit.settings.compose import Composed
 from fedlit.settings.folders import CONFIG_NAME
 from fedlit.settings.misfit import Misfit, Proposal
+from fedlit.settings.option_names import LISTS
 from fedlit.settings.overrides import as_written, key_of, values
 from fedlit.settings.presets import deletions
 
@@ -24,7 +25,7 @@ _KEPT = ("_partial_", "_convert_", "_recursive_")  # how a class of this group i
 def user_packages(overrides: Sequence[Override], composed: Composed) -> list[str]:
     """The packages (`model`, `aggregator.server_optimizer`) whose class the overrides name by `_target_`."""
     packages = [key_of(override).removesuffix("._target_") for override in overrides if names_class(override)]
-    return [package for package in dict.fromkeys(packages) if package in composed.mounts]
+    return [package for package in dict.fromkeys(packages) if package in composed.mounts and package not in LISTS]
 
 
 def names_class(override: Override) -> bool:

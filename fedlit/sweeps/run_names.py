@@ -7,7 +7,9 @@ import os
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
+from fedlit.settings.option_names import LISTS
 from fedlit.settings.overrides import as_written, key_of, parse
 
 _LONGEST = 120  # characters
@@ -27,6 +29,8 @@ def run_names(jobs: Sequence[Sequence[str]], swept: Sequence[str]) -> list[str]:
 
     >>> run_names([["seed=1", "partition.alpha=0.1"], ["seed=2", "partition.alpha=0.1"]], ["seed", "partition.alpha"])
     ['seed=1,alpha=0.1', 'seed=2,alpha=0.1']
+    >>> run_names([["uplink=[]"], ["uplink=[topk,clip]"]], ["uplink"])
+    ['uplink=none', 'uplink=topk+clip']
     """
     keys = [key.lstrip("+~") for key in swept]
     shown = _short_keys(keys)
@@ -41,7 +45,12 @@ def run_names(jobs: Sequence[Sequence[str]], swept: Sequence[str]) -> list[str]:
 
 
 def _values(job: Sequence[str]) -> dict[str, str]:
-    return {key_of(override): as_written(override.value()) for override in parse(job)}
+    return {key_of(override): _written(key_of(override), override.value()) for override in parse(job)}
+
+
+def _written(key: str, value: Any) -> str:
+    """A list of options without brackets: `topk+clip`, and `none` where it is empty."""
+    return "+".join(map(str, value)) or "none" if key in LISTS and isinstance(value, list) else as_written(value)
 
 
 def _short_keys(keys: Sequence[str]) -> dict[str, str]:

@@ -26,6 +26,18 @@ class Clipped(Stage):
     uniform: ClassVar[bool] = True
 
 
+class Trips(Stage):
+    trips: ClassVar[int] = 2
+
+
+class Median(All):
+    """Reduces: it is for algorithms that take one message."""
+
+    def finish(self) -> Reduced:
+        medians = {key: value.median(0).values for key, value in super().finish().message.items() if key == "c"}
+        return Reduced(medians)
+
+
 class Blind(Mean):
     blind: ClassVar[bool] = True
 
@@ -155,21 +167,9 @@ class Dropping(All):
             super().add(clients, wire, examples)
 
 
-class Trips(Stage):
-    trips: ClassVar[int] = 2
-
-
 class Doubling(All):
     def encode(self, client: Any, wire: Wire, weighting: Any) -> Wire:
         return {key: 2 * value for key, value in wire.items()}
-
-
-class Median(All):
-    """Reduces: it is for algorithms that take one message."""
-
-    def finish(self) -> Reduced:
-        medians = {key: value.median(0).values for key, value in super().finish().message.items() if key == "c"}
-        return Reduced(medians)
 
 
 @pytest.mark.parametrize("reduction", [Dropping(), Doubling(), Median()])

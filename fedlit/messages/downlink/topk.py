@@ -8,6 +8,7 @@ from fedlit.errors import InputError
 from fedlit.messages.downlink.base import DownlinkStage
 from fedlit.messages.plan import model_keys
 from fedlit.messages.wire import Wire
+from fedlit.model_vectors import Layout
 from fedlit.server_round import ServerRound
 
 
@@ -28,11 +29,14 @@ class TopK(DownlinkStage):
     def __init__(self, share: float = 0.1):
         if not 0 < share <= 1:
             raise InputError(f"downlink.topk.share={share}: it is a share of the entries; write a number in (0, 1].")
-        self.share = share
+        self.share, self.size = share, 0
+
+    def setup(self, layout: Layout, clients: int) -> None:
+        self.size = layout.size
 
     def encode(self, wire: Wire, held: Wire, round: ServerRound) -> Wire:
         sent = dict(wire)
-        for key in model_keys(wire):
+        for key in model_keys({key: value[None] for key, value in wire.items()}, self.size):
             if key in held:
                 difference = sent.pop(key) - held[key]
                 index = difference.abs().topk(max(1, round_up(self.share * len(difference)))).indices.sort().values

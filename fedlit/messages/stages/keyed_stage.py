@@ -1,0 +1,78 @@
+"""A stage that works on some vectors of a message, which its option `keys` names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from fedlit.errors import InputError
+from fedlit.messages.plan import MessagePlan, model_keys
+from fedlit.messages.stages.base import Stage
+from fedlit.messages.wire import Wire
+from fedlit.model_vectors import Layout
+
+
+class KeyedStage(Stage):
+    """
+    Args:
+        keys: keys of a message, such as ["delta"], or of the wire, such as ["delta.weights.values"], the part that
+            TopK has made; None: the vectors that move a model (`messages.plan.model_keys`). The statistics of a Model
+            are among them only where they are named, as in ["delta.statistics"].
+    """
+
+    def __init__(self, keys: Sequence[str] | None = None):
+        if isinstance(keys, str) or (keys is not None and not len(keys)):
+            raise InputError(f"{type(self).__name__}: keys={keys!r}; write a list such as [delta], or null.")
+        self.keys = None if keys is None else tuple(keys)
+        self.size = 0
+
+    def setup(self, layout: Layout, clients: int) -> None:
+        self.size = layout.size
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return tuple(key.partition(".weights.")[0] for key in self.keys or ())
+
+    def check(self, plan: MessagePlan) -> None:
+        if self.keys is None and not plan.model_keys():
+            raise InputError(
+                f"uplink: {type(self).__name__} works on the weights of models, and {plan.algorithm} sends none, only "
+                f"{', '.join(plan.message) or 'nothing'}; leave the stage out, or name vectors by its option keys."
+            )
+
+    def planned_keys(self, plan: MessagePlan) -> list[str]:
+        """The keys of the algorithm's message on which the stage works; parts that other stages make are none."""
+        if self.keys is None:
+            return plan.model_keys()
+        return [key for name in self.keys for key in (name, f"{name}.weights") if key in plan.message]
+
+    def chosen_keys(self, stage: str, wire: Wire) -> list[str]:
+        """The keys of the wire (K, ...) on which the stage works.
+
+        Args:
+            stage: its name.
+
+        Raises:
+            InputError: there are none, as after a stage that has encoded them, or they hold no floating-point numbers.
+        """
+        if self.keys is None:
+            keys = model_keys(wire, self.size)
+            missing = [] if keys else ["the weights of a model"]
+        else:
+            by_name = {name: [key for key in (name, f"{name}.weights") if key in wire] for name in self.keys}
+            keys = list(dict.fromkeys(key for keys in by_name.values() for key in keys))
+            missing = [name for name, keys in by_name.items() if not keys]
+        if missing:
+            raise InputError(
+                f"uplink.{stage} needs {missing[0]}, and the message that reaches it has {', '.join(wire) or 'nothing'}"
+                f"; leave out the stage before it, or name one of these by uplink.{stage}.keys."
+            )
+        for key in keys:
+            if not isinstance(wire[key], Tensor) or not wire[key].is_floating_point():
+                kind = wire[key].dtype if isinstance(wire[key], Tensor) else "a list of rows of unequal lengths"
+                raise InputError(
+                    f"uplink.{stage} works on tensors (K, ...) of floating-point numbers, and {key} is {kind}; name "
+                    f"others by uplink.{stage}.keys."
+                )
+        return [key for key in keys if wire[key].shape[-1]]

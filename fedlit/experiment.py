@@ -224,6 +224,7 @@ def opened(
                     norm_bound(uplink),
                     type(reduction).__name__,
                     reduction.blind,
+                    aggregator.clients_step,
                 )
                 check_plan(plan, uplink, around)
         aggregator.setup(layout, len(clients))

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from fedlit import interrupts
 from fedlit.aggregators import Aggregator
 from fedlit.algorithm_trial import try_algorithm
-from fedlit.attacks import Attack, NoAttack, with_attack
+from fedlit.attacks import Attack, NoAttack, ready_attack, with_attack
 from fedlit.checkpoint import Checkpoints, facts_of, saved_bits
 from fedlit.clients import Clients, share_out
 from fedlit.data import DataSource, chain
@@ -189,8 +189,7 @@ def opened(
         data = with_labels_for(module, data)
 
         attack: Attack = make(config.attack, "attack") if config.get("attack") else NoAttack()
-        attack.setup(len(clients.test), config.seed)
-        attack.check(data, str(aggregator), aggregator.pooled)
+        attack = ready_attack(attack, data, len(clients.test), config.seed, str(aggregator), aggregator.pooled)
         uplink, around = with_attack(attack, uplink, reduction)
         evaluation = replace(evaluation, extra={**evaluation.extra, **attack.extra_tests(data)})
         shift = partition.transform(seed_number(config.seed, "feature shift"))

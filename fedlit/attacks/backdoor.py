@@ -104,7 +104,7 @@ class Backdoor(DataAttack, UplinkAttack):
         return None if self.gamma == 1 else super().stage()
 
     def corrupted(self, client: StageClient, wire: Wire) -> Wire:
-        return {key: self.gamma * wire[key] for key in model_keys(wire)}
+        return {key: self.gamma * wire[key] for key in model_keys(wire, client.layout.size)}
 
     def extra_tests(self, data: DataSource) -> dict[str, ExtraTest]:
         transform = WithTrigger(self.trigger, self.labels, data.test.target)

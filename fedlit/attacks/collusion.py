@@ -113,10 +113,11 @@ class Collusion(Reduction):
                 f"cannot agree by them as {attack} needs; write an attack of single clients, such as "
                 "attack=sign_flip, or another reduction."
             )
-        self.inner, self.attack = inner, attack
+        self.inner, self.attack, self._size = inner, attack, 0
         vars(self).update({name: getattr(inner, name) for name in _INNER})  # the server treats it as the inner one
 
     def setup(self, layout: Layout, clients: int) -> None:
+        self._size = layout.size
         self.inner.setup(layout, clients)
 
     def check(self, plan: MessagePlan) -> None:
@@ -184,7 +185,7 @@ class Collusion(Reduction):
     def _keys(self) -> list[str]:
         """The keys of the weights of models."""
         _, wire, _ = self._chunks[0]
-        return model_keys({key: value for key, value in wire.items() if isinstance(value, Tensor)})
+        return model_keys(wire, self._size)
 
 
 class EncodedCollusion(Collusion):

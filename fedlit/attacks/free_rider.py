@@ -14,7 +14,7 @@ from fedlit.messages.plan import MessagePlan, model_keys
 from fedlit.messages.stages.base import Stage
 from fedlit.messages.stages.stage_client import StageClient
 from fedlit.messages.wire import Wire
-from fedlit.model_vectors import Model
+from fedlit.model_vectors import Layout, Model
 from fedlit.server_round import ServerRound
 
 
@@ -50,7 +50,7 @@ class FreeRider(UplinkAttack):
         return LastChange(self) if self.sends == "last_change" else CorruptedStage(self)
 
     def corrupted(self, client: StageClient, wire: Wire) -> Wire:
-        changed = {key: self._sent(client, key, wire[key]) for key in model_keys(wire)}
+        changed = {key: self._sent(client, key, wire[key]) for key in model_keys(wire, client.layout.size)}
         statistics = {f"{key.removesuffix('.weights')}.statistics" for key in changed}
         return changed | {key: torch.zeros_like(wire[key]) for key in statistics & wire.keys()}
 
@@ -62,6 +62,9 @@ class FreeRider(UplinkAttack):
 
 class LastChange(CorruptedStage):
     """The stage of free riders that know the last change. The server keeps it, key -> (P,)."""
+
+    def setup(self, layout: Layout, clients: int) -> None:
+        self._size = layout.size
 
     def check(self, plan: MessagePlan) -> None:
         super().check(plan)
@@ -80,5 +83,5 @@ class LastChange(CorruptedStage):
     def reduced(
         self, reduced: Wire, server: dict[str, Any], round: ServerRound
     ) -> tuple[Wire, dict[str, Any], dict[str, float]]:
-        change = {key: reduced[key] for key in model_keys(reduced)}
+        change = {key: reduced[key] for key in model_keys({k: v[None] for k, v in reduced.items()}, self._size)}
         return reduced, {"change": change} if change else server, {}

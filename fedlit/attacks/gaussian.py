@@ -51,7 +51,7 @@ class Gaussian(UplinkAttack, CollusiveAttack):
 
     def corrupted(self, client: StageClient, wire: Wire) -> Wire:
         changed = {}
-        for key in model_keys(wire):
+        for key in model_keys(wire, client.layout.size):
             honest = wire[key]
             unit = honest.flatten(1).norm(dim=1).reshape(-1, *[1] * (honest.dim() - 1)) / prod(honest.shape[1:]) ** 0.5
             changed[key] = self.scale * unit * client.draw("normal", f"noise {key}", honest)

@@ -32,4 +32,4 @@ class Scaling(UplinkAttack):
 
     def corrupted(self, client: StageClient, wire: Wire) -> Wire:
         gamma = len(client.round.cohort) if self.gamma is None else self.gamma
-        return {key: gamma * wire[key] for key in model_keys(wire)}
+        return {key: gamma * wire[key] for key in model_keys(wire, client.layout.size)}

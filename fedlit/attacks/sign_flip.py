@@ -29,4 +29,4 @@ class SignFlip(UplinkAttack):
         self.scale = scale
 
     def corrupted(self, client: StageClient, wire: Wire) -> Wire:
-        return {key: -self.scale * wire[key] for key in model_keys(wire)}
+        return {key: -self.scale * wire[key] for key in model_keys(wire, client.layout.size)}

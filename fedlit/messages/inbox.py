@@ -202,12 +202,12 @@ class Inbox:
             reduction_state, row, excluded = self.state["reduction"], {}, None
         else:
             reduced = self.reduction.finish()
-            if not reduced.message:
-                return ReducedRound({}, self.state)
-            self._check(flatten_message(reduced.message))
-            message, excluded = reduced.message, reduced.excluded
             reduction_state = self.state["reduction"] if reduced.state is None else reduced.state
             row = {reduction_metric(name): value for name, value in reduced.report.items()}
+            if not reduced.message:
+                return ReducedRound({}, self.state | {"reduction": reduction_state}, row, reduced.excluded)
+            self._check(flatten_message(reduced.message))
+            message, excluded = reduced.message, reduced.excluded
         stages = dict(self.state["uplink"])
         for name, stage in reversed(self.pipeline.uplink.items()):
             if type(stage).reduced is not Stage.reduced:

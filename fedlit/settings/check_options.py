@@ -14,7 +14,7 @@ from fedlit.settings.known_names import KEYS, OTHER_GROUPS, OTHER_NAMES, is_know
 from fedlit.settings.misfit import Misfit, Proposal, meant
 from fedlit.settings.option_lists import check_elements, check_list, is_class, names_of, with_other_name
 from fedlit.settings.option_names import LISTS, OPTIONAL, choosing
-from fedlit.settings.overrides import as_written, for_shell, key_of, sign, values
+from fedlit.settings.overrides import as_written, key_of, sign, values
 from fedlit.settings.table import foreign_class
 
 PRESETS = ("experiment", "tune", "debug")  # groups whose options set keys of others

@@ -24,7 +24,7 @@ class Weights:
     """How much each of n messages counts.
 
     Attributes:
-        factors: (n,); the weights of a Model reduce to sum_i factors_i x_i.
+        factors: (n,); the vectors that move the model reduce to sum_i factors_i x_i.
         relative: (n,), at least 0, how much the numbers of each message count; None: the factors.
         scales_statistics: statistics reduce with the factors, too; else with `shares`, which keeps a running variance
             among those of the clients.
@@ -46,7 +46,7 @@ class Weights:
 
 
 class RuleByClient(RobustRule):
-    """Weighs whole messages by what it sees of their model vectors, the weights of all Models in them together.
+    """Weighs whole messages by the vectors in them that move the model, all together (`messages.plan.model_keys`).
 
     The factors of the weights are those of the statistics, unless `statistics` is "own": then the rule weighs the
     statistics by what it sees of them. Other numbers of a message, such as a count of steps, are averaged with the
@@ -69,7 +69,7 @@ class RuleByClient(RobustRule):
         """The weights of the messages by their vectors under some keys; all factors 0 if the rule trusts none.
 
         Args:
-            keys: the weights of all Models, or all statistics.
+            keys: those of the vectors that move the model, or of all statistics.
             state: what the server keeps for these keys.
         """
 
@@ -78,7 +78,7 @@ class RuleByClient(RobustRule):
         return weighted_sum(value, torch.from_numpy(factors))
 
     def complete(self, key: str, reduced: Tensor, weights: Weights) -> Tensor:
-        """The weights of a Model, from the weighted sum of the clients'."""
+        """A vector that moves the model, from the weighted sum of the clients'."""
         return reduced
 
     def keep(self, weights: Weights, reduced: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class RuleByClient(RobustRule):
     def check(self, plan: MessagePlan) -> None:
         """
         Raises:
-            InputError: the messages hold no Model, or a round has fewer messages on average than the rule needs.
+            InputError: no vector of the messages moves the model, or a round has fewer messages than the rule needs.
         """
         super().check(plan)
         check_models(self, plan)
@@ -106,7 +106,8 @@ class RuleByClient(RobustRule):
             if not weights.factors.any():
                 state = {name: w.state for name, w in weighed.items() if w.state}
                 return self.nothing(f"it trusts the {part} of no message", state or None)
-        reduced = {key: self._combined(key, value, weighed) for key, value in messages.wire.items()}
+        of_model = set(messages.model_keys)
+        reduced = {key: self._combined(key, value, weighed, key in of_model) for key, value in messages.wire.items()}
         kept = {part: self.keep(weighed[part], {key: reduced[key] for key in keys}) for part, keys in parts.items()}
         used = np.any([weights.factors != 0 for weights in weighed.values()], 0)
         return Reduced(
@@ -116,9 +117,9 @@ class RuleByClient(RobustRule):
             excluded=[client for client, is_used in zip(messages.clients, used, strict=True) if not is_used],
         )
 
-    def _combined(self, key: str, value: Tensor, weighed: Mapping[str, Weights]) -> Tensor:
+    def _combined(self, key: str, value: Tensor, weighed: Mapping[str, Weights], of_model: bool) -> Tensor:
         weights = weighed["weights"]
-        if key.endswith(".weights"):
+        if of_model:
             return self.complete(key, self.combine(value, weights.factors), weights)
         if key.endswith(".statistics"):
             weights = weighed.get("statistics", weights)
@@ -129,7 +130,7 @@ class RuleByClient(RobustRule):
 def check_models(rule: Reduction, plan: MessagePlan) -> None:
     """
     Raises:
-        InputError: the messages hold no Model.
+        InputError: no vector of the messages moves the model.
     """
     if not plan.model_keys():
         raise InputError(

@@ -63,7 +63,7 @@ def gram(vectors: Vectors, centre: Vectors | None = None) -> Gram:
 
 def _readable(total: Tensor) -> Gram:
     products = read(total)
-    products = (products + products.T) / 2
+    products = products / 2 + products.T / 2
     too_far = ~np.isfinite(products.diagonal())
     products[too_far, :], products[:, too_far] = 0, 0
     return Gram(products, too_far)
@@ -110,8 +110,9 @@ def squared_distances(vectors: Vectors) -> np.ndarray:
     """
     about = gram(vectors, central_row(vectors))
     squares = about.squares
-    sums = squares[:, None] + squares[None, :]
-    squared = np.where(np.isfinite(sums), np.maximum(sums - 2 * about.products, 0), np.inf)
+    with np.errstate(over="ignore"):
+        sums = squares[:, None] + squares[None, :]
+        squared = np.where(np.isfinite(sums), np.maximum(sums - 2 * about.products, 0), np.inf)
     first, second = np.nonzero(np.triu(squared < CANCELS * sums, 1))
     if len(first):
         squared[first, second] = squared[second, first] = _subtracted(vectors, first, second)

@@ -46,6 +46,7 @@ class FoolsGold(RuleByClient):
         self.kappa = kappa
 
     def setup(self, layout: Layout, clients: int) -> None:
+        super().setup(layout, clients)
         self.all_clients = clients
 
     def weigh(self, messages: Messages, keys: Sequence[str], state: Mapping[str, Any]) -> Weights:

@@ -17,6 +17,7 @@ from fedlit.messages.reductions.base import Reduced, Reduction
 from fedlit.messages.reductions.columns import real_rows
 from fedlit.messages.reductions.distances import Vectors
 from fedlit.messages.wire import Wire
+from fedlit.model_vectors import Layout
 from fedlit.plurals import counted
 
 log = logging.getLogger(__name__)
@@ -29,10 +30,12 @@ class Messages:
     Attributes:
         clients: n numbers.
         wire: key -> (n, ...).
+        size: P of a whole model.
     """
 
     clients: list[int]
     wire: Mapping[str, Tensor]
+    size: int = 0
 
     @property
     def statistics_keys(self) -> list[str]:
@@ -41,8 +44,8 @@ class Messages:
 
     @property
     def model_keys(self) -> list[str]:
-        """The keys of the weights of Models."""
-        return model_keys(self.wire)
+        """The keys of the vectors that move the model."""
+        return model_keys(self.wire, self.size)
 
     def vectors(self, keys: list[str]) -> Vectors:
         """The values under these keys as tensors (n, P_1), (n, P_2), ..."""
@@ -65,6 +68,11 @@ class RobustRule(Reduction):
 
     by_identity: ClassVar[bool] = False
     """It needs to know from round to round which client a message is from."""
+
+    _size = 0
+
+    def setup(self, layout: Layout, clients: int) -> None:
+        self._size = layout.size
 
     def least(self, f: int) -> int:
         """The number of messages that the rule needs against f malicious clients."""
@@ -135,7 +143,7 @@ class RobustRule(Reduction):
             rows = [row for chunk in self._wires for row in chunk.pop(key).unbind(0)]
             wire[key] = torch.stack([rows[i] for i in order])
         self._wires = []
-        return Messages([self._clients[i] for i in order], wire)
+        return Messages([self._clients[i] for i in order], wire, self._size)
 
 
 def check_option(name: str, value: Any, fits: bool, allowed: str) -> None:

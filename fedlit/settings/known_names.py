@@ -201,7 +201,7 @@ GROUP_KEYS: dict[str, dict[str, str]] = {  # group -> name -> its keys that may 
         {
             "number fraction ratio malicious nummalicious numbyzantine numattackers attackers": "clients",
             "start from every": "rounds",
-            "factor scale": "scale gamma epsilon",
+            "factor": "scale gamma epsilon",
             "zmax": "z",
             "targetclass": "target",
             "poisonratio": "share",

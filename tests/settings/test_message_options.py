@@ -226,7 +226,5 @@ def test_an_option_of_a_list_needs_a_package(file: str, sentence: str, message_c
 
 
 def test_the_order_of_stages_is_part_of_a_configuration(made: Composer) -> None:
-    one, other = (
-        keys_of(checked(f"uplink=[{stages}]", made).composed.config) for stages in ("topk,clip", "clip,topk")
-    )
+    one, other = (keys_of(checked(f"uplink=[{stages}]", made).composed.config) for stages in ("topk,clip", "clip,topk"))
     assert one["uplink"] == other["uplink"] and one != other

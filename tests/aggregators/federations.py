@@ -113,6 +113,7 @@ class Running:
         engine: `Serial()` if None.
         optimizer: arguments of the clients' SGD.
         updates: `local_updates`.
+        server_samples: the first training samples are also the server's.
         falls_back: clients are trained one by one under stack="always", too. A stack that fails gives the same numbers
             in this way, so that a test of stacks would pass: a run fails in place of it.
     """
@@ -139,6 +140,7 @@ class Running:
         reduction: Reduction | None = None,
         updates: int | None = None,
         falls_back: bool = False,
+        server_samples: int = 0,
         **trainer: Any,
     ):
         torch.manual_seed(0)
@@ -150,8 +152,8 @@ class Running:
         train, test = TensorSamples(x[:n], y[:n]), TensorSamples(x[n:], y[n:])
         data = DataSource("numbers", train, test, classes=CLASSES)
         validation = shards(*validation_sizes or [0] * len(test_sizes), first=sum(sizes))
-        nothing = np.empty(0, dtype=np.int64)
-        clients = Clients(shards(*sizes), validation, shards(*test_sizes), batch_size, epochs, nothing)
+        of_server = np.arange(server_samples)
+        clients = Clients(shards(*sizes), validation, shards(*test_sizes), batch_size, epochs, of_server)
         evaluation = Evaluation()
         clients.local_updates = updates
         self.engine = engine or Serial()

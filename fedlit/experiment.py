@@ -194,8 +194,9 @@ def opened(
         finetuning = FineTuning.of(evaluation.finetune, evaluation.finetune_only, layout)
         initial_counters = {n: c.cpu() for n, c in counters(host.module).items()}  # with those of configure_model
         pipeline = Pipeline(aggregator, uplink, around, run_weighting(aggregator, uplink), layout)
-        for part in (pipeline, *parts.downlink.values()):
-            part.setup(layout, len(clients))
+        pipeline.setup(layout, len(clients))
+        for stage in parts.downlink.values():
+            stage.setup(layout, len(clients))
         schedules = lr_schedule.changes, server_lr_schedule.changes
         if reading is None:
             message = try_algorithm(pipeline, clients, engine.local_worker, initial_counters, config.seed, *schedules)

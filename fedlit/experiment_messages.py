@@ -76,5 +76,6 @@ def check_messages(
         norm_bound(pipeline.uplink),
         type(reduction).__name__,
         reduction.blind,
+        pipeline.aggregator.clients_step,
     )
     check_plan(plan, pipeline.uplink, pipeline.reduction)

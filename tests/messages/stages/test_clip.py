@@ -151,6 +151,11 @@ def test_two_norms_that_adapt_are_refused() -> None:
     assert math.isclose(float(clipped(Clip(0.5), wire)[0][W][0].norm()), 0.5)
 
 
+def test_a_norm_that_cannot_adapt_is_said() -> None:
+    with pytest.raises(InputError, match=r"^Clip: quantile=0.5 needs the mean of clip.below, and the reduction"):
+        Clip(1.0, quantile=0.5).reduced({W: torch.ones(3)}, {"norm": torch.ones(1)}, ROUND)
+
+
 def test_under_a_reduction_that_hands_all_messages_over_the_norm_is_one_number() -> None:
     stage = Clip(1.0, quantile=0.5, server_lr=1.0)
     reduced = {W: vectors(4), "clip.below": torch.tensor([[1.0], [0.0], [0.0], [0.0]])}

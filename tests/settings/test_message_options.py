@@ -1,4 +1,4 @@
-"""`uplink=`, `downlink=`, `reduction=` and `attack=`: what composes, and a sentence for each mistake that Hydra takes."""
+"""`uplink=`, `downlink=`, `reduction=`, `attack=`: what composes, and a sentence for each mistake that Hydra takes."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ MISTAKES = {
     "uplink=[clip] uplink.topk.share=0.1": "topk is not chosen; add topk to the list",
     "uplink=[topk] uplink.topk.shar=0.1": "did you mean uplink.topk.share=0.1?",
     "uplink=[topk] uplink.topk.ratio=0.1": "did you mean uplink.topk.share=0.1?",
-    "uplink=[topk] uplink.topk.share=7": "uplink.topk.share (part of the entries that is sent) has to be a number above",
+    "uplink=[topk] uplink.topk.share=7": "uplink.topk.share (part of the entries that is sent) has to be a number",
     "uplink=[topk] uplink={topk:{share:7}}": "uplink.topk.share (part of the entries that is sent) has to be a number",
     "uplink.topk=0.1": "topk is a stage; write for example 'uplink=[topk]' uplink.topk.share=0.1.",
     "uplink=[topk] uplink.share=0.1": "a key stands under the name of its stage; write uplink.topk.share=0.1.",
@@ -157,7 +157,7 @@ MISTAKES = {
     "uplink={topk:{share:0.3}}": "uplink.topk names no class; write 'uplink=[topk]' for the option",
     "uplink={mine:{}}": "this names no class; write uplink.mine._target_=mine.Mine for a class of your own.",
     "uplink=[topk] uplink={}": "a mapping takes no stage away; write 'uplink=[]'.",
-    "uplink=[topk] uplink={mine:{_target_:m.A},topk:{share:0.3}}": "so that the order would be topk, mine; write a class",
+    "uplink=[topk] uplink={mine:{_target_:m.A},topk:{share:0.3}}": "so that the order would be topk, mine; write",
     "-m uplink=[],[topk] uplink.topk.share=0.1,0.2": "the runs with 'uplink=[]' have no topk; write 'uplink=[topk]' "
     f"uplink.topk.share=0.1,0.2 {TABLE}",
     "-m uplink=[topk] uplink.topk.share=0.1,7": "uplink.topk.share=7: ",

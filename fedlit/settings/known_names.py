@@ -191,7 +191,7 @@ GROUP_KEYS: dict[str, dict[str, str]] = {  # group -> name -> its keys that may 
     "uplink": by_name(
         {
             "ratio fraction sparsity compressratio compressionratio k topkratio": "share",
-            "bits numbits quantizationlevel s": "levels",
+            "quantizationlevel numlevels s": "levels",
             "clippingnorm clipnorm maxnorm bound threshold c": "norm",
             "errorfeedback ef memory": "feedback",
             "r rankapproximation": "rank",

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.types import Override
 
 from fedlit.errors import InputError
+from fedlit.settings import folders
 from fedlit.settings.closest import closest, listed, normalised
+from fedlit.settings.comments import read_file
 from fedlit.settings.compose import Composed
 from fedlit.settings.known_names import known_name
 from fedlit.settings.misfit import Misfit, Proposal, WrongValue, meant
 from fedlit.settings.option_names import STAGES, choosing
 from fedlit.settings.overrides import as_written, for_shell, key_of, leaves, values
 
+PLACES = ("attack", "compress", "limit", "seal")  # as `fedlit.messages.stages.Stage.place`, which imports torch
 Options = Mapping[str, Mapping[str, Sequence[str]]]  # group -> option -> its keys
 
 
@@ -113,7 +117,8 @@ def _not_chosen(
     if near in chosen:
         return Misfit(text, reason, [meant(corrected)], f"the stages are {listed(chosen)}.")
     if chosen:
-        return Misfit(text, reason, [], f"add {near} to the list, such as {for_shell(choosing(group, *chosen, near))}.")
+        names = sorted([*chosen, near], key=lambda option: _place(group, option))
+        return Misfit(text, reason, [], f"add {near} to the list, {for_shell(choosing(group, *names))}.")
     words = (choosing(group, near), corrected)
     return Misfit(
         text,
@@ -123,6 +128,13 @@ def _not_chosen(
             Proposal((words[0],), f"write {{}}, and its keys as {group}.{near}.<key>=<value>."),
         ],
     )
+
+
+def _place(group: str, option: str) -> int:
+    """Where a shipped stage stands among others, by the head of its YAML; others stand last."""
+    file = folders.conf_folder() / group / f"{option}.yaml"
+    match = re.search(r"Place: (\w+)", read_file(file).source) if file.is_file() else None
+    return PLACES.index(match[1]) if match else len(PLACES)
 
 
 def _no_key(

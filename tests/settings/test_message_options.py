@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from omegaconf import OmegaConf
 
 from fedlit.errors import InputError
-from fedlit.settings import folders
+from fedlit.messages.stages.base import Place
+from fedlit.settings import folders, stage_parts
 from fedlit.settings.check import Checked, check
 from fedlit.settings.compose import Composer, composer
 from fedlit.settings.table import keys_of
@@ -143,7 +144,7 @@ MISTAKES = {
     "uplink.topk.share=0.1": "topk is not chosen; write 'uplink=[topk]' uplink.topk.share=0.1.",
     "uplink.tpok.share=0.1": "uplink has no tpok; write 'uplink=[topk]' uplink.topk.share=0.1.",
     "uplink.foo.x=1": "uplink has no foo; the options are clip, half, randk or topk; a class of your own is",
-    "uplink=[clip] uplink.topk.share=0.1": "topk is not chosen; add topk to the list",
+    "uplink=[clip] uplink.topk.share=0.1": "topk is not chosen; add topk to the list, 'uplink=[topk,clip]'.",
     "uplink=[topk] uplink.topk.shar=0.1": "did you mean uplink.topk.share=0.1?",
     "uplink=[topk] uplink.topk.ratio=0.1": "did you mean uplink.topk.share=0.1?",
     "uplink=[topk] uplink.topk.share=7": "uplink.topk.share (part of the entries that is sent) has to be a number",
@@ -223,6 +224,10 @@ def test_an_option_of_a_list_needs_a_package(file: str, sentence: str, message_c
                 return
             with pytest.raises(InputError, match=re.escape(sentence)):
                 checked("uplink=[mine,topk]", opened)
+
+
+def test_the_places_of_stages_are_those_of_the_contract() -> None:
+    assert stage_parts.PLACES == get_args(Place)
 
 
 def test_the_order_of_stages_is_part_of_a_configuration(made: Composer) -> None:

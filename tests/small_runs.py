@@ -209,7 +209,7 @@ def tensors(value: Any, name: str = "") -> dict[str, Tensor]:
 
 
 def same_bits(first: dict[str, Any], second: dict[str, Any]) -> bool:
-    """Whether two saved states agree in all numbers of the server, the clients, the counters, the sampler, stages and reduction."""
+    """Whether two saved states agree in all numbers of server, clients, counters, sampler, stages and reduction."""
     parts = "server", "clients", "counters", "sampler", "messages"
     a, b = ({part: tensors(s[part]) for part in parts} for s in (first, second))
     assert a["server"]

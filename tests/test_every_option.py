@@ -47,6 +47,7 @@ from tests.small_runs import (
 
 PARTS = ("train", "test")
 IMAGES = {"clients": 4, "participation": 0.75, "batch_size": 16}
+FOR_GROUP = {"reduction": {"clients": 8, "participation": 1.0, "server_samples": 8}}  # robust rules need messages
 TESTED_ELSEWHERE = {"aggregator", "trainer", "data", "experiment", "engine"}  # the first three below
 RUN = [(group, option) for group in OPTIONS if group not in TESTED_ELSEWHERE for option in OPTIONS[group]]
 
@@ -294,7 +295,7 @@ def test_an_option_runs_for_a_round(
         monkeypatch.setenv("WANDB_MODE", "offline")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
         monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
-    check_rows(go(small([word(group, option)], changes), tmp_path / "run"))
+    check_rows(go(small([word(group, option)], changes | FOR_GROUP.get(group, {})), tmp_path / "run"))
 
 
 @pytest.mark.parametrize("option", OPTIONS["optimizer"])

@@ -29,6 +29,7 @@ class MessagePlan:
         norm: the largest Euclidean norm of all model vectors of a message after its stages; None: there is no bound.
         reduction: the name of the reduction's class.
         blind: the server sees sums only.
+        clients_step: a message is the change of a client's fit (`Aggregator.clients_step`); False: a gradient.
     """
 
     algorithm: str
@@ -42,6 +43,7 @@ class MessagePlan:
     norm: float | None = None
     reduction: str = "Mean"
     blind: bool = False
+    clients_step: bool = True
 
     def model_keys(self) -> list[str]:
         """See `model_keys`."""

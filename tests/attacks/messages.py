@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,10 @@ from fedlit.messages.wire import Wire, flatten_message
 from fedlit.round import Round
 from fedlit.server_round import ServerRound
 
-CLIENTS = 12
+CLIENTS, SIZE = 12, 5
+LAYOUT: Any = SimpleNamespace(size=SIZE)
+MODELS = ("delta.weights", "control.weights", "c")
+"""The keys of vectors that move a model."""
 
 
 class Clients:
@@ -31,8 +35,8 @@ class Clients:
         return torch.from_numpy(np.stack(rows)).to(like.dtype)
 
 
-def wire_of(numbers: list[int], round: int = 1, size: int = 5) -> Wire:
-    """Messages of two Models, in 64 bits; a client has the same ones beside any others."""
+def wire_of(numbers: list[int], round: int = 1, size: int = SIZE) -> Wire:
+    """Messages of two Models and one vector, in 64 bits; a client has the same ones beside any others."""
     rng = [np.random.default_rng([client, round]) for client in numbers]
 
     def rows(*shape: int) -> Tensor:
@@ -43,6 +47,7 @@ def wire_of(numbers: list[int], round: int = 1, size: int = 5) -> Wire:
         "delta.statistics": rows(2),
         "control.weights": rows(size),
         "control.statistics": rows(0),
+        "c": rows(size),
         "steps": rows(1),
     }
 
@@ -51,8 +56,7 @@ def stage_client(
     numbers: list[int], round: int = 1, cohort: list[int] | None = None, **received: Tensor
 ) -> StageClient:
     clients: Any = Clients(numbers, Round(round, 0, cohort or numbers, CLIENTS))
-    layout: Any = None
-    return StageClient(clients, "attack", layout, {key.replace("__", "."): value for key, value in received.items()})
+    return StageClient(clients, "attack", LAYOUT, {key.replace("__", "."): value for key, value in received.items()})
 
 
 def ready(attack: Attack) -> Any:
@@ -65,6 +69,7 @@ def reduced(
 ) -> Reduced:
     """The messages of a round, reduced, in these chunks."""
     cohort = [client for chunk in chunks for client in chunk]
+    reduction.setup(LAYOUT, CLIENTS)
     collector = reduction.start({}, ServerRound(round, 0, cohort, CLIENTS), state)
     for chunk in chunks:
         collector.add(chunk, wire_of(chunk, round), torch.ones(len(chunk), 1))
@@ -80,5 +85,5 @@ def passed_on(
 
 
 def joint(wire: Wire, rows: list[int]) -> np.ndarray:
-    """(H, P) the weights of all Models of some messages."""
-    return torch.cat([wire["delta.weights"], wire["control.weights"]], 1)[rows].numpy()
+    """(H, 3 P) the vectors of some messages."""
+    return torch.cat([wire[key] for key in MODELS], 1)[rows].numpy()

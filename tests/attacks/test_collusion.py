@@ -15,7 +15,7 @@ from fedlit.errors import InputError
 from fedlit.messages.reductions import All, Mean, Reduced, Reduction
 from fedlit.randomness import generator
 from fedlit.server_round import ServerRound
-from tests.attacks.messages import joint, passed_on, ready, reduced, wire_of
+from tests.attacks.messages import MODELS, joint, passed_on, ready, reduced, wire_of
 from tests.oracles.attacks import alie, distance_bound, ipm, mimic
 
 BAD = [1, 4, 6]
@@ -46,7 +46,7 @@ def test_malicious_clients_send_what_the_paper_says(
     expected = oracle(known, len(COHORT), len(BAD), **options)
     np.testing.assert_allclose(joint(wire, ROWS), np.stack([expected] * 3), rtol=1e-7, atol=1e-7)
     for key, value in wire.items():
-        rows = HONEST if key in ("delta.weights", "control.weights") else range(len(COHORT))
+        rows = HONEST if key in MODELS else range(len(COHORT))
         if key in honest:
             assert torch.equal(value[list(rows)], honest[key][list(rows)]), key
 
@@ -93,7 +93,7 @@ def _round() -> ServerRound:
 def test_mimic_sends_the_message_of_one_honest_client(warmup: int) -> None:
     """In the fifth round the mimicked client does not arrive."""
     attack = ready(Mimic(BAD, warmup=warmup))
-    z = generator(0, "train", 1, "attack", "mimic").standard_normal(10)
+    z = generator(0, "train", 1, "attack", "mimic").standard_normal(15)
     state: dict[str, Any] | None = None
     sent, rounds = [], []
     for number in range(1, 6):
@@ -113,7 +113,7 @@ def test_noise_by_the_median_norm_of_the_known_messages() -> None:
         attack = ready(Gaussian(BAD, knowledge=knowledge, scale=7.0))
         assert attack.stage() is None
         wire, _ = passed_on(attack, CHUNKS)
-        for key in ("delta.weights", "control.weights"):
+        for key in MODELS:
             unit = np.median(np.linalg.norm(wire_of(COHORT)[key][rows].numpy(), axis=1)) / np.sqrt(5)
             noise = [generator(0, "train", 1, "attack", "noise", key, client).standard_normal(5) for client in BAD]
             np.testing.assert_allclose(wire[key][ROWS].numpy(), 7.0 * unit * np.stack(noise), rtol=1e-12)

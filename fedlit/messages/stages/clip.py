@@ -104,7 +104,7 @@ class Clip(KeyedStage):
         if self.quantile is None or BELOW not in reduced:
             return reduced, server, {}
         reduced, norm = dict(reduced), server["norm"]
-        below = reduced.pop(BELOW).to(norm)
+        below = reduced.pop(BELOW).mean().to(norm)  # one number, or those of all messages (`hands_over`)
         return reduced, {"norm": norm * torch.exp(self.server_lr * (self.quantile - below))}, {"norm": float(norm)}
 
 

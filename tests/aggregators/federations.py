@@ -114,7 +114,11 @@ class Running:
         engine: `Serial()` if None.
         optimizer: arguments of the clients' SGD.
         updates: `local_updates`.
+<<<<<<< HEAD
         attack: what some clients do.
+=======
+        server_samples: the first training samples are also the server's.
+>>>>>>> rules22b
         falls_back: clients are trained one by one under stack="always", too. A stack that fails gives the same numbers
             in this way, so that a test of stacks would pass: a run fails in place of it.
     """
@@ -141,7 +145,11 @@ class Running:
         reduction: Reduction | None = None,
         updates: int | None = None,
         falls_back: bool = False,
+<<<<<<< HEAD
         attack: Attack | None = None,
+=======
+        server_samples: int = 0,
+>>>>>>> rules22b
         **trainer: Any,
     ):
         torch.manual_seed(0)
@@ -153,8 +161,8 @@ class Running:
         train, test = TensorSamples(x[:n], y[:n]), TensorSamples(x[n:], y[n:])
         data = DataSource("numbers", train, test, classes=CLASSES)
         validation = shards(*validation_sizes or [0] * len(test_sizes), first=sum(sizes))
-        nothing = np.empty(0, dtype=np.int64)
-        clients = Clients(shards(*sizes), validation, shards(*test_sizes), batch_size, epochs, nothing)
+        of_server = np.arange(server_samples)
+        clients = Clients(shards(*sizes), validation, shards(*test_sizes), batch_size, epochs, of_server)
         evaluation = Evaluation()
         clients.local_updates = updates
         self.engine = engine or Serial()

@@ -114,11 +114,8 @@ class Running:
         engine: `Serial()` if None.
         optimizer: arguments of the clients' SGD.
         updates: `local_updates`.
-<<<<<<< HEAD
         attack: what some clients do.
-=======
         server_samples: the first training samples are also the server's.
->>>>>>> rules22b
         falls_back: clients are trained one by one under stack="always", too. A stack that fails gives the same numbers
             in this way, so that a test of stacks would pass: a run fails in place of it.
     """
@@ -145,11 +142,8 @@ class Running:
         reduction: Reduction | None = None,
         updates: int | None = None,
         falls_back: bool = False,
-<<<<<<< HEAD
         attack: Attack | None = None,
-=======
         server_samples: int = 0,
->>>>>>> rules22b
         **trainer: Any,
     ):
         torch.manual_seed(0)

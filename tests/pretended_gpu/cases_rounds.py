@@ -41,19 +41,15 @@ STAGES: dict[str, Any] = {
 }
 SHIPPED_STAGES = shipped_classes(Stage, "fedlit.messages.stages")
 REDUCTIONS = shipped_classes(Reduction, "fedlit.messages.reductions")
-<<<<<<< HEAD
-ARGUMENTS: dict[str, dict[str, Any]] = {}  # of stages and reductions that need some, by the name of the class
 ATTACKS = {
     name: kind([1, 2]) for name, kind in shipped_classes(Attack, "fedlit.attacks").items() if kind is not NoAttack
 }
 del ATTACKS["Backdoor"]  # the samples are no images
 ATTACKS["Gaussian, together"] = Gaussian([1, 2], knowledge="all")
-=======
 ARGUMENTS: dict[str, dict[str, Any]] = {  # of stages and reductions that need some, by the name of the class
     **{name: {"f": 0} for name in ("Krum", "MultiKrum", "Bulyan")},  # there are three clients
     "Bucketing": {"inner": REDUCTIONS["Median"]()},
 }
->>>>>>> rules22b
 SAMPLERS = {option: build(composed(f"sampler={option}").config.sampler, "sampler") for option in OPTIONS["sampler"]}
 SAMPLERS |= {"by loss": own_parts.Highest(), "with a state": LastLosses()}
 

@@ -14,7 +14,7 @@ from fedlit.settings.known_names import KEYS, OTHER_GROUPS, OTHER_NAMES, is_know
 from fedlit.settings.misfit import Misfit, Proposal, meant
 from fedlit.settings.option_lists import check_elements, check_list, is_class, names_of, with_other_name
 from fedlit.settings.option_names import LISTS, OPTIONAL, STAGES, choosing
-from fedlit.settings.overrides import as_written, key_of, sign, values
+from fedlit.settings.overrides import as_written, for_shell, key_of, sign, values
 from fedlit.settings.table import foreign_class
 
 PRESETS = ("experiment", "tune", "debug")  # groups whose options set keys of others
@@ -129,12 +129,12 @@ def _no_option(override: Override, value: str, known: Sequence[str], options: Op
         return Misfit(text, reason, [meant(corrected), meant(corrected.lstrip("+"))], otherwise)
     if advice := known_name(group, value, at):
         return Misfit(text, reason, [], advice)
-    if group in TRAVELS:
-        return Misfit(text, reason, _of_other_groups(override, value, options), otherwise)
-    elsewhere = [other for other in _without_hydras(groups) if other != group and value in options(other)]
+    proposals = _of_other_groups(override, value, options) if group in TRAVELS else []
+    others = [other for other in _without_hydras(groups) if other != group and value != "none"]
+    elsewhere = [other for other in others if value in options(other)]
     if elsewhere:
         otherwise = f"{listed(for_shell(choosing(other, value)) for other in elsewhere)} is one; {otherwise}"
-    return Misfit(text, reason, [], otherwise)
+    return Misfit(text, reason, proposals, otherwise)
 
 
 def _of_other_groups(override: Override, value: str, options: Options) -> list[Proposal]:

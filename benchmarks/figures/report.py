@@ -71,10 +71,7 @@ def page(settings: Mapping[str, Setting], results: Results) -> str:
 
 def reached(setting: Setting, cases: Mapping[str, Any]) -> str:
     """The result in a sentence, or that runs are missing."""
-    means = {
-        case: {column: 100 * statistics.fmean(_values(seeds, column)) for column in setting.measures}
-        for case, seeds in cases.items()
-    }
+    means = _means(setting, cases)
     if setting.cases.keys() <= means.keys():
         return setting.reached.format_map(means)
     return f"not measured yet; {len(means)} of {len(setting.cases)} rows" if means else "not measured yet"
@@ -107,14 +104,16 @@ def _measured(setting: Setting, words: Sequence[str], run: Path) -> dict[str, An
 
 def _section(name: str, setting: Setting, cases: Mapping[str, Any]) -> str:
     rows = []
+    means = _means(setting, cases)
     for case, measured in setting.cases.items():
         seeds = cases.get(case, {})
-        cells = [_spread(_values(seeds, column)) for column in setting.measures]
+        cells = [_spread(_values(seeds, column), setting.decimals.get(column)) for column in setting.measures]
+        cells += [cell(case, means) if seeds else "" for cell in setting.compared.values()]
         seconds = [seed["seconds"] for seed in seeds.values()]
         time = f"{statistics.fmean(seconds):.0f}" if seconds else ""
         own = f"`{shlex.join(measured.overrides)}`" if measured.overrides else ""
         rows.append([setting.labels.get(case, case), own, *cells, measured.paper, ", ".join(seeds), time])
-    head = ["", "overrides", *setting.measures, "the paper", "seeds", "seconds a run"]
+    head = ["", "overrides", *setting.measures, *setting.compared, "the paper", "seeds", "seconds a run"]
     command = shlex.join(["python", "-m", "fedlit.run", *setting.overrides, *QUIET])
     machines = dict.fromkeys(seed["machine"] for seeds in cases.values() for seed in seeds.values())
     paragraphs = [
@@ -127,16 +126,28 @@ def _section(name: str, setting: Setting, cases: Mapping[str, Any]) -> str:
     return "\n\n".join(paragraphs)
 
 
+def _means(setting: Setting, cases: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    return {
+        case: {
+            column: statistics.fmean(values) * (1 if column in setting.decimals else 100)
+            for column in setting.measures
+            if (values := _values(seeds, column))
+        }
+        for case, seeds in cases.items()
+    }
+
+
 def _values(seeds: Mapping[str, Any], column: str) -> list[float]:
-    return [seed["values"][column] for seed in seeds.values()]
+    return [seed["values"][column] for seed in seeds.values() if seed["values"][column] is not None]
 
 
-def _spread(values: Sequence[float]) -> str:
-    """Mean and standard deviation over seeds, in percent."""
+def _spread(values: Sequence[float], decimals: int | None = None) -> str:
+    """Mean and standard deviation over seeds, in percent, or as they are with so many decimals."""
     if not values:
         return ""
-    deviation = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{100 * statistics.fmean(values):.1f}{deviation}"
+    factor, digits = (100, 1) if decimals is None else (1, decimals)
+    deviation = f" ± {factor * statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{factor * statistics.fmean(values):.{digits}f}{deviation}"
 
 
 def _minutes(cases: Mapping[str, Any]) -> str:

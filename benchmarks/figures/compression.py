@@ -64,7 +64,7 @@ def rows(run: Path) -> list[dict[str, float]]:
 
 
 SETTING = Setting(
-    title="Accuracy over bytes: ten ways to send fewer",
+    title="Accuracy over bytes: eleven ways to send fewer",
     claim="No paper has this setting. Alistarh et al. 2017, Stich et al. 2018, Karimireddy et al. 2019 and Vogels et al. "
     "2019 claim that little accuracy is lost, and that error feedback is what makes biased compression work.",
     notes="A client comes to a round in ten, so its feedback waits ten rounds, and what it left out belongs to an old "

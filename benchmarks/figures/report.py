@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.figures.runs import MACHINE, summary
 from benchmarks.figures.setting import QUIET, Setting
+from benchmarks.figures.sweeps import run_folder
 from benchmarks.table import markdown
 
 Results = dict[str, dict[str, dict[str, Any]]]  # setting -> case -> seed -> {"words", "seconds", "machine", "values"}
@@ -24,7 +25,8 @@ def collect(settings: Mapping[str, Setting], folder: Path) -> Results:
     for name, setting in settings.items():
         for case in setting.cases:
             for seed in setting.seeds:
-                measured = _measured(setting, setting.words(case, seed), folder / name / case / f"seed_{seed}")
+                run = run_folder(setting, folder / name, case, seed)
+                measured = _measured(setting, setting.words(case, seed), run)
                 if measured is not None:
                     results.setdefault(name, {}).setdefault(case, {})[str(seed)] = measured
     return results

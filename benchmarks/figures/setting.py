@@ -39,8 +39,15 @@ class Setting:
     paper: str = ""  # the result in the paper in a sentence; empty: no claim
     labels: Mapping[str, str] = field(default_factory=dict)  # case: its name in the table, if it is another
     decimals: Mapping[str, int] = field(default_factory=dict)  # column that is no share: its decimals
-    compared: Mapping[str, Callable[[str, Means], str]] = field(default_factory=dict)  # column: cell of a case, from all
+    sweep: tuple[str, ...] = ()  # overrides with commas: one command runs all cases, and each has its own values
+    compared: Mapping[str, Callable[[str, Means], str]] = field(
+        default_factory=dict
+    )  # column: cell of a case, from all
 
     def words(self, case: str, seed: int) -> list[str]:
         """The overrides of one run."""
         return [*self.overrides, *self.cases[case].overrides, f"seed={seed}", *QUIET]
+
+    def sweep_words(self, seed: int) -> list[str]:
+        """The overrides of the command that runs all cases."""
+        return [*self.overrides, *self.sweep, f"seed={seed}", *QUIET]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from benchmarks.figures.compression_figure import picture
 from benchmarks.figures.setting import Case, Setting
 
 FEDERATION = (
@@ -65,21 +66,22 @@ def rows(run: Path) -> list[dict[str, float]]:
 
 SETTING = Setting(
     title="Accuracy over bytes: eleven ways to send fewer",
-    claim="No paper has this setting. Alistarh et al. 2017, Stich et al. 2018, Karimireddy et al. 2019 and Vogels et al. "
-    "2019 claim that little accuracy is lost, and that error feedback is what makes biased compression work.",
+    claim="No paper has this setting. Alistarh et al. 2017, Stich et al. 2018, Karimireddy et al. 2019 and Vogels et "
+    "al. 2019 claim that little accuracy is lost, and that error feedback is what makes biased compression work.",
     notes="A client comes to a round in ten, so its feedback waits ten rounds, and what it left out belongs to an old "
-    "model. Accuracies are those of one seed; the last one moves by about a point from round to round. kB are of "
-    "1,000 bytes, of all tensors that a client sends in a round: indices, scales and headers count. The runs shared "
-    "two cores with other work.",
+    "model. Accuracies are those of one seed; the last one moves by about a point from round to round. kB are of 1,000 "
+    "bytes, of all tensors that a client sends in a round: indices, scales and headers count. The runs shared two "
+    "cores with other work.",
     overrides=FEDERATION,
     cases=CASES,
     measures={LAST: ACCURACY, BEST: best, SENT: kilobytes_sent},
     decimals={SENT: 1},
-    reached="accuracy at kB a message: none {none[after round 50]:.1f} at {none[kB a message]:.0f}, QSGD "
-    "{qsgd_1[after round 50]:.1f} at {qsgd_1[kB a message]:.1f}, top-k 1% {topk_1[after round 50]:.1f} with feedback "
-    "and {topk_1_forgets[after round 50]:.1f} without at {topk_1[kB a message]:.1f}, random-k 1% "
-    "{randomk_1[after round 50]:.1f} at {randomk_1[kB a message]:.1f}",
+    reached="accuracy at kB a message: none {none[after round 50]:.1f} at {none[kB a message]:.0f}, QSGD {qsgd_1[after "
+    "round 50]:.1f} at {qsgd_1[kB a message]:.1f}, top-k 1% {topk_1[after round 50]:.1f} with feedback and "
+    "{topk_1_forgets[after round 50]:.1f} without at {topk_1[kB a message]:.1f}, random-k 1% {randomk_1[after round "
+    "50]:.1f} at {randomk_1[kB a message]:.1f}",
     seeds=(0,),
     paper="little is lost",
     labels=LABELS,
+    drawn=picture,
 )

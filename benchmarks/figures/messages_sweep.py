@@ -56,14 +56,14 @@ def _parts(case: str) -> tuple[str, str, str]:
 SETTING = Setting(
     title="Attacks, rules and compression in one sweep",
     claim="No paper has this table.",
-    notes="15 clients with 667 images each, all in each round; three of them are malicious. Every option has its default: "
-    "Krum counts on one malicious client (f = 1) and not on three, the radius of centred clipping is 10, several times "
-    "the norm of an update, and top-k sends 10% with feedback. Precision is the share of malicious clients among those "
-    "that a rule leaves out, recall the share of malicious clients that it leaves out, both as means over the rounds; "
-    "the mean, the median and centred clipping leave nobody out. Krum leaves out all but one, so its precision is at "
-    "most 21. The price is the accuracy of a rule without an attack, minus that of the mean of whole messages. Accuracy "
-    "is that after round 20, best that of ten evaluated rounds on the test set. kB are of 1,000 bytes, in a round. The "
-    "runs shared two cores with other work.",
+    notes="15 clients with 667 images each, all in each round; three of them are malicious. Every option has its "
+    "default: Krum counts on one malicious client (f = 1) and not on three, the radius of centred clipping is 10, "
+    "several times the norm of an update, and top-k sends 10% with feedback. Precision is the share of malicious "
+    "clients among those that a rule leaves out, recall the share of malicious clients that it leaves out, both as "
+    "means over the rounds; the mean, the median and centred clipping leave nobody out. Krum leaves out all but one, "
+    "so its precision is at most 21. The price is the accuracy of a rule without an attack, minus that of the mean of "
+    "whole messages. Accuracy is that after round 20, best that of ten evaluated rounds on the test set. kB are of "
+    "1,000 bytes, in a round. The runs shared two cores with other work.",
     overrides=(
         *("data=mnist", "data.download=true", "server_samples=50000", "clients=15", "partition=dirichlet"),
         *("partition.alpha=0.5", "model=mlp", "local_updates=10", "batch_size=32", "optimizer.lr=0.1", "rounds=20"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.figures import backdoor, compression, messages_sweep, personal, value_of_federation
+from benchmarks.figures import backdoor, bucketing, compression, messages_sweep, personal, value_of_federation
 from benchmarks.figures.grouping import right_pairs
 from benchmarks.figures.niid_bench import best_accuracy
 from benchmarks.figures.setting import Case, Setting
@@ -132,4 +132,5 @@ SETTINGS = {
     "compression": compression.SETTING,
     "backdoor": backdoor.SETTING,
     "messages_sweep": messages_sweep.SETTING,
+    "byzantine": bucketing.SETTING,
 }

@@ -13,6 +13,7 @@ from benchmarks.figures.runs import MACHINE, summary
 from benchmarks.figures.setting import QUIET, Setting
 from benchmarks.figures.sweeps import run_folder
 from benchmarks.table import markdown
+from fedlit.atomic_files import write_bytes
 
 Results = dict[str, dict[str, dict[str, Any]]]  # setting -> case -> seed -> {"words", "seconds", "machine", "values"}
 
@@ -39,6 +40,9 @@ def write(settings: Mapping[str, Setting], results: Results, docs: Path, readme:
     merged = _merged(settings, before, results)
     docs.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
+    for name, setting in settings.items():
+        if setting.drawn and _is_complete(setting, merged.get(name, {})):
+            write_bytes(docs / _picture(name), setting.drawn(_means(setting, merged[name])))
     replace_between(docs / "figures.md", page(settings, merged))
     if readme is not None:
         replace_between(readme, short(settings, merged))
@@ -74,7 +78,7 @@ def page(settings: Mapping[str, Setting], results: Results) -> str:
 def reached(setting: Setting, cases: Mapping[str, Any]) -> str:
     """The result in a sentence, or that runs are missing."""
     means = _means(setting, cases)
-    if setting.cases.keys() <= means.keys():
+    if _is_complete(setting, cases):
         return setting.reached.format_map(means)
     return f"not measured yet; {len(means)} of {len(setting.cases)} rows" if means else "not measured yet"
 
@@ -116,16 +120,27 @@ def _section(name: str, setting: Setting, cases: Mapping[str, Any]) -> str:
         own = f"`{shlex.join(measured.overrides)}`" if measured.overrides else ""
         rows.append([setting.labels.get(case, case), own, *cells, measured.paper, ", ".join(seeds), time])
     head = ["", "overrides", *setting.measures, *setting.compared, "the paper", "seeds", "seconds a run"]
-    command = shlex.join(["python", "-m", "fedlit.run", *setting.overrides, *QUIET])
+    sweep = ["-m", *setting.overrides, *setting.sweep] if setting.sweep else setting.overrides
+    command = shlex.join(["python", "-m", "fedlit.run", *sweep, *QUIET, "seed=0"])
+    comment = "all rows" if setting.sweep else "with the overrides of a row"
     machines = dict.fromkeys(seed["machine"] for seeds in cases.values() for seed in seeds.values())
     paragraphs = [
         f"## {setting.title}",
         f"`make figures SETTINGS={name}`. {setting.claim} {setting.notes}",
-        f"```bash\n{command} seed=0  # with the overrides of a row\n```",
+        f"```bash\n{command}  # {comment}\n```",
         markdown(head, rows),
+        *([f"![{setting.title}]({_picture(name)})"] if setting.drawn and _is_complete(setting, cases) else []),
         *(f"Measured on: {machine}" for machine in machines),
     ]
     return "\n\n".join(paragraphs)
+
+
+def _is_complete(setting: Setting, cases: Mapping[str, Any]) -> bool:
+    return setting.cases.keys() <= cases.keys()
+
+
+def _picture(name: str) -> str:
+    return f"images/{name}.png"
 
 
 def _means(setting: Setting, cases: Mapping[str, Any]) -> dict[str, dict[str, float]]:

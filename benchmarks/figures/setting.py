@@ -40,6 +40,7 @@ class Setting:
     labels: Mapping[str, str] = field(default_factory=dict)  # case: its name in the table, if it is another
     decimals: Mapping[str, int] = field(default_factory=dict)  # column that is no share: its decimals
     sweep: tuple[str, ...] = ()  # overrides with commas: one command runs all cases, and each has its own values
+    drawn: Callable[[Means], bytes] | None = None  # a figure of all cases, as a PNG file
     compared: Mapping[str, Callable[[str, Means], str]] = field(
         default_factory=dict
     )  # column: cell of a case, from all

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from fedlit import interrupts
 from fedlit.aggregators import Aggregator
 from fedlit.algorithm_trial import try_algorithm
-from fedlit.attacks import Attack, NoAttack, with_attack
+from fedlit.attacks import Attack, NoAttack, ready_attack, with_attack
 from fedlit.checkpoint import Checkpoints, facts_of, saved_bits
 from fedlit.clients import Clients, share_out
 from fedlit.data import DataSource, chain
@@ -29,17 +29,14 @@ from fedlit.evaluation.evaluator import Evaluator
 from fedlit.experiment_about import describe
 from fedlit.experiment_data import check_same_data, check_types, load_data, public_samples, with_labels_for
 from fedlit.experiment_loggers import all_loggers, chosen_loggers
+from fedlit.experiment_messages import check_messages, message_parts
 from fedlit.experiment_module import make_module
 from fedlit.experiment_refusals import check_server, check_steps, local_updates, warn_of_epochs
 from fedlit.experiment_rounds import run_rounds
 from fedlit.federation import Federation
 from fedlit.live_objects import is_live
-from fedlit.messages import check_order, check_plan, chosen_reduction, norm_bound, run_weighting
-from fedlit.messages.downlink import DownlinkStage
+from fedlit.messages import run_weighting
 from fedlit.messages.pipeline import Pipeline
-from fedlit.messages.plan import MessagePlan
-from fedlit.messages.reductions import Reduction
-from fedlit.messages.stages import Stage
 from fedlit.method_signatures import check_methods
 from fedlit.models.data_check import check_data
 from fedlit.partition_file import write_partition
@@ -145,16 +142,7 @@ def opened(
     set_up_process(threads)
     with engine, no_workers_left():
         aggregator: Aggregator = make(config.aggregator, "aggregator")
-        uplink = {str(name): make(stage, f"uplink.{name}") for name, stage in config.uplink.items()}
-        for stage in uplink.values():
-            check_methods(stage, Stage)
-        check_order(uplink)
-        downlink = {str(name): make(stage, f"downlink.{name}") for name, stage in config.downlink.items()}
-        for stage in downlink.values():
-            check_methods(stage, DownlinkStage)
-        configured_reduction = make(config.reduction, "reduction") if config.get("reduction") else None
-        reduction = chosen_reduction(aggregator, uplink, configured_reduction)
-        check_methods(reduction, Reduction)
+        parts = message_parts(config, make, aggregator)
         public = public_samples(config.data)
         check_server(aggregator, config.server_samples, public)
         data_folder = (reading and reading.data_folder) or start_folder
@@ -189,9 +177,8 @@ def opened(
         data = with_labels_for(module, data)
 
         attack: Attack = make(config.attack, "attack") if config.get("attack") else NoAttack()
-        attack.setup(len(clients.test), config.seed)
-        attack.check(data, str(aggregator), aggregator.pooled)
-        uplink, around = with_attack(attack, uplink, reduction)
+        attack = ready_attack(attack, data, len(clients.test), config.seed, str(aggregator), aggregator.pooled)
+        uplink, around = with_attack(attack, parts.uplink, parts.reduction)
         evaluation = replace(evaluation, extra={**evaluation.extra, **attack.extra_tests(data)})
         shift = partition.transform(seed_number(config.seed, "feature shift"))
         tests = data.test if evaluation.client_test == "same_partition" else data.train
@@ -207,26 +194,14 @@ def opened(
         finetuning = FineTuning.of(evaluation.finetune, evaluation.finetune_only, layout)
         initial_counters = {n: c.cpu() for n, c in counters(host.module).items()}  # with those of configure_model
         pipeline = Pipeline(aggregator, uplink, around, run_weighting(aggregator, uplink), layout)
-        for part in (pipeline, *downlink.values()):
-            part.setup(layout, len(clients))
+        pipeline.setup(layout, len(clients))
+        for stage in parts.downlink.values():
+            stage.setup(layout, len(clients))
         schedules = lr_schedule.changes, server_lr_schedule.changes
         if reading is None:
             message = try_algorithm(pipeline, clients, engine.local_worker, initial_counters, config.seed, *schedules)
-            if message is not None:
-                plan = MessagePlan(
-                    str(aggregator),
-                    message,
-                    pipeline.weighting,
-                    layout,
-                    len(clients),
-                    checked_expected(sampler, len(clients)),
-                    config.server_samples,
-                    tuple(uplink),
-                    norm_bound(uplink),
-                    type(reduction).__name__,
-                    reduction.blind,
-                )
-                check_plan(plan, uplink, around)
+            expected = checked_expected(sampler, len(clients))
+            check_messages(pipeline, parts.reduction, message, len(clients), expected, config.server_samples)
         aggregator.setup(layout, len(clients))
         initial_model = layout.read(host.module)
         federation = Federation(
@@ -239,7 +214,7 @@ def opened(
             config.rounds,
             lr_schedule,
             server_lr_schedule,
-            downlink,
+            parts.downlink,
             attack,
         )
         interval, keep = config.checkpoint.every, config.checkpoint.keep

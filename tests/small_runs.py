@@ -209,8 +209,8 @@ def tensors(value: Any, name: str = "") -> dict[str, Tensor]:
 
 
 def same_bits(first: dict[str, Any], second: dict[str, Any]) -> bool:
-    """Whether two saved states agree in all numbers of the server, the clients, the counters and the sampler."""
-    parts = "server", "clients", "counters", "sampler"
+    """Whether two saved states agree in all numbers of server, clients, counters, sampler, stages and reduction."""
+    parts = "server", "clients", "counters", "sampler", "messages"
     a, b = ({part: tensors(s[part]) for part in parts} for s in (first, second))
     assert a["server"]
     return all(

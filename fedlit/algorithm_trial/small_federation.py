@@ -23,6 +23,7 @@ from fedlit.device_copies import to_device
 from fedlit.messages.inbox import Inbox
 from fedlit.messages.pipeline import Pipeline
 from fedlit.messages.reductions import All, Mean
+from fedlit.messages.reductions.rule import RobustRule
 from fedlit.messages.wire import Wire
 from fedlit.model_vectors import stack, tree_map
 from fedlit.round import Round
@@ -166,9 +167,12 @@ class SmallFederation:
 
     def reduce(self, algorithm: WatchedAggregator, round: ServerRound, returned: Sequence[Returned]) -> dict[str, Any]:
         """The reduced message, of the clients that made a step and sent finite numbers. Empty where there is none, or
-        where a user's reduction fails on so few messages: a trimmed mean may need more."""
+        where a user's reduction fails on so few messages. A robust rule, which may need more, is replaced by a mean."""
         round.server_client = self._server_client(algorithm, round)
-        inbox = Inbox(self._pipeline(algorithm), round, self._messages_state())
+        pipeline = self._pipeline(algorithm)
+        if isinstance(pipeline.reduction, RobustRule):
+            pipeline = replace(pipeline, reduction=Mean())
+        inbox = Inbox(pipeline, round, self._messages_state())
         try:
             for chunk in returned:
                 rows = [r for r, facts in enumerate(chunk.facts) if chunk.moved[r] and not facts.get("not_finite")]

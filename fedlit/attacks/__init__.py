@@ -1,7 +1,7 @@
 """Attacks: what malicious clients do while training. Like aggregators and messages, this room knows no trainer."""
 
 from fedlit.attacks.alie import Alie
-from fedlit.attacks.applied import with_attack
+from fedlit.attacks.applied import ready_attack, with_attack
 from fedlit.attacks.backdoor import Backdoor
 from fedlit.attacks.base import Attack, NoAttack
 from fedlit.attacks.collusion import CollusiveAttack, Known
@@ -36,5 +36,6 @@ __all__ = [
     "SignFlip",
     "Statistics",
     "UplinkAttack",
+    "ready_attack",
     "with_attack",
 ]

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from fedlit.attacks.base import Attack
+from fedlit.attacks.base import Attack, NoAttack
 from fedlit.attacks.uplink_attack import NAME
+from fedlit.data.source import DataSource
 from fedlit.errors import InputError
 from fedlit.messages.reductions.base import Reduction
 from fedlit.messages.stages.base import Stage
+
+
+def ready_attack(attack: Attack, data: DataSource, clients: int, seed: int, algorithm: str, pooled: bool) -> Attack:
+    """The attack with its malicious clients; `NoAttack` if there are none.
+
+    Args:
+        clients: N, the number of all clients.
+        pooled: one client trains on the shards of all.
+
+    Raises:
+        InputError: the attack cannot be made in this run.
+    """
+    attack.setup(clients, seed)
+    if not len(attack.malicious):
+        return NoAttack()
+    attack.check(data, algorithm, pooled)
+    return attack
 
 
 def with_attack(attack: Attack, uplink: dict[str, Stage], reduction: Reduction) -> tuple[dict[str, Stage], Reduction]:

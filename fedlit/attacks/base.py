@@ -117,6 +117,3 @@ class NoAttack(Attack):
 
     def __init__(self) -> None:
         super().__init__(clients=0)
-
-    def check(self, data: DataSource, algorithm: str, pooled: bool) -> None:
-        pass

@@ -69,8 +69,8 @@ class CorruptedStage(Stage):
         return wire | {key: _chosen(is_malicious, value, wire[key]) for key, value in changed.items()}, state
 
     def _is_at_work(self, client: StageClient) -> bool:
-        """Whether malicious clients attack in the round, and the round has asked any: no client is told apart here, so
-        that the host does not wait for a GPU."""
+        """Whether malicious clients attack in the round, and the round has asked any: the clients of the chunk are not
+        compared here, so that the host does not wait for a GPU."""
         malicious, round = self.attack.malicious, client.round
         return self.attack.is_active(round.number) and any(number in malicious for number in round.cohort)
 

@@ -53,13 +53,7 @@ NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is n
             "fedlit.tracking.Logger and write logger.mine._target_=mine.MyLogger"
         }
     ),
-    "uplink": by_name(
-        {
-            "topk randk sparsify": _STAGE % ("topk", "TopK"),
-            "qsgd quantize signsgd terngrad": _STAGE % ("quantize", "Quantize"),
-            "dp clip noise": _STAGE % ("clip", "Clip"),
-        }
-    ),
+    "uplink": by_name({"dp differentialprivacy noise": _STAGE % ("noise", "Noise")}),
     "reduction": by_name(
         {
             "secagg secureaggregation": _REDUCTION % "SecAgg",
@@ -96,6 +90,19 @@ OTHER_NAMES: dict[str, dict[str, str]] = {  # group -> other name -> option
             "divideandconquer": "dnc",
         }
     ),
+    "uplink": by_name(
+        {
+            "sparsify sparsification sparse": "topk",
+            "randk randomsparsification": "randomk",
+            "quantize quantization quantise quantized": "qsgd",
+            "sign efsignsgd signum": "signsgd",
+            "ternary": "terngrad",
+            "lowrank": "powersgd",
+            "fp16 float16 bf16 bfloat16 halfprecision": "half",
+            "clipping normclip gradclip": "clip",
+        }
+    ),
+    "downlink": by_name({"fp16 float16 bf16 bfloat16 halfprecision": "half"}),
     "attack": by_name(
         {
             "alittleisenough little": "alie",
@@ -181,11 +188,20 @@ GROUP_KEYS: dict[str, dict[str, str]] = {  # group -> name -> its keys that may 
             "lambda": "lam",
         }
     ),
+    "uplink": by_name(
+        {
+            "ratio fraction sparsity compressratio compressionratio k topkratio": "share",
+            "bits numbits quantizationlevel s": "levels",
+            "clippingnorm clipnorm maxnorm bound threshold c": "norm",
+            "errorfeedback ef memory": "feedback",
+            "r rankapproximation": "rank",
+        }
+    ),
     "attack": by_name(
         {
             "number fraction ratio malicious nummalicious numbyzantine numattackers attackers": "clients",
             "start from every": "rounds",
-            "factor scale": "scale gamma epsilon",
+            "factor": "scale gamma epsilon",
             "zmax": "z",
             "targetclass": "target",
             "poisonratio": "share",

@@ -130,7 +130,7 @@ def test_every_case_of_an_oracle_has_another_outcome(option: str, tmp_path: Path
             assert apart > 1e-7, (module.CASES[first], module.CASES[second])
 
 
-@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.py")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", sorted(FOLDER.rglob("*.py")), ids=lambda file: file.stem)
 def test_an_oracle_imports_nothing_of_fedlit(file: Path) -> None:
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []

@@ -61,9 +61,9 @@ _target_: fedlit.messages.reductions.Bucketing  # class [class]
 s: 2  # messages in a bucket [int >= 1]
 """,
     "attack/none.yaml": "# No attack.\n",
-    "attack/label_flip.yaml": """
-# Labels c become C - 1 - c.
-_target_: fedlit.messages.attacks.LabelFlip  # class [class]
+    "attack/sign_flip.yaml": """
+# Messages turned round.
+_target_: fedlit.messages.attacks.SignFlip  # class [class]
 share: 0.2  # part of the clients that is malicious [0 < float < 1]
 """,
     "attack/alie.yaml": """

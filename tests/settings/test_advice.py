@@ -78,12 +78,13 @@ PROPOSED = {  # the overrides, the first of which is wrong -> what is proposed i
     (f"{SERVER}=rmsprop",): ["aggregator.server_optimizer._target_=torch.optim.RMSprop"],
     ("strategy=FedAvg",): ["aggregator=fedavg"],
     ("fedprox",): ["aggregator=fedprox"],
-    ("uplink=[topk]",): ["uplink.topk._target_=mine.TopK"],
-    ("uplink=topk",): ["uplink.topk._target_=mine.TopK"],
-    ("uplink.topk=0.1",): ["uplink.topk._target_=mine.TopK"],
+    ("uplink=[top-k]",): ["uplink=[topk]"],
+    ("uplink=topk",): ["uplink=[topk]"],
+    ("uplink.topk=0.1",): ["uplink=[topk]", "uplink.topk.share=0.1"],
     ("uplink._target_=mine.TopK",): ["uplink.topk._target_=mine.TopK"],
-    ("reduction=[krum]",): ["reduction._target_=mine.Robust"],
-    ("reduction={}",): ["reduction=null"],
+    ("compression=topk",): ["uplink=[topk]"],
+    ("reduction=[krum]",): ["reduction=krum"],
+    ("aggregator=krum",): ["reduction=krum"],
     ("devices=4",): ["engine=processes", "device=gpu"],
     ("gpus=2",): ["engine=processes", "device=gpu"],
     ("accelerator=gpu",): ["device=gpu"],
@@ -251,7 +252,7 @@ def test_each_optimizer_of_the_tables_is_torchs():
 @pytest.mark.parametrize("group", known_names.GROUP_KEYS)
 def test_each_other_name_within_a_group_leads_to_keys_of_its_options(group):
     files = (conf_folder() / group).glob("*.yaml")
-    keys = {key for file in files for key in yaml.safe_load(file.read_text())} | {"server_optimizer"}
+    keys = {key for file in files for key in yaml.safe_load(file.read_text()) or ()} | {"server_optimizer"}
     names = known_names.GROUP_KEYS[group]
     assert {key.partition(".")[0] for meant in names.values() for key in meant.split()} <= keys
     assert not keys & names.keys()

@@ -40,10 +40,13 @@ def test_every_key_has_a_meaning_a_range_and_an_allowed_default(name: Path):
 
 def test_every_option_that_config_yaml_chooses_exists():
     known = groups(conf_folder())
-    chosen = {group: option for group, option in defaults(conf_folder()).items() if option is not None}
-    assert {
-        group: option for group, option in chosen.items() if option not in known.get(group.partition("@")[0], [])
-    } == {}
+    chosen = [
+        (group, option)
+        for group, choice in defaults(conf_folder()).items()
+        for option in (choice if isinstance(choice, list) else [choice])
+        if option is not None
+    ]
+    assert [(group, option) for group, option in chosen if option not in known.get(group.partition("@")[0], [])] == []
 
 
 @pytest.mark.parametrize("override", [*PRESETS, "tune=lr"])

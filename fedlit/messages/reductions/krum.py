@@ -27,7 +27,7 @@ class MultiKrum(RuleByClient):
         """
         Args:
             f: malicious clients in a round, 0 or more.
-            m: messages in the mean, 1 or more; None: n - f of n. A round with fewer than m messages takes all.
+            m: messages that are averaged, 1 or more; None: n - f of n. A round with fewer than m messages takes all.
             statistics: see `RuleByClient`.
 
         Raises:

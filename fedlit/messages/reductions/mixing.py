@@ -58,7 +58,7 @@ class Mixing(RobustRule):
         """(m, n) how much each message counts in each mix; of the statistics, likewise."""
 
     def mixes(self, messages: float) -> float:
-        """m, the number of mixes of so many messages."""
+        """m, the number of mixes that are made of this number of messages."""
         return messages
 
     # --- the inner reduction's ------------------------------------------------------------------------

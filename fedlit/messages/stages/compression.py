@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from fedlit.messages.stages.stage_client import StageClient
 from fedlit.messages.wire import Wire
 
 
-class Compression(KeyedStage):
+class Compression(KeyedStage, ABC):
     """Encodes vectors x (K, n) as parts C(x), which the server restores.
 
     With error feedback a client keeps what its messages have lost, e = 0 at first. It sends C(x + e), and keeps

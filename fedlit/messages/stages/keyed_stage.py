@@ -66,7 +66,7 @@ class KeyedStage(Stage):
         if missing:
             raise InputError(
                 f"uplink.{stage} needs {missing[0]}, and the message that reaches it has {', '.join(wire) or 'nothing'}"
-                f"; leave out the stage before it, or name one of these by uplink.{stage}.keys."
+                f"; name one of these by uplink.{stage}.keys, or leave out one of the stages."
             )
         for key in keys:
             if not isinstance(wire[key], Tensor) or not wire[key].is_floating_point():

@@ -63,14 +63,14 @@ class PowerSgd(KeyedStage):
     def setup(self, layout: Layout, clients: int) -> None:
         super().setup(layout, clients)
         self.matrices = Matrices(layout, self.rank)
-
-    def check(self, plan: MessagePlan) -> None:
-        super().check(plan)
         if not self.matrices.factored:
             raise InputError(
                 f"PowerSgd: rank={self.rank} makes no matrix of the model smaller; write a smaller rank, or leave the "
                 "stage out."
             )
+
+    def check(self, plan: MessagePlan) -> None:
+        super().check(plan)
         for key in self.planned_keys(plan):
             if plan.message[key].numel() != self.matrices.size:
                 raise InputError(

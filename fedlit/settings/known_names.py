@@ -191,7 +191,7 @@ GROUP_KEYS: dict[str, dict[str, str]] = {  # group -> name -> its keys that may 
     "uplink": by_name(
         {
             "ratio fraction sparsity compressratio compressionratio k topkratio": "share",
-            "bits numbits quantizationlevel s": "levels",
+            "quantizationlevel numlevels s": "levels",
             "clippingnorm clipnorm maxnorm bound threshold c": "norm",
             "errorfeedback ef memory": "feedback",
             "r rankapproximation": "rank",
@@ -242,7 +242,7 @@ SENTENCES: dict[str, str] = by_name(  # name at the top level -> what to write
         "configure_optimizers of a module of your own, `model._target_=mine.Net`",
         "published": "published values are in the YAML of an experiment (`experiment=flamby_heart`), and "
         "`python -m fedlit.reproduce` compares runs with them",
-        "nummalicious numbyzantine numattackers numadversaries byzantineclients maliciousclients maliciousfraction": "how "
+        "nummalicious numbyzantine numattackers numadversaries byzantineclients maliciousclients": "how "
         "many clients are malicious is a key of each attack, `attack=sign_flip attack.clients=0.2`",
         "earlystopping earlystop": "a run ends early by `stop.patience=5` or `stop.target=0.9`",
         "targetaccuracy": "a run ends at a value by `stop.metric=global/test/accuracy stop.target={value}`",

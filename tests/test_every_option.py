@@ -49,7 +49,7 @@ from tests.small_runs import (
 PARTS = ("train", "test")
 IMAGES = {"clients": 4, "participation": 0.75, "batch_size": 16}
 FOR_GROUP = {"reduction": {"clients": 8, "participation": 1.0, "server_samples": 8}}  # robust rules need messages
-WITH = {"statistics": ["model=cnn_bn"]}  # an option -> what it needs
+WITH = {"statistics": ["model=cnn_bn", "attack.value=1"]}  # an option -> what it needs
 TESTED_ELSEWHERE = {"aggregator", "trainer", "data", "experiment", "engine"}  # the first three below
 RUN = [(group, option) for group in OPTIONS if group not in TESTED_ELSEWHERE for option in OPTIONS[group]]
 

@@ -27,7 +27,6 @@ def most_success(run: Path) -> float:
 
 
 CASES = {
-    "clean": Case(("attack.clients=0", *RULES["mean"])),
     **{name: Case(rule) for name, rule in RULES.items()},
     "mean_one_shot": Case((*RULES["mean"], *ONE_SHOT)),
     "norm_bound_one_shot": Case((*RULES["norm_bound"], *ONE_SHOT)),
@@ -53,7 +52,6 @@ SETTING = Setting(
     seeds=(0,),
     paper="one shot is enough under the mean; clipping and FLTrust stop it",
     labels={
-        "clean": "mean, no attacker",
         "norm_bound": "clipping at the median norm",
         "krum": "Krum",
         "fltrust": "FLTrust",

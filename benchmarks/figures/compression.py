@@ -31,6 +31,7 @@ CASES = {
     "topk_01_forgets": Case(("uplink=[topk]", "uplink.topk.share=0.001", "uplink.topk.feedback=false")),
     "randomk_1": Case(("uplink=[randomk]", "uplink.randomk.share=0.01", "uplink.randomk.feedback=true")),
     "powersgd": Case(("uplink=[powersgd]",)),
+    "powersgd_forgets": Case(("uplink=[powersgd]", "uplink.powersgd.feedback=false")),
 }
 
 LABELS = {
@@ -44,7 +45,8 @@ LABELS = {
     "topk_01": "top-k 0.1%, with feedback",
     "topk_01_forgets": "top-k 0.1%, without",
     "randomk_1": "random-k 1%, with feedback",
-    "powersgd": "PowerSGD, rank 2",
+    "powersgd": "PowerSGD, rank 2, with feedback",
+    "powersgd_forgets": "PowerSGD, rank 2, without",
 }
 
 
@@ -65,13 +67,13 @@ def rows(run: Path) -> list[dict[str, float]]:
 
 
 SETTING = Setting(
-    title="Accuracy over bytes: eleven ways to send fewer",
+    title="Accuracy over bytes: ten ways to send fewer",
     claim="No paper has this setting. Alistarh et al. 2017, Stich et al. 2018, Karimireddy et al. 2019 and Vogels et "
     "al. 2019 claim that little accuracy is lost, and that error feedback is what makes biased compression work.",
     notes="A client comes to a round in ten, so its feedback waits ten rounds, and what it left out belongs to an old "
-    "model. Accuracies are those of one seed; the last one moves by about a point from round to round. kB are of 1,000 "
-    "bytes, of all tensors that a client sends in a round: indices, scales and headers count. The runs shared two "
-    "cores with other work.",
+    "model. kB are of 1,000 bytes, of all tensors that a client sends in a round: indices, scales and headers count. "
+    "Accuracies still rise. With 10,000 of the 60,000 images (server_samples=50000) the messages that are not "
+    "compressed give 91.6. The runs shared two cores with other work.",
     overrides=FEDERATION,
     cases=CASES,
     measures={LAST: ACCURACY, BEST: best, SENT: kilobytes_sent},

@@ -109,12 +109,12 @@ def check_order(uplink: dict[str, Stage]) -> None:
 def _in_order(names: list[str], uplink: dict[str, Stage]) -> str:
     """What to write for stages in this order. Hydra puts a class of the user's behind the options of the list."""
     written = f"write 'uplink=[{','.join(names)}]'"
-    own = [name for name in names if not type(uplink[name]).__module__.startswith("fedlit.")]
-    if not own:
+    of_users = [name for name in names if not type(uplink[name]).__module__.startswith("fedlit.")]
+    if not of_users:
         return written
     return (
-        f"{written}, with {' and '.join(own)} as an option of its own: uplink/{own[0]}.yaml in a folder of --config-dir, "
-        f"beginning with `# @package uplink.{own[0]}`"
+        f"{written}, with {' and '.join(of_users)} as an option of its own: uplink/{of_users[0]}.yaml in a folder of "
+        f"--config-dir, beginning with `# @package uplink.{of_users[0]}`"
     )
 
 

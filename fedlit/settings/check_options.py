@@ -183,8 +183,8 @@ def check_mounts(
             continue
         if override.is_delete():
             raise Misfit(text, f"no option of {override.key_or_group} is chosen there", [Proposal((), "leave it out.")])
-        chosen = base.choices.get(override.key_or_group)
-        if override.key_or_group in OPTIONAL and not (chosen and own_options(override.key_or_group, str(chosen))):
+        option = base.choices.get(override.key_or_group)
+        if override.key_or_group in OPTIONAL and not (option and own_options(override.key_or_group, str(option))):
             raise _no_wrapper(override, base, keys()[override.key_or_group])
         proposals = [meant(word) for word in _other_places(override, base)]
         reason = f"no option of {override.key_or_group} is chosen there"

@@ -231,7 +231,7 @@ def test_an_option_of_a_list_needs_a_package(file: str, sentence: str, message_c
 
 
 def test_the_places_of_stages_are_those_of_the_contract() -> None:
-    assert stage_parts.PLACES == get_args(Place)
+    assert get_args(Place) == stage_parts.PLACES
 
 
 def test_the_order_of_stages_is_part_of_a_configuration(made: Composer) -> None:

@@ -68,8 +68,8 @@ class FlTrust(RuleByClient):
 def check_updates(plan: MessagePlan, rule: str) -> None:
     """
     Raises:
-        InputError: the messages are not the changes of whole models by the clients' fits and nothing else. (A change that
-            the server divides by another number of the message, as FedNova does, has another length.)
+        InputError: the messages are not the changes of whole models by the clients' fits and nothing else. (A change
+            that the server divides by another number of the message, as FedNova does, has another length.)
     """
     is_change = {*plan.message} <= {"delta.weights", "delta.statistics"} and plan.clients_step
     if not is_change or plan.message["delta.weights"].numel() != plan.layout.size:

@@ -12,10 +12,14 @@ from omegaconf import OmegaConf
 
 from fedlit.errors import InputError
 from fedlit.messages.stages.base import Place
+from fedlit.run_folder import write_format
 from fedlit.settings import folders, stage_parts
 from fedlit.settings.check import Checked, check
 from fedlit.settings.compose import Composer, composer
+from fedlit.settings.resume import resume
+from fedlit.settings.saved import saved_files
 from fedlit.settings.table import keys_of
+from fedlit.sweeps.same_run import Identity
 from tests.settings.conftest import write_options
 from tests.settings.message_options import message_conf
 from tests.slow import some_slow
@@ -233,3 +237,21 @@ def test_the_places_of_stages_are_those_of_the_contract() -> None:
 def test_the_order_of_stages_is_part_of_a_configuration(made: Composer) -> None:
     one, other = (keys_of(checked(f"uplink=[{stages}]", made).composed.config) for stages in ("topk,clip", "clip,topk"))
     assert one["uplink"] == other["uplink"] and one != other
+
+
+def test_runs_with_another_order_of_stages_are_other_runs(made: Composer) -> None:
+    configs = [checked(f"uplink=[{stages}]", made).composed.config for stages in ("topk,clip", "clip,topk")]
+    identity = Identity(configs)
+    assert identity.key(configs[0]) != identity.key(configs[1])
+    assert identity.differences(*configs) == ["uplink (order): [topk,clip] -> [clip,topk]"]
+
+
+def test_a_resumed_run_keeps_the_order_of_its_stages(made: Composer, tmp_path: Path) -> None:
+    saved = checked("uplink=[topk,clip] uplink.topk.share=0.3", made)
+    files = saved_files(saved.composed.config, saved.overrides)
+    write_options(tmp_path / "checkpoints" / "round_0012", files)
+    write_format(tmp_path)
+    assert list(resume(tmp_path, ["uplink=[topk,clip]"], made).config.uplink) == ["topk", "clip"]
+    for word in ("uplink=[clip,topk]", "uplink=[topk]", "uplink.topk.share=0.1", "reduction=krum"):
+        with pytest.raises(InputError, match="a run that goes on may change"):
+            resume(tmp_path, [word], made)

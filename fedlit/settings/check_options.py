@@ -10,7 +10,8 @@ from fedlit.errors import InputError
 from fedlit.settings import folders
 from fedlit.settings.closest import closest, listed, normalised, slips
 from fedlit.settings.compose import Composed
-from fedlit.settings.known_names import KEYS, OTHER_GROUPS, OTHER_NAMES, is_known, known_name
+from fedlit.settings.known_keys import KEYS
+from fedlit.settings.known_names import OTHER_GROUPS, OTHER_NAMES, is_known, known_name
 from fedlit.settings.misfit import Misfit, Proposal, meant
 from fedlit.settings.option_lists import check_elements, check_list, is_class, names_of, with_other_name
 from fedlit.settings.option_names import LISTS, OPTIONAL, STAGES, choosing

@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override
 
 from fedlit.settings.closest import closest, closest_key, listed, normalised
 from fedlit.settings.compose import Composed
-from fedlit.settings.known_names import GROUP_KEYS, KEYS, SENTENCES
+from fedlit.settings.known_keys import GROUP_KEYS, KEYS, SENTENCES
 from fedlit.settings.misfit import Misfit, Proposal, meant, surely_meant
 from fedlit.settings.option_names import LISTS, choosing
 from fedlit.settings.overrides import as_written, for_shell, key_of

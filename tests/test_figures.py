@@ -14,11 +14,14 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from benchmarks.figures import personal, report, run, runs
+from benchmarks.figures import compression, compression_figure, personal, report, run, runs
+from benchmarks.figures.bucketing import SortedAndMixed, mean_of_the_last
+from benchmarks.figures.compression import rows
 from benchmarks.figures.grouping import pair_agreement
 from benchmarks.figures.papers import SETTINGS
 from benchmarks.figures.setting import Case, Setting
 from benchmarks.figures.value_of_federation import value_table
+from fedlit.partitions import Labelled
 from tests.markdown import CHECKOUT
 from tests.slow import some_slow
 from tests.small_runs import command, composed
@@ -189,6 +192,58 @@ def test_the_chosen_hyperparameters_are_the_best_of_the_grid() -> None:
         cases = [case for case in measured if case.rpartition("_")[0] == name]
         best = max(cases, key=lambda case: measured[case]["100"]["values"]["validation"])
         assert personal.TUNING.cases[best].overrides == (*fixed, *personal.CHOSEN[name])
+
+
+def test_a_sweep_is_one_command_and_each_of_its_runs_a_row(tmp_path: Path, started: list[list[str]]) -> None:
+    swept = replace(
+        QUICK,
+        seeds=(0,),
+        sweep=("attack=none,backdoor", "reduction=mean"),
+        cases={name: Case((f"attack={name}", "reduction=mean")) for name in ("none", "backdoor")},
+        measures={"accuracy": "global/test/accuracy", "success": lambda run: rows(run)[-1].get("attack/success")},
+        decimals={"success": 3},
+        compared={"difference": lambda case, means: f"{means[case]['accuracy'] - means['none']['accuracy']:+.1f}"},
+        overrides=("clients=5", "hydra.searchpath=[]", *(w for w in QUICK.overrides if w != "clients=2")),
+        reached="{none[accuracy]:.1f}, {backdoor[success]:.3f}",
+    )
+    settings = {"swept": swept}
+    assert run.run_all(settings, tmp_path) == []
+    assert [words[0] for words in started] == ["-m"] and f"hydra.sweep.dir={tmp_path}/swept/seed_0" in started[0]
+    measured = report.collect(settings, tmp_path)["swept"]
+    values = {case: seeds["0"]["values"] for case, seeds in measured.items()}
+    assert values["none"]["success"] is None and 0 <= values["backdoor"]["success"] <= 1
+    lines = report.page(settings, {"swept": measured}).splitlines()
+    cells = {line.split(" | ")[0]: line.split(" | ")[2:5] for line in lines if line.startswith(("| none", "| backd"))}
+    accuracy = {case: 100 * value["accuracy"] for case, value in values.items()}
+    assert cells["| none"] == [f"{accuracy['none']:.1f}", "", "+0.0"]
+    difference = f"{accuracy['backdoor'] - accuracy['none']:+.1f}"
+    assert cells["| backdoor"] == [f"{accuracy['backdoor']:.1f}", f"{values['backdoor']['success']:.3f}", difference]
+    assert any("-m fedlit.run -m" in line and "attack=none,backdoor" in line for line in lines)
+    time = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("summary.json")}
+    assert run.run_all(settings, tmp_path) == []
+    assert time == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("summary.json")} and len(time) == 2
+
+
+def test_bad_clients_hold_samples_of_all_labels_and_the_others_one_or_two() -> None:
+    labels = np.random.default_rng(0).integers(0, 10, 6000)
+    shards = SortedAndMixed(mixed=5).train(Labelled(6000, labels), 25, np.random.default_rng(1))
+    assert len(shards) == 25 and set(shards.sizes) == {300}
+    assert [len(set(labels[shards[client]])) <= 2 for client in range(25)] == [True] * 20 + [False] * 5
+    assert sorted(np.concatenate([shards[client] for client in range(20)])) == list(range(6000))
+    assert all(len(set(labels[shards[client]])) == 10 for client in range(20, 25))
+    assert len(set(np.concatenate([shards[client] for client in range(20, 25)]))) == 5 * 300
+
+
+def test_the_last_five_evaluations_are_averaged(tmp_path: Path) -> None:
+    lines = [{"round": r} | ({} if r % 2 else {"global/test/accuracy": r / 100}) for r in range(1, 21)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert mean_of_the_last(tmp_path) == pytest.approx(0.16)  # of rounds 12, 14, 16, 18 and 20
+
+
+def test_the_picture_of_compression_has_every_case() -> None:
+    assert compression_figure.NAMES.keys() == compression.CASES.keys()
+    means = {case: {compression.LAST: 90.0, compression.SENT: 1.0 + n} for n, case in enumerate(compression.CASES)}
+    assert compression_figure.picture(means).startswith(b"\x89PNG")
 
 
 def test_pairs_of_two_groupings() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.figures import personal, value_of_federation
+from benchmarks.figures import backdoor, bucketing, compression, messages_sweep, personal, value_of_federation
 from benchmarks.figures.grouping import right_pairs
 from benchmarks.figures.niid_bench import best_accuracy
 from benchmarks.figures.setting import Case, Setting
@@ -129,4 +129,8 @@ SETTINGS = {
     "value_of_federation": value_of_federation.SETTING,
     "personal_tuning": personal.TUNING,
     "personal": personal.SETTING,
+    "compression": compression.SETTING,
+    "backdoor": backdoor.SETTING,
+    "messages_sweep": messages_sweep.SETTING,
+    "byzantine": bucketing.SETTING,
 }

@@ -11,7 +11,9 @@ from typing import Any
 
 from benchmarks.figures.runs import MACHINE, summary
 from benchmarks.figures.setting import QUIET, Setting
+from benchmarks.figures.sweeps import run_folder
 from benchmarks.table import markdown
+from fedlit.atomic_files import write_bytes
 
 Results = dict[str, dict[str, dict[str, Any]]]  # setting -> case -> seed -> {"words", "seconds", "machine", "values"}
 
@@ -24,7 +26,8 @@ def collect(settings: Mapping[str, Setting], folder: Path) -> Results:
     for name, setting in settings.items():
         for case in setting.cases:
             for seed in setting.seeds:
-                measured = _measured(setting, setting.words(case, seed), folder / name / case / f"seed_{seed}")
+                run = run_folder(setting, folder / name, case, seed)
+                measured = _measured(setting, setting.words(case, seed), run)
                 if measured is not None:
                     results.setdefault(name, {}).setdefault(case, {})[str(seed)] = measured
     return results
@@ -37,6 +40,9 @@ def write(settings: Mapping[str, Setting], results: Results, docs: Path, readme:
     merged = _merged(settings, before, results)
     docs.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
+    for name, setting in settings.items():
+        if setting.drawn and _is_complete(setting, merged.get(name, {})):
+            write_bytes(docs / _picture(name), setting.drawn(_means(setting, merged[name])))
     replace_between(docs / "figures.md", page(settings, merged))
     if readme is not None:
         replace_between(readme, short(settings, merged))
@@ -71,11 +77,8 @@ def page(settings: Mapping[str, Setting], results: Results) -> str:
 
 def reached(setting: Setting, cases: Mapping[str, Any]) -> str:
     """The result in a sentence, or that runs are missing."""
-    means = {
-        case: {column: 100 * statistics.fmean(_values(seeds, column)) for column in setting.measures}
-        for case, seeds in cases.items()
-    }
-    if setting.cases.keys() <= means.keys():
+    means = _means(setting, cases)
+    if _is_complete(setting, cases):
         return setting.reached.format_map(means)
     return f"not measured yet; {len(means)} of {len(setting.cases)} rows" if means else "not measured yet"
 
@@ -107,36 +110,61 @@ def _measured(setting: Setting, words: Sequence[str], run: Path) -> dict[str, An
 
 def _section(name: str, setting: Setting, cases: Mapping[str, Any]) -> str:
     rows = []
+    means = _means(setting, cases)
     for case, measured in setting.cases.items():
         seeds = cases.get(case, {})
-        cells = [_spread(_values(seeds, column)) for column in setting.measures]
+        cells = [_spread(_values(seeds, column), setting.decimals.get(column)) for column in setting.measures]
+        cells += [cell(case, means) if seeds else "" for cell in setting.compared.values()]
         seconds = [seed["seconds"] for seed in seeds.values()]
         time = f"{statistics.fmean(seconds):.0f}" if seconds else ""
         own = f"`{shlex.join(measured.overrides)}`" if measured.overrides else ""
         rows.append([setting.labels.get(case, case), own, *cells, measured.paper, ", ".join(seeds), time])
-    head = ["", "overrides", *setting.measures, "the paper", "seeds", "seconds a run"]
-    command = shlex.join(["python", "-m", "fedlit.run", *setting.overrides, *QUIET])
+    head = ["", "overrides", *setting.measures, *setting.compared, "the paper", "seeds", "seconds a run"]
+    sweep = ["-m", *setting.overrides, *setting.sweep] if setting.sweep else setting.overrides
+    command = shlex.join(["python", "-m", "fedlit.run", *sweep, *QUIET, "seed=0"])
+    comment = "all rows" if setting.sweep else "with the overrides of a row"
     machines = dict.fromkeys(seed["machine"] for seeds in cases.values() for seed in seeds.values())
     paragraphs = [
         f"## {setting.title}",
         f"`make figures SETTINGS={name}`. {setting.claim} {setting.notes}",
-        f"```bash\n{command} seed=0  # with the overrides of a row\n```",
+        f"```bash\n{command}  # {comment}\n```",
         markdown(head, rows),
+        *([f"![{setting.title}]({_picture(name)})"] if setting.drawn and _is_complete(setting, cases) else []),
         *(f"Measured on: {machine}" for machine in machines),
     ]
     return "\n\n".join(paragraphs)
 
 
+def _is_complete(setting: Setting, cases: Mapping[str, Any]) -> bool:
+    return setting.cases.keys() <= cases.keys()
+
+
+def _picture(name: str) -> str:
+    return f"images/{name}.png"
+
+
+def _means(setting: Setting, cases: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    return {
+        case: {
+            column: statistics.fmean(values) * (1 if column in setting.decimals else 100)
+            for column in setting.measures
+            if (values := _values(seeds, column))
+        }
+        for case, seeds in cases.items()
+    }
+
+
 def _values(seeds: Mapping[str, Any], column: str) -> list[float]:
-    return [seed["values"][column] for seed in seeds.values()]
+    return [seed["values"][column] for seed in seeds.values() if seed["values"][column] is not None]
 
 
-def _spread(values: Sequence[float]) -> str:
-    """Mean and standard deviation over seeds, in percent."""
+def _spread(values: Sequence[float], decimals: int | None = None) -> str:
+    """Mean and standard deviation over seeds, in percent, or as they are with so many decimals."""
     if not values:
         return ""
-    deviation = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{100 * statistics.fmean(values):.1f}{deviation}"
+    factor, digits = (100, 1) if decimals is None else (1, decimals)
+    deviation = f" ± {factor * statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{factor * statistics.fmean(values):.{digits}f}{deviation}"
 
 
 def _minutes(cases: Mapping[str, Any]) -> str:

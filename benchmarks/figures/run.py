@@ -15,6 +15,7 @@ from benchmarks.contender_process import CHECKOUT
 from benchmarks.figures import report, runs
 from benchmarks.figures.papers import SETTINGS
 from benchmarks.figures.setting import Setting
+from benchmarks.figures.sweeps import run_folder, run_sweep
 from fedlit.this_machine import machine_name
 
 
@@ -38,26 +39,44 @@ def run_all(
 
     Args:
         settings: by name.
-        folder: each run has the folder <setting>/<case>/seed_<seed> in it.
+        folder: each run has the folder <setting>/<case>/seed_<seed> in it, a sweep <setting>/seed_<seed>.
         most_seeds: leave out seeds after this many of each setting.
         rounds: the number of rounds of each run, to try whether the commands are right.
     """
-    machine = machine_name()
-    failed = []
+    failed: list[Path] = []
     for name, setting in settings.items():
         for seed in setting.seeds[:most_seeds]:
-            for case in setting.cases:
-                run = folder / name / case / f"seed_{seed}"
-                words = setting.words(case, seed) + ([] if rounds is None else [f"rounds={rounds}"])
-                overrides = runs.begin_or_resume(run, words)
-                began = time.perf_counter()
-                if overrides is not None and runs.run(overrides) != 0:
-                    failed.append(str(run))
-                    continue
-                runs.note_machine(run, machine)
-                took = "finished before" if overrides is None else f"{time.perf_counter() - began:.0f} s"
-                print(f"{name}/{case}/seed_{seed}: {took}", flush=True)
+            bring = _swept if setting.sweep else _one_by_one
+            failed += bring(setting, folder / name, seed, [] if rounds is None else [f"rounds={rounds}"])
+    return [str(run) for run in failed]
+
+
+def _one_by_one(setting: Setting, folder: Path, seed: int, more: list[str]) -> list[Path]:
+    """A command for each case; returns the folders of runs that failed. more: overrides in addition."""
+    failed = []
+    for case in setting.cases:
+        run = run_folder(setting, folder, case, seed)
+        overrides = runs.begin_or_resume(run, setting.words(case, seed) + more)
+        began = time.perf_counter()
+        if overrides is not None and runs.run(overrides) != 0:
+            failed.append(run)
+            continue
+        runs.note_machine(run, machine_name())
+        took = "finished before" if overrides is None else f"{time.perf_counter() - began:.0f} s"
+        print(f"{folder.name}/{case}/seed_{seed}: {took}", flush=True)
     return failed
+
+
+def _swept(setting: Setting, folder: Path, seed: int, more: list[str]) -> list[Path]:
+    """One command for all cases."""
+    began = time.perf_counter()
+    run_sweep(setting, folder, seed, more)
+    found = [run_folder(setting, folder, case, seed, more) for case in setting.cases]
+    for run in found:
+        if (run / "summary.json").exists():
+            runs.note_machine(run, machine_name())
+    print(f"{folder.name}/seed_{seed}: {time.perf_counter() - began:.0f} s", flush=True)
+    return [run for run in found if not (run / "summary.json").exists()]
 
 
 def _name(word: str) -> str:

@@ -62,13 +62,15 @@ def summary(folder: Path, words: Sequence[str]) -> dict[str, Any] | None:
 def has_words(folder: Path, words: Sequence[str]) -> bool:
     """Whether the run in a folder was started with these overrides.
 
-    fedlit may have given them a sign (`++`), and for a `_target_` it leaves out the group's option (`~sampler`).
+    fedlit may have given them a sign (`++`), and for a `_target_` it leaves out the group's option (`~sampler`). Hydra
+    records its own overrides (`hydra.searchpath`) elsewhere.
     """
     try:
         started = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
     except OSError:
         return False
-    return [str(w).lstrip("+") for w in started if not str(w).startswith("~")] == [w.lstrip("+") for w in words]
+    given = [word.lstrip("+") for word in words if not word.startswith("hydra.")]
+    return [str(w).lstrip("+") for w in started if not str(w).startswith("~")] == given
 
 
 def _has(folder: Path, config: DictConfig) -> bool:

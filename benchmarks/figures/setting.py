@@ -9,8 +9,11 @@ from pathlib import Path
 QUIET = ("threads=1", "logger=none", "progress=none")
 """Added to each command; none of them changes a number except `threads`, by rounding."""
 
-Measure = str | Callable[[Path], float]
-"""The name of a metric in the last row of summary.json, or a function of the run folder."""
+Measure = str | Callable[[Path], float | None]
+"""The name of a metric in the last row of summary.json, or a function of the run folder. None: the run has no value."""
+
+Means = Mapping[str, Mapping[str, float]]
+"""Case: column: the mean over seeds, as it is printed; a column without a value is left out."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,22 @@ class Setting:
     notes: str  # what differs from the paper
     overrides: tuple[str, ...]  # of all cases
     cases: Mapping[str, Case]
-    measures: Mapping[str, Measure]  # column: what it shows, a share that is printed in percent
+    measures: Mapping[str, Measure]  # column: what it shows; a share, printed in percent, or see `decimals`
     reached: str  # the result in a sentence: {case[column]} is a mean over seeds
     seeds: tuple[int, ...] = (0, 1, 2)
     paper: str = ""  # the result in the paper in a sentence; empty: no claim
     labels: Mapping[str, str] = field(default_factory=dict)  # case: its name in the table, if it is another
+    decimals: Mapping[str, int] = field(default_factory=dict)  # column that is no share: its decimals
+    sweep: tuple[str, ...] = ()  # overrides with commas: one command runs all cases, and each has its own values
+    drawn: Callable[[Means], bytes] | None = None  # a figure of all cases, as a PNG file
+    compared: Mapping[str, Callable[[str, Means], str]] = field(
+        default_factory=dict
+    )  # column: cell of a case, from all
 
     def words(self, case: str, seed: int) -> list[str]:
         """The overrides of one run."""
         return [*self.overrides, *self.cases[case].overrides, f"seed={seed}", *QUIET]
+
+    def sweep_words(self, seed: int) -> list[str]:
+        """The overrides of the command that runs all cases."""
+        return [*self.overrides, *self.sweep, f"seed={seed}", *QUIET]

@@ -95,7 +95,7 @@ def check_order(uplink: dict[str, Stage]) -> None:
         order = ", ".join(f"{name} ({uplink[name].place})" for name in uplink)
         raise InputError(
             f"uplink=[{','.join(uplink)}]: a message passes attacks first, then compression, then limits, then seals, "
-            f"and the order here is {order}; write uplink=[{','.join(by_place)}]."
+            f"and the order here is {order}; {_in_order(by_place, uplink)}."
         )
     for name, stage in list(uplink.items())[:-1]:
         if stage.trips > 1:
@@ -104,6 +104,18 @@ def check_order(uplink: dict[str, Stage]) -> None:
                 f"uplink=[{','.join(uplink)}]: {name} sends several messages a round and has to be the last stage; "
                 f"write uplink=[{','.join([*rest, name])}], or leave one out."
             )
+
+
+def _in_order(names: list[str], uplink: dict[str, Stage]) -> str:
+    """What to write for stages in this order. Hydra puts a class of the user's behind the options of the list."""
+    written = f"write 'uplink=[{','.join(names)}]'"
+    of_users = [name for name in names if not type(uplink[name]).__module__.startswith("fedlit.")]
+    if not of_users:
+        return written
+    return (
+        f"{written}, with {' and '.join(of_users)} as an option of its own: uplink/{of_users[0]}.yaml in a folder of "
+        f"--config-dir, beginning with `# @package uplink.{of_users[0]}`"
+    )
 
 
 def check_plan(plan: MessagePlan, uplink: dict[str, Stage], reduction: Reduction) -> None:

@@ -47,6 +47,7 @@ published:
     tolerance: 0.01   # only where another one is meant than that of std and seeds, or these have none
     words: [aggregator=fedadam, aggregator.eta=0.01]  # the overrides that give this value
     target: 0.8       # only if the value is the round in which the metric first reaches this
+    evaluations: 5    # only if the value is a mean over the last evaluations of a run
 ```
 """
 
@@ -111,6 +112,7 @@ def record(docs: Path, experiment: Experiment, given: Sequence[str], results: Se
                 "words": list(value.words),
                 "metric": value.metric,
                 "target": value.target,
+                "evaluations": value.evaluations,
                 "values": {str(seed): _finite(reached) for seed, reached in measured.values.items()},
                 "seconds": measured.seconds,
                 "machines": measured.machines,
@@ -149,7 +151,8 @@ def page(experiments: Sequence[Experiment], kept: Record) -> str:
 
 def _recorded(value: Published, entries: Sequence[Mapping[str, Any]]) -> Measured:
     for entry in entries:
-        if (tuple(entry["words"]), entry["metric"], entry["target"]) == value.key:
+        measured = (tuple(entry["words"]), entry["metric"], entry["target"], entry.get("evaluations", 1))
+        if measured == value.key:
             values = {int(seed): math.nan if reached is None else reached for seed, reached in entry["values"].items()}
             return Measured(values, entry["seconds"], entry["machines"], {})
     return Measured({}, [], [], {})

@@ -10,6 +10,7 @@ published:
     tolerance: 0.01   # largest difference of a reproduced value; leave it out where std and seeds give one
     words: [aggregator=fedadam, aggregator.eta=0.01]  # overrides that give this value; none by default
     target: 0.97      # then the value is the round in which the metric first reaches the target; none by default
+    evaluations: 5    # then the value is a mean over the last five evaluations; 1 by default
 ```
 
 They are no settings: a run's configuration, its record and its checkpoints are without them, and no override sets them.
@@ -45,16 +46,19 @@ class Published:
     tolerance: float | None = None
     words: tuple[str, ...] = ()
     target: float | None = None
+    evaluations: int = 1
 
     @property
-    def key(self) -> tuple[tuple[str, ...], str, float | None]:
+    def key(self) -> tuple[tuple[str, ...], str, float | None, int]:
         """What is measured."""
-        return self.words, self.metric, self.target
+        return self.words, self.metric, self.target, self.evaluations
 
     @property
     def quantity(self) -> str:
         """What is measured, for a table."""
-        return self.metric if self.target is None else f"round in which {self.metric} reaches {self.target:g}"
+        if self.target is not None:
+            return f"round in which {self.metric} reaches {self.target:g}"
+        return self.metric if self.evaluations == 1 else f"{self.metric}, mean of the last {self.evaluations}"
 
 
 @dataclass(frozen=True)
@@ -140,9 +144,8 @@ def _read(entry: Any, where: str) -> Published:
         raise InputError(f"{where}: metric={metric} is no name of a metric; write for example {near}.")
     if not isinstance(source, str):
         raise InputError(f"{where}: source={source} is no text; name the paper and the table.")
-    seeds = entry.get("seeds", 1)
-    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
-        raise InputError(f"{where}: seeds={seeds} has to be an integer of at least 1, the number of runs.")
+    seeds = _count(entry, "seeds", "the number of runs", where)
+    evaluations = _count(entry, "evaluations", "the number of the last ones in a mean", where)
     std = _number(entry, "std", where, least=0.0)
     tolerance = _number(entry, "tolerance", where, least=0.0)
     if tolerance is None and (not std or seeds < 2):
@@ -152,7 +155,17 @@ def _read(entry: Any, where: str) -> Published:
         )
     value, target = _number(entry, "value", where), _number(entry, "target", where)
     assert value is not None  # it is not missing
-    return Published(metric, value, source, std, seeds, tolerance, _words(entry.get("words"), where), target)
+    if target is not None and evaluations > 1:
+        raise InputError(f"{where}: a value with a target is a round, and no mean; leave out target or evaluations.")
+    words = _words(entry.get("words"), where)
+    return Published(metric, value, source, std, seeds, tolerance, words, target, evaluations)
+
+
+def _count(entry: dict[str, Any], name: str, what: str, where: str) -> int:
+    count = entry.get(name, 1)
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise InputError(f"{where}: {name}={count} has to be an integer of at least 1, {what}.")
+    return count
 
 
 def _number(entry: dict[str, Any], name: str, where: str, least: float = -math.inf) -> float | None:

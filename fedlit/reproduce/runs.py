@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from fedlit.atomic_files import write_text
@@ -109,9 +110,8 @@ def measured(value: Published, runs: Mapping[int, SavedRun | str]) -> Measured:
 
 
 def reached(value: Published, run: SavedRun) -> float:
-    """The value of a run: its metric after the last round that has measured it, or the
-    round in which it reaches the target (infinite where
-    no round does).
+    """The value of a run: its metric after the last round that has measured it, the mean of several such rounds (NaN
+    where there are fewer), or the round in which it reaches the target (infinite where no round does).
 
     Raises:
         InputError: the run has no such metric, or a target of a metric of which no direction is the better one.
@@ -120,6 +120,9 @@ def reached(value: Published, run: SavedRun) -> float:
         column = columns([run], [value.metric])[0]
     except InputError as error:
         raise InputError(f"published value of {value.metric}: {str(error).partition(': ')[2]}") from None
+    if value.target is None and value.evaluations > 1:
+        measured = [row[value.metric] for row in run.rows if value.metric in row][-value.evaluations :]
+        return fmean(measured) if len(measured) == value.evaluations else math.nan
     if value.target is None:
         return value_at(run, value.metric, None)
     if not column.sign:

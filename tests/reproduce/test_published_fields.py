@@ -40,6 +40,8 @@ def without(line: str) -> str:
         (without("tolerance") + "    std: 0.1\n", "a tolerance follows from a std above 0 of at least 2 seeds alone"),
         (VALUE + "    tollerance: 0.1\n", "there is no field tollerance; did you mean tolerance?"),
         (VALUE + "    target: soon\n", "target=soon has to be a number"),
+        (VALUE + "    evaluations: 0\n", "evaluations=0 has to be an integer of at least 1"),
+        (VALUE + "    evaluations: 5\n    target: 0.9\n", "leave out target or evaluations"),
         (VALUE + "    words: aggregator=fedadam\n", "words=aggregator=fedadam is no list of overrides"),
         (VALUE + "    words: [seed=3]\n", "seed=3 is not for words"),
         (VALUE + VALUE.partition("\n")[2], "value 2 measures the same as value 1"),

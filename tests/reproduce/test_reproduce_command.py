@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +14,8 @@ import pytest
 
 from fedlit import simulation
 from fedlit.reproduce.__main__ import MISSED, main
-from fedlit.reproduce.runs import changes
+from fedlit.reproduce.published import Published
+from fedlit.reproduce.runs import changes, reached
 from fedlit.saved_run import SavedRun
 from tests.report.saved_runs import write_run
 from tests.reproduce.experiments import GIVEN, write_experiment
@@ -84,6 +87,15 @@ def test_values_are_compared_with_the_runs_and_written_into_the_page(
 
     assert main(["experiment=mine", search, *GIVEN, "batch_size=7"]) == 2  # before any run
     assert "has other settings, batch_size: 32 -> 7" in capsys.readouterr().err
+
+
+def test_a_value_is_a_mean_over_the_last_evaluations(tmp_path: Path) -> None:
+    rows = [{"global/test/accuracy": 0.1 * number} if number % 2 else {} for number in range(1, 8)]
+    run = SavedRun(write_run(tmp_path / "run", [], rows))
+    last_two = Published("global/test/accuracy", 0.6, "Somebody 2021", tolerance=0.1, evaluations=2)
+    assert reached(last_two, run) == pytest.approx((0.5 + 0.7) / 2)
+    assert math.isnan(reached(replace(last_two, evaluations=5), run))  # four were measured
+    assert last_two.quantity == "global/test/accuracy, mean of the last 2"
 
 
 @pytest.mark.slow

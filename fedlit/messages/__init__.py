@@ -5,6 +5,7 @@ What cannot go together is refused here, before any work.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Mapping
 from typing import get_args
@@ -91,7 +92,7 @@ def check_order(uplink: dict[str, Stage]) -> None:
                 f"{' or '.join(places)}."
             )
     by_place = sorted(uplink, key=lambda name: (places.index(uplink[name].place), uplink[name].trips))
-    for name, after in zip(by_place, by_place[1:], strict=False):
+    for name, after in itertools.pairwise(by_place):
         if uplink[name].trips > 1:
             raise InputError(
                 f"uplink=[{','.join(uplink)}]: {name} sends several messages a round and has to be the last stage, and "

@@ -157,11 +157,11 @@ class Control(Stage):
         ({"half": Stage(), "flip": Attack(), "clip": Limit()}, r"write 'uplink=\[flip,half,clip\]'"),
         (
             {"power": Twice(), "clip": Limit()},
-            r"power sends several .* clip comes after it .limit.; leave one of the two",
+            r"power sends several .* clip comes after it .limit.; leave",
         ),
         (
             {"clip": Limit(), "power": Twice()},
-            r"power sends several .* clip comes after it .limit.; leave one of the two",
+            r"power sends several .* clip comes after it .limit.; leave",
         ),
         ({"power": Twice(), "half": Stage()}, r"write 'uplink=\[half,power\]'"),
         ({"odd": Nowhere()}, r"uplink.odd: place='everywhere' of Nowhere is no place of a stage; write attack or"),

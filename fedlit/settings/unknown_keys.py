@@ -12,7 +12,7 @@ from fedlit.settings.closest import closest, closest_key, listed, normalised
 from fedlit.settings.compose import Composed
 from fedlit.settings.known_keys import GROUP_KEYS, KEYS, SENTENCES
 from fedlit.settings.misfit import Misfit, Proposal, meant, surely_meant
-from fedlit.settings.option_names import LISTS, choosing
+from fedlit.settings.option_names import LISTS, STAGES, choosing
 from fedlit.settings.overrides import as_written, for_shell, key_of
 from fedlit.settings.table import foreign_class
 
@@ -170,7 +170,7 @@ def _by_value(value: str, options: Options) -> list[Proposal]:
     """Options of that name, `aggregator=fedavg` for `foo=FedAvg`."""
     return [
         meant(choosing(group, option))
-        for group, choices in options.items()
+        for group, choices in sorted(options.items(), key=lambda item: item[0] == "downlink")  # after uplink
         for option in choices
         if normalised(option) == normalised(value)
     ]
@@ -198,6 +198,8 @@ def _options_with(key: str, options: Options) -> list[tuple[str, str]]:
 def _corrections(override: Override, name: str, groups: set[str]) -> list[str]:
     """The override with another key or group; a `+` is kept only where an option may be added."""
     value = (override.input_line or "").partition("=")[2]
+    if name in STAGES and value and not value.startswith(("[", "{")):
+        value = f"[{value}]"
     signs = ["~"] if override.is_delete() else ["+", ""] if override.is_add() and name in groups else [""]
     return [f"{prefix}{name}={value}" if value else f"{prefix}{name}" for prefix in signs]
 

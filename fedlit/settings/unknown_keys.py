@@ -198,7 +198,7 @@ def _options_with(key: str, options: Options) -> list[tuple[str, str]]:
 def _corrections(override: Override, name: str, groups: set[str]) -> list[str]:
     """The override with another key or group; a `+` is kept only where an option may be added."""
     value = (override.input_line or "").partition("=")[2]
-    if name in STAGES and value and not value.startswith(("[", "{")):
+    if name in STAGES and value and not override.is_sweep_override() and not value.startswith(("[", "{")):
         value = f"[{value}]"
     signs = ["~"] if override.is_delete() else ["+", ""] if override.is_add() and name in groups else [""]
     return [f"{prefix}{name}={value}" if value else f"{prefix}{name}" for prefix in signs]

@@ -186,32 +186,29 @@ def _check_order(override: Override, group: str, names: list[str], jobs: Sequenc
             )
 
 
-def check_stages(group: str, value: Any, source: str = "") -> None:
+def check_stages(group: str, value: Any) -> None:
     """Refuse stages without a name or a class.
 
     Args:
         group: `uplink` or `downlink`.
         value: of the whole configuration.
-        source: the file that set it, in brackets.
     """
     if not isinstance(value, Mapping):
         names = value if isinstance(value, list | tuple) else [value]
         raise WrongValue(
-            group, f"{group}={as_written(value)}{source}: {group} has a class under each name; {_stage(group, names)}"
+            group, f"{group}={as_written(value)}: {group} has a class under each name; {_stage(group, names)}"
         )
     for name, stage in value.items():
         if name == "_target_":
             short = normalised(str(stage).rpartition(".")[2]) or "mine"
             raise WrongValue(
                 group,
-                f"{group}._target_={as_written(stage)}{source}: a stage has a name; write for example "
+                f"{group}._target_={as_written(stage)}: a stage has a name; write for example "
                 f"{group}.{short}._target_={as_written(stage)}.",
             )
         if not isinstance(stage, Mapping) or "_target_" not in stage:
             shown = stage if not isinstance(stage, Mapping) else dict(stage)
-            raise WrongValue(
-                group, f"{group}.{name}={as_written(shown)}{source}: this names no class; {_stage(group, [name])}"
-            )
+            raise WrongValue(group, f"{group}.{name}={as_written(shown)}: this names no class; {_stage(group, [name])}")
 
 
 def _stage(group: str, names: Any) -> str:

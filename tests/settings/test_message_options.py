@@ -230,6 +230,35 @@ def test_an_option_of_a_list_needs_a_package(file: str, sentence: str, message_c
                 checked("uplink=[mine,topk]", opened)
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("uplink: [topk]", "options are chosen in its defaults list, such as `override /uplink: [<option>]`."),
+        (
+            "uplink:\n  topk:\n    share: 0.5",
+            "uplink=[] does not choose topk; write `override /uplink: [topk]` into its",
+        ),
+        ("reduction: krum", "`reduction: krum` sets a value; write `override /reduction: krum` into its defaults list"),
+        ("attack: alie", "`attack: alie` sets a value; write `override /attack: alie` into its defaults list"),
+        ("uplink:\n  clip:\n    _target_: mine.Clip\nattack:\n  _target_: mine.A", ""),
+        ("defaults:\n  - override /uplink: [topk]\n  - override /attack: alie", ""),
+    ],
+)
+def test_a_preset_chooses_options_in_its_defaults_list(
+    text: str, sentence: str, message_conf: Path, tmp_path: Path
+) -> None:
+    write_options(tmp_path, {"experiment/mine.yaml": f"# @package _global_\n# Mine.\n{text}\n"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folders, "conf_folder", lambda: message_conf)
+        with composer(config_dir=tmp_path) as opened:
+            if not sentence:
+                composed = config("experiment=mine", opened)
+                assert len(composed["uplink"]) == 1 and composed["attack"]["_target_"]
+                return
+            with pytest.raises(InputError, match=re.escape(sentence)):
+                checked("experiment=mine", opened)
+
+
 def test_the_places_of_stages_are_those_of_the_contract() -> None:
     assert get_args(Place) == stage_parts.PLACES
 

@@ -70,7 +70,9 @@ def test_distances_that_overflow_in_64_bits_count_as_infinite(name: str, size: f
         assert float(weights.abs().max()) <= 1.001
 
 
-@pytest.mark.parametrize("rule", [MultiKrum(0), TrimmedMean(0), Nnm(0)], ids=lambda rule: type(rule).__name__)
+@pytest.mark.parametrize(
+    "rule", [MultiKrum(0), TrimmedMean(0), Nnm(0, MultiKrum(0))], ids=lambda rule: type(rule).__name__
+)
 @pytest.mark.parametrize("n", [3, 9, 11, 17])
 def test_rounding_alone_makes_nothing_infinite(rule: Reduction, n: int) -> None:
     largest = torch.finfo(torch.float64).max

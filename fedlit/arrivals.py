@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from fedlit.client import ClientState
-from fedlit.client_tasks import STAGE_BROADCASTS, TripTask
+from fedlit.client_tasks import TripTask
 from fedlit.engines import Engine
 from fedlit.evaluation.round_record import RoundRecord
 from fedlit.messages.inbox import Inbox
-from fedlit.messages.pipeline import Pipeline
+from fedlit.messages.pipeline import STAGE_BROADCASTS, Pipeline
 from fedlit.messages.wire import num_bytes
 from fedlit.server_round import ServerRound
 from fedlit.state import keep_largest

@@ -13,7 +13,7 @@ from fedlit.aggregators.base import Aggregator
 from fedlit.client import ClientState
 from fedlit.errors import InputError
 from fedlit.messages.finite import first_not_finite
-from fedlit.messages.pipeline import Encoded, Pipeline
+from fedlit.messages.pipeline import STAGE_BROADCASTS, Encoded, Pipeline
 from fedlit.messages.wire import Wire, check_rows, flatten_message
 from fedlit.model_vectors import Model, stack, tree_map, unstack
 from fedlit.stop import Stop
@@ -21,7 +21,6 @@ from fedlit.training.chunk_client import ChunkClient
 from fedlit.training.job import Split
 from fedlit.used_models import UsedModels
 
-STAGE_BROADCASTS = "broadcasts of stages"  # in the broadcast of a cohort: stage -> what its server half sends
 _PERSONAL_SPLITS: tuple[Split, ...] = ("test", "validation")
 
 

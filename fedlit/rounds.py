@@ -11,7 +11,7 @@ import numpy as np
 from fedlit import interrupts
 from fedlit.arrivals import Arrivals, ask_again
 from fedlit.checkpoint import Checkpoints
-from fedlit.client_tasks import STAGE_BROADCASTS, TrainTask
+from fedlit.client_tasks import TrainTask
 from fedlit.early_stopping import NEVER, EarlyStopping
 from fedlit.engines import Engine
 from fedlit.evaluation.evaluated import Evaluated
@@ -113,7 +113,7 @@ def train_cohort(
     """Train every client of the round, and reduce messages as they arrive."""
     logger.cohort(round.number, len(round.cohort))
     of_stages = federation.pipeline.broadcast(state.messages)
-    cohort = federation.cohort(round, state, round.broadcast | ({STAGE_BROADCASTS: of_stages} if of_stages else {}))
+    cohort = federation.cohort(round, state, federation.pipeline.with_broadcasts(round.broadcast, of_stages))
     stage_bytes = federation.pipeline.broadcast_bytes(of_stages) * len(cohort)
     record = RoundRecord.of(cohort, delivered.num_bytes + stage_bytes, evaluator.directions)
     arrivals = Arrivals(round, federation.inbox(state, round), record, state.counters)

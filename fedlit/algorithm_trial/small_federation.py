@@ -18,7 +18,7 @@ from fedlit.algorithm_trial.watched_aggregator import WatchedAggregator
 from fedlit.algorithm_trial.watched_client import WatchedClient
 from fedlit.attacks.collusion import Collusion
 from fedlit.client import ClientState
-from fedlit.client_tasks import STAGE_BROADCASTS, TrainTask
+from fedlit.client_tasks import TrainTask
 from fedlit.clients import Clients
 from fedlit.device_copies import to_device
 from fedlit.messages.inbox import Inbox
@@ -123,7 +123,7 @@ class SmallFederation:
         downloads = self.downloads(algorithm, inputs.server, round)
         jobs = self.jobs(round.for_clients())
         of_stages = self._pipeline(algorithm).broadcast(self._messages_state())
-        broadcast = round.broadcast | ({STAGE_BROADCASTS: of_stages} if of_stages else {})
+        broadcast = self._pipeline(algorithm).with_broadcasts(round.broadcast, of_stages)
         cohort = Cohort(jobs, broadcast, downloads, inputs.states, self.counters)
         return cohort if noise is None else _perturbed(cohort, noise)
 

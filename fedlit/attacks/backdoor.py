@@ -68,7 +68,7 @@ class Backdoor(DataAttack, UplinkAttack):
         super().__init__(clients, rounds)
         if parts > size * size:
             raise InputError(
-                f"attack.parts={parts}: a patch of {size} x {size} pixels has {size * size} parts at most; write "
+                f"attack.parts={parts}: a patch of {size} x {size} has no more parts than pixels; write "
                 f"attack.parts={size * size} or less, or a larger attack.size."
             )
         self.target, self.share, self.gamma = target, share, gamma

@@ -30,6 +30,8 @@ from fedlit.model_vectors import Layout, Model, stack, unstack
 from fedlit.round import Round
 from fedlit.server_round import ServerRound
 
+STAGE_BROADCASTS = "broadcasts of stages"  # in the broadcast of a cohort: stage -> what its server half sends
+
 
 @dataclass
 class Encoded:
@@ -87,6 +89,10 @@ class Pipeline:
     def broadcast_bytes(self, sent: dict[str, Wire]) -> int:
         """The bytes of what `broadcast` gave, for one client. What malicious clients know has not travelled."""
         return sum(num_bytes(wire) for name, wire in sent.items() if self.uplink[name].place != "attack")
+
+    def with_broadcasts(self, broadcast: dict[str, Any], of_stages: dict[str, Wire]) -> dict[str, Any]:
+        """What the clients of a cohort that trains receive: the algorithm's broadcast, and those of the stages."""
+        return broadcast | ({STAGE_BROADCASTS: of_stages} if of_stages else {})
 
     def send(
         self,

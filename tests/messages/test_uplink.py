@@ -117,11 +117,11 @@ NO_CLASS = "this names no class; write uplink.half._target_=mine.Half for a clas
         ),
         (
             "uplink.half=mine.Half",
-            f"uplink.half=mine.Half: {NO_CLASS}",
+            "uplink.half=mine.Half: half is a stage; write 'uplink=[half]'.",
         ),
         (
             "uplink.half.bits=8",
-            f"uplink.half={{bits: 8}}: {NO_CLASS}",
+            "uplink.half.bits=8: half is not chosen; write 'uplink=[half]', and its keys as uplink.half.<key>=<value>.",
         ),
         (
             "reduction._target_=fedlit.messages.stages.Stage",

@@ -45,7 +45,7 @@ class TensorSizes:
             return [size]
         if sum(self._sizes) != size:
             raise InputError(
-                f"{what} has {size} numbers, and the tensors of the model {sum(self._sizes)}, so that it cannot be cut "
-                f"into these; write {option}=false."
+                f"{what} has length {size}, and the tensors of the model {sum(self._sizes)}, so that it cannot be "
+                f"cut into these; write {option}=false."
             )
         return self._sizes

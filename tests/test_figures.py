@@ -198,7 +198,7 @@ def test_a_sweep_is_one_command_and_each_of_its_runs_a_row(tmp_path: Path, start
     swept = replace(
         QUICK,
         seeds=(0,),
-        sweep=("attack=none,backdoor", "reduction=mean"),
+        sweeps=(("attack=none,backdoor", "reduction=mean"),),
         cases={name: Case((f"attack={name}", "reduction=mean")) for name in ("none", "backdoor")},
         measures={"accuracy": "global/test/accuracy", "success": lambda run: rows(run)[-1].get("attack/success")},
         decimals={"success": 3},

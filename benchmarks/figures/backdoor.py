@@ -39,9 +39,12 @@ SETTING = Setting(
     notes="10 of 100 clients are malicious, so a round of ten has none to three of them: none in 17 rounds of 50, two "
     "or three in 16. Half of a malicious client's samples get the patch, 4 x 4 white pixels in a corner, and class 0. "
     "Success is the share of test samples of other classes that the patch turns into class 0, after the last round, "
-    "and at most after any of the ten evaluated rounds. One shot: the one malicious client of round 45 multiplies its "
-    "update by ten, and nobody attacks in other rounds. Krum has f = 3. FLTrust's server trains on 600 samples, about "
-    "as many as a client. The runs shared two cores with other work.",
+    "and at most after any of the ten evaluated rounds; without an attack it is 0.5, and the accuracy 96.2 (the first "
+    "row of `compression`). One shot: the one malicious client of round 45 multiplies its update by ten, and nobody "
+    "attacks in other rounds. Krum has f = 3. FLTrust's server trains on 600 samples, about as many as a client. "
+    "Clipping at the median norm does not stop an attack in all rounds, because an update with the backdoor is not "
+    "longer than others. The runs shared two cores with other work and were paused at times, so their seconds say "
+    "little.",
     overrides=(*FEDERATION, *PATCH),
     cases=CASES,
     measures={"accuracy": ACCURACY, "success": SUCCESS, "most success": most_success},

@@ -10,6 +10,7 @@ _NAMES = {  # module: its public names
     "fedlit.aggregators": ("Aggregator", "FedAvg", "Partial"),
     "fedlit.aggregators.base": ("Message", "State", "Weighting"),
     "fedlit.aggregators.server_step": ("OptimizerFactory",),
+    "fedlit.attacks": ("Attack", "CollusiveAttack", "DataAttack", "UplinkAttack"),
     "fedlit.client": ("Client", "Fitted", "Step"),
     "fedlit.round": ("Round",),
     "fedlit.server_round": ("ServerRound",),

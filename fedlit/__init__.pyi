@@ -7,6 +7,10 @@ from fedlit.aggregators.base import Message as Message
 from fedlit.aggregators.base import State as State
 from fedlit.aggregators.base import Weighting as Weighting
 from fedlit.aggregators.server_step import OptimizerFactory as OptimizerFactory
+from fedlit.attacks import Attack as Attack
+from fedlit.attacks import CollusiveAttack as CollusiveAttack
+from fedlit.attacks import DataAttack as DataAttack
+from fedlit.attacks import UplinkAttack as UplinkAttack
 from fedlit.client import Client as Client
 from fedlit.client import Fitted as Fitted
 from fedlit.client import Step as Step

@@ -76,5 +76,7 @@ def check_messages(
         norm_bound(pipeline.uplink),
         type(reduction).__name__,
         reduction.blind,
+        pipeline.aggregator.exact,
+        pipeline.aggregator.clients_step,
     )
     check_plan(plan, pipeline.uplink, pipeline.reduction)

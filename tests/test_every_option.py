@@ -24,6 +24,7 @@ from fedlit.settings.classes import build, locate, passed_on
 from fedlit.settings.folders import conf_folder
 from fedlit.settings.help import defaults
 from fedlit.settings.logger_parts import EXTRAS
+from fedlit.settings.option_names import LISTS, STAGES, choosing
 from tests.slow import some_slow
 from tests.small_runs import (
     AWKWARD,
@@ -47,6 +48,8 @@ from tests.small_runs import (
 
 PARTS = ("train", "test")
 IMAGES = {"clients": 4, "participation": 0.75, "batch_size": 16}
+FOR_GROUP = {"reduction": {"clients": 8, "participation": 1.0, "server_samples": 8}}  # robust rules need messages
+WITH = {"statistics": ["model=cnn_bn", "attack.value=1"]}  # an option -> what it needs
 TESTED_ELSEWHERE = {"aggregator", "trainer", "data", "experiment", "engine"}  # the first three below
 RUN = [(group, option) for group in OPTIONS if group not in TESTED_ELSEWHERE for option in OPTIONS[group]]
 
@@ -78,7 +81,7 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def word(group: str, option: str) -> str:
-    return f"{group}={option}" if group in defaults(conf_folder()) else f"+{group}={option}"
+    return choosing(group, option) if group in defaults(conf_folder()) else f"+{group}={option}"
 
 
 def calls(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -101,10 +104,10 @@ def test_an_option_composes_and_its_keys_fit_its_classes(
         pytest.importorskip("optuna")
     monkeypatch.setattr(logger_parts, "find_spec", lambda package: object())  # also where a package is missing
     composition = composed(word(group, option))
-    assert composition.choices[group] == option
+    assert composition.choices[group] == ([option] if group in STAGES else option)
     named = dict(calls(OmegaConf.to_container(composition.config, resolve=True)))
-    place = f"logger.{option}" if group == "logger" else group.replace("/", ".")
-    assert group in ("experiment", "debug", "tune") or word(group, option) == "logger=none" or place in named
+    place = f"{group}.{option}" if group in LISTS else group.replace("/", ".")
+    assert group in ("experiment", "debug", "tune") or option == "none" or place in named
     for key, node in named.items():
         target = locate(node["_target_"], key)
         signature, arguments = inspect.signature(target), passed_on(node, target, key)
@@ -294,7 +297,8 @@ def test_an_option_runs_for_a_round(
         monkeypatch.setenv("WANDB_MODE", "offline")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
         monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
-    check_rows(go(small([word(group, option)], changes), tmp_path / "run"))
+    words = [word(group, option), *WITH.get(option, [])]
+    check_rows(go(small(words, changes | FOR_GROUP.get(group, {})), tmp_path / "run"))
 
 
 @pytest.mark.parametrize("option", OPTIONS["optimizer"])

@@ -57,6 +57,8 @@ def test_no_import_is_for_type_checkers_only() -> None:
     [
         ("fedlit.aggregators", ("fedlit.training", "fedlit.engines", "fedlit.settings", "fedlit.tracking")),
         ("fedlit.messages", ("fedlit.training", "fedlit.engines", "fedlit.settings", "fedlit.tracking")),
+        ("fedlit.attacks", ("fedlit.training", "fedlit.engines", "fedlit.aggregators", "fedlit.settings")),
+        ("fedlit.attacks", ("fedlit.evaluation", "fedlit.tracking", "fedlit.user_module")),
         ("fedlit.samplers", ("fedlit.training", "fedlit.engines", "fedlit.aggregators")),
         ("fedlit.partitions", ("fedlit.training", "fedlit.engines", "fedlit.aggregators")),
         ("fedlit.keyed_random", ("fedlit.torch_patches", "fedlit.training", "fedlit.user_module")),

@@ -81,6 +81,10 @@ class Aggregator(ABC):
     pooled: ClassVar[bool] = False
     """One client trains on all training shards together. This is a matter of data: the round loop does not know it."""
 
+    exact: ClassVar[tuple[str, ...]] = ()
+    """Keys of the message that travel as they are, though they may have as many numbers as the model: the server
+    divides by them, so no stage compresses or clips them unless its option `keys` names them."""
+
     needs_server: ClassVar[bool] = False
     """`server_update` trains or measures on samples of the server (`round.server_client`): a run without
     `server_samples` is refused before any work."""

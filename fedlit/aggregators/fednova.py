@@ -27,6 +27,8 @@ class FedNova(FedAvg):
     clients that arrived.
     """
 
+    exact = ("gain",)
+
     def __init__(self, weighting: Weighting = "examples", server_optimizer: OptimizerFactory | None = None):
         """
         Args:

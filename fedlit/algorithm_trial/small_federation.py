@@ -16,6 +16,7 @@ from fedlit.algorithm_trial.stages import check_stages
 from fedlit.algorithm_trial.trial_size import TrialSize
 from fedlit.algorithm_trial.watched_aggregator import WatchedAggregator
 from fedlit.algorithm_trial.watched_client import WatchedClient
+from fedlit.attacks.collusion import Collusion
 from fedlit.client import ClientState
 from fedlit.client_tasks import STAGE_BROADCASTS, TrainTask
 from fedlit.clients import Clients
@@ -170,9 +171,12 @@ class SmallFederation:
         where a user's reduction fails on so few messages. A robust rule, which may need more, is replaced by a mean."""
         round.server_client = self._server_client(algorithm, round)
         pipeline = self._pipeline(algorithm)
+        if isinstance(pipeline.reduction, Collusion):  # malicious clients say nothing of the algorithm
+            pipeline = replace(pipeline, reduction=pipeline.reduction.inner)
         if isinstance(pipeline.reduction, RobustRule):
             pipeline = replace(pipeline, reduction=Mean())
-        inbox = Inbox(pipeline, round, self._messages_state())
+        state = pipeline.server_state(self.layout.read(self.worker.host.module))
+        inbox = Inbox(pipeline, round, state)
         try:
             for chunk in returned:
                 rows = [r for r, facts in enumerate(chunk.facts) if chunk.moved[r] and not facts.get("not_finite")]
@@ -182,9 +186,9 @@ class SmallFederation:
                 )
             return inbox.reduced().message
         except Exception:
-            if type(self.pipeline.reduction) in (Mean, All):
+            if type(pipeline.reduction) in (Mean, All):
                 raise
-            log.info("%s could not be tried before the run", type(self.pipeline.reduction).__name__, exc_info=True)
+            log.info("%s could not be tried before the run", type(pipeline.reduction).__name__, exc_info=True)
             return {}
 
     def check_stages(self, algorithm: WatchedAggregator, inputs: RoundInputs, tolerance: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from abc import ABC
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,8 +18,10 @@ from fedlit.messages.stages.base import Stage
 from fedlit.metric_names import Row
 from fedlit.server_round import ServerRound
 
+log = logging.getLogger(__name__)
 
-class Attack:
+
+class Attack(ABC):  # noqa: B024  (its kinds have abstract methods)
     """Some clients are malicious. Their data, their messages, or all their messages together are changed.
 
     The malicious clients are the same in all rounds of a run. The rules of the server do not know them: a robust
@@ -54,6 +58,8 @@ class Attack:
         """
         self.malicious = MaliciousClients(malicious_numbers(self.clients, clients, seed), clients)
         self.seed = seed
+        if len(self.malicious) == clients:
+            log.warning("attack.clients=%s: all %d clients are malicious", self.clients, clients)
 
     def is_active(self, round_number: int) -> bool:
         """Whether malicious clients attack in this round."""

@@ -5,6 +5,7 @@ What cannot go together is refused here, before any work.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Mapping
 from typing import get_args
@@ -90,20 +91,32 @@ def check_order(uplink: dict[str, Stage]) -> None:
                 f"uplink.{name}: place={stage.place!r} of {type(stage).__name__} is no place of a stage; write "
                 f"{' or '.join(places)}."
             )
-    by_place = sorted(uplink, key=lambda name: places.index(uplink[name].place))
+    by_place = sorted(uplink, key=lambda name: (places.index(uplink[name].place), uplink[name].trips))
+    for name, after in itertools.pairwise(by_place):
+        if uplink[name].trips > 1:
+            raise InputError(
+                f"uplink=[{','.join(uplink)}]: {name} sends several messages a round and has to be the last stage, and "
+                f"{after} comes after it ({uplink[after].place}); leave one of the two out."
+            )
     if by_place != list(uplink):
         order = ", ".join(f"{name} ({uplink[name].place})" for name in uplink)
         raise InputError(
             f"uplink=[{','.join(uplink)}]: a message passes attacks first, then compression, then limits, then seals, "
-            f"and the order here is {order}; write uplink=[{','.join(by_place)}]."
+            f"a stage of several messages last of its place, and the order here is {order}; "
+            f"{_in_order(by_place, uplink)}."
         )
-    for name, stage in list(uplink.items())[:-1]:
-        if stage.trips > 1:
-            rest = [other for other in uplink if other != name]
-            raise InputError(
-                f"uplink=[{','.join(uplink)}]: {name} sends several messages a round and has to be the last stage; "
-                f"write uplink=[{','.join([*rest, name])}], or leave one out."
-            )
+
+
+def _in_order(names: list[str], uplink: dict[str, Stage]) -> str:
+    """What to write for stages in this order. Hydra puts a class of the user's behind the options of the list."""
+    written = f"write 'uplink=[{','.join(names)}]'"
+    of_users = [name for name in names if not type(uplink[name]).__module__.startswith("fedlit.")]
+    if not of_users:
+        return written
+    return (
+        f"{written}, with {' and '.join(of_users)} as an option of its own: uplink/{of_users[0]}.yaml in a folder of "
+        f"--config-dir, beginning with `# @package uplink.{of_users[0]}`"
+    )
 
 
 def check_plan(plan: MessagePlan, uplink: dict[str, Stage], reduction: Reduction) -> None:

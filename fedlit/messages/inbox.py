@@ -107,7 +107,10 @@ class Inbox:
         if not rows:
             return rows, decoded, decoded
         numbers, aggregator = [clients[r] for r in rows], self.pipeline.aggregator
-        message = flatten_message(self._unpacked(numbers, unflatten_message(decoded)))
+        added = {key for stage in self.pipeline.uplink.values() for key in stage.adds}
+        sent_message = {key: value for key, value in decoded.items() if key not in added}
+        message = flatten_message(self._unpacked(numbers, unflatten_message(sent_message)))
+        message |= {key: value for key, value in decoded.items() if key in added}
         if type(aggregator).unpack is not Aggregator.unpack:
             forms[f"unpack of {aggregator}"] = message
             check_rows(message, len(rows), f"unpack of {aggregator}")

@@ -29,6 +29,8 @@ class MessagePlan:
         norm: the largest Euclidean norm of all model vectors of a message after its stages; None: there is no bound.
         reduction: the name of the reduction's class.
         blind: the server sees sums only.
+        exact: keys that stages leave as they are (`Aggregator.exact`).
+        clients_step: a message is the change of a client's fit (`Aggregator.clients_step`); False: a gradient.
     """
 
     algorithm: str
@@ -42,10 +44,13 @@ class MessagePlan:
     norm: float | None = None
     reduction: str = "Mean"
     blind: bool = False
+    exact: tuple[str, ...] = ()
+    clients_step: bool = True
 
     def model_keys(self) -> list[str]:
         """See `model_keys`."""
-        return model_keys({key: value[None] for key, value in self.message.items()}, self.layout.size)
+        keys = model_keys({key: value[None] for key, value in self.message.items()}, self.layout.size)
+        return [key for key in keys if key not in self.exact]
 
     def check_keys(self, what: str, keys: Any) -> None:
         """

@@ -10,14 +10,16 @@ from fedlit.errors import InputError
 from fedlit.settings import folders
 from fedlit.settings.closest import closest, listed, normalised, slips
 from fedlit.settings.compose import Composed
-from fedlit.settings.known_names import KEYS, OTHER_GROUPS, OTHER_NAMES, is_known, known_name
+from fedlit.settings.known_keys import KEYS
+from fedlit.settings.known_names import OTHER_GROUPS, OTHER_NAMES, is_known, known_name
 from fedlit.settings.misfit import Misfit, Proposal, meant
 from fedlit.settings.option_lists import check_elements, check_list, is_class, names_of, with_other_name
-from fedlit.settings.option_names import LISTS, OPTIONAL, choosing
-from fedlit.settings.overrides import as_written, key_of, sign, values
+from fedlit.settings.option_names import LISTS, OPTIONAL, STAGES, choosing
+from fedlit.settings.overrides import as_written, for_shell, key_of, sign, values
 from fedlit.settings.table import foreign_class
 
 PRESETS = ("experiment", "tune", "debug")  # groups whose options set keys of others
+TRAVELS = ("aggregator", *STAGES, "reduction", "attack")  # groups whose options are often looked for in one another
 
 Options = Callable[[str], Sequence[str]]
 
@@ -128,16 +130,21 @@ def _no_option(override: Override, value: str, known: Sequence[str], options: Op
         return Misfit(text, reason, [meant(corrected), meant(corrected.lstrip("+"))], otherwise)
     if advice := known_name(group, value, at):
         return Misfit(text, reason, [], advice)
-    return Misfit(text, reason, _of_other_groups(override, value, options, groups), otherwise)
+    proposals = _of_other_groups(override, value, options) if group in TRAVELS else []
+    others = [other for other in _without_hydras(groups) if other != group and value != "none"]
+    elsewhere = [other for other in others if value in options(other)]
+    if elsewhere:
+        otherwise = f"{listed(for_shell(choosing(other, value)) for other in elsewhere)} is one; {otherwise}"
+    return Misfit(text, reason, proposals, otherwise)
 
 
-def _of_other_groups(override: Override, value: str, options: Options, groups: Sequence[str]) -> list[Proposal]:
+def _of_other_groups(override: Override, value: str, options: Options) -> list[Proposal]:
     """`reduction=krum` for `aggregator=krum` or `uplink=[topk,krum]`, the second with the stages that are left."""
     group = override.key_or_group
     rest = [name for name in names_of(values(override)[0]) if name != value] if group in LISTS else []
     kept = [choosing(key_of(override), *rest)] if rest else []
     words = [OTHER_GROUPS[group][normalised(value)]] if normalised(value) in OTHER_GROUPS.get(group, {}) else []
-    for other in _without_hydras(groups):
+    for other in TRAVELS:
         if other != group and value != "none":
             words += [choosing(other, name) for name in options(other) if normalised(name) == normalised(value)]
     return [Proposal((*kept, word)) for word in words]
@@ -177,8 +184,8 @@ def check_mounts(
             continue
         if override.is_delete():
             raise Misfit(text, f"no option of {override.key_or_group} is chosen there", [Proposal((), "leave it out.")])
-        chosen = base.choices.get(override.key_or_group)
-        if override.key_or_group in OPTIONAL and not (chosen and own_options(override.key_or_group, str(chosen))):
+        option = base.choices.get(override.key_or_group)
+        if override.key_or_group in OPTIONAL and not (option and own_options(override.key_or_group, str(option))):
             raise _no_wrapper(override, base, keys()[override.key_or_group])
         proposals = [meant(word) for word in _other_places(override, base)]
         reason = f"no option of {override.key_or_group} is chosen there"

@@ -14,7 +14,7 @@ from fedlit.errors import InputError
 from fedlit.settings.closest import slips
 from fedlit.settings.comments import Entry
 from fedlit.settings.compose import Composed
-from fedlit.settings.known_names import OTHER_VALUES
+from fedlit.settings.known_keys import OTHER_VALUES
 from fedlit.settings.message_parts import check_parts
 from fedlit.settings.misfit import WrongValue
 from fedlit.settings.option_names import LISTS

@@ -11,7 +11,7 @@ from fedlit.errors import InputError
 from fedlit.settings.closest import normalised, slips
 from fedlit.settings.folders import CONFIG_NAME
 from fedlit.settings.hydra_compat import flags_parser
-from fedlit.settings.known_names import KEYS
+from fedlit.settings.known_keys import KEYS
 from fedlit.settings.overrides import for_shell
 
 

@@ -63,6 +63,13 @@ def _no_file(match: re.Match[str], places: Sequence[str]) -> str:
     return f"{group}={option}: a defaults list chooses it, and there is no {group} named {option}; {advice}"
 
 
+def _list_of_options(match: re.Match[str], places: Sequence[str]) -> str:
+    return (
+        f"{match['file']}: a list stands in it where keys are; options are chosen in its defaults list, such as "
+        "`override /uplink: [<option>]`."
+    )
+
+
 def _no_primary(match: re.Match[str], places: Sequence[str]) -> str:
     name = match["name"]
     return f"--config-name {name}: there is no file {name}.yaml; write -cd <folder> for the folder that holds it."
@@ -72,5 +79,6 @@ _SENTENCES: list[tuple[str, Callable[[re.Match[str], Sequence[str]], str]]] = [
     (r"In '(?P<file>[^']+)': Could not override '(?P<choice>[^']+)'", _not_overridden),
     (r"Multiple values for .*To override a value use 'override (?P<choice>[^']+): (?P<option>[^':]+)'", _chosen_twice),
     (r"Could not find '(?P<option>[^']+/[^']+)'(?: Available options in '[^']*': (?P<options>.*))?", _no_file),
+    (r"In '(?P<file>[^']+)': .*Cannot merge DictConfig with ListConfig", _list_of_options),
     (r"Cannot find primary config '(?P<name>[^']+)'", _no_primary),
 ]

@@ -40,8 +40,8 @@ def check_list(override: Override, known: Sequence[str]) -> None:
     proposals = [Proposal((word,), "write {}.")]
     if classes:
         short = ["mine"] if len(classes) == 1 else [normalised(name.rpartition(".")[2]) for name in classes]
-        own = [f"{key}.{name}._target_={target}" for name, target in zip(short, classes, strict=True)]
-        proposals = [Proposal((word, *own) if any(options) else tuple(own), "a class is named by {}.")]
+        of_classes = [f"{key}.{name}._target_={target}" for name, target in zip(short, classes, strict=True)]
+        proposals = [Proposal((word, *of_classes) if any(options) else tuple(of_classes), "a class is named by {}.")]
     elif len(lists) > 1 and not any(isinstance(choice, list) for choice in choices):
         together = for_shell(choosing(key, *dict.fromkeys(name for of_choice in options for name in of_choice)))
         proposals = [Proposal((word,), f"write {{}} for a run each, or {together} for one run.")]

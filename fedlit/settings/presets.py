@@ -11,13 +11,21 @@ from fedlit.errors import InputError
 from fedlit.settings.closest import closest_key
 from fedlit.settings.compose import Composed
 from fedlit.settings.option_names import OPTIONAL, STAGES, choosing
-from fedlit.settings.overrides import key_of
+from fedlit.settings.overrides import as_written, key_of
 from fedlit.settings.table import above_of, foreign_class, keys_of
 
 
 def check_presets(composed: Composed) -> None:
     """Refuse a preset, such as an `experiment=` file of the user's, with a key that its options do not have."""
     rules = composed.table
+    keys = keys_of(composed.config)
+    for key, preset in rules.preset.items():
+        if key in composed.mounts and not isinstance(keys.get(key), dict | type(None)):
+            group, written = composed.mounts[key], as_written(keys[key])
+            raise InputError(
+                f"{preset}: `{key}: {written}` sets a value; write `override /{group}: {written}` into its defaults "
+                "list to choose an option."
+            )
     for stage, preset in _without_class(composed).items():
         group, _, name = stage.partition(".")
         chosen = choosing(group, *composed.choices[group])
@@ -25,7 +33,7 @@ def check_presets(composed: Composed) -> None:
             f"{preset}: it sets keys of {stage}, and {chosen} does not choose {name}; write `override /{group}: "
             f"[{name}]` into its defaults list, and run it in a sweep of its own where other runs are without {name}."
         )
-    for key, preset in _unknown(composed, keys_of(composed.config)).items():
+    for key, preset in _unknown(composed, keys).items():
         nearest = closest_key(key, sorted(rules.known))
         advice = f"did you mean {nearest}?" if nearest else "delete it, or choose an option that has it."
         raise InputError(f"{preset}: it sets {key}, which is no key of the options chosen; {advice}")

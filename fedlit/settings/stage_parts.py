@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.types import Override
 
 from fedlit.errors import InputError
+from fedlit.settings import folders
 from fedlit.settings.closest import closest, listed, normalised
+from fedlit.settings.comments import read_file
 from fedlit.settings.compose import Composed
 from fedlit.settings.known_names import known_name
 from fedlit.settings.misfit import Misfit, Proposal, WrongValue, meant
 from fedlit.settings.option_names import STAGES, choosing
 from fedlit.settings.overrides import as_written, for_shell, key_of, leaves, values
 
+PLACES = ("attack", "compress", "limit", "seal")  # as `fedlit.messages.stages.Stage.place`, which imports torch
 Options = Mapping[str, Mapping[str, Sequence[str]]]  # group -> option -> its keys
 
 
@@ -26,7 +30,7 @@ def check_stage_keys(settings: Sequence[Override], jobs: Sequence[Composed], opt
         jobs: the configuration of each run of a sweep, before these are set.
         options: gives the options of each group, called only if a stage is missing.
     """
-    own = {name for override in settings for name in _with_class(override)}
+    of_users = {name for override in settings for name in _with_class(override)}
     for override in settings:
         group, _, name = key_of(override).partition(".")
         if group not in STAGES:
@@ -36,7 +40,7 @@ def check_stage_keys(settings: Sequence[Override], jobs: Sequence[Composed], opt
             continue
         for value in values(override):
             for key, inner in leaves(key_of(override), value):
-                _check_key(override, key, inner, own, jobs, options)
+                _check_key(override, key, inner, of_users, jobs, options)
             if not name and isinstance(value, dict):
                 _check_order(override, group, list(map(str, value)), jobs)
 
@@ -61,7 +65,7 @@ def _check_key(
     override: Override,
     key: str,
     value: Any,
-    own: set[str],
+    of_users: set[str],
     jobs: Sequence[Composed],
     all_options: Callable[[], Options],
 ) -> None:
@@ -72,15 +76,17 @@ def _check_key(
             raise Misfit(text, "a mapping takes no stage away", [Proposal((choosing(group),), "write {}.")])
         return  # `check_stages` has the sentence for a class without a name
     stage = f"{group}.{parts[0]}"
-    if stage in own or (len(parts) == 1 and value == {}):
+    if stage in of_users or (len(parts) == 1 and value == {}):
         return
     lacking = [job for job in jobs if f"{stage}._target_" not in job.keys]
     if not lacking and len(parts) > 1:
         return
     options = all_options().get(group, {})
     if key != key_of(override):  # in a mapping
-        own = f"{group}.{parts[0]}._target_=mine.{_class_name(parts[0])} for a class of your own"
-        advice = f"{for_shell(choosing(group, parts[0]))} for the option, or {own}" if parts[0] in options else own
+        of_class = f"{group}.{parts[0]}._target_=mine.{_class_name(parts[0])} for a class of your own"
+        advice = (
+            f"{for_shell(choosing(group, parts[0]))} for the option, or {of_class}" if parts[0] in options else of_class
+        )
         raise InputError(f"{text}: {stage} names no class; write {advice}.")
     if len(parts) == 1:
         raise _no_key(override, group, parts[0], jobs, options)
@@ -106,14 +112,15 @@ def _not_chosen(
     near = name if name in options or name in chosen else closest(name, [*chosen, *options])
     reason = f"{name} is not chosen" if name in options else f"{group} has no {name}"
     if near is None:
-        own = f"{group}.{name}._target_=mine.{_class_name(name)}"
-        otherwise = f"the options are {listed(options)}; a class of your own is {own}."
+        of_class = f"{group}.{name}._target_=mine.{_class_name(name)}"
+        otherwise = f"the options are {listed(options)}; a class of your own is {of_class}."
         return Misfit(text, reason, [], known_name(group, name, group) or otherwise)
     corrected = f"{group}.{near}.{rest}"
     if near in chosen:
         return Misfit(text, reason, [meant(corrected)], f"the stages are {listed(chosen)}.")
     if chosen:
-        return Misfit(text, reason, [], f"add {near} to the list, such as {for_shell(choosing(group, *chosen, near))}.")
+        names = sorted([*chosen, near], key=lambda option: _place(group, option))
+        return Misfit(text, reason, [], f"add {near} to the list, {for_shell(choosing(group, *names))}.")
     words = (choosing(group, near), corrected)
     return Misfit(
         text,
@@ -123,6 +130,13 @@ def _not_chosen(
             Proposal((words[0],), f"write {{}}, and its keys as {group}.{near}.<key>=<value>."),
         ],
     )
+
+
+def _place(group: str, option: str) -> int:
+    """Where a shipped stage stands among others, by the head of its YAML; others stand last."""
+    file = folders.conf_folder() / group / f"{option}.yaml"
+    match = re.search(r"Place: (\w+)", read_file(file).source) if file.is_file() else None
+    return PLACES.index(match[1]) if match else len(PLACES)
 
 
 def _no_key(
@@ -172,32 +186,29 @@ def _check_order(override: Override, group: str, names: list[str], jobs: Sequenc
             )
 
 
-def check_stages(group: str, value: Any, source: str = "") -> None:
+def check_stages(group: str, value: Any) -> None:
     """Refuse stages without a name or a class.
 
     Args:
         group: `uplink` or `downlink`.
         value: of the whole configuration.
-        source: the file that set it, in brackets.
     """
     if not isinstance(value, Mapping):
         names = value if isinstance(value, list | tuple) else [value]
         raise WrongValue(
-            group, f"{group}={as_written(value)}{source}: {group} has a class under each name; {_stage(group, names)}"
+            group, f"{group}={as_written(value)}: {group} has a class under each name; {_stage(group, names)}"
         )
     for name, stage in value.items():
         if name == "_target_":
             short = normalised(str(stage).rpartition(".")[2]) or "mine"
             raise WrongValue(
                 group,
-                f"{group}._target_={as_written(stage)}{source}: a stage has a name; write for example "
+                f"{group}._target_={as_written(stage)}: a stage has a name; write for example "
                 f"{group}.{short}._target_={as_written(stage)}.",
             )
         if not isinstance(stage, Mapping) or "_target_" not in stage:
             shown = stage if not isinstance(stage, Mapping) else dict(stage)
-            raise WrongValue(
-                group, f"{group}.{name}={as_written(shown)}{source}: this names no class; {_stage(group, [name])}"
-            )
+            raise WrongValue(group, f"{group}.{name}={as_written(shown)}: this names no class; {_stage(group, [name])}")
 
 
 def _stage(group: str, names: Any) -> str:

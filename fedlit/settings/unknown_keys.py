@@ -10,9 +10,9 @@ from hydra.core.override_parser.types import Override
 
 from fedlit.settings.closest import closest, closest_key, listed, normalised
 from fedlit.settings.compose import Composed
-from fedlit.settings.known_names import GROUP_KEYS, KEYS, SENTENCES
+from fedlit.settings.known_keys import GROUP_KEYS, KEYS, SENTENCES
 from fedlit.settings.misfit import Misfit, Proposal, meant, surely_meant
-from fedlit.settings.option_names import LISTS, choosing
+from fedlit.settings.option_names import LISTS, STAGES, choosing
 from fedlit.settings.overrides import as_written, for_shell, key_of
 from fedlit.settings.table import foreign_class
 
@@ -103,18 +103,20 @@ def _other_keys(key: str, composed: Composed) -> list[str]:
 
 def _elsewhere(key: str, composed: Composed, options: Options) -> str | None:
     """`partition=iid has no alpha; partition=dirichlet has it`, or None."""
-    package, _, name = key.partition(".")
-    group = composed.mounts.get(package, "")
+    package = max((p for p in composed.mounts if key.startswith(f"{p}.")), key=len, default="")
+    name = key.removeprefix(f"{package}.")
+    choice = composed.mounts.get(package, "")
+    group = choice.partition("@")[0]
     first = name.partition(".")[0]  # of server_optimizer.lr
-    having = [f"{group}={option}" for option, keys in options.get(group, {}).items() if {name, first} & {*keys}]
+    having = [f"{choice}={option}" for option, keys in options.get(group, {}).items() if {name, first} & {*keys}]
     if having and f"{package}.{first}" not in composed.keys:
-        chosen = composed.choices[composed.mounts[package]]
-        without = f"no {group} is chosen" if chosen is None else f"{group}={as_written(chosen)} has no {first}"
+        chosen = composed.choices[choice]
+        without = f"no {group} is chosen" if chosen is None else f"{choice}={as_written(chosen)} has no {first}"
         return f"{without}; {listed(having)} {'has' if len(having) == 1 else 'have'} {'it' if chosen else first}"
     near = closest(name, {k for keys in options.get(group, {}).values() for k in keys if not k.startswith("_")})
     if near is None or f"{package}.{near}" in composed.keys:
         return None
-    having = [f"{group}={option}" for option, keys in options.get(group, {}).items() if near in keys]
+    having = [f"{choice}={option}" for option, keys in options.get(group, {}).items() if near in keys]
     return f"there is no key {key}; did you mean {package}.{near} of {listed(having)}?"
 
 
@@ -168,7 +170,7 @@ def _by_value(value: str, options: Options) -> list[Proposal]:
     """Options of that name, `aggregator=fedavg` for `foo=FedAvg`."""
     return [
         meant(choosing(group, option))
-        for group, choices in options.items()
+        for group, choices in sorted(options.items(), key=lambda item: item[0] == "downlink")  # after uplink
         for option in choices
         if normalised(option) == normalised(value)
     ]
@@ -196,6 +198,8 @@ def _options_with(key: str, options: Options) -> list[tuple[str, str]]:
 def _corrections(override: Override, name: str, groups: set[str]) -> list[str]:
     """The override with another key or group; a `+` is kept only where an option may be added."""
     value = (override.input_line or "").partition("=")[2]
+    if name in STAGES and value and not override.is_sweep_override() and not value.startswith(("[", "{")):
+        value = f"[{value}]"
     signs = ["~"] if override.is_delete() else ["+", ""] if override.is_add() and name in groups else [""]
     return [f"{prefix}{name}={value}" if value else f"{prefix}{name}" for prefix in signs]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from fedlit.metric_names import TRAIN_LOSS, USED, client_metric, global_metric
 from fedlit.readable_names import readable
+from fedlit.settings.option_names import STAGES, as_list
 from fedlit.sweeps.sweep_record import sweep_of
 from fedlit.tracking.tensorboard_tags import tag
 
@@ -69,6 +70,11 @@ def hyperparameters(config: Mapping[str, Any]) -> dict[str, Value]:
     settings = {name: config[name] for name in _NUMBERS if name in config}
     for group in _GROUPS:
         _flatten(config.get(group), group, settings)
+    settings |= {group: as_list(group, list(config[group])) for group in STAGES if group in config}
+    for group in ("reduction", "attack"):
+        _flatten(config.get(group) or {}, group, settings)
+        if "uplink" in config:  # a whole configuration
+            settings.setdefault(group, "none")
     return {
         name: readable(value) if isinstance(value, str) else value
         for name, value in settings.items()

@@ -16,6 +16,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 
 from fedlit.aggregators import Aggregator
+from fedlit.attacks import Attack, NoAttack, ready_attack, with_attack
 from fedlit.checkpoint import Checkpoints
 from fedlit.clients import Clients
 from fedlit.data import DataSource, TensorSamples
@@ -113,6 +114,8 @@ class Running:
         engine: `Serial()` if None.
         optimizer: arguments of the clients' SGD.
         updates: `local_updates`.
+        attack: what some clients do.
+        server_samples: the first training samples are also the server's.
         falls_back: clients are trained one by one under stack="always", too. A stack that fails gives the same numbers
             in this way, so that a test of stacks would pass: a run fails in place of it.
     """
@@ -139,6 +142,8 @@ class Running:
         reduction: Reduction | None = None,
         updates: int | None = None,
         falls_back: bool = False,
+        attack: Attack | None = None,
+        server_samples: int = 0,
         **trainer: Any,
     ):
         torch.manual_seed(0)
@@ -150,27 +155,31 @@ class Running:
         train, test = TensorSamples(x[:n], y[:n]), TensorSamples(x[n:], y[n:])
         data = DataSource("numbers", train, test, classes=CLASSES)
         validation = shards(*validation_sizes or [0] * len(test_sizes), first=sum(sizes))
-        nothing = np.empty(0, dtype=np.int64)
-        clients = Clients(shards(*sizes), validation, shards(*test_sizes), batch_size, epochs, nothing)
+        of_server = np.arange(server_samples)
+        clients = Clients(shards(*sizes), validation, shards(*test_sizes), batch_size, epochs, of_server)
         evaluation = Evaluation()
         clients.local_updates = updates
         self.engine = engine or Serial()
         options = kind(**{"accelerator": "cpu", "precision": "64-true", **trainer})
         start_counters = counters(module)
-        self.engine.start(options, module, JobData(train, test), evaluation.measure())
+        attack = ready_attack(attack or NoAttack(), data, len(clients), 0, str(aggregator), False)
+        evaluation.extra = attack.extra_tests(data)
+        job_data = JobData(train, test, poison=attack.poison(data))
+        self.engine.start(options, module, job_data, evaluation.measure())
         self._has_to_stack = trainer.get("stack") == "always" and not falls_back
         self._check_stacked()
         self.layout = self.engine.local_worker.host.layout
         aggregator.setup(self.layout, len(clients))
         self.start = self.layout.read(module)
         uplink = dict(uplink)
-        reduction = chosen_reduction(aggregator, uplink, reduction)
+        uplink, reduction = with_attack(attack, uplink, chosen_reduction(aggregator, uplink, reduction))
         weighting = run_weighting(aggregator, uplink)
         sampler = sampler or All()
         sampler.setup(clients.train.sizes)
         self.federation = Federation(
             aggregator, sampler, Pipeline(aggregator, uplink, reduction, weighting), clients, self.start, 0, 0
         )
+        self.federation.attack = attack
         self.federation.pipeline.setup(self.layout, len(clients))
         server = aggregator.server_state(self.start, torch.Generator().manual_seed(0))
         self.state = FederationState(

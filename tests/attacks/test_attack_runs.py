@@ -100,16 +100,18 @@ def _npz(file: Path, flipped: bool) -> Path:
     return file
 
 
-BOTH = [(name, trainer) for name in ("fedavg", "qfedavg", "fedsgd", "ditto") for trainer in ("lightning", "vectorized")]
+AGGREGATORS = ("fedavg", "qfedavg", "scaffold", "ditto")
+BOTH = [(name, trainer) for name in AGGREGATORS for trainer in ("lightning", "vectorized")]
 
 
 @pytest.mark.parametrize(
-    ("aggregator", "trainer"), some_slow(BOTH, [("qfedavg", "vectorized"), ("fedsgd", "lightning")])
+    ("aggregator", "trainer"), some_slow(BOTH, [("qfedavg", "vectorized"), ("scaffold", "lightning")])
 )
 def test_flipped_labels_are_those_of_other_training_data(aggregator: str, trainer: str, in_folder: Path) -> None:
-    """All clients are malicious: fits, losses (q-FedAvg) and sums over the shard (FedSGD) see the same labels as on a
+    """All clients are malicious: fits, losses (q-FedAvg) and sums over the shard (SCAFFOLD) see the same labels as on a
     file with flipped ones; test and validation samples are those of the first file."""
     words = [f"trainer={trainer}", f"aggregator={aggregator}", "data=npz", "evaluation.client_validation=0.2"]
+    words += ["aggregator.option=I"] if aggregator == "scaffold" else []
     clean, flipped = (str(_npz(Path(f"{name}.npz").resolve(), name == "flipped")) for name in ("clean", "flipped"))
     attack = run("attack", *words, f"data.path={clean}", "attack=label_flip", "attack.clients=1.0")
     other = run("other", *words, f"data.path={flipped}")

@@ -152,10 +152,18 @@ class Control(Stage):
     [
         (
             {"clip": Limit(), "half": Stage()},
-            r"uplink=\[clip,half\]: a message passes attacks first.*write uplink=\[half,clip\]",
+            r"uplink=\[clip,half\]: a message passes attacks first.*write 'uplink=\[half,clip\]'",
         ),
-        ({"half": Stage(), "flip": Attack(), "clip": Limit()}, r"write uplink=\[flip,half,clip\]"),
-        ({"power": Twice(), "clip": Limit()}, r"power sends several .* write uplink=\[clip,power\]"),
+        ({"half": Stage(), "flip": Attack(), "clip": Limit()}, r"write 'uplink=\[flip,half,clip\]'"),
+        (
+            {"power": Twice(), "clip": Limit()},
+            r"power sends several .* clip comes after it .limit.; leave",
+        ),
+        (
+            {"clip": Limit(), "power": Twice()},
+            r"power sends several .* clip comes after it .limit.; leave",
+        ),
+        ({"power": Twice(), "half": Stage()}, r"write 'uplink=\[half,power\]'"),
         ({"odd": Nowhere()}, r"uplink.odd: place='everywhere' of Nowhere is no place of a stage; write attack or"),
     ],
 )

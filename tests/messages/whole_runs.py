@@ -17,10 +17,10 @@ SETTING += ["partition=dirichlet", "evaluation.clients=0"]
 WAYS = {
     **{f"uplink {name}": [f"uplink=[{name}]"] for name in OPTIONS["uplink"]},
     "uplink topk clip": ["uplink=[topk,clip]", "uplink.clip.norm=0.1"],
-    "uplink adaptive clip": ["uplink=[clip]", "uplink.clip.adaptive=true"],
+    "uplink adaptive clip": ["uplink=[clip]", "uplink.clip.quantile=0.5"],
     **{f"downlink {name}": [f"downlink=[{name}]"] for name in OPTIONS["downlink"]},
     **{f"reduction {name}": [f"reduction={name}"] for name in OPTIONS["reduction"]},
-    "bucketing krum": ["reduction=bucketing", "reduction@reduction.inner=krum"],
+    "bucketing krum": ["reduction=bucketing", "reduction@reduction.inner=krum", "reduction.inner.f=0"],
     **{f"attack {name}": [f"attack={name}"] for name in OPTIONS["attack"] if name != "none"},
 }
 """What is tried -> its words."""

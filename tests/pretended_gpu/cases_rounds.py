@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from fedlit.aggregators import FedAMP, FedAvg, FedFomo, FedProx
+from fedlit.aggregators import FedAMP, FedAvg, FedFomo, FedProx, Scaffold
+from fedlit.attacks import Attack, Gaussian, NoAttack
 from fedlit.messages.reductions import All, Reduction
 from fedlit.messages.stages import Stage
 from fedlit.settings.classes import build
@@ -40,7 +41,15 @@ STAGES: dict[str, Any] = {
 }
 SHIPPED_STAGES = shipped_classes(Stage, "fedlit.messages.stages")
 REDUCTIONS = shipped_classes(Reduction, "fedlit.messages.reductions")
-ARGUMENTS: dict[str, dict[str, Any]] = {}  # of stages and reductions that need some, by the name of the class
+ATTACKS = {
+    name: kind([1, 2]) for name, kind in shipped_classes(Attack, "fedlit.attacks").items() if kind is not NoAttack
+}
+del ATTACKS["Backdoor"]  # the samples are no images
+ATTACKS["Gaussian, together"] = Gaussian([1, 2], knowledge="all")
+ARGUMENTS: dict[str, dict[str, Any]] = {  # of stages and reductions that need some, by the name of the class
+    **{name: {"f": 0} for name in ("Krum", "MultiKrum", "Bulyan")},  # there are three clients
+    "Bucketing": {"inner": REDUCTIONS["Median"]()},
+}
 SAMPLERS = {option: build(composed(f"sampler={option}").config.sampler, "sampler") for option in OPTIONS["sampler"]}
 SAMPLERS |= {"by loss": own_parts.Highest(), "with a state": LastLosses()}
 
@@ -79,7 +88,13 @@ def test_a_reduction_does_not_wait(reduction: Any, tmp_path: Path) -> None:
 def test_a_shipped_reduction_does_not_wait(name: str, tmp_path: Path) -> None:
     reduction = REDUCTIONS[name](**ARGUMENTS.get(name, {}))
     takes_all = type(reduction).finish is All.finish
-    same_on_both(tmp_path, "stack", FedAMP if takes_all else FedAvg, rounds=1, reduction=reduction)
+    aggregator = FedAMP if takes_all else FedAvg
+    same_on_both(tmp_path, "stack", aggregator, rounds=2, reduction=reduction, server_samples=5 * (name == "FlTrust"))
+
+
+@pytest.mark.parametrize("attack", some_slow(ATTACKS, ["LabelFlip", "SignFlip", "FreeRider", "MinMax", "Mimic"]))
+def test_an_attack_does_not_wait(attack: str, tmp_path: Path) -> None:
+    same_on_both(tmp_path, "stack", Scaffold, rounds=3, attack=ATTACKS[attack])
 
 
 @pytest.mark.parametrize("sampler", some_slow(SAMPLERS, ["by loss", "with a state"]))

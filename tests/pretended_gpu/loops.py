@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from fedlit.aggregators import Aggregator
 from fedlit.messages.reductions import Reduction
+from fedlit.messages.reductions.distances import read
 from fedlit.messages.stages import Stage
 from fedlit.training.chunk_client import ChunkClient
 from fedlit.training.collect import RowCollect
@@ -53,6 +54,7 @@ PAUSES = {  # function -> why it may wait within a loop
     FitTally.epoch_loss.fget: "a loss is noted after an epoch, with evaluation.each_epoch",
     ChunkClient._measure_epoch: "a model is measured after an epoch, with evaluation.each_epoch",
     StackedClient._after_epoch: "the same, of a stack",
+    read: "a robust rule reads the distances of the messages at the end of a round",
     load_optimizer_state: "step counts go back to the CPU, once after a run on the CPU is resumed",
     ReduceLROnPlateau.step: "a scheduler reads its metric",
     StepLog.metrics: "a scheduler follows a logged metric, once an epoch",

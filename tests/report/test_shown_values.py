@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from fedlit.report.__main__ import main
+from fedlit.report.grid import read_grid
 from fedlit.report.options import parse
 from fedlit.report.report import make_report
 from fedlit.report.row_values import row_order
@@ -133,3 +135,22 @@ def test_the_numbers_of_a_column_have_the_same_decimals(tmp_path: Path) -> None:
     shown = markdown(folder).replace("**", "")
     for row in ("a | 0.620 ± 0.028 (2)", "b | 0.3577 ± 0.0008 (2)", "c | 0.800 (1)", "d | 0.825 ± 0.035 (2)"):
         assert f"| {row} |" in shown, shown
+
+
+def test_stages_are_shown_as_a_list_in_their_order(tmp_path: Path) -> None:
+    lists = ["", "[]", "[topk,clip]", "[clip,topk]", "[topk, clip]"]
+    for number, written in enumerate(lists):
+        run = write_run(tmp_path / "s" / str(number), [f"seed={number}"], [{ACCURACY: 0.5}])
+        config = OmegaConf.load(run / ".hydra" / "config.yaml")
+        names = written.strip("[]").replace(" ", "").split(",") if len(written) > 2 else []
+        OmegaConf.update(config, "uplink", {name: {"_target_": f"mine.{name}"} for name in names})
+        OmegaConf.save(config, run / ".hydra" / "config.yaml")
+        words = [f"seed={number}", *([f"uplink={written}"] if written else [])]
+        OmegaConf.save(OmegaConf.create(words), run / ".hydra" / "overrides.yaml")
+    grid = read_grid([tmp_path / "s"])
+    assert grid.keys == ["uplink"]
+    assert {group.values: sorted(group.runs) for group in grid.groups} == {
+        ("[]",): [0, 1],
+        ("[topk,clip]",): [2, 4],
+        ("[clip,topk]",): [3],
+    }

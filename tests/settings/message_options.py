@@ -19,6 +19,7 @@ MESSAGE_FILES = {
     "uplink/topk.yaml": """
 # @package uplink.topk
 # The largest entries alone.
+# Place: compress.
 _target_: fedlit.messages.stages.TopK  # class [class]
 share: 0.1   # part of the entries that is sent [0 < float <= 1]
 keys: null   # keys of the message; null is every model [list of text or null]
@@ -32,6 +33,7 @@ share: 0.1  # part of the entries that is sent [0 < float <= 1]
     "uplink/clip.yaml": """
 # @package uplink.clip
 # Bounded norms.
+# Place: limit.
 _target_: fedlit.messages.stages.Clip  # class [class]
 bound: 1.0  # largest norm [float > 0]
 """,

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from fedlit.errors import InputError
-from fedlit.settings import known_names
+from fedlit.settings import known_keys, known_names
 from fedlit.settings.check import check
 from fedlit.settings.closest import normalised, slips
 from fedlit.settings.compose import composer
@@ -223,7 +223,7 @@ def test_no_plugin_is_among_hydras_own_options():
 
 def commands():
     texts = [text for names in known_names.NOT_SHIPPED.values() for text in names.values()]
-    texts += known_names.SENTENCES.values()
+    texts += known_keys.SENTENCES.values()
     written = {command for text in texts for command in re.findall(r"`(.*?)`", text)}
     return sorted(command for command in written if not command.startswith("python "))
 
@@ -249,11 +249,11 @@ def test_each_optimizer_of_the_tables_is_torchs():
     assert paths and all(issubclass(getattr(torch.optim, name), torch.optim.Optimizer) for name in paths)
 
 
-@pytest.mark.parametrize("group", known_names.GROUP_KEYS)
+@pytest.mark.parametrize("group", known_keys.GROUP_KEYS)
 def test_each_other_name_within_a_group_leads_to_keys_of_its_options(group):
     files = (conf_folder() / group).glob("*.yaml")
     keys = {key for file in files for key in yaml.safe_load(file.read_text()) or ()} | {"server_optimizer"}
-    names = known_names.GROUP_KEYS[group]
+    names = known_keys.GROUP_KEYS[group]
     assert {key.partition(".")[0] for meant in names.values() for key in meant.split()} <= keys
     assert not keys & names.keys()
 
@@ -282,8 +282,8 @@ def test_a_name_that_another_option_has_is_shown_with_it():
 def test_each_other_name_of_a_key_leads_to_a_key_or_a_group():
     with composer() as made:
         known = {*made.compose(["partition=dirichlet"]).keys, *made.groups(), SERVER}
-    assert set(known_names.KEYS.values()) <= known
-    assert not set(known_names.KEYS) & set(map(normalised, known)) - {"split"}
+    assert set(known_keys.KEYS.values()) <= known
+    assert not set(known_keys.KEYS) & set(map(normalised, known)) - {"split"}
 
 
 @pytest.mark.parametrize(

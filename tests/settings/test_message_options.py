@@ -1,20 +1,25 @@
-"""`uplink=`, `downlink=`, `reduction=` and `attack=`: what composes, and a sentence for each mistake that Hydra takes."""
+"""`uplink=`, `downlink=`, `reduction=`, `attack=`: what composes, and a sentence for each mistake that Hydra takes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from omegaconf import OmegaConf
 
 from fedlit.errors import InputError
-from fedlit.settings import folders
+from fedlit.messages.stages.base import Place
+from fedlit.run_folder import write_format
+from fedlit.settings import folders, stage_parts
 from fedlit.settings.check import Checked, check
 from fedlit.settings.compose import Composer, composer
+from fedlit.settings.resume import resume
+from fedlit.settings.saved import saved_files
 from fedlit.settings.table import keys_of
+from fedlit.sweeps.same_run import Identity
 from tests.settings.conftest import write_options
 from tests.settings.message_options import message_conf
 from tests.slow import some_slow
@@ -143,10 +148,10 @@ MISTAKES = {
     "uplink.topk.share=0.1": "topk is not chosen; write 'uplink=[topk]' uplink.topk.share=0.1.",
     "uplink.tpok.share=0.1": "uplink has no tpok; write 'uplink=[topk]' uplink.topk.share=0.1.",
     "uplink.foo.x=1": "uplink has no foo; the options are clip, half, randk or topk; a class of your own is",
-    "uplink=[clip] uplink.topk.share=0.1": "topk is not chosen; add topk to the list",
+    "uplink=[clip] uplink.topk.share=0.1": "topk is not chosen; add topk to the list, 'uplink=[topk,clip]'.",
     "uplink=[topk] uplink.topk.shar=0.1": "did you mean uplink.topk.share=0.1?",
     "uplink=[topk] uplink.topk.ratio=0.1": "did you mean uplink.topk.share=0.1?",
-    "uplink=[topk] uplink.topk.share=7": "uplink.topk.share (part of the entries that is sent) has to be a number above",
+    "uplink=[topk] uplink.topk.share=7": "uplink.topk.share (part of the entries that is sent) has to be a number",
     "uplink=[topk] uplink={topk:{share:7}}": "uplink.topk.share (part of the entries that is sent) has to be a number",
     "uplink.topk=0.1": "topk is a stage; write for example 'uplink=[topk]' uplink.topk.share=0.1.",
     "uplink=[topk] uplink.share=0.1": "a key stands under the name of its stage; write uplink.topk.share=0.1.",
@@ -157,7 +162,7 @@ MISTAKES = {
     "uplink={topk:{share:0.3}}": "uplink.topk names no class; write 'uplink=[topk]' for the option",
     "uplink={mine:{}}": "this names no class; write uplink.mine._target_=mine.Mine for a class of your own.",
     "uplink=[topk] uplink={}": "a mapping takes no stage away; write 'uplink=[]'.",
-    "uplink=[topk] uplink={mine:{_target_:m.A},topk:{share:0.3}}": "so that the order would be topk, mine; write a class",
+    "uplink=[topk] uplink={mine:{_target_:m.A},topk:{share:0.3}}": "so that the order would be topk, mine; write",
     "-m uplink=[],[topk] uplink.topk.share=0.1,0.2": "the runs with 'uplink=[]' have no topk; write 'uplink=[topk]' "
     f"uplink.topk.share=0.1,0.2 {TABLE}",
     "-m uplink=[topk] uplink.topk.share=0.1,7": "uplink.topk.share=7: ",
@@ -225,6 +230,57 @@ def test_an_option_of_a_list_needs_a_package(file: str, sentence: str, message_c
                 checked("uplink=[mine,topk]", opened)
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("uplink: [topk]", "options are chosen in its defaults list, such as `override /uplink: [<option>]`."),
+        (
+            "uplink:\n  topk:\n    share: 0.5",
+            "uplink=[] does not choose topk; write `override /uplink: [topk]` into its",
+        ),
+        ("reduction: krum", "`reduction: krum` sets a value; write `override /reduction: krum` into its defaults list"),
+        ("attack: alie", "`attack: alie` sets a value; write `override /attack: alie` into its defaults list"),
+        ("uplink:\n  clip:\n    _target_: mine.Clip\nattack:\n  _target_: mine.A", ""),
+        ("defaults:\n  - override /uplink: [topk]\n  - override /attack: alie", ""),
+    ],
+)
+def test_a_preset_chooses_options_in_its_defaults_list(
+    text: str, sentence: str, message_conf: Path, tmp_path: Path
+) -> None:
+    write_options(tmp_path, {"experiment/mine.yaml": f"# @package _global_\n# Mine.\n{text}\n"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folders, "conf_folder", lambda: message_conf)
+        with composer(config_dir=tmp_path) as opened:
+            if not sentence:
+                composed = config("experiment=mine", opened)
+                assert len(composed["uplink"]) == 1 and composed["attack"]["_target_"]
+                return
+            with pytest.raises(InputError, match=re.escape(sentence)):
+                checked("experiment=mine", opened)
+
+
+def test_the_places_of_stages_are_those_of_the_contract() -> None:
+    assert get_args(Place) == stage_parts.PLACES
+
+
 def test_the_order_of_stages_is_part_of_a_configuration(made: Composer) -> None:
     one, other = (keys_of(checked(f"uplink=[{stages}]", made).composed.config) for stages in ("topk,clip", "clip,topk"))
     assert one["uplink"] == other["uplink"] and one != other
+
+
+def test_runs_with_another_order_of_stages_are_other_runs(made: Composer) -> None:
+    configs = [checked(f"uplink=[{stages}]", made).composed.config for stages in ("topk,clip", "clip,topk")]
+    identity = Identity(configs)
+    assert identity.key(configs[0]) != identity.key(configs[1])
+    assert identity.differences(*configs) == ["uplink (order): [topk,clip] -> [clip,topk]"]
+
+
+def test_a_resumed_run_keeps_the_order_of_its_stages(made: Composer, tmp_path: Path) -> None:
+    saved = checked("uplink=[topk,clip] uplink.topk.share=0.3", made)
+    files = saved_files(saved.composed.config, saved.overrides)
+    write_options(tmp_path / "checkpoints" / "round_0012", files)
+    write_format(tmp_path)
+    assert list(resume(tmp_path, ["uplink=[topk,clip]"], made).config.uplink) == ["topk", "clip"]
+    for word in ("uplink=[clip,topk]", "uplink=[topk]", "uplink.topk.share=0.1", "reduction=krum"):
+        with pytest.raises(InputError, match="a run that goes on may change"):
+            resume(tmp_path, [word], made)

@@ -31,6 +31,10 @@ def test_characters_that_need_quotes_are_replaced() -> None:
     assert one("optimizer.lr=1e-3", "name='grün'") == "lr=0.001,name=grün"
 
 
+def test_a_list_of_options_has_no_brackets() -> None:
+    assert one("uplink=[topk, clip]", "downlink=[]", "seed=1") == "uplink=topk+clip,downlink=none,seed=1"
+
+
 def test_values_that_give_one_name_have_a_hash_each() -> None:
     names = run_names([["name='a/b'"], ["name='a_b'"], ["name='A_b'"], ["name=c"]], ["name"])
     assert names[0].startswith("name=a_b-") and len(names[0]) == len("name=a_b-") + 8

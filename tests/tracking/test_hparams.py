@@ -39,6 +39,15 @@ def test_the_text_of_a_group_is_its_class_and_its_nonzero_numbers():
     assert hyperparameters(config)["aggregator"] == "FedProx 0.01"
 
 
+def test_what_travels_has_the_same_columns_in_every_run():
+    krum = {"_target_": "fedlit.messages.reductions.Krum", "f": 2}
+    chosen = hyperparameters({"uplink": {"topk": {}, "clip": {}}, "downlink": {}, "reduction": krum, "attack": {}})
+    default = hyperparameters({"uplink": {}, "downlink": {}, "attack": {}})
+    groups = {"uplink": "[topk,clip]", "downlink": "[]", "reduction": "Krum 2", "attack": "none"}
+    assert chosen == groups | {"reduction.f": 2}
+    assert default == {"uplink": "[]", "downlink": "[]", "reduction": "none", "attack": "none"}
+
+
 def test_keys_of_the_command_line_are_the_first_columns(tmp_path):
     (tmp_path / ".hydra").mkdir()
     (tmp_path / ".hydra" / "overrides.yaml").write_text(

@@ -29,7 +29,7 @@ class FlTrust(RuleByClient):
     def check(self, plan: MessagePlan) -> None:
         """
         Raises:
-            InputError: the server has no samples, or the messages are no updates of the whole model.
+            InputError: the server has no samples, or the messages are no changes of whole models.
         """
         super().check(plan)
         if not plan.server_samples:
@@ -68,13 +68,15 @@ class FlTrust(RuleByClient):
 def check_updates(plan: MessagePlan, rule: str) -> None:
     """
     Raises:
-        InputError: the messages hold other weights than `delta`, or of a part of the model only.
+        InputError: the messages are not the changes of whole models by the clients' fits and nothing else. (A change
+            that the server divides by another number of the message, as FedNova does, has another length.)
     """
-    keys = plan.model_keys()
-    if keys != ["delta.weights"] or plan.message[keys[0]].numel() != plan.layout.size:
+    is_change = {*plan.message} <= {"delta.weights", "delta.statistics"} and plan.clients_step
+    if not is_change or plan.message["delta.weights"].numel() != plan.layout.size:
         raise InputError(
-            f"reduction: {rule} judges updates of the whole model, and the messages of {plan.algorithm} hold "
-            f"{', '.join(keys)}, or a part of the model; choose aggregator=fedavg, or another reduction."
+            f"reduction: {rule} judges the changes of whole models by the clients' fits, and a message of "
+            f"{plan.algorithm} ({', '.join(plan.message)}) is no such change; choose aggregator=fedavg, or another "
+            "reduction."
         )
 
 

@@ -86,7 +86,8 @@ class Mixing(RobustRule):
             for key, value in messages.wire.items()
         }
         inner = self.inner.start(self.weighting, self.round, self.state)
-        inner.add(list(numbers), wire, torch.ones(len(numbers), 1))
+        device = next(iter(wire.values())).device
+        inner.add(list(numbers), wire, torch.ones(len(numbers), 1, device=device))
         reduced = inner.finish()
         if reduced.excluded is None or not reduced.message:
             return reduced

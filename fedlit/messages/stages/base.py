@@ -56,6 +56,9 @@ class Stage:
     decodes: ClassVar[bool] = False
     """The server must decode each message, which is impossible under a blind reduction."""
 
+    adds: ClassVar[tuple[str, ...]] = ()
+    """Keys that only the stage adds to a message. They do not pass `unpack`, and `reduced` takes them out."""
+
     trips: ClassVar[int] = 1
     """Messages of a client in one round. A stage of several trips is the last of `uplink`, and only means of its
     messages are known: see `ask`, `answer` and `means`."""

@@ -51,6 +51,7 @@ class Clip(KeyedStage):
     """
 
     place: ClassVar[Place] = "limit"
+    adds: ClassVar[tuple[str, ...]] = (BELOW,)
 
     def __init__(
         self,
@@ -101,10 +102,15 @@ class Clip(KeyedStage):
     def reduced(
         self, reduced: Wire, server: dict[str, Any], round: ServerRound
     ) -> tuple[Wire, dict[str, Any], dict[str, float]]:
-        if self.quantile is None or BELOW not in reduced:
+        if self.quantile is None:
             return reduced, server, {}
+        if BELOW not in reduced:
+            raise InputError(
+                f"Clip: quantile={self.quantile} needs the mean of {BELOW}, and the reduction of the messages has lost "
+                "it; write quantile=null, or another reduction."
+            )
         reduced, norm = dict(reduced), server["norm"]
-        below = reduced.pop(BELOW).to(norm)
+        below = reduced.pop(BELOW).mean().to(norm)  # one number, or those of all messages (`hands_over`)
         return reduced, {"norm": norm * torch.exp(self.server_lr * (self.quantile - below))}, {"norm": float(norm)}
 
 

@@ -26,6 +26,7 @@ class KeyedStage(Stage):
             raise InputError(f"{type(self).__name__}: keys={keys!r}; write a list such as [delta], or null.")
         self.keys = None if keys is None else tuple(keys)
         self.size = 0
+        self.exact: tuple[str, ...] = ()
 
     def setup(self, layout: Layout, clients: int) -> None:
         self.size = layout.size
@@ -35,6 +36,7 @@ class KeyedStage(Stage):
         return tuple(key.partition(".weights.")[0] for key in self.keys or ())
 
     def check(self, plan: MessagePlan) -> None:
+        self.exact = plan.exact
         if self.keys is None and not plan.model_keys():
             raise InputError(
                 f"uplink: {type(self).__name__} works on the weights of models, and {plan.algorithm} sends none, only "
@@ -57,7 +59,7 @@ class KeyedStage(Stage):
             InputError: there are none, as after a stage that has encoded them, or they hold no floating-point numbers.
         """
         if self.keys is None:
-            keys = model_keys(wire, self.size)
+            keys = [key for key in model_keys(wire, self.size) if key not in self.exact]
             missing = [] if keys else ["the weights of a model"]
         else:
             by_name = {name: [key for key in (name, f"{name}.weights") if key in wire] for name in self.keys}

@@ -117,9 +117,12 @@ def test_rules_that_know_the_received_model_need_updates_of_all_weights(rule: Re
         ({"delta.weights": torch.zeros(3)}, LAYOUT),
         ({"delta.weights": torch.zeros(4), "control.weights": torch.zeros(4)}, LAYOUT),
         ({"model.weights": torch.zeros(4)}, LAYOUT),
+        ({"delta.weights": torch.zeros(4), "gain": torch.zeros(1)}, LAYOUT),
     ):
-        with pytest.raises(InputError, match=f"{type(rule).__name__} judges updates of the whole model"):
+        with pytest.raises(InputError, match=f"{type(rule).__name__} judges the changes of whole models"):
             rule.check(plan(layout=layout, server_samples=9, message=message_))
+    with pytest.raises(InputError, match="is no such change; choose aggregator=fedavg"):
+        rule.check(plan(server_samples=9, clients_step=False))
     with pytest.raises(InputError, match="needs the model that clients receive, and this algorithm broadcasts centers"):
         server = SimpleNamespace(fit=None)
         reduce(

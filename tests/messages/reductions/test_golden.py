@@ -63,6 +63,8 @@ def test_the_geometric_median_with_a_huge_first_message_is_among_the_honest(size
     honest = [0.1 * i for i in range(10)]
     result = float(vector(GeometricMedian(), column(size, *honest)))
     assert honest[4] <= result <= honest[6]
+    for steps in (1, 2):  # also the start is
+        assert honest[0] <= float(vector(GeometricMedian(steps), column(size, *honest))) <= honest[-1]
     equal = vector(GeometricMedian(), column(size, *[0.25] * 10))
     assert equal.tolist() == [0.25]
 

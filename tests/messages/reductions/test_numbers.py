@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedlit.messages.reductions import Krum, Median, Reduction, TrimmedMean, columns
+from fedlit.messages.reductions import Krum, Median, MultiKrum, Nnm, Reduction, TrimmedMean, columns
 from fedlit.messages.reductions.distances import (
     Gram,
     central_row,
@@ -68,6 +68,16 @@ def test_distances_that_overflow_in_64_bits_count_as_infinite(name: str, size: f
     assert bool(weights.isfinite().all())
     if name not in ("foolsgold", "mean after mixing"):
         assert float(weights.abs().max()) <= 1.001
+
+
+@pytest.mark.parametrize(
+    "rule", [MultiKrum(0), TrimmedMean(0), Nnm(0, MultiKrum(0))], ids=lambda rule: type(rule).__name__
+)
+@pytest.mark.parametrize("n", [3, 9, 11, 17])
+def test_rounding_alone_makes_nothing_infinite(rule: Reduction, n: int) -> None:
+    largest = torch.finfo(torch.float64).max
+    result = vector(rule, torch.full((n, 2), largest, dtype=torch.float64))
+    assert result.isfinite().all() and float(result.min()) > 0.999 * largest
 
 
 @pytest.mark.parametrize("name", MAKERS)

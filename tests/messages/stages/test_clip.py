@@ -149,3 +149,16 @@ def test_two_norms_that_adapt_are_refused() -> None:
     with pytest.raises(InputError, match=r"uplink.tried: another stage has already sent clip.below"):
         clipped(Clip(1.0, 0.5), wire, {"norm": torch.ones(1)})
     assert math.isclose(float(clipped(Clip(0.5), wire)[0][W][0].norm()), 0.5)
+
+
+def test_a_norm_that_cannot_adapt_is_said() -> None:
+    with pytest.raises(InputError, match=r"^Clip: quantile=0.5 needs the mean of clip.below, and the reduction"):
+        Clip(1.0, quantile=0.5).reduced({W: torch.ones(3)}, {"norm": torch.ones(1)}, ROUND)
+
+
+def test_under_a_reduction_that_hands_all_messages_over_the_norm_is_one_number() -> None:
+    stage = Clip(1.0, quantile=0.5, server_lr=1.0)
+    reduced = {W: vectors(4), "clip.below": torch.tensor([[1.0], [0.0], [0.0], [0.0]])}
+    message, server, _ = stage.reduced(reduced, {"norm": torch.ones(1, dtype=torch.float64)}, ROUND)
+    assert message.keys() == {W} and server["norm"].shape == (1,)
+    assert float(server["norm"]) == pytest.approx(math.exp(0.25))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,19 @@ def test_half_rounds_relative_to_the_largest(dtype: torch.dtype) -> None:
     assert decoded[1, 4] == 0
     exact = torch.tensor([[1.5, -0.25, 1024.0, 2.0**-20]], dtype=dtype) * 2.0**-60
     assert torch.equal(passed(Half(), {W: exact}).decoded[W], exact)
+
+
+def test_half_is_the_nearest_16_bit_number_in_the_whole_range() -> None:
+    """By numpy's binary16, with s from the exponent of the largest entry."""
+    x = vectors(3) * torch.logspace(-11, 0, P, 10, dtype=torch.float64)
+    result = passed(Half(), {W: x})
+    for row in range(3):
+        s = 2.0 ** (math.frexp(float(x[row].abs().max()))[1] - 15)
+        expected = (x[row].numpy() / s).astype(np.float16).astype(np.float64) * s
+        np.testing.assert_array_equal(result.decoded[W][row], expected)
+        assert float(result.wire[f"{W}.scale"][row]) == s
+    smallest = torch.tensor([[1.0, 2.0**-38]])
+    assert torch.equal(passed(Half(), {W: smallest}).decoded[W], smallest)
 
 
 def test_half_of_numbers_below_the_normal_ones_is_finite() -> None:

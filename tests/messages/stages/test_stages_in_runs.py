@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from fedlit.aggregators import FedAvg, Scaffold
+from fedlit.aggregators import IFCA, FedAvg, FedNova, Scaffold
 from fedlit.engines import Processes
 from fedlit.messages.stages import Clip, Half, PowerSgd, Qsgd, RandomK, SignSgd, Stage, TernGrad, TopK
 from fedlit.samplers import Poisson
@@ -119,6 +119,14 @@ def test_the_row_has_the_norm_and_the_share_of_clipped_clients(tmp_path: Path) -
         assert 0.1 <= norms[number] < norms[number + 1] < norms[number] * 1.3
     constant = ran(tmp_path, {"limit": Clip(1e-3)}).rows[-1]
     assert constant["uplink/limit/clipped"] == 1 and "uplink/limit/norm" not in constant
+
+
+@pytest.mark.parametrize("algorithm", [FedNova, IFCA])
+def test_the_norm_adapts_under_algorithms_that_unpack_messages(algorithm: Any, tmp_path: Path) -> None:
+    """`unpack` gives other keys than it gets, and does not see those of the stage."""
+    run = Running(tmp_path, algorithm(), uplink={"c": Clip(1e9, quantile=0.25, server_lr=1.0)}).go(2)
+    first, second = (row["uplink/c/norm"] for row in run.rows)
+    assert second / first == pytest.approx(torch.tensor(0.25 - 1.0).exp().item())
 
 
 def test_the_quantile_weighs_clients_as_other_values_are_weighed(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
-"""Nguyen et al. 2022, algorithm 1, with HDBSCAN written out for clusters of n // 2 + 1 clients or more and one neighbour:
-pairs are joined by growing distance, until a component has so many clients as a cluster needs; the others are noise."""
+"""Nguyen et al. 2022, algorithm 1, with HDBSCAN written out for clusters of n // 2 + 1 clients or more and one
+neighbour: pairs are joined by growing distance until a component has the clients of a cluster; the others are noise."""
 
 from __future__ import annotations
 

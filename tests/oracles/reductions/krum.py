@@ -1,5 +1,5 @@
-"""Blanchard et al. 2017, section 4: i -> j says that x_j is one of the n - f - 2 vectors closest to x_i, and the score of
-i is the sum over i -> j of |x_i - x_j|^2."""
+"""Blanchard et al. 2017, section 4: i -> j says that x_j is one of the n - f - 2 vectors closest to x_i, and the score
+of i is the sum over i -> j of |x_i - x_j|^2."""
 
 from __future__ import annotations
 

@@ -198,12 +198,17 @@ def test_a_sweep_is_one_command_and_each_of_its_runs_a_row(tmp_path: Path, start
     swept = replace(
         QUICK,
         seeds=(0,),
-        sweep=("attack=none,backdoor", "reduction=mean"),
+        sweeps=(("attack=none,backdoor", "reduction=mean"),),
         cases={name: Case((f"attack={name}", "reduction=mean")) for name in ("none", "backdoor")},
         measures={"accuracy": "global/test/accuracy", "success": lambda run: rows(run)[-1].get("attack/success")},
         decimals={"success": 3},
         compared={"difference": lambda case, means: f"{means[case]['accuracy'] - means['none']['accuracy']:+.1f}"},
-        overrides=("clients=5", "hydra.searchpath=[]", *(w for w in QUICK.overrides if w != "clients=2")),
+        overrides=(
+            "clients=5",
+            "profile=false",
+            "hydra.searchpath=[]",
+            *(w for w in QUICK.overrides if w != "clients=2"),
+        ),
         reached="{none[accuracy]:.1f}, {backdoor[success]:.3f}",
     )
     settings = {"swept": swept}

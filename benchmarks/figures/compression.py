@@ -71,9 +71,10 @@ SETTING = Setting(
     claim="No paper has this setting. Alistarh et al. 2017, Stich et al. 2018, Karimireddy et al. 2019 and Vogels et "
     "al. 2019 claim that little accuracy is lost, and that error feedback is what makes biased compression work.",
     notes="A client comes to a round in ten, so its feedback waits ten rounds, and what it left out belongs to an old "
-    "model. kB are of 1,000 bytes, of all tensors that a client sends in a round: indices, scales and headers count. "
-    "Accuracies still rise. With 10,000 of the 60,000 images (server_samples=50000) the messages that are not "
-    "compressed give 91.6. The runs shared two cores with other work.",
+    "model: feedback gains 0.2 to 1.5 points with top-k, and costs 1.9 with PowerSGD. kB are of 1,000 bytes, of all "
+    "tensors that a client sends in a round: indices, scales and headers count. Accuracies still rise. With 10,000 of "
+    "the 60,000 images (server_samples=50000) the messages that are not compressed give 91.6. The runs shared two "
+    "cores with other work.",
     overrides=FEDERATION,
     cases=CASES,
     measures={LAST: ACCURACY, BEST: best, SENT: kilobytes_sent},

@@ -120,14 +120,14 @@ def _section(name: str, setting: Setting, cases: Mapping[str, Any]) -> str:
         own = f"`{shlex.join(measured.overrides)}`" if measured.overrides else ""
         rows.append([setting.labels.get(case, case), own, *cells, measured.paper, ", ".join(seeds), time])
     head = ["", "overrides", *setting.measures, *setting.compared, "the paper", "seeds", "seconds a run"]
-    sweep = ["-m", *setting.overrides, *setting.sweep] if setting.sweep else setting.overrides
-    command = shlex.join(["python", "-m", "fedlit.run", *sweep, *QUIET, "seed=0"])
-    comment = "all rows" if setting.sweep else "with the overrides of a row"
+    sweeps = [["-m", *setting.overrides, *sweep] for sweep in setting.sweeps] or [setting.overrides]
+    commands = "\n".join(shlex.join(["python", "-m", "fedlit.run", *words, *QUIET, "seed=0"]) for words in sweeps)
+    comment = "" if setting.sweeps else "  # with the overrides of a row"
     machines = dict.fromkeys(seed["machine"] for seeds in cases.values() for seed in seeds.values())
     paragraphs = [
         f"## {setting.title}",
         f"`make figures SETTINGS={name}`. {setting.claim} {setting.notes}",
-        f"```bash\n{command}  # {comment}\n```",
+        f"```bash\n{commands}{comment}\n```",
         markdown(head, rows),
         *([f"![{setting.title}]({_picture(name)})"] if setting.drawn and _is_complete(setting, cases) else []),
         *(f"Measured on: {machine}" for machine in machines),

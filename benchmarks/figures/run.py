@@ -46,7 +46,7 @@ def run_all(
     failed: list[Path] = []
     for name, setting in settings.items():
         for seed in setting.seeds[:most_seeds]:
-            bring = _swept if setting.sweep else _one_by_one
+            bring = _swept if setting.sweeps else _one_by_one
             failed += bring(setting, folder / name, seed, [] if rounds is None else [f"rounds={rounds}"])
     return [str(run) for run in failed]
 
@@ -68,7 +68,7 @@ def _one_by_one(setting: Setting, folder: Path, seed: int, more: list[str]) -> l
 
 
 def _swept(setting: Setting, folder: Path, seed: int, more: list[str]) -> list[Path]:
-    """One command for all cases."""
+    """The sweep of all cases; returns as `_one_by_one`."""
     began = time.perf_counter()
     run_sweep(setting, folder, seed, more)
     found = [run_folder(setting, folder, case, seed, more) for case in setting.cases]

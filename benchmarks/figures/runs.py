@@ -63,14 +63,20 @@ def has_words(folder: Path, words: Sequence[str]) -> bool:
     """Whether the run in a folder was started with these overrides.
 
     fedlit may have given them a sign (`++`), and for a `_target_` it leaves out the group's option (`~sampler`). Hydra
-    records its own overrides (`hydra.searchpath`) elsewhere.
+    records its own overrides (`hydra.searchpath`) elsewhere, and in a sweep it writes values anew (`True` for `true`).
     """
     try:
         started = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
     except OSError:
         return False
-    given = [word.lstrip("+") for word in words if not word.startswith("hydra.")]
-    return [str(w).lstrip("+") for w in started if not str(w).startswith("~")] == given
+    given = [_read(word) for word in words if not word.startswith("hydra.")]
+    return [_read(str(word)) for word in started if not str(word).startswith("~")] == given
+
+
+def _read(word: str) -> tuple[str, Any]:
+    """The key and the value of an override."""
+    key, _, value = word.lstrip("+").partition("=")
+    return key, yaml.safe_load(value)
 
 
 def _has(folder: Path, config: DictConfig) -> bool:

@@ -39,7 +39,7 @@ class Setting:
     paper: str = ""  # the result in the paper in a sentence; empty: no claim
     labels: Mapping[str, str] = field(default_factory=dict)  # case: its name in the table, if it is another
     decimals: Mapping[str, int] = field(default_factory=dict)  # column that is no share: its decimals
-    sweep: tuple[str, ...] = ()  # overrides with commas: one command runs all cases, and each has its own values
+    sweeps: tuple[tuple[str, ...], ...] = ()  # overrides with commas: these commands run all cases, in one folder
     drawn: Callable[[Means], bytes] | None = None  # a figure of all cases, as a PNG file
     compared: Mapping[str, Callable[[str, Means], str]] = field(
         default_factory=dict
@@ -49,6 +49,6 @@ class Setting:
         """The overrides of one run."""
         return [*self.overrides, *self.cases[case].overrides, f"seed={seed}", *QUIET]
 
-    def sweep_words(self, seed: int) -> list[str]:
-        """The overrides of the command that runs all cases."""
-        return [*self.overrides, *self.sweep, f"seed={seed}", *QUIET]
+    def sweep_words(self, seed: int) -> list[list[str]]:
+        """The overrides of the commands that run all cases."""
+        return [[*self.overrides, *sweep, f"seed={seed}", *QUIET] for sweep in self.sweeps]

@@ -1,4 +1,4 @@
-"""The cases of a setting that one command runs as a sweep. fedlit finds the runs that have ended, and goes on."""
+"""The cases of a setting that are runs of a sweep. fedlit finds the runs that have ended, and goes on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run_folder(setting: Setting, folder: Path, case: str, seed: int, more: Seque
         seed: of the run.
         more: overrides that the run had in addition.
     """
-    if not setting.sweep:
+    if not setting.sweeps:
         return folder / case / f"seed_{seed}"
     words = [*setting.words(case, seed), *more]
     jobs = [file.parent for file in _sweep_folder(folder, seed).glob("*/summary.json")]
@@ -30,7 +30,8 @@ def run_folder(setting: Setting, folder: Path, case: str, seed: int, more: Seque
 
 def run_sweep(setting: Setting, folder: Path, seed: int, more: Sequence[str] = ()) -> None:
     """Run what has not ended; with `more` overrides other runs."""
-    runs.run(["-m", *setting.sweep_words(seed), *more, f"hydra.sweep.dir={_sweep_folder(folder, seed)}"])
+    for words in setting.sweep_words(seed):
+        runs.run(["-m", *words, *more, f"hydra.sweep.dir={_sweep_folder(folder, seed)}"])
 
 
 def _sweep_folder(folder: Path, seed: int) -> Path:

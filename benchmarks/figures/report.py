@@ -120,7 +120,7 @@ def _section(name: str, setting: Setting, cases: Mapping[str, Any]) -> str:
         own = f"`{shlex.join(measured.overrides)}`" if measured.overrides else ""
         rows.append([setting.labels.get(case, case), own, *cells, measured.paper, ", ".join(seeds), time])
     head = ["", "overrides", *setting.measures, *setting.compared, "the paper", "seeds", "seconds a run"]
-    sweeps = [["-m", *setting.overrides, *sweep] for sweep in setting.sweeps] or [setting.overrides]
+    sweeps = [["-m", *setting.overrides, *sweep] for sweep in setting.sweeps] or [[*setting.overrides]]
     commands = "\n".join(shlex.join(["python", "-m", "fedlit.run", *words, *QUIET, "seed=0"]) for words in sweeps)
     comment = "" if setting.sweeps else "  # with the overrides of a row"
     machines = dict.fromkeys(seed["machine"] for seeds in cases.values() for seed in seeds.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -52,6 +52,9 @@ class RuleByClient(RobustRule):
     statistics by what it sees of them. Other numbers of a message, such as a count of steps, are averaged with the
     factors over their sum.
     """
+
+    excludes: ClassVar[bool] = True
+    """Messages may have no part in the reduced one; False: each counts, though some count less."""
 
     def __init__(self, statistics: str = "same"):
         """
@@ -114,8 +117,13 @@ class RuleByClient(RobustRule):
             unflatten_message(reduced),
             state={part: state for part, state in kept.items() if state} or None,
             report=dict(weighed["weights"].report),
-            excluded=[client for client, is_used in zip(messages.clients, used, strict=True) if not is_used],
+            excluded=self._excluded(messages.clients, used),
         )
+
+    def _excluded(self, clients: Sequence[int], used: np.ndarray) -> list[int] | None:
+        if not self.excludes:
+            return None
+        return [client for client, is_used in zip(clients, used, strict=True) if not is_used]
 
     def _combined(self, key: str, value: Tensor, weighed: Mapping[str, Weights], of_model: bool) -> Tensor:
         weights = weighed["weights"]

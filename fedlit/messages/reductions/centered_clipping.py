@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -25,6 +25,8 @@ class CenteredClipping(RuleByClient):
     The result is v c + sum_i c_i x_i with c = 1 - sum_i c_i. Statistics and numbers of the messages are averaged with
     the c_i over their sum, without v: the change of a running variance that is repeated could make it negative.
     """
+
+    excludes: ClassVar[bool] = False
 
     def __init__(self, tau: float = 10.0, iterations: int = 1, statistics: str = "same"):
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,8 @@ class GeometricMedian(RuleByClient):
     to the others is taken for z, and distances below the median count as the median. Every step is a mean of the
     messages, so distances come from their inner products, once a round.
     """
+
+    excludes: ClassVar[bool] = False
 
     def __init__(self, iterations: int = 100, nu: float = 1e-6, statistics: str = "same"):
         """

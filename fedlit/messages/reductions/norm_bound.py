@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ class NormBound(RuleByClient):
     The norm is that of all model vectors of a message together. A client's statistics are scaled as its weights are, or
     to their own norm under `statistics` "own". The paper's noise is left out.
     """
+
+    excludes: ClassVar[bool] = False
 
     def __init__(self, tau: float | None = None, statistics: str = "same"):
         """

@@ -59,7 +59,7 @@ class Attack(ABC):  # noqa: B024  (its kinds have abstract methods)
         self.malicious = MaliciousClients(malicious_numbers(self.clients, clients, seed), clients)
         self.seed = seed
         if len(self.malicious) == clients:
-            log.warning("attack.clients=%s: all %d clients are malicious", self.clients, clients)
+            log.warning("attack.clients=%s: every client is malicious", self.clients)
 
     def is_active(self, round_number: int) -> bool:
         """Whether malicious clients attack in this round."""

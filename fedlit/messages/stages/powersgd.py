@@ -74,9 +74,9 @@ class PowerSgd(KeyedStage):
         for key in self.planned_keys(plan):
             if plan.message[key].numel() != self.matrices.size:
                 raise InputError(
-                    f"PowerSgd needs the tensors of the whole model, {self.matrices.size} numbers, and "
-                    f"{plan.algorithm} sends {plan.message[key].numel()} under {key}; name other keys by its option "
-                    "keys, or choose another stage."
+                    f"PowerSgd needs vectors of the whole model, of length {self.matrices.size}, and {plan.algorithm} "
+                    f"sends {plan.message[key].numel()} under {key}; name other keys by its option keys, or choose "
+                    "another stage."
                 )
 
     def server_state(self, model: Model) -> dict[str, Any]:

@@ -168,7 +168,7 @@ def test_a_resumed_run_has_the_same_numbers(name: str, in_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["aggregator=fedper", *OPTIONS["powersgd"]], "PowerSgd needs the tensors of the whole model"),
+        (["aggregator=fedper", *OPTIONS["powersgd"]], "PowerSgd needs vectors of the whole model"),
         ([*OPTIONS["powersgd"], "uplink.powersgd.rank=500"], "rank=500 makes no matrix of the model smaller"),
         (["aggregator=local", *OPTIONS["powersgd"]], "PowerSgd works on the weights of models, and Local sends none"),
         (

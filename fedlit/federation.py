@@ -49,6 +49,11 @@ class Federation:
         """What the clients of the round receive of the algorithm's broadcast."""
         return deliver(self.downlink, self.aggregator.broadcast(state.server), state.messages["downlink"], round)
 
+    def training_broadcast(self, state: FederationState) -> State:
+        """The broadcast to clients that train, with those of the stages, before the downlink."""
+        of_stages = self.pipeline.broadcast(state.messages)
+        return self.pipeline.with_broadcasts(self.aggregator.broadcast(state.server), of_stages)
+
     def inbox(self, state: FederationState, round: ServerRound) -> Inbox:
         """The server's half of the messages of a round."""
         return Inbox(self.pipeline, round, state.messages)

@@ -88,9 +88,7 @@ class VectorizedHint(Logger):
 
         federation = _copied(self.federation)
         round = federation.round(number + 1, tried)
-        of_stages = federation.pipeline.broadcast(self.state.messages)
-        received = federation.pipeline.with_broadcasts(federation.aggregator.broadcast(self.state.server), of_stages)
-        cohort = federation.cohort(round, self.state, received)
+        cohort = federation.cohort(round, self.state, federation.training_broadcast(self.state))
         host = self.engine.local_worker.host
         assert isinstance(host.options, LightningTrainer)
         measuring = TrainTask(federation.pipeline, *self.evaluator.watched(number, tried))

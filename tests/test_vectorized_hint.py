@@ -99,7 +99,8 @@ def hint(measured: Speeds | None, monkeypatch: pytest.MonkeyPatch, rounds: int =
     monkeypatch.setattr(vectorized_hint, "_lines_given", set())
     monkeypatch.setattr(vectorized_hint, "_copied", lambda federation: federation)
     monkeypatch.setattr(speed_trial, "speeds", lambda *arguments: measured)
-    federation = SimpleNamespace(seed=0, round=lambda *arguments: None, cohort=lambda *arguments: None, pipeline=None)
+    nothing = {name: lambda *arguments: None for name in ("round", "cohort", "training_broadcast")}
+    federation = SimpleNamespace(seed=0, pipeline=None, **nothing)
     evaluator = SimpleNamespace(watched=lambda *arguments: (frozenset(), False))
     stub = Stub(federation, None, engine(), evaluator)  # type: ignore[arg-type]
     stub.start(SimpleNamespace(rounds=rounds))  # type: ignore[arg-type]

@@ -76,3 +76,10 @@ def test_a_client_that_is_lost_in_the_second_trip_keeps_its_state(engine: Any, t
         assert run.state.clients.get([1]) == [None] and run.state.clients.get([2]) != [None]
         kept = Running(tmp_path / "kept", FedAvg(), Listed([0, 2])).go()
         torch.testing.assert_close(run.weights[HEAD:], kept.weights[HEAD:], rtol=0, atol=1e-12)
+
+
+def test_a_round_in_which_nobody_answers_keeps_the_server(tmp_path: Path) -> None:
+    with Serial(on_failure="drop") as used:
+        run = Running(tmp_path, FedAvg(), Listed([1]), engine=used, uplink={"two": InTwo(fails=1)}).go()
+    assert torch.equal(run.weights, run.start.weights) and run.state.clients.get([1]) == [None]
+    assert (run.rows[0]["cohort/arrived"], run.rows[0]["cohort/lost"]) == (0, 1)

@@ -205,7 +205,9 @@ def test_values_that_bytes_cannot_hold_are_refused() -> None:
 
 
 def test_options_that_are_no_attack_are_refused() -> None:
-    with pytest.raises(InputError, match="attack.parts=5: a patch of 2 x 2 has no more parts than pixels; write attack.parts=4"):
+    with pytest.raises(
+        InputError, match="attack.parts=5: a patch of 2 x 2 has no more parts than pixels; write attack.parts=4"
+    ):
         Backdoor(BAD, size=2, parts=5)
     with pytest.raises(InputError, match="no class changes"):
         LabelFlip(BAD, mapping={3: 3})

@@ -8,18 +8,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fedlit.messages.plan import MessagePlan
 from fedlit.messages.sent import Sent
-from fedlit.messages.stages.compression import Compression
 from fedlit.messages.stages.packed_bits import packed, unpacked
 from fedlit.messages.stages.scales import spread, wide
 from fedlit.messages.stages.stage_client import StageClient
-from fedlit.messages.stages.tensor_sizes import TensorSizes
+from fedlit.messages.stages.tensorwise import TensorwiseCompression
 from fedlit.messages.wire import Wire
-from fedlit.model_vectors import Layout
 
 
-class SignSgd(Compression):
+class SignSgd(TensorwiseCompression):
     """Each vector p (P,) becomes ||p||_1 / P sgn(p), the signs times the mean absolute value (Karimireddy et al. 2019,
     "Error Feedback Fixes SignSGD and other Gradient Compression Schemes", algorithm 1, EF-signSGD). A zero counts as
     positive.
@@ -39,25 +36,15 @@ class SignSgd(Compression):
     parts: ClassVar[tuple[str, ...]] = ("signs", "scale")
 
     def __init__(self, feedback: bool = True, per_tensor: bool = False, keys: Sequence[str] | None = None):
-        super().__init__(keys, feedback)
-        self.per_tensor = per_tensor
-        self._sizes = TensorSizes(per_tensor)
-
-    def setup(self, layout: Layout, clients: int) -> None:
-        super().setup(layout, clients)
-        self._sizes.setup(layout)
-
-    def check(self, plan: MessagePlan) -> None:
-        super().check(plan)
-        self._sizes.check(self, plan)
+        super().__init__(per_tensor, keys, feedback)
 
     def compress(self, client: StageClient, key: str, vector: Tensor) -> Wire:
-        sizes = self._sizes.of(vector.shape[1], f"uplink.{client.stage}: {key}", f"uplink.{client.stage}.per_tensor")
+        sizes = self.scaled_sizes(key, vector.shape[1])
         parts = wide(vector).abs().split(sizes, 1)
         scale = torch.cat([(part / part.shape[1]).sum(1, keepdim=True) for part in parts], 1)  # a sum may overflow
         return {"signs": packed(vector >= 0, bits=1), "scale": scale}
 
     def restore(self, parts: Wire, key: str, size: int, source: StageClient | Sent) -> Tensor:
         scale = parts["scale"]
-        sizes = self._sizes.of(size, key, "per_tensor")
+        sizes = self.scaled_sizes(key, size)
         return (2 * unpacked(parts["signs"], 1, size).to(scale.dtype) - 1) * spread(scale, sizes)

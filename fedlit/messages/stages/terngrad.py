@@ -8,20 +8,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fedlit.messages.plan import MessagePlan
 from fedlit.messages.sent import Sent
-from fedlit.messages.stages.compression import Compression
 from fedlit.messages.stages.option_checks import check_number
 from fedlit.messages.stages.packed_bits import packed, unpacked
 from fedlit.messages.stages.qsgd import randomly_rounded
 from fedlit.messages.stages.scales import largest, nonzero, root_mean_square, spread, wide
 from fedlit.messages.stages.stage_client import StageClient
-from fedlit.messages.stages.tensor_sizes import TensorSizes
+from fedlit.messages.stages.tensorwise import TensorwiseCompression
 from fedlit.messages.wire import Wire
-from fedlit.model_vectors import Layout
 
 
-class TernGrad(Compression):
+class TernGrad(TensorwiseCompression):
     """Each entry becomes s sgn(g_i) b_i, where s = max |g| and b_i is 1 with probability |g_i| / s and else 0 (Wen et
     al. 2017, "TernGrad: Ternary Gradients to Reduce Communication in Distributed Deep Learning", equations 1 to 3). The
     mean over the draws is g.
@@ -45,20 +42,11 @@ class TernGrad(Compression):
     def __init__(self, clip: float | None = 2.5, per_tensor: bool = True, keys: Sequence[str] | None = None):
         if clip is not None:
             check_number(self, "clip", clip, 0, low_open=True)
-        super().__init__(keys)
-        self.clip, self.per_tensor = clip, per_tensor
-        self._sizes = TensorSizes(per_tensor)
-
-    def setup(self, layout: Layout, clients: int) -> None:
-        super().setup(layout, clients)
-        self._sizes.setup(layout)
-
-    def check(self, plan: MessagePlan) -> None:
-        super().check(plan)
-        self._sizes.check(self, plan)
+        super().__init__(per_tensor, keys)
+        self.clip = clip
 
     def compress(self, client: StageClient, key: str, vector: Tensor) -> Wire:
-        sizes = self._sizes.of(vector.shape[1], f"uplink.{client.stage}: {key}", f"uplink.{client.stage}.per_tensor")
+        sizes = self.scaled_sizes(key, vector.shape[1])
         vector = wide(vector)
         if self.clip is not None:
             sigma = torch.cat([root_mean_square(part) for part in vector.split(sizes, 1)], 1)
@@ -71,5 +59,5 @@ class TernGrad(Compression):
 
     def restore(self, parts: Wire, key: str, size: int, source: StageClient | Sent) -> Tensor:
         scale = parts["scale"]
-        sizes = self._sizes.of(size, key, "per_tensor")
+        sizes = self.scaled_sizes(key, size)
         return (unpacked(parts["signs"], 2, size).to(scale.dtype) - 1) * spread(scale, sizes)

@@ -12,7 +12,7 @@ from fedlit.client_tasks import TripTask
 from fedlit.engines import Engine
 from fedlit.evaluation.round_record import RoundRecord
 from fedlit.messages.inbox import Inbox
-from fedlit.messages.pipeline import STAGE_BROADCASTS, Pipeline
+from fedlit.messages.pipeline import ASKED, ASKED_OF_EACH, KEPT, Pipeline
 from fedlit.messages.wire import num_bytes
 from fedlit.server_round import ServerRound
 from fedlit.state import keep_largest
@@ -44,35 +44,46 @@ class Arrivals:
             if received.decoded is not None:
                 self.record.add_updates(received.decoded, arrived.examples)
 
-    def jobs(self, jobs: Sequence[Job]) -> list[Job]:
-        """Those of the clients that have arrived, of all jobs of the cohort; both are in cohort order."""
-        arrived, remaining = [], iter(jobs)
-        for client, _ in self.states:
-            arrived.append(next(job for job in remaining if job.client == client))
-        return arrived
+    def new_states(self) -> list[tuple[int, ClientState]]:
+        """The states of the clients that have arrived, without what they kept for the trips of this round."""
+        return [(client, {k: v for k, v in state.items() if k != KEPT}) for client, state in self.states]
 
-    def add_answers(self, chunk: Returned) -> None:
-        """Add a chunk of a later trip."""
-        self.inbox.answered(chunk.clients, chunk.wire, chunk.examples)
-        self.record.add_answers(chunk)
-        self.states += zip(chunk.clients, chunk.states, strict=True)
+    def add_answers(self, chunk: Returned) -> list[tuple[int, ClientState]]:
+        """Add a chunk of a later trip; returns the clients that answered, with their states."""
+        refusals = [facts.get("refused", "") for facts in chunk.facts]
+        received = self.inbox.answered(chunk.clients, chunk.wire, chunk.examples, refusals)
+        answers = chunk.rows(received.rows)
+        self.record.add_answers(answers, received.refusals)
+        return list(zip(answers.clients, answers.states, strict=True))
 
 
-def ask_again(pipeline: Pipeline, engine: Engine, arrivals: Arrivals, jobs: Sequence[Job], trip: int) -> None:
-    """A later trip of the round: the clients that arrived answer what the server has made of the trip before.
+def later_trips(pipeline: Pipeline, engine: Engine, arrivals: Arrivals, jobs: Sequence[Job]) -> None:
+    """The later trips of a round: clients answer what the server has made of the trip before. A client that fails in
+    one of them is not asked again; if its message is not in the sum yet, it is lost.
 
     Args:
         jobs: of the whole cohort.
-        trip: its number, from 2.
     """
-    if not arrivals.states:
-        return
-    asked = arrivals.inbox.ask_again()
-    name = next(reversed(pipeline.uplink))
-    arrivals.record.add_trip(len(arrivals.states), num_bytes(asked))
-    states = [client_state for _, client_state in arrivals.states]
-    cohort = Cohort(arrivals.jobs(jobs), {STAGE_BROADCASTS: {name: asked}}, {}, states, arrivals.counters)
-    arrivals.states = []
-    for chunk in engine.run(TripTask(pipeline, trip), cohort):
-        arrivals.add_answers(chunk)
-    arrivals.round.arrived[:] = [client for client, _ in arrivals.states]
+    answering = arrivals.states
+    for trip in range(2, pipeline.trips + 1):
+        if not answering:
+            return
+        asked = arrivals.inbox.ask_again()
+        if not asked.clients:
+            return
+        arrivals.record.add_trip(len(asked.clients) * num_bytes(asked.to_all) + num_bytes(asked.to_each))
+        states = dict(answering)
+        cohort = Cohort(
+            [job for job in jobs if job.client in set(asked.clients)],
+            {ASKED: asked.to_all},
+            {ASKED_OF_EACH: asked.to_each} if asked.to_each else {},
+            [states[client] for client in asked.clients],
+            arrivals.counters,
+        )
+        answering = []
+        for chunk in engine.run(TripTask(pipeline, trip), cohort):
+            answering += arrivals.add_answers(chunk)
+        if trip <= pipeline.message_trip:
+            arrived = [client for client, _ in answering]
+            arrivals.record.keep(arrived)
+            arrivals.states, arrivals.round.arrived[:] = answering, arrived

@@ -13,7 +13,8 @@ from fedlit.aggregators.base import Aggregator
 from fedlit.client import ClientState
 from fedlit.errors import InputError
 from fedlit.messages.finite import first_not_finite
-from fedlit.messages.pipeline import STAGE_BROADCASTS, Encoded, Pipeline
+from fedlit.messages.pipeline import ASKED, ASKED_OF_EACH, KEPT, STAGE_BROADCASTS, Encoded, Pipeline
+from fedlit.messages.reductions import Protocol, ProtocolClient
 from fedlit.messages.wire import Wire, check_rows, flatten_message
 from fedlit.model_vectors import Model, stack, tree_map, unstack
 from fedlit.stop import Stop
@@ -33,7 +34,7 @@ class TrainTask:
 
     Adds to the facts of each client: "received" and "trained" (metrics of these models, for watched clients),
     "update_norm", "stage_notes" (see `StageClient.note`), "not_finite", the key under which the algorithm's message is
-    not finite, and "refused", the key and stage after which its encoded message is not.
+    not finite, and "refused", why its encoded message is not sent.
     """
 
     pipeline: Pipeline
@@ -68,8 +69,10 @@ class TrainTask:
         _note_not_finite(client, sent.faults)
         _note_stages(client, sent)
         new_states = [
-            {"algorithm": algorithm_state} | ({"stages": stages} if any(stages.values()) else {})
-            for algorithm_state, stages in zip(unstack(after, len(states)), sent.stages, strict=True)
+            {"algorithm": algorithm_state}
+            | ({"stages": stages} if any(stages.values()) else {})
+            | ({KEPT: kept} if kept else {})
+            for algorithm_state, stages, kept in zip(unstack(after, len(states)), sent.stages, sent.kept, strict=True)
         ]
         return sent.wire, new_states
 
@@ -113,8 +116,10 @@ def _note_stages(client: ChunkClient, sent: Encoded) -> None:
 
 @dataclass
 class TripTask:
-    """A later message of clients in a round: the last stage of `uplink` answers what the server asks. Nothing is
-    trained.
+    """A later message of clients in a round: the last stage of `uplink`, or the reduction, answers what the server
+    asks. Nothing is trained.
+
+    Adds to the facts of each client: "refused", why it sends no answer.
 
     Args:
         trip: its number, from 2.
@@ -126,8 +131,10 @@ class TripTask:
     def __call__(
         self, client: ChunkClient, received: dict[str, Any], states: list[ClientState]
     ) -> tuple[Wire, list[ClientState]]:
+        asked = tree_map(lambda t: t[0], received[ASKED])
+        if isinstance(self.pipeline.reduction, Protocol):
+            return self._answer(self.pipeline.reduction, client, asked, received.get(ASKED_OF_EACH, {}), states)
         name, stage = next(reversed(self.pipeline.uplink.items()))
-        asked = tree_map(lambda t: t[0], received[STAGE_BROADCASTS][name])
         stage_client = self.pipeline.stage_client(client, name, asked, self.trip)
         wire, after = stage.answer(stage_client, asked, stack([state["stages"][name] for state in states]))
         check_rows(wire, len(states), f"answer of uplink.{name}")
@@ -136,6 +143,17 @@ class TripTask:
             for state, stage_state in zip(states, unstack(after, len(states)), strict=True)
         ]
         return wire, new_states
+
+    def _answer(
+        self, protocol: Protocol, client: ChunkClient, asked: Wire, of_each: Wire, states: list[ClientState]
+    ) -> tuple[Wire, list[ClientState]]:
+        protocol_client = ProtocolClient(client.number, client.examples, client.round, self.trip, asked, of_each)
+        wire, kept = protocol.answer(protocol_client, stack([state[KEPT] for state in states]))
+        check_rows(wire, len(states), f"answer of {type(protocol).__name__}")
+        for row, why in protocol_client.refusals.items():
+            client.facts[row]["refused"] = why
+        rows = unstack(kept, len(states))
+        return wire, [state | {KEPT: kept_row} for state, kept_row in zip(states, rows, strict=True)]
 
 
 def _note_metrics(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fedlit import interrupts
-from fedlit.arrivals import Arrivals, ask_again
+from fedlit.arrivals import Arrivals, later_trips
 from fedlit.checkpoint import Checkpoints
 from fedlit.client_tasks import TrainTask
 from fedlit.early_stopping import NEVER, EarlyStopping
@@ -121,8 +121,7 @@ def train_cohort(
     for chunk in engine.run(task, cohort):
         arrivals.add(chunk)
         logger.client_done(round.number, arrivals.record.returned)
-    for trip in range(2, federation.pipeline.trips + 1):
-        ask_again(federation.pipeline, engine, arrivals, cohort.jobs, trip)
+    later_trips(federation.pipeline, engine, arrivals, cohort.jobs)
     return arrivals
 
 
@@ -146,7 +145,7 @@ def update_server(
     server = new_server_state(federation, state, engine, round, reduced.message)
     observed = federation.sampler.observe(sampler_state, arrivals.record.losses())
     state.sampler = checked_state(federation.sampler, "observe", observed)
-    state.clients.put(round.number, arrivals.states)
+    state.clients.put(round.number, arrivals.new_states())
     state.server, state.counters, state.round = server, arrivals.counters, round.number
     state.messages = reduced.state | {"downlink": delivered.state}
     state.lost += arrivals.record.lost

@@ -229,9 +229,10 @@ class SmallFederation:
         return not difference(first, second, tolerance)
 
     def _pipeline(self, algorithm: WatchedAggregator) -> Pipeline:
-        """A stage of several trips is left to the first round."""
+        """Stages and reductions of several trips are left to the first round."""
         uplink = {name: stage for name, stage in self.pipeline.uplink.items() if stage.trips == 1}
-        return replace(self.pipeline, aggregator=algorithm, uplink=uplink)
+        reduction = self.pipeline.reduction if self.pipeline.reduction.trips == 1 else Mean()
+        return replace(self.pipeline, aggregator=algorithm, uplink=uplink, reduction=reduction)
 
     def _messages_state(self) -> dict[str, Any]:
         return self.pipeline.server_state(self.layout.read(self.worker.host.module))

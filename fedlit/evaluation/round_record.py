@@ -76,19 +76,26 @@ class RoundRecord:
         self.facts += arrived.facts
         self.bytes_up += num_bytes(moved.wire)
 
-    def add_trip(self, asked: int, bytes_down: int) -> None:
-        """A later trip of the round begins: clients that arrived are asked again.
+    def add_trip(self, bytes_down: int) -> None:
+        """A later trip of the round begins.
 
         Args:
-            bytes_down: to each of them.
+            bytes_down: to all clients that are asked together.
         """
-        self.bytes_down += asked * bytes_down
+        self.bytes_down += bytes_down
 
-    def add_answers(self, chunk: Returned) -> None:
-        """Add a chunk of a later trip; clients that fail in it are lost."""
-        self.bytes_up += num_bytes(chunk.wire)
-        self.lost += len(chunk.failures)
-        self.arrived -= len(chunk.failures)
+    def add_answers(self, answers: Returned, refusals: Sequence[str]) -> None:
+        """Add the answers of a chunk in a later trip; `refusals` has a sentence for each client that sends none."""
+        for sentence in refusals:
+            log.warning("%s; the client answers no more in this round", sentence)
+        self.bytes_up += num_bytes(answers.wire)
+
+    def keep(self, arrived: Sequence[int]) -> None:
+        """Of the clients that had arrived, the others are lost in a later trip."""
+        self.lost += self.arrived - len(arrived)
+        self.arrived = len(arrived)
+        clients = set(arrived)
+        self.facts = [client for client in self.facts if client["client"] in clients]
 
     def losses(self) -> dict[int, float]:
         """client -> its training loss, of the clients that arrived and trained."""

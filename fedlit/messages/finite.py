@@ -12,6 +12,8 @@ from fedlit.errors import InputError
 from fedlit.messages.wire import Wire
 from fedlit.model_vectors import Model
 
+NOT_FINITE = "its message has NaN or infinite values in"  # a key; the client's name comes before
+
 
 def finite_rows(values: Iterable[Any], k: int) -> Tensor:
     """(k,) bools: whether each row is finite in all values, which are tensors (k, ...) or lists of k tensors. Integers

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from fedlit.aggregators.base import Aggregator
-from fedlit.messages.finite import check_reduced, finite_rows, first_not_finite
+from fedlit.messages.finite import NOT_FINITE, check_reduced, finite_rows, first_not_finite
 from fedlit.messages.pipeline import Pipeline, decoded_wire, selected
-from fedlit.messages.reductions import Mean, Reduction
+from fedlit.messages.reductions import Asked, Mean, Protocol, Reduction
 from fedlit.messages.sent import Sent
 from fedlit.messages.stages import Stage
 from fedlit.messages.weights import check_weights
@@ -63,7 +63,7 @@ class Inbox:
         `round.arrived`. Messages that are not finite after their stages, `decode` or `unpack` are refused.
 
         Args:
-            refusals: K: where a message is not finite after the stages, as its client says; empty strings elsewhere.
+            refusals: K: why a client sends no message, as it says; empty strings elsewhere.
 
         Raises:
             InputError: a result of `decode` or `unpack` is no wire of K clients, or a weight that the messages carry is
@@ -72,7 +72,7 @@ class Inbox:
         if not clients:
             return Received([], None, [])
         self._warn_of_padding(wire)
-        refused = {r: self._not_finite(clients[r], why) for r, why in enumerate(refusals) if why}
+        refused = {r: self._sentence(clients[r], why) for r, why in enumerate(refusals) if why}
         rows = [r for r in range(len(clients)) if r not in refused]
         if refused:
             wire = selected(wire, rows)
@@ -98,7 +98,7 @@ class Inbox:
         sent = Sent([clients[r] for r in rows], self.round, self.pipeline.layout)
         kept, after_stages = decoded_wire(self.pipeline.uplink, wire, sent, self.state["uplink"])
         for r, why in sent.refusals.items():
-            refused[rows[r]] = f"client {clients[rows[r]]}, round {self.round.number}: {why}"
+            refused[rows[r]] = self._sentence(clients[rows[r]], why)
         if len(kept) < len(rows):
             rows, wire = [rows[r] for r in kept], selected(wire, kept)
             forms = {origin: selected(form, kept) for origin, form in forms.items()}
@@ -145,11 +145,11 @@ class Inbox:
         for r, key in enumerate(first_not_finite(last, k)):
             if key:
                 origin = next(origin for origin, keys in faults.items() if keys[r])
-                sentences[r] = self._not_finite(clients[r], f"{key} after {origin}")
+                sentences[r] = self._sentence(clients[r], f"{NOT_FINITE} {key} after {origin}")
         return sentences
 
-    def _not_finite(self, client: int, where: str) -> str:
-        return f"client {client}, round {self.round.number}: its message has NaN or infinite values in {where}"
+    def _sentence(self, client: int, why: str) -> str:
+        return f"client {client}, round {self.round.number}: {why}"
 
     def _warn_of_padding(self, wire: Wire) -> None:
         """Warn once a round where tensors with rows of several lengths come from several clients at a time: the shorter
@@ -168,19 +168,28 @@ class Inbox:
             )
 
     # --- several trips ----------------------------------------------------------------------------
-    def ask_again(self) -> Wire:
-        """End a trip: what every client that arrived receives for the next one, without axis K."""
+    def ask_again(self) -> Asked:
+        """End a trip: which of the clients that answered it are asked for the next one, and what they receive."""
+        if isinstance(self.reduction, Protocol):
+            return self.reduction.ask()
         self._end_trip()
         stage, server = self._trip_stage()
-        asked = stage.ask(self._means, server)
+        asked = Asked(list(self.round.arrived), stage.ask(self._means, server))
         self.reduction = Mean().start(self.pipeline.weighting, self.round)
         return asked
 
-    def answered(self, clients: list[int], wire: Wire, examples: Tensor) -> None:
-        """Add a chunk of messages of a later trip."""
-        if clients:
+    def answered(self, clients: list[int], wire: Wire, examples: Tensor, refusals: Sequence[str]) -> Received:
+        """Add a chunk of messages of a later trip.
+
+        Args:
+            refusals: K: why a client sends no message, as it says; empty strings elsewhere.
+        """
+        refused = [self._sentence(client, why) for client, why in zip(clients, refusals, strict=True) if why]
+        rows = [r for r, why in enumerate(refusals) if not why]
+        if rows:
             self._keys |= wire.keys()
-            self.reduction.add(clients, wire, examples)
+            self.reduction.add([clients[r] for r in rows], selected(wire, rows), examples[rows])
+        return Received(rows, None, refused)
 
     def _end_trip(self) -> None:
         self._means.append(self._check(flatten_message(self.reduction.finish().message)))
@@ -198,7 +207,7 @@ class Inbox:
         """
         if not self.round.arrived:
             return ReducedRound({}, self.state)
-        if self.pipeline.trips > 1:
+        if self.pipeline.trips > 1 and not isinstance(self.reduction, Protocol):
             self._end_trip()
             stage, server = self._trip_stage()
             message = unflatten_message(stage.means(self._means, server))

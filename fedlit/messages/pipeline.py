@@ -1,6 +1,7 @@
 """The way of a message from client to server, both halves side by side.
 
-client   message -> [unpack, if the server sees no single messages] -> encode, stage by stage -> encode of the reduction
+client   message -> [unpack, if the server sees no single messages] -> encode, stage by stage
+         -> encode of the reduction, or `first` of a protocol
 server   wire -> decode, stage by stage in reverse -> [unpack, if the client did not] -> the reduction -> `reduced`
          of each stage
 
@@ -20,8 +21,8 @@ from torch import Tensor
 from fedlit.aggregators.base import Aggregator
 from fedlit.client import Client, ClientState
 from fedlit.errors import InputError
-from fedlit.messages.finite import first_not_finite
-from fedlit.messages.reductions import Reduction
+from fedlit.messages.finite import NOT_FINITE, first_not_finite
+from fedlit.messages.reductions import Protocol, ProtocolClient, Reduction
 from fedlit.messages.sent import Sent
 from fedlit.messages.stages import Stage, StageClient
 from fedlit.messages.weights import check_weights
@@ -31,6 +32,9 @@ from fedlit.round import Round
 from fedlit.server_round import ServerRound
 
 STAGE_BROADCASTS = "broadcasts of stages"  # in the broadcast of a cohort: stage -> what its server half sends
+ASKED = "asked of all"  # in the broadcast of a later trip: what every client receives for it
+ASKED_OF_EACH = "asked of each"  # in its downloads: what each client receives for it
+KEPT = "kept until the round ends"  # in a client's state: what it keeps from trip to trip
 
 
 @dataclass
@@ -39,8 +43,9 @@ class Encoded:
 
     wire: Wire  # (K, ...)
     stages: list[dict[str, Any]]  # K dicts of the stages' new states, by name
+    kept: list[dict[str, Any]]  # K: what the clients keep for the next trip of a protocol; empty without one
     faults: list[str]  # K: the key under which the algorithm's message is not finite; empty if it is
-    refusals: list[str]  # K: the key and the stage after which a message is not finite; empty if it is
+    refusals: list[str]  # K: why a message is not sent: it is not finite after a stage, or against the protocol's rules
     notes: dict[str, Tensor]  # `<stage>/<name>` -> (K,), see `StageClient.note`
 
 
@@ -64,7 +69,12 @@ class Pipeline:
     @property
     def trips(self) -> int:
         """Messages of a client in one round."""
-        return 1 if self.last_stage is None else self.last_stage.trips
+        return max(self.reduction.trips, 1 if self.last_stage is None else self.last_stage.trips)
+
+    @property
+    def message_trip(self) -> int:
+        """The trip after which a client that is lost has arrived nevertheless: its message is in the sum."""
+        return self.reduction.message_trip if isinstance(self.reduction, Protocol) else self.trips
 
     @property
     def clients_unpack(self) -> bool:
@@ -132,9 +142,17 @@ class Pipeline:
             after_stages[name] = wire
             notes |= {f"{name}/{key}": values for key, values in stage_client.notes.items()}
         refusals = _first_stage_not_finite(after_stages, k)
-        wire = self.reduction.encode(client, wire, self.weighting)
-        check_rows(wire, k, f"encode of {type(self.reduction).__name__}")
-        return Encoded(wire, new_states, faults, refusals, notes)
+        kept: list[dict[str, Any]] = [{} for _ in states]
+        if isinstance(self.reduction, Protocol):
+            protocol_client = ProtocolClient(client.number, client.examples, client.round)
+            wire, kept_rows = self.reduction.first(protocol_client, wire, self.weighting)
+            kept = unstack(kept_rows, k)
+            refusals = [why or protocol_client.refusals.get(r, "") for r, why in enumerate(refusals)]
+            check_rows(wire, k, f"first of {type(self.reduction).__name__}")
+        else:
+            wire = self.reduction.encode(client, wire, self.weighting)
+            check_rows(wire, k, f"encode of {type(self.reduction).__name__}")
+        return Encoded(wire, new_states, kept, faults, refusals, notes)
 
     def stage_client(self, client: Client, name: str, received: Wire, trip: int = 1) -> StageClient:
         """The clients as the stage of this name sees them."""
@@ -206,7 +224,7 @@ def selected(wire: Wire, rows: Sequence[int]) -> Wire:
 
 
 def _first_stage_not_finite(after_stages: dict[str, Wire], k: int) -> list[str]:
-    """k strings: key and stage where a client's message is first not finite; empty where it is."""
+    """k strings that say in which key, after which stage, a client's message is first not finite; empty where it is."""
     if not after_stages:
         return [""] * k
     if not any(first_not_finite(next(reversed(after_stages.values())), k)):
@@ -215,6 +233,7 @@ def _first_stage_not_finite(after_stages: dict[str, Wire], k: int) -> list[str]:
     for name, wire in after_stages.items():
         keys = first_not_finite(wire, k)
         refusals = [
-            earlier or (key and f"{key} after uplink.{name}") for earlier, key in zip(refusals, keys, strict=True)
+            earlier or (key and f"{NOT_FINITE} {key} after uplink.{name}")
+            for earlier, key in zip(refusals, keys, strict=True)
         ]
     return refusals

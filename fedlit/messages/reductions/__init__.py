@@ -15,10 +15,12 @@ from fedlit.messages.reductions.mean import Mean
 from fedlit.messages.reductions.median import Median
 from fedlit.messages.reductions.nnm import Nnm
 from fedlit.messages.reductions.norm_bound import NormBound
+from fedlit.messages.reductions.protocol import Asked, Protocol, ProtocolClient
 from fedlit.messages.reductions.trimmed_mean import TrimmedMean
 
 __all__ = [
     "All",
+    "Asked",
     "Bucketing",
     "Bulyan",
     "CenteredClipping",
@@ -33,6 +35,8 @@ __all__ = [
     "MultiKrum",
     "Nnm",
     "NormBound",
+    "Protocol",
+    "ProtocolClient",
     "Reduced",
     "Reduction",
     "TrimmedMean",

@@ -70,6 +70,9 @@ class Reduction(ABC):
     hands_over: ClassVar[bool] = False
     """The algorithm gets every message, (K, ...), instead of one."""
 
+    trips: ClassVar[int] = 1
+    """Messages of a client in one round; see `Protocol` for several."""
+
     zero_without_clients: ClassVar[bool] = False
     """A round that asks no client reduces to zeros, of the shapes of one message: sum_k m_k over the sampler's expected
     number of clients. Otherwise the server keeps its state in such a round."""

@@ -201,7 +201,8 @@ def opened(
         if reading is None:
             message = try_algorithm(pipeline, clients, engine.local_worker, initial_counters, config.seed, *schedules)
             expected = checked_expected(sampler, len(clients))
-            check_messages(pipeline, parts.reduction, message, len(clients), expected, config.server_samples)
+            samples = config.server_samples, int(clients.train.sizes.max(initial=1))
+            check_messages(pipeline, parts.reduction, message, len(clients), expected, *samples)
         aggregator.setup(layout, len(clients))
         initial_model = layout.read(host.module)
         federation = Federation(

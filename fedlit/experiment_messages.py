@@ -50,7 +50,13 @@ def message_parts(config: DictConfig, make: Callable[[Any, str], Any], aggregato
 
 
 def check_messages(
-    pipeline: Pipeline, reduction: Reduction, message: Wire | None, clients: int, expected: float, server_samples: int
+    pipeline: Pipeline,
+    reduction: Reduction,
+    message: Wire | None,
+    clients: int,
+    expected: float,
+    server_samples: int,
+    most_examples: int,
 ) -> None:
     """
     Args:
@@ -58,6 +64,7 @@ def check_messages(
         message: of one client, without axis K; None where the algorithm could not be tried, and nothing is checked.
         clients: N, of the federation.
         expected: mean size of a cohort.
+        most_examples: the largest number of training samples of a client.
 
     Raises:
         InputError: a stage or the reduction cannot go together with something of the run.
@@ -72,6 +79,7 @@ def check_messages(
         clients,
         expected,
         server_samples,
+        most_examples,
         tuple(pipeline.uplink),
         norm_bound(pipeline.uplink),
         type(reduction).__name__,

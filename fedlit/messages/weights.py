@@ -31,6 +31,12 @@ def is_weight(weighting: Mapping[str, str], key: str) -> bool:
     return any(key == weight or key.startswith(f"{weight}.") for weight in carried_weights(weighting).values())
 
 
+def weighted_by(weighting: Mapping[str, str], key: str) -> str:
+    """How the messages under a key of the wire are averaged: "examples", "uniform", or the key of their weight. A
+    weight itself is summed, "uniform"."""
+    return "uniform" if is_weight(weighting, key) else _choice(weighting, key)[0]
+
+
 def message_weights(weighting: Mapping[str, str], key: str, wire: Wire, examples: Tensor) -> Tensor:
     """The weights of the messages under `key` of a wire: (K, 1, ..., 1), or of a shape that broadcasts to the value."""
     weighted_by, rest = _choice(weighting, key)

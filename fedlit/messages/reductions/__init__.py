@@ -16,6 +16,7 @@ from fedlit.messages.reductions.median import Median
 from fedlit.messages.reductions.nnm import Nnm
 from fedlit.messages.reductions.norm_bound import NormBound
 from fedlit.messages.reductions.protocol import Asked, Protocol, ProtocolClient
+from fedlit.messages.reductions.secure_sum import SecureSum
 from fedlit.messages.reductions.trimmed_mean import TrimmedMean
 
 __all__ = [
@@ -39,5 +40,6 @@ __all__ = [
     "ProtocolClient",
     "Reduced",
     "Reduction",
+    "SecureSum",
     "TrimmedMean",
 ]

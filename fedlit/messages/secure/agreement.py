@@ -1,0 +1,80 @@
+"""Keys that two clients share without having met, and messages that only they can read.
+
+X25519 (RFC 7748), HKDF with SHA-256 (RFC 5869), AES-GCM and AES-CTR with keys of 256 bits, all from `cryptography`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fedlit.errors import InputError
+
+try:
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+except ImportError:
+    _installed = False
+else:
+    _installed = True
+
+KEY = 32  # bytes of each key
+TAG = 16  # bytes that AES-GCM adds to a text
+
+
+def check_cryptography(what: str) -> None:
+    """
+    Args:
+        what: what needs it, for the sentence.
+
+    Raises:
+        InputError: `cryptography` is not installed.
+    """
+    if not _installed:
+        raise InputError(f"{what} needs the package cryptography; run: pip install 'fedlit[secure]'.")
+
+
+def public_key(private: bytes) -> bytes:
+    """The public key (32 bytes) of a private one."""
+    return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+
+
+def shared_key(private: bytes, public: bytes, purpose: str) -> bytes:
+    """The key (32 bytes) that two clients have in common, each from its private key and the other's public one.
+
+    >>> first, second = bytes(range(32)), bytes(range(1, 33))
+    >>> shared_key(first, public_key(second), "mask") == shared_key(second, public_key(first), "mask")
+    True
+
+    Raises:
+        ValueError: the public key is none, so that the result would be the same for every private key.
+    """
+    exchanged = X25519PrivateKey.from_private_bytes(private).exchange(X25519PublicKey.from_public_bytes(public))
+    return HKDF(hashes.SHA256(), KEY, salt=None, info=purpose.encode()).derive(exchanged)
+
+
+def sealed(key: bytes, nonce: bytes, text: bytes, facts: bytes) -> bytes:
+    """The text, encrypted and authenticated by AES-GCM; TAG bytes longer.
+
+    Args:
+        nonce: 12 bytes, which must not be used twice with a key.
+        facts: what the receiver knows already, and what the seal holds too.
+    """
+    return AESGCM(key).encrypt(nonce, text, facts)
+
+
+def unsealed(key: bytes, nonce: bytes, box: bytes, facts: bytes) -> bytes | None:
+    """The text of a sealed one; None if the key, the nonce or the facts are others, or the box was changed."""
+    try:
+        return AESGCM(key).decrypt(nonce, box, facts)
+    except InvalidTag:
+        return None
+
+
+def mask(key: bytes, size: int, dtype: np.dtype) -> np.ndarray:
+    """(size,) unsigned integers of `dtype`: the stream of AES-CTR under a key that serves one mask only."""
+    encryptor = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
+    return np.frombuffer(encryptor.update(bytes(size * dtype.itemsize)), dtype)

@@ -11,9 +11,12 @@ from fedlit.attacks.free_rider import FreeRider
 from fedlit.attacks.gaussian import Gaussian
 from fedlit.attacks.ipm import InnerProductManipulation
 from fedlit.attacks.label_flip import LabelFlip
+from fedlit.attacks.man_in_the_middle import ManInTheMiddle
 from fedlit.attacks.mimic import Mimic
+from fedlit.attacks.replay import Replay
 from fedlit.attacks.scaling import Scaling
 from fedlit.attacks.sign_flip import SignFlip
+from fedlit.attacks.transit import TransitAttack
 from fedlit.attacks.uplink_attack import UplinkAttack
 from fedlit.attacks.wrong_statistics import Statistics
 
@@ -28,13 +31,16 @@ __all__ = [
     "InnerProductManipulation",
     "Known",
     "LabelFlip",
+    "ManInTheMiddle",
     "Mimic",
     "MinMax",
     "MinSum",
     "NoAttack",
+    "Replay",
     "Scaling",
     "SignFlip",
     "Statistics",
+    "TransitAttack",
     "UplinkAttack",
     "ready_attack",
     "with_attack",

@@ -28,8 +28,8 @@ def ready_attack(attack: Attack, data: DataSource, clients: int, seed: int, algo
 
 
 def with_attack(attack: Attack, uplink: dict[str, Stage], reduction: Reduction) -> tuple[dict[str, Stage], Reduction]:
-    """The stages of a run with that of its attack, which is the first one, and its reduction, within the collusion of
-    malicious clients if there is one.
+    """The stages of a run with that of its attack, and its reduction, within the collusion of malicious clients if
+    there is one. The attack is the first stage, or the last one if it changes messages on their way.
 
     Raises:
         InputError: a stage has the name of the attack's, or the server does not see the clients' own messages.
@@ -48,4 +48,4 @@ def with_attack(attack: Attack, uplink: dict[str, Stage], reduction: Reduction) 
         raise InputError(
             f"uplink.{NAME}: the stage of attack= has this name; give yours another, such as uplink.my_{NAME}."
         )
-    return {NAME: stage, **uplink}, around
+    return ({**uplink, NAME: stage} if stage.place == "transit" else {NAME: stage, **uplink}), around

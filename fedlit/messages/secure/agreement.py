@@ -1,4 +1,4 @@
-"""Keys that two clients share without having met, and messages that only they can read.
+"""Keys that two clients share without having met, and messages that only those can read who have a key.
 
 X25519 (RFC 7748), HKDF with SHA-256 (RFC 5869), AES-GCM and AES-CTR with keys of 256 bits, all from `cryptography`.
 """
@@ -53,7 +53,12 @@ def shared_key(private: bytes, public: bytes, purpose: str) -> bytes:
         ValueError: the public key is none, so that the result would be the same for every private key.
     """
     exchanged = X25519PrivateKey.from_private_bytes(private).exchange(X25519PublicKey.from_public_bytes(public))
-    return HKDF(hashes.SHA256(), KEY, salt=None, info=purpose.encode()).derive(exchanged)
+    return derived_key(exchanged, purpose)
+
+
+def derived_key(secret: bytes, purpose: str) -> bytes:
+    """The key (32 bytes) of a secret for a purpose; keys for other purposes say nothing about it."""
+    return HKDF(hashes.SHA256(), KEY, salt=None, info=purpose.encode()).derive(secret)
 
 
 def sealed(key: bytes, nonce: bytes, text: bytes, facts: bytes) -> bytes:

@@ -6,6 +6,7 @@ from fedlit.messages.stages.half import Half
 from fedlit.messages.stages.powersgd import PowerSgd
 from fedlit.messages.stages.qsgd import Qsgd
 from fedlit.messages.stages.randomk import RandomK
+from fedlit.messages.stages.seal import Seal
 from fedlit.messages.stages.signsgd import SignSgd
 from fedlit.messages.stages.stage_client import StageClient
 from fedlit.messages.stages.terngrad import TernGrad
@@ -19,6 +20,7 @@ __all__ = [
     "PowerSgd",
     "Qsgd",
     "RandomK",
+    "Seal",
     "SignSgd",
     "TernGrad",
     "TopK",

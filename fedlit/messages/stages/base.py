@@ -11,7 +11,7 @@ from fedlit.messages.wire import Wire
 from fedlit.model_vectors import Layout, Model
 from fedlit.server_round import ServerRound
 
-Place = Literal["attack", "compress", "limit", "seal"]
+Place = Literal["attack", "compress", "limit", "seal", "transit"]
 
 
 class Stage:
@@ -48,7 +48,8 @@ class Stage:
     """
 
     place: ClassVar[Place] = "compress"
-    """Where the stage stands among others: attack < compress < limit < seal. A list out of this order is refused."""
+    """Where the stage stands among others: attack < compress < limit < seal < transit. A list out of this order is
+    refused. In "transit" stands somebody who changes messages on their way."""
 
     uniform: ClassVar[bool] = False
     """The stage needs all clients to count the same: every key is averaged with uniform weights."""

@@ -1,0 +1,78 @@
+"""Man in the middle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from fedlit.attacks.transit import TransitAttack
+from fedlit.errors import InputError
+from fedlit.messages.stages.stage_client import StageClient
+
+Change = Literal["flip", "replace"]
+
+
+class ManInTheMiddle(TransitAttack):
+    """Somebody between a client and the server changes the client's message, bit by bit or all of it.
+
+    "flip" turns one bit of the message, at a random place. "replace" puts another message of the same form in its
+    place: -m for floating-point numbers m, random bytes for all others, as for a sealed message.
+    """
+
+    def __init__(
+        self,
+        clients: float | Sequence[int] = 0.2,
+        rounds: Sequence[int] | Mapping[str, int] | None = None,
+        change: Change = "flip",
+    ):
+        """
+        Args:
+            clients: those whose messages pass the attacker, a share or a list.
+            rounds: see `Attack`.
+            change: "flip" or "replace".
+
+        Raises:
+            InputError: `change` is neither.
+        """
+        super().__init__(clients, rounds)
+        if change not in get_args(Change):
+            raise InputError(f"attack.change={change!r} is not allowed; write {' or '.join(get_args(Change))}.")
+        self.change = change
+
+    def changed(
+        self, client: StageClient, row: int, message: dict[str, Tensor], kept: dict[str, Any]
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        if self.change == "flip":
+            return self._with_one_bit_turned(client, row, message), kept
+        return {key: self._another(client, row, key, value) for key, value in message.items()}, kept
+
+    def _with_one_bit_turned(self, client: StageClient, row: int, message: dict[str, Tensor]) -> dict[str, Tensor]:
+        sizes = {key: value.numel() * value.element_size() for key, value in message.items()}
+        bit = int(8 * sum(sizes.values()) * float(client.draw("uniform", "bit", _one_a_client(client))[row]))
+        for key, size in sizes.items():
+            if bit < 8 * size:
+                raw = _bytes(message[key]).clone()
+                raw[bit // 8] ^= 1 << (bit % 8)
+                return message | {key: raw.view(message[key].dtype).reshape(message[key].shape)}
+            bit -= 8 * size
+        return message
+
+    def _another(self, client: StageClient, row: int, key: str, value: Tensor) -> Tensor:
+        if value.is_floating_point():
+            return -value
+        raw = _bytes(value)
+        like = torch.zeros(len(client.number), len(raw), dtype=torch.float64, device=raw.device)
+        drawn = (256 * client.draw("uniform", f"bytes of {key}", like)[row]).to(torch.uint8)
+        return drawn.view(value.dtype).reshape(value.shape)
+
+
+def _bytes(value: Tensor) -> Tensor:
+    """uint8 (B,)."""
+    return value.contiguous().reshape(-1).view(torch.uint8) if value.numel() else value.new_empty(0, dtype=torch.uint8)
+
+
+def _one_a_client(client: StageClient) -> Tensor:
+    return torch.zeros(len(client.number), dtype=torch.float64, device=client.number.device)

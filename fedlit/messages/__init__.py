@@ -102,8 +102,8 @@ def check_order(uplink: dict[str, Stage]) -> None:
         order = ", ".join(f"{name} ({uplink[name].place})" for name in uplink)
         raise InputError(
             f"uplink=[{','.join(uplink)}]: a message passes attacks first, then compression, then limits, then seals, "
-            f"then what happens in transit, a stage of several messages last of its place, and the order here is {order}; "
-            f"{_in_order(by_place, uplink)}."
+            f"then what happens in transit, a stage of several messages last of its place, and the order here is "
+            f"{order}; {_in_order(by_place, uplink)}."
         )
 
 

@@ -1,4 +1,4 @@
-"""Weighted means as sums of whole numbers: what clients send, and what the server makes of the sums."""
+"""Weighted means as sums: what clients send, and what is made of the sums."""
 
 from __future__ import annotations
 
@@ -15,84 +15,101 @@ from fedlit.messages.wire import Wire, unflatten_message
 
 
 class WeightedSums:
-    """Messages as vectors of integers (L,), a part for each key, in the order of the keys.
+    """Messages as vectors (L,), a part for each key, in the order of the keys.
 
-    A part holds z = round(m / step): as it is under uniform weights, times n_k under weights by examples, and
-    round(w m / step) under a weight w that the message carries, whose own part holds round(w / step). Where a key is
-    weighed by examples, the last number is n_k.
+    A part holds the message as it is under uniform weights, times n_k under weights by examples, and times the weight
+    that the message carries, which has a part of its own. Where a key is weighed by examples, the last number is n_k.
 
     Args:
         weighting: key of a message -> "examples", "uniform", or the key of its weight.
         row: key of the wire -> a tensor like one client's row.
+        range: the largest absolute value of an entry, or of an entry times a weight that the message carries.
+        most_examples: the most samples of a client.
     """
 
-    def __init__(self, weighting: Mapping[str, str], row: Mapping[str, Tensor]):
-        self.weighting, self.row = weighting, row
+    def __init__(self, weighting: Mapping[str, str], row: Mapping[str, Tensor], range: float, most_examples: int):
+        self.weighting, self.row, self.range, self.most_examples = weighting, row, range, most_examples
         self.by_examples = any(weighted_by(weighting, key) == "examples" for key in row)
 
-    def largest_weight(self, clients: int, most_examples: int) -> int:
+    def largest_weight(self, clients: int) -> int:
         """Of a sum over the clients."""
-        return clients * (most_examples if self.by_examples else 1)
+        return clients * (self.most_examples if self.by_examples else 1)
 
-    def integers(
-        self, wire: Wire, examples: Tensor, ring: FixedPoint, range: float, most_examples: int
-    ) -> tuple[np.ndarray, dict[int, str]]:
-        """The integers (K, L) of K messages, and row -> why a message cannot be sent. The numbers of such a row are 0.
+    def integers(self, wire: Wire, examples: Tensor, ring: FixedPoint) -> np.ndarray:
+        """(K, L) int64: numbers become round(x / step), and are weighed then.
 
         Args:
-            wire: (K, ...).
+            wire: (K, ...), without messages that `refusals` names.
             examples: (K, 1).
-            range: the largest absolute value of an entry, or of an entry times a weight that the message carries.
         """
-        counts = np.rint(examples.double().cpu().numpy()).astype(np.int64)
-        refusals: dict[int, str] = {}
-        if self.by_examples:
-            for r in np.flatnonzero(counts[:, 0] > most_examples).tolist():
-                refusals[r] = f"it has {counts[r, 0]} samples, and reduction.most_examples={most_examples}"
-        parts = []
-        for key, value in wire.items():
-            numbers = value.double()
-            if is_weighted_by_message(self.weighting, key):
-                numbers = numbers * message_weights(self.weighting, key, wire, examples).double()
-            flat = numbers.flatten(1).cpu().numpy()
-            largest = np.abs(flat).max(1, initial=0.0)
-            for r in np.flatnonzero(largest > range).tolist():
-                refusals.setdefault(
-                    r, f"{key} of its message has an entry of {largest[r]:.6g}, and reduction.range={range:g}"
-                )
-            whole = ring.integers(np.clip(flat, -range, range))  # what is clipped is refused
-            parts.append(whole * counts if weighted_by(self.weighting, key) == "examples" else whole)
-        if self.by_examples:
-            parts.append(counts)
-        integers = np.concatenate(parts, 1)
-        integers[list(refusals)] = 0
-        return integers, refusals
+        counts = _counts(examples)
+        parts = [
+            ring.integers(numbers) * (counts if weighted_by(self.weighting, key) == "examples" else 1)
+            for key, numbers in self._numbers(wire, examples).items()
+        ]
+        return np.concatenate([*parts, *([counts] if self.by_examples else [])], 1)
 
-    def means(self, sums: np.ndarray, count: int, ring: FixedPoint) -> dict[str, Any]:
-        """The reduced message, of the sums (L,) over `count` clients."""
+    def reals(self, wire: Wire, examples: Tensor) -> np.ndarray:
+        """(K, L) float64, with n_k / most_examples in place of n_k, so that no weight is above 1."""
+        weights = _counts(examples) / self.most_examples
+        parts = [
+            numbers * (weights if weighted_by(self.weighting, key) == "examples" else 1)
+            for key, numbers in self._numbers(wire, examples).items()
+        ]
+        return np.concatenate([*parts, *([weights] if self.by_examples else [])], 1)
+
+    def refusals(self, wire: Wire, examples: Tensor) -> dict[int, str]:
+        """row -> why a message (K, ...) cannot be sent."""
+        counts, refusals = _counts(examples), {}
+        if self.by_examples:
+            for r in np.flatnonzero(counts[:, 0] > self.most_examples).tolist():
+                refusals[r] = f"it has {counts[r, 0]} samples, and reduction.most_examples={self.most_examples}"
+        for key, numbers in self._numbers(wire, examples).items():
+            largest = np.abs(numbers).max(1, initial=0.0)
+            for r in np.flatnonzero(~(largest <= self.range)).tolist():
+                why = f"{key} of its message has an entry of {largest[r]:.9g}, and reduction.range={self.range:g}"
+                refusals.setdefault(r, why)
+        return refusals
+
+    def means(self, sums: np.ndarray, count: int) -> dict[str, Any]:
+        """The reduced message.
+
+        Args:
+            sums: (L,) float64, over `count` clients; the last number is in the unit of the weights.
+        """
         total = torch.from_numpy(sums)
-        parts = dict(zip(self.row, total.split([*self._lengths(), *([1] if self.by_examples else [])]), strict=False))
-        examples = total[-1:]
+        lengths = [like.numel() for like in self.row.values()]
+        parts = dict(zip(self.row, total[: sum(lengths)].split(lengths), strict=True))
         means: Wire = {}
         for key, like in self.row.items():
-            value = parts[key].double() * ring.step
             if is_weight(self.weighting, key):
-                means[key] = self._like(value, like)
+                means[key] = _like(parts[key], like)
                 continue
             weight = torch.tensor([float(count)], dtype=torch.float64)
             if weighted_by(self.weighting, key) == "examples":
-                weight = examples.double()
+                weight = total[-1:]
             elif is_weighted_by_message(self.weighting, key):
-                weights = {
-                    name: (parts[name].double() * ring.step).reshape(1, *t.shape) for name, t in self.row.items()
-                }
-                weight = message_weights(self.weighting, key, weights, examples).expand(1, *like.shape).flatten()
-            means[key] = self._like(value / weight.where(weight != 0, 1), like)
+                shaped = {name: parts[name].reshape(1, *t.shape) for name, t in self.row.items()}
+                weight = message_weights(self.weighting, key, shaped, total).expand(1, *like.shape).flatten()
+            means[key] = _like(parts[key] / weight.where(weight != 0, 1), like)
         return unflatten_message(means)
 
-    def _lengths(self) -> list[int]:
-        return [like.numel() for like in self.row.values()]
+    def _numbers(self, wire: Wire, examples: Tensor) -> dict[str, np.ndarray]:
+        """key -> float64 (K, n)."""
+        numbers = {}
+        for key, value in wire.items():
+            weighed = value.double()
+            if is_weighted_by_message(self.weighting, key):
+                weighed = weighed * message_weights(self.weighting, key, wire, examples).double()
+            numbers[key] = weighed.flatten(1).cpu().numpy()
+        return numbers
 
-    def _like(self, values: Tensor, like: Tensor) -> Tensor:
-        dtype = like.dtype if like.dtype.is_floating_point else torch.get_default_dtype()
-        return values.reshape(like.shape).to(like.device, dtype)
+
+def _counts(examples: Tensor) -> np.ndarray:
+    """int64 (K, 1)."""
+    return np.rint(examples.double().cpu().numpy()).astype(np.int64)
+
+
+def _like(values: Tensor, like: Tensor) -> Tensor:
+    dtype = like.dtype if like.dtype.is_floating_point else torch.get_default_dtype()
+    return values.reshape(like.shape).to(like.device, dtype)

@@ -209,8 +209,8 @@ def test_inputs_are_unchanged_and_the_seed_makes_runs_repeatable() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"threshold": 0}, "threshold=0 is not allowed; write a share above 0, up to 1"),
-        ({"threshold": 1.5}, "threshold=1.5"),
+        ({"threshold": 0}, "threshold=0 is not allowed; write a finite number above 0"),
+        ({"threshold": 1.5}, "threshold=1.5 is not allowed; write a share above 0, up to 1"),
         ({"range": -1.0}, "range=-1.0 is not allowed; write a finite number above 0"),
         ({"range": float("nan")}, "range=nan"),
         ({"precision": 0}, "precision=0"),

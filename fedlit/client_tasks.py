@@ -148,7 +148,7 @@ class TripTask:
         self, protocol: Protocol, client: ChunkClient, asked: Wire, of_each: Wire, states: list[ClientState]
     ) -> tuple[Wire, list[ClientState]]:
         protocol_client = ProtocolClient(client.number, client.examples, client.round, self.trip, asked, of_each)
-        wire, kept = protocol.answer(protocol_client, stack([state[KEPT] for state in states]))
+        wire, kept = protocol.answer(protocol_client, stack([state.get(KEPT, {}) for state in states]))
         check_rows(wire, len(states), f"answer of {type(protocol).__name__}")
         for row, why in protocol_client.refusals.items():
             client.facts[row]["refused"] = why

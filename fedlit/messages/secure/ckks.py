@@ -1,0 +1,93 @@
+"""CKKS, a cipher of real numbers (Cheon, Kim, Kim, Song 2017, "Homomorphic Encryption for Arithmetic of Approximate
+Numbers"), by TenSEAL."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+
+from fedlit.errors import InputError
+from fedlit.messages.secure.ciphers import Cipher, KeyHolder
+
+try:
+    import tenseal
+except ImportError:
+    tenseal = None
+
+DEGREE, MODULI, SCALE = 4096, [54, 54], 2.0**40
+SLOTS = DEGREE // 2
+LARGEST = 2.0**13  # sums beyond it leave the first modulus: 2^54 / 2^40 / 2
+
+
+class CkksCipher(Cipher):
+    """CKKS (Cheon et al. 2017) by TenSEAL, with degree 4096, moduli of 54 and 54 bits and the scale 2^40.
+
+    Args:
+        context: without the private key.
+    """
+
+    def __init__(self, context: bytes):
+        self.context = context
+
+    def added(self, first: bytes, second: bytes) -> bytes:
+        context = tenseal.context_from(self.context)
+        pairs = zip(_texts(first), _texts(second), strict=True)
+        return _joined([(_ckks(context, one) + _ckks(context, other)).serialize() for one, other in pairs])
+
+
+class CkksKeyHolder(KeyHolder):
+    """Args:
+    context: with the private key.
+    """
+
+    def __init__(self, context: bytes):
+        self.context = context
+        self.cipher = CkksCipher(tenseal.context_from(context).serialize(save_secret_key=False))
+
+    @classmethod
+    def generate(cls) -> CkksKeyHolder:
+        context = tenseal.context(tenseal.SCHEME_TYPE.CKKS, DEGREE, coeff_mod_bit_sizes=MODULI)
+        context.global_scale = SCALE
+        return cls(context.serialize(save_secret_key=True))
+
+    def encrypted(self, vector: np.ndarray) -> bytes:
+        context = tenseal.context_from(self.context)
+        parts = np.split(vector, range(SLOTS, len(vector), SLOTS))
+        return _joined([tenseal.ckks_vector(context, part).serialize() for part in parts])
+
+    def decrypted(self, ciphertext: bytes, size: int) -> np.ndarray:
+        context = tenseal.context_from(self.context)
+        parts = [_ckks(context, text).decrypt() for text in _texts(ciphertext)]
+        return np.concatenate([np.asarray(part) for part in parts])[:size]
+
+
+def _ckks(context: Any, text: bytes) -> Any:
+    return tenseal.ckks_vector_from(context, text)
+
+
+def check_tenseal(what: str) -> None:
+    """
+    Args:
+        what: what needs it, for the sentence.
+
+    Raises:
+        InputError: TenSEAL is not installed.
+    """
+    if tenseal is None:
+        raise InputError(f"{what} needs the package tenseal; run: pip install 'fedlit[he]'.")
+
+
+def _joined(texts: list[bytes]) -> bytes:
+    """Texts of different lengths, each after its length in four bytes."""
+    return b"".join(struct.pack(">I", len(text)) + text for text in texts)
+
+
+def _texts(joined: bytes) -> list[bytes]:
+    texts, at = [], 0
+    while at < len(joined):
+        (size,) = struct.unpack_from(">I", joined, at)
+        texts.append(joined[at + 4 : at + 4 + size])
+        at += 4 + size
+    return texts

@@ -23,6 +23,7 @@ from fedlit.errors import (
     one_line,
 )
 from fedlit.failure_file import remove_failure, write_failure
+from fedlit.insecure_keys import mark_every_line
 from fedlit.log_errors import report_errors_once
 from fedlit.quick_imports import LOADING, no_collection
 from fedlit.run_log import note, recorded
@@ -127,6 +128,9 @@ def _run_locked(start: Start, config: DictConfig, folder: Path, overrides: list[
         logging.getLogger(__name__).warning("Nothing was saved before this run was stopped: it begins again.")
     with in_folder(command_folder()):
         config = job_config(start, config, overrides, folder)
+    if config.secure.insecure_keys is not None:
+        for handler in logging.getLogger().handlers:
+            mark_every_line(handler)
     if "fedlit.experiment" not in sys.modules:
         note(LOADING)
     for handler in logging.getLogger().handlers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from typing import Any
@@ -12,8 +11,6 @@ from fedlit.round import Round
 
 Draw = Callable[[int], bytes]
 """Gives as many random bytes as it is asked for."""
-
-NOTICE = "insecure keys (secure.insecure_keys=seed)"
 
 
 def key_bytes(insecure_keys: str | None, round: Round, *what: Any) -> Draw:
@@ -34,12 +31,3 @@ def check_insecure_keys(value: Any) -> None:
     """
     if value not in (None, "seed"):
         raise InputError(f"secure.insecure_keys={value!r} is not allowed; write null, or seed for debugging.")
-
-
-class InsecureKeysNotice(logging.Filter):
-    """Puts a notice into every line of the log."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if not str(record.msg).startswith(NOTICE):
-            record.msg = f"{NOTICE}: {record.msg}"
-        return True

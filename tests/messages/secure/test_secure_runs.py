@@ -1,0 +1,181 @@
+"""Runs with sums that the server cannot read: equal to the mean on every trainer and engine, and after a kill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fedlit.aggregators import IFCA, FedAvg, FedNova, Scaffold
+from fedlit.engines import Processes, Serial
+from fedlit.messages.reductions import Ckks, Mean, Paillier, ProtocolClient, Reduction, SecureSum
+from fedlit.messages.stages import Clip
+from fedlit.messages.wire import Wire
+from fedlit.training.lightning import LightningTrainer
+from fedlit.training.stacked import VectorizedTrainer
+from tests import small_runs
+from tests.aggregators.federations import Listed, Running
+from tests.messages.whole_runs import command
+from tests.slow import some_slow
+from tests.small_runs import numbers, rows, same_bits, saved, tensors
+
+COHORTS = [[0, 1, 2, 3], [3, 1, 2]]
+
+
+def secure(**options: Any) -> SecureSum:
+    return SecureSum(**{"threshold": 0.5, "bits": 64, "most_examples": 20, **options})
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [(LightningTrainer, {}), (VectorizedTrainer, {"stack": "always"}), (VectorizedTrainer, {"chunk": 2})],
+    ids=["lightning", "one stack", "chunks of two"],
+)
+def test_all_trainers_reach_the_mean(kind: Any, options: dict[str, Any], tmp_path: Path) -> None:
+    run = Running(tmp_path, FedAvg(), Listed(*COHORTS), kind=kind, norm=True, reduction=secure(), **options).go(2)
+    plain = Running(tmp_path, FedAvg(), Listed(*COHORTS), kind=kind, norm=True, **options).go(2)
+    torch.testing.assert_close(run.weights, plain.weights, rtol=0, atol=1e-12)
+    assert run.rows[0]["comm/bytes_up"] > plain.rows[0]["comm/bytes_up"]
+    assert all("kept" not in key for state in run.state.clients.get(range(4)) if state for key in state)
+
+
+@pytest.mark.parametrize("algorithm", [Scaffold, FedNova, IFCA])
+def test_algorithms_with_several_vectors_and_weights_of_their_own(algorithm: Any, tmp_path: Path) -> None:
+    run = Running(tmp_path, algorithm(), Listed(*COHORTS), reduction=secure(range=64)).go(2)
+    plain = Running(tmp_path, algorithm(), Listed(*COHORTS)).go(2)
+    server, expected = tensors(run.state.server), tensors(plain.state.server)
+    assert server.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(server[name], value, rtol=0, atol=1e-10)
+
+
+def test_adaptive_clipping_goes_with_a_secure_sum(tmp_path: Path) -> None:
+    def clip() -> dict[str, Any]:
+        return {"clip": Clip(0.05, quantile=0.5)}
+
+    run = Running(tmp_path, FedAvg(), Listed(*COHORTS), uplink=clip(), reduction=secure()).go(2)
+    plain = Running(tmp_path, FedAvg(), Listed(*COHORTS), uplink=clip()).go(2)
+    torch.testing.assert_close(run.weights, plain.weights, rtol=0, atol=1e-12)
+    assert run.rows[1]["uplink/clip/norm"] == pytest.approx(plain.rows[1]["uplink/clip/norm"], rel=1e-9)
+
+
+class Failing(SecureSum):
+    """Client 1 fails in one trip."""
+
+    fails_in = 1
+
+    def first(self, client: ProtocolClient, wire: Wire, weighting: Any) -> Any:
+        self._fail(client)
+        return super().first(client, wire, weighting)
+
+    def answer(self, client: ProtocolClient, kept: Any) -> Any:
+        self._fail(client)
+        return super().answer(client, kept)
+
+    def _fail(self, client: ProtocolClient) -> None:
+        if client.trip == self.fails_in and 1 in client.clients:
+            raise RuntimeError("the connection is lost")
+
+
+@pytest.mark.parametrize("engine", [Serial, pytest.param(Processes, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("trip", [1, 2, 3, 4])
+def test_a_client_may_be_lost_in_each_trip(trip: int, engine: Any, tmp_path: Path) -> None:
+    reduction = Failing(threshold=0.5, bits=64, most_examples=20)
+    reduction.fails_in = trip
+    with engine(on_failure="drop") as used:
+        run = Running(tmp_path, Scaffold(), Listed([0, 1, 2, 3]), engine=used, reduction=reduction).go()
+    arrived = [0, 1, 2, 3] if trip == 4 else [0, 2, 3]
+    plain = Running(tmp_path / "plain", Scaffold(), Listed(arrived)).go()
+    torch.testing.assert_close(run.weights, plain.weights, rtol=0, atol=1e-12)
+    assert (run.rows[0]["cohort/arrived"], run.rows[0]["cohort/lost"]) == (len(arrived), 4 - len(arrived))
+    states = run.state.clients.get(range(4))
+    assert [client for client in range(4) if states[client]] == arrived
+
+
+def test_a_client_beyond_the_range_is_lost_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    norms = Running(tmp_path, FedAvg(), Listed([0, 1, 2, 3]), optimizer={"lr": 0.5}).go()
+    limit = float((norms.weights - norms.start.weights).abs().max()) / 2
+    run = Running(
+        tmp_path / "run", FedAvg(), Listed([0, 1, 2, 3]), optimizer={"lr": 0.5}, reduction=secure(range=limit)
+    )
+    row = run.go().rows[0]
+    assert row["cohort/refused"] == row["cohort/lost"] >= 1 and "reduction.range=" in caplog.text
+
+
+@pytest.mark.parametrize("made", [Ckks, Paillier])
+def test_encrypted_sums_reach_the_mean(made: type[Reduction], tmp_path: Path) -> None:
+    run = Running(tmp_path, FedAvg(), Listed(*COHORTS), norm=True, reduction=made(most_examples=20)).go(2)  # type: ignore[call-arg]
+    plain = Running(tmp_path, FedAvg(), Listed(*COHORTS), norm=True, reduction=Mean()).go(2)
+    torch.testing.assert_close(run.weights, plain.weights, rtol=0, atol=1e-6)
+    assert run.rows[0]["comm/bytes_up"] > plain.rows[0]["comm/bytes_up"]
+
+
+def same_server(first: str, second: str, round: int) -> bool:
+    one, other = (tensors(saved(Path(folder), round)["server"]) for folder in (first, second))
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+KILLED = {
+    "secure": ["reduction=secure"],
+    "seal": ["uplink=[topk,seal]", "attack=replay"],
+    "paillier": ["reduction=paillier", "clients=3", "model=logistic"],
+}
+
+
+@pytest.mark.parametrize("name", some_slow(KILLED, ["secure"]))
+def test_a_resumed_run_has_the_same_sums_and_other_keys(name: str, in_folder: Path) -> None:
+    words = [*KILLED[name], "trainer=vectorized"]
+    assert command(*words, "rounds=3", "hydra.run.dir=whole") == 0
+    assert command(*words, "rounds=1", "hydra.run.dir=parts") == 0
+    assert small_runs.command("resume=parts", "rounds=3") == 0
+    assert numbers(Path("parts")) == numbers(Path("whole"))
+    assert same_bits(saved(Path("parts"), 3), saved(Path("whole"), 3))
+    assert command(*words, "rounds=3", "engine=processes", "engine.workers=2", "hydra.run.dir=processes") == 0
+    assert numbers(Path("processes")) == numbers(Path("whole"))
+
+
+@pytest.mark.parametrize("attack", ["man_in_the_middle", "replay"])
+def test_a_seal_finds_changed_and_repeated_messages(attack: str, in_folder: Path) -> None:
+    words = [f"attack={attack}", "attack.clients=[2]", "rounds=3", "trainer=vectorized", "participation=1.0"]
+    assert command("uplink=[seal]", *words, "hydra.run.dir=sealed") == 0
+    refused = [row["cohort/refused"] for row in rows(Path("sealed"))]
+    assert refused == ([1, 1, 1] if attack == "man_in_the_middle" else [0, 1, 1])
+    assert all(row["cohort/arrived"] == 9 - row["cohort/refused"] for row in rows(Path("sealed")))
+    assert command(*words, "attack.clients=0", "hydra.run.dir=honest") == 0
+    assert command(*words, "hydra.run.dir=open", *(["attack.change=replace"] if attack != "replay" else [])) == 0
+    assert not any(row["cohort/refused"] for row in rows(Path("open")))
+    assert not same_server("open", "honest", 3)
+
+
+def test_insecure_keys_say_so_in_every_line_of_the_log(in_folder: Path) -> None:
+    words = ["reduction=secure", "rounds=2", "reduction.threshold=1.0", "trainer=vectorized"]
+    assert command(*words, "secure.insecure_keys=seed", "hydra.run.dir=run") == 0
+    lines = Path("run/run.log").read_text().splitlines()
+    assert lines and all("insecure keys (secure.insecure_keys=seed)" in line for line in lines)
+    assert command(*words, "hydra.run.dir=other") == 0
+    assert "insecure" not in Path("other/run.log").read_text()
+    assert same_server("run", "other", 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["clients=1", "participation=1.0"], "adds the messages of 2 clients or more, and a round has 1 of them"),
+        (["uplink=[topk]"], "under SecureSum the server sees sums only and cannot decode what topk encodes"),
+        (["uplink=[seal]"], "under SecureSum the server sees sums only and cannot decode what seal encodes"),
+        (["attack=alie"], "under SecureSum nobody sees the clients' own messages"),
+        (["attack=man_in_the_middle"], "ManInTheMiddle changes what the stages of uplink send, and SecureSum"),
+        (["aggregator=fedamp"], "gets every client's own message (needs_all), and SecureSum makes one of them"),
+        (["uplink=[powersgd]"], "uplink.powersgd sends several messages a round"),
+        (["reduction.range=1000"], "rounds to multiples of"),
+        (["reduction=bucketing", "reduction@reduction.inner=secure"], "sees sums only"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_the_first_round(
+    words: list[str], sentence: str, in_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("reduction=secure", *words, "rounds=1", "hydra.run.dir=run") == 2
+    error = capsys.readouterr().err
+    assert sentence in error and error.count("\n") == 1

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fedlit.attacks.base import Attack
-from fedlit.attacks.uplink_attack import check_model_keys
+from fedlit.attacks.uplink_attack import check_changes_models
 from fedlit.client import Client
 from fedlit.device_copies import to_device
 from fedlit.errors import InputError
@@ -121,7 +121,7 @@ class Collusion(Reduction):
         self.inner.setup(layout, clients)
 
     def check(self, plan: MessagePlan) -> None:
-        check_model_keys(self.attack, plan)
+        check_changes_models(self.attack, plan)
         self.inner.check(plan)
 
     def server_state(self, model: Model) -> dict[str, Any]:

@@ -52,6 +52,20 @@ class MessagePlan:
         keys = model_keys({key: value[None] for key, value in self.message.items()}, self.layout.size)
         return [key for key in keys if key not in self.exact]
 
+    def check_moves_model(self, what: str, remedy: str) -> None:
+        """
+        Args:
+            what: what works on the vectors that move a model, such as "uplink: TopK".
+            remedy: what to write instead, for the sentence.
+
+        Raises:
+            InputError: no vector of the messages moves a model.
+        """
+        if self.model_keys():
+            return
+        others = f", only {', '.join(self.message)}" if self.message else ""
+        raise InputError(f"{what} works on the weights of models, and {self.algorithm} sends none{others}; {remedy}.")
+
     def check_keys(self, what: str, keys: Any) -> None:
         """
         Args:

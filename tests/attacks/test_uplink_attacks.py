@@ -129,7 +129,7 @@ def plan(message: dict[str, torch.Tensor], reduction: str = "Mean") -> MessagePl
 def test_attacks_that_change_nothing_of_the_messages_are_refused() -> None:
     only_numbers = plan({"logits": torch.zeros(3)})
     no_statistics = plan({"delta.weights": torch.zeros(3), "delta.statistics": torch.zeros(0)})
-    with pytest.raises(InputError, match="SignFlip changes the weights of models in messages, and FedX sends logits"):
+    with pytest.raises(InputError, match="SignFlip works on the weights of models, and FedX sends none, only logits"):
         ready(SignFlip(BAD)).stage().check(only_numbers)
     with pytest.raises(InputError, match="attack=statistics changes running statistics, and the messages of FedX hold"):
         ready(Statistics(BAD)).stage().check(no_statistics)

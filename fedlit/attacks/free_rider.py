@@ -68,7 +68,7 @@ class LastChange(CorruptedStage):
 
     def check(self, plan: MessagePlan) -> None:
         super().check(plan)
-        if plan.reduction == "All":
+        if plan.hands_over:
             raise InputError(
                 f"attack.sends=last_change: {plan.algorithm} gets every message, and there is no last change that all "
                 "clients share; write attack.sends=zeros."

@@ -29,6 +29,7 @@ class MessagePlan:
         norm: the largest Euclidean norm of all model vectors of a message after its stages; None: there is no bound.
         reduction: the name of the reduction's class.
         blind: the server sees sums only.
+        hands_over: the algorithm gets every message instead of one.
         exact: keys that stages leave as they are (`Aggregator.exact`).
         clients_step: a message is the change of a client's fit (`Aggregator.clients_step`); False: a gradient.
     """
@@ -44,6 +45,7 @@ class MessagePlan:
     norm: float | None = None
     reduction: str = "Mean"
     blind: bool = False
+    hands_over: bool = False
     exact: tuple[str, ...] = ()
     clients_step: bool = True
 

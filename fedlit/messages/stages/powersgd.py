@@ -38,10 +38,16 @@ class PowerSgd(KeyedStage):
     e_k <- M_k - P Q_k^T. The paper's e_k has the mean Q in place of Q_k, which only clients of a next trip would know;
     the mean of e_k over the clients of a round is the same, and so is the mean message if all take part.
 
+    A client that is lost between the trips stays in the means of trip 1: in mean P_k, from which only the basis P is
+    made, and in the means of all that is no matrix (`key.raw`, statistics, numbers), with its weight. It is not in
+    mean Q_k, so that no matrix of its own counts, and it keeps the e_k from before the round. What it has sent of
+    `key.raw` is thus in the mean although the client counts as lost.
+
     A tensor of shape (d_1, ..., d_n), n >= 2, is a matrix (d_1, d_2 ... d_n). Tensors with fewer axes travel as they
     are, and so do matrices that are no larger than their factors, n m <= r (n + m); the paper factors these, too.
 
-    Up: `key.p` (sum of r n) and `key.raw`, then `key.q` (sum of r m), of the message's type. Down: Q, then P.
+    Up: `key.p` (sum of r n) and `key.raw`, then `key.q` (sum of r m), of the message's type, or of 32 bits where that
+    is shorter; so is the mean message. Down: Q, then P.
 
     Args:
         rank: r.

@@ -72,12 +72,13 @@ class MessagePlan:
         """
         Args:
             what: what needs the keys, such as "uplink.topk".
+            keys: of the message, such as "delta", or of parts that stages make, such as "delta.weights.values".
 
         Raises:
-            InputError: a key is not in the message.
+            InputError: a key is neither in the message nor a part of one that is.
         """
         for key in keys:
-            if not any(name == key or name.startswith(f"{key}.") for name in self.message):
+            if not any(f"{name}.".startswith(f"{key}.") or key.startswith(f"{name}.") for name in self.message):
                 raise InputError(
                     f"{what} needs {key} of a message, and {self.algorithm} sends {', '.join(self.message)}; choose "
                     "one of these keys, or another aggregator."

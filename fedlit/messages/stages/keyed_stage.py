@@ -33,7 +33,7 @@ class KeyedStage(Stage):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return tuple(key.partition(".weights.")[0] for key in self.keys or ())
+        return self.keys or ()
 
     def check(self, plan: MessagePlan) -> None:
         self.exact = plan.exact

@@ -41,7 +41,8 @@ class Clip(KeyedStage):
     Clipping alone works under any weights of the clients: `uniform` is False. b is weighed as other keys are, by
     examples if the weighting does not say otherwise.
 
-    The row of metrics has the share of the clients whose messages were clipped, `clipped`, and S, `norm`.
+    The row of metrics has the share of the clients whose messages were clipped, `clipped`; with `quantile` also S,
+    `norm`.
 
     Args:
         norm: S; with `quantile` that of the first round.

@@ -24,7 +24,7 @@ NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is n
             "fedopt": "it is a family, of which FedAdam is the usual choice, `aggregator=fedadam`",
             "fedmom slowmo": "it is FedAvg with momentum on the server, `aggregator=fedavgm`",
             "fedcm mime fedlin afl feddf fedgen fedmd fedproto ccvr": _OWN % "Algorithm",
-            "secagg": _REDUCTION % "SecAgg",
+            "secagg": "a sum that the server cannot read is a reduction, `reduction=secure`",
         }
     ),
     "optimizer": {
@@ -56,7 +56,8 @@ NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is n
     "uplink": by_name({"dp differentialprivacy noise": _STAGE % ("noise", "Noise")}),
     "reduction": by_name(
         {
-            "secagg secureaggregation": _REDUCTION % "SecAgg",
+            "secagg secureaggregation bonawitz": "it is `reduction=secure`",
+            "he homomorphic tenseal": "it is `reduction=ckks`, or for teaching `reduction=paillier`",
             "auror zeno sear signguard": _REDUCTION % "Robust",
         }
     ),

@@ -31,6 +31,8 @@ class MessagePlan:
         blind: the server sees sums only.
         exact: keys that stages leave as they are (`Aggregator.exact`).
         clients_step: a message is the change of a client's fit (`Aggregator.clients_step`); False: a gradient.
+        place: the key of the reduction's options; within another one "reduction.inner", and `expected` counts what that
+            one makes.
     """
 
     algorithm: str
@@ -46,6 +48,7 @@ class MessagePlan:
     blind: bool = False
     exact: tuple[str, ...] = ()
     clients_step: bool = True
+    place: str = "reduction"
 
     def model_keys(self) -> list[str]:
         """See `model_keys`."""

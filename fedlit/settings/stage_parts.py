@@ -76,10 +76,10 @@ def _check_key(
             raise Misfit(text, "a mapping takes no stage away", [Proposal((choosing(group),), "write {}.")])
         return  # `check_stages` has the sentence for a class without a name
     stage = f"{group}.{parts[0]}"
-    if stage in of_users or (len(parts) == 1 and value == {}):
+    if stage in of_users:
         return
     lacking = [job for job in jobs if f"{stage}._target_" not in job.keys]
-    if not lacking and len(parts) > 1:
+    if not lacking and (len(parts) > 1 or value == {}):
         return
     options = all_options().get(group, {})
     if key != key_of(override):  # in a mapping

@@ -10,7 +10,7 @@ from fedlit.errors import InputError
 from fedlit.settings.closest import listed
 from fedlit.settings.compose import Composed
 from fedlit.settings.misfit import Misfit, Proposal
-from fedlit.settings.option_names import LISTS, choosing
+from fedlit.settings.option_names import LISTS, OTHER_SWEEP, choosing
 from fedlit.settings.overrides import for_shell, key_of, leaves, sign
 from fedlit.settings.table import above_of, foreign_class
 from fedlit.settings.unknown_keys import Options, unknown_key
@@ -37,8 +37,7 @@ def check_key_in_jobs(
                 misfit.text,
                 f"the runs with {choosing(choice, str(lacking))} have no {key.removeprefix(f'{package}.')}",
                 [],
-                f"write {for_shell(choice + '=' + ','.join(others), text)} as a sweep of its own; with the same "
-                "hydra.sweep.dir both have one table.",
+                f"write {for_shell(choice + '=' + ','.join(others), text)} {OTHER_SWEEP}",
             ) from None
 
 

@@ -15,7 +15,7 @@ from fedlit.settings.comments import read_file
 from fedlit.settings.compose import Composed
 from fedlit.settings.known_names import known_name
 from fedlit.settings.misfit import Misfit, Proposal, WrongValue, meant
-from fedlit.settings.option_names import STAGES, choosing
+from fedlit.settings.option_names import OTHER_SWEEP, STAGES, choosing
 from fedlit.settings.overrides import as_written, for_shell, key_of, leaves, values
 
 PLACES = ("attack", "compress", "limit", "seal")  # as `fedlit.messages.stages.Stage.place`, which imports torch
@@ -97,8 +97,7 @@ def _check_key(
             text,
             f"the runs with {chosen} have no {parts[0]}",
             [],
-            f"write {listed(for_shell(word) for word in having)} {for_shell(text)} as a sweep of its own; with the "
-            "same hydra.sweep.dir both have one table.",
+            f"write {listed(for_shell(word) for word in having)} {for_shell(text)} {OTHER_SWEEP}",
         )
     raise _not_chosen(override, group, parts[0], jobs[0], options)
 

@@ -26,7 +26,7 @@ from tests.slow import some_slow
 
 __all__ = ["message_conf"]
 MINE = "uplink.mine._target_=mine.Stage"
-TABLE = "as a sweep of its own; with the same hydra.sweep.dir both have one table."
+TABLE = "as a sweep of its own; python -m fedlit.report <folder> <folder> makes one table of both."
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ MISTAKES = {
     "uplink.topk={}": "topk is a stage; write 'uplink=[topk]'.",
     "uplink=[topk] uplink.topk.keys=delta": "each element text; write for example 'uplink.topk.keys=[delta]'.",
     "topk.share=0.1": "there is no key topk.share; did you mean 'uplink=[topk]' uplink.topk.share=0.1?",
-    "uplink={mine:{}}": "this names no class; write uplink.mine._target_=mine.Mine for a class of your own.",
+    "uplink={mine:{}}": "uplink.mine names no class; write uplink.mine._target_=mine.Mine for a class of your own.",
     "uplink=[topk] uplink={}": "a mapping takes no stage away; write 'uplink=[]'.",
     "uplink=[topk] uplink={mine:{_target_:m.A},topk:{share:0.3}}": "so that the order would be topk, mine; write",
     "-m uplink=[],[topk] uplink.topk.share=0.1,0.2": "the runs with 'uplink=[]' have no topk; write 'uplink=[topk]' "

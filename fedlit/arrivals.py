@@ -75,4 +75,6 @@ def ask_again(pipeline: Pipeline, engine: Engine, arrivals: Arrivals, jobs: Sequ
     arrivals.states = []
     for chunk in engine.run(TripTask(pipeline, trip), cohort):
         arrivals.add_answers(chunk)
-    arrivals.round.arrived[:] = [client for client, _ in arrivals.states]
+    answered = [client for client, _ in arrivals.states]
+    arrivals.round.arrived[:] = answered
+    arrivals.record.keep_only(answered)

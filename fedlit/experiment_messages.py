@@ -65,18 +65,19 @@ def check_messages(
     if message is None or pipeline.layout is None:
         return
     plan = MessagePlan(
-        str(pipeline.aggregator),
-        message,
-        pipeline.weighting,
-        pipeline.layout,
-        clients,
-        expected,
-        server_samples,
-        tuple(pipeline.uplink),
-        norm_bound(pipeline.uplink),
-        type(reduction).__name__,
-        reduction.blind,
-        pipeline.aggregator.exact,
-        pipeline.aggregator.clients_step,
+        algorithm=str(pipeline.aggregator),
+        message=message,
+        weighting=pipeline.weighting,
+        layout=pipeline.layout,
+        clients=clients,
+        expected=expected,
+        server_samples=server_samples,
+        uplink=tuple(pipeline.uplink),
+        norm=norm_bound(pipeline.uplink),
+        reduction=type(reduction).__name__,
+        blind=reduction.blind,
+        hands_over=reduction.hands_over,
+        exact=pipeline.aggregator.exact,
+        clients_step=pipeline.aggregator.clients_step,
     )
     check_plan(plan, pipeline.uplink, pipeline.reduction)

@@ -18,7 +18,8 @@ def supported_deviation(arrived: int, malicious: int) -> float:
     supporters that a majority needs, z = Phi^-1((n - f - s) / (n - f)).
 
     Malicious clients with a majority of their own need no supporter, and the formula is infinite: s is 1 then. Where
-    the majority needs all honest clients (two messages), z is 0.
+    no more than s honest clients are left, z is 0. One malicious client, or two of an even n, cannot deviate: z is 0,
+    or below 0 for one of an even n, on the other side of the mean.
 
     >>> round(supported_deviation(50, 10), 4)
     0.2533

@@ -11,7 +11,8 @@ from fedlit.messages.stages.base import Stage
 
 
 def ready_attack(attack: Attack, data: DataSource, clients: int, seed: int, algorithm: str, pooled: bool) -> Attack:
-    """The attack with its malicious clients; `NoAttack` if there are none.
+    """The attack with its malicious clients. If there are none, `NoAttack`, which measures the success of the attack
+    all the same: the baseline.
 
     Args:
         clients: N, the number of all clients.
@@ -21,10 +22,8 @@ def ready_attack(attack: Attack, data: DataSource, clients: int, seed: int, algo
         InputError: the attack cannot be made in this run.
     """
     attack.setup(clients, seed)
-    if not len(attack.malicious):
-        return NoAttack()
     attack.check(data, algorithm, pooled)
-    return attack
+    return attack if len(attack.malicious) else NoAttack(attack)
 
 
 def with_attack(attack: Attack, uplink: dict[str, Stage], reduction: Reduction) -> tuple[dict[str, Stage], Reduction]:

@@ -87,7 +87,7 @@ class Backdoor(DataAttack, UplinkAttack):
                 "one of these."
             )
         _check_images(data, self.trigger)
-        if self.trigger.parts > max(len(self.malicious), 1):
+        if 0 < len(self.malicious) < self.trigger.parts:
             raise InputError(
                 f"attack.parts={self.trigger.parts}: the {len(self.malicious)} malicious clients cannot hold all parts "
                 f"of the trigger; write attack.parts={len(self.malicious)} or less, or a larger attack.clients."

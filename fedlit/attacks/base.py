@@ -40,7 +40,8 @@ class Attack(ABC):  # noqa: B024  (its kinds have abstract methods)
     def __init__(self, clients: float | Sequence[int] = 0.2, rounds: Sequence[int] | Mapping[str, int] | None = None):
         """
         Args:
-            clients: a share of all clients, drawn from the seed, or a list of their numbers.
+            clients: a share of all clients, drawn from the seed, or a list of their numbers; 0 or []: none, and the
+                success of the attack is measured on the clean model.
             rounds: the rounds of the attack: None (all), a list, or {"from": first, "every": interval}.
 
         Raises:
@@ -84,7 +85,7 @@ class Attack(ABC):  # noqa: B024  (its kinds have abstract methods)
         Raises:
             InputError: the attack cannot be made in this run.
         """
-        if pooled:
+        if pooled and len(self.malicious):
             raise InputError(
                 f"attack: {algorithm} trains one model on the data of all clients, so no client can be malicious; "
                 "write attack=none, or another aggregator."
@@ -131,5 +132,13 @@ class Attack(ABC):  # noqa: B024  (its kinds have abstract methods)
 class NoAttack(Attack):
     """All clients are honest."""
 
-    def __init__(self) -> None:
+    def __init__(self, measured: Attack | None = None) -> None:
+        """
+        Args:
+            measured: an attack without malicious clients, whose success on the clean model is measured; None: none.
+        """
         super().__init__(clients=0)
+        self.measured = measured
+
+    def extra_tests(self, data: DataSource) -> dict[str, ExtraTest]:
+        return {} if self.measured is None else self.measured.extra_tests(data)

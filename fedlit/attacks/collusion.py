@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from fedlit.attacks.base import Attack
-from fedlit.attacks.uplink_attack import check_model_keys
+from fedlit.attacks.uplink_attack import check_changes_models
 from fedlit.client import Client
 from fedlit.device_copies import to_device
 from fedlit.errors import InputError
 from fedlit.messages.plan import MessagePlan, model_keys
 from fedlit.messages.reductions.base import Reduced, Reduction
+from fedlit.messages.stages.scales import wide
 from fedlit.messages.wire import Wire
 from fedlit.model_vectors import Layout, Model
 from fedlit.notices import warn
@@ -121,7 +122,7 @@ class Collusion(Reduction):
         self.inner.setup(layout, clients)
 
     def check(self, plan: MessagePlan) -> None:
-        check_model_keys(self.attack, plan)
+        check_changes_models(self.attack, plan)
         self.inner.check(plan)
 
     def server_state(self, model: Model) -> dict[str, Any]:
@@ -166,7 +167,7 @@ class Collusion(Reduction):
         rows = [[r for r, client in enumerate(numbers) if client in members] for numbers, _, _ in self._chunks]
         chosen = [(wire, r) for (_, wire, _), r in zip(self._chunks, rows, strict=True) if r]
         messages = {
-            key: torch.cat([_wide(wire[key].index_select(0, to_device(r, wire[key].device))) for wire, r in chosen])
+            key: torch.cat([wide(wire[key].index_select(0, to_device(r, wire[key].device))) for wire, r in chosen])
             for key in self._keys()
         }
         return Known(messages, [c for c in clients if c in members], malicious, len(clients), self.round)
@@ -206,7 +207,3 @@ def _with_rows(value: Tensor, rows: list[int], sent: Tensor, begin: int) -> Tens
     of_rows = sent if len(sent) == 1 else sent[begin : begin + len(rows)]
     new_rows = of_rows.to(value.dtype).expand(len(rows), *value.shape[1:])
     return value.index_copy(0, to_device(rows, value.device), new_rows)
-
-
-def _wide(value: Tensor) -> Tensor:
-    return value.float() if value.element_size() < 4 else value

@@ -23,7 +23,7 @@ class FreeRider(UplinkAttack):
 
     b = 0 is the plain free rider, with noise the disguised one (Fraboni et al. 2021, sections 3.2 and 3.3). b = the
     last global change is the delta-weights attack, with noise the advanced one (Lin et al. 2019, section 3): it is the
-    reduced message of the round before, under FedAvg x_t - x_(t-1), and 0 in the first round. Its running statistics do
+    last reduced message, under FedAvg x_t - x_(t-1), and 0 in the first round. Its running statistics do
     not change. Numbers of the message are honest.
 
     A free rider knows the last change even if that round did not ask it. It costs no traffic, because the models tell
@@ -68,7 +68,7 @@ class LastChange(CorruptedStage):
 
     def check(self, plan: MessagePlan) -> None:
         super().check(plan)
-        if plan.reduction == "All":
+        if plan.hands_over:
             raise InputError(
                 f"attack.sends=last_change: {plan.algorithm} gets every message, and there is no last change that all "
                 "clients share; write attack.sends=zeros."

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fedlit.attacks.changed_labels import ChangedLabels
 from fedlit.attacks.data_attack import DataAttack
-from fedlit.attacks.labelled import class_count, with_class_targets
+from fedlit.attacks.labelled import WithClassTargets, class_count
 from fedlit.data.extra_test import ExtraTest
 from fedlit.data.source import DataSource
 from fedlit.data.targets import Part
@@ -55,19 +55,15 @@ class LabelFlip(DataAttack):
                 f"attack.mapping={as_written(self.mapping)}: class {outside[0]} is none of {data.name}, whose classes "
                 f"are 0 to {classes - 1}; write these numbers."
             )
-        if not self._labels(data).differ(np.arange(classes)).any():
+        self.labels = ChangedLabels.mapped(classes, self.mapping) if self.mapping else ChangedLabels.turned(classes)
+        if not self.labels.differ(np.arange(classes)).any():
             raise InputError(f"attack=label_flip: {data.name} has one class, so no label can be flipped.")
-        self.labels = self._labels(data)
-
-    def _labels(self, data: DataSource) -> ChangedLabels:
-        classes = class_count(data, "label_flip")
-        return ChangedLabels.mapped(classes, self.mapping) if self.mapping else ChangedLabels.turned(classes)
 
     def poisoned(self, batch: Batch, part: Part | None, index: Tensor, client: Tensor, rank: Tensor) -> Batch:
         return self.labels.in_batch(batch, part, rank >= 0)
 
     def extra_tests(self, data: DataSource) -> dict[str, ExtraTest]:
-        transform = with_class_targets(self.labels, data.test.target)
+        transform = WithClassTargets(self.labels, data.test.target)
         return {"attack success": ExtraTest(transform, self.labels.differ, {"accuracy": ATTACK_SUCCESS})}
 
 

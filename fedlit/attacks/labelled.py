@@ -9,7 +9,7 @@ from torch import Tensor
 from fedlit.attacks.changed_labels import ChangedLabels
 from fedlit.data.source import DataSource
 from fedlit.data.targets import Part
-from fedlit.data.transform import Batch, Transform
+from fedlit.data.transform import Batch
 from fedlit.errors import InputError
 
 
@@ -30,15 +30,10 @@ def class_count(data: DataSource, attack: str) -> int:
 
 @dataclass
 class WithClassTargets:
-    """A transform that changes the targets of a batch and leaves its inputs alone."""
+    """The transform of a test set whose targets are the classes that an attack wants; inputs stay as they are."""
 
     labels: ChangedLabels
     part: Part | None
 
     def __call__(self, batch: Batch, index: Tensor, client: Tensor, split: str, key: Tensor) -> Batch:
         return self.labels.in_batch(batch, self.part)
-
-
-def with_class_targets(labels: ChangedLabels, part: Part | None) -> Transform:
-    """The transform of a test set whose targets are the classes that an attack wants."""
-    return WithClassTargets(labels, part)

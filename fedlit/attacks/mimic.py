@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fedlit.attacks.collusion import CollusiveAttack, Knowledge, Known
 from fedlit.device_copies import to_device
+from fedlit.errors import InputError
 from fedlit.messages.wire import Wire
 
 
@@ -37,9 +38,14 @@ class Mimic(CollusiveAttack):
         """
         Args:
             clients, rounds, knowledge: see `CollusiveAttack`.
-            warmup: attacked rounds in which the direction is learned.
+            warmup: attacked rounds in which the direction is learned, 1 or more.
+
+        Raises:
+            InputError: `warmup` is less.
         """
         super().__init__(clients, rounds, knowledge)
+        if warmup < 1:
+            raise InputError(f"attack.warmup={warmup}: the client to mimic is found in a round; write 1 or more.")
         self.warmup = warmup
 
     def agree(self, known: Known, state: dict[str, Any]) -> tuple[Wire, dict[str, Any]]:

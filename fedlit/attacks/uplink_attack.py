@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from fedlit.attacks.base import Attack
-from fedlit.errors import InputError
 from fedlit.messages.plan import MessagePlan
 from fedlit.messages.stages.base import Place, Stage
 from fedlit.messages.stages.stage_client import StageClient
@@ -34,20 +33,17 @@ class UplinkAttack(Attack):
         Raises:
             InputError: the attack changes nothing of the messages of this run.
         """
-        check_model_keys(self, plan)
+        check_changes_models(self, plan)
 
 
-def check_model_keys(attack: Attack, plan: MessagePlan) -> None:
+def check_changes_models(attack: Attack, plan: MessagePlan) -> None:
     """
     Raises:
-        InputError: the messages hold no weights of a model.
+        InputError: no vector of the messages moves a model.
     """
-    if not plan.model_keys():
-        raise InputError(
-            f"attack: {attack} changes the weights of models in messages, and {plan.algorithm} sends "
-            f"{', '.join(plan.message) or 'nothing'}; write an attack by data, such as attack=label_flip, or another "
-            "aggregator."
-        )
+    plan.check_moves_model(
+        f"attack: {attack}", "write an attack by data, such as attack=label_flip, or another aggregator"
+    )
 
 
 class CorruptedStage(Stage):

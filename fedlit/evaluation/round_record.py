@@ -90,6 +90,11 @@ class RoundRecord:
         self.lost += len(chunk.failures)
         self.arrived -= len(chunk.failures)
 
+    def keep_only(self, clients: Sequence[int]) -> None:
+        """Drop the facts of all but these clients, which answered the last trip."""
+        answered = frozenset(clients)
+        self.facts = [facts for facts in self.facts if facts["client"] in answered]
+
     def losses(self) -> dict[int, float]:
         """client -> its training loss, of the clients that arrived and trained."""
         losses = {client["client"]: client.get("loss") for client in self.facts}

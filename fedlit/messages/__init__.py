@@ -34,13 +34,13 @@ def chosen_reduction(aggregator: Aggregator, uplink: dict[str, Stage], reduction
             blind and a stage needs decoding.
     """
     carried = carried_weights(_checked_weighting(aggregator))
+    several = [name for name, stage in uplink.items() if stage.trips > 1]
     if aggregator.needs_all:
         if carried:
             raise InputError(
                 f"{aggregator} gets every message (needs_all), and none is averaged, so weighting={carried} has no "
                 "effect; weigh the messages in server_update, or leave needs_all out"
             )
-        several = [name for name, stage in uplink.items() if stage.trips > 1]
         if several or (reduction is not None and not reduction.hands_over):
             reducing = f"uplink.{several[0]}" if several else type(reduction).__name__
             raise InputError(
@@ -60,7 +60,6 @@ def chosen_reduction(aggregator: Aggregator, uplink: dict[str, Stage], reduction
             f"{aggregator} weighs messages by a part of them (weighting={carried}), and {type(reduction).__name__} has "
             "no such weights; write reduction=null, or another aggregator"
         )
-    several = [name for name, stage in uplink.items() if stage.trips > 1]
     if several and (type(reduction) is not Mean or carried):
         other = f"weighting={carried} of {aggregator}" if carried else type(reduction).__name__
         raise InputError(

@@ -68,8 +68,10 @@ def deliver(
         return Delivered(_nested(broadcast, received), num_bytes(encoded) * len(round.cohort), state)
     version = state["version"].cpu()  # a checkpoint is loaded to the device of the run
     asked = torch.as_tensor(round.cohort, dtype=torch.int64)
-    has_last = int((version[asked] == state["sent_in"]).sum()) if held else 0
-    total = has_last * num_bytes(encoded) + (len(round.cohort) - has_last) * num_bytes(received)
+    can_decode = len(round.cohort)  # all, in the first round: nothing was held when it was encoded
+    if held:
+        can_decode = int((version[asked] == state["sent_in"]).sum())
+    total = can_decode * num_bytes(encoded) + (len(round.cohort) - can_decode) * num_bytes(received)
     new_state = {"held": new_held, "sent_in": round.number, "version": version.index_fill(0, asked, round.number)}
     return Delivered(_nested(broadcast, received), total, new_state)
 

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from fedlit.aggregators.base import Aggregator
 from fedlit.messages.finite import check_reduced, finite_rows, first_not_finite
-from fedlit.messages.pipeline import Pipeline, decoded_wire, selected
+from fedlit.messages.pipeline import Pipeline, decoded_wire
 from fedlit.messages.reductions import Mean, Reduction
 from fedlit.messages.sent import Sent
 from fedlit.messages.stages import Stage
 from fedlit.messages.weights import check_weights
-from fedlit.messages.wire import Wire, check_rows, flatten_message, unflatten_message
+from fedlit.messages.wire import Wire, check_rows, flatten_message, selected, unflatten_message
 from fedlit.metric_names import Row, reduction_metric, uplink_metric
 from fedlit.server_round import ServerRound
 

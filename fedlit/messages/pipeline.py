@@ -25,7 +25,7 @@ from fedlit.messages.reductions import Reduction
 from fedlit.messages.sent import Sent
 from fedlit.messages.stages import Stage, StageClient
 from fedlit.messages.weights import check_weights
-from fedlit.messages.wire import Wire, check_rows, copied, flatten_message, num_bytes
+from fedlit.messages.wire import Wire, check_rows, copied, flatten_message, num_bytes, selected
 from fedlit.model_vectors import Layout, Model, stack, unstack
 from fedlit.round import Round
 from fedlit.server_round import ServerRound
@@ -209,11 +209,6 @@ def decoded_wire(
             forms = {origin: selected(form, kept) for origin, form in forms.items()}
         forms[f"decode of uplink.{name}"] = wire
     return rows, forms
-
-
-def selected(wire: Wire, rows: Sequence[int]) -> Wire:
-    """The rows of these clients."""
-    return {key: [v[r] for r in rows] if isinstance(v, list) else v[list(rows)] for key, v in wire.items()}
 
 
 def _first_stage_not_finite(after_stages: dict[str, Wire], k: int) -> list[str]:

@@ -29,6 +29,7 @@ class MessagePlan:
         norm: the largest Euclidean norm of all model vectors of a message after its stages; None: there is no bound.
         reduction: the name of the reduction's class.
         blind: the server sees sums only.
+        hands_over: the algorithm gets every message instead of one.
         exact: keys that stages leave as they are (`Aggregator.exact`).
         clients_step: a message is the change of a client's fit (`Aggregator.clients_step`); False: a gradient.
         place: the key of the reduction's options; within another one "reduction.inner", and `expected` counts what that
@@ -46,6 +47,7 @@ class MessagePlan:
     norm: float | None = None
     reduction: str = "Mean"
     blind: bool = False
+    hands_over: bool = False
     exact: tuple[str, ...] = ()
     clients_step: bool = True
     place: str = "reduction"
@@ -55,16 +57,31 @@ class MessagePlan:
         keys = model_keys({key: value[None] for key, value in self.message.items()}, self.layout.size)
         return [key for key in keys if key not in self.exact]
 
+    def check_moves_model(self, what: str, remedy: str) -> None:
+        """
+        Args:
+            what: what works on the vectors that move a model, such as "uplink: TopK".
+            remedy: what to write instead, for the sentence.
+
+        Raises:
+            InputError: no vector of the messages moves a model.
+        """
+        if self.model_keys():
+            return
+        others = f", only {', '.join(self.message)}" if self.message else ""
+        raise InputError(f"{what} works on the weights of models, and {self.algorithm} sends none{others}; {remedy}.")
+
     def check_keys(self, what: str, keys: Any) -> None:
         """
         Args:
             what: what needs the keys, such as "uplink.topk".
+            keys: of the message, such as "delta", or of parts that stages make, such as "delta.weights.values".
 
         Raises:
-            InputError: a key is not in the message.
+            InputError: a key is neither in the message nor a part of one that is.
         """
         for key in keys:
-            if not any(name == key or name.startswith(f"{key}.") for name in self.message):
+            if not any(f"{name}.".startswith(f"{key}.") or key.startswith(f"{name}.") for name in self.message):
                 raise InputError(
                     f"{what} needs {key} of a message, and {self.algorithm} sends {', '.join(self.message)}; choose "
                     "one of these keys, or another aggregator."

@@ -40,9 +40,11 @@ class Sent:
         states. `decode` still returns K rows; those of refused messages are not used.
 
         Args:
-            rows: their numbers, from 0 to K - 1.
+            rows: their numbers, from 0 to K - 1, or a tensor (K,) of bools.
             why: for the log, such as "its seal is broken".
         """
+        if isinstance(rows, torch.Tensor) and rows.dtype == torch.bool:
+            rows = rows.reshape(-1).nonzero()[:, 0]
         numbers = rows.tolist() if isinstance(rows, torch.Tensor) else rows
         for row in numbers:
             self.refusals.setdefault(int(row), why)

@@ -62,6 +62,11 @@ def select_rows(value: Any, rows: Sequence[int]) -> Any:
     return [value[r] for r in rows] if isinstance(value, list) else value[list(rows)]
 
 
+def selected(wire: Wire, rows: Sequence[int]) -> Wire:
+    """The rows of these clients, under each key."""
+    return {key: select_rows(value, rows) for key, value in wire.items()}
+
+
 def copied(wire: Wire) -> Wire:
     """A copy of the wire and of its tensors."""
     return {key: [t.clone() for t in v] if isinstance(v, list) else v.clone() for key, v in wire.items()}

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from fedlit.client import ClientState
-from fedlit.messages.wire import Wire, select_rows
+from fedlit.messages.wire import Wire, selected
 from fedlit.model_vectors import tree_map
 from fedlit.training.job import Job
 
@@ -52,7 +52,7 @@ class Returned:
             return self
         return Returned(
             [self.clients[r] for r in rows],
-            {k: select_rows(v, rows) for k, v in self.wire.items()},
+            selected(self.wire, rows),
             [self.states[r] for r in rows],
             self.examples[rows],
             [self.moved[r] for r in rows],

@@ -14,7 +14,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from fedlit.messages.reductions import Mean, Reduced
+from fedlit.messages.reductions import All, Mean, Reduced
 from fedlit.samplers import Probe, Sampler
 from tests.slow import some_slow
 from tests.small_runs import command, not_finite, numbers, rows, same_bits, saved, tensors
@@ -151,6 +151,10 @@ def test_a_backdoor_gets_into_the_batches_of_a_users_data_module(trainer: str, i
     assert "attack/success" not in honest
 
 
+class Handed(All):
+    """Hands over every message under another name than All."""
+
+
 class FirstTwoExcluded(Mean):
     """Leaves out two clients."""
 
@@ -189,6 +193,10 @@ def test_the_knowledge_of_free_riders_is_no_traffic(in_folder: Path) -> None:
             "uplink.attack: the stage",
         ),
         (["attack=minmax", "uplink=[powersgd]"], "needs the clients' own messages"),
+        (
+            ["attack=free_rider", "aggregator=cfl", f"reduction._target_={__name__}.Handed"],
+            "there is no last change that all clients share",
+        ),
     ],
 )
 def test_attacks_that_a_run_cannot_make_are_refused(

@@ -175,6 +175,11 @@ def test_the_state_and_the_report_of_the_inner_reduction_are_kept() -> None:
     assert result.report == {"clients": 10.0} and result.excluded == [5]
 
 
+def test_mimic_without_a_round_to_choose_in_is_refused() -> None:
+    with pytest.raises(InputError, match="attack.warmup=0: the client to mimic is found in a round; write 1 or more"):
+        Mimic(warmup=0)
+
+
 def test_what_colluders_cannot_know_is_refused() -> None:
     class Blind(Mean):
         blind = True

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from fedlit.attacks import NoAttack, SignFlip, ready_attack, with_attack
+from fedlit.aggregators import FedAvg
+from fedlit.attacks import Backdoor, LabelFlip, NoAttack, SignFlip, ready_attack, with_attack
 from fedlit.attacks.malicious import AttackRounds, MaliciousClients, malicious_numbers
+from fedlit.data import DataSource, TensorSamples
 from fedlit.errors import InputError
 from fedlit.messages.reductions import Mean
+from tests.aggregators.federations import SIZES, Running, numbers
 
 
 def test_a_share_is_drawn_from_the_seed_alone() -> None:
@@ -44,6 +49,32 @@ def test_no_client_is_a_share_too() -> None:
     assert type(attack) is NoAttack and not attack.is_active(1)
     reduction = Mean()
     assert with_attack(attack, {}, reduction) == ({}, reduction)
+
+
+@pytest.mark.parametrize("clients", [0, []])
+@pytest.mark.parametrize("pooled", [False, True])
+def test_without_malicious_clients_the_success_is_measured_all_the_same(clients: Any, pooled: bool) -> None:
+    x, y = torch.zeros(20, 1, 4, 4), torch.arange(20) % 4
+    data = DataSource("mine", TensorSamples(x, y), TensorSamples(x, y), 4, (1, 4, 4))
+    for attack in (LabelFlip(clients), Backdoor(clients, parts=4)):
+        baseline = ready_attack(attack, data, 10, seed=0, algorithm="FedAvg", pooled=pooled)
+        assert type(baseline) is NoAttack and baseline.poison(data) is None and baseline.stage() is None
+        assert baseline.extra_tests(data).keys() == attack.extra_tests(data).keys() == {"attack success"}
+    with pytest.raises(InputError, match="target=7 is no class of mine"):
+        ready_attack(Backdoor(clients, target=7), data, 10, seed=0, algorithm="FedAvg", pooled=pooled)
+
+
+def test_the_success_without_malicious_clients_is_that_of_the_clean_model(tmp_path: Path) -> None:
+    run = Running(tmp_path / "baseline", FedAvg(), attack=LabelFlip(0)).go(2)
+    plain = Running(tmp_path / "plain", FedAvg()).go(2)
+    assert torch.equal(run.weights, plain.weights)
+    x, y = (t[sum(SIZES) :].numpy() for t in numbers())
+    w = {name: tensor.numpy() for name, tensor in run.named().items()}
+    hidden = np.maximum(x @ w["body.weight"].T + w["body.bias"], 0)
+    predicted = (hidden @ w["head.weight"].T + w["head.bias"]).argmax(1)
+    flipped = y != 1  # of three classes the one in the middle stays
+    assert run.rows[-1]["attack/success"] == pytest.approx((predicted == 2 - y)[flipped].mean())
+    assert "attack/success" not in plain.rows[-1] and "attack/drawn" not in run.rows[-1]
 
 
 @pytest.mark.parametrize(

@@ -122,17 +122,17 @@ def test_statistics_are_set_and_weights_are_honest() -> None:
     assert all(torch.equal(wire[key], honest[key]) for key in wire if key != "delta.statistics")
 
 
-def plan(message: dict[str, torch.Tensor], reduction: str = "Mean") -> MessagePlan:
-    return MessagePlan("FedX", message, {}, LAYOUT, 12, 4.0, reduction=reduction)
+def plan(message: dict[str, torch.Tensor], hands_over: bool = False) -> MessagePlan:
+    return MessagePlan("FedX", message, {}, LAYOUT, 12, 4.0, hands_over=hands_over)
 
 
 def test_attacks_that_change_nothing_of_the_messages_are_refused() -> None:
     only_numbers = plan({"logits": torch.zeros(3)})
     no_statistics = plan({"delta.weights": torch.zeros(3), "delta.statistics": torch.zeros(0)})
-    with pytest.raises(InputError, match="SignFlip changes the weights of models in messages, and FedX sends logits"):
+    with pytest.raises(InputError, match="SignFlip works on the weights of models, and FedX sends none, only logits"):
         ready(SignFlip(BAD)).stage().check(only_numbers)
     with pytest.raises(InputError, match="attack=statistics changes running statistics, and the messages of FedX hold"):
         ready(Statistics(BAD)).stage().check(no_statistics)
     with pytest.raises(InputError, match="attack.sends=last_change: FedX gets every message"):
-        ready(FreeRider(BAD)).stage().check(plan({"delta.weights": torch.zeros(3)}, "All"))
+        ready(FreeRider(BAD)).stage().check(plan({"delta.weights": torch.zeros(3)}, hands_over=True))
     ready(SignFlip(BAD)).stage().check(no_statistics)

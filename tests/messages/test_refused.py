@@ -17,6 +17,7 @@ from fedlit.messages.reductions import Mean
 from fedlit.messages.sent import Sent
 from fedlit.messages.stages import Stage
 from fedlit.messages.wire import Wire, flatten_message
+from fedlit.server_round import ServerRound
 from fedlit.training import Trainer
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
@@ -209,6 +210,13 @@ def test_a_stage_refuses_messages_and_their_clients_count_as_lost(
     torch.testing.assert_close(run.weights, expected.weights, rtol=0, atol=1e-12)
     assert (run.rows[0]["cohort/refused"], run.rows[0]["cohort/lost"], run.rows[0]["cohort/arrived"]) == (2, 2, 2)
     assert "client 2, round 1: uplink.last: it is not trusted; the message is refused" in caplog.text
+
+
+@pytest.mark.parametrize("rows", [[0, 2], torch.tensor([2, 0]), torch.tensor([True, False, True, False])])
+def test_rows_that_are_refused_are_numbers_or_bools(rows: Any) -> None:
+    sent = Sent([4, 7, 9, 3], ServerRound(1, 0, [4, 7, 9, 3], 10))
+    sent.refuse(rows, "it is not trusted")
+    assert sent.refusals == {0: "it is not trusted", 2: "it is not trusted"}
 
 
 class Huge(FedAvg):

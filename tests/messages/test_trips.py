@@ -76,6 +76,8 @@ def test_a_client_that_is_lost_in_the_second_trip_keeps_its_state(engine: Any, t
         assert run.state.clients.get([1]) == [None] and run.state.clients.get([2]) != [None]
         kept = Running(tmp_path / "kept", FedAvg(), Listed([0, 2])).go()
         torch.testing.assert_close(run.weights[HEAD:], kept.weights[HEAD:], rtol=0, atol=1e-12)
+        for name in ("train/loss", "update/norm"):
+            assert run.rows[0][name] == pytest.approx(kept.rows[0][name], rel=1e-12), "without the client that is lost"
 
 
 def test_a_round_in_which_nobody_answers_keeps_the_server(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ class DownlinkStage:
 
     incremental: ClassVar[bool] = False
     """`decode` needs what the client decoded in the round before (`held`). A client that was not asked in that round
-    does not have it, and receives the whole broadcast as it is decoded; these bytes are counted."""
+    does not have it, and receives the whole broadcast as it is decoded; these bytes are counted. In the first round
+    nothing is held, and all receive what is encoded."""
 
     def setup(self, layout: Layout, clients: int) -> None:
         """Called once, before any other method."""

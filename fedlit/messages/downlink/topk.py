@@ -13,15 +13,16 @@ from fedlit.server_round import ServerRound
 
 
 class TopK(DownlinkStage):
-    """Of each vector x (P,) of a model, the k = share P entries whose difference to what the clients hold is largest:
-    the clients add them, h <- h + topk(x - h). What is left out stays in the difference, which is error feedback on the
-    server (Tang et al. 2019, DoubleSqueeze: "Parallel Stochastic Gradient Descent with Double-Pass Error-Compensated
-    Compression", the server's half of algorithm 1).
+    """Of each vector x (P,) of a model, the k = ceil(share P) entries whose difference to what the clients hold is
+    largest in absolute value: the clients add them, h <- h + topk(x - h). What is left out stays in the difference,
+    which is error feedback on the server (Tang et al. 2019, DoubleSqueeze: "Parallel Stochastic Gradient Descent with
+    Double-Pass Error-Compensated Compression", the server's half of algorithm 1).
 
-    A client that was not asked in the round before receives h as it is. Statistics and other values travel unchanged.
+    A client that was not asked in the round before receives the new h whole. Statistics and other values travel
+    unchanged. k entries of b bytes travel in k (b + 4) bytes.
 
     Args:
-        share: of the entries that travel.
+        share: of the entries that travel, in (0, 1]; at least one travels.
     """
 
     incremental: ClassVar[bool] = True

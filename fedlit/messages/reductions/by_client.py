@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedlit.errors import InputError
 from fedlit.messages.plan import MessagePlan
 from fedlit.messages.reductions.base import Reduced, Reduction
 from fedlit.messages.reductions.columns import weighted_sum
@@ -98,7 +97,7 @@ class RuleByClient(RobustRule):
             InputError: no vector of the messages moves the model, or a round has fewer messages than the rule needs.
         """
         super().check(plan)
-        check_models(self, plan)
+        check_compares_models(self, plan)
 
     def reduce(self, messages: Messages) -> Reduced:
         parts = {"weights": messages.model_keys}
@@ -135,13 +134,9 @@ class RuleByClient(RobustRule):
         return self.combine(value, weights.shares)
 
 
-def check_models(rule: Reduction, plan: MessagePlan) -> None:
+def check_compares_models(rule: Reduction, plan: MessagePlan) -> None:
     """
     Raises:
-        InputError: no vector of the messages moves the model.
+        InputError: no vector of the messages moves a model.
     """
-    if not plan.model_keys():
-        raise InputError(
-            f"reduction: {type(rule).__name__} compares the models in the clients' messages, and {plan.algorithm} "
-            f"sends {', '.join(plan.message) or 'nothing'}; choose reduction=median, or another aggregator."
-        )
+    plan.check_moves_model(f"reduction: {type(rule).__name__}", "choose reduction=median, or another aggregator")

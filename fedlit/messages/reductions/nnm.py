@@ -8,7 +8,7 @@ import numpy as np
 
 from fedlit.messages.plan import MessagePlan
 from fedlit.messages.reductions.base import Reduction
-from fedlit.messages.reductions.by_client import check_models
+from fedlit.messages.reductions.by_client import check_compares_models
 from fedlit.messages.reductions.distances import Vectors, squared_distances
 from fedlit.messages.reductions.mixing import Mixing
 from fedlit.messages.reductions.rule import Messages, check_count, check_option
@@ -41,7 +41,7 @@ class Nnm(Mixing):
 
     def check(self, plan: MessagePlan) -> None:
         super().check(plan)
-        check_models(self, plan)
+        check_compares_models(self, plan)
 
     def mix(self, messages: Messages) -> tuple[np.ndarray, np.ndarray]:
         matrix = self._nearest(messages.vectors(messages.model_keys))

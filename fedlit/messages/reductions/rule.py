@@ -55,7 +55,7 @@ class Messages:
 class RobustRule(Reduction):
     """Collects all messages of a round and reduces them at its end. It needs their memory.
 
-    A rule has the word on all that is sent: weights, statistics and numbers. It never reads the clients' numbers of
+    A rule reduces all that is sent: weights, statistics and numbers. It never reads the clients' numbers of
     samples, which a client reports itself: all messages count the same, whatever `weighting` says.
 
     In a round in which fewer messages arrive than the rule needs, or in which it trusts none, nothing is reduced: the

@@ -36,12 +36,13 @@ class Clip(KeyedStage):
 
         S <- S exp(-server_lr (b - gamma)).
 
-    The paper adds noise to b; this stage does not, so that a reduction that promises privacy refuses it.
+    The paper adds noise to b; this stage adds none, so that S is not private.
 
-    Clipping alone works under any weights of the clients: `uniform` is False, and a reduction that adds noise asks for
-    equal weights itself. b is then weighed as other keys are, by examples if the weighting does not say otherwise.
+    Clipping alone works under any weights of the clients: `uniform` is False. b is weighed as other keys are, by
+    examples if the weighting does not say otherwise.
 
-    The row of metrics has the share of the clients whose messages were clipped, `clipped`, and S, `norm`.
+    The row of metrics has the share of the clients whose messages were clipped, `clipped`; with `quantile` also S,
+    `norm`.
 
     Args:
         norm: S; with `quantile` that of the first round.
@@ -74,7 +75,7 @@ class Clip(KeyedStage):
         return self.norm if norm is None else min(norm, self.norm)
 
     def server_state(self, model: Model) -> dict[str, Any]:
-        return {} if self.quantile is None else {"norm": model.weights.new_full((1,), self.norm)}
+        return {} if self.quantile is None else {"norm": wide(model.weights.new_full((1,), self.norm))}
 
     def broadcast(self, server: dict[str, Any]) -> Wire:
         return dict(server)

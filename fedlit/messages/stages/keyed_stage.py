@@ -33,14 +33,13 @@ class KeyedStage(Stage):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return tuple(key.partition(".weights.")[0] for key in self.keys or ())
+        return self.keys or ()
 
     def check(self, plan: MessagePlan) -> None:
         self.exact = plan.exact
-        if self.keys is None and not plan.model_keys():
-            raise InputError(
-                f"uplink: {type(self).__name__} works on the weights of models, and {plan.algorithm} sends none, only "
-                f"{', '.join(plan.message) or 'nothing'}; leave the stage out, or name vectors by its option keys."
+        if self.keys is None:
+            plan.check_moves_model(
+                f"uplink: {type(self).__name__}", "leave the stage out, or name vectors by its option keys"
             )
 
     def planned_keys(self, plan: MessagePlan) -> list[str]:

@@ -31,17 +31,23 @@ class PowerSgd(KeyedStage):
         trip 1   client k sends P_k = M_k Q            server: P = orthonormal(mean P_k), and sends it
         trip 2   client k sends Q_k = M_k^T P          server: Q = mean Q_k; the mean message is P Q^T
 
-    The server sees means alone, so any reduction by means goes together with it. The next round begins with the
-    orthonormalised Q (warm start) or with random numbers. Q of the first round is the same in each run.
+    The server needs means alone, and of the reductions only `Mean` goes together with it. The next round begins with
+    the orthonormalised Q (warm start) or with random numbers. Q of the first round is the same in each run.
 
     M_k is the client's update and, with error feedback, what earlier messages have lost of its updates, e_k:
     e_k <- M_k - P Q_k^T. The paper's e_k has the mean Q in place of Q_k, which only clients of a next trip would know;
     the mean of e_k over the clients of a round is the same, and so is the mean message if all take part.
 
+    A client that is lost between the trips stays part of the means of trip 1, with its weight: of mean P_k, which gives
+    the basis P alone, and of all that is no matrix (`key.raw`, statistics, numbers). It is no part of mean Q_k, so none
+    of its matrices counts, and it keeps the e_k from before the round. So its biases move the model although it counts
+    as lost.
+
     A tensor of shape (d_1, ..., d_n), n >= 2, is a matrix (d_1, d_2 ... d_n). Tensors with fewer axes travel as they
     are, and so do matrices that are no larger than their factors, n m <= r (n + m); the paper factors these, too.
 
-    Up: `key.p` (sum of r n) and `key.raw`, then `key.q` (sum of r m), of the message's type. Down: Q, then P.
+    Up: `key.p` (sum of r n) and `key.raw`, then `key.q` (sum of r m), of the message's type, or of 32 bits where that
+    is shorter; so is the mean message. Down: Q, then P.
 
     Args:
         rank: r.

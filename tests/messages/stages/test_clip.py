@@ -119,6 +119,17 @@ def test_the_norm_follows_a_quantile() -> None:
     assert max(norms) > 1.01
 
 
+def test_the_norm_of_a_16_bit_model_has_32_bits() -> None:
+    """A step of exp(0.0002) is lost in the 8 bits of bfloat16."""
+    stage = Clip(1.0, quantile=0.501, server_lr=0.2)
+    server = stage.server_state(Model(torch.zeros(P, dtype=torch.bfloat16), torch.zeros(0)))
+    wire = {W: torch.eye(2, P, dtype=torch.bfloat16) * torch.tensor([[0.5], [1.5]], dtype=torch.bfloat16)}
+    encoded, _ = clipped(stage, wire, stage.broadcast(server))
+    _, server, _ = stage.reduced({key: value.mean(0) for key, value in encoded.items()}, server, ROUND)
+    assert float(server["norm"]) == pytest.approx(np.exp(0.2 * 0.001), rel=1e-6)
+    assert encoded[W].dtype == torch.bfloat16
+
+
 def test_the_norm_settles_where_a_share_of_the_clients_is_below() -> None:
     stage = Clip(0.1, quantile=0.5)
     server = stage.server_state(Model(torch.zeros(P, dtype=torch.float64), torch.zeros(0)))

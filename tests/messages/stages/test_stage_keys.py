@@ -65,6 +65,9 @@ def test_keys_that_are_not_sent_are_refused_before_work() -> None:
     checked(TopK(keys=["delta"]), MESSAGE)
     checked(Half(keys=["delta.statistics"]), MESSAGE)
     checked(Qsgd(keys=["delta.weights.values"]), MESSAGE)
+    checked(Qsgd(keys=["delta.statistics.values", "c.values"]), MESSAGE | {"c": torch.zeros(P)})
+    with pytest.raises(InputError, match=r"uplink.tried needs delt of a message"):
+        checked(TopK(keys=["delt"]), MESSAGE)
 
 
 def test_part_of_a_model_has_no_tensors() -> None:

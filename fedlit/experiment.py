@@ -95,7 +95,8 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
         hint = [VectorizedHint(federation, state, engine, evaluator)] if has_room else []
         loggers = all_loggers(config, evaluation, chosen, shown, hint)
         layout = engine.local_worker.host.layout
-        about = describe(config, folder, data, clients, experiment.module, layout, state.round)
+        malicious = federation.attack.malicious.numbers
+        about = describe(config, folder, data, clients, experiment.module, layout, state.round, malicious)
         if not state.round:
             write_partition(folder, clients, data, tests_are_cut=evaluation.client_test != "same_partition")
         if config.profile:
@@ -106,6 +107,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
         stopping, targets = experiment.early_stopping, experiment.targets
         stopping.warn_of_target(targets.directions)
         targets.warn_of_values()
+        federation.attack.warn_of_rounds(config.rounds)
         return run_rounds(
             federation, state, engine, evaluator, loggers, experiment.checkpoints, about, stopping, targets
         )

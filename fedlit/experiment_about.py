@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,13 @@ from fedlit.model_vectors import Layout
 from fedlit.partitions import histogram
 from fedlit.plurals import counted
 from fedlit.readable_names import readable
+from fedlit.settings.option_names import STAGES
+from fedlit.settings.overrides import as_written
 from fedlit.tracking import About
 from fedlit.tracking.logger import DRAWN_CLIENTS
 from fedlit.working_folder import from_command
+
+SHOWN_CLIENTS = 10  # malicious clients that are named at the start
 
 
 def describe(
@@ -30,8 +34,13 @@ def describe(
     module: LightningModule,
     layout: Layout,
     resumed_after: int,
+    malicious: Sequence[int] = (),
 ) -> About:
-    """The description of the run for its loggers."""
+    """The description of the run for its loggers.
+
+    Args:
+        malicious: the numbers of the malicious clients.
+    """
     labels = data.train.labels()
     shown = min(len(clients), DRAWN_CLIENTS)
     label_counts = None
@@ -47,6 +56,7 @@ def describe(
         "clients": f"{len(clients)}, {_class_name(config.partition)}, shards of {_samples(clients.train.sizes)}",
         "model": f"{type(module).__name__}, {layout.size:,} trained parameters",
         "aggregator": f"{_class_name(config.aggregator)}, {schedule}",
+        **_travels(plain_config, len(clients), malicious),
         "folder": from_command(folder),
     }
     name = readable(str(config.name) if config.name is not None else folder.name)
@@ -62,6 +72,30 @@ def describe(
         facts,
         " · ".join([_option(config.aggregator), _option(config.partition), data.name, f"seed {config.seed}"]),
     )
+
+
+def _travels(config: Mapping[str, Any], clients: int, malicious: Sequence[int]) -> dict[str, str]:
+    """What messages pass, and who is malicious: a line for each part that is chosen."""
+    facts = {key: ", ".join(map(_with_number, config[key].values())) for key in STAGES if config[key]}
+    if reduction := config.get("reduction"):
+        inner = reduction.get("inner")
+        facts["reduction"] = _with_number(reduction) + (f" of {_with_number(inner)}" if inner else "")
+    if attack := config.get("attack"):
+        rounds = "" if attack.get("rounds") is None else f", in rounds {as_written(attack['rounds'])}"
+        who = f"{len(malicious):,} of {counted(clients, 'client')} ({_first(malicious)}){rounds}"
+        facts["attack"] = f"{_class_name(attack)} by {who if malicious else 'no client'}"
+    return facts
+
+
+def _with_number(config: Mapping[str, Any]) -> str:
+    """Such as `TopK share=0.1`: the class, and its first argument that is a number."""
+    first = next((f" {key}={value:g}" for key, value in config.items() if type(value) in (int, float)), "")
+    return _class_name(config) + first
+
+
+def _first(clients: Sequence[int]) -> str:
+    """The first of these numbers, with an ellipsis where there are more."""
+    return ", ".join(map(str, clients[:SHOWN_CLIENTS])) + (", ..." if len(clients) > SHOWN_CLIENTS else "")
 
 
 def _option(config: Mapping[str, Any]) -> str:

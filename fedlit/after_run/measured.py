@@ -212,7 +212,7 @@ def _warn_of_normalisation(run: Reopened) -> None:
     if other == "training":
         log.warning(
             "the inputs of these data are normalised by their own training samples, and not by those of the run; give "
-            "the numbers by data.normalize=[mean,std] where the data set has this option."
+            "the numbers by 'data.normalize=[mean,std]' where the data set has this option."
         )
     elif None not in (other, trained) and other != trained:
         log.warning(

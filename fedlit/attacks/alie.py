@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fedlit.attacks.collusion import CollusiveAttack, Knowledge, Known
 from fedlit.messages.wire import Wire
+from fedlit.notices import warn
 
 
 def supported_deviation(arrived: int, malicious: int) -> float:
@@ -53,6 +54,11 @@ class Alie(CollusiveAttack):
 
     def agree(self, known: Known, state: dict[str, Any]) -> tuple[Wire, dict[str, Any]]:
         z = supported_deviation(known.arrived, len(known.malicious)) if self.z is None else self.z
+        if z == 0 and self.z is None:
+            warn(
+                "attack: Alie's z is 0 for these numbers of honest and malicious clients, so that the malicious ones "
+                "send the mean of the messages that they know; write for example attack.z=1 to send another one."
+            )
         return {key: m.mean(0, keepdim=True) - z * _std(m) for key, m in known.messages.items()}, state
 
 

@@ -16,6 +16,7 @@ from fedlit.errors import InputError
 from fedlit.messages.reductions.base import Reduction
 from fedlit.messages.stages.base import Stage
 from fedlit.metric_names import Row
+from fedlit.plurals import counted
 from fedlit.server_round import ServerRound
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,15 @@ class Attack(ABC):  # noqa: B024  (its kinds have abstract methods)
         self.seed = seed
         if len(self.malicious) == clients:
             log.warning("attack.clients=%s: every client is malicious", self.clients)
+
+    def warn_of_rounds(self, rounds: int) -> None:
+        """Warn of an attack that no round of the run has.
+
+        Args:
+            rounds: of the run.
+        """
+        if len(self.malicious) and not any(number in self.rounds for number in range(1, rounds + 1)):
+            log.warning("attack.rounds=%s: no attack takes place in %s", self.rounds, counted(rounds, "round"))
 
     def is_active(self, round_number: int) -> bool:
         """Whether malicious clients attack in this round."""

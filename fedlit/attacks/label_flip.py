@@ -16,6 +16,7 @@ from fedlit.data.targets import Part
 from fedlit.data.transform import Batch
 from fedlit.errors import InputError
 from fedlit.metric_names import ATTACK_SUCCESS
+from fedlit.settings.overrides import as_written
 
 
 class LabelFlip(DataAttack):
@@ -35,13 +36,14 @@ class LabelFlip(DataAttack):
         """
         Args:
             clients, rounds: see `Attack`.
-            mapping: a class -> the class in its place; empty: c becomes C - 1 - c.
+            mapping: a class -> the class in its place; None: c becomes C - 1 - c.
         """
         super().__init__(clients, rounds)
         self.mapping = {_number(c): _number(new) for c, new in (mapping or {}).items()}
-        if self.mapping and all(c == new for c, new in self.mapping.items()):
+        if mapping is not None and all(c == new for c, new in self.mapping.items()):
             raise InputError(
-                f"attack.mapping={self.mapping}: no class changes; write for example attack.mapping={{7:1}}."
+                f"attack.mapping={as_written(self.mapping)}: no class changes; write for example "
+                "'attack.mapping={7:1}', or null for all classes."
             )
 
     def check(self, data: DataSource, algorithm: str, pooled: bool) -> None:
@@ -50,8 +52,8 @@ class LabelFlip(DataAttack):
         outside = [c for pair in self.mapping.items() for c in pair if not 0 <= c < classes]
         if outside:
             raise InputError(
-                f"attack.mapping={self.mapping}: class {outside[0]} is none of {data.name}, whose classes are 0 to "
-                f"{classes - 1}; write these numbers."
+                f"attack.mapping={as_written(self.mapping)}: class {outside[0]} is none of {data.name}, whose classes "
+                f"are 0 to {classes - 1}; write these numbers."
             )
         self.labels = ChangedLabels.mapped(classes, self.mapping) if self.mapping else ChangedLabels.turned(classes)
         if not self.labels.differ(np.arange(classes)).any():
@@ -71,6 +73,6 @@ def _number(value: object) -> int:
         number = int(str(value))
     except ValueError:
         raise InputError(
-            f"attack.mapping: {value!r} is no class; write numbers, for example attack.mapping={{7:1}}."
+            f"attack.mapping: {value!r} is no class; write numbers, for example 'attack.mapping={{7:1}}'."
         ) from None
     return number

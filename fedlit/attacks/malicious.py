@@ -12,6 +12,7 @@ from torch import Tensor
 from fedlit.errors import InputError
 from fedlit.plurals import counted
 from fedlit.randomness import generator
+from fedlit.settings.overrides import as_written
 
 
 class MaliciousClients:
@@ -69,13 +70,13 @@ def malicious_numbers(option: float | Sequence[int], clients: int, seed: int) ->
         if not 0 <= option <= 1:
             raise InputError(
                 f"attack.clients={option}: a share lies between 0 and 1; write for example attack.clients=0.2, or a "
-                "list of clients, attack.clients=[0,1]."
+                "list of clients, 'attack.clients=[0,1]'."
             )
         count = round(option * clients)
         if option and not count:
             raise InputError(
                 f"attack.clients={option}: this share of {counted(clients, 'client')} is none; write a larger share, a "
-                "list such as attack.clients=[0], or attack=none."
+                "list such as 'attack.clients=[0]', or attack=none."
             )
         drawn = generator(seed, "malicious clients").permutation(clients)[:count]
         return sorted(drawn.tolist())
@@ -105,11 +106,13 @@ class AttackRounds:
     """
 
     def __init__(self, option: Sequence[int] | Mapping[str, int] | None):
+        self.option = option
         self.first, self.interval, self.listed = 1, 1, None
         if isinstance(option, Mapping):
+            option = dict(option)
             unknown = set(option) - {"from", "every"}
             if unknown or not all(_is_number(value) for value in option.values()):
-                raise InputError(_no_rounds(dict(option)))
+                raise InputError(_no_rounds(option))
             self.first, self.interval = option.get("from", 1), option.get("every", 1)
         elif option is not None:
             if isinstance(option, str) or not isinstance(option, Sequence) or not all(_is_number(n) for n in option):
@@ -117,6 +120,11 @@ class AttackRounds:
             self.listed = frozenset(option)
 
     listed: frozenset[int] | None
+
+    def __str__(self) -> str:
+        """As the option is written on the command line."""
+        mapping = dict(self.option) if isinstance(self.option, Mapping) else self.option
+        return as_written(mapping if mapping is None or isinstance(mapping, dict) else list(mapping))
 
     def __contains__(self, number: int) -> bool:
         if self.listed is not None:
@@ -130,6 +138,6 @@ def _is_number(value: Any) -> bool:
 
 def _no_rounds(option: Any) -> str:
     return (
-        f"attack.rounds={option}: the rounds of an attack are null (all), a list of numbers from 1 on, or a first "
-        "round and an interval; write for example attack.rounds=[5] or attack.rounds={from:10,every:5}."
+        f"attack.rounds={as_written(option)}: the rounds of an attack are null (all), a list of numbers from 1 on, or "
+        "a first round and an interval; write for example 'attack.rounds=[5]' or 'attack.rounds={from:10,every:5}'."
     )

@@ -51,8 +51,9 @@ class Evaluation:
             )
         for name, test in self.extra.items():
             if not isinstance(test, ExtraTest) and not callable(test):
+                shown = test if isinstance(test, str) else type(test).__name__
                 raise InputError(
-                    f"evaluation.extra.{name}={type(test).__name__}: this changes no batch; write "
+                    f"evaluation.extra.{name}={shown}: this changes no batch; write "
                     f"evaluation.extra.{name}._target_=mine.Blurred, a class with __call__(batch, index, client, "
                     "split, key) that returns the changed batch."
                 )

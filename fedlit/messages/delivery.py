@@ -12,6 +12,7 @@ from fedlit.aggregators.base import State
 from fedlit.errors import InputError
 from fedlit.messages.downlink.base import DownlinkStage
 from fedlit.messages.wire import Wire, flatten_message, num_bytes, unflatten_message
+from fedlit.notices import warn
 from fedlit.server_round import ServerRound
 
 
@@ -48,6 +49,11 @@ def deliver(
     wire = flatten_message(broadcast)
     if not downlink:
         return Delivered(broadcast, num_bytes(wire) * len(round.cohort), state)
+    if not wire:
+        warn(
+            "downlink: the stages have no effect in a round in which the algorithm broadcasts nothing; what single "
+            "clients download is not encoded. Write 'downlink=[]', or another aggregator."
+        )
     held: dict[str, Wire] = state.get("held", {})
     encoded = wire
     for name, stage in downlink.items():

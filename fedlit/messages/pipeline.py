@@ -131,11 +131,22 @@ class Pipeline:
         new_states: list[dict[str, Any]] = [{} for _ in states]
         after_stages: dict[str, Wire] = {}
         notes: dict[str, Tensor] = {}
+        first_wire = wire
         for name, stage in self.uplink.items():
             stage_client = self.stage_client(client, name, (received or {}).get(name, {}))
             initial = unstack(stage.state(stage_client, wire), k)
             before = [state.get("stages", {}).get(name) or first for state, first in zip(states, initial, strict=True)]
-            wire, after = stage.encode(stage_client, copied(wire), stack(before))
+            try:
+                encoded, after = stage.encode(stage_client, copied(wire), stack(before))
+            except KeyError as error:
+                if error.args[:1] and error.args[0] in first_wire and error.args[0] not in wire:
+                    raise InputError(
+                        f"uplink.{name} takes {error.args[0]}, which an earlier stage has encoded: the message that "
+                        f"reaches it has {', '.join(wire)}; let its encode take one of these, or leave out one of the "
+                        "stages."
+                    ) from error
+                raise
+            wire = encoded
             for state, stage_state in zip(new_states, unstack(after, k), strict=True):
                 state[name] = stage_state
             check_rows(wire, k, f"encode of uplink.{name}")

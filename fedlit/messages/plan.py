@@ -33,6 +33,8 @@ class MessagePlan:
         hands_over: the algorithm gets every message instead of one.
         exact: keys that stages leave as they are (`Aggregator.exact`).
         clients_step: a message is the change of a client's fit (`Aggregator.clients_step`); False: a gradient.
+        place: the key of the reduction's options; within another one "reduction.inner", and `expected` counts what that
+            one makes.
     """
 
     algorithm: str
@@ -50,6 +52,7 @@ class MessagePlan:
     hands_over: bool = False
     exact: tuple[str, ...] = ()
     clients_step: bool = True
+    place: str = "reduction"
 
     def model_keys(self) -> list[str]:
         """See `model_keys`."""

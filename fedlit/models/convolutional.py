@@ -52,7 +52,7 @@ class CnnBn(Classifier):
     def __init__(self, input_shape: Sequence[int], classes: int, channels: Sequence[int] = (32, 64), hidden: int = 512):
         super().__init__(input_shape, classes)
         if len(channels) != 2:
-            raise InputError(f"model.channels={list(channels)} needs 2 numbers; write model.channels=[32,64].")
+            raise InputError(f"model.channels={list(channels)} needs 2 numbers; write 'model.channels=[32,64]'.")
         given, height, width = image_shape("cnn_bn", input_shape, 4)
         first, second = channels
         self.features = nn.Sequential(

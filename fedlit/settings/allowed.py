@@ -126,7 +126,8 @@ class Allowed:
     def describe(self) -> str:
         """The allowed values in words: `an integer of at least 1 or null`."""
         words = [f"one of {', '.join(self.words)}" if len(self.words) > 2 else listed(self.words)] if self.words else []
-        return " or ".join(words + [kind.describe() for kind in self.kinds])
+        lists_last = sorted(self.kinds, key=lambda kind: isinstance(kind, Kind) and kind.of is not None)
+        return " or ".join(words + [kind.describe() for kind in lists_last])
 
     def example(self) -> str:
         """An allowed value, as it is written on the command line."""

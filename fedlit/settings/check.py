@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override
 
 from fedlit.errors import InputError
 from fedlit.settings import folders
-from fedlit.settings.check_keys import check_key
+from fedlit.settings.check_keys import check_key_in_jobs
 from fedlit.settings.check_options import (
     check_chosen,
     check_group,
@@ -129,10 +129,11 @@ def _check(given: Sequence[str], composer: Composer, sweeps: bool) -> Checked:
     if jobs is None:
         jobs = _compose_options(given, options, composer)
     check_stage_keys(settings, jobs, _shipped_keys)
-    for override, job in itertools.product(settings, jobs):
+    for override in settings:
         if not any(key_of(override) == package or key_of(override).startswith(f"{package}.") for package in of_user):
-            check_key(override, job, known_groups, _shipped_keys)
-        check_override(override, job.table)
+            check_key_in_jobs(override, jobs, known_groups, _shipped_keys)
+        for job in jobs:
+            check_override(override, job.table)
     ready = [*left_over(options, jobs), *(_into_mapping(override, jobs[0].table) for override in overrides)]
     overrides = parse(ready, composer.loader)
     options, _ = _split(overrides, known_groups)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hydra.core.override_parser.types import Override
 
@@ -10,10 +10,35 @@ from fedlit.errors import InputError
 from fedlit.settings.closest import listed
 from fedlit.settings.compose import Composed
 from fedlit.settings.misfit import Misfit, Proposal
-from fedlit.settings.option_names import LISTS
-from fedlit.settings.overrides import key_of, leaves, sign
+from fedlit.settings.option_names import LISTS, OTHER_SWEEP, choosing
+from fedlit.settings.overrides import for_shell, key_of, leaves, sign
 from fedlit.settings.table import above_of, foreign_class
 from fedlit.settings.unknown_keys import Options, unknown_key
+
+
+def check_key_in_jobs(
+    override: Override, jobs: Sequence[Composed], groups: set[str], options: Callable[[], Options]
+) -> None:
+    """Refuse a key that a run of a sweep does not have; the arguments are those of `check_key`."""
+    for job in jobs:
+        try:
+            check_key(override, job, groups, options)
+        except Misfit as misfit:
+            key = key_of(override)
+            having = [other for other in jobs if key in other.keys]
+            package = max((p for p in job.mounts if key.startswith(f"{p}.")), key=len, default="")
+            choice = job.mounts.get(package, "")
+            lacking = job.choices.get(choice)
+            if not having or lacking is None or lacking in [other.choices[choice] for other in having]:
+                raise
+            others = list(dict.fromkeys(str(other.choices[choice]) for other in having))
+            text = override.input_line or ""
+            raise Misfit(
+                misfit.text,
+                f"the runs with {choosing(choice, str(lacking))} have no {key.removeprefix(f'{package}.')}",
+                [],
+                f"write {for_shell(choice + '=' + ','.join(others), text)} {OTHER_SWEEP}",
+            ) from None
 
 
 def check_key(override: Override, composed: Composed, groups: set[str], options: Callable[[], Options]) -> None:

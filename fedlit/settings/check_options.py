@@ -86,7 +86,8 @@ def _no_null(override: Override, known: Sequence[str]) -> Misfit:
         proposals = [Proposal((with_other_name(override, "null", "none"),), "write {}.")]
     elif key in OPTIONAL and "mean" in known:
         phrase = "write {}, or leave it out for the default of the algorithm."
-        proposals = [Proposal((with_other_name(override, "none" if has_none else "null", "mean"),), phrase)]
+        chosen = ["mean" if value in (None, "none") else as_written(value) for value in values(override)]
+        proposals = [Proposal((f"{key}={','.join(dict.fromkeys(chosen))}",), phrase)]
     return Misfit(
         text,
         "none is no option" if has_none else "null is no option",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+import yaml
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fedlit.errors import InputError
 from fedlit.settings.closest import slips
-from fedlit.settings.comments import Entry
+from fedlit.settings.comments import LOADER, Entry
 from fedlit.settings.compose import Composed
 from fedlit.settings.known_keys import OTHER_VALUES
 from fedlit.settings.message_parts import check_parts
@@ -107,4 +109,17 @@ def _example(value: Any, rule: Entry) -> str:
     if meant := [word for word in words if word in rule.allowed.words]:
         return meant[0]
     usable = rule.default not in ("", "null", "???") and "${" not in rule.default and rule.default != as_written(value)
-    return rule.default if usable else rule.allowed.example()
+    if usable:
+        return rule.default
+    if rule.allowed.takes("list") and not isinstance(value, list | dict) and rule.allowed.accepts([value]):
+        return as_written([value])  # attack.rounds=2
+    return _example_of_meaning(rule) or rule.allowed.example()
+
+
+def _example_of_meaning(rule: Entry) -> str:
+    """The allowed value that the comment of a key names by `such as`, or nothing."""
+    for written in re.findall(r"such as (\{[^{}]*\}|\[[^\[\]]*\])", rule.meaning):
+        with suppress(yaml.YAMLError):
+            if rule.allowed is not None and rule.allowed.accepts(yaml.load(written, Loader=LOADER)):
+                return str(written)
+    return ""

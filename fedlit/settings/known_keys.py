@@ -127,7 +127,8 @@ SENTENCES: dict[str, str] = by_name(  # name at the top level -> what to write
         "configure_optimizers of a module of your own, `model._target_=mine.Net`",
         "published": "published values are in the YAML of an experiment (`experiment=flamby_heart`), and "
         "`python -m fedlit.reproduce` compares runs with them",
-        "nummalicious numbyzantine numattackers numadversaries byzantineclients maliciousclients": "how "
+        "malicious attackers adversaries nummalicious numbyzantine numattackers numadversaries byzantineclients "
+        "maliciousclients maliciousratio maliciousfraction attackratio poisonedclients": "how "
         "many clients are malicious is a key of each attack, `attack=sign_flip attack.clients=0.2`",
         "earlystopping earlystop": "a run ends early by `stop.patience=5` or `stop.target=0.9`",
         "targetaccuracy": "a run ends at a value by `stop.metric=global/test/accuracy stop.target={value}`",

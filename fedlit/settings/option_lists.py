@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override
 from fedlit.settings.closest import normalised, slips
 from fedlit.settings.misfit import Misfit, Proposal
 from fedlit.settings.option_names import STAGES, as_list, choosing
-from fedlit.settings.overrides import for_shell, key_of, values
+from fedlit.settings.overrides import as_written, for_shell, key_of, values
 
 _CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
@@ -25,6 +25,8 @@ def check_list(override: Override, known: Sequence[str]) -> None:
         known: the options of the group.
     """
     text, key, group = override.input_line or "", key_of(override), override.key_or_group
+    if key == f"{group}@{group}":
+        key = group
     if override.is_delete():
         if group in STAGES:
             raise Misfit(text, "the list is emptied, not left out", [Proposal((f"{key}=[]",), "write {}.")])
@@ -80,7 +82,8 @@ def names_of(choice: Any) -> list[str]:
     """The names in one choice: those of a list, or the only one."""
     if choice is None:
         return []
-    return list(map(str, choice)) if isinstance(choice, list) else [str(choice)]
+    names = choice if isinstance(choice, list) else [choice]
+    return ["none" if name is None else as_written(name) for name in names]
 
 
 def _problem(choice: Any, group: str, known: Sequence[str]) -> str | None:
@@ -88,6 +91,8 @@ def _problem(choice: Any, group: str, known: Sequence[str]) -> str | None:
     names = names_of(choice)
     if choice is None or names == [""]:
         return "null is no option" if choice is None else "there is no option in it"
+    if isinstance(choice, list) and None in choice:
+        return "null is no option"
     if isinstance(choice, list) and not names:
         return None if group in STAGES else "the list is empty"
     if (path := next((name for name in names if is_class(name, known)), None)) is not None:

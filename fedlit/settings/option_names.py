@@ -8,6 +8,9 @@ STAGES = ("uplink", "downlink")  # the order of the list is that of the stages
 LISTS = ("logger", *STAGES)
 OPTIONAL = ("reduction",)  # a group from which no option is chosen by default; null is no option
 
+OTHER_SWEEP = "as a sweep of its own; python -m fedlit.report <folder> <folder> makes one table of both."
+"""The advice for a key that some runs of a sweep lack, behind the words of the others."""
+
 
 def choosing(group: str, *options: str) -> str:
     """The override that chooses options: `partition=iid`, `uplink=[topk,clip]`."""

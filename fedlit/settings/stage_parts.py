@@ -15,7 +15,7 @@ from fedlit.settings.comments import read_file
 from fedlit.settings.compose import Composed
 from fedlit.settings.known_names import known_name
 from fedlit.settings.misfit import Misfit, Proposal, WrongValue, meant
-from fedlit.settings.option_names import STAGES, choosing
+from fedlit.settings.option_names import OTHER_SWEEP, STAGES, choosing
 from fedlit.settings.overrides import as_written, for_shell, key_of, leaves, values
 
 PLACES = ("attack", "compress", "limit", "seal")  # as `fedlit.messages.stages.Stage.place`, which imports torch
@@ -76,10 +76,10 @@ def _check_key(
             raise Misfit(text, "a mapping takes no stage away", [Proposal((choosing(group),), "write {}.")])
         return  # `check_stages` has the sentence for a class without a name
     stage = f"{group}.{parts[0]}"
-    if stage in of_users or (len(parts) == 1 and value == {}):
+    if stage in of_users:
         return
     lacking = [job for job in jobs if f"{stage}._target_" not in job.keys]
-    if not lacking and len(parts) > 1:
+    if not lacking and (len(parts) > 1 or value == {}):
         return
     options = all_options().get(group, {})
     if key != key_of(override):  # in a mapping
@@ -97,8 +97,7 @@ def _check_key(
             text,
             f"the runs with {chosen} have no {parts[0]}",
             [],
-            f"write {listed(for_shell(word) for word in having)} {for_shell(text)} as a sweep of its own; with the "
-            "same hydra.sweep.dir both have one table.",
+            f"write {listed(for_shell(word) for word in having)} {for_shell(text)} {OTHER_SWEEP}",
         )
     raise _not_chosen(override, group, parts[0], jobs[0], options)
 

@@ -34,7 +34,10 @@ def unknown_key(override: Override, key: str, composed: Composed, groups: set[st
     if foreign is not None:
         return _of_a_foreign_class(override, key, foreign, candidates)
     ends = [normalised(key.rpartition(".")[2]), normalised(key.partition(".")[0])]
-    advice = next((SENTENCES[end] for end in ends if end in SENTENCES), "").replace("{value}", value or "<value>")
+    sentences = [SENTENCES[end] for end in ends if end in SENTENCES]
+    if KEYS.get(ends[0]) == "attack" and value[:1] in {*"[.0123456789"}:  # byzantine=2
+        sentences.append(SENTENCES["malicious"])
+    advice = next(iter(sentences), "").replace("{value}", value or "<value>")
     if advice and "." not in key:
         return Misfit(text, reason, [], f"{advice}.")
     other_keys = _other_keys(key, composed)
@@ -46,9 +49,13 @@ def unknown_key(override: Override, key: str, composed: Composed, groups: set[st
     if len(within) == 1:  # reduction.f of the reduction within another one
         [corrected] = _corrections(override, within[0], set())
         return Misfit(text, reason, [meant(corrected), surely_meant(within[0], corrected)])
-    for meant_key in (key, *other_keys, _of_renamed_group(*key.rpartition(".")[::2])):
-        if meant_key is not None and (sentence := _elsewhere(meant_key, composed, options)) is not None:
-            return Misfit(text, sentence, [])
+    meant_keys = [k for k in (key, *other_keys, _of_renamed_group(*key.rpartition(".")[::2])) if k is not None]
+    misfits = [_of_other_choice(text, k, composed, options) for k in meant_keys]
+    misfits += [_near_key(text, k, composed, options) for k in meant_keys]
+    if (misfit := next((m for m in misfits if m is not None), None)) is not None:
+        return misfit
+    if proposals := _of_named_option(key, value, composed, options):
+        return Misfit(text, reason, proposals, "--help lists the keys and the options.")
     names = _meant_names(key, candidates, groups)
     if key != key_of(override):  # inside a mapping, which is not written out again
         return Misfit(text, reason, [], f"did you mean {names[0]}?" if names else _nothing_like(key, candidates))
@@ -101,23 +108,55 @@ def _other_keys(key: str, composed: Composed) -> list[str]:
     return [f"{package}.{other}" for other in names.split()]
 
 
-def _elsewhere(key: str, composed: Composed, options: Options) -> str | None:
+def _of_other_choice(text: str, key: str, composed: Composed, options: Options) -> Misfit | None:
     """`partition=iid has no alpha; partition=dirichlet has it`, or None."""
-    package = max((p for p in composed.mounts if key.startswith(f"{p}.")), key=len, default="")
-    name = key.removeprefix(f"{package}.")
+    package, name = _package_and_name(key, composed)
     choice = composed.mounts.get(package, "")
     group = choice.partition("@")[0]
     first = name.partition(".")[0]  # of server_optimizer.lr
     having = [f"{choice}={option}" for option, keys in options.get(group, {}).items() if {name, first} & {*keys}]
-    if having and f"{package}.{first}" not in composed.keys:
-        chosen = composed.choices[choice]
-        without = f"no {group} is chosen" if chosen is None else f"{choice}={as_written(chosen)} has no {first}"
-        return f"{without}; {listed(having)} {'has' if len(having) == 1 else 'have'} {'it' if chosen else first}"
+    if not having or f"{package}.{first}" in composed.keys:
+        return None
+    chosen = composed.choices[choice]
+    without = f"no {group} is chosen" if chosen is None else f"{choice}={as_written(chosen)} has no {first}"
+    has = f"{listed(having)} {'has' if len(having) == 1 else 'have'} {'it' if chosen else first}"
+    written = f"{key}={text.partition('=')[2]}"
+    phrase = "write {}." if len(having) == 1 else "write for example {}."
+    proposals = [Proposal((option, written), phrase) for option in having]
+    return Misfit(text, f"{without}; {has}", proposals)
+
+
+def _near_key(text: str, key: str, composed: Composed, options: Options) -> Misfit | None:
+    """The misfit of a slip of a key that another option of the group has, or None."""
+    package, name = _package_and_name(key, composed)
+    choice = composed.mounts.get(package, "")
+    group = choice.partition("@")[0]
     near = closest(name, {k for keys in options.get(group, {}).values() for k in keys if not k.startswith("_")})
     if near is None or f"{package}.{near}" in composed.keys:
         return None
     having = [f"{choice}={option}" for option, keys in options.get(group, {}).items() if near in keys]
-    return f"there is no key {key}; did you mean {package}.{near} of {listed(having)}?"
+    return Misfit(text, f"there is no key {key}; did you mean {package}.{near} of {listed(having)}?", [])
+
+
+def _package_and_name(key: str, composed: Composed) -> tuple[str, str]:
+    """Where an option is mounted, and the key within it: `aggregator.server_optimizer` and `lr`."""
+    package = max((p for p in composed.mounts if key.startswith(f"{p}.")), key=len, default="")
+    return package, key.removeprefix(f"{package}.")
+
+
+def _of_named_option(key: str, value: str, composed: Composed, options: Options) -> list[Proposal]:
+    """`reduction=krum reduction.f=2` for `krum.f=2`."""
+    option, _, name = key.partition(".")
+    proposals = []
+    for group, choices in _uplink_first(options):
+        place = f"{group}.{option}" if group in LISTS else group
+        inner = f"{option}.{name}" if group in LISTS else name
+        if name and inner in choices.get(option, ()):
+            chosen = composed.choices.get(group)
+            is_chosen = option in chosen if isinstance(chosen, list | tuple) else chosen == option
+            choice = [] if is_chosen else [choosing(group, option)]
+            proposals.append(Proposal((*choice, f"{place}.{name}={value}")))
+    return proposals
 
 
 def _meant_names(key: str, candidates: list[str], groups: set[str]) -> list[str]:
@@ -170,10 +209,15 @@ def _by_value(value: str, options: Options) -> list[Proposal]:
     """Options of that name, `aggregator=fedavg` for `foo=FedAvg`."""
     return [
         meant(choosing(group, option))
-        for group, choices in sorted(options.items(), key=lambda item: item[0] == "downlink")  # after uplink
+        for group, choices in _uplink_first(options)
         for option in choices
         if normalised(option) == normalised(value)
     ]
+
+
+def _uplink_first(options: Options) -> list[tuple[str, dict[str, list[str]]]]:
+    """The groups with their options; those of downlink, which uplink has as well, last."""
+    return sorted(options.items(), key=lambda item: item[0] == "downlink")
 
 
 def _of_another_option(key: str, value: str, options: Options) -> list[Proposal]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlit.evaluation.headline import headline
-from fedlit.metric_names import TRAIN_LOSS, is_time, on_test
+from fedlit.metric_names import ATTACK_SUCCESS, TRAIN_LOSS, is_time, on_test
 from fedlit.plurals import counted
 from fedlit.tracking.logger import About, Summary
 from fedlit.working_folder import command_folder
@@ -28,15 +28,16 @@ def opening(about: About) -> str:
 def round_line(number: int, rounds: int, row: Mapping[str, float]) -> str:
     """Such as `round  3/20  global/test/accuracy 0.912  train/loss 0.310  2.1 s`."""
     parts = [f"round {str(number).rjust(len(str(rounds)))}/{rounds}"]
-    parts += [f"{name} {figure(row[name])}" for name in (headline(row), TRAIN_LOSS) if name and name in row]
+    names = (headline(row), TRAIN_LOSS, ATTACK_SUCCESS)
+    parts += [f"{name} {figure(row[name])}" for name in names if name and name in row]
     if seconds := [value for name, value in row.items() if is_time(name)]:
         parts.append(duration(sum(seconds)))
     return "  ".join(parts)
 
 
 def closing(about: About, summary: Summary) -> str:
-    """A line for each target, and the last line: rounds, last and best metric, time, clients lost and idle, folder, and
-    the TensorBoard command."""
+    """A line for each target, and the last line: rounds, last and best metric, success of the attack, time, clients
+    lost and idle, folder, and the TensorBoard command."""
     done, last, best = summary["rounds"], summary["last"], summary["best"]
     stopped = summary.get("stopped")
     rounds = counted(done, "round")
@@ -51,6 +52,8 @@ def closing(about: About, summary: Summary) -> str:
         value = figure(best["test"] if has_test else best["value"])
         best_value = f"best {value}" if name == shown else f"best {name} {value}"
         metrics.append(f"{best_value} in round {best['round']} (chosen by {best['chosen_by']})")
+    if ATTACK_SUCCESS in last:
+        metrics.append(f"{ATTACK_SUCCESS} {figure(last[ATTACK_SUCCESS])}")
     folder = relative(about.folder)
     parts = [f"{rounds} in {duration(summary['seconds'])}"]
     if metrics:

@@ -87,7 +87,7 @@ def test_rounds(option: Any, rounds: list[int]) -> None:
 
 @pytest.mark.parametrize("option", [[0], {"until": 3}, {"from": 0}, 3, "all", [True], {"every": 1.5}])
 def test_other_rounds_are_refused(option: Any) -> None:
-    with pytest.raises(InputError, match=r"attack.rounds=.*write for example attack.rounds=\[5\]"):
+    with pytest.raises(InputError, match=r"attack.rounds=.*write for example 'attack.rounds=\[5\]'"):
         AttackRounds(option)
 
 

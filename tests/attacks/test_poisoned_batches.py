@@ -48,8 +48,8 @@ def stacked(clients: int = CLIENTS, samples: int = 8) -> tuple[Tensor, Tensor, T
     return x, y, index
 
 
-@pytest.mark.parametrize("mapping", [{}, {7: 1}, {0: 9, 9: 0, 4: 4}])
-def test_labels_of_malicious_clients_are_flipped(mapping: dict[int, int]) -> None:
+@pytest.mark.parametrize("mapping", [None, {7: 1}, {0: 9, 9: 0, 4: 4}])
+def test_labels_of_malicious_clients_are_flipped(mapping: dict[int, int] | None) -> None:
     x, y, index = stacked()
     changed_x, changed_y = applied(ready(LabelFlip(BAD, mapping=mapping)), [x, y], list(range(CLIENTS)), index)
     for client in range(CLIENTS):

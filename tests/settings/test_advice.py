@@ -275,6 +275,20 @@ def test_a_name_within_a_group_is_answered_by_the_key_of_the_option(option, wron
     composed(option, meant)
 
 
+@pytest.mark.parametrize(
+    ("option", "wrong", "example"),
+    [
+        ("attack=label_flip", "attack.mapping=7", "'attack.mapping={7: 1}'"),
+        ("attack=alie", "attack.rounds=2", "'attack.rounds=[2]'"),
+        ("attack=alie", "attack.rounds=all", "'attack.rounds={from: 10, every: 5}'"),
+        ("uplink=[clip]", "uplink.clip.keys=delta", "'uplink.clip.keys=[delta]'"),
+    ],
+)
+def test_the_example_of_a_list_or_a_mapping_means_something(option, wrong, example):
+    assert f"write for example {example}." in refusal(option, wrong)
+    composed(option, *by_shell(example))
+
+
 def test_a_name_that_another_option_has_is_shown_with_it():
     assert "aggregator=fedavg has no mu; aggregator=fedprox or" in refusal("aggregator.proximal_mu=0.1")
 

@@ -30,8 +30,10 @@ REFUSED = {
     "foo=1": "there is no key foo; the top level has aggregator, batch_size",
     "checkpoint.evry=1": "did you mean checkpoint.every=1?",
     "checkpoint={evry: 1}": "did you mean checkpoint.every?",
-    "partition.alpha=1": "partition=iid has no alpha; partition=dirichlet has it.",
-    "+partition.alpha=1": "partition=iid has no alpha; partition=dirichlet has it.",
+    "partition.alpha=1": "partition=iid has no alpha; partition=dirichlet has it; write partition=dirichlet "
+    "partition.alpha=1.",
+    "+partition.alpha=1": "partition=iid has no alpha; partition=dirichlet has it; write partition=dirichlet "
+    "partition.alpha=1.",
     "engine.foo=2": "there is no key engine.foo; engine has on_failure or options.",
     "engine.workers=2": "clients are trained in parallel by `engine=processes engine.workers=2`",
     "+clients=3": "clients exists already; write clients=3, without the +.",
@@ -128,7 +130,9 @@ def test_every_choice_of_a_sweep_is_checked(checked):
 
 
 def test_a_key_that_one_choice_of_a_sweep_does_not_have_is_refused(checked):
-    with pytest.raises(InputError, match="partition=iid has no alpha"):
+    with pytest.raises(
+        InputError, match="the runs with partition=iid have no alpha; write partition=dirichlet partition.alpha=1"
+    ):
         checked("partition=dirichlet,iid", "partition.alpha=1", sweeps=True)
 
 

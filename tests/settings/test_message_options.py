@@ -26,7 +26,7 @@ from tests.slow import some_slow
 
 __all__ = ["message_conf"]
 MINE = "uplink.mine._target_=mine.Stage"
-TABLE = "as a sweep of its own; with the same hydra.sweep.dir both have one table."
+TABLE = "as a sweep of its own; python -m fedlit.report <folder> <folder> makes one table of both."
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,9 @@ MISTAKES = {
     # lists
     "uplink=[topk,topk]": "topk is in the list twice; write 'uplink=[topk]'.",
     "uplink=null": "null is no option; write 'uplink=[]'.",
+    "uplink=[null]": "null is no option; write 'uplink=[]'.",
+    "uplink=true": "there is no uplink named true; the options are",
+    "uplink@uplink=topk": "uplink is a list; write 'uplink=[topk]'.",
     "uplink=none": "no stage is an empty list; write 'uplink=[]'.",
     "uplink=": "there is no option in it; write 'uplink=[]'.",
     "uplink=topk": "uplink is a list; write 'uplink=[topk]'.",
@@ -160,7 +163,11 @@ MISTAKES = {
     "uplink._target_=mine.TopK": "a stage has a name; write for example uplink.topk._target_=mine.TopK.",
     "uplink.mine=3": "write uplink.mine._target_=mine.Mine for a class of your own.",
     "uplink={topk:{share:0.3}}": "uplink.topk names no class; write 'uplink=[topk]' for the option",
-    "uplink={mine:{}}": "this names no class; write uplink.mine._target_=mine.Mine for a class of your own.",
+    "uplink={topk:{}}": "uplink.topk names no class; write 'uplink=[topk]' for the option",
+    "uplink.topk={}": "topk is a stage; write 'uplink=[topk]'.",
+    "uplink=[topk] uplink.topk.keys=delta": "each element text; write for example 'uplink.topk.keys=[delta]'.",
+    "topk.share=0.1": "there is no key topk.share; did you mean 'uplink=[topk]' uplink.topk.share=0.1?",
+    "uplink={mine:{}}": "uplink.mine names no class; write uplink.mine._target_=mine.Mine for a class of your own.",
     "uplink=[topk] uplink={}": "a mapping takes no stage away; write 'uplink=[]'.",
     "uplink=[topk] uplink={mine:{_target_:m.A},topk:{share:0.3}}": "so that the order would be topk, mine; write",
     "-m uplink=[],[topk] uplink.topk.share=0.1,0.2": "the runs with 'uplink=[]' have no topk; write 'uplink=[topk]' "
@@ -178,9 +185,13 @@ MISTAKES = {
     "defense=krum": "did you mean reduction=krum?",
     "+reduction=krum": "write reduction=krum, without the +.",
     "~reduction": "no reduction is chosen; leave it out.",
-    "reduction.f=2": "no reduction is chosen; reduction=krum has f.",
-    "reduction=median reduction.f=2": "reduction=median has no f; reduction=krum has it.",
-    "-m reduction=mean,krum reduction.f=1,2": "reduction=mean has no f; reduction=krum has it.",
+    "-m reduction=mean,null": "null is no option; write reduction=mean, or leave it out for the default of the",
+    "reduction.f=2": "no reduction is chosen; reduction=krum has f; write reduction=krum reduction.f=2.",
+    "reduction=median reduction.f=2": "median has no f; reduction=krum has it; write reduction=krum reduction.f=2.",
+    "-m reduction=mean,krum reduction.f=1,2": "the runs with reduction=mean have no f; write reduction=krum "
+    f"reduction.f=1,2 {TABLE}",
+    "krum.f=2": "there is no key krum.f; did you mean reduction=krum reduction.f=2?",
+    "reduction=krum krum.f=2": "there is no key krum.f; did you mean reduction.f=2?",
     "reduction=krum reduction.g=2": "there is no key reduction.g; reduction has f.",
     "reduction=krum reduction.f=-1": "has to be an integer of at least 0; write for example reduction.f=1.",
     "reduction=bucketing reduction.f=2": "did you mean reduction.inner.f=2?",
@@ -191,8 +202,13 @@ MISTAKES = {
     "attack=null": "null is no option; write attack=none.",
     "attack=[alie]": "one option is chosen; write attack=alie.",
     "attack=signflip": "did you mean attack=sign_flip?",
-    "attack.share=0.2": "attack=none has no share; attack=alie or attack=sign_flip have it.",
-    "-m attack=none,alie attack.share=0.1": "attack=none has no share; attack=alie or attack=sign_flip have it.",
+    "attack.share=0.2": "attack=alie or attack=sign_flip have it; write for example attack=alie attack.share=0.2.",
+    "-m attack=none,alie,sign_flip attack.share=0.1": "the runs with attack=none have no share; write "
+    f"attack=alie,sign_flip attack.share=0.1 {TABLE}",
+    "alie.z=1": "there is no key alie.z; did you mean attack=alie attack.z=1?",
+    "attackers=[1]": "how many clients are malicious is a key of each attack, `attack=sign_flip attack.clients=0.2`.",
+    "byzantine=2": "how many clients are malicious is a key of each attack, `attack=sign_flip attack.clients=0.2`.",
+    "byzantine=alie": "did you mean attack=alie?",
     "attack=alie attack.share=2": "has to be a number above 0 and below 1; write for example attack.share=0.2.",
 }
 
@@ -200,6 +216,13 @@ MISTAKES = {
 QUICK = [
     *("uplink=[topk,topk]", "uplink=null", "uplink=topk", "uplink=[clip,top_k]", "uplink.topk.share=0.1"),
     *("-m uplink=[],[topk] uplink.topk.share=0.1,0.2", "uplink=[topk] uplink={mine:{_target_:m.A},topk:{share:0.3}}"),
+    *(
+        "uplink=[null]",
+        "uplink={topk:{}}",
+        "krum.f=2",
+        "attackers=[1]",
+        "-m attack=none,alie,sign_flip attack.share=0.1",
+    ),
     *("reduction=[krum]", "reduction={}", "reduction.f=2", "reduction@reduction.inner=krum", "attack=[alie]"),
 ]
 

@@ -47,7 +47,8 @@ class MultiKrum(RuleByClient):
         if self.m is not None and self.m > plan.expected - self.f:
             raise InputError(
                 f"reduction: {type(self).__name__} with m={self.m} and f={self.f} takes more messages than are honest "
-                f"among the {plan.expected:g} of a round; write m={max(1, int(plan.expected) - self.f)} or less."
+                f"among the {plan.expected:g} of a round; write "
+                f"{plan.place}.m={max(1, int(plan.expected) - self.f)} or less."
             )
 
     def weigh(self, messages: Messages, keys: Sequence[str], state: Mapping[str, Any]) -> Weights:

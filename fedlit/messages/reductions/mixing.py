@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,6 +20,8 @@ from fedlit.messages.reductions.mean import Mean
 from fedlit.messages.reductions.rule import Messages, RobustRule
 from fedlit.messages.wire import Wire
 from fedlit.model_vectors import Layout, Model
+
+log = logging.getLogger(__name__)
 
 
 class Mixing(RobustRule):
@@ -67,8 +70,18 @@ class Mixing(RobustRule):
         self.inner.setup(layout, clients)
 
     def check(self, plan: MessagePlan) -> None:
+        """Warn where the inner rule is the plain mean, too."""
         super().check(plan)
-        self.inner.check(replace(plan, expected=self.mixes(plan.expected), reduction=type(self.inner).__name__))
+        if isinstance(self.inner, Mean):
+            log.warning(
+                "%s: %s gives means of messages to the plain mean, which withstands no malicious client; write for "
+                "example reduction@%s.inner=krum",
+                plan.place,
+                type(self).__name__,
+                plan.place,
+            )
+        inner, expected = type(self.inner).__name__, self.mixes(plan.expected)
+        self.inner.check(replace(plan, expected=expected, reduction=inner, place=f"{plan.place}.inner"))
 
     def server_state(self, model: Model) -> dict[str, Any]:
         return self.inner.server_state(model)

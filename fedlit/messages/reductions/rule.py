@@ -92,11 +92,12 @@ class RobustRule(Reduction):
         if plan.expected >= needed:
             return
         smaller = [f for f in range(self.tolerated) if plan.expected >= self.least(f)]
-        remedy = f"write f={smaller[-1]}, or ask more clients" if smaller else "ask more clients"
+        remedy = f"write {plan.place}.f={smaller[-1]}, or ask more clients" if smaller else "ask more clients"
+        gets = "a round has" if plan.place == "reduction" else "the reduction around it makes"
         setting = f" with f={self.tolerated}" if hasattr(self, "f") else ""
         raise InputError(
-            f"reduction: {name}{setting} needs {counted(needed, 'message')} in a round (at least {self.bound}), and a "
-            f"round has {plan.expected:g} of them; {remedy}."
+            f"reduction: {name}{setting} needs {counted(needed, 'message')} in a round (at least {self.bound}), and "
+            f"{gets} {plan.expected:g} of them; {remedy}."
         )
 
     def begin(self) -> None:

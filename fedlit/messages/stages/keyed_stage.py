@@ -64,10 +64,19 @@ class KeyedStage(Stage):
             by_name = {name: [key for key in (name, f"{name}.weights") if key in wire] for name in self.keys}
             keys = list(dict.fromkeys(key for keys in by_name.values() for key in keys))
             missing = [name for name, keys in by_name.items() if not keys]
-        if missing:
+        if not wire:
             raise InputError(
-                f"uplink.{stage} needs {missing[0]}, and the message that reaches it has {', '.join(wire) or 'nothing'}"
-                f"; name one of these by uplink.{stage}.keys, or leave out one of the stages."
+                f"uplink.{stage} needs {missing[0]}, and the clients of this algorithm send nothing; write 'uplink=[]' "
+                "or another aggregator."
+            )
+        if missing:
+            parts = [key for key in wire if key.endswith(".values")]
+            named = f"write 'uplink.{stage}.keys=[{','.join(parts)}]', or " if parts else ""
+            if self.keys is not None:
+                named = f"name one of these by uplink.{stage}.keys, or "
+            raise InputError(
+                f"uplink.{stage} needs {missing[0]}, and the message that reaches it has {', '.join(wire)}; "
+                f"{named}leave out one of the stages."
             )
         for key in keys:
             if not isinstance(wire[key], Tensor) or not wire[key].is_floating_point():

@@ -9,6 +9,7 @@ from fedlit.errors import InputError
 from fedlit.messages.plan import MessagePlan
 from fedlit.messages.stages.compression import Compression
 from fedlit.model_vectors import Layout
+from fedlit.plurals import counted
 
 
 class TensorwiseCompression(Compression, ABC):
@@ -49,6 +50,7 @@ class TensorwiseCompression(Compression, ABC):
         if sum(self._tensor_sizes) != size:
             raise InputError(
                 f"{type(self).__name__}: {key} has length {size}, and the tensors of the model have "
-                f"{sum(self._tensor_sizes)} numbers, so that it cannot be cut into these; write per_tensor=false."
+                f"{counted(sum(self._tensor_sizes), 'number')}, so that it cannot be cut into these; write "
+                "per_tensor=false."
             )
         return self._tensor_sizes

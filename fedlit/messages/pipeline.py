@@ -32,8 +32,8 @@ from fedlit.round import Round
 from fedlit.server_round import ServerRound
 
 STAGE_BROADCASTS = "broadcasts of stages"  # in the broadcast of a cohort: stage -> what its server half sends
-ASKED = "asked of all"  # in the broadcast of a later trip: what every client receives for it
-ASKED_OF_EACH = "asked of each"  # in its downloads: what each client receives for it
+ASKED = "asked of all"  # in the broadcast of a later trip: what every client receives
+ASKED_OF_EACH = "asked of each"  # in its downloads: what each client receives alone
 KEPT = "kept until the round ends"  # in a client's state: what it keeps from trip to trip
 
 

@@ -24,10 +24,10 @@ class EncryptedSum(HiddenSum, ABC):
     """In the first trip each client sends its encrypted message; the server adds the ciphertexts. In the second one it
     sends the sum to some clients, which decrypt it and send the sum back.
 
-    **All clients hold the same private key, the server only what adds.** So the server sees the sum, and each message
-    is safe from it as long as no client gives it the key, or decrypts something else than sums for it. Clients that
-    hear the wire can read each other's messages: TLS, or a seal, has to keep them from it. Against a server that has a
-    client on its side, use `reduction=secure`.
+    **All clients hold the same private key, the server has what adds.** The server sees the sum. It does not see a
+    message, as long as no client gives it the key or decrypts anything but sums. A client that hears the wire can read
+    the messages of others; TLS has to prevent that. Against a server that has a client on its side, use
+    `reduction=secure`.
 
     The keys are made when the run starts, from the operating system's random bits, and are in no checkpoint. How the
     clients come to share one is left to the deployment.

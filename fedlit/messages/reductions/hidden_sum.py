@@ -15,7 +15,7 @@ from fedlit.errors import InputError
 from fedlit.messages.plan import MessagePlan
 from fedlit.messages.reductions.base import Reduced
 from fedlit.messages.reductions.protocol import Kept, Protocol, ProtocolClient
-from fedlit.messages.reductions.rule import check_option
+from fedlit.messages.reductions.rule import check_count, check_option
 from fedlit.messages.secure.weighted_sums import WeightedSums
 from fedlit.messages.wire import Wire
 
@@ -41,8 +41,8 @@ class HiddenSum(Protocol, ABC):
 
     def __init__(self, range: float, most_examples: int | None):
         check_positive("range", range)
-        whole = isinstance(most_examples, int) and not isinstance(most_examples, bool) and most_examples > 0
-        check_option("most_examples", most_examples, most_examples is None or whole, "null, or an integer from 1 on")
+        if most_examples is not None:
+            check_count("most_examples", most_examples, low=1)
         self.range, self.most_examples = range, most_examples
 
     # --- before the run ---------------------------------------------------------------------------

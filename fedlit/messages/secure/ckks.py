@@ -34,7 +34,7 @@ class CkksCipher(Cipher):
     def added(self, first: bytes, second: bytes) -> bytes:
         context = tenseal.context_from(self.context)
         pairs = zip(_texts(first), _texts(second), strict=True)
-        return _joined([(_ckks(context, one) + _ckks(context, other)).serialize() for one, other in pairs])
+        return _joined([(_ckks(context, text) + _ckks(context, other)).serialize() for text, other in pairs])
 
 
 class CkksKeyHolder(KeyHolder):

@@ -18,7 +18,7 @@ def key_bytes(insecure_keys: str | None, round: Round, *what: Any) -> Draw:
 
     Args:
         insecure_keys: None: from the operating system, so that nobody can repeat them; "seed": from the seed of the
-            run, so that whoever knows it knows all keys.
+            run, so that anybody who knows it knows all keys.
         what: the client and the purpose; with a seed, each has bytes of its own.
     """
     return os.urandom if insecure_keys is None else round.generator("keys", *what).bytes

@@ -57,18 +57,18 @@ class MaskingClients:
         """Trip 2: for every other client a box with its shares of the private key for masks and of b."""
         clients, rows = client.received["clients"].tolist(), as_bytes(client.received["public"])
         public = {other: for_boxes(keys) for other, keys in zip(clients, rows, strict=True)}
-        boxes, of_oneself, box_keys = [], [], []
+        boxes, kept_shares, box_keys = [], [], []
         for number, private, b in zip(client.clients, as_bytes(kept["private"]), as_bytes(kept["b"]), strict=True):
             texts = self._shares(client, number, clients, [for_masks(private), b])
-            of_oneself.append(texts.pop(number))
+            kept_shares.append(texts.pop(number))
             keys = common_keys(number, for_boxes(private), public, "shares")
             box_keys.append(b"".join(keys.values()))
             for other, text in texts.items():
                 boxes.append(sealed(keys[other], nonce(number, other), text, facts(client.round, number, other)))
         k = len(client.clients)
         known = {name: value.expand(k, *value.shape) for name, value in client.received.items()}
-        own = {"shares": as_rows(of_oneself), "box_keys": as_rows(box_keys)}
-        return {"boxes": as_rows(boxes).reshape(k, len(clients) - 1, BOX)}, kept | known | own
+        secrets = {"shares": as_rows(kept_shares), "box_keys": as_rows(box_keys)}
+        return {"boxes": as_rows(boxes).reshape(k, len(clients) - 1, BOX)}, kept | known | secrets
 
     def _shares(
         self, client: ProtocolClient, number: int, clients: list[int], secrets: list[bytes]

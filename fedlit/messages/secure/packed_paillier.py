@@ -51,7 +51,7 @@ class PaillierCipher(Cipher):
 
     def added(self, first: bytes, second: bytes) -> bytes:
         pairs = zip(self.numbers(first), self.numbers(second), strict=True)
-        return self.joined([self.key.add(one, other) for one, other in pairs])
+        return self.joined([self.key.add(number, other) for number, other in pairs])
 
     def joined(self, numbers: list[Any]) -> bytes:
         return b"".join(int(number).to_bytes(self.key.size, "big") for number in numbers)
@@ -70,7 +70,8 @@ class PaillierKeyHolder(KeyHolder):
     """
 
     def __init__(self, key: PrivateKey, bits: int):
-        self.key, self.cipher = key, PaillierCipher(key.public)
+        self.key = key
+        self.cipher: PaillierCipher = PaillierCipher(key.public)
         self.packing = Packing(bits, (key.public.n.bit_length() - 2) // bits)
 
     def encrypted(self, vector: np.ndarray) -> bytes:

@@ -32,7 +32,7 @@ def check_gmpy2(what: str) -> None:
 
 @dataclass(frozen=True)
 class PublicKey:
-    """Encrypts integers between -n / 2 and n / 2: c = (1 + m n) r^n mod n^2, with r drawn anew for each. Numbers are
+    """Encrypts integers between -n / 2 and n / 2: c = (1 + m n) r^n mod n^2, with a new random r for each. Numbers are
     those of gmpy2.
 
     Attributes:

@@ -98,7 +98,7 @@ class UnmaskingServer:
         for client, secret in secrets.items():
             if client in self.came:
                 words -= mask(secret, len(words), words.dtype)
-            else:  # what the others have added for it, by the same keys and with the sign turned
+            else:  # the masks that it has in common with the others, with the sign turned
                 public = {other: for_masks(self._public[other]) for other in self.came}
                 add_masks(words, common_keys(client, secret, public, "mask"), client)
         return words

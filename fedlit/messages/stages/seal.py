@@ -1,4 +1,4 @@
-"""A seal on each message: whoever changes, repeats or swaps messages on the way is found out."""
+"""A seal on each message: the server refuses messages that were changed, repeated or swapped on the way."""
 
 from __future__ import annotations
 
@@ -62,9 +62,7 @@ class Seal(Stage):
         numbers = client.number[:, 0].tolist()
         for row, number in enumerate(numbers):
             tensors = {key: value[row] for key, value in wire.items()}
-            text = b"".join(
-                t.contiguous().cpu().view(torch.uint8).numpy().tobytes() for t in map(_flat, tensors.values())
-            )
+            text = b"".join(_bytes(t) for t in tensors.values())
             nonce = key_bytes(self.insecure_keys, client.round, number, "nonce")(NONCE)
             key, facts = self._key(client.round, number), self._facts(client.round, number, _header(tensors))
             boxes.append(as_rows([nonce + sealed(key, nonce, text, facts)])[0])
@@ -94,8 +92,8 @@ class Seal(Stage):
         return f"client {client}, round {round.number}, key {key_number}, {header}".encode()
 
 
-def _flat(tensor: Tensor) -> Tensor:
-    return tensor.detach().reshape(-1)
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
 
 
 def _header(tensors: dict[str, Tensor]) -> str:

@@ -18,10 +18,10 @@ from fedlit.partitions import histogram
 from fedlit.plurals import counted
 from fedlit.readable_names import readable
 from fedlit.settings.option_names import STAGES
-from fedlit.settings.overrides import as_written
 from fedlit.tracking import About
 from fedlit.tracking.logger import DRAWN_CLIENTS
 from fedlit.working_folder import from_command
+from fedlit.written_values import as_written
 
 SHOWN_CLIENTS = 10  # malicious clients that are named at the start
 

@@ -21,8 +21,8 @@ from fedlit.experiment import Experiment
 from fedlit.experiment_data import with_labels_for
 from fedlit.metric_names import GLOBAL, USED, Row, personal_test_metric
 from fedlit.model_vectors import Model
-from fedlit.settings.overrides import as_written
 from fedlit.trained_models import check_client, used_model
+from fedlit.written_values import as_written
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from fedlit.data.targets import Part
 from fedlit.data.transform import Batch
 from fedlit.errors import InputError
 from fedlit.metric_names import ATTACK_SUCCESS
-from fedlit.settings.overrides import as_written
+from fedlit.written_values import as_written
 
 
 class LabelFlip(DataAttack):

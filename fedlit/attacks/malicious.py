@@ -12,7 +12,7 @@ from torch import Tensor
 from fedlit.errors import InputError
 from fedlit.plurals import counted
 from fedlit.randomness import generator
-from fedlit.settings.overrides import as_written
+from fedlit.written_values import as_written
 
 
 class MaliciousClients:

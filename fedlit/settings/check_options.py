@@ -15,8 +15,9 @@ from fedlit.settings.known_names import OTHER_GROUPS, OTHER_NAMES, is_known, kno
 from fedlit.settings.misfit import Misfit, Proposal, meant
 from fedlit.settings.option_lists import check_elements, check_list, is_class, names_of, with_other_name
 from fedlit.settings.option_names import LISTS, OPTIONAL, STAGES, choosing
-from fedlit.settings.overrides import as_written, for_shell, key_of, sign, values
+from fedlit.settings.overrides import for_shell, key_of, sign, values
 from fedlit.settings.table import foreign_class
+from fedlit.written_values import as_written
 
 PRESETS = ("experiment", "tune", "debug")  # groups whose options set keys of others
 TRAVELS = ("aggregator", *STAGES, "reduction", "attack")  # groups whose options are often looked for in one another

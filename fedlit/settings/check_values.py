@@ -20,8 +20,9 @@ from fedlit.settings.known_keys import OTHER_VALUES
 from fedlit.settings.message_parts import check_parts
 from fedlit.settings.misfit import WrongValue
 from fedlit.settings.option_names import LISTS
-from fedlit.settings.overrides import as_written, for_shell, key_of, leaves, values
+from fedlit.settings.overrides import for_shell, key_of, leaves, values
 from fedlit.settings.table import Table
+from fedlit.written_values import as_written
 
 
 def check_override(override: Override, rules: Table) -> None:

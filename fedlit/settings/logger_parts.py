@@ -8,7 +8,7 @@ from typing import Any
 
 from fedlit.settings.closest import normalised
 from fedlit.settings.misfit import WrongValue
-from fedlit.settings.overrides import as_written
+from fedlit.written_values import as_written
 
 EXTRAS = {
     "fedlit.tracking.wandb_run.Wandb": "wandb",

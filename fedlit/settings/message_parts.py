@@ -9,8 +9,9 @@ from fedlit.metric_names import global_metric
 from fedlit.settings.logger_parts import check_loggers
 from fedlit.settings.misfit import WrongValue
 from fedlit.settings.option_names import STAGES
-from fedlit.settings.overrides import as_written, for_shell
+from fedlit.settings.overrides import for_shell
 from fedlit.settings.stage_parts import check_stages
+from fedlit.written_values import as_written
 
 
 def check_parts(key: str, value: Any) -> None:

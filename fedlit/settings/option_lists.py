@@ -11,7 +11,8 @@ from hydra.core.override_parser.types import Override
 from fedlit.settings.closest import normalised, slips
 from fedlit.settings.misfit import Misfit, Proposal
 from fedlit.settings.option_names import STAGES, as_list, choosing
-from fedlit.settings.overrides import as_written, for_shell, key_of, values
+from fedlit.settings.overrides import for_shell, key_of, values
+from fedlit.written_values import as_written
 
 _CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 

@@ -139,17 +139,6 @@ def leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield key, value
 
 
-def as_written(value: Any) -> str:
-    """A plain value as it is written after the `=`."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(as_written, value))}]"
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{name}: {as_written(inner)}" for name, inner in value.items()) + "}"
-    return str(value)
-
-
 def explicitly_set(overrides: Iterable[str], group: str) -> bool:
     """Whether the user chose an option of `group` or set one of its keys (`optimizer=adam`, `optimizer.lr=0.1`).
 

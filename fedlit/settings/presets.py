@@ -11,8 +11,9 @@ from fedlit.errors import InputError
 from fedlit.settings.closest import closest_key
 from fedlit.settings.compose import Composed
 from fedlit.settings.option_names import OPTIONAL, STAGES, choosing
-from fedlit.settings.overrides import as_written, key_of
+from fedlit.settings.overrides import key_of
 from fedlit.settings.table import above_of, foreign_class, keys_of
+from fedlit.written_values import as_written
 
 
 def check_presets(composed: Composed) -> None:

@@ -19,9 +19,10 @@ from fedlit.plurals import counted
 from fedlit.settings.check import Checked, check
 from fedlit.settings.compose import Composed, Composer
 from fedlit.settings.no_result import FREE_ON_RESUME
-from fedlit.settings.overrides import as_written, key_of, parse, quoted, sign
+from fedlit.settings.overrides import key_of, parse, quoted, sign
 from fedlit.settings.saved import Saved, read_saved, rounds_done, saved_search_path
 from fedlit.settings.table import keys_of
+from fedlit.written_values import as_written
 
 MAY_CHANGE = ("rounds", "stop", *FREE_ON_RESUME)
 _REFUSAL = "a run that goes on may change {} alone; leave these out, or start a fresh run"

@@ -16,7 +16,8 @@ from fedlit.settings.compose import Composed
 from fedlit.settings.known_names import known_name
 from fedlit.settings.misfit import Misfit, Proposal, WrongValue, meant
 from fedlit.settings.option_names import OTHER_SWEEP, STAGES, choosing
-from fedlit.settings.overrides import as_written, for_shell, key_of, leaves, values
+from fedlit.settings.overrides import for_shell, key_of, leaves, values
+from fedlit.written_values import as_written
 
 PLACES = ("attack", "compress", "limit", "seal")  # as `fedlit.messages.stages.Stage.place`, which imports torch
 Options = Mapping[str, Mapping[str, Sequence[str]]]  # group -> option -> its keys

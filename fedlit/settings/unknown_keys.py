@@ -13,8 +13,9 @@ from fedlit.settings.compose import Composed
 from fedlit.settings.known_keys import GROUP_KEYS, KEYS, SENTENCES
 from fedlit.settings.misfit import Misfit, Proposal, meant, surely_meant
 from fedlit.settings.option_names import LISTS, STAGES, choosing
-from fedlit.settings.overrides import as_written, for_shell, key_of
+from fedlit.settings.overrides import for_shell, key_of
 from fedlit.settings.table import foreign_class
+from fedlit.written_values import as_written
 
 Options = dict[str, dict[str, list[str]]]
 

@@ -16,8 +16,9 @@ from fedlit.settings.compose import Composed
 from fedlit.settings.folders import CONFIG_NAME
 from fedlit.settings.misfit import Misfit, Proposal
 from fedlit.settings.option_names import LISTS
-from fedlit.settings.overrides import as_written, key_of, values
+from fedlit.settings.overrides import key_of, values
 from fedlit.settings.presets import deletions
+from fedlit.written_values import as_written
 
 _KEPT = ("_partial_", "_convert_", "_recursive_")  # how a class of this group is called, not its arguments
 

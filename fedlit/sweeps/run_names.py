@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fedlit.settings.option_names import LISTS
-from fedlit.settings.overrides import as_written, key_of, parse
+from fedlit.settings.overrides import key_of, parse
+from fedlit.written_values import as_written
 
 _LONGEST = 120  # characters
 _MOST_BYTES = 240  # file systems take 255

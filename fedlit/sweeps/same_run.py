@@ -8,9 +8,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from fedlit.settings.overrides import as_written
 from fedlit.settings.resume import MAY_CHANGE
 from fedlit.settings.table import keys_of
+from fedlit.written_values import as_written
 
 _FREE = (*MAY_CHANGE, "name")
 FIXED_IN_STUDY = ("rounds", "stop")

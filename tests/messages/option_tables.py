@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fedlit.attacks.collusion import CollusiveAttack
 from fedlit.attacks.data_attack import DataAttack
+from fedlit.attacks.transit import TransitAttack
 from fedlit.settings.classes import locate
 from fedlit.settings.comments import OptionFile, read_file
 from fedlit.settings.folders import conf_folder
@@ -76,6 +77,8 @@ def changed(option: str) -> str:
     """What an attack changes."""
     target = composed(f"attack={option}").config.attack.get("_target_")
     kind = locate(target, "attack") if target else object
+    if issubclass(kind, TransitAttack):
+        return "messages on their way"
     is_own = not issubclass(kind, CollusiveAttack)
     return "samples" if issubclass(kind, DataAttack) else "their own messages" if is_own else "messages, by agreement"
 

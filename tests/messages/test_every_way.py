@@ -13,6 +13,8 @@ from tests.slow import some_slow
 from tests.small_runs import OPTIONS, composed, numbers, same_bits
 
 QUICK = ["uplink powersgd", "uplink adaptive clip", "downlink topk", "reduction foolsgold", "attack mimic"]
+HIDDEN = ["secure", "ckks", "paillier"]  # sums that the server cannot read
+ROUNDED = ["reduction secure", "reduction ckks", "reduction paillier"]  # a last bit may change the rounding
 EXACT = ["trainer.precision=64-true", "rounds=2"]
 
 
@@ -23,7 +25,7 @@ def test_both_trainers_give_the_same_numbers(way: str, in_folder: Path) -> None:
         words += ["model=cnn_bn"]
     assert command(*words, "trainer=lightning", "hydra.run.dir=lightning") == 0
     assert command(*words, "trainer=vectorized", "trainer.stack=always", "hydra.run.dir=stack") == 0
-    agree("lightning", "stack", 2, 1e-9)
+    agree("lightning", "stack", 2, 1e-6 if way in ROUNDED else 1e-9)
 
 
 @pytest.mark.parametrize("store", ["memory", pytest.param("disk", marks=pytest.mark.slow)])
@@ -35,6 +37,9 @@ def test_a_resumed_run_has_the_same_bits(way: str, store: str, in_folder: Path) 
     assert command(*words, "rounds=3", "hydra.run.dir=whole") == 0
     assert command(*words, "rounds=1", "hydra.run.dir=parts") == 0
     assert small_runs.command("resume=parts", "rounds=3") == 0
+    if way == "reduction ckks":  # its noise follows no seed
+        agree("parts", "whole", 3, 1e-6)
+        return
     assert numbers(Path("parts")) == numbers(Path("whole"))
     assert same_bits(final("parts", 3), final("whole", 3))
 
@@ -66,7 +71,10 @@ def test_every_pair_of_a_stage_and_a_reduction_runs_or_is_refused(
     assert "Traceback" not in error
     if code:
         assert error.count("\n") == 1 and stage in error  # a sentence
-    assert (code == 2) == (stage == "powersgd" and reduction != "mean")
+    if reduction in HIDDEN:
+        assert (code == 2) == (stage != "clip")  # the server decodes all others
+    else:
+        assert (code == 2) == (stage == "powersgd" and reduction != "mean")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +83,13 @@ def test_every_pair_of_a_stage_and_a_reduction_runs_or_is_refused(
         [
             (aggregator, way)
             for aggregator in OPTIONS["aggregator"]
-            for way in ("uplink=[topk,clip]", "reduction=krum", "attack=sign_flip", "downlink=[half]")
+            for way in (
+                "uplink=[topk,clip]",
+                "reduction=krum",
+                "attack=sign_flip",
+                "downlink=[half]",
+                "reduction=secure",
+            )
         ],
         [("scaffold", "uplink=[topk,clip]"), ("fednova", "reduction=krum"), ("fedamp", "attack=sign_flip")],
     ),

@@ -20,6 +20,8 @@ WAYS = {
     "uplink adaptive clip": ["uplink=[clip]", "uplink.clip.quantile=0.5"],
     **{f"downlink {name}": [f"downlink=[{name}]"] for name in OPTIONS["downlink"]},
     **{f"reduction {name}": [f"reduction={name}"] for name in OPTIONS["reduction"]},
+    "reduction secure": ["reduction=secure", "reduction.bits=64"],
+    "reduction paillier": ["reduction=paillier", "model=logistic", "clients=3"],  # milliseconds for 31 numbers
     "bucketing krum": ["reduction=bucketing", "reduction@reduction.inner=krum", "reduction.inner.f=0"],
     **{f"attack {name}": [f"attack={name}"] for name in OPTIONS["attack"] if name != "none"},
 }

@@ -91,7 +91,7 @@ class SecureSum(HiddenSum):
                 "reduction.bits=64, or a smaller reduction.range" if self.bits == 32 else "a smaller reduction.range"
             )
             raise InputError(
-                f"reduction: SecureSum with range={self.range:g} and bits={self.bits} rounds to multiples of {step:.2g}"
+                f"reduction: SecureSum with range={self.range:g} and bits={self.bits} has a step of {step:.2g}"
                 f" for {counted(clients, 'client')}{samples}, and precision={self.precision:g} allows less; write "
                 f"{wider}, or a larger reduction.precision."
             )

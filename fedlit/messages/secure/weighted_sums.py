@@ -12,6 +12,7 @@ from torch import Tensor
 from fedlit.messages.secure.fixed_point import FixedPoint
 from fedlit.messages.weights import is_weight, is_weighted_by_message, message_weights, weighted_by
 from fedlit.messages.wire import Wire, unflatten_message
+from fedlit.plurals import counted
 
 
 class WeightedSums:
@@ -63,7 +64,9 @@ class WeightedSums:
         counts, refusals = _counts(examples), {}
         if self.by_examples:
             for r in np.flatnonzero(counts[:, 0] > self.most_examples).tolist():
-                refusals[r] = f"it has {counts[r, 0]} samples, and reduction.most_examples={self.most_examples}"
+                refusals[r] = (
+                    f"it has {counted(counts[r, 0], 'sample')}, and reduction.most_examples={self.most_examples}"
+                )
         for key, numbers in self._numbers(wire, examples).items():
             largest = np.abs(numbers).max(1, initial=0.0)
             for r in np.flatnonzero(~(largest <= self.range)).tolist():

@@ -169,7 +169,7 @@ def test_insecure_keys_say_so_in_every_line_of_the_log(in_folder: Path) -> None:
         (["attack=man_in_the_middle"], "ManInTheMiddle changes what the stages of uplink send, and SecureSum"),
         (["aggregator=fedamp"], "gets every client's own message (needs_all), and SecureSum makes one of them"),
         (["uplink=[powersgd]"], "uplink.powersgd sends several messages a round"),
-        (["reduction.range=1000"], "rounds to multiples of"),
+        (["reduction.range=1000"], "has a step of"),
         (["reduction=bucketing", "reduction@reduction.inner=secure"], "sees sums only"),
     ],
 )

@@ -19,7 +19,7 @@ class Ckks(EncryptedSum):
     weights by examples the message of client k is encrypted times n_k / most_examples, so that the mean is off by about
     4e-9 most_examples / mean n_k. The noise is TenSEAL's and follows no seed: two runs do not have the same bits.
 
-    A ciphertext holds 2,048 numbers in 62 kB, 30 bytes a number, sent up by each client and down to `decryptors`.
+    A ciphertext holds 2,048 numbers in 61 KiB, 30 bytes a number, sent up by each client and down to `decryptors`.
 
     Args:
         range, most_examples: see `HiddenSum`.

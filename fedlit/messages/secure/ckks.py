@@ -18,6 +18,7 @@ except ImportError:
 
 DEGREE, MODULI, SCALE = 4096, [54, 54], 2.0**40
 SLOTS = DEGREE // 2
+BLOCK = 1024  # bytes
 LARGEST = 2.0**13  # sums beyond it leave the first modulus: 2^54 / 2^40 / 2
 
 
@@ -80,8 +81,10 @@ def check_tenseal(what: str) -> None:
 
 
 def _joined(texts: list[bytes]) -> bytes:
-    """Texts of different lengths, each after its length in four bytes."""
-    return b"".join(struct.pack(">I", len(text)) + text for text in texts)
+    """Each text after its length in four bytes, filled up to whole blocks: TenSEAL packs ciphertexts a few bytes longer
+    or shorter, and the number of bytes that travel should not depend on the noise."""
+    parts = [struct.pack(">I", len(text)) + text for text in texts]
+    return b"".join(part + bytes(-len(part) % BLOCK) for part in parts)
 
 
 def _texts(joined: bytes) -> list[bytes]:
@@ -89,5 +92,5 @@ def _texts(joined: bytes) -> list[bytes]:
     while at < len(joined):
         (size,) = struct.unpack_from(">I", joined, at)
         texts.append(joined[at + 4 : at + 4 + size])
-        at += 4 + size
+        at += -(-(4 + size) // BLOCK) * BLOCK
     return texts

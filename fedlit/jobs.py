@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from fedlit import interrupts
 from fedlit.errors import (
@@ -128,7 +128,7 @@ def _run_locked(start: Start, config: DictConfig, folder: Path, overrides: list[
         logging.getLogger(__name__).warning("Nothing was saved before this run was stopped: it begins again.")
     with in_folder(command_folder()):
         config = job_config(start, config, overrides, folder)
-    if config.secure.insecure_keys is not None:
+    if OmegaConf.select(config, "secure.insecure_keys") is not None:
         for handler in logging.getLogger().handlers:
             mark_every_line(handler)
     if "fedlit.experiment" not in sys.modules:

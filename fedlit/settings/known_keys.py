@@ -65,7 +65,7 @@ GROUP_KEYS: dict[str, dict[str, str]] = {  # group -> name -> its keys that may 
     "reduction": by_name(
         {
             "nummalicious nmalicious numbyzantine nbyzantine nbyz numattackers numadversaries b": "f",
-            "clippingthreshold threshold radius bound": "tau",
+            "clippingthreshold radius bound": "tau",
             "bucketsize": "s",
             "numselected": "m",
             "maxiter maxiterations niter": "iterations",

@@ -19,7 +19,7 @@ from fedlit.settings.option_names import OTHER_SWEEP, STAGES, choosing
 from fedlit.settings.overrides import for_shell, key_of, leaves, values
 from fedlit.written_values import as_written
 
-PLACES = ("attack", "compress", "limit", "seal")  # as `fedlit.messages.stages.Stage.place`, which imports torch
+PLACES = ("attack", "compress", "limit", "seal", "transit")  # as `messages.stages.base.Place`, which imports torch
 Options = Mapping[str, Mapping[str, Sequence[str]]]  # group -> option -> its keys
 
 

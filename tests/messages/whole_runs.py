@@ -7,12 +7,18 @@ from typing import Any
 
 import torch
 
+from fedlit.messages.reductions.hidden_sum import HiddenSum
+from fedlit.settings.classes import locate
 from tests import small_runs
-from tests.small_runs import OPTIONS
+from tests.small_runs import OPTIONS, composed
 
 SETTING = ["data=digits", "clients=9", "participation=0.9", "local_updates=2", "batch_size=8", "server_samples=20"]
 SETTING += ["threads=1", "device=cpu", "progress=none", "logger=none", "checkpoint.every=0", "checkpoint.keep=9"]
 SETTING += ["partition=dirichlet", "evaluation.clients=0"]
+
+_CLASSES = {name: composed(f"reduction={name}").config.reduction._target_ for name in OPTIONS["reduction"]}
+HIDDEN = [name for name, target in _CLASSES.items() if issubclass(locate(target, "reduction"), HiddenSum)]
+"""Sums that the server cannot read."""
 
 WAYS = {
     **{f"uplink {name}": [f"uplink=[{name}]"] for name in OPTIONS["uplink"]},

@@ -13,7 +13,7 @@ FREE_ON_RESUME = (
 
 NO_RESULT = (
     *FREE_ON_RESUME,
-    *("name", "hydra", "resume", "debug", "logger", "threads", "store", "data.root", "data.download"),
+    *("name", "hydra", "resume", "debug", "logger", "threads", "store", "secure", "data.root", "data.download"),
 )
 """Groups and keys. Other threads and devices round differently; the seed is no such setting."""
 

@@ -51,7 +51,7 @@ class Paillier(EncryptedSum):
             )
 
     def vectors(self, sums: WeightedSums, client: ProtocolClient, wire: Wire) -> np.ndarray:
-        return sums.integers(wire, client.examples, self.ring)
+        return np.stack(list(sums.integers(wire, client.examples, self.ring)))
 
     def values(self, vector: np.ndarray) -> np.ndarray:
         values = vector * self.ring.step

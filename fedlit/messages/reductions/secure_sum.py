@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
+import numpy as np
 import torch
 
 from fedlit.errors import InputError
@@ -99,8 +100,8 @@ class SecureSum(HiddenSum):
     # --- the clients' half ------------------------------------------------------------------------
     def hide(self, client: ProtocolClient, sums: WeightedSums, wire: Wire) -> tuple[Wire, Kept]:
         ring = self._ring(len(client.round.cohort), sums)
-        words = ring.words(sums.integers(wire, client.examples, ring))
-        return self.masking.send_keys(client, torch.from_numpy(words.view(f"int{self.bits}")))
+        rows = [ring.words(integers) for integers in sums.integers(wire, client.examples, ring)]
+        return self.masking.send_keys(client, torch.from_numpy(np.stack(rows).view(f"int{self.bits}")))
 
     def answer(self, client: ProtocolClient, kept: Kept) -> tuple[Wire, Kept]:
         trips = {2: self.masking.send_shares, 3: self.masking.send_masked, 4: self.masking.send_opened}

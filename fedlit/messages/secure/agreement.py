@@ -5,6 +5,8 @@ X25519 (RFC 7748), HKDF with SHA-256 (RFC 5869), AES-GCM and AES-CTR with keys o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from fedlit.errors import InputError
@@ -42,18 +44,18 @@ def public_key(private: bytes) -> bytes:
     return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
 
 
-def shared_key(private: bytes, public: bytes, purpose: str) -> bytes:
-    """The key (32 bytes) that two clients have in common, each from its private key and the other's public one.
+def shared_keys(private: bytes, public: Iterable[bytes], purpose: str) -> list[bytes]:
+    """The key (32 bytes) that a client has in common with each of others, from its private key and their public ones.
 
     >>> first, second = bytes(range(32)), bytes(range(1, 33))
-    >>> shared_key(first, public_key(second), "mask") == shared_key(second, public_key(first), "mask")
+    >>> shared_keys(first, [public_key(second)], "mask") == shared_keys(second, [public_key(first)], "mask")
     True
 
     Raises:
-        ValueError: the public key is none, so that the result would be the same for every private key.
+        ValueError: a public key is none, so that the result would be the same for every private key.
     """
-    exchanged = X25519PrivateKey.from_private_bytes(private).exchange(X25519PublicKey.from_public_bytes(public))
-    return derived_key(exchanged, purpose)
+    exchange = X25519PrivateKey.from_private_bytes(private).exchange  # loading the key takes longer than its use
+    return [derived_key(exchange(X25519PublicKey.from_public_bytes(key)), purpose) for key in public]
 
 
 def derived_key(secret: bytes, purpose: str) -> bytes:

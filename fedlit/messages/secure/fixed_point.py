@@ -55,7 +55,7 @@ class FixedPoint:
 
     def words(self, integers: np.ndarray) -> np.ndarray:
         """int64 modulo 2^bits."""
-        return integers.astype(np.uint64).astype(self.dtype)
+        return integers.astype(self.dtype)
 
     def sums(self, words: np.ndarray) -> np.ndarray:
         """The integers (int64) that the words stand for, between -2^(bits-1) and 2^(bits-1) - 1."""

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from fedlit.messages.secure import shamir
-from fedlit.messages.secure.agreement import KEY, TAG, mask, shared_key
+from fedlit.messages.secure.agreement import KEY, TAG, mask, shared_keys
 from fedlit.round import Round
 
 BOX = 2 * shamir.SIZE + TAG  # bytes of the shares of two secrets, sealed
@@ -43,7 +43,8 @@ def common_keys(me: int, private: bytes, public: Mapping[int, bytes], purpose: s
     Args:
         public: client -> its public key.
     """
-    return {other: shared_key(private, key, f"fedlit {purpose}") for other, key in public.items() if other != me}
+    others = {other: key for other, key in public.items() if other != me}
+    return dict(zip(others, shared_keys(private, others.values(), f"fedlit {purpose}"), strict=True))
 
 
 def add_masks(words: np.ndarray, keys: Mapping[int, bytes], me: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,42 +36,45 @@ class WeightedSums:
         """Of a sum over the clients."""
         return clients * (self.most_examples if self.by_examples else 1)
 
-    def integers(self, wire: Wire, examples: Tensor, ring: FixedPoint) -> np.ndarray:
-        """(K, L) int64: numbers become round(x / step), and are weighed then.
+    def integers(self, wire: Wire, examples: Tensor, ring: FixedPoint) -> Iterator[np.ndarray]:
+        """The integers (L,), int64, of each of K clients: numbers become round(x / step), and are weighed then.
 
         Args:
             wire: (K, ...), without messages that `refusals` names.
             examples: (K, 1).
         """
-        counts = _counts(examples)
-        parts = [
-            ring.integers(numbers) * (counts if weighted_by(self.weighting, key) == "examples" else 1)
-            for key, numbers in self._numbers(wire, examples).items()
-        ]
-        return np.concatenate([*parts, *([counts] if self.by_examples else [])], 1)
+        for count, numbers in zip(_counts(examples)[:, 0], self._by_client(wire, examples), strict=True):
+            parts = [ring.integers(values) for values in numbers.values()]
+            for key, part in zip(numbers, parts, strict=True):
+                if weighted_by(self.weighting, key) == "examples":
+                    part *= count
+            yield np.concatenate([*parts, *([[count]] if self.by_examples else [])])
 
     def reals(self, wire: Wire, examples: Tensor) -> np.ndarray:
         """(K, L) float64, with n_k / most_examples in place of n_k, so that no weight is above 1."""
-        weights = _counts(examples) / self.most_examples
-        parts = [
-            numbers * (weights if weighted_by(self.weighting, key) == "examples" else 1)
-            for key, numbers in self._numbers(wire, examples).items()
-        ]
-        return np.concatenate([*parts, *([weights] if self.by_examples else [])], 1)
+        rows = []
+        for count, numbers in zip(_counts(examples)[:, 0], self._by_client(wire, examples), strict=True):
+            weight = count / self.most_examples
+            parts = [
+                values * (weight if weighted_by(self.weighting, key) == "examples" else 1)
+                for key, values in numbers.items()
+            ]
+            rows.append(np.concatenate([*parts, *([[weight]] if self.by_examples else [])]))
+        return np.stack(rows)
 
     def refusals(self, wire: Wire, examples: Tensor) -> dict[int, str]:
         """row -> why a message (K, ...) cannot be sent."""
         counts, refusals = _counts(examples), {}
         if self.by_examples:
             for r in np.flatnonzero(counts[:, 0] > self.most_examples).tolist():
-                refusals[r] = (
-                    f"it has {counted(counts[r, 0], 'sample')}, and reduction.most_examples={self.most_examples}"
-                )
-        for key, numbers in self._numbers(wire, examples).items():
-            largest = np.abs(numbers).max(1, initial=0.0)
-            for r in np.flatnonzero(~(largest <= self.range)).tolist():
-                why = f"{key} of its message has an entry of {largest[r]:.9g}, and reduction.range={self.range:g}"
-                refusals.setdefault(r, why)
+                samples = counted(int(counts[r, 0]), "sample")
+                refusals[r] = f"it has {samples}, and reduction.most_examples={self.most_examples}"
+        for key, value in self._weighed(wire, examples).items():
+            if value[0].numel():
+                largest = value.flatten(1).abs().amax(1).double().cpu().numpy()
+                for r in np.flatnonzero(~(largest <= self.range)).tolist():
+                    entry = f"an entry of {largest[r]:.9g}, and reduction.range={self.range:g}"
+                    refusals.setdefault(r, f"{key} of its message has {entry}")
         return refusals
 
     def means(self, sums: np.ndarray, count: int) -> dict[str, Any]:
@@ -97,15 +100,20 @@ class WeightedSums:
             means[key] = _like(parts[key] / weight.where(weight != 0, 1), like)
         return unflatten_message(means)
 
-    def _numbers(self, wire: Wire, examples: Tensor) -> dict[str, np.ndarray]:
-        """key -> float64 (K, n)."""
-        numbers = {}
-        for key, value in wire.items():
-            weighed = value.double()
+    def _weighed(self, wire: Wire, examples: Tensor) -> Wire:
+        """The messages (K, ...), those times their weight that carry one."""
+        weighed = dict(wire)
+        for key in wire:
             if is_weighted_by_message(self.weighting, key):
-                weighed = weighed * message_weights(self.weighting, key, wire, examples).double()
-            numbers[key] = weighed.flatten(1).cpu().numpy()
-        return numbers
+                weight = message_weights(self.weighting, key, wire, examples)
+                weighed[key] = wire[key].double() * weight.double()
+        return weighed
+
+    def _by_client(self, wire: Wire, examples: Tensor) -> Iterator[dict[str, np.ndarray]]:
+        """For each of K clients, key -> numbers (n,), float64. One by one, because K vectors leave the cache."""
+        weighed = {key: value.flatten(1).cpu() for key, value in self._weighed(wire, examples).items()}
+        for r in range(len(examples)):
+            yield {key: value[r].double().numpy() for key, value in weighed.items()}
 
 
 def _counts(examples: Tensor) -> np.ndarray:

@@ -45,6 +45,7 @@ ATTACKS = {
     name: kind([1, 2]) for name, kind in shipped_classes(Attack, "fedlit.attacks").items() if kind is not NoAttack
 }
 del ATTACKS["Backdoor"]  # the samples are no images
+del SHIPPED_STAGES["Seal"], ATTACKS["ManInTheMiddle"], ATTACKS["Replay"]  # bytes of messages are read on the CPU
 ATTACKS["Gaussian, together"] = Gaussian([1, 2], knowledge="all")
 ARGUMENTS: dict[str, dict[str, Any]] = {  # of stages and reductions that need some, by the name of the class
     **{name: {"f": 0} for name in ("Krum", "MultiKrum", "Bulyan")},  # there are three clients

@@ -48,6 +48,11 @@ class HiddenSum(Protocol, ABC):
     # --- before the run ---------------------------------------------------------------------------
     def check(self, plan: MessagePlan) -> None:
         name = type(self).__name__
+        if not plan.message:
+            raise InputError(
+                f"reduction: {name} hides messages, and clients of {plan.algorithm} send none; leave it out by "
+                "reduction=null, or choose another aggregator."
+            )
         if plan.expected < 2:
             raise InputError(
                 f"reduction: {name} adds the messages of 2 clients or more, and a round has {plan.expected:g} of them: "

@@ -163,6 +163,7 @@ def test_insecure_keys_say_so_in_every_line_of_the_log(in_folder: Path) -> None:
     ("words", "sentence"),
     [
         (["clients=1", "participation=1.0"], "adds the messages of 2 clients or more, and a round has 1 of them"),
+        (["aggregator=local"], "SecureSum hides messages, and clients of Local send none"),
         (["uplink=[topk]"], "under SecureSum the server sees sums only and cannot decode what topk encodes"),
         (["uplink=[seal]"], "under SecureSum the server sees sums only and cannot decode what seal encodes"),
         (["attack=alie"], "under SecureSum nobody sees the clients' own messages"),

@@ -203,8 +203,10 @@ def opened(
         if reading is None:
             message = try_algorithm(pipeline, clients, engine.local_worker, initial_counters, config.seed, *schedules)
             expected = checked_expected(sampler, len(clients))
-            samples = config.server_samples, int(clients.train.sizes.max(initial=1))
-            check_messages(pipeline, parts.reduction, message, len(clients), expected, *samples)
+            most_examples = int(clients.train.sizes.max(initial=1))
+            check_messages(
+                pipeline, parts.reduction, message, len(clients), expected, config.server_samples, most_examples
+            )
         aggregator.setup(layout, len(clients))
         initial_model = layout.read(host.module)
         federation = Federation(

@@ -75,7 +75,7 @@ def describe(
 
 
 def _travels(config: Mapping[str, Any], clients: int, malicious: Sequence[int]) -> dict[str, str]:
-    """What messages pass, and who is malicious: a line for each part that is chosen."""
+    """Stages, reduction and malicious clients: a line for each part that is chosen."""
     facts = {key: ", ".join(map(_with_number, config[key].values())) for key in STAGES if config[key]}
     if reduction := config.get("reduction"):
         inner = reduction.get("inner")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from fedlit.attacks.base import Attack
@@ -13,7 +12,7 @@ from fedlit.errors import InputError
 from fedlit.messages.plan import MessagePlan
 from fedlit.messages.stages.base import Place, Stage
 from fedlit.messages.stages.stage_client import StageClient
-from fedlit.messages.wire import Wire
+from fedlit.messages.wire import Wire, joined_rows
 from fedlit.model_vectors import stack, unstack
 
 
@@ -69,8 +68,4 @@ class TransitStage(Stage):
         for row, number in enumerate(numbers):
             if number in self.attack.malicious:
                 messages[row], states[row] = self.attack.changed(client, row, messages[row], states[row])
-        return {key: _joined([m[key] for m in messages], value) for key, value in wire.items()}, stack(states)
-
-
-def _joined(rows: list[Tensor], like: Any) -> Any:
-    return rows if isinstance(like, list) else torch.stack(rows)
+        return {key: joined_rows([m[key] for m in messages], value) for key, value in wire.items()}, stack(states)

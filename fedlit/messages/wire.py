@@ -67,6 +67,22 @@ def selected(wire: Wire, rows: Sequence[int]) -> Wire:
     return {key: select_rows(value, rows) for key, value in wire.items()}
 
 
+SHAPE = ".shape"
+"""After a key: a part without bytes, whose rows have the shape and the type of the key's rows."""
+
+
+def without_elements(value: Any) -> Any:
+    """The part `key.shape` of a value: (K, ..., 0) for a tensor (K, ...), and likewise for a list of rows."""
+    if isinstance(value, list):
+        return [row.new_empty(*row.shape, 0) for row in value]
+    return value.new_empty(*value.shape, 0)
+
+
+def joined_rows(rows: list[Any], like: Any) -> Any:
+    """Rows of K clients as a tensor (K, ...), or as a list where `like` is one."""
+    return rows if isinstance(like, list) else torch.stack(rows)
+
+
 def copied(wire: Wire) -> Wire:
     """A copy of the wire and of its tensors."""
     return {key: [t.clone() for t in v] if isinstance(v, list) else v.clone() for key, v in wire.items()}

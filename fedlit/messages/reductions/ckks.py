@@ -8,7 +8,8 @@ from fedlit.errors import InputError
 from fedlit.messages.reductions.encrypted_sum import EncryptedSum
 from fedlit.messages.reductions.protocol import ProtocolClient
 from fedlit.messages.secure.ciphers import KeyHolder
-from fedlit.messages.secure.ckks import LARGEST, CkksKeyHolder, check_tenseal
+from fedlit.messages.secure.ckks import LARGEST, CkksKeyHolder
+from fedlit.messages.secure.installed import check_installed
 from fedlit.messages.secure.weighted_sums import WeightedSums
 from fedlit.messages.wire import Wire
 from fedlit.plurals import counted
@@ -27,7 +28,7 @@ class Ckks(EncryptedSum):
     """
 
     def __init__(self, range: float = 8.0, most_examples: int | None = None, decryptors: int = 1):
-        check_tenseal("reduction=ckks")
+        check_installed("reduction=ckks", "tenseal", "he")
         super().__init__(range, most_examples, decryptors)
 
     def new_keys(self) -> KeyHolder:

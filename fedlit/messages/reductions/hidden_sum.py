@@ -17,11 +17,9 @@ from fedlit.messages.reductions.base import Reduced
 from fedlit.messages.reductions.protocol import Kept, Protocol, ProtocolClient
 from fedlit.messages.reductions.rule import check_count, check_option
 from fedlit.messages.secure.weighted_sums import WeightedSums
-from fedlit.messages.wire import Wire
+from fedlit.messages.wire import SHAPE, Wire, without_elements
 
 log = logging.getLogger(__name__)
-
-SHAPE = ".shape"  # after a key: a tensor without bytes that has the shape of the key's rows
 
 
 class HiddenSum(Protocol, ABC):
@@ -76,7 +74,7 @@ class HiddenSum(Protocol, ABC):
         for row, why in refusals.items():
             client.refuse([row], f"{why}, and its message is not sent")
         sent, kept = self.hide(client, sums, _with_zeros(wire, list(refusals)))
-        return sent | {f"{key}{SHAPE}": value.new_empty(*value.shape, 0) for key, value in wire.items()}, kept
+        return sent | {f"{key}{SHAPE}": without_elements(value) for key, value in wire.items()}, kept
 
     @abstractmethod
     def hide(self, client: ProtocolClient, sums: WeightedSums, wire: Wire) -> tuple[Wire, Kept]:

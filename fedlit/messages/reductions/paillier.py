@@ -10,8 +10,9 @@ from fedlit.messages.reductions.hidden_sum import check_positive
 from fedlit.messages.reductions.protocol import ProtocolClient
 from fedlit.messages.secure.ciphers import KeyHolder
 from fedlit.messages.secure.fixed_point import FixedPoint
+from fedlit.messages.secure.installed import check_installed
 from fedlit.messages.secure.packed_paillier import PaillierKeyHolder
-from fedlit.messages.secure.paillier import PrivateKey, check_gmpy2
+from fedlit.messages.secure.paillier import PrivateKey
 from fedlit.messages.secure.weighted_sums import WeightedSums
 from fedlit.messages.wire import Wire
 from fedlit.plurals import counted
@@ -34,7 +35,7 @@ class Paillier(EncryptedSum):
     def __init__(
         self, range: float = 8.0, most_examples: int | None = None, decryptors: int = 1, step: float = 2.0**-30
     ):
-        check_gmpy2("reduction=paillier")
+        check_installed("reduction=paillier", "gmpy2", "he")
         super().__init__(range, most_examples, decryptors)
         check_positive("step", step)
         self.ring = FixedPoint(self.BITS, step)

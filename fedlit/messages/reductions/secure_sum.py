@@ -13,8 +13,8 @@ from fedlit.messages.reductions.base import Reduced
 from fedlit.messages.reductions.hidden_sum import HiddenSum, check_positive
 from fedlit.messages.reductions.protocol import Asked, Kept, ProtocolClient
 from fedlit.messages.reductions.rule import check_option
-from fedlit.messages.secure.agreement import check_cryptography
 from fedlit.messages.secure.fixed_point import FixedPoint
+from fedlit.messages.secure.installed import check_installed
 from fedlit.messages.secure.keys import check_insecure_keys
 from fedlit.messages.secure.masked_sum import Rules
 from fedlit.messages.secure.masking_clients import MaskingClients
@@ -70,7 +70,7 @@ class SecureSum(HiddenSum):
         most_examples: int | None = None,
         insecure_keys: str | None = None,
     ):
-        check_cryptography("reduction=secure")
+        check_installed("reduction=secure", "cryptography", "secure")
         super().__init__(range, most_examples)
         check_insecure_keys(insecure_keys)
         check_positive("threshold", threshold)

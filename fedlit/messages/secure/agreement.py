@@ -9,8 +9,6 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from fedlit.errors import InputError
-
 try:
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives import hashes
@@ -19,24 +17,10 @@ try:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 except ImportError:
-    _installed = False
-else:
-    _installed = True
+    pass  # `check_installed` says so before a run
 
 KEY = 32  # bytes of each key
 TAG = 16  # bytes that AES-GCM adds to a text
-
-
-def check_cryptography(what: str) -> None:
-    """
-    Args:
-        what: what needs it, for the sentence.
-
-    Raises:
-        InputError: `cryptography` is not installed.
-    """
-    if not _installed:
-        raise InputError(f"{what} needs the package cryptography; run: pip install 'fedlit[secure]'.")
 
 
 def public_key(private: bytes) -> bytes:

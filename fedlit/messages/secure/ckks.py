@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from fedlit.errors import InputError
 from fedlit.messages.secure.ciphers import Cipher, KeyHolder
 
 try:
@@ -66,18 +65,6 @@ class CkksKeyHolder(KeyHolder):
 
 def _ckks(context: Any, text: bytes) -> Any:
     return tenseal.ckks_vector_from(context, text)
-
-
-def check_tenseal(what: str) -> None:
-    """
-    Args:
-        what: what needs it, for the sentence.
-
-    Raises:
-        InputError: TenSEAL is not installed.
-    """
-    if tenseal is None:
-        raise InputError(f"{what} needs the package tenseal; run: pip install 'fedlit[he]'.")
 
 
 def _joined(texts: list[bytes]) -> bytes:

@@ -7,8 +7,6 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from fedlit.errors import InputError
-
 try:
     import gmpy2
 except ImportError:
@@ -16,18 +14,6 @@ except ImportError:
 
 BITS = 2048
 """Of the modulus n, as NIST SP 800-57 asks for until 2030."""
-
-
-def check_gmpy2(what: str) -> None:
-    """
-    Args:
-        what: what needs it, for the sentence.
-
-    Raises:
-        InputError: gmpy2 is not installed.
-    """
-    if gmpy2 is None:
-        raise InputError(f"{what} needs the package gmpy2; run: pip install 'fedlit[he]'.")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from fedlit.errors import InputError
 from fedlit.messages.sent import Sent
 from fedlit.messages.stages.keyed_stage import KeyedStage
 from fedlit.messages.stages.stage_client import StageClient
-from fedlit.messages.wire import Wire
+from fedlit.messages.wire import SHAPE, Wire, without_elements
 
 
 class Compression(KeyedStage, ABC):
@@ -71,13 +71,13 @@ class Compression(KeyedStage, ABC):
                 restored = self.restore(parts, key, vector.shape[1], client).to(vector.dtype)
                 state[_residual(key)] = (vector - restored).reshape(value.shape)
             wire |= {f"{key}.{name}": part for name, part in parts.items()}
-            wire[f"{key}.shape"] = value.new_empty(*value.shape, 0)
+            wire[f"{key}{SHAPE}"] = without_elements(value)
         return wire, state
 
     def decode(self, wire: Wire, sent: Sent) -> Wire:
         wire = dict(wire)
         for key in self._encoded_keys(wire):
-            like = wire.pop(f"{key}.shape")
+            like = wire.pop(f"{key}{SHAPE}")
             shape = like.shape[:-1]
             parts = {name: wire.pop(f"{key}.{name}") for name in self.parts}
             wire[key] = self.restore(parts, key, math.prod(shape[1:]), sent).to(like.dtype).reshape(shape)
@@ -86,7 +86,7 @@ class Compression(KeyedStage, ABC):
     def _encoded_keys(self, wire: Wire) -> list[str]:
         """The keys that this stage has encoded."""
         ends = [f".{name}" for name in (*self.parts, "shape")]
-        keys = [name.removesuffix(".shape") for name in wire if name.endswith(".shape")]
+        keys = [name.removesuffix(SHAPE) for name in wire if name.endswith(SHAPE)]
         keys = [key for key in keys if all(f"{key}{end}" in wire for end in ends)]
         if self.keys is None:
             return keys

@@ -9,18 +9,18 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from fedlit.messages.secure.agreement import KEY, TAG, check_cryptography, derived_key, sealed, unsealed
+from fedlit.messages.secure.agreement import KEY, TAG, derived_key, sealed, unsealed
+from fedlit.messages.secure.installed import check_installed
 from fedlit.messages.secure.keys import check_insecure_keys, key_bytes
 from fedlit.messages.secure.texts import as_rows
 from fedlit.messages.sent import Sent
 from fedlit.messages.stages.base import Place, Stage
 from fedlit.messages.stages.stage_client import StageClient
-from fedlit.messages.wire import Wire
+from fedlit.messages.wire import SHAPE, Wire, joined_rows, without_elements
 from fedlit.model_vectors import Layout
 from fedlit.round import Round
 
 NONCE = 12  # bytes
-SHAPE = ".shape"  # after a key: a tensor without bytes, with the shape and the type of the key's rows
 
 
 class Seal(Stage):
@@ -43,7 +43,7 @@ class Seal(Stage):
     decodes: ClassVar[bool] = True
 
     def __init__(self, insecure_keys: str | None = None):
-        check_cryptography("uplink=[seal]")
+        check_installed("uplink=[seal]", "cryptography", "secure")
         check_insecure_keys(insecure_keys)
         self.insecure_keys = insecure_keys
         self._master = b""
@@ -66,7 +66,7 @@ class Seal(Stage):
             nonce = key_bytes(self.insecure_keys, client.round, number, "nonce")(NONCE)
             key, facts = self._key(client.round, number), self._facts(client.round, number, _header(tensors))
             boxes.append(as_rows([nonce + sealed(key, nonce, text, facts)])[0])
-        shapes = {f"{key}{SHAPE}": _shapes(value) for key, value in wire.items()}
+        shapes = {f"{key}{SHAPE}": without_elements(value) for key, value in wire.items()}
         one_length = len({len(box) for box in boxes}) == 1
         return {"sealed": torch.stack(boxes) if one_length else boxes} | shapes, state
 
@@ -81,7 +81,7 @@ class Seal(Stage):
             if text is None:
                 sent.refuse([row], "its seal does not fit: the message was changed, or is of another client or round")
             rows.append(like if text is None else _read(text, like))
-        return {key: _joined([tensors[key] for tensors in rows], likes[key]) for key in likes}
+        return {key: joined_rows([tensors[key] for tensors in rows], likes[key]) for key in likes}
 
     def _key(self, round: Round, client: int) -> bytes:
         master = self._master if self.insecure_keys is None else round.lasting_stream("seal").to_bytes(KEY, "big")
@@ -100,13 +100,6 @@ def _header(tensors: dict[str, Tensor]) -> str:
     return json.dumps([[key, str(t.dtype), list(t.shape)] for key, t in tensors.items()])
 
 
-def _shapes(value: Any) -> Any:
-    """Tensors without elements that have the shape and the type of the rows."""
-    if isinstance(value, list):
-        return [row.new_empty(*row.shape, 0) for row in value]
-    return value.new_empty(*value.shape, 0)
-
-
 def _read(text: bytes, like: dict[str, Tensor]) -> dict[str, Tensor]:
     tensors, at = {}, 0
     for key, t in like.items():
@@ -119,7 +112,3 @@ def _read(text: bytes, like: dict[str, Tensor]) -> dict[str, Tensor]:
         tensors[key] = raw.view(t.dtype).reshape(t.shape).to(t.device)
         at += size
     return tensors
-
-
-def _joined(rows: list[Tensor], like: Any) -> Any:
-    return rows if isinstance(like, list) else torch.stack(rows)

@@ -12,6 +12,7 @@ import torch
 from fedlit.errors import InputError
 from fedlit.messages.plan import MessagePlan
 from fedlit.messages.reductions import Ckks, Paillier, Protocol
+from fedlit.messages.secure import ckks as ckks_cipher
 from fedlit.messages.secure import packed_paillier, paillier
 from fedlit.messages.secure.paillier import PrivateKey
 from fedlit.messages.wire import flatten_message
@@ -75,7 +76,7 @@ def test_the_context_of_the_server_cannot_decrypt(ckks: Protocol) -> None:
     context = tenseal.context_from(server._cipher.context)
     assert not context.is_private()
     text = ckks.key_holder.encrypted(np.ones(3))  # type: ignore[attr-defined]
-    (part,) = __import__("fedlit.messages.secure.ckks", fromlist=["_texts"])._texts(text)
+    (part,) = ckks_cipher._texts(text)
     with pytest.raises(ValueError, match="secret_key"):
         tenseal.ckks_vector_from(context, part).decrypt()
     assert np.allclose(ckks.key_holder.decrypted(text, 3), 1)  # type: ignore[attr-defined]

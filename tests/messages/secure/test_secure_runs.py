@@ -11,6 +11,7 @@ import torch
 from fedlit.aggregators import IFCA, FedAvg, FedNova, Scaffold
 from fedlit.engines import Processes, Serial
 from fedlit.messages.reductions import Ckks, Mean, Paillier, ProtocolClient, Reduction, SecureSum
+from fedlit.messages.secure import installed
 from fedlit.messages.stages import Clip
 from fedlit.messages.wire import Wire
 from fedlit.training.lightning import LightningTrainer
@@ -180,3 +181,20 @@ def test_what_cannot_be_is_refused_before_the_first_round(
     assert command("reduction=secure", *words, "rounds=1", "hydra.run.dir=run") == 2
     error = capsys.readouterr().err
     assert sentence in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("reduction=secure", "needs the package cryptography; run: pip install 'fedlit[secure]'"),
+        ("uplink=[seal]", "needs the package cryptography; run: pip install 'fedlit[secure]'"),
+        ("reduction=ckks", "needs the package tenseal; run: pip install 'fedlit[he]'"),
+        ("reduction=paillier", "needs the package gmpy2; run: pip install 'fedlit[he]'"),
+    ],
+)
+def test_a_package_that_is_not_installed_is_named(
+    words: str, sentence: str, in_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installed, "find_spec", lambda package: None)
+    assert command(words, "rounds=1", "hydra.run.dir=run") == 2
+    assert f"{words} {sentence}" in capsys.readouterr().err

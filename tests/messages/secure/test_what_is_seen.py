@@ -73,8 +73,9 @@ def test_no_number_of_a_message_is_on_the_wire(reduction: Any) -> None:
             continue
         seen = [pattern for pattern in patterns if len(pattern) == 8 and pattern in text]
         assert not seen, (client, key)
-        if len(text) < 2**16:  # four bytes are in a longer random text by chance
-            assert not [pattern for pattern in patterns if pattern in text], (client, key)
+        if len(text) < 2**16:
+            seen = [pattern for pattern in patterns if pattern in text]
+            assert len(seen) < 5, (client, key)  # of thousands of patterns, one is in a random text by chance; not five
 
 
 @pytest.mark.parametrize("bits", [32, 64])

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 from benchmarks.figures import compression, compression_figure, personal, report, run, runs
 from benchmarks.figures.bucketing import SortedAndMixed, mean_of_the_last
@@ -110,6 +110,11 @@ def test_a_stopped_run_goes_on_and_one_of_another_configuration_is_removed(tmp_p
     (folder / ".hydra").mkdir(parents=True)
     (folder / ".hydra" / "config.yaml").write_text(OmegaConf.to_yaml(composed(*words).config))
     (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(words))
+    assert runs.begin_or_resume(folder, words) == [f"resume={folder}"]
+    older = composed(*words).config
+    with open_dict(older):  # as if fedlit had got these keys since
+        del older.stop, older.optimizer.nesterov
+    (folder / ".hydra" / "config.yaml").write_text(OmegaConf.to_yaml(older))
     assert runs.begin_or_resume(folder, words) == [f"resume={folder}"]
     (folder / "summary.json").write_text(json.dumps({"rounds": 1}))
     assert runs.begin_or_resume(folder, words) == [f"resume={folder}"] and runs.summary(folder, words) is None

@@ -80,17 +80,24 @@ def _read(word: str) -> tuple[str, Any]:
 
 
 def _has(folder: Path, config: DictConfig) -> bool:
-    """Whether the run in a folder was started with this configuration."""
+    """Whether the run in a folder was started with this configuration.
+
+    Keys that the run has not are left out: fedlit got them after the run began, and none may cost hours of runs.
+    """
     try:
-        started = OmegaConf.load(folder / ".hydra" / "config.yaml")
+        started: Any = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "config.yaml"))
     except OSError:
         return False
-    return _plain(started) == _plain(config)
+    return _agrees(started, OmegaConf.to_container(config))
 
 
-def _plain(config: Any) -> dict[str, Any]:
-    container: Any = OmegaConf.to_container(config)
-    return {str(key): value for key, value in container.items() if key != "resume"}
+def _agrees(started: Any, now: Any) -> bool:
+    """Whether all values of one configuration stand in another."""
+    if not isinstance(started, dict):
+        return started == now
+    return isinstance(now, dict) and all(
+        key in now and _agrees(value, now[key]) for key, value in started.items() if key != "resume"
+    )
 
 
 def _rounds(folder: Path) -> int:

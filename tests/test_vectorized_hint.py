@@ -55,6 +55,7 @@ class Drawing(Net):
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """The trial runs however short the run is, and each run may say the line."""
     monkeypatch.setattr(vectorized_hint, "LEAST_LEFT", 0.0)
+    monkeypatch.setattr(vectorized_hint, "TRIED", 1e9)  # on a busy machine fits are slow
     monkeypatch.setattr(vectorized_hint, "LEAST_GAIN", 0.0)
     monkeypatch.setattr(vectorized_hint, "LEAST_OUTSIDE", -9.0)
     monkeypatch.setattr(vectorized_hint, "_lines_given", set())

@@ -49,7 +49,11 @@ from tests.small_runs import (
 PARTS = ("train", "test")
 IMAGES = {"clients": 4, "participation": 0.75, "batch_size": 16}
 FOR_GROUP = {"reduction": {"clients": 8, "participation": 1.0, "server_samples": 8}}  # robust rules need messages
-WITH = {"statistics": ["model=cnn_bn", "attack.value=1"]}  # an option -> what it needs
+WITH = {  # an option -> what it needs
+    "statistics": ["model=cnn_bn", "attack.value=1"],
+    "paillier": ["model=logistic"],  # milliseconds for 31 numbers
+    "resnet18": ["clients=1", "participation=1", "trainer.limit_train_batches=1"],
+}
 TESTED_ELSEWHERE = {"aggregator", "trainer", "data", "experiment", "engine"}  # the first three below
 RUN = [(group, option) for group in OPTIONS if group not in TESTED_ELSEWHERE for option in OPTIONS[group]]
 

@@ -36,12 +36,19 @@ def resumed(folder: Path, *overrides: str):
         return resume(folder, overrides, made)
 
 
-@pytest.fixture
-def run(use_small_conf, tmp_path):
-    folder = tmp_path / "run"
-    save(folder, 9, ["clients=5"])
-    save(folder, 12, ["partition=dirichlet", "partition.alpha=0.3", "model._target_=mine.Net", "model.lr=0.2"])
+@pytest.fixture(scope="module")
+def saved_run(small_conf, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folders, "conf_folder", lambda: small_conf)
+        save(folder, 9, ["clients=5"])
+        save(folder, 12, ["partition=dirichlet", "partition.alpha=0.3", "model._target_=mine.Net", "model.lr=0.2"])
     return folder
+
+
+@pytest.fixture
+def run(saved_run, use_small_conf, tmp_path):
+    return shutil.copytree(saved_run, tmp_path / "run")
 
 
 def test_the_newest_checkpoint_goes_on_unchanged(run):

@@ -19,6 +19,7 @@ from fedlit.reproduce.runs import changes, reached
 from fedlit.saved_run import SavedRun
 from tests.report.saved_runs import write_run
 from tests.reproduce.experiments import GIVEN, write_experiment
+from tests.small_runs import without_figures
 
 ENTRY = """\
 published:
@@ -45,6 +46,11 @@ published:
     source: Somebody 2021, figure 6
 """
 FOLDER = Path("outputs/reproductions/mine")
+
+
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_figures(monkeypatch)
 
 
 @pytest.fixture

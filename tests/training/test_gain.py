@@ -183,6 +183,16 @@ CONFIGURED: dict[str, Callable[[Any], Any]] = {
     "a layer without an optimiser": half_frozen_in_the_optimizer,
 }
 SCHEDULED = [name for name in SCHEDULERS if "nadam" not in name and "plateau" not in name]
+QUICK_SCHEDULED = [
+    *(
+        "scheduler by step",
+        "scheduler by every second epoch",
+        "one cycle",
+        "cyclic with momentum",
+        "dict of a scheduler",
+    ),
+    *("groups whose rates diverge and meet", "two schedulers"),
+]
 
 
 @most_kinds
@@ -195,7 +205,7 @@ def test_the_gain_is_what_the_optimiser_applies_of_gradients_of_1(name: str, kin
 
 
 @kinds
-@pytest.mark.parametrize("name", SCHEDULED)
+@pytest.mark.parametrize("name", some_slow(SCHEDULED, QUICK_SCHEDULED))
 def test_the_gain_under_a_scheduler(name: str, kind: str) -> None:
     changes, gain = applied(SCHEDULERS[name].make, kind, epochs=3)
     torch.testing.assert_close(gain, changes, rtol=0, atol=1e-12)

@@ -12,15 +12,17 @@ from torch.nn import functional as F
 from torch.optim import lr_scheduler as schedules
 
 from fedlit.errors import InputError
+from tests.slow import some_slow
 from tests.training.module_kinds.case import CLASSES, WIDTH
 from tests.training.module_kinds.optimizers import SCHEDULERS, Polyak, Scheduled
-from tests.training.test_gain import SCHEDULED, Net, fits, joined, kinds, ones
+from tests.training.test_gain import QUICK_SCHEDULED, SCHEDULED, Net, fits, joined, kinds, ones
 
 BRINGS_MOMENTUM = ("cyclic with momentum", "one cycle", "groups whose rates diverge and meet")
+PLAIN = [name for name in SCHEDULED if name not in BRINGS_MOMENTUM]
 
 
 @kinds
-@pytest.mark.parametrize("name", [name for name in SCHEDULED if name not in BRINGS_MOMENTUM])
+@pytest.mark.parametrize("name", some_slow(PLAIN, [name for name in QUICK_SCHEDULED if name in PLAIN]))
 def test_learning_rates_under_a_scheduler_are_those_of_a_plain_trainer(name: str, kind: str) -> None:
     """An optimiser without momentum applies its learning rates to gradients of 1. `gradient_fn` reads each of them."""
     rates: list[Tensor] = []

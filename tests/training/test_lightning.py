@@ -181,7 +181,7 @@ def test_the_users_own_warnings_are_shown():
         Federated(Warner(), TensorSamples(*numbers(8)), cut(8)).round()
 
 
-@pytest.mark.parametrize("number_of_fits", [200, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number_of_fits", [60, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_memory_does_not_grow_over_many_fits(number_of_fits):
     class Logging(Net):
         def training_step(self, batch, batch_idx):
@@ -203,7 +203,7 @@ def test_memory_does_not_grow_over_many_fits(number_of_fits):
     held = resident("self")
     more, more_tensors = after(number_of_fits)
     assert more_tensors <= tensors
-    assert more - objects < 200  # not one object a fit
+    assert more - objects < min(200, number_of_fits)  # not one object a fit
     if held is not None:  # Linux
         assert resident("self") - held < 20  # MB
 

@@ -15,6 +15,7 @@ from fedlit.aggregators import FedAvg
 from fedlit.data import TensorSamples
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
+from tests.slow import some_slow
 from tests.training.rounds import Federated, cut, delta, numbers
 
 SIZES, EPOCHS, FACTOR = (12, 16, 8), 2, 0.8
@@ -70,7 +71,7 @@ def plain(run: Federated, client: int, interval: str) -> dict[str, Any]:
     return {"delta": after - run.start.weights, "rates": rates, "gain": -float(unit.detach())}
 
 
-@pytest.mark.parametrize("interval", ["step", "epoch"])
+@pytest.mark.parametrize("interval", some_slow(["step", "epoch"], ["step"]))
 @pytest.mark.parametrize(
     ("trainer", "options"),
     [

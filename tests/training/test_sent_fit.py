@@ -15,6 +15,7 @@ from fedlit.training.lightning import LightningTrainer
 from fedlit.training.sent_fit import FitRecord, sent_fit
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import SIZES, Listed, Running
+from tests.slow import some_slow
 
 COHORTS = [[0, 2, 3], [3, 1, 2]]
 
@@ -211,7 +212,7 @@ def mean(pairs: list[tuple[float, float]]) -> float:
     return sum(n * loss for n, loss in pairs) / sum(n for n, _ in pairs)
 
 
-@pytest.mark.parametrize("trainer", [LightningTrainer, VectorizedTrainer])
+@pytest.mark.parametrize("trainer", some_slow([LightningTrainer, VectorizedTrainer], [VectorizedTrainer]))
 @pytest.mark.parametrize("kind", KINDS)
 def test_train_loss_is_that_of_the_model_that_is_sent(kind: type[Recording], trainer: Any, tmp_path: Path) -> None:
     sent: list[tuple[float, float]] = []

@@ -9,16 +9,17 @@ import torch
 
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import kept
+from tests.slow import some_slow
 from tests.training.module_kinds.facts import FACTS
 from tests.training.test_equality import MODULES, run
 from tests.training.test_module_kinds import averaged, remade, worker
 
-QUICK = ("batch_norm", "awkward", "two_groups")
+QUICK = [(module, 1) for module in ("batch_norm", "awkward", "two_groups")]  # a cohort of each size is traced anew
 
 
-@pytest.mark.parametrize("module", [m if m in QUICK else pytest.param(m, marks=pytest.mark.slow) for m in MODULES])
-def test_a_traced_step_gives_the_same_numbers(module: str, tmp_path: Path) -> None:
-    options = {"kind": VectorizedTrainer, "stack": "always"}
+@pytest.mark.parametrize(("module", "rounds"), some_slow([*QUICK, *((module, 3) for module in MODULES)], QUICK))
+def test_a_traced_step_gives_the_same_numbers(module: str, rounds: int, tmp_path: Path) -> None:
+    options = {"rounds": rounds, "kind": VectorizedTrainer, "stack": "always"}
     plain = run(tmp_path, "fedavg", module, **options)
     traced = run(tmp_path, "fedavg", module, **options, compile="trace")
     traces = traced.engine.local_worker.setup.traces
@@ -28,7 +29,10 @@ def test_a_traced_step_gives_the_same_numbers(module: str, tmp_path: Path) -> No
         torch.testing.assert_close(kept(traced)[name], value, rtol=0, atol=1e-12, equal_nan=True)
 
 
-@pytest.mark.parametrize("name", ["batch_idx", "current_epoch", "round", "global_step", "num_training_batches"])
+NUMBERS = ["batch_idx", "current_epoch", "round", "global_step", "num_training_batches"]
+
+
+@pytest.mark.parametrize("name", some_slow(NUMBERS, ["current_epoch", "global_step", "num_training_batches"]))
 def test_a_step_that_uses_a_number_of_the_fit_is_not_traced(name: str, caplog: pytest.LogCaptureFixture) -> None:
     case = FACTS[name]
     vectorized = worker(VectorizedTrainer, remade(case), case.samples(), compile="trace")

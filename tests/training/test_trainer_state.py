@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fedlit.data import TensorSamples
+from tests.slow import some_slow
 from tests.training.rounds import Federated, cut, delta, numbers
 
 
@@ -152,7 +153,11 @@ def trained(callbacks: list[Any], order: list[int], rounds: int = 1) -> dict[int
     return {r.clients[0]: delta(r) for r in returned}
 
 
-@pytest.mark.parametrize("name", KINDS)
+QUICK = ["a list in a dict", "a tensor", "a generator", "two that share", "options of the Trainer"]
+QUICK += ["StochasticWeightAveraging"]
+
+
+@pytest.mark.parametrize("name", some_slow(KINDS, QUICK))
 def test_each_client_is_trained_as_the_first(name: str) -> None:
     alone = {c: trained(KINDS[name](), [c])[c] for c in range(3)}
     together = trained(KINDS[name](), [0, 1, 2], rounds=2)

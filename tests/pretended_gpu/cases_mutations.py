@@ -89,7 +89,7 @@ MUTATIONS += [
     ("sums of a stack", CollectedSums.add, "value.detach()", "value.detach().cpu().to(value.device)"),
     ("sums of a stack", DrawKeys.__call__, "return self._keys[what]", "return self._keys[what].cpu()"),
 ]
-QUICK = [MUTATIONS[i] for i in (0, 1, 5, 9, 12, 15, 18, 22, 26, 29)] + MUTATIONS[-4:-2]
+QUICK = [MUTATIONS[i] for i in (0, 1, 9, 12, 15, 22, 29)] + MUTATIONS[-4:-3]
 
 
 @pytest.mark.parametrize(("run", "function", "old", "new"), some_slow(MUTATIONS, QUICK))

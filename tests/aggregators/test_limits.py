@@ -68,7 +68,7 @@ SIMILAR = {"alpha": 0.1, "sigma": 1.0}  # FedAMP mixes models
 FIRST_ORDER = {"hessian": "first_order"}
 PERSONAL = ("personal", "personal")
 LIMITS = [
-    Limit("fedprox", {"mu": 0.0}, within=BITS, unlike={"mu": 0.1}),
+    slow(Limit("fedprox", {"mu": 0.0}, within=BITS, unlike={"mu": 0.1})),
     Limit("fedprox", {"mu": 0.0}, within=BITS, unlike={"mu": 0.1}, options={"norm": True}),
     Limit("scaffold", {}, of=UNIFORM, options={**ONE_ROUND, "norm": True}),
     Limit("fednova", {}, options={"batch_size": 10}),  # two steps a client
@@ -101,10 +101,12 @@ LIMITS = [
     slow(Limit("ditto", {"lam": 0.0}, "local", {}, PERSONAL, unlike={"lam": 0.1}, options={"batch_size": 99})),
     Limit("apfl", {}, within=BITS, options={"norm": True}),
     slow(Limit("apfl", {"alpha": 0.0, "adaptive": False}, compared=("personal", "weights"), within=BITS, unlike={})),
-    Limit("fedala", {"eta": 0.0}, within=BITS, unlike={"eta": 9.0}, options={"norm": True}),
+    Limit("fedala", {"eta": 0.0}, within=BITS, options={"norm": True}),
+    slow(Limit("fedala", {"eta": 0.0}, within=BITS, unlike={"eta": 9.0}, options={"norm": True})),
     slow(Limit("fedala", {"s": 1e-12, "eta": 9.0}, within=BITS, unlike={"eta": 9.0})),  # no batch is drawn
     Limit("pfedme", {"K": 1, "lam": 20.0}, unlike={"K": 2, "lam": 20.0}),  # theta = w - grad f(w) / lam
-    Limit("perfedavg", {"alpha": 0.0}, unlike={"alpha": 0.1}, options={"batch_size": 1}),  # each part is the batch
+    # each part is the batch
+    slow(Limit("perfedavg", {"alpha": 0.0}, unlike={"alpha": 0.1}, options={"batch_size": 1})),
     slow(Limit("perfedavg", FIRST_ORDER | {"alpha": 0.0}, unlike=FIRST_ORDER, options={"batch_size": 1})),
     slow(Limit("perfedavg", {"alpha": 0.0}, "perfedavg", {"alpha": 0.0}, ("personal", "weights"), BITS)),
     Limit("ifca", {"clusters": 1, **BY_EXAMPLES}, unlike=BY_GRADIENT, options={"norm": True}),

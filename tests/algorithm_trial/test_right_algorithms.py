@@ -103,7 +103,7 @@ ALGORITHMS = {
 
 
 @pytest.mark.parametrize("trainer", some_slow(["lightning", "vectorized"], ["vectorized"]))
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", some_slow(MODULES, ["norm and dropout", "two rates", "adam"]))
 def test_algorithms_of_papers_pass(module: str, trainer: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     log_all(caplog)
     run = federation(tmp_path, trainer, MODULES[module]())

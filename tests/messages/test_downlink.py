@@ -15,6 +15,7 @@ from fedlit.messages.downlink import DownlinkStage, Half, TopK
 from fedlit.model_vectors import Model
 from fedlit.server_round import ServerRound
 from tests import small_runs
+from tests.slow import some_slow
 from tests.small_runs import rows
 
 P, S, N = 8, 2, 5
@@ -98,7 +99,7 @@ def test_a_decode_that_gives_another_shape_is_refused() -> None:
         delivered({"short": Short()}, [[0]])
 
 
-@pytest.mark.parametrize("aggregator", ["fedavg", "scaffold"])
+@pytest.mark.parametrize("aggregator", some_slow(["fedavg", "scaffold"], ["scaffold"]))
 def test_a_run_with_both_stages_learns_and_counts_less(aggregator: str, in_folder: Path) -> None:
     words = ["data=digits", "clients=4", "rounds=3", "threads=1", "progress=none", "logger=none"]
     words += [f"aggregator={aggregator}", "trainer=vectorized"]

@@ -10,6 +10,7 @@ import pytest
 
 from fedlit.messages.stages import Stage
 from fedlit.messages.stages.base import Place
+from tests.slow import some_slow
 from tests.small_runs import command
 
 TINY = ["data=digits", "clients=10", "rounds=1", "local_updates=1", "threads=1", "device=cpu", "logger=none"]
@@ -40,7 +41,10 @@ def output(words: str, capsys: pytest.CaptureFixture[str], code: int = 0) -> str
     return captured.out + captured.err
 
 
-@pytest.mark.parametrize("words", LINES)
+QUICK = [words for number, words in enumerate(LINES) if number in (0, 2, 4, 6, 8, 9)]
+
+
+@pytest.mark.parametrize("words", some_slow(LINES, QUICK))
 def test_a_run_says_what_messages_pass(words: str, in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = output(words, capsys)
     assert all(line in text for line in LINES[words]), text

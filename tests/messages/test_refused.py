@@ -22,6 +22,7 @@ from fedlit.training import Trainer
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import Listed, Running
+from tests.slow import some_slow
 from tests.small_runs import command, rows, saved
 
 BAD = 2  # the client whose message the server cannot use
@@ -69,7 +70,7 @@ def running(folder: Path, trainer: str, aggregator: Any, cohorts: list[list[int]
     return Running(folder, aggregator, Listed(*cohorts), kind=kind, **trainer_options, **options)
 
 
-@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize("trainer", some_slow(TRAINERS, ["stacks of two"]))
 @pytest.mark.parametrize(
     ("aggregator", "stage", "says"),
     [

@@ -19,6 +19,7 @@ from fedlit.training import Trainer
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import Running
+from tests.slow import some_slow
 
 D = "delta.weights"
 TRAINERS: dict[str, tuple[type[Trainer], dict[str, Any]]] = {
@@ -157,7 +158,7 @@ class Types(Stage):
         return {key: value.to(self.decoded) for key, value in wire.items()}
 
 
-@pytest.mark.parametrize("decoded", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("decoded", some_slow([torch.float16, torch.float32, torch.float64], [torch.float64]))
 @pytest.mark.parametrize("optimizer", [None, partial(torch.optim.SGD, lr=1.0), partial(torch.optim.Adam, lr=0.1)])
 def test_the_servers_model_keeps_its_type(decoded: torch.dtype, optimizer: Any, tmp_path: Path) -> None:
     aggregator = FedAvg(server_optimizer=optimizer)

@@ -14,6 +14,7 @@ from fedlit.data import Batch, DataSource, TensorSamples, on_inputs
 from fedlit.errors import InputError
 from fedlit.models import Logistic
 from fedlit.models.data_check import check_data
+from tests.slow import some_slow
 from tests.small_runs import command, rows
 
 QUIET = ("rounds=2", "clients=2", "threads=1", "progress=none", "logger=none", "hydra.run.dir=run", "device=cpu")
@@ -58,8 +59,8 @@ def separable(kind: str) -> tuple[np.ndarray, np.ndarray]:
     return (x + 1.7e9 if kind == "time stamps, float64" else x).astype(float), y
 
 
-@pytest.mark.parametrize("trainer", ["lightning", "vectorized"])
-@pytest.mark.parametrize("model", ["mlp", "logistic"])
+@pytest.mark.parametrize("trainer", some_slow(["lightning", "vectorized"], ["vectorized"]))
+@pytest.mark.parametrize("model", some_slow(["mlp", "logistic"], ["mlp"]))
 @pytest.mark.parametrize("kind", [np.int64, np.int32, bool])
 def test_whole_numbers_and_a_ready_model_are_refused(
     kind: type, model: str, trainer: str, in_folder: Path, capsys: pytest.CaptureFixture[str]

@@ -72,6 +72,7 @@ def test_what_is_written_by_hand_does_the_same_work(by_hand, optimizer, lr, tmp_
         assert found["loss"] == pytest.approx(wanted["loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_two_processes_of_the_plain_loop_do_the_work_of_one(tmp_path):
     path, w = tmp_path / "workload.npz", replace(SMALL, batch_size=100)  # one batch: no order to differ in
     save(w, path, ours.first_weights(w), ours.cohorts(w, ROUNDS))

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.slow import some_slow
+
 CHECKOUT = Path(__file__).parents[1]
 
 
@@ -32,23 +34,23 @@ def no_torch(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        ["clients=ten"],
-        ["clients=0"],
-        ["rounds=-1"],
-        ["participation=1.5"],
-        ["batch_size=0"],
-        ["partition=dirichlet", "partition.alpha=0"],
-        ["--multirun", "clients=10,ten"],
-        ["partition=dirchlet"],
-        ["+partition.alhpa=1"],
-        ["resume=nowhere"],
-        ["--seed=3"],
-    ],
-    ids=" ".join,
-)
+REFUSED = [
+    ["clients=ten"],
+    ["clients=0"],
+    ["rounds=-1"],
+    ["participation=1.5"],
+    ["batch_size=0"],
+    ["partition=dirichlet", "partition.alpha=0"],
+    ["--multirun", "clients=10,ten"],
+    ["partition=dirchlet"],
+    ["+partition.alhpa=1"],
+    ["resume=nowhere"],
+    ["--seed=3"],
+]
+QUICK = [["clients=0"], ["--multirun", "clients=10,ten"], ["partition=dirchlet"], ["resume=nowhere"], ["--seed=3"]]
+
+
+@pytest.mark.parametrize("overrides", some_slow(REFUSED, QUICK), ids=" ".join)
 def test_refused_in_one_sentence_without_torch(no_torch, overrides):
     before = sorted(no_torch.iterdir())
     done = command(no_torch, *overrides)
@@ -87,17 +89,20 @@ def fails_to_load(tmp_path):
     return tmp_path
 
 
+PRINTED = [
+    (["clients=3"], LOADING),
+    (["progress=none"], ""),
+    (["clients=0"], ""),
+    (["--help"], None),
+    (["--cfg", "job"], None),
+    (["--info", "config"], None),
+    (["--multirun", "progress=none", "clients=2,3"], None),
+]
+
+
 @pytest.mark.parametrize(
     ("arguments", "printed"),
-    [
-        (["clients=3"], LOADING),
-        (["progress=none"], ""),
-        (["clients=0"], ""),
-        (["--help"], None),
-        (["--cfg", "job"], None),
-        (["--info", "config"], None),
-        (["--multirun", "progress=none", "clients=2,3"], None),
-    ],
+    some_slow(PRINTED, [PRINTED[0], PRINTED[1], PRINTED[4]]),
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_line_says_that_fedlit_is_loading_once_the_overrides_are_known_good(fails_to_load, arguments, printed):
@@ -127,7 +132,7 @@ def test_the_line_comes_within_half_a_second(fails_to_load):
 def test_a_run_imports_neither_pandas_nor_scikit_learn(tmp_path):
     code = (
         "import sys\nfrom fedlit.run import main\n"
-        "code = main(['rounds=1', 'threads=1', 'progress=none'])\n"
+        "code = main(['rounds=1', 'clients=2', 'local_updates=1', 'threads=1', 'progress=none'])\n"
         "print(code, sorted({'pandas', 'sklearn', 'ray'} & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from fedlit.metric_names import METRICS, table
+from tests.slow import some_slow
 from tests.small_runs import (
     AWKWARD,
     AWKWARD_CLASSES,
@@ -81,7 +82,16 @@ def check(metrics: list[dict[str, Any]]) -> set[str]:
     return {name for row in metrics for name in row}
 
 
-@pytest.mark.parametrize("aggregator", OPTIONS["aggregator"])
+QUICK = [
+    "fedavg",
+    "ditto",
+    "local",
+    "centralized",
+    "cfl",
+]  # a global model, one beside others, none, one client, groups
+
+
+@pytest.mark.parametrize("aggregator", some_slow(OPTIONS["aggregator"], QUICK))
 def test_every_name_in_a_run_is_declared(aggregator: str, series: Path, tmp_path: Path) -> None:
     names = check(go(small([f"aggregator={aggregator}"], settings(series)), tmp_path / "run"))
     assert "clients/trained/f1/worst_decile" in names or aggregator == "centralized"

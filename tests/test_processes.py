@@ -96,8 +96,10 @@ def serial(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {aggregator: folder / aggregator for aggregator in ("fedavg", "fedper")}
 
 
-@pytest.mark.parametrize("aggregator", ["fedavg", "fedper"])
-@pytest.mark.parametrize("workers", [1, 2, 3])
+EACH = [(workers, aggregator) for workers in (1, 2, 3) for aggregator in ("fedavg", "fedper")]
+
+
+@pytest.mark.parametrize(("workers", "aggregator"), some_slow(EACH, [(1, "fedavg"), (3, "fedper")]))
 def test_any_number_of_workers_gives_the_bits_of_the_serial_engine(
     serial: dict[str, Path], tmp_path: Path, workers: int, aggregator: str
 ) -> None:

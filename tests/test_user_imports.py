@@ -61,7 +61,7 @@ def printed(before: str, name: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize("before", some_slow(BEFORE, ["numpy, drawing", "another module"]))
+@pytest.mark.parametrize("before", some_slow(BEFORE, ["numpy, drawing"]))
 def test_draws_at_import_are_the_same_whatever_was_imported_before(before: str) -> None:
     assert printed(BEFORE[before], "helper") == f"{expected()[:2]}\n"
 

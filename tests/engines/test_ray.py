@@ -37,7 +37,8 @@ def test_every_round_has_the_bits_of_the_serial_engine_also_after_an_idle_actor_
         assert same(run.round(), expected), "one client changed another"
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow  # a session of Ray takes seconds
+@pytest.mark.parametrize("kills", [1, 2])
 def test_a_chunk_of_two_runs_again_after_one_kill_and_client_by_client_after_two(tmp_path, kills):
     for name in range(kills):
         (tmp_path / str(name)).touch()
@@ -67,6 +68,7 @@ def test_a_trainer_that_names_a_gpu_is_refused(monkeypatch):
         engine.start(LightningTrainer(accelerator="gpu", devices=[2]), Fragile(), None, None)
 
 
+@pytest.mark.slow
 def test_an_exception_carries_client_round_and_the_actors_traceback():
     with federated(2, 77, engine_class=Ray) as run:
         with pytest.raises(ClientFailed, match="client 1, round 3: ZeroDivisionError: this module refuses") as caught:
@@ -74,6 +76,7 @@ def test_an_exception_carries_client_round_and_the_actors_traceback():
         assert "in training_step" in str(caught.value.__cause__)
 
 
+@pytest.mark.slow
 def test_an_input_error_ends_the_run_with_its_own_sentence():
     refused = pytest.raises(InputError, match="^write something else$")
     with federated(2, 44, "drop", engine_class=Ray) as run, refused:

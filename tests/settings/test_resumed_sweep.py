@@ -142,6 +142,7 @@ def test_with_more_values_only_the_new_ones_run(command, experiment, capsys):
     assert command(["resume=mine"]) == 0 and clients(experiment) == []
 
 
+@pytest.mark.slow
 def test_more_values_beside_resume_are_answered_with_the_whole_command(command, experiment, capsys, in_folder):
     assert command(["-m", "clients=2,3", "seed=1", "name='a,b'", "rounds=2", "hydra.sweep.dir=mine"]) == 0
     clients(experiment)
@@ -331,6 +332,7 @@ def test_a_run_that_stopped_goes_on_where_its_rule_has_changed(tmp_path):
     assert not is_finished(run, config)
 
 
+@pytest.mark.slow
 def test_runs_that_stopped_go_on_with_more_rounds(command, experiment):
     def then(config, folder):
         write_rounds(config, folder)

@@ -196,6 +196,7 @@ def test_other_data_on_resume_are_refused(capfd: pytest.CaptureFixture[str]) -> 
     assert len(rows(Path("run"))) == 1
 
 
+@pytest.mark.slow
 def test_another_file_on_resume_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
     np.save("x.npy", np.zeros((20, 1), np.float32))
     assert command(*QUIET, NET, "data._target_=split_data.File", "data.path=x.npy", "hydra.run.dir=run") == 0

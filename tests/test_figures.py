@@ -91,6 +91,7 @@ def test_a_setting_names_its_paper_and_its_result(name: str) -> None:
     assert setting.claim and setting.notes and setting.labels.keys() <= setting.cases.keys()
 
 
+@pytest.mark.slow
 def test_finished_runs_are_skipped_and_a_changed_one_runs_again(tmp_path: Path, started: list[list[str]]) -> None:
     setting = replace(QUICK, seeds=(0,))
     assert run.run_all({"small": setting}, tmp_path) == []

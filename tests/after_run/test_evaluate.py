@@ -269,6 +269,7 @@ def test_the_best_round_lacks_the_states_of_clients(
     assert metrics and metrics == {name: rows(run)[0][name] for name in metrics}
 
 
+@pytest.mark.slow
 def test_where_nothing_is_measured_the_reason_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_in(folder, "aggregator=local", "rounds=1", "evaluation.client_test=0", "evaluation.client_validation=0")
     write_npz(folder / "other.npz", AWKWARD_SHAPE, AWKWARD_CLASSES, (9, 9), images=False)

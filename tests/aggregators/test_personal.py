@@ -21,6 +21,7 @@ from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import CLASSES, Listed, Net, Running, numbers
 from tests.oracles import averaging
+from tests.slow import some_slow
 
 
 def test_fedper_finds_the_last_layer_and_keeps_it_with_the_client(tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_a_model_without_normalisation_is_averaged_with_a_warning(
     assert run.rows[-1]["global/test/accuracy"] > 0
 
 
-@pytest.mark.parametrize("kind", [LightningTrainer, VectorizedTrainer])
+@pytest.mark.parametrize("kind", some_slow([LightningTrainer, VectorizedTrainer], [VectorizedTrainer]))
 @pytest.mark.parametrize(
     ("optimizer", "names"),
     [({"lr": 0.1}, ""), ({"lr": 0.1, "momentum": 0.9}, "(momentum)"), (MOMENTUM, "(momentum, weight_decay)")],
@@ -130,7 +131,7 @@ def test_adam_is_named_in_that_warning(tmp_path: Path, caplog: pytest.LogCapture
     assert "(the scaling of Adam)" in caplog.text
 
 
-@pytest.mark.parametrize("kind", [LightningTrainer, VectorizedTrainer])
+@pytest.mark.parametrize("kind", some_slow([LightningTrainer, VectorizedTrainer], [VectorizedTrainer]))
 @pytest.mark.parametrize("hessian", ["exact", "first_order"])
 def test_parts_of_small_batches_can_be_normalised(hessian: Any, kind: type, tmp_path: Path) -> None:
     """A third of a batch of four would be one sample."""

@@ -31,7 +31,7 @@ from tests.algorithm_trial.trials import assert_tried_to_the_end, federation, lo
 from tests.slow import some_slow
 
 
-@pytest.mark.parametrize("trainer", ["lightning", "vectorized"])
+@pytest.mark.parametrize("trainer", some_slow(["lightning", "vectorized"], ["vectorized"]))
 @pytest.mark.parametrize("algorithm", RIGHT, ids=lambda algorithm: algorithm.__name__)
 def test_unusual_algorithms_pass(
     algorithm: type[Aggregator], trainer: str, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -22,6 +22,7 @@ from fedlit.training.stacked import VectorizedTrainer
 from tests.aggregators.federations import SIZES, Net, Running, numbers
 from tests.aggregators.written import Modelless
 from tests.oracles import averaging
+from tests.slow import some_slow
 
 FAILS, MARK = 2, 77.0
 STACK: dict[str, Any] = {"kind": VectorizedTrainer, "stack": "always"}
@@ -91,7 +92,7 @@ def test_without_drop_a_failing_candidate_ends_the_run(tmp_path: Path) -> None:
         Running(tmp_path, FedAvg(), Lowest([FAILS, 0]), Fails(), samples=marked()).go()
 
 
-@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize("trainer", some_slow(TRAINERS, ["one stack"]))
 @pytest.mark.parametrize("candidates", [[3, 2, 1, 0], [1, 1, 3], np.array([2, 0]), []], ids=str)
 def test_losses_come_in_the_order_of_the_candidates(candidates: Any, trainer: str, tmp_path: Path) -> None:
     sampler = Lowest(candidates)

@@ -136,7 +136,7 @@ def test_a_bug_keeps_its_trace(command, experiment, capsys):
     assert "hydra/" not in shown  # its frames are not the person's
 
 
-@pytest.mark.parametrize("how", ["returned", "raised"])
+@pytest.mark.parametrize("how", some_slow(["returned", "raised"], ["raised"]))
 def test_ctrl_c_ends_the_run_and_a_whole_sweep(command, experiment, how):
     def then(config, folder):
         if how == "raised":
@@ -177,6 +177,7 @@ def test_a_refused_job_of_a_sweep_prints_its_sentence_and_the_others_run(command
     assert "multirun/now/clients=2: not with two." in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_runs_are_all_refused_gives_2(command, experiment):
     def then(config, folder):
         raise InputError("no.")
@@ -282,6 +283,7 @@ def test_a_configuration_does_not_resume(command, experiment, finished, in_folde
     assert experiment.calls == []
 
 
+@pytest.mark.slow
 def test_sys_exit_in_a_run_is_a_bug_with_its_trace(command, experiment, capsys):
     def then(config, folder):
         sys.exit(0)

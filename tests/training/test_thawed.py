@@ -31,6 +31,7 @@ from fedlit.training.module_host import ModuleHost
 from fedlit.training.stacked import VectorizedTrainer
 from fedlit.user_module.module_snapshot import counters
 from tests.aggregators.federations import Running
+from tests.slow import some_slow
 
 WIDTH, CLASSES, EPOCHS = 6, 3, 3
 
@@ -212,7 +213,7 @@ def test_a_thawed_layer_is_trained_as_on_a_plain_trainer(name: str) -> None:
     assert frozen == set() if "frozen" in name else {"backbone.weight", "backbone.bias"}
 
 
-@pytest.mark.parametrize("stack", ["always", "never"])
+@pytest.mark.parametrize("stack", some_slow(["always", "never"], ["always"]))
 @pytest.mark.parametrize("name", WITHOUT_HOOKS)
 def test_a_thawed_layer_under_the_vectorized_trainer(name: str, stack: str) -> None:
     results, host = fits(THAWED[name], VectorizedTrainer, stack=stack)

@@ -1,4 +1,4 @@
-"""Protocols of a user's whose `ask`, whose answers or whose messages do not fit, and the order of what clients receive."""
+"""Protocols of a user's whose `ask`, answers or messages do not fit, and the order of what clients receive."""
 
 from __future__ import annotations
 
@@ -128,7 +128,5 @@ def test_complex_numbers_are_averaged_whole_or_refused(tmp_path: Path) -> None:
     plain.add([0], {"z": torch.tensor([[1 + 2j]])}, torch.ones(1, 1))
     assert plain.finish().message == unflatten_message({"z": torch.tensor([1 + 2j])})
     for reduction in (SecureSum(bits=64, most_examples=20), Ckks(most_examples=20)):
-        with pytest.raises(
-            InputError, match="z of the message holds complex numbers .*; send torch.view_as_real of it"
-        ):
+        with pytest.raises(InputError, match="z of the message holds complex numbers .*; send torch.view_as_real"):
             Running(tmp_path, Complex(), Listed([0, 1]), reduction=reduction).go()

@@ -18,7 +18,8 @@ except ImportError:
 DEGREE, MODULI, SCALE = 4096, [54, 54], 2.0**40
 SLOTS = DEGREE // 2
 BLOCK = 1024  # bytes
-LARGEST = 2.0**13  # sums beyond it leave the first modulus: 2^54 / 2^40 / 2
+LARGEST = 2.0**13 - 1  # a sum of 2^13 leaves the first modulus, a prime below 2^54 = 2 * 2^13 * 2^40
+NOISE = 6e-10  # standard deviation of the error of a ciphertext; that of a sum of n is sqrt(n) times as large
 
 
 class CkksCipher(Cipher):

@@ -12,8 +12,11 @@ import torch
 
 from fedlit.messages.reductions import Ckks, Paillier, Protocol, SecureSum
 from fedlit.messages.secure import shamir
-from fedlit.messages.secure.agreement import public_key
+from fedlit.messages.secure.agreement import mask, public_key
 from fedlit.messages.secure.fixed_point import FixedPoint
+from fedlit.messages.secure.keys import key_bytes
+from fedlit.messages.secure.masked_sum import common_keys, for_masks
+from fedlit.round import Round
 from tests.messages.secure.rounds import play
 
 N, SIZE = 6, 6000
@@ -78,6 +81,13 @@ def test_no_number_of_a_message_is_on_the_wire(reduction: Any) -> None:
             assert len(seen) < 5, (client, key)  # of thousands of patterns, one is in a random text by chance; not five
 
 
+def is_uniform(tops: np.ndarray) -> bool:
+    """Whether each of 16 values comes as often as the others: chi-squared with 15 degrees of freedom, which is above 80
+    by chance with a probability of 7e-11."""
+    expected = len(tops) / 16
+    return bool(((np.bincount(tops.astype(int), minlength=16) - expected) ** 2 / expected).sum() < 80)
+
+
 @pytest.mark.parametrize("bits", [32, 64])
 def test_the_top_bits_of_masked_words_are_uniform_whatever_the_message(bits: int) -> None:
     """The words of client 0 are all positive and alike, those of client 1 negative: under the mask each of 16 top
@@ -86,13 +96,37 @@ def test_the_top_bits_of_masked_words_are_uniform_whatever_the_message(bits: int
     tops = {}
     for client in (0, 1):
         words = played.sent[3][client]["masked"][0, :SIZE].numpy().view(f"uint{bits}")
-        tops[client] = (words >> np.array(bits - 4, words.dtype)).astype(int)
-        expected = SIZE / 16
-        assert ((np.bincount(tops[client], minlength=16) - expected) ** 2 / expected).sum() < 50  # p < 1e-5
+        tops[client] = words >> np.array(bits - 4, words.dtype)
+        assert is_uniform(tops[client])
     agree = (tops[0] == tops[1]).mean()
-    assert abs(agree - 1 / 16) < 0.02
+    assert abs(agree - 1 / 16) < 0.02  # 6.4 standard deviations: by chance with a probability of 2e-10
     plain = FixedPoint.finest(bits, 8.0, 360).integers(wire()["delta.weights"][0].double().numpy())
     assert len(np.unique(plain >> (bits - 6))) == 1, "without a mask they are the same"
+
+
+def test_a_message_that_comes_late_stays_hidden() -> None:
+    """The server has asked for the client's private key, because its message was missing. When the message comes after
+    all, the masks that it has in common with others can be subtracted; that of b stays on it, and nobody opens b."""
+
+    class Late(SecureSum):
+        def add_hidden(self, clients: list[int], wire: Any) -> None:
+            if clients != [5] or "masked" not in wire:
+                super().add_hidden(clients, wire)
+
+    reduction = Late(most_examples=60, precision=1.0, threshold=0.5, insecure_keys="seed")
+    played = play(reduction, wire(), [3, 60, 1, 17, 8, 25])
+    assert sorted(played.sent[4]) == [0, 1, 2, 3, 4] and played.reduced.message
+    points = {client + 1: sent["shares"][0, 5].numpy().tobytes() for client, sent in played.sent[4].items()}
+    private = shamir.secret({x: int.from_bytes(text, "big") for x, text in points.items()}).to_bytes(32, "big")
+    public = {client: for_masks(played.sent[1][client]["public"][0].numpy().tobytes()) for client in range(6)}
+    words = played.sent[3][5]["masked"][0].numpy().view("uint32").copy()
+    for other, key in common_keys(5, private, public, "mask").items():
+        words -= mask(key, len(words), words.dtype) if other > 5 else -mask(key, len(words), words.dtype)
+    assert is_uniform(words[:SIZE] >> 28)
+    round = Round(number=1, seed=0, cohort=list(range(6)), clients=100)
+    b = key_bytes("seed", round, 5, "secrets")(96)[64:]
+    opened = (words - mask(b, len(words), words.dtype))[:SIZE].view("int32")
+    assert (opened < 0).all(), "with b it would be the message, whose entries are all negative"
 
 
 def test_masks_are_new_in_each_round() -> None:

@@ -15,12 +15,13 @@ from fedlit.messages.reductions.protocol import Asked, Kept, ProtocolClient
 from fedlit.messages.reductions.rule import check_option
 from fedlit.messages.secure.fixed_point import FixedPoint
 from fedlit.messages.secure.installed import check_installed
-from fedlit.messages.secure.keys import check_insecure_keys
+from fedlit.messages.secure.keys import check_insecure_keys, warn_of_insecure_keys
 from fedlit.messages.secure.masked_sum import Rules
 from fedlit.messages.secure.masking_clients import MaskingClients
 from fedlit.messages.secure.unmasking_server import UnmaskingServer
 from fedlit.messages.secure.weighted_sums import WeightedSums
 from fedlit.messages.wire import Wire
+from fedlit.model_vectors import Layout
 from fedlit.plurals import counted
 
 
@@ -83,6 +84,9 @@ class SecureSum(HiddenSum):
         self.precision, self.bits = precision, bits
         self.rules = Rules(threshold, bits)
         self.masking = MaskingClients(self.rules, insecure_keys)
+
+    def setup(self, layout: Layout, clients: int) -> None:
+        warn_of_insecure_keys(self.masking.insecure_keys, "reduction=secure")
 
     def check_sums(self, clients: int, sums: WeightedSums) -> None:
         try:

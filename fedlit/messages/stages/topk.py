@@ -45,8 +45,11 @@ class TopK(Compression):
         return {"values": vector.gather(1, index), "index": index.to(index_type(size))}
 
     def restore(self, parts: Wire, key: str, size: int, source: StageClient | Sent) -> Tensor:
-        values = parts["values"]
-        return values.new_zeros(len(values), size).scatter(1, parts["index"].long(), values)
+        values, index = parts["values"], parts["index"].long()
+        if isinstance(source, Sent):  # on the way an index may have become another one
+            source.refuse(((index < 0) | (index >= size)).any(1), f"{key}.index is not between 0 and {size - 1}")
+            index = index.clamp(0, size - 1)
+        return values.new_zeros(len(values), size).scatter(1, index, values)
 
 
 def kept(share: float, size: int) -> int:

@@ -168,16 +168,27 @@ def test_no_file_of_a_run_holds_a_key(words: str, in_folder: Path, monkeypatch: 
         assert not any(secret in content for secret in secrets), path
 
 
-@pytest.mark.parametrize("attack", ["man_in_the_middle", "replay"])
-def test_a_seal_finds_changed_and_repeated_messages(attack: str, in_folder: Path) -> None:
-    words = [f"attack={attack}", "attack.clients=[2]", "rounds=3", "trainer=vectorized", "participation=1.0"]
-    assert command("uplink=[seal]", *words, "hydra.run.dir=sealed") == 0
-    refused = [row["cohort/refused"] for row in rows(Path("sealed"))]
-    assert refused == ([1, 1, 1] if attack == "man_in_the_middle" else [0, 1, 1])
+TRANSIT = {  # the refused messages of three rounds: client 2 is behind others, and a first message passes
+    "attack=man_in_the_middle": [1, 1, 1],
+    "attack=man_in_the_middle attack.change=replace": [1, 1, 1],
+    "attack=man_in_the_middle attack.change=foreign": [1, 1, 1],
+    "attack=replay": [0, 1, 1],
+}
+
+
+@pytest.mark.parametrize("words", TRANSIT)
+def test_changed_foreign_and_repeated_messages_are_refused_under_a_seal_and_pass_without_one(
+    words: str, in_folder: Path
+) -> None:
+    setting = [*words.split(), "attack.clients=[2]", "rounds=3", "trainer=vectorized", "participation=1.0"]
+    assert command("uplink=[seal]", *setting, "hydra.run.dir=sealed") == 0
+    assert [row["cohort/refused"] for row in rows(Path("sealed"))] == TRANSIT[words]
     assert all(row["cohort/arrived"] == 9 - row["cohort/refused"] for row in rows(Path("sealed")))
-    assert command(*words, "attack.clients=0", "hydra.run.dir=honest") == 0
-    assert command(*words, "hydra.run.dir=open", *(["attack.change=replace"] if attack != "replay" else [])) == 0
-    assert not any(row["cohort/refused"] for row in rows(Path("open")))
+    if words == "attack=man_in_the_middle":
+        return  # a turned bit may make a sum infinite
+    for folder, clients in (("open", "[2]"), ("honest", "0")):
+        assert command(*setting, f"attack.clients={clients}", f"hydra.run.dir={folder}") == 0
+        assert not any(row["cohort/refused"] for row in rows(Path(folder)))
     assert not same_server("open", "honest", 3)
 
 

@@ -119,7 +119,7 @@ def test_the_server_withstands_any_message_or_the_attack_is_refused(
     code = command(*words, "rounds=1", "model=logistic", "trainer=vectorized", "hydra.run.dir=run")
     error = capsys.readouterr().err
     assert code == (2 if uplink == "powersgd" else 0) and "Traceback" not in error
-    assert uplink != "topk" or "delta.weights.index is not between 0 and 649; the message is refused" in error
+    assert uplink != "topk" or "NaN or infinite values in delta.weights after decode of uplink.topk" in error
     assert uplink != "powersgd" or "uplink.powersgd has to be the last one" in error
 
 

@@ -40,7 +40,7 @@ class EncryptedSum(HiddenSum, ABC):
 
     Args:
         range, most_examples: see `HiddenSum`.
-        decryptors: clients that decrypt the sum; the answer of one is enough, and answers that differ are refused.
+        decryptors: clients that decrypt the sum. The answer of one is enough; where two differ, nothing is reduced.
     """
 
     trips: ClassVar[int] = 2

@@ -68,16 +68,15 @@ def later_trips(pipeline: Pipeline, engine: Engine, arrivals: Arrivals, jobs: Se
     for trip in range(2, pipeline.trips + 1):
         if not answering:
             return
-        asked = arrivals.inbox.ask_again()
+        asked = arrivals.inbox.ask_again([client for client, _ in answering])
         if not asked.clients:
             return
         arrivals.record.add_trip(len(asked.clients) * num_bytes(asked.to_all) + num_bytes(asked.to_each))
-        states = dict(answering)
         cohort = Cohort(
-            [job for job in jobs if job.client in set(asked.clients)],
+            [jobs[row] for row in asked.rows_of([job.client for job in jobs])],
             {ASKED: asked.to_all},
             {ASKED_OF_EACH: asked.to_each} if asked.to_each else {},
-            [states[client] for client in asked.clients],
+            [answering[row][1] for row in asked.rows_of([client for client, _ in answering])],
             arrivals.counters,
         )
         answering = []

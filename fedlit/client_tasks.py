@@ -150,6 +150,7 @@ class TripTask:
         protocol_client = ProtocolClient(client.number, client.examples, client.round, self.trip, asked, of_each)
         wire, kept = protocol.answer(protocol_client, stack([state.get(KEPT, {}) for state in states]))
         check_rows(wire, len(states), f"answer of {type(protocol).__name__}")
+        check_rows(kept, len(states), f"answer of {type(protocol).__name__}", "what clients keep")
         for row, why in protocol_client.refusals.items():
             client.facts[row]["refused"] = why
         rows = unstack(kept, len(states))

@@ -203,10 +203,8 @@ def opened(
         if reading is None:
             message = try_algorithm(pipeline, clients, engine.local_worker, initial_counters, config.seed, *schedules)
             expected = checked_expected(sampler, len(clients))
-            most_examples = int(clients.train.sizes.max(initial=1))
-            check_messages(
-                pipeline, parts.reduction, message, len(clients), expected, config.server_samples, most_examples
-            )
+            sizes = clients.train.sizes
+            check_messages(pipeline, parts.reduction, message, len(clients), expected, config.server_samples, sizes)
         aggregator.setup(layout, len(clients))
         initial_model = layout.read(host.module)
         federation = Federation(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig
 
 from fedlit.aggregators import Aggregator
@@ -56,7 +57,7 @@ def check_messages(
     clients: int,
     expected: float,
     server_samples: int,
-    most_examples: int,
+    sizes: np.ndarray,
 ) -> None:
     """
     Args:
@@ -64,7 +65,7 @@ def check_messages(
         message: of one client, without axis K; None where the algorithm could not be tried, and nothing is checked.
         clients: N, of the federation.
         expected: mean size of a cohort.
-        most_examples: the largest number of training samples of a client.
+        sizes: (N,): the training samples of each client.
 
     Raises:
         InputError: a stage or the reduction cannot go together with something of the run.
@@ -79,7 +80,8 @@ def check_messages(
         clients=clients,
         expected=expected,
         server_samples=server_samples,
-        most_examples=most_examples,
+        most_examples=int(sizes.max(initial=1)),
+        mean_examples=float(sizes.mean()) if len(sizes) else 1.0,
         uplink=tuple(pipeline.uplink),
         norm=norm_bound(pipeline.uplink),
         reduction=type(reduction).__name__,

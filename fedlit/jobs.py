@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from fedlit import interrupts
 from fedlit.errors import (
@@ -23,7 +23,7 @@ from fedlit.errors import (
     one_line,
 )
 from fedlit.failure_file import remove_failure, write_failure
-from fedlit.insecure_keys import mark_every_line
+from fedlit.insecure_keys import say_so
 from fedlit.log_errors import report_errors_once
 from fedlit.quick_imports import LOADING, no_collection
 from fedlit.run_log import note, recorded
@@ -128,9 +128,7 @@ def _run_locked(start: Start, config: DictConfig, folder: Path, overrides: list[
         logging.getLogger(__name__).warning("Nothing was saved before this run was stopped: it begins again.")
     with in_folder(command_folder()):
         config = job_config(start, config, overrides, folder)
-    if OmegaConf.select(config, "secure.insecure_keys") is not None:
-        for handler in logging.getLogger().handlers:
-            mark_every_line(handler)
+    say_so(config)
     if "fedlit.experiment" not in sys.modules:
         note(LOADING)
     for handler in logging.getLogger().handlers:

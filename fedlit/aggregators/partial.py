@@ -14,7 +14,7 @@ from fedlit.server_round import ServerRound
 
 
 class Partial(Aggregator):
-    """The shared part of the model travels down and up and is averaged. Each client keeps a private part of its own.
+    """The shared part of the model travels down and up and is averaged. Each client keeps a part of its own.
 
     Attributes:
         private_at: a Model of bools, (P,) and (S,): the positions that stay with the client.

@@ -31,7 +31,8 @@ def with_attack(attack: Attack, uplink: dict[str, Stage], reduction: Reduction) 
     there is one. The attack is the first stage, or the last one if it changes messages on their way.
 
     Raises:
-        InputError: a stage has the name of the attack's, or the server does not see the clients' own messages.
+        InputError: a stage has the name of the attack's, the server does not see the clients' own messages, or messages
+            are sent in several trips.
     """
     around = attack.collusion(reduction)
     several = [name for name, stage in uplink.items() if stage.trips > 1]
@@ -46,5 +47,10 @@ def with_attack(attack: Attack, uplink: dict[str, Stage], reduction: Reduction) 
     if NAME in uplink:
         raise InputError(
             f"uplink.{NAME}: the stage of attack= has this name; give yours another, such as uplink.my_{NAME}."
+        )
+    if stage.place == "transit" and several:
+        raise InputError(
+            f"attack: {attack} changes messages after the last stage, and uplink.{several[0]} has to be the last one, "
+            f"because it sends several messages a round; write another attack, or leave {several[0]} out."
         )
     return ({**uplink, NAME: stage} if stage.place == "transit" else {NAME: stage, **uplink}), around

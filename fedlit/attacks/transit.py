@@ -19,7 +19,7 @@ from fedlit.model_vectors import stack, unstack
 class TransitAttack(Attack):
     """`clients` are those whose messages pass the attacker. They are honest themselves. A subclass writes `changed`."""
 
-    def stage(self) -> Stage | None:
+    def stage(self) -> Stage:
         return TransitStage(self)
 
     @abstractmethod

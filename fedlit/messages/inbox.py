@@ -11,13 +11,15 @@ import torch
 from torch import Tensor
 
 from fedlit.aggregators.base import Aggregator
+from fedlit.errors import InputError
 from fedlit.messages.finite import NOT_FINITE, check_reduced, finite_rows, first_not_finite
 from fedlit.messages.pipeline import Pipeline, decoded_wire
 from fedlit.messages.reductions import Asked, Mean, Protocol, Reduction
+from fedlit.messages.reductions.protocol import check_asked
 from fedlit.messages.sent import Sent
 from fedlit.messages.stages import Stage
 from fedlit.messages.weights import check_weights
-from fedlit.messages.wire import Wire, check_rows, flatten_message, selected, unflatten_message
+from fedlit.messages.wire import SHAPE, Wire, check_rows, flatten_message, selected, unflatten_message
 from fedlit.metric_names import Row, reduction_metric, uplink_metric
 from fedlit.server_round import ServerRound
 
@@ -54,6 +56,7 @@ class Inbox:
         self.reduction = pipeline.reduction.start(pipeline.weighting, round, state["reduction"])
         self._keys: set[str] = set()  # of the messages that were reduced
         self._row_shapes: dict[str, torch.Size] = {}  # of the tensors that travel, by key
+        self._reduced_shapes: dict[str, tuple[tuple[int, ...], int]] = {}  # of a row, by key, and whose row it is
         self._in_stacks = False  # messages of several clients came as one tensor
         self._warned = False
         self._means: list[Wire] = []  # of the trips that are over
@@ -131,9 +134,26 @@ class Inbox:
 
     def _reduce(self, clients: list[int], message: Wire, examples: Tensor) -> None:
         if clients:
+            self._check_shapes(clients, message)
             self.round.arrived += clients
             self._keys |= message.keys()
             self.reduction.add(clients, message, examples)
+
+    def _check_shapes(self, clients: list[int], message: Wire) -> None:
+        """Refuse rows of other shapes than those of the clients before: in a sum, a single number would count for all
+        of a longer row. Of a protocol, whose parts may have any lengths, the shapes are those of `key.shape`."""
+        of_parts = isinstance(self.reduction, Protocol)
+        for key, value in message.items():
+            if isinstance(value, list) or (of_parts and not key.endswith(SHAPE)):
+                continue
+            shape = tuple(value.shape[1:-1] if of_parts else value.shape[1:])
+            before, first = self._reduced_shapes.setdefault(key, (shape, clients[0]))
+            if before != shape:
+                raise InputError(
+                    f"{self.pipeline.aggregator}: {key.removesuffix(SHAPE)} of client {clients[0]} has the shape "
+                    f"{shape}, and that of client {first} {before}; clients have to send tensors of one shape, because "
+                    "their messages become one."
+                )
 
     def _faults(self, clients: list[int], forms: dict[str, Wire]) -> dict[int, str]:
         """Row -> a sentence, for each message that is not finite in the last of these forms."""
@@ -168,10 +188,16 @@ class Inbox:
             )
 
     # --- several trips ----------------------------------------------------------------------------
-    def ask_again(self) -> Asked:
-        """End a trip: which of the clients that answered it are asked for the next one, and what they receive."""
+    def ask_again(self, answered: Sequence[int]) -> Asked:
+        """End a trip: which of the clients that answered it are asked for the next one, and what they receive.
+
+        Raises:
+            InputError: `ask` of a protocol gives no `Asked` of these clients.
+        """
         if isinstance(self.reduction, Protocol):
-            return self.reduction.ask()
+            asked = self.reduction.ask()
+            check_asked(asked, answered, type(self.reduction).__name__)
+            return asked
         self._end_trip()
         stage, server = self._trip_stage()
         asked = Asked(list(self.round.arrived), stage.ask(self._means, server))

@@ -157,9 +157,10 @@ class Pipeline:
         if isinstance(self.reduction, Protocol):
             protocol_client = ProtocolClient(client.number, client.examples, client.round)
             wire, kept_rows = self.reduction.first(protocol_client, wire, self.weighting)
-            kept = unstack(kept_rows, k)
             refusals = [why or protocol_client.refusals.get(r, "") for r, why in enumerate(refusals)]
             check_rows(wire, k, f"first of {type(self.reduction).__name__}")
+            check_rows(kept_rows, k, f"first of {type(self.reduction).__name__}", "what clients keep")
+            kept = unstack(kept_rows, k)
         else:
             wire = self.reduction.encode(client, wire, self.weighting)
             check_rows(wire, k, f"encode of {type(self.reduction).__name__}")

@@ -25,7 +25,7 @@ class MessagePlan:
         clients: N, the number of clients of the federation.
         expected: mean size of a cohort.
         server_samples: samples that the server has of its own.
-        most_examples: the largest number of training samples of a client.
+        most_examples, mean_examples: the largest and the mean number of training samples of a client.
         uplink: the names of the stages, in order.
         norm: the largest Euclidean norm of all model vectors of a message after its stages; None: there is no bound.
         reduction: the name of the reduction's class.
@@ -45,6 +45,7 @@ class MessagePlan:
     expected: float
     server_samples: int = 0
     most_examples: int = 1
+    mean_examples: float = 1.0
     uplink: tuple[str, ...] = ()
     norm: float | None = None
     reduction: str = "Mean"

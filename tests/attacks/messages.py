@@ -31,7 +31,10 @@ class Clients:
         self.examples = torch.ones(len(numbers), 1)
 
     def draw(self, kind: str, what: str, like: Tensor) -> Tensor:
-        rows = [self.round.generator("draw", what, c).standard_normal(like.shape[1:]) for c in self.numbers]
+        rngs = [self.round.generator("draw", what, c) for c in self.numbers]
+        rows = [
+            rng.random(like.shape[1:]) if kind == "uniform" else rng.standard_normal(like.shape[1:]) for rng in rngs
+        ]
         return torch.from_numpy(np.stack(rows)).to(like.dtype)
 
 

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from fedlit.aggregators import Aggregator
 from fedlit.messages.reductions import Reduction
 from fedlit.messages.reductions.distances import read
+from fedlit.messages.secure.weighted_sums import WeightedSums
 from fedlit.messages.stages import Stage
 from fedlit.training.chunk_client import ChunkClient
 from fedlit.training.collect import RowCollect
@@ -55,6 +56,7 @@ PAUSES = {  # function -> why it may wait within a loop
     ChunkClient._measure_epoch: "a model is measured after an epoch, with evaluation.each_epoch",
     StackedClient._after_epoch: "the same, of a stack",
     read: "a robust rule reads the distances of the messages at the end of a round",
+    WeightedSums.means: "the sum of hidden messages is made on the CPU, and goes to the GPU at the end of a round",
     load_optimizer_state: "step counts go back to the CPU, once after a run on the CPU is resumed",
     ReduceLROnPlateau.step: "a scheduler reads its metric",
     StepLog.metrics: "a scheduler follows a logged metric, once an epoch",

@@ -19,6 +19,8 @@ from fedlit.messages.secure.weighted_sums import WeightedSums
 from fedlit.messages.wire import Wire
 from fedlit.model_vectors import Layout
 
+SAME = 1e-9  # two decryptions of a sum differ by no more: floating-point arithmetic of two machines
+
 
 class EncryptedSum(HiddenSum, ABC):
     """In the first trip each client sends its encrypted message; the server adds the ciphertexts. In the second one it
@@ -29,12 +31,16 @@ class EncryptedSum(HiddenSum, ABC):
     the messages of others; TLS has to prevent that. Against a server that has a client on its side, use
     `reduction=secure`.
 
+    **The client that decrypts is trusted to send the sum that it found.** The server cannot check the answer of a
+    single one. With two `decryptors` or more it compares their answers, and reduces nothing where they differ. So one
+    client that lies is noticed, and clients that agree on a wrong sum are not.
+
     The keys are made when the run starts, from the operating system's random bits, and are in no checkpoint. How the
     clients come to share one is left to the deployment.
 
     Args:
         range, most_examples: see `HiddenSum`.
-        decryptors: clients that decrypt the sum; the answer of one is enough.
+        decryptors: clients that decrypt the sum. The answer of one is enough; where two differ, nothing is reduced.
     """
 
     trips: ClassVar[int] = 2
@@ -83,19 +89,20 @@ class EncryptedSum(HiddenSum, ABC):
         self._cipher, self.key_holder = self.key_holder.cipher, None
         self._clients: list[int] = []
         self._sum: bytes | None = None
-        self._opened: np.ndarray | None = None
+        self._decrypted: dict[int, np.ndarray] = {}  # client -> the sum, as it says
 
     def add_hidden(self, clients: list[int], wire: Wire) -> None:
         if "sums" in wire:
-            self._opened = wire["sums"][0].cpu().numpy()
+            self._decrypted |= zip(clients, wire["sums"].cpu().numpy(), strict=True)
             return
         for row in wire["ciphertext"]:
             text = _text(row)
             self._sum = text if self._sum is None else self._cipher.added(self._sum, text)
         self._clients += clients
 
-    def ask(self) -> Asked:
+    def ask_hidden(self) -> Asked:
         if len(self._clients) < 2:
+            self.fault = "1 message arrived, and the sum of a single one is this message"
             return Asked([])
         assert self._sum is not None
         size = sum(like.numel() for like in self._rows.values()) + int(self.sums.by_examples)
@@ -103,14 +110,21 @@ class EncryptedSum(HiddenSum, ABC):
             self._clients[: self.decryptors], {"ciphertext": as_rows([self._sum])[0], "size": torch.tensor(size)}
         )
 
-    def finish(self) -> Reduced:
-        if not self._clients:
-            return Reduced({})
-        if len(self._clients) < 2:
-            return self.nothing("1 message arrived, and the sum of a single one is this message")
-        if self._opened is None:
-            return self.nothing("none of the clients that were asked has decrypted the sum")
-        return Reduced(self.sums.means(self.values(self._opened), len(self._clients)))
+    def opened(self) -> Reduced | None:
+        if not self._decrypted:
+            self.fault = "none of the clients that were asked has decrypted the sum"
+            return None
+        (first, sums), *others = self._decrypted.items()
+        for other, of_other in others:
+            if of_other.shape != sums.shape or not np.abs(of_other - sums).max(initial=0) <= SAME:
+                self.fault = f"clients {first} and {other} have decrypted one sum to different numbers"
+                return None
+        values, count = self.values(sums), len(self._clients)
+        return Reduced(self.sums.means(values, count), report=self.report(values, count))
+
+    def report(self, sums: np.ndarray, count: int) -> dict[str, float]:
+        """Numbers for the metrics, of the sums (L,) over `count` clients."""
+        return {}
 
 
 def _text(row: Tensor) -> bytes:

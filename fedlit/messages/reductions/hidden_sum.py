@@ -14,7 +14,7 @@ from torch import Tensor
 from fedlit.errors import InputError
 from fedlit.messages.plan import MessagePlan
 from fedlit.messages.reductions.base import Reduced
-from fedlit.messages.reductions.protocol import Kept, Protocol, ProtocolClient
+from fedlit.messages.reductions.protocol import Asked, Kept, Protocol, ProtocolClient
 from fedlit.messages.reductions.rule import check_count, check_option
 from fedlit.messages.secure.weighted_sums import WeightedSums
 from fedlit.messages.wire import SHAPE, Wire, without_elements
@@ -88,6 +88,7 @@ class HiddenSum(Protocol, ABC):
     # --- the server's half ------------------------------------------------------------------------
     def begin(self) -> None:
         self._rows: dict[str, Tensor] = {}  # key -> a tensor like one client's row
+        self.fault = ""  # why there is no sum
 
     def add(self, clients: list[int], wire: Wire, examples: Tensor) -> None:
         shapes = {key.removesuffix(SHAPE): value for key, value in wire.items() if key.endswith(SHAPE)}
@@ -99,20 +100,53 @@ class HiddenSum(Protocol, ABC):
     def add_hidden(self, clients: list[int], wire: Wire) -> None:
         """Add a chunk of messages (K, ...) of a trip."""
 
+    def ask(self) -> Asked:
+        """Nobody is asked in a round whose cohort is too large for the options: a sampler may choose more clients than
+        it does on average, and a sum beyond what can be had would be another number."""
+        try:
+            self.check_sums(len(self.round.cohort), self.sums)
+        except InputError as error:
+            self.fault = str(error).removeprefix("reduction: ")
+            return Asked([])
+        return self.ask_hidden()
+
+    @abstractmethod
+    def ask_hidden(self) -> Asked:
+        """What the server sends for the next trip."""
+
+    def finish(self) -> Reduced:
+        if not self._rows:
+            return Reduced({})
+        reduced = None if self.fault else self.opened()
+        if reduced is not None:
+            return reduced
+        name = type(self).__name__
+        log.warning(
+            "round %d: %s reduces nothing, and the server keeps its state: %s", self.round.number, name, self.fault
+        )
+        return Reduced({})
+
+    @abstractmethod
+    def opened(self) -> Reduced | None:
+        """The reduced message; None where there is none, with the reason in `fault`."""
+
     @property
     def sums(self) -> WeightedSums:
         """Makes means of the sums of this round."""
         return self.sums_of(self.weighting, self._rows)
 
-    def nothing(self, reason: str) -> Reduced:
-        """No message, with a warning."""
-        name = type(self).__name__
-        log.warning("round %d: %s reduces nothing, and the server keeps its state: %s", self.round.number, name, reason)
-        return Reduced({})
-
     # --- both halves ------------------------------------------------------------------------------
     def sums_of(self, weighting: Mapping[str, str], row: Mapping[str, Tensor]) -> WeightedSums:
-        return WeightedSums(weighting, row, self.range, self.most_examples or 1)
+        """
+        Raises:
+            InputError: `most_examples` is not known, or the messages hold complex numbers.
+        """
+        if self.most_examples is None:
+            raise InputError(
+                "reduction.most_examples=null takes the largest number of training samples of the federation's clients "
+                "when the algorithm is tried before the run, and this one could not be tried; write the number."
+            )
+        return WeightedSums(weighting, row, self.range, self.most_examples)
 
 
 def check_positive(name: str, value: Any) -> None:

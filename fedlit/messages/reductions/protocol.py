@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from fedlit.errors import InputError
 from fedlit.messages.reductions.base import Reduction
-from fedlit.messages.wire import Wire
+from fedlit.messages.wire import Wire, check_rows
 from fedlit.round import Round
 
 Kept = dict[str, Any]
@@ -31,6 +32,47 @@ class Asked:
     clients: list[int]
     to_all: Wire = field(default_factory=dict)
     to_each: Wire = field(default_factory=dict)
+
+    def rows_of(self, answered: Sequence[int]) -> list[int]:
+        """Where the clients that are asked are among those that have answered.
+
+        >>> Asked([2, 7]).rows_of([0, 2, 5, 7])
+        [1, 3]
+
+        Raises:
+            ValueError: one has not answered, or they are in another order: `to_each` would reach other clients.
+        """
+        rows: list[int] = []
+        for client in self.clients:
+            rows.append(answered.index(client, rows[-1] + 1 if rows else 0))
+        return rows
+
+
+def check_asked(asked: Any, answered: Sequence[int], origin: str) -> None:
+    """
+    Args:
+        asked: what `ask` returned.
+        answered: the clients that have answered so far.
+        origin: whose `ask` it was, for the sentence.
+
+    Raises:
+        InputError: it is no `Asked`, it names other clients, or a part is no tensor or has other rows.
+    """
+    if not isinstance(asked, Asked) or not isinstance(asked.clients, list):
+        clients = f" whose clients are a {type(asked.clients).__name__}" if isinstance(asked, Asked) else ""
+        raise InputError(
+            f"ask of {origin} returns {type(asked).__name__}{clients}; return Asked(clients), with a list of clients' "
+            "numbers, which may be empty."
+        )
+    try:
+        asked.rows_of(answered)
+    except ValueError:
+        raise InputError(
+            f"ask of {origin} names the clients {asked.clients}, and those that have answered are {list(answered)}; "
+            "name some of these, in this order."
+        ) from None
+    check_rows(asked.to_each, len(asked.clients), f"ask of {origin}", "to_each")
+    check_rows({key: [value] for key, value in asked.to_all.items()}, 1, f"ask of {origin}", "to_all")
 
 
 @dataclass

@@ -15,12 +15,13 @@ from fedlit.messages.reductions.protocol import Asked, Kept, ProtocolClient
 from fedlit.messages.reductions.rule import check_option
 from fedlit.messages.secure.fixed_point import FixedPoint
 from fedlit.messages.secure.installed import check_installed
-from fedlit.messages.secure.keys import check_insecure_keys
+from fedlit.messages.secure.keys import check_insecure_keys, warn_of_insecure_keys
 from fedlit.messages.secure.masked_sum import Rules
 from fedlit.messages.secure.masking_clients import MaskingClients
 from fedlit.messages.secure.unmasking_server import UnmaskingServer
 from fedlit.messages.secure.weighted_sums import WeightedSums
 from fedlit.messages.wire import Wire
+from fedlit.model_vectors import Layout
 from fedlit.plurals import counted
 
 
@@ -44,7 +45,9 @@ class SecureSum(HiddenSum):
 
     Clients may be lost in any trip, as long as t answer each; otherwise nothing is reduced, and the run warns. The
     private keys and b_u are new in each round. The server checks each secret that it puts together against the public
-    key or the SHA-256; with more than t shares it finds wrong ones and does without them.
+    key or the SHA-256. With more than t shares it does without wrong ones, if they are few: it tries 10,000 choices of
+    t shares, which finds 5 wrong ones of 50. Whoever changes messages on their way could put other public keys in their
+    place, because nobody signs them: TLS has to prevent that.
 
     An entry is rounded to a multiple of the step, weighed by n_k, and divided by the sum of all n_k. The sum of the
     integers is exact. The step is the smallest power of two for which no sum of the cohort can leave R: with n clients,
@@ -53,7 +56,8 @@ class SecureSum(HiddenSum):
     Args:
         threshold: t as a share of the cohort; t is 2 or more.
         range, most_examples: see `HiddenSum`.
-        precision: the largest step that is allowed. A run whose step is larger is refused.
+        precision: the largest step that is allowed. A run whose step is larger is refused, and a round whose cohort is
+            too large for it reduces nothing.
         bits: 32, or 64 for a finer step with twice the bytes.
         insecure_keys: None, or "seed": keys from the run's seed, for debugging.
     """
@@ -80,6 +84,9 @@ class SecureSum(HiddenSum):
         self.precision, self.bits = precision, bits
         self.rules = Rules(threshold, bits)
         self.masking = MaskingClients(self.rules, insecure_keys)
+
+    def setup(self, layout: Layout, clients: int) -> None:
+        warn_of_insecure_keys(self.masking.insecure_keys, "reduction=secure")
 
     def check_sums(self, clients: int, sums: WeightedSums) -> None:
         try:
@@ -110,20 +117,27 @@ class SecureSum(HiddenSum):
     # --- the server's half ------------------------------------------------------------------------
     def begin(self) -> None:
         super().begin()
+        cohort = self.round.cohort
+        if len(set(cohort)) < len(cohort):
+            twice = next(client for client in cohort if cohort.count(client) > 1)
+            raise InputError(
+                f"reduction: the sampler chose client {twice} more than once in round {self.round.number}, and "
+                "SecureSum needs different clients, because each has keys of its own; let the sampler choose without "
+                "replacement, or write another reduction."
+            )
         self._server = UnmaskingServer(self.rules, self.round)
 
     def add_hidden(self, clients: list[int], wire: Wire) -> None:
         self._server.add(clients, wire)
 
-    def ask(self) -> Asked:
+    def ask_hidden(self) -> Asked:
         return self._server.ask()
 
-    def finish(self) -> Reduced:
-        if not self._rows:
-            return Reduced({})
+    def opened(self) -> Reduced | None:
         words = self._server.unmasked()
         if words is None:
-            return self.nothing(self._server.fault)
+            self.fault = self._server.fault
+            return None
         ring = self._ring(len(self.round.cohort), self.sums)
         integers = ring.sums(words)
         values = integers * ring.step

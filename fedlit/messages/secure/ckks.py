@@ -1,5 +1,5 @@
 """CKKS, a cipher of real numbers (Cheon, Kim, Kim, Song 2017, "Homomorphic Encryption for Arithmetic of Approximate
-Numbers"), by TenSEAL."""
+Numbers"), by TenSEAL, which is imported where it is used."""
 
 from __future__ import annotations
 
@@ -10,15 +10,11 @@ import numpy as np
 
 from fedlit.messages.secure.ciphers import Cipher, KeyHolder
 
-try:
-    import tenseal
-except ImportError:
-    tenseal = None
-
 DEGREE, MODULI, SCALE = 4096, [54, 54], 2.0**40
 SLOTS = DEGREE // 2
 BLOCK = 1024  # bytes
-LARGEST = 2.0**13  # sums beyond it leave the first modulus: 2^54 / 2^40 / 2
+LARGEST = 2.0**13 - 1  # a sum of 2^13 leaves the first modulus, a prime below 2^54 = 2 * 2^13 * 2^40
+NOISE = 6e-10  # standard deviation of the error of a ciphertext; that of a sum of n is sqrt(n) times as large
 
 
 class CkksCipher(Cipher):
@@ -32,7 +28,7 @@ class CkksCipher(Cipher):
         self.context = context
 
     def added(self, first: bytes, second: bytes) -> bytes:
-        context = tenseal.context_from(self.context)
+        context = _context(self.context)
         pairs = zip(_texts(first), _texts(second), strict=True)
         return _joined([(_ckks(context, text) + _ckks(context, other)).serialize() for text, other in pairs])
 
@@ -44,26 +40,38 @@ class CkksKeyHolder(KeyHolder):
 
     def __init__(self, context: bytes):
         self.context = context
-        self.cipher = CkksCipher(tenseal.context_from(context).serialize(save_secret_key=False))
+        self.cipher = CkksCipher(_context(context).serialize(save_secret_key=False))
 
     @classmethod
     def generate(cls) -> CkksKeyHolder:
+        import tenseal
+
         context = tenseal.context(tenseal.SCHEME_TYPE.CKKS, DEGREE, coeff_mod_bit_sizes=MODULI)
         context.global_scale = SCALE
         return cls(context.serialize(save_secret_key=True))
 
     def encrypted(self, vector: np.ndarray) -> bytes:
-        context = tenseal.context_from(self.context)
+        import tenseal
+
+        context = _context(self.context)
         parts = np.split(vector, range(SLOTS, len(vector), SLOTS))
         return _joined([tenseal.ckks_vector(context, part).serialize() for part in parts])
 
     def decrypted(self, ciphertext: bytes, size: int) -> np.ndarray:
-        context = tenseal.context_from(self.context)
+        context = _context(self.context)
         parts = [_ckks(context, text).decrypt() for text in _texts(ciphertext)]
         return np.concatenate([np.asarray(part) for part in parts])[:size]
 
 
+def _context(text: bytes) -> Any:
+    import tenseal
+
+    return tenseal.context_from(text)
+
+
 def _ckks(context: Any, text: bytes) -> Any:
+    import tenseal
+
     return tenseal.ckks_vector_from(context, text)
 
 

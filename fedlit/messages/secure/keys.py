@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from typing import Any
 
 from fedlit.errors import InputError
 from fedlit.round import Round
+
+log = logging.getLogger(__name__)
 
 Draw = Callable[[int], bytes]
 """Gives as many random bytes as it is asked for."""
@@ -22,6 +25,20 @@ def key_bytes(insecure_keys: str | None, round: Round, *what: Any) -> Draw:
         what: the client and the purpose; with a seed, each has bytes of its own.
     """
     return os.urandom if insecure_keys is None else round.generator("keys", *what).bytes
+
+
+def warn_of_insecure_keys(insecure_keys: str | None, what: str) -> None:
+    """A warning before a run whose keys come from its seed.
+
+    Args:
+        what: what takes the keys.
+    """
+    if insecure_keys is not None:
+        log.warning(
+            "%s takes its keys from the run's seed (insecure_keys=%s): whoever knows the seed knows them",
+            what,
+            insecure_keys,
+        )
 
 
 def check_insecure_keys(value: Any) -> None:

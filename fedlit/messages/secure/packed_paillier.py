@@ -10,11 +10,6 @@ import numpy as np
 from fedlit.messages.secure.ciphers import Cipher, KeyHolder
 from fedlit.messages.secure.paillier import PrivateKey, PublicKey
 
-try:
-    import gmpy2
-except ImportError:
-    gmpy2 = None
-
 
 @dataclass(frozen=True)
 class Packing:
@@ -57,6 +52,8 @@ class PaillierCipher(Cipher):
         return b"".join(int(number).to_bytes(self.key.size, "big") for number in numbers)
 
     def numbers(self, ciphertext: bytes) -> list[Any]:
+        import gmpy2
+
         size = self.key.size
         texts = [ciphertext[at : at + size] for at in range(0, len(ciphertext), size)]
         return [gmpy2.mpz(int.from_bytes(text, "big")) for text in texts]

@@ -7,11 +7,6 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-try:
-    import gmpy2
-except ImportError:
-    gmpy2 = None
-
 BITS = 2048
 """Of the modulus n, as NIST SP 800-57 asks for until 2030."""
 
@@ -19,7 +14,7 @@ BITS = 2048
 @dataclass(frozen=True)
 class PublicKey:
     """Encrypts integers between -n / 2 and n / 2: c = (1 + m n) r^n mod n^2, with a new random r for each. Numbers are
-    those of gmpy2.
+    gmpy2's, and so is their `pow`.
 
     Attributes:
         n: the product of two primes.
@@ -33,7 +28,7 @@ class PublicKey:
         return (2 * self.n.bit_length() + 7) // 8
 
     def encrypt(self, message: int) -> Any:
-        return (1 + message * self.n) * gmpy2.powmod(_below(self.n), self.n, self.n**2) % self.n**2
+        return (1 + message * self.n) * pow(_below(self.n), self.n, self.n**2) % self.n**2
 
     def add(self, first: Any, second: Any) -> Any:
         """A ciphertext of the sum of two messages."""
@@ -41,7 +36,7 @@ class PublicKey:
 
     def times(self, ciphertext: Any, factor: int) -> Any:
         """A ciphertext of the message times an integer that the computing party knows."""
-        return gmpy2.powmod(ciphertext, factor, self.n**2)
+        return pow(ciphertext, factor, self.n**2)
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,7 @@ class PrivateKey:
     def encrypt(self, message: int) -> Any:
         """As `PublicKey.encrypt`: r^n is computed modulo p^2 and q^2."""
         n, r = self.p * self.q, _below(self.p * self.q)
-        noise = _crt(gmpy2.powmod(r, n, self.p**2), gmpy2.powmod(r, n, self.q**2), self.p**2, self.q**2)
+        noise = _crt(pow(r, n, self.p**2), pow(r, n, self.q**2), self.p**2, self.q**2)
         return (1 + message * n) * noise % n**2
 
     def decrypt(self, ciphertext: Any) -> int:
@@ -85,23 +80,27 @@ class PrivateKey:
         """The message modulo p: L(c^(p-1) mod p^2) / L((1 + n)^(p-1) mod p^2) mod p, where L(x) = (x - 1) / p."""
 
         def quotient(x: Any) -> Any:
-            return (gmpy2.powmod(x, p - 1, p**2) - 1) // p
+            return (pow(x, p - 1, p**2) - 1) // p
 
-        return quotient(ciphertext) * gmpy2.invert(quotient(1 + self.p * self.q), p) % p
+        return quotient(ciphertext) * pow(quotient(1 + self.p * self.q), -1, p) % p
 
 
 def _crt(of_p: Any, of_q: Any, p: Any, q: Any) -> Any:
     """The number below p q with these remainders."""
-    return of_p + p * ((of_q - of_p) * gmpy2.invert(p, q) % q)
+    return of_p + p * ((of_q - of_p) * pow(p, -1, q) % q)
 
 
 def _below(n: Any) -> Any:
     """A number from 1 to n - 1 that is as good as uniform: 64 bits more than n are drawn."""
+    import gmpy2
+
     return 1 + gmpy2.mpz(int.from_bytes(os.urandom(n.bit_length() // 8 + 9), "big")) % (n - 1)
 
 
 def _prime(bits: int) -> Any:
     """A random prime whose two highest bits are 1."""
+    import gmpy2
+
     start = int.from_bytes(os.urandom((bits + 7) // 8), "big") % 2**bits
     prime = gmpy2.next_prime(gmpy2.mpz(start | 3 << (bits - 2)))
     return prime if prime.bit_length() == bits else _prime(bits)

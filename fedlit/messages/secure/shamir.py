@@ -40,7 +40,7 @@ def secret(parts: Mapping[int, int]) -> int:
     return sum(weights[x] * y for x, y in parts.items()) % PRIME
 
 
-@functools.lru_cache(maxsize=128)
+@functools.lru_cache(maxsize=1024)  # a server asks for n - t + 1 choices of points, for every secret
 def at_zero(points: tuple[int, ...]) -> dict[int, int]:
     """Lagrange's weights of the points for the value at 0: f(0) = sum_x weight_x f(x) modulo PRIME. They serve all
     secrets that are shared over the same points."""

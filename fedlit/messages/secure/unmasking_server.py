@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
-from collections.abc import Callable
+import math
+import random
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -137,8 +139,7 @@ class UnmaskingServer:
     def _secret(self, parts: dict[int, int], is_right: Callable[[bytes], bool]) -> tuple[bytes, set[int]] | None:
         """A secret that is right, and the points whose shares are not on its polynomial; None if no choice of shares
         that was tried gives one."""
-        enough = self.rules.enough(self.round)
-        for chosen in itertools.islice(itertools.combinations(parts, enough), MOST_TRIES):
+        for chosen in _choices(list(parts), self.rules.enough(self.round)):
             value = shamir.secret({x: parts[x] for x in chosen})
             if value < 256**KEY and is_right(value.to_bytes(KEY, "big")):
                 wrong = {
@@ -152,6 +153,18 @@ class UnmaskingServer:
         if len(answered) < enough:
             self.fault = f"{counted(len(answered), 'client')} answered in trip {self.trip}, and it needs {enough}"
         return len(answered) >= enough
+
+
+def _choices(points: list[int], enough: int) -> Iterator[tuple[int, ...]]:
+    """All choices of so many points if they are few, else choices at random: in their order, a wrong share at the first
+    point would be in all those that are tried."""
+    if math.comb(len(points), enough) <= MOST_TRIES:
+        yield from itertools.combinations(points, enough)
+        return
+    yield tuple(points[:enough])  # the same for every secret, if all shares are right
+    rng = random.Random(0)
+    for _ in range(MOST_TRIES):
+        yield tuple(rng.sample(points, enough))
 
 
 def _is_on(secret: int, parts: dict[int, int]) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedlit.errors import InputError
 from fedlit.messages.secure.fixed_point import FixedPoint
 from fedlit.messages.weights import is_weight, is_weighted_by_message, message_weights, weighted_by
 from fedlit.messages.wire import Wire, unflatten_message
@@ -26,9 +27,18 @@ class WeightedSums:
         row: key of the wire -> a tensor like one client's row.
         range: the largest absolute value of an entry, or of an entry times a weight that the message carries.
         most_examples: the most samples of a client.
+
+    Raises:
+        InputError: a part holds complex numbers.
     """
 
     def __init__(self, weighting: Mapping[str, str], row: Mapping[str, Tensor], range: float, most_examples: int):
+        for key, like in row.items():
+            if like.is_complex():
+                raise InputError(
+                    f"reduction: {key} of the message holds complex numbers ({like.dtype}), and hidden sums add real "
+                    "ones; send torch.view_as_real of it, or write reduction=mean."
+                )
         self.weighting, self.row, self.range, self.most_examples = weighting, row, range, most_examples
         self.by_examples = any(weighted_by(weighting, key) == "examples" for key in row)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fedlit.messages.secure.agreement import KEY, TAG, derived_key, sealed, unsealed
 from fedlit.messages.secure.installed import check_installed
-from fedlit.messages.secure.keys import check_insecure_keys, key_bytes
+from fedlit.messages.secure.keys import check_insecure_keys, key_bytes, warn_of_insecure_keys
 from fedlit.messages.secure.texts import as_rows
 from fedlit.messages.sent import Sent
 from fedlit.messages.stages.base import Place, Stage
@@ -53,6 +53,7 @@ class Seal(Stage):
 
     def setup(self, layout: Layout, clients: int) -> None:
         self._master = os.urandom(KEY)
+        warn_of_insecure_keys(self.insecure_keys, "uplink.seal")
 
     def bound(self, norm: float | None) -> float | None:
         return norm

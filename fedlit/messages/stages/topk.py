@@ -45,8 +45,10 @@ class TopK(Compression):
         return {"values": vector.gather(1, index), "index": index.to(index_type(size))}
 
     def restore(self, parts: Wire, key: str, size: int, source: StageClient | Sent) -> Tensor:
-        values = parts["values"]
-        return values.new_zeros(len(values), size).scatter(1, parts["index"].long(), values)
+        values, index = parts["values"], parts["index"].long()
+        restored = values.new_zeros(len(values), size).scatter(1, index.clamp(0, size - 1), values)
+        outside = ((index < 0) | (index >= size)).any(1, keepdim=True)  # the message was changed on its way
+        return restored.masked_fill(outside, torch.nan)  # so it is refused; a refusal by row would wait for a GPU
 
 
 def kept(share: float, size: int) -> int:

@@ -14,8 +14,9 @@ from fedlit.messages.plan import MessagePlan
 from fedlit.messages.reductions import Ckks, Paillier, Protocol
 from fedlit.messages.secure import ckks as ckks_cipher
 from fedlit.messages.secure import packed_paillier, paillier
+from fedlit.messages.secure.ckks import SLOTS
 from fedlit.messages.secure.paillier import PrivateKey
-from fedlit.messages.wire import flatten_message
+from fedlit.messages.wire import Wire, flatten_message
 from fedlit.server_round import ServerRound
 from tests.messages.secure.rounds import messages, play
 from tests.messages.secure.whole_numbers import mean
@@ -67,6 +68,67 @@ def test_the_sum_is_lost_where_nobody_decrypts_it(ckks: Protocol, caplog: pytest
     assert play(ckks, messages(5), COUNTS, {1: [0, 1, 2, 3]}).reduced.message == {}
     assert "1 message arrived, and the sum of a single one is this message" in caplog.text
     assert play(ckks, messages(5), COUNTS, {1: range(5)}).reduced.message == {}
+
+
+@pytest.mark.parametrize("made", ["ckks", "of_paillier"])
+def test_a_wrong_decryption_is_noticed_where_two_clients_decrypt(
+    made: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    reduction = request.getfixturevalue(made)
+
+    def tamper(trip: int, client: int, sent: Wire) -> Wire:
+        if trip == 2 and client == 1:
+            changed = sent["sums"].clone()
+            changed[0, 3] += 1
+            return sent | {"sums": changed}
+        return sent
+
+    assert play(reduction, messages(5), COUNTS, tamper=tamper).reduced.message == {}
+    assert "clients 0 and 1 have decrypted one sum to different numbers" in caplog.text
+    alone = play(reduction, messages(5), COUNTS, {2: [0]}, tamper=tamper)
+    assert alone.reduced.message, "nobody can tell a single wrong decryption"
+
+
+def test_ckks_is_right_up_to_its_largest_sum(caplog: pytest.LogCaptureFixture) -> None:
+    """The coefficients of a ciphertext are largest where all its numbers are the same."""
+    reduction = ready(Ckks(range=4095.5, most_examples=1))
+    for sign in (1, -1):
+        wire = {"delta.weights": sign * torch.full((2, SLOTS), 4095.5, dtype=torch.float64)}
+        weights = flatten_message(play(reduction, wire, [1, 1]).reduced.message)["delta.weights"]
+        assert float((weights - wire["delta.weights"][0]).abs().max()) < 1e-4
+    with pytest.raises(InputError, match="write reduction.range=4095.5 or less"):
+        Ckks(range=4096).check(plan(2))
+
+
+def test_a_cohort_whose_sum_may_be_too_large_gives_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """A sampler may choose more clients than on average; the sum of 9 times 1000 would come out as -7384."""
+    reduction = ready(Ckks(range=1000, most_examples=1))
+    assert play(reduction, {"delta.weights": torch.full((9, SLOTS), 1000.0)}, [1] * 9).reduced.message == {}
+    assert "adds up to 9000 over 9 clients, and its sums reach 8191 at most; write reduction.range=910" in caplog.text
+    reduction = ready(Paillier(range=1000, step=2.0**-50, most_examples=1))
+    assert play(reduction, messages(9), [1] * 9).reduced.message == {}
+    assert "may leave 64 bits with 9 clients" in caplog.text
+
+
+def test_the_errors_of_ckks_are_those_of_its_docs() -> None:
+    """Three clients with few samples of 100 at most: the errors of 2,048 entries have the standard deviation that is
+    reported, times sqrt(1 + x^2)."""
+    reduction, counts = ready(Ckks(most_examples=100)), [1, 2, 3]
+    for x in (0.0, 2.0):
+        wire = {"delta.weights": torch.full((3, 4 * SLOTS), x, dtype=torch.float64)}
+        reduced = play(reduction, wire, counts).reduced
+        errors = flatten_message(reduced.message)["delta.weights"] - x
+        expected = ckks_cipher.NOISE * 3**0.5 * 100 / 6
+        assert reduced.report["noise_std"] == pytest.approx(expected, rel=1e-6)
+        assert 0.8 < float(errors.std()) / expected < 1.2  # of each number; that of the weight is common to all
+        assert float(errors.mean().abs()) < 8 * expected * max(x, 0.1)
+
+
+def test_large_errors_of_ckks_are_named_before_the_run(caplog: pytest.LogCaptureFixture) -> None:
+    Ckks().check(plan(10, 600, mean=6.0))
+    assert not caplog.records
+    Ckks(most_examples=60_000).check(plan(4, 600, mean=6.0))
+    assert "errors of about 3e-06, because most_examples=60000 is 1e+04 times the mean number of samples" in caplog.text
 
 
 def test_the_context_of_the_server_cannot_decrypt(ckks: Protocol) -> None:
@@ -132,8 +194,17 @@ def test_ciphertexts_have_the_modulus_of_the_docs() -> None:
     assert PrivateKey.generate(512).public.n.bit_length() == 512
 
 
-def plan(expected: float, most: int = 60) -> MessagePlan:
-    return MessagePlan("FedAvg", messages_row(), {}, None, 10, expected, most_examples=most)  # type: ignore[arg-type]
+def plan(expected: float, most: int = 60, mean: float = 60.0) -> MessagePlan:
+    return MessagePlan(
+        "FedAvg",
+        messages_row(),
+        {},
+        None,  # type: ignore[arg-type]
+        10,
+        expected,
+        most_examples=most,
+        mean_examples=mean,
+    )
 
 
 def messages_row() -> dict[str, torch.Tensor]:
@@ -141,7 +212,7 @@ def messages_row() -> dict[str, torch.Tensor]:
 
 
 def test_sums_that_do_not_fit_are_refused_before_work() -> None:
-    with pytest.raises(InputError, match=r"adds up to 16384 over 2,?048 clients, and its sums reach 8192 at most"):
+    with pytest.raises(InputError, match=r"adds up to 16384 over 2,?048 clients, and its sums reach 8191 at most"):
         Ckks().check(plan(2048))
     with pytest.raises(InputError, match="may leave 64 bits with 50 clients of up to 60,?000 samples; write a smaller"):
         Paillier(step=1e-14).check(plan(50, 60000))

@@ -130,6 +130,17 @@ def test_a_wrong_share_is_found_and_left_out(caplog: pytest.LogCaptureFixture) -
         assert f"wrong shares came from 1 client, {client}; the sum does without them" in caplog.text
 
 
+def test_wrong_shares_are_found_among_many_clients(caplog: pytest.LogCaptureFixture) -> None:
+    """There are 38,760 choices of 14 shares of 20, and the wrong ones are in the first 38,000 of them."""
+    wire, counts = messages(20), [7] * 20
+
+    def tamper(trip: int, client: int, sent: Wire) -> Wire:
+        return sent | {"shares": sent["shares"] ^ 1} if trip == 4 and client in (0, 1) else sent
+
+    check(play(secure(), wire, counts, tamper=tamper), wire, counts)
+    assert "wrong shares came from 2 clients, 0, 1; the sum does without them" in caplog.text
+
+
 def test_a_changed_box_is_a_share_that_is_missing() -> None:
     wire = messages(7)
     check(play(secure(threshold=0.5), wire, COUNTS, tamper=changed(2, [3], "boxes", (2, 100))), wire, COUNTS)
@@ -151,6 +162,18 @@ def test_fewer_clients_than_the_threshold_give_nothing(trip: int, caplog: pytest
     nothing(played, caplog, f"2 clients answered in trip {trip}, and it needs 3")
     caplog.clear()
     check(play(secure(threshold=0.6), messages(5), [1] * 5, {trip: [0, 2]}), messages(5), [1] * 5)
+
+
+def test_a_cohort_that_is_too_large_for_the_precision_gives_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """A sampler may choose more clients than on average."""
+    reduction = secure(precision=1e-6)
+    check(play(reduction, messages(4), [1] * 4), messages(4), [1] * 4)
+    nothing(play(reduction, messages(5), [1] * 5), caplog, "SecureSum with range=8 and bits=32 has a step of 1.9e-06")
+
+
+def test_a_client_that_is_drawn_twice_is_refused() -> None:
+    with pytest.raises(InputError, match="the sampler chose client 4 more than once in round 1, and SecureSum needs"):
+        play(secure(), messages(3), [1] * 3, cohort=[4, 2, 4])
 
 
 def test_a_client_opens_no_share_for_a_server_that_names_too_few_or_strangers() -> None:

@@ -56,8 +56,8 @@ class SecureSum(HiddenSum):
     Args:
         threshold: t as a share of the cohort; t is 2 or more.
         range, most_examples: see `HiddenSum`.
-        precision: the largest step that is allowed. A run whose step is larger is refused, and a round with a larger step
-            reduces nothing.
+        precision: the largest step that is allowed. A run whose step is larger is refused, and a round whose step is
+            larger reduces nothing.
         bits: 32, or 64 for a finer step with twice the bytes.
         insecure_keys: None, or "seed": keys from the run's seed, for debugging.
     """

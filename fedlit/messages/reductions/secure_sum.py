@@ -46,8 +46,8 @@ class SecureSum(HiddenSum):
     Clients may be lost in any trip, as long as t answer each; otherwise nothing is reduced, and the run warns. The
     private keys and b_u are new in each round. The server checks each secret that it puts together against the public
     key or the SHA-256. With more than t shares it does without wrong ones, if they are few: it tries 10,000 choices of
-    t shares, which finds 5 wrong ones of 50. Whoever changes messages on their way could put other public keys in their
-    place, because nobody signs them: TLS has to prevent that.
+    t shares, which finds 5 wrong ones of 50. Public keys are not signed: an attacker who changes messages on their way
+    could put others in their place, which TLS has to prevent.
 
     An entry is rounded to a multiple of the step, weighed by n_k, and divided by the sum of all n_k. The sum of the
     integers is exact. The step is the smallest power of two for which no sum of the cohort can leave R: with n clients,
@@ -56,8 +56,8 @@ class SecureSum(HiddenSum):
     Args:
         threshold: t as a share of the cohort; t is 2 or more.
         range, most_examples: see `HiddenSum`.
-        precision: the largest step that is allowed. A run whose step is larger is refused, and a round whose cohort is
-            too large for it reduces nothing.
+        precision: the largest step that is allowed. A run whose step is larger is refused, and a round whose step is
+            larger reduces nothing.
         bits: 32, or 64 for a finer step with twice the bytes.
         insecure_keys: None, or "seed": keys from the run's seed, for debugging.
     """

@@ -35,7 +35,7 @@ def warn_of_insecure_keys(insecure_keys: str | None, what: str) -> None:
     """
     if insecure_keys is not None:
         log.warning(
-            "%s takes its keys from the run's seed (insecure_keys=%s): whoever knows the seed knows them",
+            "%s takes its keys from the run's seed (insecure_keys=%s): everybody who knows the seed knows them",
             what,
             insecure_keys,
         )

@@ -156,8 +156,8 @@ class UnmaskingServer:
 
 
 def _choices(points: list[int], enough: int) -> Iterator[tuple[int, ...]]:
-    """All choices of so many points if they are few, else choices at random: in their order, a wrong share at the first
-    point would be in all those that are tried."""
+    """All choices of `enough` points if there are few, else choices at random: in their order, a wrong share at the
+    first point would be in all those that are tried."""
     if math.comb(len(points), enough) <= MOST_TRIES:
         yield from itertools.combinations(points, enough)
         return

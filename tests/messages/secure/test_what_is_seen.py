@@ -11,10 +11,10 @@ import torch
 
 from fedlit.messages.reductions import Ckks, Paillier, Protocol, SecureSum
 from fedlit.messages.secure import masked_sum, masking_clients, shamir
-from fedlit.messages.secure.agreement import mask, public_key
+from fedlit.messages.secure.agreement import mask, public_key, unsealed
 from fedlit.messages.secure.fixed_point import FixedPoint
 from fedlit.messages.secure.keys import key_bytes
-from fedlit.messages.secure.masked_sum import common_keys, for_masks
+from fedlit.messages.secure.masked_sum import common_keys, facts, for_boxes, for_masks, nonce
 from fedlit.round import Round
 from tests.messages.secure.rounds import play
 
@@ -138,6 +138,36 @@ def test_a_message_that_comes_late_stays_hidden() -> None:
     b = key_bytes("seed", round, 5, "secrets")(96)[64:]
     opened = (words - mask(b, len(words), words.dtype))[:SIZE].view("int32")
     assert (opened < 0).all(), "with b it would be the message, whose entries are all negative"
+
+
+@pytest.mark.parametrize("helpers", [[], [4], [4, 5], [3, 4, 5]], ids=len)
+def test_the_server_reads_a_message_with_t_clients_on_its_side_and_no_fewer(helpers: list[int]) -> None:
+    """The server knows b of client 0, because its message came. Clients on its side tell their keys and the shares that
+    they received. Three shares give the private key of client 0, and with it all its masks."""
+    reduction = SecureSum(most_examples=60, precision=1.0, threshold=0.5, insecure_keys="seed")
+    played, round = play(reduction, wire(), COUNTS), Round(number=1, seed=0, cohort=list(range(N)), clients=100)
+    secrets = {client: key_bytes("seed", round, client, "secrets")(96) for client in [0, *helpers]}
+    public = {client: played.sent[1][client]["public"][0].numpy().tobytes() for client in range(N)}
+    words = played.sent[3][0]["masked"][0].numpy().view("uint32").copy()
+    words -= mask(secrets[0][64:], len(words), words.dtype)
+    of_masks = {client: for_masks(key) for client, key in public.items()}
+    parts: dict[int, int] = {}
+    for client in helpers:
+        box = played.received[3][client]["boxes"][0, 0].numpy().tobytes()  # that of client 0 is the first
+        key = common_keys(client, for_boxes(secrets[client]), {0: for_boxes(public[0])}, "shares")[0]
+        text = unsealed(key, nonce(0, client), box, facts(round, 0, client))
+        assert text is not None
+        parts[client + 1] = int.from_bytes(text[: shamir.SIZE], "big")
+        words -= mask(common_keys(client, secrets[client][32:64], of_masks, "mask")[0], len(words), words.dtype)
+    private = shamir.secret(parts) if parts else 0
+    assert (private == int.from_bytes(secrets[0][32:64], "big")) == (len(helpers) == 3)
+    if len(helpers) < 3:
+        assert is_uniform(words[:SIZE] >> 28)
+        return
+    for other, key in common_keys(0, secrets[0][32:64], of_masks, "mask").items():
+        words -= mask(key, len(words), words.dtype) * np.uint32(other not in helpers)
+    plain = RINGS[32].integers(wire()["delta.weights"][0].double().numpy()) * COUNTS[0]
+    assert np.array_equal(words[:SIZE].view("int32"), plain)
 
 
 def test_masks_are_new_in_each_round() -> None:

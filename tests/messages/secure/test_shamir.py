@@ -39,15 +39,14 @@ def _lagrange(x: int, points: list[int], at: int) -> int:
     return value
 
 
-def test_t_minus_1_shares_of_two_secrets_have_the_same_distribution() -> None:
-    """The bytes of the second of two shares, of which three are needed, for the secrets 0 and 2^256 - 1."""
-    tops = []
+@pytest.mark.parametrize(("threshold", "at"), [(2, 0), (3, 0), (3, 1)])
+def test_t_minus_1_shares_of_two_secrets_have_the_same_distribution(threshold: int, at: int) -> None:
+    """The top bits of a share, for the secrets 0 and 2^256 - 1: each of 16 values comes as often as the others."""
     for secret in (0, 2**256 - 1):
-        shares = [shamir.shares(secret, (1, 2), 3, os.urandom)[1] for _ in range(4000)]
-        tops.append(np.bincount([share >> 517 for share in shares], minlength=16))
-    expected = 4000 / 16
-    for counts in tops:
-        assert ((counts - expected) ** 2 / expected).sum() < 80  # chi-squared with 15 degrees of freedom: p = 7e-11
+        shares = [shamir.shares(secret, (1, 2), threshold, os.urandom)[at] for _ in range(4000)]
+        counts, expected = np.bincount([share >> 517 for share in shares], minlength=16), 4000 / 16
+        # chi-squared with 15 degrees of freedom is above 80 by chance with a probability of 7e-11
+        assert ((counts - expected) ** 2 / expected).sum() < 80
 
 
 def test_a_single_share_is_not_the_secret() -> None:

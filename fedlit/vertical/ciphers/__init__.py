@@ -1,0 +1,1 @@
+"""Additively homomorphic ciphers for parties: a key's owner decrypts, everybody else adds."""

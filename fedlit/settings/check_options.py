@@ -21,7 +21,13 @@ from fedlit.settings.table import foreign_class
 from fedlit.written_values import as_written
 
 PRESETS = ("experiment", "tune", "debug")  # groups whose options set keys of others
-TRAVELS = ("aggregator", *STAGES, "reduction", "attack", "protocol")  # groups whose options are often looked for in one another
+TRAVELS = (
+    "aggregator",
+    *STAGES,
+    "reduction",
+    "attack",
+    "protocol",
+)  # groups whose options are often looked for in one another
 
 Options = Callable[[str], Sequence[str]]
 

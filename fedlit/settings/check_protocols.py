@@ -47,7 +47,9 @@ def check_unused(composed: Composed) -> None:
     for name in map(str, composed.config):
         if name not in names or not _lacks(composed, name):
             continue
-        setting = [p for p in composed.parts if not p.package and any(_first(e.key) == name for e in p.comments.entries)]
+        setting = [
+            p for p in composed.parts if not p.package and any(_first(e.key) == name for e in p.comments.entries)
+        ]
         file = setting[-1].name if setting else "the configuration"
         group, _, option = file.rpartition("/")
         remedy = f"leave {choosing(group, option)} out" if group else "delete it there"

@@ -48,7 +48,9 @@ class OptionFile:
     preset: bool  # sets keys of others all over the configuration (`# @package _global_`)
     entries: tuple[Entry, ...]
     defaults: tuple[str, ...] = ()  # the groups of its defaults list, "/optimizer@server_optimizer", "override /data"
-    package: str = ""  # where its keys stand, if that is not its group: `# @package logger.csv`; of a protocol also GLOBAL
+    package: str = (
+        ""  # where its keys stand, if that is not its group: `# @package logger.csv`; of a protocol also GLOBAL
+    )
 
     def above(self, group: str) -> str:
         """What stands before the keys of an option of this group: `model.`; nothing at the top level."""

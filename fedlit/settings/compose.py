@@ -200,7 +200,9 @@ def _comments(name: str, sources: list[tuple[str, str]]) -> Iterator[comments.Op
         root = importlib.resources.files(place.replace("/", ".")) if schema == "pkg" else Path(place)
         file = root.joinpath(f"{name}.yaml")
         if file.is_file():
-            yield comments.read_file(file) if isinstance(file, Path) else comments.read(
-                file.read_text("utf-8"), of_protocol=name.startswith(f"{PROTOCOL}/")
+            yield (
+                comments.read_file(file)
+                if isinstance(file, Path)
+                else comments.read(file.read_text("utf-8"), of_protocol=name.startswith(f"{PROTOCOL}/"))
             )
             return

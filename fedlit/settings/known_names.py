@@ -42,7 +42,7 @@ NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is n
     "lr_schedule": by_name({"warmup": "it is a key of every schedule, `lr_schedule=constant lr_schedule.warmup=5`"}),
     "protocol": by_name(
         {
-            "vertical vfl": "there are several, `protocol=secureboost`, `protocol=linear_he` and `protocol=logistic_he`",
+            "vertical vfl": "it is a family, `protocol=secureboost`, `protocol=linear_he` and `protocol=logistic_he`",
             "splitnn splitlearning split": "the parties here exchange no layers; write it as a class of your own after "
             "`protocol=linear_he`",
         }

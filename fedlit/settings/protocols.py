@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import DictConfig
 
 from fedlit.settings.comments import GLOBAL, LOADER, OptionFile, read_file
 
@@ -17,6 +18,12 @@ DEFAULT = "rounds"
 """The protocol of runs that were started before there were others."""
 
 Chosen = str | list[str] | None
+
+
+def is_vertical(config: DictConfig) -> bool:
+    """Whether a run's configuration has parties with columns of the same people. Another one, as every run of earlier
+    versions, has no key `protocol`."""
+    return "protocol" in config
 
 
 def place_of(choice: str) -> str:

@@ -112,7 +112,7 @@ def _check(given: Sequence[str], composer: Composer, sweeps: bool) -> Checked:
         try:
             composed = _compose_options(given, plain, composer)
         except InputError:
-            explain(overrides, options, lambda choices: _compose_options(given, choices, composer))
+            explain(overrides, options, lambda choices: _compose_options(given, choices, composer), composer.config_dir)
             check_chosen(plain, _compose_options(given, [], composer)[0])
             raise
     else:
@@ -160,7 +160,7 @@ def _left_out(given: Sequence[str], overrides: Sequence[Override], composer: Com
     try:
         jobs = _compose_options(words, options, composer)
     except InputError:
-        explain(overrides, options, lambda chosen: _compose_options(words, chosen, composer))
+        explain(overrides, options, lambda chosen: _compose_options(words, chosen, composer), composer.config_dir)
         raise
     check_protocols(overrides, jobs)
     choices = jobs[0].choices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
@@ -25,7 +26,7 @@ def check_protocols(overrides: Sequence[Override], jobs: Sequence[Composed]) -> 
         overrides: of the command line.
         jobs: the configuration of each run of a sweep; at least the protocols of these have to be chosen.
     """
-    names = {name for file in _shipped().values() for name in brought_names(file)}
+    names = _all_names()
     chosen = any(key_of(override) == PROTOCOL for override in overrides)
     for override in overrides:
         key = key_of(override)
@@ -43,7 +44,7 @@ def check_protocols(overrides: Sequence[Override], jobs: Sequence[Composed]) -> 
 def check_unused(composed: Composed) -> None:
     """Refuse a configuration in which a preset or a primary configuration of the user's sets a group or a key that the
     protocol does not use."""
-    names = {name for file in _shipped().values() for name in brought_names(file)}
+    names = _all_names()
     for name in map(str, composed.config):
         if name not in names or not _lacks(composed, name):
             continue
@@ -60,19 +61,22 @@ def check_unused(composed: Composed) -> None:
 
 def choosers(options: Sequence[Override]) -> list[Override]:
     """The overrides that may choose a protocol, by themselves or by a preset."""
-    names = {name for file in _shipped().values() for name in brought_names(file)}
+    names = _all_names()
     return [option for option in options if _first(place_of(key_of(option))) not in names]
 
 
 Compose = Callable[[Sequence[Override]], list[Composed]]
 
 
-def explain(overrides: Sequence[Override], options: Sequence[Override], compose: Compose) -> None:
+def explain(
+    overrides: Sequence[Override], options: Sequence[Override], compose: Compose, config_dir: Path | None
+) -> None:
     """Where a configuration does not compose: refuse what the protocol does not use, if that is the reason.
 
     Args:
         options: those of `overrides` that choose options.
         compose: gives the configuration of each run of a sweep.
+        config_dir: the user's folder of options.
     """
     chosen = choosers(options)
     try:
@@ -82,27 +86,29 @@ def explain(overrides: Sequence[Override], options: Sequence[Override], compose:
             jobs = compose([option for option in chosen if key_of(option) == PROTOCOL])
         except InputError:
             return  # another reason
-        _check_presets(chosen, jobs)
+        shipped = folders.conf_folder()
+        _check_presets(chosen, jobs, [shipped] if config_dir is None else [config_dir, shipped])
         return
     check_protocols(overrides, jobs)
 
 
-def _check_presets(options: Sequence[Override], jobs: Sequence[Composed]) -> None:
+def _check_presets(options: Sequence[Override], jobs: Sequence[Composed], places: Sequence[Path]) -> None:
     """Refuse `experiment=lecture`, which chooses a partition, beside a protocol without one."""
-    folder = folders.conf_folder()
-    names = {name for file in _shipped().values() for name in brought_names(file)}
+    names = _all_names()
+    by_word = any(key_of(option) == PROTOCOL for option in options)
     for option in options:
         for value in values(option):
-            file = folder / option.key_or_group / f"{value}.yaml"
-            chosen = read_file(file).defaults if file.is_file() else ()
-            places = [place_of(name.removeprefix("override ").lstrip("/")) for name in chosen]
-            for place in (place for place in places if place in names):
+            files = [folder / option.key_or_group / f"{value}.yaml" for folder in places]
+            chosen = next((read_file(file).defaults for file in files if file.is_file()), ())
+            of_preset = [place_of(name.removeprefix("override ").lstrip("/")) for name in chosen]
+            if PROTOCOL in of_preset and not by_word:
+                continue
+            for place in (place for place in of_preset if place in names):
                 job = next((job for job in jobs if _lacks(job, place)), None)
                 if job is not None:
                     word = choosing(option.key_or_group, str(value))
-                    raise InputError(
-                        f"{word}: it chooses an option of {place}, and {_has_no(job, place)}; leave one of the two out."
-                    )
+                    advice = "leave one of the two out" if by_word else f"choose {_alternatives(place)}"
+                    raise InputError(f"{word}: it chooses an option of {place}, and {_has_no(job, place)}; {advice}.")
 
 
 def _unused(override: Override, name: str, job: Composed, having: Sequence[Composed], chosen: bool) -> Misfit:
@@ -168,6 +174,11 @@ def _shipped_keys(protocol: str) -> set[str]:
 
 def _shipped() -> dict[str, OptionFile]:
     return shipped_protocols(folders.conf_folder())
+
+
+def _all_names() -> set[str]:
+    """The names that some protocol brings."""
+    return {name for file in _shipped().values() for name in brought_names(file)}
 
 
 def _first(name: str) -> str:

@@ -84,6 +84,7 @@ class Files(ConfigRepository):
     OmegaConf's nodes take five times as long."""
 
     _parsed: ClassVar[dict[tuple[object, ...], bytes]] = {}
+    _listed: ClassVar[dict[tuple[object, ...], list[str]]] = {}  # of Hydra's own package
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Files:
         """For each composition Hydra copies the repository, since it may give the copy other sources. These themselves
@@ -94,15 +95,30 @@ class Files(ConfigRepository):
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         source = self._find_object_source(config_path, ObjectType.CONFIG)
-        if source is None or source.scheme() != "file":
+        if source is None or source.scheme() not in ("file", "pkg"):
             return super().load_config(config_path)
-        file = Path(source.path.removeprefix("file://"), source._normalize_file_name(config_path))
-        state = file.stat()
-        key = (file.absolute(), config_path, source.provider, state.st_mtime_ns, state.st_size, state.st_ino)
+        key: tuple[object, ...] = (source.path, config_path, source.provider)
+        if source.scheme() == "file":  # those of a package stay the same
+            file = Path(source.path.removeprefix("file://"), source._normalize_file_name(config_path)).absolute()
+            state = file.stat()
+            key = (*key, file, state.st_mtime_ns, state.st_size, state.st_ino)
         if key not in self._parsed:
             self._parsed[key] = pickle.dumps(super().load_config(config_path))
         loaded: ConfigResult = pickle.loads(self._parsed[key])
         return loaded
+
+    def get_group_options(self, group_name: str, results_filter: ObjectType | None = ObjectType.CONFIG) -> list[str]:
+        options: set[str] = set()
+        for source in self.sources:
+            key = (source.path, group_name, results_filter)
+            if key not in self._listed:
+                listed = source.list(group_name, results_filter) if source.is_group(group_name) else []
+                if source.scheme() != "pkg":
+                    options.update(listed)
+                    continue
+                self._listed[key] = listed
+            options.update(self._listed[key])
+        return sorted(options)
 
 
 class Loader(ConfigLoaderImpl):

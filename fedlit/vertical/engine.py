@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol as Structure
+from typing import Any
+from typing import Protocol as Structure
 
 from fedlit.vertical.ciphers.base import Cipher
 from fedlit.vertical.ledger import Ledger

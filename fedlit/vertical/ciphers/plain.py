@@ -17,8 +17,8 @@ from fedlit.vertical.party import Message, Part
 
 @dataclass(frozen=True)
 class Plain(IntegerCipher):
-    """Nothing is hidden. Sums wrap around modulo 2^bits as those of a cipher do, so a protocol gives the same numbers as
-    under a cipher, in a hundredth of the time.
+    """Nothing is hidden. Sums wrap around modulo 2^bits as those of a cipher do, so a protocol gives the same numbers
+    as under a cipher, in a hundredth of the time.
 
     Args:
         bits: of the modulus.
@@ -96,5 +96,3 @@ class PlainKey(OwnerKey):
         if -self._half <= number < self._half:
             return number
         return (number + self._half) % self.modulus - self._half
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import mul
 from typing import Any, ClassVar
 
 import numpy as np
@@ -69,6 +70,9 @@ class PlainKey(OwnerKey):
 
     def times(self, ciphertext: int, factor: int) -> int:
         return self._wrapped(ciphertext * int(factor))
+
+    def weighted_sum(self, ciphertexts: Sequence[int], factors: Sequence[int]) -> int:
+        return self._wrapped(sum(map(mul, ciphertexts, map(int, factors))))
 
     def refresh(self, ciphertext: int) -> int:
         return ciphertext

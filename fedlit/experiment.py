@@ -36,7 +36,7 @@ from fedlit.experiment_rounds import run_rounds
 from fedlit.federation import Federation
 from fedlit.federation_loop import FederationLoop
 from fedlit.live_objects import is_live
-from fedlit.messages import run_weighting
+from fedlit.messages.composition import run_weighting
 from fedlit.messages.pipeline import Pipeline
 from fedlit.method_signatures import check_methods
 from fedlit.models.data_check import check_data

@@ -57,6 +57,9 @@ class Columns(ABC):
         """
         dealt = {party: list(names) for party, names in self.deal(table, seed).items()}
         check_parties(list(dealt))
+        for party, names in dealt.items():
+            if not names and party != GUEST:
+                raise InputError(f"columns: {party} has no column; only the guest may have none, so leave {party} out.")
         owner: dict[str, str] = {}
         for party, names in dealt.items():
             for name in names:
@@ -69,18 +72,13 @@ class Columns(ABC):
         left = [name for name in table.columns if name not in owner]
         if left:
             raise InputError(f"columns: no party has {shown(left)}; give each column to one party.")
-        for party, names in dealt.items():
-            if not names and party != GUEST:
-                raise InputError(
-                    f"columns: {party} has no column; a host has one at least, and only the guest may have none."
-                )
         return {party: tuple(name for name in table.columns if owner[name] == party) for party in dealt}
 
     def people(self, table: ColumnTable, parties: Sequence[str], seed: int) -> dict[str, Rows]:
         """The rows of each party: the people that all have, and its part of the others, in the order of the table.
 
         A person is drawn by id, so training and test rows of one person go together: of all ids in the order of their
-        keyed hashes, the first `overlap` of them, rounded, are with every party, and the parties get the others in turn.
+        keyed hashes, the first `overlap` of them, rounded, are with every party; the parties get the others in turn.
 
         Raises:
             InputError: no training or no test row would be with every party.

@@ -22,8 +22,8 @@ class Correlation(Columns):
 
     Average linkage over the distances 1 - |r|, where r is the Pearson correlation of two columns in the training rows,
     puts the columns into an order in which correlated ones are neighbours (leaf order of Bar-Joseph, Gifford, Jaakkola
-    2001). `together` cuts the order into one run of neighbours a party: the parties know different things. `apart` deals
-    the order out in turn: the parties know the same things, and a host adds little. No draw is made.
+    2001). `together` cuts the order into one run of neighbours a party: the parties know different things. `apart`
+    deals the order out in turn: the parties know the same things, and a host adds little. No draw is made.
 
     Attributes:
         parties: names of the parties, the guest among them; the first gets the first columns.

@@ -18,9 +18,9 @@ class Importance(Columns):
     """Each party gets a share of the summed importance of all columns, as near as whole columns allow.
 
     The importance of a column is its mutual information with the target
-    (`fedlit.vertical.columns.mutual_information.importances`). From the most important column to the least, each goes to
-    the party whose sum is the smallest in proportion to its share; of equal ones, to the party with the fewest columns
-    in this proportion, then to the first. No draw is made: the division is the same for every seed.
+    (`fedlit.vertical.columns.mutual_information.importances`). From the most important column to the least, each goes
+    to the party whose sum is the smallest in proportion to its share; of equal ones, to the party with the fewest
+    columns in this proportion, then to the first. No draw is made: the division is the same for every seed.
 
     Attributes:
         parties: names of the parties, the guest among them.

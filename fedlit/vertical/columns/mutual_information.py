@@ -36,8 +36,10 @@ def importances(table: ColumnTable) -> dict[str, float]:
     if neighbours < 1 or len(np.unique(table.train_target[chosen])) < 2:
         return dict.fromkeys(table.columns, 0.0)
     codes = np.array([len(np.unique(column)) <= _FEW_VALUES for column in values.T])
-    found = measure(values, table.train_target[chosen], discrete_features=codes, n_neighbors=neighbours, random_state=0)
-    return dict(zip(table.columns, found.tolist(), strict=True))
+    estimates = measure(
+        values, table.train_target[chosen], discrete_features=codes, n_neighbors=neighbours, random_state=0
+    )
+    return dict(zip(table.columns, estimates.tolist(), strict=True))
 
 
 def unevenness(table: ColumnTable, shares: Mapping[str, Sequence[str]]) -> dict[str, float]:

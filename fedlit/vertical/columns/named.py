@@ -21,9 +21,9 @@ REST = "rest"
 class Named(Columns):
     """Each party has the columns that its names and patterns fit.
 
-    Patterns are those of file names (Python's `fnmatch.fnmatchcase`): `*` is any text, `?` one character, `[0-9]` one of
-    these; case counts. `PAY_[0-9]` does not fit PAY_AMT1, and `PAY_*` does. A name that is a column's stands for this
-    column alone, whatever characters it has. `rest`, of one party at most, is what no other party has.
+    Patterns are those of file names (Python's `fnmatch.fnmatchcase`): `*` is any text, `?` one character, `[0-9]` one
+    of these; case counts. `PAY_[0-9]` does not fit PAY_AMT1, and `PAY_*` does. A name that is a column's stands for
+    this column alone, whatever characters it has. `rest`, of one party at most, is what no other party has.
 
     Attributes:
         parties: party -> a name or pattern, or a list of them, such as `{guest: rest, host: 'PAY_[0-9]'}`; nothing
@@ -79,7 +79,7 @@ class Named(Columns):
             listed = [] if words is None else [words] if isinstance(words, str | int) else words
             if not isinstance(listed, Sequence) or not all(isinstance(word, str | int) for word in listed):
                 raise InputError(
-                    f"columns.parties.{party}={words} is neither a name or pattern nor a list of them; write for example "
+                    f"columns.parties.{party}={words} is no name or pattern, and no list of them; write for example "
                     f"columns.parties.{party}=[{shown(table.columns[:1])}]."
                 )
             patterns[party] = [str(word) for word in listed]  # a table without a header has the columns 0, 1, ...

@@ -34,8 +34,9 @@ from fedlit.experiment_module import make_module
 from fedlit.experiment_refusals import check_server, check_steps, local_updates, warn_of_epochs
 from fedlit.experiment_rounds import run_rounds
 from fedlit.federation import Federation
+from fedlit.federation_loop import FederationLoop
 from fedlit.live_objects import is_live
-from fedlit.messages import run_weighting
+from fedlit.messages.composition import run_weighting
 from fedlit.messages.pipeline import Pipeline
 from fedlit.method_signatures import check_methods
 from fedlit.models.data_check import check_data
@@ -108,9 +109,8 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
         stopping.warn_of_target(targets.directions)
         targets.warn_of_values()
         federation.attack.warn_of_rounds(config.rounds)
-        return run_rounds(
-            federation, state, engine, evaluator, loggers, experiment.checkpoints, about, stopping, targets
-        )
+        loop = FederationLoop(federation, state, engine, evaluator, loggers, experiment.checkpoints, stopping)
+        return run_rounds(loop, loggers, about, stopping, targets)
 
 
 @dataclass(frozen=True)

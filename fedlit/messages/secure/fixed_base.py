@@ -10,8 +10,8 @@ from typing import Any
 class FixedBase:
     """`base` to the power of any exponent of `size` bytes, modulo `modulus`.
 
-    With the bytes e_i of an exponent, lowest first, base^e = prod_i table[i][e_i], where table[i][j] = base^(j 256^i). The
-    table has 256 `size` numbers and is made at its first use; it is not pickled.
+    With the bytes e_i of an exponent, lowest first, base^e = prod_i table[i][e_i], where table[i][j] = base^(j 256^i).
+    The table has 256 `size` numbers and is made at its first use; it is not pickled.
 
     >>> import gmpy2
     >>> powers = FixedBase(gmpy2.mpz(3), gmpy2.mpz(1000), size=2)

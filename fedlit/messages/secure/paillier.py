@@ -21,8 +21,8 @@ class PublicKey:
     """Encrypts integers between -n / 2 and n / 2: c = (1 + m n) h_s^r mod n^2, with a new random r of |n| / 2 bits for
     each. Numbers are gmpy2's, and so is their `pow`.
 
-    Such an h_s^r cannot be told apart from a random n-th power, as long as a random power of h cannot be told apart from
-    a random element of the group of h (the paper's assumption, beside Paillier's).
+    Such an h_s^r cannot be told apart from a random n-th power, as long as a random power of h with a short exponent
+    cannot be told apart from one with a long exponent (the paper's assumption, in addition to Paillier's).
 
     Attributes:
         n: the product of two primes p and q, both 3 modulo 4.

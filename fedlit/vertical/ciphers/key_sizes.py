@@ -16,7 +16,7 @@ def check_bits(bits: int, insecure: bool) -> None:
     Raises:
         InputError: fewer than 1,024 bits, unless `insecure`, or no even number of bits.
     """
-    if not isinstance(bits, int) or bits < LEAST and not insecure:
+    if not isinstance(bits, int) or (bits < LEAST and not insecure):
         raise InputError(
             f"cipher.bits={bits!r} is a key that can be factored, and 1024 is the least; write cipher.bits=2048."
         )

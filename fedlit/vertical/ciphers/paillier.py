@@ -17,8 +17,8 @@ from fedlit.vertical.party import Message, Part, Sealed
 
 @dataclass(frozen=True)
 class Paillier(IntegerCipher):
-    """Sums of whole numbers modulo n, exactly. At 2,048 bits a ciphertext has 512 bytes, and its key's owner makes it in
-    half a millisecond.
+    """Sums of whole numbers modulo n, exactly. At 2,048 bits a ciphertext has 512 bytes, and its key's owner makes it
+    in half a millisecond.
 
     Args:
         bits: of n.

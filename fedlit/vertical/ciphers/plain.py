@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import mul
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,8 +18,8 @@ from fedlit.vertical.party import Message, Part
 
 @dataclass(frozen=True)
 class Plain(IntegerCipher):
-    """Nothing is hidden. Sums wrap around modulo 2^bits as those of a cipher do, so a protocol gives the same numbers as
-    under a cipher, in a hundredth of the time.
+    """Nothing is hidden. Sums wrap around modulo 2^bits as those of a cipher do, so a protocol gives the same numbers
+    as under a cipher, in a hundredth of the time.
 
     Args:
         bits: of the modulus.
@@ -70,6 +71,9 @@ class PlainKey(OwnerKey):
     def times(self, ciphertext: int, factor: int) -> int:
         return self._wrapped(ciphertext * int(factor))
 
+    def weighted_sum(self, ciphertexts: Sequence[int], factors: Sequence[int]) -> int:
+        return self._wrapped(sum(map(mul, ciphertexts, map(int, factors))))
+
     def refresh(self, ciphertext: int) -> int:
         return ciphertext
 
@@ -96,5 +100,3 @@ class PlainKey(OwnerKey):
         if -self._half <= number < self._half:
             return number
         return (number + self._half) % self.modulus - self._half
-
-

@@ -24,8 +24,9 @@ def check_workers(workers: int) -> None:
 def spread(work: Callable[[Any], Any], tasks: Sequence[Any], workers: int) -> list[Any]:
     """`[work(task) for task in tasks]`, by this process and `workers` - 1 others.
 
-    The others are forked, so they have `work`, the tasks, and tables that were made before, without a copy; only results
-    are pickled. Each process takes every `workers`-th task.
+    The others are forked, so they have `work`, the tasks, and tables that were made before, without a copy; only
+    results are pickled. Each process takes every `workers`-th task. A process that may have no children (one of
+    multiprocessing's daemons) cannot do this.
     """
     workers = min(workers, len(tasks))
     if workers <= 1:

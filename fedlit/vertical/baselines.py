@@ -48,8 +48,8 @@ def compared(federated: Row, measured: Mapping[str, Row]) -> dict[str, float | N
         measured: of `baselines`.
 
     Returns:
-        "gain": federated minus the best party alone; "lost": pooled minus federated; "spread": the best party alone minus
-        the worst one, which is 0 where the parties' columns are equally good. None for what was not measured.
+        "gain": federated minus the best party alone; "lost": pooled minus federated; "spread": the best party alone
+        minus the worst one, which is 0 where the parties' columns are equally good. None for what was not measured.
     """
     name = next((name for name in federated if is_global(name)), "")
     alone = [row[name] for key, row in measured.items() if key != POOLED and name in row]
@@ -62,13 +62,14 @@ def compared(federated: Row, measured: Mapping[str, Row]) -> dict[str, float | N
 
 def _parts(data: Mapping[str, PartyData]) -> Iterator[tuple[str, PartyData]]:
     """Name of the baseline, and what its guest holds."""
-    target = {"train_target": data[GUEST].train_target, "test_target": data[GUEST].test_target}
+    guest = data[GUEST]
     for name, part in data.items():
         if part.columns:
-            yield f"{name} alone", replace(part, party=GUEST, **target)
+            targets = guest.train_target, guest.test_target
+            yield f"{name} alone", replace(part, party=GUEST, train_target=targets[0], test_target=targets[1])
     columns = tuple(column for part in data.values() for column in part.columns)
     train, test = (np.concatenate([getattr(part, s) for part in data.values()], 1) for s in ("train", "test"))
-    yield POOLED, replace(data[GUEST], columns=columns, train=train, test=test)
+    yield POOLED, replace(guest, columns=columns, train=train, test=test)
 
 
 def _measured(plan: Plan, part: PartyData, rounds: int) -> Row:

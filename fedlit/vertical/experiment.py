@@ -123,8 +123,8 @@ def check_same_columns(folder: Path, before: Mapping[str, str] | None, now: Mapp
     different = [name for name in now if before is not None and before.get(name) != now[name]]
     if different:
         raise InputError(
-            f"resume={folder}: {different[0]} holds other columns, people or values than when the run began; give it the "
-            "same data again, or start a fresh run."
+            f"resume={folder}: {different[0]} holds other columns, people or values than when the run began; give it "
+            "the same data again, or start a fresh run."
         )
 
 

@@ -59,7 +59,7 @@ def _guest_first(name: str) -> bool:
 def _of_party(
     table: ColumnTable, name: str, columns: tuple[str, ...], train: np.ndarray, test: np.ndarray
 ) -> PartyData:
-    places = [table.columns.index(column) for column in columns]
+    places = np.array([table.columns.index(column) for column in columns], dtype=np.int64)
     return PartyData(
         name,
         columns,

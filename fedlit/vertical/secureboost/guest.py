@@ -96,9 +96,7 @@ class Guest(Party):
 
     def _tested(self, model: dict[str, Any], hosts: Sequence[str]) -> Generator[Send | Recv, Any, dict[str, Any]]:
         """The model with the test margins of all its trees; each tree is asked once in a run."""
-        added = yield from leaves(
-            arrays(model["trees"], model["tested"]), self.data.test, hosts, self.options.depth
-        )
+        added = yield from leaves(arrays(model["trees"], model["tested"]), self.data.test, hosts, self.options.depth)
         margin = model["test_margin"].numpy()
         for tree in added:  # one after the other, so that the sum does not depend on when it was measured
             margin = margin + tree

@@ -42,7 +42,8 @@ class LevelSums:
         features = range(self.columns.bins.shape[1])
         summed = [node for node in sorted(nodes) if node == 0 or _summed(nodes, node)]
         sums = self.key.spread(
-            lambda task: self._sum(nodes[task[0]], task[1]), [(node, feature) for node in summed for feature in features]
+            lambda task: self._sum(nodes[task[0]], task[1]),
+            [(node, feature) for node in summed for feature in features],
         )
         level = {node: sums[place * len(features) :][: len(features)] for place, node in enumerate(summed)}
         others = [node for node in sorted(nodes) if node not in level]

@@ -45,9 +45,7 @@ class Choice:
         return Choice(float(best), party, choices[gained == best] if ties else choices[gained.argmax()])
 
 
-def best_own_split(
-    columns: BinnedColumns, rows: np.ndarray, derivatives: Derivatives, options: Options
-) -> Choice:
+def best_own_split(columns: BinnedColumns, rows: np.ndarray, derivatives: Derivatives, options: Options) -> Choice:
     """The first of the best splits by (column, bin, missing values right or left)."""
     splits = candidates(columns.counts(rows))
     feature, last, missing_left = splits.T

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig
 
 from fedlit import interrupts
@@ -24,6 +25,7 @@ from fedlit.settings.saved import began_in, saved_files
 from fedlit.tracking.metrics_file import NAME, read
 from fedlit.tracking.targets import Targets
 from fedlit.vertical.about import describe
+from fedlit.vertical.alignment import Alignment, Same
 from fedlit.vertical.baselines import baselines, compared
 from fedlit.vertical.chosen_engine import chosen_engine
 from fedlit.vertical.ciphers import Plain
@@ -59,6 +61,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
     cipher, alignment, columns = (make(config[key], key) for key in ("cipher", "alignment", "columns"))
     engine = chosen_engine(config.engine)
     cipher.check()
+    alignment.check()
     stop_options = {name: config.stop[name] for name in ("metric", "patience", "target")}
     early_stopping, targets = EarlyStopping(**stop_options), Targets(config.targets, KNOWN)
     early_stopping.check_options(KNOWN)
@@ -69,7 +72,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
     source, _ = load_data(config.data, 1, start_folder)
     table = checked_table(source, protocol, columns)
     data = shared_out(table, columns, config.seed)
-    in_common(data)  # refuses parties that have nobody in common
+    check_people(data, alignment)
     plan = Plan(protocol, cipher, alignment, tuple(name for name in data if name != GUEST), table.task, threads)
     protocol.check(plan.task, {name: part.columns for name, part in data.items()}, cipher)
     bits = {"threads": threads, "data": digests(data), "rounds": config.rounds, "stop": stop_options}
@@ -116,6 +119,21 @@ def checked_table(source: DataSource, protocol: Protocol, columns: Columns) -> C
             f"{_KINDS[table.task]}; write another protocol, or other data."
         )
     return table
+
+
+def check_people(data: Mapping[str, PartyData], alignment: Alignment) -> None:
+    """
+    Raises:
+        InputError: the parties have nobody in common, or alignment=none would join rows of different people.
+    """
+    common = in_common(data)
+    for name, part in data.items():
+        same = all(np.array_equal(getattr(part, ids), getattr(common[name], ids)) for ids in ("train_ids", "test_ids"))
+        if not same and isinstance(alignment, Same):
+            raise InputError(
+                f"alignment=none: {name} has other people than the guest, or has them in another order; write "
+                "alignment=ecdh, which finds the people in common."
+            )
 
 
 def check_same_columns(folder: Path, before: Mapping[str, str] | None, now: Mapping[str, str]) -> None:

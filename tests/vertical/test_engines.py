@@ -139,8 +139,7 @@ class Waiting(Party):
         self.steps = steps
 
     def round(self, state, number):
-        for step in self.steps:
-            yield step
+        yield from self.steps
         return state, {}
 
 

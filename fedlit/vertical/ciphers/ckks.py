@@ -27,8 +27,8 @@ class Ckks(Cipher):
 
     **The party that opens sums can be attacked by their receivers.** A decryption has an error that depends on the
     private key, and a party that gets both the numbers and what it expects of them may compute the key from their
-    difference (Li and Micciancio 2021, "On the Security of Homomorphic Encryption on Approximate Numbers"). Parties that
-    follow the protocol do not; against others use `paillier`, which is exact.
+    difference (Li and Micciancio 2021, "On the Security of Homomorphic Encryption on Approximate Numbers"). Parties
+    that follow the protocol do not; against others use `paillier`, which is exact.
     """
 
     name: ClassVar[str] = "ckks"
@@ -52,8 +52,8 @@ class Ckks(Cipher):
 
 
 class CkksKey:
-    """Encrypts, and computes with ciphertexts. A vector of N numbers is a list of ceil(N / 4096) ciphertexts; the numbers
-    in the rest of the last one are 0.
+    """Encrypts, and computes with ciphertexts. A vector of N numbers is a list of ceil(N / 4096) ciphertexts; the
+    numbers in the rest of the last one are 0.
 
     Args:
         context: of TenSEAL, with or without the private key.

@@ -19,8 +19,8 @@ from fedlit.vertical.protocol import Task
 @dataclass(frozen=True)
 class LinearHe(EncryptedDescent):
     """Least squares: the loss is mean_i (u_i - t_i)^2 / 2 + l2 / 2 |w|^2, and d_i = u_i - t_i. t is the target that the
-    guest has standardised. The paper's loss has no mean and no 1/2; its lr is then ours / (2 N), its lambda ours N. As in
-    its table 1, the parties mask their gradients by R before C opens them.
+    guest has standardised. The paper's loss has no mean and no 1/2: its lr is ours / (2 N), its lambda ours times 2 N.
+    As in its table 1, the parties mask their gradients by R before C opens them.
 
     A protocol with the formulas, the steps and what each party learns: `EncryptedDescent`.
     """

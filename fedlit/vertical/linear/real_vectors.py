@@ -34,8 +34,8 @@ class RealVectors(Vectors):
         return self.key.seal(texts)
 
     def masked_products(self, residuals: Part, columns: np.ndarray) -> tuple[Part, np.ndarray]:
-        """Each product d_i x_ij has a mask of its own, uniform from -2^20 to 2^20: real numbers cannot wrap around, so a
-        mask hides a product p except with a probability of |p| 2^-21."""
+        """Each product d_i x_ij has a mask of its own, uniform from -2^20 to 2^20: real numbers cannot wrap around, so
+        a mask hides a product p except with a probability of |p| 2^-21."""
         key, texts = self.key, self.key.opened(residuals)
         mask = MASK * (2 * _uniform(columns.shape[1], len(texts) * SLOTS) - 1)
         products: list[object] = []

@@ -11,8 +11,8 @@ def standardised(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.nd
         train, test: (N, D) and (M, D), or (N,) and (M,); NaN where a value is missing.
 
     Returns:
-        (x - mean) / standard deviation, both of the training rows. A missing value counts as the mean, a column with the
-        same value in all training rows as 0.
+        (x - mean) / standard deviation, both of the training rows. A missing value counts as the mean, a column with
+        the same value in all training rows as 0.
     """
     known = ~np.isnan(train)
     count = np.maximum(known.sum(0), 1)

@@ -18,10 +18,10 @@ BITS = 40
 LARGEST = 2.0**40
 
 
-def whole(values: np.ndarray, bits: int = BITS) -> list[int]:
+def fixed(values: np.ndarray, bits: int = BITS) -> list[int]:
     """Each number times 2^bits, rounded.
 
-    >>> whole(np.array([0.75, -1.0]), bits=2)
+    >>> fixed(np.array([0.75, -1.0]), bits=2)
     [3, -4]
     """
     check_range(values, LARGEST)
@@ -35,21 +35,21 @@ class WholeVectors(Vectors):
         self.key = key
 
     def encrypt(self, values: np.ndarray) -> Part:
-        return self.key.seal(self.key.encrypt_all(whole(values)))
+        return self.key.seal(self.key.encrypt_all(fixed(values)))
 
     def sum(self, parts: Sequence[Part], values: np.ndarray) -> Part:
-        sums = self.key.encrypt_all(whole(values))
+        sums = self.key.encrypt_all(fixed(values))
         for part in parts:
             sums = [self.key.add(first, second) for first, second in zip(sums, self.key.opened(part), strict=True)]
         return self.key.seal(sums)
 
     def masked_products(self, residuals: Part, columns: np.ndarray) -> tuple[Part, list[int]]:
-        """R is uniform below n, so X' d + R modulo n is uniform too, whatever X' d is. Where sums do not wrap around, R is
-        below n / 4, which is hundreds of bits longer than X' d."""
+        """R is uniform below n, so X' d + R modulo n is uniform too, whatever X' d is. Where sums do not wrap around, R
+        is below n / 4, which is hundreds of bits longer than X' d."""
         key, texts = self.key, self.key.opened(residuals)
         below = key.modulus if key.wraps else key.modulus // 4
         mask = [secrets.randbelow(below) for _ in range(columns.shape[1])]
-        factors = [whole(column) for column in columns.T]
+        factors = [fixed(column) for column in columns.T]
 
         def masked(column: int) -> object:
             return key.add(key.weighted_sum(texts, factors[column]), key.encrypt(mask[column]))
@@ -65,7 +65,7 @@ class WholeVectors(Vectors):
 
     def total(self, scores: Part, factors: np.ndarray, other: Part, number: float) -> Part:
         (text,) = self.key.opened(other)
-        product = self.key.weighted_sum(self.key.opened(scores), whole(factors))
+        product = self.key.weighted_sum(self.key.opened(scores), fixed(factors))
         return self.key.seal([self.key.add(self.key.add(product, text), self.key.encrypt(_product(number)))])
 
 
@@ -89,7 +89,7 @@ class WholeVectorsOwner(VectorsOwner):
 
 def _product(number: float) -> int:
     """With the bits of a product of two numbers."""
-    return whole(np.array([number]), 2 * BITS)[0]
+    return fixed(np.array([number]), 2 * BITS)[0]
 
 
 def _centred(number: int, modulus: int) -> int:

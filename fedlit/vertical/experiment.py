@@ -131,7 +131,7 @@ def check_people(data: Mapping[str, PartyData], alignment: Alignment) -> None:
         same = all(np.array_equal(getattr(part, ids), getattr(common[name], ids)) for ids in ("train_ids", "test_ids"))
         if not same and isinstance(alignment, Same):
             raise InputError(
-                f"alignment=none: {name} has other people than the guest, or has them in another order; write "
+                f"alignment=none: {name} has people that are not with all parties, or another order of people; write "
                 "alignment=ecdh, which finds the people in common."
             )
 

@@ -83,7 +83,7 @@ def test_a_split_is_compared_by_the_headline():
         ("engine.on_failure", "drop", "engine.on_failure=drop: no round can go on without one of its parties"),
         ("data.classes", True, "protocol=Means learns a target of numbers, and that of toy is of two classes"),
         ("data.columns", False, "toy has no named columns"),
-        ("columns.overlap", 0.5, "alignment=none: host has other people than the guest"),
+        ("columns.overlap", 0.5, "alignment=none: guest has people that are not with all parties"),
         ("columns.parties", {"guest": ["a"], "host": ["b", "c"]}, "columns"),
         ("stop.metric", "global/test/r2", "nothing stops the run by this metric"),
         ("targets", {"r2": 0.5}, "no metric has this name"),

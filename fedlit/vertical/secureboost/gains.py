@@ -25,9 +25,9 @@ def gains(
     """
     g_all, h_all = (np.array([number], np.int64) for number in total)
     h_left, h_right = h * derivatives.h_unit, (h_all - h) * derivatives.h_unit
-    gained = (
-        _score(g, h, derivatives, options.l2) + _score(g_all - g, h_all - h, derivatives, options.l2)
-    ) - _score(g_all, h_all, derivatives, options.l2)
+    gained = (_score(g, h, derivatives, options.l2) + _score(g_all - g, h_all - h, derivatives, options.l2)) - _score(
+        g_all, h_all, derivatives, options.l2
+    )
     allowed = (h_left >= options.min_child_weight) & (h_right >= options.min_child_weight)
     return np.where(allowed, gained, -np.inf)
 

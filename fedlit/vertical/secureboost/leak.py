@@ -1,6 +1,6 @@
 """What the nodes of a tree show to a host: labels, guessed from a few that it knows.
 
-The guest sends some labels and scores what comes back, so `leak=instance_space` measures the attack with no more than
+The guest sends some labels and scores the guesses, so `leak=instance_space` measures the attack with no more than
 the attack assumes. Each guess is the mean of several draws of known labels.
 """
 
@@ -19,9 +19,7 @@ DRAWS = 10
 """Sets of known labels."""
 
 
-def score_guesses(
-    target: np.ndarray, hosts: Sequence[str], known_labels: int
-) -> Generator[Send | Recv, Any, Facts]:
+def score_guesses(target: np.ndarray, hosts: Sequence[str], known_labels: int) -> Generator[Send | Recv, Any, Facts]:
     """The guest's side: `leak/<host>/<source>_auc`, the area under the ROC curve of the host's guesses, over all people
     whose labels it does not know, as a mean over the draws.
 
@@ -54,7 +52,11 @@ def guess_labels(seen: np.ndarray, values: np.ndarray) -> Generator[Send | Recv,
     """
     known = yield Recv(GUEST, "known")
     present = np.where(np.isnan(values), -1e6, values)
-    inputs = {"nodes": (_linear, _indicators(seen)), "linear": (_linear, _standardised(values)), "forest": (_forest, present)}
+    inputs = {
+        "nodes": (_linear, _indicators(seen)),
+        "linear": (_linear, _standardised(values)),
+        "forest": (_forest, present),
+    }
     scores = {
         source: np.stack([_guessed(make(), table, *draw) for draw in zip(known["row"], known["label"], strict=True)])
         for source, (make, table) in inputs.items()

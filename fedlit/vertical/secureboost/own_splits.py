@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class Choice:
 
     gain: float
     party: int | None = None
-    candidate: np.ndarray | None = None
+    candidate: Any = None
 
     @classmethod
     def none(cls, options: Options) -> Choice:
@@ -45,9 +46,7 @@ class Choice:
         return Choice(float(best), party, choices[gained == best] if ties else choices[gained.argmax()])
 
 
-def best_own_split(
-    columns: BinnedColumns, rows: np.ndarray, derivatives: Derivatives, options: Options
-) -> Choice:
+def best_own_split(columns: BinnedColumns, rows: np.ndarray, derivatives: Derivatives, options: Options) -> Choice:
     """The first of the best splits by (column, bin, missing values right or left)."""
     splits = candidates(columns.counts(rows))
     feature, last, missing_left = splits.T

@@ -25,7 +25,7 @@ Nodes = dict[int, np.ndarray]
 
 @dataclass(frozen=True)
 class Hosts:
-    """The hosts of a tree, and the key for what they send.
+    """The hosts of a tree, and the key of their sums.
 
     Attributes:
         names: in their fixed order; none: the guest grows the tree alone.
@@ -40,107 +40,102 @@ class Hosts:
         return self.key
 
 
-def grow(
-    columns: BinnedColumns, derivatives: Derivatives, options: Options, packing: Packing, hosts: Hosts
-) -> Generator[Send | Recv, Any, tuple[Tree, np.ndarray]]:
-    """Algorithm 1 of the paper, a level at a time.
+@dataclass(frozen=True)
+class Growth:
+    """What a tree is grown of: the guest's columns, the derivatives, and the hosts."""
 
-    Returns:
-        the tree, and what it adds to the margins of the training people, (N,).
-    """
-    tree, moved = Tree(options.depth), np.zeros(len(columns.values))
-    nodes: Nodes = {0: np.arange(len(moved))}
-    if hosts.names:
-        sealed = hosts.owner_key.seal(hosts.owner_key.encrypt_all(packing.packed(derivatives.g, derivatives.h)))
-        for host in hosts.names:
-            yield Send(host, "gradients", {"packed": sealed})
-    for level in range(options.depth):
-        best = {node: best_own_split(columns, rows, derivatives, options) for node, rows in nodes.items()}
-        for party, host in enumerate(hosts.names, 1):
-            best = yield from _with_offers(host, party, best, nodes, derivatives, options, packing, hosts.owner_key)
-        sides = yield from _divided(tree, columns, best, nodes, hosts)
-        children: Nodes = {}
+    columns: BinnedColumns
+    derivatives: Derivatives
+    options: Options
+    packing: Packing
+    hosts: Hosts
+
+    def tree(self) -> Generator[Send | Recv, Any, tuple[Tree, np.ndarray]]:
+        """Algorithm 1 of the paper, a level at a time.
+
+        Returns:
+            the tree, and what it adds to the margins of the training people, (N,).
+        """
+        tree, moved = Tree(self.options.depth), np.zeros(len(self.columns.values))
+        nodes: Nodes = {0: np.arange(len(moved))}
+        yield from self._gradients()
+        for level in range(self.options.depth):
+            best = yield from self._best_splits(nodes)
+            sides = yield from self._divided(tree, best, nodes)
+            children: Nodes = {}
+            for node, rows in nodes.items():
+                if node in sides:
+                    children[2 * node + 1], children[2 * node + 2] = rows[sides[node]], rows[~sides[node]]
+                else:
+                    self._end(tree, node, rows, moved)
+            nodes = children
+            if level < self.options.depth - 1:  # the leaves of the last level are not shown
+                yield from self._shown(nodes)
+            if not nodes:
+                break
         for node, rows in nodes.items():
-            if node in sides:
-                children[2 * node + 1], children[2 * node + 2] = rows[sides[node]], rows[~sides[node]]
-            else:
-                _end(tree, node, rows, derivatives, options, moved)
-        nodes = children
-        if level < options.depth - 1:  # the leaves of the last level are not shown
-            yield from _shown(nodes, len(moved), hosts)
-        if not nodes:
-            break
-    for node, rows in nodes.items():
-        _end(tree, node, rows, derivatives, options, moved)
-    return tree, moved
+            self._end(tree, node, rows, moved)
+        return tree, moved
 
+    def _gradients(self) -> Generator[Send | Recv, Any, None]:
+        if self.hosts.names:
+            key, derivatives = self.hosts.owner_key, self.derivatives
+            sealed = key.seal(key.encrypt_all(self.packing.packed(derivatives.g, derivatives.h)))
+            for host in self.hosts.names:
+                yield Send(host, "gradients", {"packed": sealed})
 
-def _with_offers(
-    host: str,
-    party: int,
-    best: dict[int, Choice],
-    nodes: Nodes,
-    derivatives: Derivatives,
-    options: Options,
-    packing: Packing,
-    key: OwnerKey,
-) -> Generator[Send | Recv, Any, dict[int, Choice]]:
-    """The best split of each node, with those that this host offers."""
-    message = yield Recv(host, "sums")
-    numbers, node_of = key.decrypt_all(key.opened(message["packed"])), message["node"]
-    each = packing.capacity(key)
-    sums = [
-        packed
-        for place, number in enumerate(numbers)
-        for packed in packing.opened(number, min(each, len(node_of) - place * each))
-    ]
-    g, h = packing.unpacked(sums)
-    better = {}
-    for node, rows in nodes.items():
-        ids = np.flatnonzero(node_of == node)
-        gained = gains(g[ids], h[ids], derivatives.sums(rows), derivatives, options)
-        better[node] = best[node].or_better(gained, party, ids, ties=True)
-    return better
+    def _best_splits(self, nodes: Nodes) -> Generator[Send | Recv, Any, dict[int, Choice]]:
+        """The guest's own splits, and then those that each host offers."""
+        best = {
+            node: best_own_split(self.columns, rows, self.derivatives, self.options) for node, rows in nodes.items()
+        }
+        for party, host in enumerate(self.hosts.names, 1):
+            offered = yield Recv(host, "sums")
+            key = self.hosts.owner_key
+            numbers = key.decrypt_all(key.opened(offered["packed"]))
+            g, h = self.packing.unpacked(self.packing.all_opened(key, numbers, len(offered["node"])))
+            for node, rows in nodes.items():
+                ids = np.flatnonzero(offered["node"] == node)
+                gained = gains(g[ids], h[ids], self.derivatives.sums(rows), self.derivatives, self.options)
+                best[node] = best[node].or_better(gained, party, ids, ties=True)
+        return best
 
+    def _divided(
+        self, tree: Tree, best: dict[int, Choice], nodes: Nodes
+    ) -> Generator[Send | Recv, Any, dict[int, np.ndarray]]:
+        """The left side of each node that is split, as truth values for its rows; the tree gets the splits."""
+        won: dict[int | None, list[int]] = {party: [] for party in [None, *range(len(self.hosts.names) + 1)]}
+        for node, choice in best.items():
+            won[choice.party].append(node)
+        for party, host in enumerate(self.hosts.names, 1):
+            ids = [best[node].candidate for node in won[party]]
+            yield Send(host, "split", {"id": np.concatenate([np.zeros(0, np.int64), *ids]).astype(np.int32)})
+        sides: dict[int, np.ndarray] = {}
+        for node in won[GUEST_PARTY]:
+            split = Split.of(self.columns, nodes[node], best[node].candidate)
+            sides[node] = split.left(self.columns.values[nodes[node]])
+            tree.set(node, party=GUEST_PARTY, gain=best[node].gain, reference=split.feature)
+            tree.set(node, threshold=split.threshold, missing_left=split.missing_left)
+        for party, host in enumerate(self.hosts.names, 1):
+            if not won[party]:
+                continue
+            message = yield Recv(host, "left")
+            ends = np.cumsum([len(nodes[node]) for node in won[party]])
+            side = np.unpackbits(message["side"], count=int(ends[-1])).astype(bool)
+            for node, left, record in zip(won[party], np.split(side, ends[:-1]), message["record"], strict=True):
+                sides[node] = left
+                tree.set(node, party=party, gain=best[node].gain, reference=int(record))
+        return sides
 
-def _divided(
-    tree: Tree, columns: BinnedColumns, best: dict[int, Choice], nodes: Nodes, hosts: Hosts
-) -> Generator[Send | Recv, Any, dict[int, np.ndarray]]:
-    """The left side of each node that is split, as truth values for its rows; the splits are written into the tree."""
-    won = {party: [n for n, choice in best.items() if choice.party == party] for party in range(len(hosts.names) + 1)}
-    for party, host in enumerate(hosts.names, 1):
-        ids = [np.asarray(best[node].candidate) for node in won[party]]
-        yield Send(host, "split", {"id": np.concatenate([*ids, np.zeros(0, np.int64)]).astype(np.int32)})
-    sides: dict[int, np.ndarray] = {}
-    for node in won[GUEST_PARTY]:
-        split = Split.of(columns, nodes[node], np.asarray(best[node].candidate))
-        sides[node] = split.left(columns.values[nodes[node]])
-        tree.set(node, reference=split.feature, threshold=split.threshold, missing_left=split.missing_left)
-    for party, host in enumerate(hosts.names, 1):
-        if not won[party]:
-            continue
-        message = yield Recv(host, "left")
-        ends = np.cumsum([len(nodes[node]) for node in won[party]])
-        side = np.unpackbits(message["side"], count=int(ends[-1])).astype(bool)
-        for node, left, record in zip(won[party], np.split(side, ends[:-1]), message["record"], strict=True):
-            sides[node] = left
-            tree.set(node, reference=int(record))
-    for node in sides:
-        tree.set(node, party=int(best[node].party or GUEST_PARTY), gain=best[node].gain)
-    return sides
+    def _shown(self, nodes: Nodes) -> Generator[Send | Recv, Any, None]:
+        """To each host the node of each person; -1 where it is a leaf."""
+        of = np.full(len(self.columns.values), -1, np.int16)
+        for node, rows in nodes.items():
+            of[rows] = node
+        for host in self.hosts.names:
+            yield Send(host, "nodes", {"of": of})
 
-
-def _shown(nodes: Nodes, people: int, hosts: Hosts) -> Generator[Send | Recv, Any, None]:
-    """To each host the node of each person; -1 where it is a leaf."""
-    of = np.full(people, -1, np.int16)
-    for node, rows in nodes.items():
-        of[rows] = node
-    for host in hosts.names:
-        yield Send(host, "nodes", {"of": of})
-
-
-def _end(
-    tree: Tree, node: int, rows: np.ndarray, derivatives: Derivatives, options: Options, moved: np.ndarray
-) -> None:
-    moved[rows] = leaf(derivatives.sums(rows), derivatives, options)
-    tree.set(node, leaf=float(moved[rows[0]]))
+    def _end(self, tree: Tree, node: int, rows: np.ndarray, moved: np.ndarray) -> None:
+        value = leaf(self.derivatives.sums(rows), self.derivatives, self.options)
+        moved[rows] = value
+        tree.set(node, leaf=value)

@@ -10,12 +10,12 @@ import torch
 
 from fedlit.errors import InputError
 from fedlit.vertical.ciphers.base import IntegerCipher
-from fedlit.vertical.measures import measured
+from fedlit.vertical.measures import measures
 from fedlit.vertical.party import Facts, Party, Recv, Send, State, Steps
 from fedlit.vertical.party_data import PartyData
 from fedlit.vertical.protocol import Task
 from fedlit.vertical.secureboost.binned_columns import BinnedColumns
-from fedlit.vertical.secureboost.growing import Hosts, grow
+from fedlit.vertical.secureboost.growing import Growth, Hosts
 from fedlit.vertical.secureboost.importances import column_importances, party_importances
 from fedlit.vertical.secureboost.leak import score_guesses
 from fedlit.vertical.secureboost.objectives import derivatives, start
@@ -44,6 +44,11 @@ class Guest(Party):
         self.packing = Packing.of(len(data.train))
 
     def setup(self, state: State) -> Steps:
+        if self.options.leak and self.options.known_labels >= len(self.target):
+            raise InputError(
+                f"protocol.known_labels={self.options.known_labels} leaves no label to guess among "
+                f"{len(self.target)} people; write a smaller number."
+            )
         if self.hosts.names:
             key = self.cipher.generate()
             if self.packing.capacity(key) < 1:
@@ -58,19 +63,20 @@ class Guest(Party):
 
     def _first_state(self) -> State:
         margin = start(self.task, self.target)
+        trees = no_trees(self.options.depth)
         model = {
-            "trees": no_trees(self.options.depth),
+            "trees": trees,
             "margin": torch.full((len(self.target),), margin, dtype=torch.float64),
             "test_margin": torch.full((len(self.test_target),), margin, dtype=torch.float64),
             "tested": 0,
         }
-        state = {"joint": model, "importance": column_importances(self.data.columns, model["trees"])}
+        state = {"joint": model, "importance": column_importances(self.data.columns, trees)}
         return state | ({"alone": model} if self.options.missing_party == "guest" else {})
 
     def round(self, state: State, number: int) -> Steps:
         with_hosts = number > self.options.guest_first
         joint = yield from self._boosted(state["joint"], self.hosts if with_hosts else Hosts())
-        new = {**state, "joint": joint, "importance": column_importances(self.data.columns, joint["trees"])}
+        new: State = {**state, "joint": joint, "importance": column_importances(self.data.columns, joint["trees"])}
         if "alone" in state:
             new["alone"] = yield from self._boosted(state["alone"], Hosts())
         facts: Facts = party_importances(joint["trees"], self.hosts.names)
@@ -81,7 +87,7 @@ class Guest(Party):
     def _boosted(self, model: dict[str, Any], hosts: Hosts) -> Generator[Send | Recv, Any, dict[str, Any]]:
         """The model with one tree more."""
         slopes = derivatives(self.task, model["margin"].numpy(), self.target, self.packing)
-        tree, moved = yield from grow(self.columns, slopes, self.options, self.packing, hosts)
+        tree, moved = yield from Growth(self.columns, slopes, self.options, self.packing, hosts).tree()
         return {
             **model,
             "trees": with_tree(model["trees"], tree),
@@ -89,15 +95,24 @@ class Guest(Party):
         }
 
     def predict(self, state: State, number: int) -> Steps:
-        """Measures on the test people: of `joint`, or of `alone` where a host is absent."""
-        name, hosts = ("alone", ()) if self.options.absent else ("joint", self.hosts.names)
-        model = yield from self._tested(state[name], hosts)
-        return {**state, name: model}, measured(self.task, self.test_target, model["test_margin"].numpy())
+        """Measures on the test people: of `joint`, or of `alone` where a host is absent. Where none is, those of
+        `alone` are facts: `alone/auc`."""
+        new: State = dict(state)
+        facts: Facts = {}
+        if "alone" in state:
+            new["alone"], facts = yield from self._tested(state["alone"], ())
+        if self.options.absent:
+            return new, facts
+        new["joint"], measured = yield from self._tested(state["joint"], self.hosts.names)
+        return new, measured | {f"alone/{name}": value for name, value in facts.items()}
 
-    def _tested(self, model: dict[str, Any], hosts: Sequence[str]) -> Generator[Send | Recv, Any, dict[str, Any]]:
-        """The model with the test margins of all its trees; each tree is asked once in a run."""
+    def _tested(
+        self, model: dict[str, Any], hosts: Sequence[str]
+    ) -> Generator[Send | Recv, Any, tuple[dict[str, Any], Facts]]:
+        """The model with the test margins of all its trees, and its measures. A tree is asked once in a run."""
         added = yield from leaves(arrays(model["trees"], model["tested"]), self.data.test, hosts, self.options.depth)
         margin = model["test_margin"].numpy()
         for tree in added:  # one after the other, so that the sum does not depend on when it was measured
             margin = margin + tree
-        return {**model, "test_margin": torch.from_numpy(np.array(margin)), "tested": count(model["trees"])}
+        new = {**model, "test_margin": torch.from_numpy(np.array(margin)), "tested": count(model["trees"])}
+        return new, measures(self.task, self.test_target, margin)

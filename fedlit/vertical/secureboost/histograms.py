@@ -57,7 +57,8 @@ class LevelSums:
         return level | dict(zip(others, differences, strict=True))
 
     def _sum(self, rows: np.ndarray, feature: int) -> Histogram:
-        add, sums = self.key.add, {}
+        add = self.key.add
+        sums: Histogram = {}
         for row, place in zip(rows.tolist(), self.columns.bins[rows, feature].tolist(), strict=True):
             sums[place] = add(sums[place], self.samples[row]) if place in sums else self.samples[row]
         return sums
@@ -71,7 +72,8 @@ class LevelSums:
     def left_sums(self, level: Level, nodes: Mapping[int, np.ndarray]) -> tuple[np.ndarray, list[Any]]:
         """Every split of every node: (C, 4) int64 rows of (node, column, last bin on the left, missing values left), in
         this order, and the ciphertexts of their left sides' sums."""
-        rows, sums = [], []
+        rows: list[tuple[int, int, int, int]] = []
+        sums: list[Any] = []
         for node in sorted(nodes):
             for feature, last, missing_left in candidates(self.columns.counts(nodes[node])).tolist():
                 if not rows or rows[-1][:2] != (node, feature):
@@ -84,7 +86,8 @@ class LevelSums:
         return np.array(rows, np.int64).reshape(-1, 4), sums
 
     def _cumulated(self, histogram: Histogram) -> Histogram:
-        total, sums = None, {}
+        total: Any = None
+        sums: Histogram = {}
         for place in sorted(histogram.keys() - {self.columns.missing}):
             total = histogram[place] if total is None else self.key.add(total, histogram[place])
             sums[place] = total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class Choice:
 
     gain: float
     party: int | None = None
-    candidate: np.ndarray | None = None
+    candidate: Any = None
 
     @classmethod
     def none(cls, options: Options) -> Choice:

@@ -62,6 +62,14 @@ class Packing:
             number = (number - lowest) >> self.width
         return sums
 
+    def all_opened(self, key: PublicKey, numbers: Sequence[int], count: int) -> list[int]:
+        """The sums in all numbers, which are full but the last one; `count` of them."""
+        each = self.capacity(key)
+        sums: list[int] = []
+        for number in numbers:
+            sums += self.opened(number, min(each, count - len(sums)))
+        return sums
+
     def unpacked(self, sums: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """G and H, (K,) int64."""
         g = [number >> self.shift for number in sums]  # rounds down, also below zero

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fedlit.vertical.ciphers.base import Cipher, IntegerCipher
+from fedlit.vertical.measures import MEASURES
 from fedlit.vertical.party import Party
 from fedlit.vertical.party_data import GUEST, PartyData
 from fedlit.vertical.protocol import Protocol, Task
@@ -63,10 +64,7 @@ class SecureBoost(Options, Protocol):
         "guesses.linear": _ATTACK,
         "guesses.forest": _ATTACK,
     }
-    measures: ClassVar[Mapping[Task, tuple[str, ...]]] = {
-        "binary": ("auc", "accuracy", "loss"),
-        "regression": ("r2", "rmse"),
-    }
+    measures: ClassVar[Mapping[Task, tuple[str, ...]]] = MEASURES
 
     def party(self, name: str, data: PartyData | None, hosts: Sequence[str], cipher: Cipher, task: Task) -> Party:
         assert data is not None, "secureboost has no party without columns"

@@ -38,8 +38,8 @@ def check_options(options: Options, task: Task, hosts: Sequence[str], cipher: Ci
 def _check_numbers(options: Options) -> None:
     for name, (least, most) in _WHOLE.items():
         value = getattr(options, name)
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if not whole or value < least or (most is not None and value > most):
+        is_integer = isinstance(value, int) and not isinstance(value, bool)
+        if not is_integer or value < least or (most is not None and value > most):
             allowed = f"from {least}" if most is None else f"from {least} to {most}"
             raise InputError(f"protocol.{name}={value!r} is out of range; write a whole number {allowed}.")
     for name, (bound, included) in _REAL.items():

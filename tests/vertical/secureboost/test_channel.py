@@ -35,7 +35,12 @@ def contents(result: Run) -> list[bytes]:
 
 
 def test_only_declared_parts_are_clear(result: Run) -> None:
-    clear = {f"{send.name}.{name}" for _, send in result.sent for name, part in send.body.items() if not isinstance(part, Sealed)}
+    clear = {
+        f"{send.name}.{name}"
+        for _, send in result.sent
+        for name, part in send.body.items()
+        if not isinstance(part, Sealed)
+    }
     attack = {"known.row", "known.label", "guesses.nodes", "guesses.linear", "guesses.forest"}
     assert clear == set(SecureBoost.clear) - attack
 
@@ -79,7 +84,7 @@ def test_gradients_decrypt_to_the_derivatives_of_the_log_loss(result: Run) -> No
 
 
 def test_sums_decrypt_to_the_left_sides_of_the_splits(result: Run) -> None:
-    """At the root of the first tree: of each value of the host's columns but the largest, in an order without meaning."""
+    """At the root of the first tree: of each value of the host's columns but the largest, in any order."""
     key, packing = key_of(result), Packing.of(PEOPLE)
     table, target = columns(PEOPLE, missing=0)
     table[7, 2] = 0.8414709848078965
@@ -90,10 +95,9 @@ def test_sums_decrypt_to_the_left_sides_of_the_splits(result: Run) -> None:
         for left in [table[:, column] <= value]
     ]
     message = result.messages("host", "sums")[0]
-    each, count = packing.capacity(key), len(message["node"])
     opened: list[int] = []
     for number in key.decrypt_all(key.opened(message["packed"])):
-        opened += packing.opened(number, min(each, count - len(opened)))
+        opened += packing.opened(number, min(packing.capacity(key), len(message["node"]) - len(opened)))
     g, h = packing.unpacked(opened)
     assert sorted(zip(g / 2**40, h / 2**40, strict=True)) == sorted(expected)
 

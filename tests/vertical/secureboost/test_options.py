@@ -88,8 +88,12 @@ def test_gains_and_counts_by_party_and_column() -> None:
     assert guest["importance"]["column"] == ["c0", "c1"]
     assert facts["importance/guest/gain"] == pytest.approx(float(guest["importance"]["gain"].sum()))
     assert facts["importance/guest/count"] == int(guest["importance"]["count"].sum())
-    assert sum(facts[f"importance/{p}/gain"] for p in ("guest", "host", "bank")) == pytest.approx(float(trees["gain"].sum()))
+    assert sum(facts[f"importance/{p}/gain"] for p in ("guest", "host", "bank")) == pytest.approx(
+        float(trees["gain"].sum())
+    )
     for party, number in (("host", 1), ("bank", 2)):
         records = result.states[party]["records"]
-        assert facts[f"importance/{party}/count"] == int(records["count"].sum()) == int((trees["party"] == number).sum())
+        assert (
+            facts[f"importance/{party}/count"] == int(records["count"].sum()) == int((trees["party"] == number).sum())
+        )
         assert records["people"].sum() >= records["count"].sum() and len(records["column"]) == 2

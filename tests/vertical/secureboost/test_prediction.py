@@ -82,7 +82,9 @@ class TestMissingParty:
 
     def test_the_model_of_its_own_changes_nothing_while_all_are_present(self) -> None:
         with_model, without = (run(SecureBoost(missing_party=p), parties(), 2) for p in ("guest", "refuse"))  # type: ignore[arg-type]
-        assert [row["test"] for row in with_model.rows] == [row["test"] for row in without.rows]
+        alone = run(SecureBoost(), {"guest": parties()["guest"]}, 2)
+        for row, other, alone_row in zip(with_model.rows, without.rows, alone.rows, strict=True):
+            assert row["test"] == other["test"] | {f"alone/{name}": value for name, value in alone_row["test"].items()}
         assert [send.name for _, send in with_model.sent] == [send.name for _, send in without.sent]
 
     def test_it_is_refused_else(self) -> None:

@@ -1,9 +1,9 @@
 """Save, find and load the state of a run. A kill at any moment costs only the rounds since the last checkpoint.
 
-`checkpoints/round_0012/` contains `state.pt` (tensors and plain values, loaded with `weights_only=True`), the
-configuration as plain files, and the SHA-256 of each file (`digests.py`). It is written under another name, flushed to
-the disk and renamed. The store decides what it contains of the clients: their states, or the name of the file that has
-them. `checkpoints/round_0000/` has the first weights; a run that has saved no later round begins again from its seed.
+`checkpoints/round_0012/` contains `state.pt` (tensors and plain values, loaded with `weights_only=True`), beside the
+files of each checkpoint (`checkpoint_folders.py`). The store decides what it contains of the clients: their states, or
+the name of the file that has them. `checkpoints/round_0000/` has the first weights; a run that has saved no later round
+begins again from its seed.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-import shutil
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,11 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedlit.atomic_files import replacing_folder
-from fedlit.digests import STATE, check_digests, write_digests
+from fedlit.checkpoint_folders import CheckpointFolders, read_values, save_values
+from fedlit.digests import STATE
 from fedlit.errors import InputError
 from fedlit.model_vectors import Model
 from fedlit.run_folder import FIRST, FORMAT, checkpoint_folders
+from fedlit.saved_values import check_saved
 from fedlit.state import FederationState
 from fedlit.stores import MemoryStore, Store
 
@@ -36,23 +35,18 @@ class Checkpoints:
     """The checkpoints of a run folder.
 
     Args:
-        folder: the run folder.
-        files: name -> text, written beside every state (the configuration).
-        interval: least time between two checkpoints, seconds.
-        keep: number of newest checkpoints that are kept.
+        folder, files, interval, keep: see `fedlit.checkpoint_folders.CheckpointFolders`.
         bits: plain values that the last bits of a result depend on: the number of threads and the fingerprint of the
             data, of which a resumed run has the same, and the type of the device, which may change with a warning.
     """
 
     def __init__(self, folder: Path, files: Mapping[str, str], interval: float, keep: int, bits: Mapping[str, Any]):
-        self.folder, self.files, self.interval, self.keep = folder / "checkpoints", files, interval, keep
-        self.bits = dict(bits)
-        self._saved_at = time.monotonic()
-        self._newest: tuple[int, str | None] | None = None  # of the newest that is intact: round, why it was the last
+        self._folders = CheckpointFolders(folder, files, interval, keep)
+        self.folder, self.bits = self._folders.folder, dict(bits)
 
     def save_if_due(self, state: FederationState) -> None:
         """Save if the last checkpoint is at least `interval` old."""
-        if time.monotonic() - self._saved_at >= self.interval:
+        if self._folders.is_due:
             self.save(state)
 
     def save_first(self, state: FederationState, module: Mapping[str, Tensor] | None = None) -> None:
@@ -63,19 +57,19 @@ class Checkpoints:
         """
         contents = self._contents(state, state.clients.save())
         self._write(self.folder / FIRST, contents | ({} if module is None else {"module": _plain(dict(module))}))
-        self._newest = 0, None
+        self._folders.note_newest(0, None)
 
     def save(self, state: FederationState) -> None:
-        """Write the state, then remove all but the newest `keep` checkpoints, and the first one."""
-        final = self.folder / f"round_{state.round:04d}"
-        if (state.round, state.stopped) != self._newest:  # a checkpoint that was skipped as damaged is written again
-            self._write(final, self._contents(state, state.clients.save()))
-        self._saved_at, self._newest = time.monotonic(), (state.round, state.stopped)
-        checkpoints = checkpoint_folders(self.folder)
-        kept = [number for number, _ in checkpoints if number <= state.round][: self.keep]
-        for number, path in checkpoints:
-            if number not in kept:  # too old, or of a later round and damaged
-                shutil.rmtree(path, ignore_errors=True)
+        """Write the state, then remove all but the newest `keep` checkpoints, and the first one.
+
+        Raises:
+            InputError: the state has a value that could not be read again.
+        """
+
+        def fill(draft: Path) -> None:
+            save_values(self._contents(state, state.clients.save()), draft / STATE)
+
+        kept = self._folders.save(state.round, state.stopped, fill)
         if kept:
             state.clients.keep(kept[-1], state.round)
 
@@ -86,17 +80,13 @@ class Checkpoints:
 
     def has(self, file: Any) -> bool:
         """Whether a file lies among the checkpoints."""
-        return isinstance(file, Path) and file.is_relative_to(self.folder)
+        return self._folders.has(file)
 
     def _write(self, folder: Path, contents: dict[str, Any]) -> None:
-        with replacing_folder(folder) as draft:
-            _save(contents, draft / STATE)
-            for name, text in self.files.items():
-                (draft / name).write_text(text, encoding="utf-8")
-            write_digests(draft)
+        self._folders.write(folder.name, lambda draft: save_values(contents, draft / STATE))
 
     def _contents(self, state: FederationState, clients: dict[Any, Any]) -> dict[str, Any]:
-        return {
+        contents = {
             "format": _KIND,
             "version": FORMAT,
             "torch": str(torch.__version__),
@@ -113,6 +103,8 @@ class Checkpoints:
             "stopping": state.stopping,
             "stopped": state.stopped,
         }
+        check_saved(contents, "the state of the run")
+        return contents
 
     def load(self, store: Store, device: torch.device | str = "cpu") -> FederationState | None:
         """The newest state that is intact; None if there is no checkpoint.
@@ -125,25 +117,15 @@ class Checkpoints:
         Raises:
             InputError: there are checkpoints, but none is usable.
         """
-        problems: list[str] = []
-        for _, path in checkpoint_folders(self.folder):
-            try:
-                saved, numbers_stay = _read(path, device)
-            except InputError as error:
-                problems.append(str(error))
-                continue
-            for problem in problems:
-                log.warning("%s; %s is used instead", problem, path.name)
-            self._warn_of_another_device(path, saved)
-            store.load(saved["round"], _models(saved["clients"], device, numbers_stay))
-            self._newest = saved["round"], saved.get("stopped")
-            return _state(saved, store, device, numbers_stay)
-        if problems:
-            raise InputError(
-                f"none of the checkpoints in {self.folder} can be used ({problems[0]}); start again in another folder."
-            )
-        store.load(0, {})
-        return None
+        newest = self._folders.newest(lambda path: _read(path, device))
+        if newest is None:
+            store.load(0, {})
+            return None
+        path, (saved, numbers_stay) = newest
+        self._warn_of_another_device(path, saved)
+        store.load(saved["round"], _models(saved["clients"], device, numbers_stay))
+        self._folders.note_newest(saved["round"], saved.get("stopped"))
+        return _state(saved, store, device, numbers_stay)
 
     def read(self, name: str, store: Store, device: torch.device | str = "cpu") -> FederationState:
         """The state of one checkpoint, such as `round_0012` or `best`, to look at: the store drops nothing.
@@ -206,17 +188,6 @@ def first_module(folder: Path) -> dict[str, Tensor]:
     return dict(_read(path, "cpu")[0].get("module", {}))
 
 
-def _save(contents: Any, file: Path) -> None:
-    """torch.save, with the OSError of a disk that is full: torch raises a RuntimeError in its place."""
-    try:
-        with file.open("wb") as opened:
-            torch.save(contents, opened)
-    except RuntimeError as error:
-        if isinstance(error.__context__, OSError):
-            raise error.__context__ from None
-        raise
-
-
 def _read(path: Path, device: torch.device | str) -> tuple[dict[str, Any], bool]:
     """A checkpoint, and whether its numbers without dimensions stay on the CPU: it is of a run on another device."""
     devices: set[str] = set()
@@ -225,15 +196,7 @@ def _read(path: Path, device: torch.device | str) -> tuple[dict[str, Any], bool]
         devices.add(saved_on)
         return storage if saved_on == "cpu" else storage.to(device=torch.device(device))
 
-    check_digests(path)
-    try:
-        saved = torch.load(path / STATE, map_location=place, weights_only=True)
-    except Exception:
-        raise InputError(f"{path / STATE} cannot be read as tensors and plain values") from None
-    if not isinstance(saved, dict) or saved.get("format") != _KIND:
-        raise InputError(f"{path} is no checkpoint of fedlit")
-    if saved.get("version") != FORMAT:
-        raise InputError(f"{path} has format {saved.get('version')}, and this fedlit reads format {FORMAT}")
+    saved = read_values(path, _KIND, place)
     return saved, devices != {"cpu"}
 
 

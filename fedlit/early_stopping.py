@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from fedlit.errors import InputError
 from fedlit.evaluation.direction import Directions
@@ -11,11 +12,17 @@ from fedlit.evaluation.followed_metric import check_measured, check_name, sign_o
 from fedlit.evaluation.headline import choosing_metric
 from fedlit.metric_names import Row
 from fedlit.plurals import counted
-from fedlit.state import FederationState
-from fedlit.stop import Stop
+from fedlit.stop import Stop, Stoppable
 from fedlit.tracking.targets import Targets
 
 _OPTION = "stop.metric"
+
+
+class Followed(Stoppable, Protocol):
+    """A state that early stopping follows; it keeps what it needs in `stopping`."""
+
+    round: int
+    stopping: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class EarlyStopping:
         if self.target is not None and name is not None:
             warn_of_value(f"stop.target={self.target:g}", name, self.target, directions)
 
-    def check(self, state: FederationState, row: Row, directions: Directions) -> None:
+    def check(self, state: Followed, row: Row, directions: Directions) -> None:
         """Note the row of the state's round.
 
         Args:
@@ -92,7 +99,7 @@ class EarlyStopping:
             than = f"better than in round {kept['round']}, {kept['best']:.6g}," if kept["round"] else "a number"
             raise Stop(f"{name} was not {than} in {counted(self.patience, 'measurement')}")
 
-    def with_target(self, targets: Targets, state: FederationState) -> Targets:
+    def with_target(self, targets: Targets, state: Followed) -> Targets:
         """The run's targets and that of this rule, once its metric is known."""
         metric = state.stopping.get("metric")
         return targets if self.target is None or metric is None else targets.with_target(metric, self.target)
@@ -106,7 +113,7 @@ NEVER = EarlyStopping()
 """The rule of a run without these options."""
 
 
-def go_on(state: FederationState, options_changed: bool, rounds_changed: bool) -> None:
+def go_on(state: Followed, options_changed: bool, rounds_changed: bool) -> None:
     """What a resumed run does with what its checkpoint says of stopping.
 
     A run that had stopped goes on if `stop` or `rounds` were changed, and stays as it is if not. Patience is counted

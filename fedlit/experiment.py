@@ -34,8 +34,9 @@ from fedlit.experiment_module import make_module
 from fedlit.experiment_refusals import check_server, check_steps, local_updates, warn_of_epochs
 from fedlit.experiment_rounds import run_rounds
 from fedlit.federation import Federation
+from fedlit.federation_loop import FederationLoop
 from fedlit.live_objects import is_live
-from fedlit.messages import run_weighting
+from fedlit.messages.composition import run_weighting
 from fedlit.messages.pipeline import Pipeline
 from fedlit.method_signatures import check_methods
 from fedlit.models.data_check import check_data
@@ -93,7 +94,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
         evaluator = Evaluator(evaluation, data, config.rounds, config.seed, experiment.finetuning)
         has_room = (shown or config.progress) not in ("none", "line")  # for a line beside those of rounds
         hint = [VectorizedHint(federation, state, engine, evaluator)] if has_room else []
-        loggers = all_loggers(config, evaluation, chosen, shown, hint)
+        loggers = all_loggers(config, evaluation.writes_clients, chosen, shown, hint)
         layout = engine.local_worker.host.layout
         malicious = federation.attack.malicious.numbers
         about = describe(config, folder, data, clients, experiment.module, layout, state.round, malicious)
@@ -108,9 +109,8 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
         stopping.warn_of_target(targets.directions)
         targets.warn_of_values()
         federation.attack.warn_of_rounds(config.rounds)
-        return run_rounds(
-            federation, state, engine, evaluator, loggers, experiment.checkpoints, about, stopping, targets
-        )
+        loop = FederationLoop(federation, state, engine, evaluator, loggers, experiment.checkpoints, stopping)
+        return run_rounds(loop, loggers, about, stopping, targets)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from fedlit.aggregators import Aggregator
-from fedlit.messages import check_order, check_plan, chosen_reduction, norm_bound
+from fedlit.messages.composition import check_order, check_plan, chosen_reduction, norm_bound
 from fedlit.messages.downlink import DownlinkStage
 from fedlit.messages.pipeline import Pipeline
 from fedlit.messages.plan import MessagePlan

@@ -51,6 +51,7 @@ _PLACEHOLDER = re.compile(r"(<\w+>)")
 COHORT_ASKED, COHORT_ARRIVED = "cohort/asked", "cohort/arrived"
 COHORT_LOST, COHORT_IDLE, COHORT_REFUSED = "cohort/lost", "cohort/idle", "cohort/refused"
 BYTES_DOWN, BYTES_UP = "comm/bytes_down", "comm/bytes_up"
+COMM_BYTES = "comm/bytes"  # of messages between parties; every row of parties has it, and no other
 TRAIN_LOSS, SKIPPED_SAMPLES = "train/loss", "train/skipped_samples"
 ATTACK_DRAWN, ATTACK_ARRIVED, ATTACK_SUCCESS = "attack/drawn", "attack/arrived", "attack/success"
 ATTACK_PRECISION, ATTACK_RECALL = "attack/precision", "attack/recall"
@@ -62,6 +63,9 @@ STATISTICS = ("mean", "weighted", "std", "worst", "worst_decile")  # of one valu
 ENDS = ("min", "max")  # in place of the last two, where the better direction of a metric is not known
 
 METRICS = (
+    Metric("global/test/auc", "0 to 1", "higher", "Area under the ROC curve on the test people that all parties share: "
+           "the guest's measure of a binary task."),
+    Metric("global/test/r2", "at most 1", "higher", "Coefficient of determination on these people, of a regression."),
     Metric("global/<split>/<metric>", "of the metric", "by metric", "The global model on pooled samples: test, "
            "validation, or `test_<name>`, the changed test samples of `evaluation.extra`."),
     Metric("clients/<model>/<metric>/mean", "of the metric", "by metric", "Mean over clients; each client counts "
@@ -103,6 +107,11 @@ METRICS = (
     Metric(COHORT_IDLE, "clients", "neither", "Clients that made no optimiser step in one of their fits."),
     Metric(BYTES_DOWN, "bytes", "lower", "Size of the broadcast and the downloads to all clients that were asked."),
     Metric(BYTES_UP, "bytes", "lower", "Size of the messages that were sent, as they travel, refused ones too."),
+    Metric(COMM_BYTES, "bytes", "lower", "Size of all messages between parties in the phases `round` and `predict`; "
+           "messages.jsonl has them one by one."),
+    Metric("comm/<from>_to_<to>/bytes", "bytes", "lower", "The same from one party to another."),
+    Metric("party/<party>/<fact>", "of the value", "neither", "What a party reports of a round, such as its number of "
+           "splits; in the first row also of alignment and setup."),
     Metric("uplink/<stage>/<name>", "of the value", "neither", "What a stage of `uplink` reports, such as the norm of "
            "`clip`; values of clients are the mean over those that arrived."),
     Metric("reduction/<name>", "of the value", "neither", "What the reduction reports, such as the number of messages "
@@ -132,6 +141,27 @@ def global_metric(split: str, metric: str) -> str:
     'global/test/accuracy'
     """
     return f"global/{split}/{metric}"
+
+
+def pair_bytes(sender: str, receiver: str) -> str:
+    """
+    >>> pair_bytes("guest", "host")
+    'comm/guest_to_host/bytes'
+    """
+    return f"comm/{sender}_to_{receiver}/bytes"
+
+
+def party_fact(party: str, name: str) -> str:
+    """
+    >>> party_fact("host", "splits")
+    'party/host/splits'
+    """
+    return f"party/{party}/{name}"
+
+
+def is_of_parties(row: Iterable[str]) -> bool:
+    """Whether a row is of parties with columns, and not of clients with rows."""
+    return COMM_BYTES in row
 
 
 def client_metric(model: str, metric: str, statistic: str) -> str:

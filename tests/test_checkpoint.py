@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import fedlit.checkpoint
+import fedlit.checkpoint_folders
 from fedlit.checkpoint import Checkpoints, saved_bits
 from fedlit.errors import InputError
 from fedlit.model_vectors import Model
@@ -134,7 +135,7 @@ def test_the_newest_checkpoints_are_kept(tmp_path, keep):
 
 def test_save_if_due_waits_for_the_interval(tmp_path, monkeypatch):
     now = 1000.0
-    monkeypatch.setattr(fedlit.checkpoint.time, "monotonic", lambda: now)
+    monkeypatch.setattr(fedlit.checkpoint_folders.time, "monotonic", lambda: now)
     written = checkpoints(tmp_path, interval=60, keep=9)
     for number, now in enumerate([1059.0, 1060.0, 1119.0, 1121.0], start=1):  # noqa: B007
         written.save_if_due(state(number))

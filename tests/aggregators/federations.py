@@ -24,7 +24,7 @@ from fedlit.engines import Engine, Serial
 from fedlit.evaluation import Evaluation
 from fedlit.evaluation.evaluator import Evaluator
 from fedlit.federation import Federation
-from fedlit.messages import chosen_reduction, run_weighting
+from fedlit.messages.composition import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
 from fedlit.messages.reductions import Reduction
 from fedlit.messages.stages import Stage

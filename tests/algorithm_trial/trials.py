@@ -12,7 +12,7 @@ import pytest
 
 from fedlit.aggregators import Aggregator, FedAvg
 from fedlit.algorithm_trial import try_algorithm
-from fedlit.messages import chosen_reduction, run_weighting
+from fedlit.messages.composition import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
 from fedlit.training.lightning import LightningTrainer
 from fedlit.training.stacked import VectorizedTrainer

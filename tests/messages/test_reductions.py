@@ -9,7 +9,7 @@ import torch
 
 from fedlit.aggregators import FedAMP, FedAvg
 from fedlit.errors import InputError
-from fedlit.messages import chosen_reduction, run_weighting
+from fedlit.messages.composition import chosen_reduction, run_weighting
 from fedlit.messages.reductions import All, Mean, Reduced
 from fedlit.messages.stages import Stage
 from fedlit.messages.wire import Wire

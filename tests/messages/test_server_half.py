@@ -10,7 +10,7 @@ import torch
 
 from fedlit.aggregators import FedAvg
 from fedlit.errors import InputError
-from fedlit.messages import check_order, check_plan, norm_bound
+from fedlit.messages.composition import check_order, check_plan, norm_bound
 from fedlit.messages.plan import MessagePlan
 from fedlit.messages.reductions import Mean, Reduced
 from fedlit.messages.stages import Stage

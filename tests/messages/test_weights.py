@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fedlit.aggregators import FedAvg
 from fedlit.errors import InputError
-from fedlit.messages import chosen_reduction, run_weighting
+from fedlit.messages.composition import chosen_reduction, run_weighting
 from fedlit.messages.reductions import All, Mean, Reduced
 from fedlit.messages.stages import Stage
 from fedlit.messages.wire import Wire

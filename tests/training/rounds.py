@@ -15,7 +15,7 @@ from fedlit.client_tasks import TrainTask
 from fedlit.data import Samples, Transform
 from fedlit.engines import Serial
 from fedlit.evaluation.measure import Measure
-from fedlit.messages import chosen_reduction, run_weighting
+from fedlit.messages.composition import chosen_reduction, run_weighting
 from fedlit.messages.pipeline import Pipeline
 from fedlit.round import Round
 from fedlit.training import Cohort, Job, JobData, Returned

@@ -7,14 +7,16 @@ from importlib.util import find_spec
 from fedlit.errors import InputError
 
 
-def check_installed(what: str, package: str, extra: str) -> None:
+def check_installed(what: str, module: str, extra: str, package: str | None = None) -> None:
     """
     Args:
         what: what needs the package, for the sentence.
+        module: what is imported of it.
         extra: the extra of fedlit that has it.
+        package: its name, if it is not the module's.
 
     Raises:
         InputError: it is not installed.
     """
-    if find_spec(package) is None:
-        raise InputError(f"{what} needs the package {package}; run: pip install 'fedlit[{extra}]'.")
+    if find_spec(module) is None:
+        raise InputError(f"{what} needs the package {package or module}; run: pip install 'fedlit[{extra}]'.")

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
+from fedlit.vertical.ciphers.weighted_sum import weighted_sum
 from fedlit.vertical.party import Message, Part
 
 
@@ -47,9 +48,14 @@ class PublicKey(ABC):
 
     Whole numbers from -n / 2 to n / 2 are encrypted; a sum outside of it wraps around modulo n.
 
+    Class attributes:
+        wraps: False for a cipher whose modulus is secret (`ou`): there a sum outside of that range is lost.
+
     Attributes:
         modulus: n, or a bound that messages have to stay below.
     """
+
+    wraps: ClassVar[bool] = True
 
     modulus: int
 
@@ -93,6 +99,10 @@ class PublicKey(ABC):
     def spread(self, work: Callable[[Any], Any], tasks: Sequence[Any]) -> list[Any]:
         """`[work(task) for task in tasks]`, by `workers` processes that are forked for this call, so that they see what
         `work` refers to without a copy."""
+
+    def weighted_sum(self, ciphertexts: Sequence[Any], factors: Sequence[int]) -> Any:
+        """A ciphertext of sum_i factors[i] m_i. It is not random: `refresh` it."""
+        return weighted_sum(self.add, self.subtract, self.zero(), ciphertexts, factors)
 
     def encrypt_all(self, values: Sequence[int]) -> list[Any]:
         """A ciphertext of each value, by all workers."""

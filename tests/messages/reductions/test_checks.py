@@ -11,7 +11,7 @@ import torch
 
 from fedlit.aggregators import FedAvg
 from fedlit.errors import InputError
-from fedlit.messages import chosen_reduction
+from fedlit.messages.composition import chosen_reduction
 from fedlit.messages.reductions import (
     All,
     Bucketing,

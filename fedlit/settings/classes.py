@@ -46,6 +46,8 @@ _CONTRACTS = {
     "reduction.inner": "fedlit.messages.reductions.Reduction",
     "attack": "fedlit.attacks.Attack",
     "protocol": "fedlit.vertical.protocol.Protocol",
+    "columns": "fedlit.vertical.columns.base.Columns",
+    "alignment": "fedlit.vertical.alignment.base.Alignment",
     "cipher": "fedlit.vertical.ciphers.base.Cipher",
 }
 

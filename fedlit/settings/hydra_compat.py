@@ -34,6 +34,8 @@ from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fedlit.settings.comments import PUBLISHED
+from fedlit.settings.overrides import single_overrides
+from fedlit.settings.protocols import PROTOCOL
 
 VERSION_BASE = "1.3"  # which of Hydra's behaviours are asked for
 
@@ -218,7 +220,7 @@ class Application(Hydra):
         GlobalHydra.instance().clear()
         GlobalHydra.instance().initialize(self)
         try:
-            config = self.compose_config(config_name, overrides, RunMode.MULTIRUN, with_log_configuration=True)
+            config = self._compose_sweep(config_name, overrides, with_log_configuration=True)
             callbacks = Callbacks(config)
             callbacks.on_multirun_start(config=config, config_name=config_name)
             context = HydraContext(config_loader=self.config_loader, callbacks=callbacks)
@@ -239,9 +241,23 @@ class Application(Hydra):
             GlobalHydra.instance().clear()
         return launcher.ended
 
+    def _compose_sweep(
+        self, config_name: str, overrides: list[str], with_log_configuration: bool = False
+    ) -> DictConfig:
+        """The configuration of a sweep itself. Hydra leaves out the words with several values. Without a protocol, the
+        others would choose from groups that the default one lacks: so the first protocol is taken."""
+        words = [_first_protocol(word) for word in overrides]
+        config = self.compose_config(
+            config_name, words, RunMode.MULTIRUN, with_log_configuration=with_log_configuration
+        )
+        written = dict(zip(words, overrides, strict=True))
+        task = config.hydra.overrides.task
+        config.hydra.overrides.task = [written.get(word, word) for word in task]
+        return config
+
     def swept(self, config_name: str, overrides: list[str]) -> Swept:
         """What the words of a sweep ask for, read as its sweeper reads them."""
-        config = self.compose_config(config_name, overrides, RunMode.MULTIRUN)
+        config = self._compose_sweep(config_name, overrides)
         sweeper = config.hydra.sweeper
         parser = OverridesParser.create(config_loader=self.config_loader)
         params: Any = OmegaConf.to_container(sweeper, resolve=False)
@@ -261,7 +277,7 @@ class Application(Hydra):
         self, config_name: str, overrides: list[str], jobs: Sequence[list[str]], first: int = 0
     ) -> Iterator[Planned]:
         """The jobs of a sweep from number `first` on, each with its configuration."""
-        config = self.compose_config(config_name, overrides, RunMode.MULTIRUN)
+        config = self._compose_sweep(config_name, overrides)
         before = HydraConfig.instance().cfg
         try:
             for number, job in enumerate(jobs, first):
@@ -273,6 +289,12 @@ class Application(Hydra):
                 yield Planned(list(job), task, str(composed.hydra.sweep.subdir))
         finally:
             HydraConfig.instance().cfg = before
+
+
+def _first_protocol(word: str) -> str:
+    if not word.startswith(f"{PROTOCOL}="):
+        return word
+    return single_overrides(OverridesParser.create().parse_override(word))[0]
 
 
 def _values(override: Override) -> list[str]:

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 
 from fedlit.run import main
 from fedlit.settings import compose
+from fedlit.settings.compose import composer
 from tests.settings.conftest import write_options
 
 
@@ -126,3 +128,27 @@ def test_a_configuration_of_the_users_may_ask_for_a_sweep(use_small_conf, in_fol
     write_options(in_folder / "own", {"mine.yaml": text})
     assert main(["--config-dir", "own", "--config-name", "mine"]) == 0
     assert [config.clients for config, _, _ in experiment.calls] == [2, 3]
+
+
+def test_an_option_file_is_parsed_once_and_again_when_it_has_changed(use_small_conf, tmp_path, monkeypatch):
+    file = write_options(tmp_path, {"model/net.yaml": "_target_: mine.Net\nsize: 3\n"}) / "model" / "net.yaml"
+    read: list[str] = []
+    load = ConfigRepository.load_config
+
+    def counted(self: ConfigRepository, config_path: str) -> object:
+        read.append(config_path)
+        return load(self, config_path)
+
+    monkeypatch.setattr(ConfigRepository, "load_config", counted)
+
+    def size() -> int:
+        with composer(config_dir=tmp_path) as made:
+            config = made.compose(["model=net"]).config
+            config.model.size += 100  # what is kept is not what is given
+            return int(config.model.size)
+
+    assert [size(), size()] == [103, 103]
+    assert read.count("model/net") == 1
+    file.write_text("_target_: mine.Net\nsize: 44\n", encoding="utf-8")
+    assert size() == 144
+    assert read.count("model/net") == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,12 +14,14 @@ from omegaconf import OmegaConf
 from fedlit.after_run import words as words_of
 from fedlit.errors import InputError
 from fedlit.report.varied_keys import Setup
+from fedlit.run_folder import FORMAT, FORMAT_FILE
 from fedlit.saved_run import SavedRun
 from fedlit.settings.check import check
 from fedlit.settings.compose import Composed, Composer, composer
 from fedlit.settings.help import help_text
 from fedlit.settings.protocols import is_vertical
 from fedlit.settings.resume import resume
+from fedlit.simulation import federate
 from tests.settings.conftest import write_options
 
 OF_ALL = {"rounds", "seed", "threads", "name", "resume", "objective", "progress", "logger", "stop", "targets"}
@@ -171,6 +174,15 @@ def test_a_sweep_over_protocols_is_taken(opened):
     check(["protocol=rounds,secureboost", "seed=0,1"], opened, sweeps=True)
 
 
+def test_the_jobs_of_a_sweep_over_protocols_have_groups_that_the_default_lacks(opened):
+    words = ["protocol=linear_he,secureboost", "cipher=plain"]
+    swept = opened.application.swept("config", words)
+    assert swept.values == {"protocol": ["linear_he", "secureboost"]}
+    assert swept.jobs == [["protocol=linear_he", "cipher=plain"], ["protocol=secureboost", "cipher=plain"]]
+    planned = list(opened.application.planned("config", words, swept.jobs))
+    assert [job.config.protocol._target_.rpartition(".")[2] for job in planned] == ["LinearHe", "SecureBoost"]
+
+
 def test_a_pattern_of_columns_without_quotes_is_explained(opened):
     word = "columns.parties={guest: rest, host: PAY_[0-9]}"
     with pytest.raises(InputError) as error:
@@ -202,22 +214,18 @@ def test_the_help_of_a_protocol_lists_what_it_brings():
 # --- runs
 
 
-def run_folder(folder: Path, config: dict, words: list[str]) -> Path:
+def run_folder(folder: Path, config: Any, words: list[str]) -> Path:
     """The files of a run before its first round."""
     (folder / ".hydra").mkdir(parents=True)
     (folder / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(words))
-    (folder / "format").write_text("4\n")
+    (folder / FORMAT_FILE).write_text(f"{FORMAT}\n")
     return folder
 
 
 def saved(folder: Path, opened: Composer, words: str) -> Path:
-    from fedlit.run_folder import FORMAT, FORMAT_FILE
-
     config = OmegaConf.to_container(composed(opened, words).config)
-    run = run_folder(folder, config, shlex.split(words))
-    (run / FORMAT_FILE).write_text(f"{FORMAT}\n")
-    return run
+    return run_folder(folder, config, shlex.split(words))
 
 
 def test_a_run_of_parties_goes_on_with_more_rounds_and_no_other_cipher(opened, tmp_path):
@@ -246,3 +254,8 @@ def test_the_report_shows_the_protocol_of_runs(opened, tmp_path):
     parties = SavedRun(saved(tmp_path / "parties", opened, "protocol=linear_he cipher=plain"))
     clients = SavedRun(saved(tmp_path / "clients", opened, ""))
     assert [Setup(run).value("protocol") for run in (parties, clients)] == ["linear_he", "rounds"]
+
+
+def test_federate_refuses_a_protocol_of_parties():
+    with pytest.raises(InputError, match="protocol=linear_he: its parties train no LightningModule"):
+        federate(None, ([0], [1]), "clients=2", "protocol=linear_he")

@@ -11,9 +11,9 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from fedlit.vertical.alignment import Alignment
 
 from fedlit.stop import Stop
-from fedlit.vertical.alignment import Alignment
 from fedlit.vertical.ciphers.base import Cipher
 from fedlit.vertical.engine import Plan
 from fedlit.vertical.party import Party, Recv, Sealed, Send

@@ -44,6 +44,11 @@ class Guest(Party):
         self.packing = Packing.of(len(data.train))
 
     def setup(self, state: State) -> Steps:
+        if self.options.leak and self.options.known_labels >= len(self.target):
+            raise InputError(
+                f"protocol.known_labels={self.options.known_labels} leaves no label to guess among "
+                f"{len(self.target)} people; write a smaller number."
+            )
         if self.hosts.names:
             key = self.cipher.generate()
             if self.packing.capacity(key) < 1:

@@ -43,17 +43,17 @@ def score_guesses(target: np.ndarray, hosts: Sequence[str], known_labels: int) -
     return facts
 
 
-def guess_labels(seen: np.ndarray, values: np.ndarray) -> Generator[Send | Recv, Any, None]:
+def guess_labels(seen: Sequence[np.ndarray], values: np.ndarray) -> Generator[Send | Recv, Any, None]:
     """The host's side.
 
     Args:
-        seen: (levels, N) the node of each person at each level; -1 after a leaf.
+        seen: (N,) for each level that the guest has shown: the node of each person; -1 after a leaf.
         values: (N, D), the host's columns.
     """
     known = yield Recv(GUEST, "known")
     present = np.where(np.isnan(values), -1e6, values)
     inputs = {
-        "nodes": (_linear, _indicators(seen)),
+        "nodes": (_linear, _indicators(seen, len(values))),
         "linear": (_linear, _standardised(values)),
         "forest": (_forest, present),
     }
@@ -71,13 +71,16 @@ def _guessed(model: Any, table: np.ndarray, rows: np.ndarray, labels: np.ndarray
     return model.fit(table[rows], labels).predict_proba(table)[:, 1].astype(np.float32)
 
 
-def _indicators(seen: np.ndarray) -> np.ndarray:
+def _indicators(seen: Sequence[np.ndarray], people: int) -> np.ndarray:
     """(N, nodes): whether a person is in a node. A ridge penalty then draws a node's guess to that of its parent."""
-    return np.concatenate([(level[:, None] == np.unique(level[level >= 0])) for level in seen], 1).astype(np.float64)
+    levels = [np.zeros(people, np.int64), *seen]
+    return np.concatenate([(level[:, None] == np.unique(level[level >= 0])) for level in levels], 1).astype(np.float64)
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:
-    filled = np.where(np.isnan(values), np.nanmean(values, 0), values)
+    present = ~np.isnan(values)
+    means = np.where(present, values, 0).sum(0) / np.maximum(present.sum(0), 1)
+    filled = np.where(present, values, means)
     spread = filled.std(0)
     return (filled - filled.mean(0)) / np.where(spread > 0, spread, 1)
 

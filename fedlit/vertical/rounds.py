@@ -13,16 +13,16 @@ from fedlit.metric_names import Row, global_metric, party_fact
 from fedlit.stop import Stop, stop_noted
 from fedlit.stopwatch import Stopwatch
 from fedlit.tracking import Logger
-from fedlit.vertical.engine import ALIGN, PREDICT, ROUND, SETUP, Engine, PhaseEnd
+from fedlit.vertical.engine import ALIGN, PREDICT, ROUND, SETUP, Engine, PhaseEnd, Plan
 from fedlit.vertical.party import Facts
 from fedlit.vertical.party_checkpoints import PartyCheckpoints
 from fedlit.vertical.party_data import GUEST
 from fedlit.vertical.state import EMPTY, PartiesState
 
 
-def new_state(engine: Engine) -> PartiesState:
+def new_state(plan: Plan) -> PartiesState:
     """The state before round 1: each party keeps nothing."""
-    return PartiesState(0, dict.fromkeys(engine.plan.parties, EMPTY))
+    return PartiesState(0, dict.fromkeys(plan.parties, EMPTY))
 
 
 def cooperate(

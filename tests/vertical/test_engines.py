@@ -37,7 +37,7 @@ def rows_of(folder, engine, rounds=3, protocol=None, cipher=None, hosts=TWO, res
     folder.mkdir(exist_ok=True)
     with engine:
         started(engine, protocol, cipher, hosts)
-        state = resumed or new_state(engine)
+        state = resumed or new_state(engine.plan)
         loggers = Loggers([MetricsFile()])
         loggers.start(About(folder, "toy", {}, rounds, state.round))
         cooperate(engine, state, rounds, loggers, checkpoints, folder=folder)
@@ -91,7 +91,7 @@ def test_the_rows_have_measures_facts_and_bytes(tmp_path):
 def test_a_round_twice_from_a_state_gives_the_same(kind):
     with kind() as engine:
         started(engine)
-        first = engine.phase(SETUP, 0, engine.phase(ALIGN, 0, new_state(engine).parties).states).states
+        first = engine.phase(SETUP, 0, engine.phase(ALIGN, 0, new_state(engine.plan).parties).states).states
         ends = [engine.phase("round", 1, first) for _ in range(2)]
     assert [{n: plain(from_bytes(s)) for n, s in end.states.items()} for end in ends] == [
         {n: plain(from_bytes(s)) for n, s in ends[0].states.items()}
@@ -139,8 +139,7 @@ class Waiting(Party):
         self.steps = steps
 
     def round(self, state, number):
-        for step in self.steps:
-            yield step
+        yield from self.steps
         return state, {}
 
 
@@ -188,7 +187,7 @@ def test_it_is_the_same_sentence_in_processes(number):
 
 def broken_round(engine, number):
     started(engine, Wrong(number))
-    engine.phase("round", 1, engine.phase(ALIGN, 0, new_state(engine).parties).states)
+    engine.phase("round", 1, engine.phase(ALIGN, 0, new_state(engine.plan).parties).states)
 
 
 def test_under_plain_each_part_may_travel_in_the_clear(tmp_path):
@@ -235,7 +234,7 @@ def test_a_stop_drops_its_round(kind, tmp_path):
 def test_early_stopping_follows_a_measure(tmp_path):
     with Serial() as engine:
         started(engine)
-        state = new_state(engine)
+        state = new_state(engine.plan)
         cooperate(engine, state, 9, Loggers(), early_stopping=EarlyStopping("global/test/mse", target=1e9))
     assert state.round == 1 and "global/test/mse" in state.stopped
 
@@ -270,7 +269,7 @@ def test_a_state_that_could_not_be_read_is_refused(number, words):
 
 def broken_round_of(engine, protocol):
     started(engine, protocol)
-    engine.phase("round", 1, engine.phase(ALIGN, 0, new_state(engine).parties).states)
+    engine.phase("round", 1, engine.phase(ALIGN, 0, new_state(engine.plan).parties).states)
 
 
 def test_the_guest_has_no_column_of_the_host_in_its_memory():
@@ -280,7 +279,7 @@ def test_the_guest_has_no_column_of_the_host_in_its_memory():
     data["guest"].train[4, 1] = -planted
     with Processes() as engine:
         engine.start(plan, data, plan.ledger())
-        states = engine.phase(SETUP, 0, engine.phase(ALIGN, 0, new_state(engine).parties).states).states
+        states = engine.phase(SETUP, 0, engine.phase(ALIGN, 0, new_state(engine.plan).parties).states).states
         engine.phase("round", 1, states)
         pids = {name: process.pid for name, process in engine.processes.items()}
         found_in = {name: memory_has(pid, np.float64(planted).tobytes()) for name, pid in pids.items()}

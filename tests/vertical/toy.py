@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from fedlit.vertical.alignment import Alignment
 
 from fedlit.stop import Stop
 from fedlit.vertical.ciphers.base import Cipher
@@ -121,9 +122,10 @@ class Means(Protocol):
         return Guest(self, data, hosts, cipher.hides) if name == GUEST else Host(self, name, data)
 
 
-class Ordered:
+class Ordered(Alignment):
     """An alignment: by id, among those that all have."""
 
+    name: ClassVar[str] = "ordered"
     clear: ClassVar = {"ids.train": "a toy", "ids.test": "a toy"}
 
     def align(self, data: PartyData, others: Sequence[str]):

@@ -11,7 +11,7 @@ from fedlit.data import ColumnTable
 from fedlit.randomness import generator
 
 _MOST_ROWS = 5000  # that are compared; 23 columns then take a quarter of a second
-_FEW_VALUES = 20  # up to which a column of whole numbers is a code, whose values are compared as they are
+_FEW_VALUES = 20  # up to which a column is a code, whose values have no distances
 
 
 def importances(table: ColumnTable) -> dict[str, float]:
@@ -33,12 +33,13 @@ def importances(table: ColumnTable) -> dict[str, float]:
     values = _filled(table.train[chosen])
     measure = mutual_info_classif if table.task == "binary" else mutual_info_regression
     neighbours = min(3, len(chosen) - 1)
-    if neighbours < 1 or len(np.unique(table.train_target[chosen])) < 2:
+    target = table.train_target[chosen]
+    if neighbours < 1 or len(np.unique(target)) < 2:
         return dict.fromkeys(table.columns, 0.0)
     codes = np.array([len(np.unique(column)) <= _FEW_VALUES for column in values.T])
-    estimates = measure(
-        values, table.train_target[chosen], discrete_features=codes, n_neighbors=neighbours, random_state=0
-    )
+    for column in values.T[codes]:
+        column[:] = np.unique(column, return_inverse=True)[1]
+    estimates = measure(values, target, discrete_features=codes, n_neighbors=neighbours, random_state=0)
     return dict(zip(table.columns, estimates.tolist(), strict=True))
 
 

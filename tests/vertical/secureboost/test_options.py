@@ -26,7 +26,7 @@ class Inexact(Cipher):
         ({"depth": 0}, "protocol.depth=0 is out of range; write a whole number from 1 to 10."),
         ({"depth": 11}, "from 1 to 10"),
         ({"depth": 2.5}, "protocol.depth=2.5"),
-        ({"bins": 1}, "from 2 to 1024"),
+        ({"bins": 1}, "write a whole number from 2"),
         ({"guest_first": -1}, "write a whole number from 0."),
         ({"known_labels": True}, "protocol.known_labels=True"),
         ({"lr": 0}, "protocol.lr=0 is out of range; write a number above 0."),

@@ -1,0 +1,94 @@
+"""Gradient descent on columns of several parties, encrypted: what linear and logistic regression have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fedlit.errors import InputError
+from fedlit.vertical.ciphers.base import Cipher
+from fedlit.vertical.linear.coordinator import Coordinator
+from fedlit.vertical.linear.descent import Descent
+from fedlit.vertical.linear.guest import Guest
+from fedlit.vertical.linear.holder import COORDINATOR
+from fedlit.vertical.linear.host import Host
+from fedlit.vertical.linear.standardised import standardised
+from fedlit.vertical.party import Facts, Party
+from fedlit.vertical.party_data import GUEST, PartyData
+from fedlit.vertical.protocol import Protocol, Task
+
+
+@dataclass(frozen=True)
+class EncryptedDescent(Protocol):
+    """One step of full-batch gradient descent a round, on columns that each party has standardised for itself (mean
+    and deviation of its training rows; a missing value counts as the mean), with an intercept at the guest.
+
+    With the scores u_ip = w_p x_ip of person i by party p, and t_i and a constant a by the loss, a round is
+
+    1. host A:          [[a u_A]] -> guest
+    2. guest B:         [[d]] = [[a u_A + a u_B - t]] -> each host, and with one host [[loss]] -> coordinator C
+    3. A and B:         [[X' d + R]] of its columns and with its random R -> C
+    4. C:               opens X' d + R -> the party, which takes R off and steps: w <- w - lr (X' d / N + l2 w)
+
+    where [[ ]] is encrypted with C's public key. R is uniform modulo n, so C sees uniform numbers (`ou` and `ckks` have
+    masks that are much larger than the number instead: `WholeVectors`, `RealVectors`). Numbers have 40 fractional bits:
+    weights are those of plaintext gradient descent within 1e-9; under `cipher=ckks` within 1e-5.
+
+    What each party learns, if all follow the steps: C the loss of each round (with several hosts nothing); A and B their
+    weights, and so each round the D numbers X' d about N residuals d. A host with as many columns as people could solve
+    for all d, and after N / D rounds with few columns a part of it; the parties must not be that few people. The guest
+    gets each host's part of the score of each test person at prediction. C must not conspire with a party: it has the
+    key of all.
+
+    Args:
+        lr: of a step.
+        l2: of the squared weights, without the intercept.
+    """
+
+    clear: ClassVar[Mapping[str, str]] = {
+        "public_key.key": "a public key: it encrypts and does not decrypt",
+        "opened_gradient.values": "a gradient plus its party's random mask, which this party alone can take off",
+        "partial_scores.values": "the guest adds them up; with one host it could take its own part off the sum as well",
+    }
+    helpers: ClassVar[tuple[str, ...]] = (COORDINATOR,)
+    curvature: ClassVar[float]
+    constant: ClassVar[float]
+
+    lr: float = 0.1
+    l2: float = 0.0
+
+    @abstractmethod
+    def targets(self, data: PartyData) -> tuple[np.ndarray, np.ndarray]:
+        """t of the training and the test people."""
+
+    @abstractmethod
+    def measured(self, targets: np.ndarray, scores: np.ndarray) -> Facts:
+        """
+        Args:
+            targets, scores: t and sum_p u_p of the test people, (M,).
+        """
+
+    def party(self, name: str, data: PartyData | None, hosts: Sequence[str], cipher: Cipher, task: Task) -> Party:
+        with_loss = len(hosts) == 1
+        if data is None:
+            return Coordinator(cipher, (GUEST, *hosts), with_loss)
+        descent = Descent(self.curvature, self.constant, self.lr, self.l2)
+        train, test = standardised(data.train, data.test)
+        if name != GUEST:
+            return Host(descent, cipher, train, test, with_loss)
+        train_targets, test_targets = self.targets(data)
+
+        def measured(scores: np.ndarray) -> Facts:
+            return self.measured(test_targets, scores)
+
+        return Guest(descent, cipher, train, test, train_targets, measured, hosts)
+
+    def check(self, task: Task, columns: Mapping[str, Sequence[str]], cipher: Cipher) -> None:
+        if not self.lr > 0:
+            raise InputError(f"protocol.lr={self.lr:g} is no step; write a number above 0, such as 0.1.")
+        if not self.l2 >= 0:
+            raise InputError(f"protocol.l2={self.l2:g} is negative; write 0 or more.")

@@ -47,7 +47,7 @@ def adult(root: str | Path = "data") -> DataSource:
     categories = table[[name for name in _COLUMNS[:-1] if name not in _NUMBERS]].replace("?", np.nan)
     columns = RawColumns(numbers, _NUMBERS, categories, _COLUMNS[:-1])
     target = (table["income"] == _CLASSES[1]).to_numpy(np.float64)
-    people = People(row_ids(len(table)), target, list(_CLASSES), is_train)
+    people = People(row_ids(len(table)), target, list(_CLASSES), is_train, ~is_train)
     sites = (table["education"] == "Doctorate").to_numpy(np.int64)
     return column_source("adult", columns, people, parties=_PARTIES, sites=sites)
 

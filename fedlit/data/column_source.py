@@ -42,12 +42,14 @@ class People:
         target: (N,) float64: classes 0 and 1, or numbers.
         label_names: of the classes; None: a regression.
         train: (N,) bool, True for the training rows.
+        test: (N,) bool, True for the test rows; a row may be both.
     """
 
     ids: np.ndarray
     target: np.ndarray
     label_names: list[str] | None
     train: np.ndarray
+    test: np.ndarray
 
 
 def column_source(
@@ -81,7 +83,7 @@ def column_source(
     features = torch.from_numpy(np.concatenate(parts, axis=1))
     is_class = people.label_names is not None
     targets = torch.from_numpy(people.target.astype(np.int64 if is_class else np.float32))
-    rows = [torch.from_numpy(np.flatnonzero(chosen)) for chosen in (people.train, ~people.train)]
+    rows = [torch.from_numpy(np.flatnonzero(chosen)) for chosen in (people.train, people.test)]
     train, test = (TensorSamples(features[part], targets[part]) for part in rows)
     source = DataSource(
         name,
@@ -90,12 +92,12 @@ def column_source(
         classes=len(people.label_names) if people.label_names is not None else None,
         input_shape=(features.shape[1],),
         train_sites=None if sites is None else sites[people.train],
-        test_sites=None if sites is None else sites[~people.train],
+        test_sites=None if sites is None else sites[people.test],
         label_names=people.label_names,
     )
     if people.label_names is None or len(people.label_names) == 2:
         names, values = _raw(columns, indicators, of_category, codes)
-        sets = (people.train, ~people.train)
+        sets = (people.train, people.test)
         source.columns = ColumnTable(
             name,
             tuple(names),

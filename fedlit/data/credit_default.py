@@ -69,7 +69,7 @@ def credit_default(root: str | Path = "data", path: str | Path | None = None, te
     names = [name for name in _COLUMNS[1:-1] if name not in _CATEGORIES]
     as_numbers(table[_CATEGORIES], file, _GET_IT)  # codes, which are columns of numbers for the parties
     columns = RawColumns(as_numbers(table[names], file, _GET_IT), names, table[_CATEGORIES], _COLUMNS[1:-1])
-    people = People(table["ID"].to_numpy(str), target, ["paid", "default"], is_train)
+    people = People(table["ID"].to_numpy(str), target, ["paid", "default"], is_train, ~is_train)
     return column_source("credit_default", columns, people, parties=_PARTIES, codes=_CATEGORIES)
 
 

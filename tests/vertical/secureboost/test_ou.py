@@ -17,4 +17,3 @@ def test_ou_grows_the_trees_of_plain() -> None:
     data, options = parties(60), SecureBoost(depth=2, bins=4)
     sealed = run(options, data, 2, Ou(1024))
     assert bits(sealed.states) == bits(run(options, data, 2).states)
-    assert bits(sealed.states) == bits(run(options, data, 2, Ou(1024, workers=2)).states)

@@ -24,8 +24,8 @@ from fedlit.vertical.protocol import Protocol, Task
 
 @dataclass(frozen=True)
 class EncryptedDescent(Protocol):
-    """One step of full-batch gradient descent a round, on columns that each party has standardised for itself (mean
-    and deviation of its training rows; a missing value counts as the mean), with an intercept at the guest.
+    """One step of full-batch gradient descent a round, on columns that each party has standardised for itself, with an
+    intercept at the guest. Mean and deviation are those of the training rows; a missing value counts as the mean.
 
     With the scores u_ip = w_p x_ip of person i by party p, and t_i and a constant a by the loss, a round is
 

@@ -38,11 +38,11 @@ class EncryptedDescent(Protocol):
     masks that are much larger than the number instead: `WholeVectors`, `RealVectors`). Numbers have 40 fractional bits:
     weights are those of plaintext gradient descent within 1e-9; under `cipher=ckks` within 1e-5.
 
-    What each party learns, if all follow the steps: C the loss of each round (with several hosts nothing); A and B their
-    weights, and so each round the D numbers X' d about N residuals d. A host with as many columns as people could solve
-    for all d, and after N / D rounds with few columns a part of it; the parties must not be that few people. The guest
-    gets each host's part of the score of each test person at prediction. C must not conspire with a party: it has the
-    key of all.
+    What each party learns, if all follow the steps: C learns the loss of each round (nothing with several hosts). A
+    and B learn their weights, and so the D numbers X' d about N residuals d in each round. A host with as many columns
+    as people could solve for all residuals, and one with fewer columns for a part of them after some rounds: use many
+    more people than columns. The guest gets each host's part of the score of each test person. C must not conspire with
+    a party, because its key opens all.
 
     Args:
         lr: of a step.

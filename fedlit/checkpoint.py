@@ -23,8 +23,8 @@ from fedlit.digests import STATE
 from fedlit.errors import InputError
 from fedlit.model_vectors import Model
 from fedlit.run_folder import FIRST, FORMAT, checkpoint_folders
-from fedlit.state import FederationState
 from fedlit.saved_values import check_saved
+from fedlit.state import FederationState
 from fedlit.stores import MemoryStore, Store
 
 log = logging.getLogger(__name__)

@@ -94,7 +94,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
         evaluator = Evaluator(evaluation, data, config.rounds, config.seed, experiment.finetuning)
         has_room = (shown or config.progress) not in ("none", "line")  # for a line beside those of rounds
         hint = [VectorizedHint(federation, state, engine, evaluator)] if has_room else []
-        loggers = all_loggers(config, evaluation, chosen, shown, hint)
+        loggers = all_loggers(config, evaluation.writes_clients, chosen, shown, hint)
         layout = engine.local_worker.host.layout
         malicious = federation.attack.malicious.numbers
         about = describe(config, folder, data, clients, experiment.module, layout, state.round, malicious)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
-from fedlit.evaluation import Evaluation
 from fedlit.settings.classes import build
 from fedlit.tracking import Logger, Loggers, MetricsFile
 from fedlit.tracking.clients_file import ClientsFile
@@ -22,13 +21,14 @@ def chosen_loggers(config: DictConfig) -> list[Logger]:
 
 
 def all_loggers(
-    config: DictConfig, evaluation: Evaluation, chosen: list[Logger], shown: str | None, last: Sequence[Logger] = ()
+    config: DictConfig, writes_clients: bool, chosen: list[Logger], shown: str | None, last: Sequence[Logger] = ()
 ) -> Loggers:
     """The chosen loggers, after the files that they may read, and before the terminal's.
 
     Args:
+        writes_clients: clients have lines of their own, in clients.jsonl.
         shown: `progress` in place of the configuration's.
         last: further ones, after the terminal's.
     """
-    files: list[Logger] = [MetricsFile(), *([ClientsFile()] if evaluation.writes_clients else [])]
+    files: list[Logger] = [MetricsFile(), *([ClientsFile()] if writes_clients else [])]
     return Loggers([*files, *chosen, Figures(), LogLines(), progress(shown or config.progress), *last])

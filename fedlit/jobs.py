@@ -32,6 +32,7 @@ from fedlit.saved_run import SavedRun
 from fedlit.settings import folders
 from fedlit.settings.classes import check_classes
 from fedlit.settings.hydra_compat import Ended
+from fedlit.settings.protocols import is_vertical
 from fedlit.settings.saved import began_in
 from fedlit.settings.start import Start, job_config
 from fedlit.sweeps.no_lines import NoLines
@@ -139,12 +140,23 @@ def _run_locked(start: Start, config: DictConfig, folder: Path, overrides: list[
     with no_collection():
         with in_folder(began):
             check_classes(config, overrides)
-        from fedlit.experiment import run
+        run = _loop(config)
 
     lines.began()
     if start.multirun and config.progress == "auto":
         return run(config, folder, overrides, lines.shown)
     return run(config, folder, overrides)
+
+
+def _loop(config: DictConfig) -> Callable[..., int]:
+    """What runs the rounds: the parties of a vertical protocol, or else clients and a server."""
+    if is_vertical(config):
+        from fedlit.vertical.experiment import run as run_parties
+
+        return run_parties
+    from fedlit.experiment import run
+
+    return run
 
 
 def _report(error: Exception | SystemExit, folder: Path, multirun: bool) -> int:

@@ -22,7 +22,7 @@ SWEEP_FILE = "sweep.json"
 _ROUND = re.compile(r"round_(\d+)")
 _START_FILES = (
     *(".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "multirun.yaml", "run.log", FORMAT_FILE),
-    *("metrics.jsonl", "clients.jsonl", PARTITION, "partition.png", "curves.png", "clients.png"),
+    *("metrics.jsonl", "clients.jsonl", "messages.jsonl", PARTITION, "partition.png", "curves.png", "clients.png"),
     *("failure.txt", SWEEP_FILE, "loggers.json", "metrics.csv"),
 )
 """What a run or a sweep writes before its first round has ended."""

@@ -33,7 +33,8 @@ from fedlit.run_log import note
 from fedlit.saved_run import SavedRun
 from fedlit.settings import command_line
 from fedlit.settings.classes import RUN_KEYS
-from fedlit.settings.overrides import parse
+from fedlit.settings.overrides import key_of, parse
+from fedlit.settings.protocols import DEFAULT, PROTOCOL
 from fedlit.settings.resume import resumed_folder
 from fedlit.settings.start import prepare
 from fedlit.trained_models import global_module, personal_module
@@ -203,11 +204,21 @@ def federate(
     for group, word in itertools.product(objects, checked):
         if _replaces(word, group):
             raise InputError(f"{word}: federate has an object in this place; leave the word out.")
+    _refuse_parties(checked)
     folder = resumed_folder(checked)
     if folder is None:
         return _simulated([*words_for(objects), *checked], objects)
     as_begun(objects, SavedRun(folder))
     return _simulated(checked, objects)
+
+
+def _refuse_parties(words: Sequence[str]) -> None:
+    for override in parse(words):
+        if key_of(override) == PROTOCOL and override.value() != DEFAULT:
+            raise InputError(
+                f"{override.input_line}: its parties train no LightningModule; write "
+                f"fedlit.simulate({override.input_line!r}, ...), with data=table for a table of yours."
+            )
 
 
 def _replaces(word: str, group: str) -> bool:

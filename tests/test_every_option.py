@@ -55,7 +55,16 @@ WITH = {  # an option -> what it needs
     "paillier": ["model=logistic"],  # milliseconds for 31 numbers
     "resnet18": ["clients=1", "participation=1", "trainer.limit_train_batches=1"],
 }
-TESTED_ELSEWHERE = {"aggregator", "trainer", "data", "experiment", "engine"}  # the first three below
+PARTIES = {"columns", "alignment", "cipher"}  # groups of protocols whose parties hold columns
+TESTED_ELSEWHERE = {
+    "aggregator",
+    "trainer",
+    "data",
+    "experiment",
+    "engine",
+    "protocol",
+    *PARTIES,
+}  # the first three below
 RUN = [(group, option) for group in OPTIONS if group not in TESTED_ELSEWHERE for option in OPTIONS[group]]
 
 
@@ -68,7 +77,8 @@ def data_with(*keys: str) -> list[str]:
 DOWNLOADED = data_with("download", "download_from")
 OWN = ["csv_sites", "npz"]
 PUBLISHED = [name for name in data_with("root") if name not in (*DOWNLOADED, *OWN)]  # the user gets their files
-AT_HAND = [name for name in OPTIONS["data"] if name not in (*DOWNLOADED, *PUBLISHED)]
+TABLES = ["table", "diabetes", "breast_cancer"]  # for parties with columns
+AT_HAND = [name for name in OPTIONS["data"] if name not in (*DOWNLOADED, *PUBLISHED, *TABLES)]
 FITTING = {"binary_logistic": "two classes", "char_lstm": "tokens"}  # models that do not take images of four classes
 
 
@@ -86,7 +96,7 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def word(group: str, option: str) -> str:
-    return choosing(group, option) if group in defaults(conf_folder()) else f"+{group}={option}"
+    return choosing(group, option) if group in {*defaults(conf_folder()), *PARTIES} else f"+{group}={option}"
 
 
 def calls(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -108,11 +118,12 @@ def test_an_option_composes_and_its_keys_fit_its_classes(
     if group == "tune":
         pytest.importorskip("optuna")
     monkeypatch.setattr(logger_parts, "find_spec", lambda package: object())  # also where a package is missing
-    composition = composed(word(group, option))
+    protocol = ["protocol=linear_he"] if group in PARTIES else []
+    composition = composed(*protocol, word(group, option))
     assert composition.choices[group] == ([option] if group in STAGES else option)
     named = dict(calls(OmegaConf.to_container(composition.config, resolve=True)))
     place = f"{group}.{option}" if group in LISTS else group.replace("/", ".")
-    assert group in ("experiment", "debug", "tune") or option == "none" or place in named
+    assert group in ("experiment", "debug", "tune") or option in ("none", "rounds") or place in named
     for key, node in named.items():
         target = locate(node["_target_"], key)
         signature, arguments = inspect.signature(target), passed_on(node, target, key)

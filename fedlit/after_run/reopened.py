@@ -12,7 +12,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fedlit.after_run.chosen_checkpoint import BEST, chosen_checkpoint
-from fedlit.after_run.words import Words
+from fedlit.after_run.words import Words, refuse_parties
 from fedlit.checkpoint import facts_of
 from fedlit.data import DataSource
 from fedlit.data.fingerprint import difference
@@ -85,6 +85,7 @@ def reopened(
     Raises:
         InputError: there is no such checkpoint; a word is wrong; the run is in use.
     """
+    refuse_parties(saved)
     folder = saved.folder.resolve()
     name = chosen_checkpoint(folder, choice)
     config, overrides = saved.config.copy(), saved.overrides

@@ -13,6 +13,7 @@ from fedlit.saved_run import SavedRun
 from fedlit.settings import command_line
 from fedlit.settings.command_line import CommandLine
 from fedlit.settings.overrides import key_of, parse
+from fedlit.settings.protocols import is_vertical
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,21 @@ def read(words: Sequence[str], command: str, keys: Sequence[str], may_change: Se
             listed = ", ".join((*keys, *may_change))
             advice = f"did you mean {near[0]}?" if near else f"it reads {listed}."
             raise InputError(f"{text}: {command} does not read {key}; {advice}")
-    return Words(SavedRun(folders[0]), values, overrides, line)
+    saved = SavedRun(folders[0])
+    refuse_parties(saved)
+    return Words(saved, values, overrides, line)
+
+
+def refuse_parties(saved: SavedRun) -> None:
+    """
+    Raises:
+        InputError: the run is of parties with columns, which has no LightningModule and no clients.
+    """
+    if is_vertical(saved.config):
+        raise InputError(
+            f"{saved.folder}: its parties hold columns of the same people, so that there is no LightningModule of it; "
+            f"its measures are in {saved.folder / 'metrics.jsonl'} and {saved.folder / 'summary.json'}."
+        )
 
 
 def client_of(value: Any) -> int:

@@ -3,6 +3,7 @@
 `fedlit.data.client_data` is not imported here, because it imports Lightning.
 """
 
+from fedlit.data.column_table import ColumnTable
 from fedlit.data.extra_test import ExtraTest
 from fedlit.data.loaded import LoadedSamples
 from fedlit.data.samples import Samples, TensorSamples
@@ -12,6 +13,7 @@ from fedlit.data.user_data import adopt, count_classes
 
 __all__ = [
     "Batch",
+    "ColumnTable",
     "DataSource",
     "ExtraTest",
     "LoadedSamples",

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
+from fedlit.data.column_source import People, RawColumns, column_source
+from fedlit.data.column_table import row_ids
 from fedlit.data.known_table import as_numbers, known_table
-from fedlit.data.samples import TensorSamples
 from fedlit.data.source import DataSource
-from fedlit.data.table_features import features_of
 from fedlit.errors import InputError
 
 _NUMBERS = ("age", "fnlwgt", "education-num", "capital-gain", "capital-loss", "hours-per-week")
@@ -19,6 +18,7 @@ _COLUMNS = [
     *("age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation", "relationship"),
     *("race", "sex", "capital-gain", "capital-loss", "hours-per-week", "native-country", "income"),
 ]
+_PARTIES = {"guest": "rest", "host": ["workclass=*", "occupation=*", "hours-per-week", "capital-*"]}
 _CLASSES = ["<=50K", ">50K"]
 _FILES = {"adult.data": (32_561, 0), "adult.test": (16_281, 1)}  # rows, and lines before them
 _ADDRESS = "https://archive.ics.uci.edu/ml/machine-learning-databases/adult"
@@ -29,6 +29,9 @@ def adult(root: str | Path = "data") -> DataSource:
 
     Numbers are standardised by the training rows; each category becomes a feature of 0 and 1, and a missing one is all
     0. There are two sites, persons without and with a doctorate (Mohri, Sivek, Suresh 2019, arXiv:1902.00146).
+
+    In a vertical run each category is a column such as `sex=Male`, and persons are numbered from 1, those of
+    `adult.test` after those of `adult.data`. The host is an employer, who knows work and hours; the guest has the rest.
 
     Args:
         root: folder with `adult.data` and `adult.test`.
@@ -42,12 +45,11 @@ def adult(root: str | Path = "data") -> DataSource:
     table = pd.concat(tables, ignore_index=True)
     numbers = np.concatenate([as_numbers(part[list(_NUMBERS)], Path(root), _get_it(Path(root))) for part in tables])
     categories = table[[name for name in _COLUMNS[:-1] if name not in _NUMBERS]].replace("?", np.nan)
-    features = torch.from_numpy(features_of(numbers, categories, _NUMBERS, is_train, indicators=False))
-    labels = torch.from_numpy((table["income"] == _CLASSES[1]).to_numpy(np.int64))
+    columns = RawColumns(numbers, _NUMBERS, categories, _COLUMNS[:-1])
+    target = (table["income"] == _CLASSES[1]).to_numpy(np.float64)
+    people = People(row_ids(len(table)), target, list(_CLASSES), is_train, ~is_train)
     sites = (table["education"] == "Doctorate").to_numpy(np.int64)
-    train, test = (TensorSamples(features[part], labels[part]) for part in (is_train, ~is_train))
-    shape = (features.shape[1],)
-    return DataSource("adult", train, test, 2, shape, sites[is_train], sites[~is_train], label_names=list(_CLASSES))
+    return column_source("adult", columns, people, parties=_PARTIES, sites=sites)
 
 
 def _read(file: Path) -> pd.DataFrame:

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
+from fedlit.data.column_source import People, RawColumns, column_source
 from fedlit.data.known_table import as_numbers, known_table
-from fedlit.data.samples import TensorSamples
 from fedlit.data.source import DataSource
 from fedlit.data.split import stratified
-from fedlit.data.table_features import features_of
 from fedlit.errors import InputError, one_line
 from fedlit.randomness import generator
 
@@ -30,6 +28,7 @@ _COLUMNS = [
     "default payment next month",
 ]
 _CATEGORIES = ["SEX", "EDUCATION", "MARRIAGE"]
+_PARTIES = {"guest": "rest", "host": "PAY_[0-9]"}
 _ROWS = 30_000
 _FILES = ("credit_default.csv", "UCI_Credit_Card.csv", "default of credit card clients.csv")
 _GET_IT = (
@@ -43,6 +42,9 @@ def credit_default(root: str | Path = "data", path: str | Path | None = None, te
 
     Numbers are standardised by the training rows; sex, education and marriage become features of 0 and 1; the number of
     a client is left out. The data name no sites.
+
+    In a vertical run sex, education and marriage are the numbers that the file has for them, and the number of a client
+    is the id. The guest is a bank with 17 columns, the host has the six of the repayment status.
 
     Args:
         root: folder with `credit_default.csv`, `UCI_Credit_Card.csv` (Kaggle) or
@@ -65,11 +67,10 @@ def credit_default(root: str | Path = "data", path: str | Path | None = None, te
     if not (len(train) and len(test)):
         raise InputError(f"data.test_fraction={test_fraction} leaves no row for training or for the test.")
     names = [name for name in _COLUMNS[1:-1] if name not in _CATEGORIES]
-    numbers = as_numbers(table[names], file, _GET_IT)
-    features = torch.from_numpy(features_of(numbers, table[_CATEGORIES], names, is_train, indicators=False))
-    y = torch.from_numpy(labels)
-    known, unseen = (TensorSamples(features[part], y[part]) for part in map(torch.from_numpy, (train, test)))
-    return DataSource("credit_default", known, unseen, 2, (features.shape[1],), label_names=["paid", "default"])
+    as_numbers(table[_CATEGORIES], file, _GET_IT)  # codes, which are columns of numbers for the parties
+    columns = RawColumns(as_numbers(table[names], file, _GET_IT), names, table[_CATEGORIES], _COLUMNS[1:-1])
+    people = People(table["ID"].to_numpy(str), target, ["paid", "default"], is_train, ~is_train)
+    return column_source("credit_default", columns, people, parties=_PARTIES, codes=_CATEGORIES)
 
 
 def _sought(root: Path) -> Path:

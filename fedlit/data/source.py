@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fedlit.data.column_table import ColumnTable
 from fedlit.data.samples import Samples
 from fedlit.data.transform import Transform
 
@@ -32,6 +33,7 @@ class DataSource:
     test_sites: np.ndarray | None = None  # (M,) int64; -1: a site without training samples
     label_names: list[str] | None = None
     transform: Transform | None = None  # augmentation of training batches
+    columns: ColumnTable | None = None  # the same people for a vertical run; None: the data have no named columns
     users: Any = None  # the user's data module, or other object, that the samples came from
 
 

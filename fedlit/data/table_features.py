@@ -38,13 +38,13 @@ def features_of(
     """
     parts = []
     if numbers.shape[1]:
-        parts.append(_standardised(numbers, names, train, indicators))
+        parts.append(standardised(numbers, names, train, indicators))
     if categories.shape[1]:
-        parts.append(_encoded(categories, train, indicators))
+        parts.append(encoded(categories, train, indicators)[0])
     return np.concatenate(parts, axis=1)
 
 
-def _standardised(numbers: np.ndarray, names: Sequence[str], train: np.ndarray, indicators: bool) -> np.ndarray:
+def standardised(numbers: np.ndarray, names: Sequence[str], train: np.ndarray, indicators: bool) -> np.ndarray:
     """`(x - mean) / deviation`, and 0 where a value is missing.
 
     A feature without a value in the training rows has no mean, and is 0 everywhere.
@@ -73,8 +73,10 @@ def _near_0(values: np.ndarray, train: np.ndarray) -> np.ndarray:
     return values - np.where(is_far & (largest > least), least, 0.0) if (is_far & (largest > least)).any() else values
 
 
-def _encoded(categories: pd.DataFrame, train: np.ndarray, indicators: bool) -> np.ndarray:
+def encoded(categories: pd.DataFrame, train: np.ndarray, indicators: bool) -> tuple[np.ndarray, list[tuple[int, str]]]:
     """A 1 among as many features as the column has categories in the training rows, in sorted order.
+
+    Returns the features (N, F) float32, and the position of the column and the category of each.
 
     A missing category, and one that no training row has, is all 0.
     """
@@ -98,11 +100,12 @@ def _encoded(categories: pd.DataFrame, train: np.ndarray, indicators: bool) -> n
         kept[position] = np.array([value for value in seen if value or indicators], dtype=object)
     columns = [position for position, values in kept.items() if len(values)]
     if not columns:
-        return np.zeros((len(text), 0), np.float32)
+        return np.zeros((len(text), 0), np.float32), []
     encoder = OneHotEncoder(
         categories=[kept[position] for position in columns],
         handle_unknown="ignore",
         sparse_output=False,
         dtype=np.float32,
     )
-    return encoder.fit(text.loc[train, columns]).transform(text[columns])
+    features = encoder.fit(text.loc[train, columns]).transform(text[columns])
+    return features, [(position, value) for position in columns for value in kept[position]]

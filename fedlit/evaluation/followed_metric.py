@@ -16,6 +16,7 @@ from fedlit.metric_names import (
     base_metric,
     client_metric,
     global_metric,
+    is_of_parties,
     is_of_training,
     on_test,
 )
@@ -85,7 +86,7 @@ def check_measured(option: str, name: str | None, row: Row, round_number: int) -
     """
     if name in row:
         return True
-    if not row.get(COHORT_ARRIVED) or not any(map(base_metric, row)):
+    if not (row.get(COHORT_ARRIVED) or is_of_parties(row)) or not any(map(base_metric, row)):
         return False
     candidates = [name for name in row if "/" in name and (base_metric(name) or is_of_training(name))]
     if name is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from fedlit.evaluation.direction import KNOWN
 from fedlit.metric_names import (
     PERSONAL,
     RECEIVED,
@@ -14,6 +15,8 @@ from fedlit.metric_names import (
     client_group,
     client_metric,
     global_metric,
+    is_global,
+    is_of_parties,
     on_test,
     validation_metric,
 )
@@ -26,8 +29,11 @@ def headline(row: Mapping[str, float]) -> str | None:
     """The metric to show: on test data if the row has one, accuracy before loss; None if it has neither.
 
     It is that of the models that clients use where the algorithm or fine-tuning gives them models of their own, else
-    that of the global model.
+    that of the global model. Of parties with columns it is the guest's first measure, whatever its name: a protocol
+    names its headline first (`fedlit.vertical.protocol.Protocol.measures`).
     """
+    if is_of_parties(row):
+        return next((name for name in row if is_global(name) and _is_number(row[name])), None)
     names = (*_names([row], "test"), *_CLIENTS, *_names([row], "validation"))
     return next((name for name in names if _is_number(row.get(name))), None)
 
@@ -42,6 +48,11 @@ def choosing_metric(rows: Sequence[Mapping[str, float]], metrics: Sequence[str] 
         rows: of a run.
         metrics: "accuracy", "loss", or both.
     """
+    of_parties = next((row for row in rows if is_of_parties(row) and headline(row)), None)
+    if of_parties is not None:
+        name = str(headline(of_parties)) if len(metrics) > 1 else global_metric("test", metrics[0])
+        measured = any(_is_number(row.get(name)) for row in rows)
+        return (name, "test") if measured and KNOWN.of(name) != "neither" else None
     for split, others in (("validation", []), ("test", _CLIENTS)):
         for name in (*_names(rows, split), *others):
             if _base(name) in metrics and any(_is_number(row.get(name)) for row in rows):
@@ -50,9 +61,9 @@ def choosing_metric(rows: Sequence[Mapping[str, float]], metrics: Sequence[str] 
 
 
 def best_row(rows: Sequence[Mapping[str, float]], name: str) -> Mapping[str, float]:
-    """The row in which `name`, an accuracy or a loss, is best, the first of equals. At least one row must have a finite
-    value of it."""
-    sign = -1 if str(base_metric(name)).endswith("loss") else 1
+    """The row in which `name`, whose better direction is known, is best, the first of equals. At least one row must
+    have a finite value of it."""
+    sign = -1 if str(base_metric(name)).endswith("loss") or KNOWN.of(name) == "lower" else 1
     return max((row for row in rows if _is_number(row.get(name))), key=lambda row: sign * row[name])
 
 

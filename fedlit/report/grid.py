@@ -18,7 +18,7 @@ from fedlit.saved_rounds import resume_command
 from fedlit.saved_run import SavedRun, runs_in
 from fedlit.sweeps.sweep_record import SweepRecord, readable_record
 
-_PROBLEM = ("data", "partition", "clients", "evaluation", "server_samples")
+_PROBLEM = ("data", "partition", "columns", "clients", "evaluation", "server_samples")
 _HOW_OFTEN = ("evaluation.every", "evaluation.each_epoch", "evaluation.per_client", "evaluation.batch_size")
 
 _MOST_NOTES = 20

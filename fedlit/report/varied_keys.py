@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fedlit.saved_run import SavedRun
 from fedlit.settings.no_result import changes_no_result
 from fedlit.settings.option_names import STAGES, as_list
+from fedlit.settings.protocols import DEFAULT, PROTOCOL
 from fedlit.sweeps.sweep_record import readable_record
 
 ABSENT = "-"
@@ -68,6 +69,8 @@ class Setup:
         option = self.written.get(key, self._choices.get(key))
         if option is not None:
             return option
+        if key == PROTOCOL:
+            return DEFAULT  # a run from before there were others
         node = OmegaConf.select(self._run.config, key, default=None, throw_on_resolution_failure=False)
         return ABSENT if node is None else _text(node)
 

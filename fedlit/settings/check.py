@@ -20,6 +20,7 @@ from fedlit.settings.check_options import (
     chooses_nothing,
     chooses_option,
 )
+from fedlit.settings.check_protocols import check_protocols, check_unused, explain
 from fedlit.settings.check_values import check_composed, check_override
 from fedlit.settings.closest import closest_key, listed
 from fedlit.settings.comments import keys_and_mounts, read_file
@@ -109,12 +110,15 @@ def _check(given: Sequence[str], composer: Composer, sweeps: bool) -> Checked:
     plain = [option for option in options if option.package is None and sign(option) == ""]
     if jobs is None or any(sign(option) for option in options):
         try:
-            before = _compose_options(given, plain, composer)[0]
+            composed = _compose_options(given, plain, composer)
         except InputError:
+            explain(overrides, options, lambda choices: _compose_options(given, choices, composer), composer.config_dir)
             check_chosen(plain, _compose_options(given, [], composer)[0])
             raise
     else:
-        before = jobs[0]
+        composed = jobs
+    before = composed[0]
+    check_protocols(overrides, jobs or composed)
     replaced = replaced_packages(overrides, before)
     emptied = emptied_packages(overrides, before)
     outside = [option for option in options if not is_inside(option, emptied)]
@@ -140,6 +144,7 @@ def _check(given: Sequence[str], composer: Composer, sweeps: bool) -> Checked:
     jobs = [composer.compose(job) for job in _job_overrides(overrides, options)]
     for job in jobs:
         check_left_out(options, job, before)
+        check_unused(job)
         check_presets(job)
         check_composed(job)
     return Checked(ready, jobs[0])
@@ -152,7 +157,13 @@ def _left_out(given: Sequence[str], overrides: Sequence[Override], composer: Com
     rest = [o for o in overrides if key_of(o) not in nothing and not chooses_nothing(o)]
     words = [override.input_line or "" for override in rest]
     options = [o for o in rest if chooses_option(o, set(composer.groups(given))) and not o.package and not sign(o)]
-    choices = _compose_options(words, options, composer)[0].choices
+    try:
+        jobs = _compose_options(words, options, composer)
+    except InputError:
+        explain(overrides, options, lambda chosen: _compose_options(words, chosen, composer), composer.config_dir)
+        raise
+    check_protocols(overrides, jobs)
+    choices = jobs[0].choices
     return [*words, *(f"~{key}" for key in nothing if choices[key] is not None)]
 
 

@@ -16,11 +16,18 @@ from fedlit.settings.misfit import Misfit, Proposal, meant
 from fedlit.settings.option_lists import check_elements, check_list, is_class, names_of, with_other_name
 from fedlit.settings.option_names import LISTS, OPTIONAL, STAGES, choosing
 from fedlit.settings.overrides import for_shell, key_of, sign, values
+from fedlit.settings.protocols import PROTOCOL
 from fedlit.settings.table import foreign_class
 from fedlit.written_values import as_written
 
 PRESETS = ("experiment", "tune", "debug")  # groups whose options set keys of others
-TRAVELS = ("aggregator", *STAGES, "reduction", "attack")  # groups whose options are often looked for in one another
+TRAVELS = (
+    "aggregator",
+    *STAGES,
+    "reduction",
+    "attack",
+    "protocol",
+)  # groups whose options are often looked for in one another
 
 Options = Callable[[str], Sequence[str]]
 
@@ -117,7 +124,7 @@ def _no_option(override: Override, value: str, known: Sequence[str], options: Op
     reason = f"there is no {group} named {as_written(value)}"
     if is_known(group, value) and (advice := known_name(group, value, at)):
         return Misfit(text, reason, [], advice)
-    is_class = group in folders.groups(folders.conf_folder()) and group not in PRESETS
+    is_class = group in folders.groups(folders.conf_folder()) and group not in (*PRESETS, PROTOCOL)
     place = f"{at}.mine" if group in LISTS else at
     with_class = f"; a class of your own is {place}._target_=mine.Name" if is_class else ""
     otherwise = f"the options are {listed(known)}{with_class}."

@@ -22,7 +22,10 @@ from fedlit.user_imports import import_user_module
 from fedlit.working_folder import in_folder
 
 _CALL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")  # Hydra's own keys
-RUN_KEYS = {"data": ("seed", "target", "public")}  # keys of a group that fedlit uses, whatever arguments the class has
+RUN_KEYS = {  # keys of a group that fedlit uses, whatever arguments the class has
+    "data": ("seed", "target", "public"),
+    "protocol": ("baselines",),
+}
 _UNSET = {("data", "public"): (0,)}  # defaults of config.yaml, which are no arguments for a class that names the key
 _CONTRACTS = {
     "optimizer": "torch.optim.Optimizer",
@@ -42,6 +45,8 @@ _CONTRACTS = {
     "reduction": "fedlit.messages.reductions.Reduction",
     "reduction.inner": "fedlit.messages.reductions.Reduction",
     "attack": "fedlit.attacks.Attack",
+    "protocol": "fedlit.vertical.protocol.Protocol",
+    "cipher": "fedlit.vertical.ciphers.base.Cipher",
 }
 
 

@@ -20,6 +20,9 @@ from fedlit.settings.allowed import Allowed, allowed
 PUBLISHED = "published"
 """The key under which the YAML of an experiment has published values (`fedlit.reproduce`): no setting of a run."""
 
+GLOBAL = "_global_"
+"""The package of the whole configuration, as Hydra calls it."""
+
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, if PyYAML was built with it
 _COMMENT = re.compile(r"(?P<meaning>.*?)\s*(?:\[(?P<allowed>[^\[\]]*)\])?", re.DOTALL)
 _SENTENCE = re.compile(r".*?[.!](?=\s+[A-Z]|\s*$)", re.DOTALL)
@@ -42,33 +45,49 @@ class OptionFile:
 
     about: str  # one sentence
     source: str  # the rest of the head: paper, notes
-    preset: bool  # sets keys all over the configuration (`# @package _global_`)
+    preset: bool  # sets keys of others all over the configuration (`# @package _global_`)
     entries: tuple[Entry, ...]
     defaults: tuple[str, ...] = ()  # the groups of its defaults list, "/optimizer@server_optimizer", "override /data"
-    package: str = ""  # where its keys stand, if that is not its group: `# @package logger.csv`
+    package: str = (
+        ""  # where its keys stand, if that is not its group: `# @package logger.csv`; of a protocol also GLOBAL
+    )
+
+    def above(self, group: str) -> str:
+        """What stands before the keys of an option of this group: `model.`; nothing at the top level."""
+        if self.preset or self.package == GLOBAL:
+            return ""
+        return f"{self.package or group.replace('/', '.')}."
 
 
 def keys_and_mounts(file: OptionFile, group: str) -> list[str]:
     """The keys of an option as they stand under its group, and where its defaults list mounts options of others."""
+    if file.package == GLOBAL:
+        return []  # they stand under no group
     above = f"{file.package}.".removeprefix(f"{group}.") if file.package else ""
     keys = [f"{above}{entry.key}" for entry in file.entries]
-    return [*keys, *(name.partition("@")[2] for name in file.defaults if "@" in name)]
+    mounts = [name.partition("@")[2] for name in file.defaults if "@" in name]
+    return [*keys, *(mount for mount in mounts if not mount.startswith(f"{GLOBAL}."))]
 
 
 @cache
 def read_file(path: Path) -> OptionFile:
     """The comments of a YAML file; InputError for one that is no YAML or has a bracket outside the grammar."""
     try:
-        return read(path.read_text(encoding="utf-8"))
+        return read(path.read_text(encoding="utf-8"), of_protocol=path.parent.name == "protocol")
     except (ValueError, yaml.YAMLError) as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}; mend the file.") from error
 
 
-def read(text: str) -> OptionFile:
-    """The comments of a YAML text; ValueError for a bracket outside the grammar of `fedlit.settings.allowed`."""
+def read(text: str, of_protocol: bool = False) -> OptionFile:
+    """The comments of a YAML text; ValueError for a bracket outside the grammar of `fedlit.settings.allowed`.
+
+    `of_protocol`: keys at the top level are new ones (of the group protocol), and not those of others.
+    """
     lines = text.splitlines()
     about, source, package = _header(lines)
-    preset, package = package == "_global_", package if package[:1] != "_" else ""
+    is_global = package == GLOBAL
+    preset = is_global and not of_protocol
+    package = package if package[:1] != "_" or (is_global and of_protocol) else ""
     root = yaml.compose(text, Loader=LOADER)
     if not isinstance(root, yaml.MappingNode):
         return OptionFile(about, source, preset, (), package=package)

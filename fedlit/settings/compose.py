@@ -22,6 +22,7 @@ from fedlit.settings.hydra_compat import Application, Loader, make_application
 from fedlit.settings.hydra_reasons import COMPOSING_ERRORS, reason
 from fedlit.settings.option_names import LISTS
 from fedlit.settings.overrides import parse
+from fedlit.settings.protocols import PROTOCOL, place_of
 from fedlit.settings.table import Part, Table, dotted, make_table
 
 SEARCH_PATH = "hydra.searchpath="
@@ -48,8 +49,12 @@ class Composed:
     @property
     def mounts(self) -> dict[str, str]:
         """Package (`aggregator.server_optimizer`) -> the choice that is mounted there (`optimizer@...`)."""
-        split = {choice: choice.partition("@") for choice in self.choices if not choice.startswith("hydra/")}
-        return {package or group.replace("/", "."): choice for choice, (group, _, package) in split.items()}
+        return {place_of(choice): choice for choice in self.choices if not choice.startswith("hydra/")}
+
+    @property
+    def protocol(self) -> Part | None:
+        """The file of the option that is chosen from the group `protocol`; None without one."""
+        return next((part for part in self.parts if part.name.startswith(f"{PROTOCOL}/")), None)
 
 
 class Composer:
@@ -195,5 +200,9 @@ def _comments(name: str, sources: list[tuple[str, str]]) -> Iterator[comments.Op
         root = importlib.resources.files(place.replace("/", ".")) if schema == "pkg" else Path(place)
         file = root.joinpath(f"{name}.yaml")
         if file.is_file():
-            yield comments.read_file(file) if isinstance(file, Path) else comments.read(file.read_text("utf-8"))
+            yield (
+                comments.read_file(file)
+                if isinstance(file, Path)
+                else comments.read(file.read_text("utf-8"), of_protocol=name.startswith(f"{PROTOCOL}/"))
+            )
             return

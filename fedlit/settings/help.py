@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -12,15 +12,17 @@ import yaml
 from fedlit.errors import InputError
 from fedlit.settings import folders
 from fedlit.settings.closest import closest, listed
-from fedlit.settings.comments import LOADER, Entry, read_about, read_file
+from fedlit.settings.comments import GLOBAL, LOADER, Entry, read_about, read_file
 from fedlit.settings.folders import CONFIG_NAME, groups
 from fedlit.settings.option_names import choosing
+from fedlit.settings.protocols import PROTOCOL, Chosen, brought_choices, chosen_in, shipped_protocols
 
 EXAMPLES = (
     ("python -m fedlit.run clients=10 partition=dirichlet", "a first run"),
     ("python -m fedlit.run partition=dirichlet partition.alpha=0.1 aggregator=fedprox", "another option, its keys"),
     ("python -m fedlit.run model._target_=mine.Net model.lr=0.2", "your LightningModule, from mine.py in this folder"),
     ("python -m fedlit.run --multirun seed=0,1,2 aggregator=fedavg,fedprox", "a sweep: six runs"),
+    ("python -m fedlit.run protocol=secureboost", "columns of the same people at several parties"),
     ("python -m fedlit.run resume=outputs/2025-01-31/12-00-00 rounds=40", "a run goes on"),
 )
 FLAGS = (
@@ -78,21 +80,46 @@ def _own_folders(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     return [Path(folder).expanduser() for folder in given], names
 
 
-def defaults(folder: Path) -> dict[str, str | list[str] | None]:
-    """Group -> the option that config.yaml chooses (None: none; a list: several), in the order of config.yaml."""
+def defaults(folder: Path) -> dict[str, Chosen]:
+    """Group -> the option of a run without words (None: none; a list: several): those of config.yaml and, behind
+    `protocol`, those that its option brings."""
     listed_defaults = yaml.load((folder / f"{CONFIG_NAME}.yaml").read_text(encoding="utf-8"), Loader=LOADER)["defaults"]
-    return {group: option for item in listed_defaults if isinstance(item, dict) for group, option in item.items()}
+    chosen: dict[str, Chosen] = {}
+    for item in listed_defaults:
+        for group, option in item.items() if isinstance(item, dict) else ():
+            chosen[group] = option
+            chosen |= chosen_in(folder / PROTOCOL / f"{option}.yaml") if group == PROTOCOL else {}
+    return chosen
 
 
 def ordered_groups(*folders_of_options: Path) -> dict[str, list[str]]:
-    """Group -> options, in the order of the shipped config.yaml (the last folder); groups it does not name come "
-    "last."""
+    """Group -> options, in the order of the shipped config.yaml (the last folder) with the groups of protocols behind
+    `protocol`; groups that it does not name come last."""
     options: dict[str, list[str]] = {}
     for folder in reversed(folders_of_options):
         for group, names in groups(folder).items():
             options[group] = list(dict.fromkeys([*options.get(group, []), *names]))
-    names = [*(name for name in defaults(folders_of_options[-1]) if name in options), *options]
+    ordered: list[str] = []
+    for name in defaults(folders_of_options[-1]):
+        ordered.append(name)
+        if name == PROTOCOL:
+            ordered += [c for f in shipped_protocols(folders_of_options[-1]).values() for c in brought_choices(f)]
+    names = [*(name for name in ordered if name in options), *options]
     return {name: options[name] for name in dict.fromkeys(names)}
+
+
+def brought_words(chosen: Mapping[str, Chosen]) -> list[str]:
+    """The choices of a protocol as words, `data=digits`; `reduction=null` for none."""
+    return [
+        f"{choice}=null" if option is None else choosing(choice, *([option] if isinstance(option, str) else option))
+        for choice, option in chosen.items()
+    ]
+
+
+def chosen_by(folder: Path, group: str) -> dict[str, Chosen]:
+    """Protocol -> the option of a group that it brings, of the shipped protocols with this group."""
+    chosen = {name: chosen_in(folder / PROTOCOL / f"{name}.yaml") for name in shipped_protocols(folder)}
+    return {name: choices[group] for name, choices in chosen.items() if group in choices}
 
 
 def _asked(name: str, known: dict[str, list[str]], folders_of_options: Sequence[Path]) -> str:
@@ -114,7 +141,7 @@ def _asked(name: str, known: dict[str, list[str]], folders_of_options: Sequence[
     files = [("", folders_of_options[-1] / f"{CONFIG_NAME}.yaml")]
     for inner, options in known.items():
         paths = [_file(folders_of_options, inner, o) for o in options]
-        files += [(f"{read_file(path).package or inner}.", path) for path in paths]
+        files += [(f"{inner}." if (file := read_file(path)).preset else file.above(inner), path) for path in paths]
     mounts = _mounts(known, files)
     if group in mounts:
         mounted = f"{mounts[group]}={option}" if option else mounts[group]
@@ -145,7 +172,7 @@ def _mounts(known: Collection[str], files: Sequence[tuple[str, Path]]) -> dict[s
         comments = read_file(file)
         for mount in comments.defaults:
             group, _, package = mount.lstrip("/").partition("@")
-            if package and group in known:
+            if package and group in known and not package.startswith(f"{GLOBAL}."):
                 place = package if comments.preset else f"{above}{package}"
                 mounts[package] = mounts[place] = f"{group}@{place}"
     return mounts
@@ -165,19 +192,35 @@ def _page(folders_of_options: Sequence[Path], known: dict[str, list[str]]) -> st
         "fedlit: federated learning of any LightningModule, composed by Hydra.",
         "python -m fedlit.run [key=value ...] [group=option ...] [flags]     (installed also as: fedlit)",
         "Keys, with their defaults\n" + _entries(keys),
-        "Groups and their options (* is the default)",
     ]
+    protocols = shipped_protocols(shipped)
+    for name, file in protocols.items():
+        of_protocol = [entry for entry in file.entries if entry.default and file.package == GLOBAL]
+        if of_protocol:
+            which = ", the default" if name == default[PROTOCOL] else ""
+            blocks.append(f"Keys of {choosing(PROTOCOL, name)}{which}\n" + _entries(of_protocol))
+    blocks.append("Groups and their options (* is the default)")
     for group, options in known.items():
+        chosen = [default[group]] if group in default else list(chosen_by(shipped, group).values())
         rows = [
             (
-                f"{'*' if option == default.get(group) else ' '} {option}",
+                f"{'*' if option in chosen else ' '} {option}",
                 read_about(_file(folders_of_options, group, option)),
             )
             for option in options
         ]
-        is_list = default.get(group) == []
-        blocks.append(f"{group}={'[...]  a list, in this order' if is_list else ''}\n{_rows(rows)}")
+        blocks.append(f"{group}={_note(group, default, shipped)}\n{_rows(rows)}")
     return "\n\n".join([*blocks, "Examples\n" + _rows(EXAMPLES, below=True), "Flags\n" + _rows(FLAGS)])
+
+
+def _note(group: str, default: dict[str, Chosen], shipped: Path) -> str:
+    """What stands behind `group=` on the page: how it is written, and which protocols have it."""
+    if default.get(group) == []:
+        return "[...]  a list, in this order"
+    protocols = chosen_by(shipped, group)
+    if group in default or not protocols:
+        return ""
+    return f"  with {listed(choosing(PROTOCOL, name) for name in protocols)}"
 
 
 def _option_page(path: Path, group: str, option: str, package: str = "") -> str:
@@ -187,12 +230,23 @@ def _option_page(path: Path, group: str, option: str, package: str = "") -> str:
     """
     file = read_file(path)
     entries = [entry for entry in file.entries if entry.default and not _is_hydras(entry)]
-    keys = _entries(entries, f"{package or file.package or group.replace('/', '.')}." if not file.preset else "")
+    keys = _entries(entries, f"{package}." if package and not file.preset else file.above(group))
+    brought = chosen_in(path) if group == PROTOCOL else {}
+    groups_of = (
+        textwrap.fill(
+            f"It brings {' '.join(brought_words(brought))}",
+            _width() - 2,
+            initial_indent="  ",
+            subsequent_indent="  ",
+        )
+        if brought
+        else ""
+    )
     about = textwrap.fill(
         f"{file.about} {file.source}".strip(), _width() - 2, initial_indent="  ", subsequent_indent="  "
     )
     chosen = f"{group}@{package}={option}" if package else choosing(group, option)
-    return "\n".join(filter(None, (chosen, about, keys)))
+    return "\n".join(filter(None, (chosen, about, keys, groups_of)))
 
 
 def _is_hydras(entry: Entry) -> bool:

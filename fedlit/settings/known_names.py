@@ -40,6 +40,13 @@ NOT_SHIPPED: dict[str, dict[str, str]] = {  # group, or key -> name -> what is n
     ),
     "trainer": by_name({"cpu gpu cuda": "clients train where the key device says, `device=gpu` or `device=cpu`"}),
     "lr_schedule": by_name({"warmup": "it is a key of every schedule, `lr_schedule=constant lr_schedule.warmup=5`"}),
+    "protocol": by_name(
+        {
+            "vertical vfl": "it is a family, `protocol=secureboost`, `protocol=linear_he` and `protocol=logistic_he`",
+            "splitnn splitlearning split": "the parties here exchange no layers; write it as a class of your own after "
+            "`protocol=linear_he`",
+        }
+    ),
     "sampler": by_name({"powerofchoice oort fedcs divfl": _OWN % "Sampler"}),
     "data": by_name(
         {
@@ -75,6 +82,16 @@ OTHER_NAMES: dict[str, dict[str, str]] = {  # group -> other name -> option
         {"steplr": "step", "cosineannealing cosineannealinglr": "cosine", "exponentiallr exp": "exponential"}
     ),
     "engine": by_name({"multiprocessing parallel mp": "processes", "sequential single": "serial"}),
+    "protocol": by_name(
+        {
+            "horizontal hfl federated default": "rounds",
+            "linear linearregression vfl_linear": "linear_he",
+            "logistic logisticregression heterolr": "logistic_he",
+            "boosting boost xgboost gbdt sbt heterosecureboost": "secureboost",
+        }
+    ),
+    "cipher": by_name({"none null": "plain", "phe pailliercipher": "paillier", "okamotouchiyama": "ou"}),
+    "alignment": by_name({"psi ecdhpsi x25519 intersection": "ecdh"}),
     "trainer": by_name({"stacked vmap": "vectorized", "pl": "lightning"}),
     "store": by_name({"ram": "memory", "sqlite": "disk"}),
     "reduction": by_name(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 FREE_ON_RESUME = (
     *("targets", "engine", "progress", "profile", "checkpoint", "device", "trainer.accelerator", "trainer.devices"),
+    "cipher.workers",
 )
 """Those that a run may change where it goes on."""
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from fedlit.settings import folders
 from fedlit.settings.comments import Entry, OptionFile, read_file
 from fedlit.settings.folders import CONFIG_NAME
-from fedlit.settings.help import defaults, ordered_groups
+from fedlit.settings.help import brought_words, chosen_by, defaults, ordered_groups
 from fedlit.settings.option_names import STAGES, choosing
+from fedlit.settings.protocols import PROTOCOL, Chosen, chosen_in
 
 
 def option_list(folder: Path) -> str:
@@ -22,19 +24,34 @@ def option_list(folder: Path) -> str:
         _table(top.entries, ""),
     ]
     for group, options in ordered_groups(folder).items():
-        chosen = f"The default is `{default[group]}`." if default.get(group) else "Nothing is chosen by default."
-        if group in STAGES:
-            chosen = f"A list of options, in the order in which they are passed; the default is `{group}=[]`, no stage."
-        blocks += [f"## {group}", chosen]
+        blocks += [f"## {group}", _chosen(group, default, folder)]
         for option in options:
             file = read_file(folder / group / f"{option}.yaml")
             blocks += [f"### `{choosing(group, option)}`", *_option(file, group)]
+            if group == PROTOCOL:
+                words = brought_words(chosen_in(folder / group / f"{option}.yaml"))
+                blocks.append(f"It brings {', '.join(f'`{word}`' for word in words)}.")
     return "\n\n".join(blocks) + "\n"
+
+
+def _chosen(group: str, default: Mapping[str, Chosen], folder: Path) -> str:
+    """The sentence on the option of a group that is chosen without words, and on the protocols that have the group."""
+    by_protocol = chosen_by(folder, group)
+    names = [f"`{choosing(PROTOCOL, name)}`" for name in by_protocol]
+    options = [*by_protocol.values()] or [default.get(group)]
+    if group in STAGES:
+        chosen = f"A list of options, in the order in which they are passed; the default is `{group}=[]`, no stage."
+    elif any(option != options[0] for option in options):
+        pairs = (f"`{option}` with {name}" for option, name in zip(options, names, strict=True))
+        return f"The default is {', '.join(pairs)}."
+    else:
+        chosen = f"The default is `{options[0]}`." if options[0] else "Nothing is chosen by default."
+    return f"{chosen} A group of {', '.join(names)} alone." if names else chosen
 
 
 def _option(file: OptionFile, group: str) -> list[str]:
     about = f"{file.about} {file.source}".strip()
-    table = _table(file.entries, "" if file.preset else f"{file.package or group}.")
+    table = _table(file.entries, file.above(group))
     return [block for block in (about, table) if block]
 
 

@@ -59,6 +59,9 @@ def _unreadable(words: Sequence[str], error: HydraException) -> str:
     as_mapping = f"{above}={{{name}:{value}}}"
     if dot and "/" in name and _is_readable(as_mapping):  # targets.global/test/accuracy=0.8
         return f"{text}: a name with a slash stands in a mapping; write {for_shell(as_mapping)}."
+    inner = re.sub(r"(?<=[:,\[])\s*([^\s'\"{}:,]*[^\w\s'\"{}:,./-][^\s'\"{}:,]*)", r'"\1"', value)
+    if value.startswith("{") and _is_readable(as_mapping := f"{key}={inner}"):  # {host: PAY_[0-9]}
+        return f"{why}; a text with special characters is quoted, {for_shell(as_mapping)}."
     names = re.findall(r"[\w./-]+", re.sub(r"\([^)]*\)", "", value)) if value.startswith("[") else []
     if _is_readable(as_list := f"{key}=[{','.join(names)}]") and names:
         return f"{why}; a list is written {for_shell(as_list)}."

@@ -16,6 +16,7 @@ from fedlit.errors import InputError
 from fedlit.run_folder import blocks, claim, clear_start, has_rounds, hold, write_format
 from fedlit.settings import command_line
 from fedlit.settings.check import Checked, check
+from fedlit.settings.check_protocols import check_unused
 from fedlit.settings.check_values import check_composed
 from fedlit.settings.command_line import CommandLine
 from fedlit.settings.comments import PUBLISHED
@@ -115,6 +116,7 @@ def job_config(start: Start, config: DictConfig, overrides: Sequence[str], folde
         search_path = [override for override in start.overrides if override.startswith(SEARCH_PATH)]
         with composer(start.line.config_name, start.line.config_dir) as opened:
             composed = opened.compose([*overrides, *search_path])
+            check_unused(composed)
             check_presets(composed)
             _refuse_resume(composed.config)
             check_composed(composed)

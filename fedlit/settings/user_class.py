@@ -18,6 +18,7 @@ from fedlit.settings.misfit import Misfit, Proposal
 from fedlit.settings.option_names import LISTS
 from fedlit.settings.overrides import key_of, values
 from fedlit.settings.presets import deletions
+from fedlit.settings.protocols import PROTOCOL
 from fedlit.written_values import as_written
 
 _KEPT = ("_partial_", "_convert_", "_recursive_")  # how a class of this group is called, not its arguments
@@ -41,7 +42,11 @@ def replaced_packages(overrides: Sequence[Override], before: Composed) -> list[s
     An option chosen together with `_target_` keeps its keys (`model=mlp model._target_=mine.Net` adds to mlp's).
     """
     chosen = {key_of(override) for override in overrides if not isinstance(override.value(), dict)}
-    return [package for package in user_packages(overrides, before) if before.mounts[package] not in chosen]
+    return [
+        package
+        for package in user_packages(overrides, before)
+        if before.mounts[package] not in chosen and package != PROTOCOL  # whose option brings groups
+    ]
 
 
 def emptied_packages(overrides: Sequence[Override], before: Composed) -> list[str]:
@@ -56,7 +61,8 @@ def preset_packages(overrides: Sequence[Override], bases: Sequence[Composed]) ->
     a class, in each job. An option that is chosen, there or on the command line, keeps its keys."""
     chosen = {key_of(override) for override in overrides} | set(user_packages(overrides, bases[0]))
     named = [_named_by_presets(base) for base in bases]
-    open_choices = {p: choice for p, choice in bases[0].mounts.items() if choice not in chosen and p not in chosen}
+    kept = {*chosen, PROTOCOL}
+    open_choices = {p: choice for p, choice in bases[0].mounts.items() if choice not in kept and p not in kept}
     for package in open_choices:
         if any(package in packages for packages in named) and not all(package in packages for packages in named):
             raise InputError(_in_some_runs(package, bases, [package in packages for packages in named]))
@@ -81,6 +87,8 @@ def _named_by_presets(composed: Composed) -> set[str]:
     packages: set[str] = set()
     chosen: set[str] = set()
     for part in composed.parts:
+        if part is composed.protocol:
+            continue
         if part.package == "" and (part.comments.preset or part.name != CONFIG_NAME):
             chosen |= {name.removeprefix("override ").lstrip("/") for name in part.comments.defaults}
             packages |= {e.key.removesuffix("._target_") for e in part.comments.entries if e.key.endswith("._target_")}

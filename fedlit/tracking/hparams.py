@@ -19,7 +19,10 @@ from fedlit.tracking.tensorboard_tags import tag
 
 Value = int | float | str | bool
 
-_GROUPS = ("data", "partition", "model", "optimizer", "aggregator", "sampler", "lr_schedule", "server_lr_schedule")
+_GROUPS = (
+    *("data", "partition", "model", "optimizer", "aggregator", "sampler", "lr_schedule", "server_lr_schedule"),
+    *("protocol", "columns", "alignment", "cipher"),  # of parties with columns
+)
 _NUMBERS = ("clients", "rounds", "participation", "local_epochs", "local_updates", "batch_size", "seed")
 _SHOWN = ("aggregator", "partition", "optimizer", "seed", "clients")
 _SHOWN_AT_ONCE = 5  # TensorBoard ticks this number of columns; the user can tick the others

@@ -10,13 +10,13 @@ from typing import Any
 from fedlit.errors import InputError
 from fedlit.evaluation.direction import Directions
 from fedlit.evaluation.followed_metric import check_name, sign_of, warn_of_value
-from fedlit.metric_names import BYTES_DOWN, BYTES_UP, Row, is_time
+from fedlit.metric_names import BYTES_DOWN, BYTES_UP, COMM_BYTES, Row, is_time
 from fedlit.tracking.metrics_file import plain
 
 log = logging.getLogger(__name__)
 
 Costs = dict[str, float | int]
-"""`round`, `bytes` (down and up) and `seconds` (all parts of the rounds), from round 1 to the end of that round."""
+"""`round`, `bytes` (down and up, or of all messages between parties) and `seconds` (all parts of the rounds), from round 1 to the end of that round."""
 
 
 class Targets:
@@ -92,7 +92,7 @@ def costs_until(rows: Sequence[Row], metric: str, value: float, sign: int) -> Co
 
 
 def _bytes(rows: Sequence[Row]) -> list[str]:
-    return [name for name in (BYTES_DOWN, BYTES_UP) if any(name in row for row in rows)]
+    return [name for name in (BYTES_DOWN, BYTES_UP, COMM_BYTES) if any(name in row for row in rows)]
 
 
 def _seconds(rows: Sequence[Row]) -> list[str]:

@@ -36,8 +36,8 @@ def round_line(number: int, rounds: int, row: Mapping[str, float]) -> str:
 
 
 def closing(about: About, summary: Summary) -> str:
-    """A line for each target, and the last line: rounds, last and best metric, success of the attack, time, clients
-    lost and idle, folder, and the TensorBoard command."""
+    """A line for each target and for each baseline of parties, and the last line: rounds, last and best metric, success
+    of the attack, time, clients lost and idle (or the bytes between parties), folder, and the TensorBoard command."""
     done, last, best = summary["rounds"], summary["last"], summary["best"]
     stopped = summary.get("stopped")
     rounds = counted(done, "round")
@@ -58,11 +58,17 @@ def closing(about: About, summary: Summary) -> str:
     parts = [f"{rounds} in {duration(summary['seconds'])}"]
     if metrics:
         parts.append(", ".join(metrics))
-    parts += [f"clients lost {summary['lost']}, idle {summary['idle']}", folder]
+    of_parties = f"{size(summary['bytes'])} between parties" if "bytes" in summary else None
+    parts += [of_parties or f"clients lost {summary['lost']}, idle {summary['idle']}", folder]
     if any(about.folder.glob("events.out.tfevents.*")):
         parts.append(f"tensorboard --logdir {shlex.quote(folder)}")
     targets = [_target_line(name, entry) for name, entries in summary.get("targets", {}).items() for entry in entries]
-    return "\n".join([*targets, " | ".join(parts)])
+    baselines = [
+        f"{name}: {shown} {figure(row[shown])}"
+        for name, row in summary.get("baselines", {}).items()
+        if shown is not None and shown in row
+    ]
+    return "\n".join([*targets, *baselines, " | ".join(parts)])
 
 
 def _target_line(name: str, entry: Mapping[str, Any]) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol as Structure
 
+from fedlit.vertical.alignment import Alignment
 from fedlit.vertical.ciphers.base import Cipher
 from fedlit.vertical.ledger import Ledger
 from fedlit.vertical.mail import Mail, Tap
@@ -15,16 +15,6 @@ from fedlit.vertical.party_data import GUEST, PartyData
 from fedlit.vertical.protocol import Protocol, Task
 
 ALIGN, SETUP, ROUND, PREDICT = "align", "setup", "round", "predict"
-
-
-class Alignment(Structure):
-    """Finds the people that all parties with columns have in common (`fedlit.vertical.alignment`)."""
-
-    clear: Mapping[str, str]
-
-    def align(self, data: PartyData, others: Sequence[str]) -> Any:
-        """A generator over Send and Recv that returns the data with the rows that all parties share, in the order that
-        all agree on."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +46,7 @@ class Plan:
     @property
     def clear(self) -> dict[str, str]:
         """The parts that may travel in the clear."""
-        return {**getattr(self.alignment, "clear", {}), **self.protocol.clear}
+        return {**self.alignment.clear, **self.protocol.clear}
 
     def ledger(self) -> Ledger:
         """An empty ledger of this run."""

@@ -59,10 +59,11 @@ class Ledger:
         """
         parts = wire.facts(letter.content) or [wire.PartFacts("", (), False, 0, 0)]
         for part in parts:
-            declared = self.clear.get(f"{letter.name}.{part.name}" if part.name else letter.name)
+            what = f"{letter.name}.{part.name}" if part.name else letter.name
+            declared = self.clear.get(what)
             if self.hides and not part.sealed and declared is None:
                 raise BrokenProtocol(
-                    f"{letter.sender} sends {letter.name}.{part.name} to {letter.receiver} in the clear, and the "
+                    f"{letter.sender} sends {what} to {letter.receiver} in the clear, and the "
                     "protocol's `clear` does not declare it; seal it, or declare it with the reason."
                 )
             key = (self._round, self._phase, letter.sender, letter.receiver, letter.name, part.name, part.sealed)

@@ -38,8 +38,8 @@ class PartySteps:
             Stop, InputError: as the party raises it.
             PartyFailed: the party raised another exception.
         """
-        steps = self._align() if phase == ALIGN else self._steps(phase, number, from_bytes(state))
         try:
+            steps = self._align() if phase == ALIGN else self._steps(phase, number, from_bytes(state))
             returned = yield from self._exchange(steps)
             if phase == ALIGN:
                 return state, returned[1]
@@ -53,6 +53,8 @@ class PartySteps:
 
     def _exchange(self, steps: Any) -> Generator[Letter | Recv, bytes | None, tuple[State, Facts]]:
         """The steps with messages as bytes."""
+        if not isinstance(steps, Generator):  # a phase without messages may be a plain method
+            return _checked_end(steps)
         answer: Any = None
         try:
             while True:
@@ -66,12 +68,9 @@ class PartySteps:
                 else:
                     raise BrokenProtocol(f"a party yields Send or Recv, and this is a {type(step).__name__}.")
         except StopIteration as end:
-            returned = end.value
+            return _checked_end(end.value)
         finally:
             steps.close()
-        if not isinstance(returned, tuple) or len(returned) != 2 or not all(isinstance(r, dict) for r in returned):
-            raise BrokenProtocol("a phase has to return a state and facts, two dicts.")
-        return returned
 
     def _align(self) -> Generator[Any, Any, tuple[State, Facts]]:
         data, facts = self.data, {}
@@ -88,6 +87,12 @@ class PartySteps:
         if phase == "setup":
             return self.party.setup(state)
         return self.party.round(state, number) if phase == "round" else self.party.predict(state, number)
+
+
+def _checked_end(returned: Any) -> tuple[State, Facts]:
+    if not isinstance(returned, tuple) or len(returned) != 2 or not all(isinstance(part, dict) for part in returned):
+        raise BrokenProtocol("a phase has to return a state and facts, two dicts.")
+    return returned
 
 
 def _checked(facts: Facts) -> Facts:

@@ -7,10 +7,10 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
 from typing import Any
 
 from fedlit import interrupts
@@ -43,11 +43,11 @@ class Processes(Engine):
         super().start(plan, data, ledger)
         context = multiprocessing.get_context("spawn")
         level = logging.getLogger().getEffectiveLevel()
-        with brief_spinning():
+        with brief_spinning(), _sigint_blocked():
             for name in plan.parties:
                 self._ends[name], end = context.Pipe()
                 arguments = (end, list(sys.path), os.getcwd(), imported_user_modules(), level)
-                self.processes[name] = context.Process(target=serve, args=arguments, name=f"fedlit {name}", daemon=True)
+                self.processes[name] = context.Process(target=serve, args=arguments, name=f"fedlit {name}")
                 self.processes[name].start()
                 end.close()
         for name in self._ends:
@@ -126,6 +126,17 @@ class Processes(Engine):
         code = process.exitcode
         how = f"was killed by signal {-code}" if code is not None and code < 0 else f"has ended with exit code {code}"
         return PartyLost(f"{place(name, phase, number)}: the process of this party {how}.")
+
+
+@contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    """Processes that start inherit the signal mask: Ctrl-C waits until they ignore it."""
+    resource_tracker.ensure_running()  # else a process start would start it, and that unblocks SIGINT
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _log(item: Logged) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from fedlit.settings.classes import locate
+from fedlit.settings.classes import RUN_KEYS, locate
 from fedlit.settings.compose import composer
 from fedlit.settings.folders import conf_folder, groups
 
@@ -45,7 +45,8 @@ def compared() -> Iterator[tuple[str, str, Any, Any]]:
         target = str(node.get("_target_", ""))
         if target.startswith("fedlit."):
             parameters = inspect.signature(locate(target, group)).parameters
-            for key in [key for key in node if key not in NOT_ARGUMENTS]:
+            of_run = {*RUN_KEYS.get(group, ())} - {*parameters}
+            for key in [key for key in node if key not in (*NOT_ARGUMENTS, *of_run)]:
                 yield f"{group}/{option}", key, node[key], default(target, parameters[key])
 
 

@@ -33,7 +33,7 @@ def test_the_page_lists_keys_groups_examples_and_flags(use_small_conf):
         "paper A preset.",
     ):
         assert shown in flat
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 6
     assert all(left in page for left, _ in (*EXAMPLES, *FLAGS))
 
 

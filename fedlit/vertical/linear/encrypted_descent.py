@@ -17,6 +17,7 @@ from fedlit.vertical.linear.guest import Guest
 from fedlit.vertical.linear.holder import COORDINATOR
 from fedlit.vertical.linear.host import Host
 from fedlit.vertical.linear.standardised import standardised
+from fedlit.vertical.measures import measures
 from fedlit.vertical.party import Facts, Party
 from fedlit.vertical.party_data import GUEST, PartyData
 from fedlit.vertical.protocol import Protocol, Task
@@ -62,14 +63,18 @@ class EncryptedDescent(Protocol):
     l2: float = 0.0
 
     @abstractmethod
-    def targets(self, data: PartyData) -> tuple[np.ndarray, np.ndarray]:
-        """t of the training and the test people."""
+    def targets(self, target: np.ndarray) -> np.ndarray:
+        """t of the training people, (N,), by their target."""
 
     @abstractmethod
-    def measured(self, targets: np.ndarray, scores: np.ndarray) -> Facts:
+    def predictions(self, target: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """
         Args:
-            targets, scores: t and sum_p u_p of the test people, (M,).
+            target: of the training people, (N,).
+            scores: sum_p u_p of the test people, (M,).
+
+        Returns:
+            what `measures` takes.
         """
 
     def party(self, name: str, data: PartyData | None, hosts: Sequence[str], cipher: Cipher, task: Task) -> Party:
@@ -80,12 +85,13 @@ class EncryptedDescent(Protocol):
         train, test = standardised(data.train, data.test)
         if name != GUEST:
             return Host(descent, cipher, train, test, with_loss)
-        train_targets, test_targets = self.targets(data)
+        target, test_target = data.train_target, data.test_target
+        assert target is not None and test_target is not None
 
         def measured(scores: np.ndarray) -> Facts:
-            return self.measured(test_targets, scores)
+            return measures(task, test_target, self.predictions(target, scores))
 
-        return Guest(descent, cipher, train, test, train_targets, measured, hosts)
+        return Guest(descent, cipher, train, test, self.targets(target), measured, hosts)
 
     def check(self, task: Task, columns: Mapping[str, Sequence[str]], cipher: Cipher) -> None:
         if not self.lr > 0:

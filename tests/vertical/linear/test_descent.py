@@ -77,7 +77,10 @@ def test_logistic_regression_is_numpys(cipher: str) -> None:
     x, y = joined(data), data["guest"].train_target
     expected = taylor_descent(x, y, 3, 0.3, penalty)
     assert np.abs(weights(stepped) - expected).max() < PRECISION[cipher]
-    assert stepped.predict()["auc"] == pytest.approx(roc_auc_score(y, x @ expected), abs=1e-9)
+    measured = stepped.predict()
+    assert measured["auc"] == pytest.approx(roc_auc_score(y, x @ expected), abs=1e-9)
+    assert measured["accuracy"] == ((x @ expected > 0) == (y == 1)).mean()
+    assert set(measured) == set(LogisticHe.measures["binary"])
 
 
 @pytest.mark.parametrize("cipher", ["plain", "paillier", "ckks"])
@@ -158,7 +161,10 @@ def test_predictions_are_of_the_test_people() -> None:
     stepped = Stepped(LinearHe(lr=0.5), Plain(), data)
     stepped.rounds(60)
     prediction = LinearRegression().fit(columns[:40], y[:40]).predict(columns[40:])
-    assert stepped.predict()["r2"] == pytest.approx(r2_score(y[40:], prediction), abs=1e-6)
+    measured = stepped.predict()
+    assert measured["r2"] == pytest.approx(r2_score(y[40:], prediction), abs=1e-6)
+    assert measured["mse"] == pytest.approx(((y[40:] - prediction) ** 2).mean(), rel=1e-6)
+    assert set(measured) == set(LinearHe.measures["regression"])
 
 
 def test_standardised_columns() -> None:

@@ -54,6 +54,11 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
     Returns:
         The exit code: 0, or `INTERRUPTED`, `TERMINATED` or `HUNG_UP` after a signal.
     """
+    with ExitStack() as until_end:
+        return _run(config, folder, overrides, shown, until_end)
+
+
+def _run(config: DictConfig, folder: Path, overrides: list[str], shown: str | None, until_end: ExitStack) -> int:
     chosen = chosen_loggers(config)
     start_folder = began_in(folder, resumed=config.resume is not None)
     make = partial(build_in, start_folder)
@@ -67,7 +72,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
     early_stopping.check_options(KNOWN)
     before = saved_bits(folder)
     threads = int(before.get("threads") or config.threads or 1)
-    set_threads(threads)
+    until_end.enter_context(set_threads(threads))
 
     source, _ = load_data(config.data, 1, start_folder)
     table = checked_table(source, protocol)
@@ -84,25 +89,24 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
     go_on(state, *(before.get(key) not in (None, bits[key]) for key in ("stop", "rounds")))
     loggers = all_loggers(config, False, chosen, shown)
     about = describe(config, folder, source.name, plan, data, state.round)
-    with ExitStack() as until_end:
-        until_end.enter_context(interrupts.handled())  # before it, a signal ends the command at once
-        until_end.enter_context(engine)
-        early_stopping.warn_of_target(targets.directions)
-        targets.warn_of_values()
-        if state.round < config.rounds and state.stopped is None:
-            engine.start(plan, data, plan.ledger())
-        afterwards = partial(_baselines, plan, data, table, config.rounds, folder)
-        loop = PartiesLoop(
-            engine,
-            state,
-            config.rounds,
-            loggers,
-            checkpoints,
-            early_stopping,
-            folder,
-            afterwards if config.protocol.get("baselines") else dict,
-        )
-        return run_rounds(loop, loggers, about, early_stopping, targets)
+    until_end.enter_context(interrupts.handled())  # before it, a signal ends the command at once
+    until_end.enter_context(engine)
+    early_stopping.warn_of_target(targets.directions)
+    targets.warn_of_values()
+    if state.round < config.rounds and state.stopped is None:
+        engine.start(plan, data, plan.ledger())
+    afterwards = partial(_baselines, plan, data, table, config.rounds, folder)
+    loop = PartiesLoop(
+        engine,
+        state,
+        config.rounds,
+        loggers,
+        checkpoints,
+        early_stopping,
+        folder,
+        afterwards if config.protocol.get("baselines") else dict,
+    )
+    return run_rounds(loop, loggers, about, early_stopping, targets)
 
 
 def checked_table(source: DataSource, protocol: Protocol) -> ColumnTable:
@@ -138,7 +142,8 @@ def check_people(data: Mapping[str, PartyData], alignment: Alignment) -> None:
 
 def check_same_columns(folder: Path, before: Mapping[str, str] | None, now: Mapping[str, str]) -> None:
     """InputError if a run would go on with other columns, people or values than it began with."""
-    different = [name for name in now if before is not None and before.get(name) != now[name]]
+    names = () if before is None else dict.fromkeys([*now, *before])
+    different = [name for name in names if before is not None and before.get(name) != now.get(name)]
     if different:
         raise InputError(
             f"resume={folder}: {different[0]} holds other columns, people or values than when the run began; give it "

@@ -15,6 +15,7 @@ from fedlit.vertical.processes import Processes
 from fedlit.vertical.secureboost import SecureBoost
 from fedlit.vertical.serial import Serial
 from fedlit.vertical.state import EMPTY, from_bytes
+from tests.slow import some_slow
 from tests.vertical.secureboost.samples import parties
 from tests.vertical.secureboost.stepped import PLAIN, SMALL_KEY, run
 from tests.vertical.secureboost.test_same_bits import bits
@@ -32,11 +33,13 @@ class SameRows:
         yield
 
 
-def engine_run(engine: Engine, protocol: SecureBoost, cipher: Cipher, rounds: int) -> tuple[Any, list[Any]]:
+def engine_run(
+    engine: Engine, protocol: SecureBoost, cipher: Cipher, rounds: int, hosts: int = 2
+) -> tuple[Any, list[Any]]:
     """States, and the facts of all phases."""
-    data = parties(90)
+    data = dict(list(parties(90).items())[: 1 + hosts])
     with engine:
-        plan = Plan(protocol, cipher, SameRows(), ("host", "bank"), "binary")
+        plan = Plan(protocol, cipher, SameRows(), tuple(data)[1:], "binary")
         engine.start(plan, data, plan.ledger())
         end = engine.phase(ALIGN, 0, dict.fromkeys(data, EMPTY))
         end = engine.phase(SETUP, 0, end.states)
@@ -62,9 +65,11 @@ def test_every_part_is_sealed_or_declared_and_states_are_those_of_plain() -> Non
     assert [facts[1]["guest"], facts[3]["guest"]] == [row["test"] for row in stepped.rows]
 
 
-def test_processes_give_the_bits_of_serial() -> None:
+@pytest.mark.parametrize("hosts", some_slow([1, 2], [1]))
+def test_processes_give_the_bits_of_serial(hosts: int) -> None:
     quiet = SecureBoost(depth=3, bins=5)
-    assert engine_run(Processes(), quiet, SMALL_KEY, 2) == engine_run(Serial(), quiet, SMALL_KEY, 2)
+    apart, serial = (engine_run(engine, quiet, SMALL_KEY, 2, hosts) for engine in (Processes(), Serial()))
+    assert apart == serial
 
 
 def test_an_undeclared_part_would_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,8 @@ class Engine(ABC):
         self.plan, self.data, self.ledger = plan, data, ledger
 
     def phase(self, phase: str, number: int, states: Mapping[str, bytes]) -> PhaseEnd:
-        """Step all parties to the end of a phase. `align` comes first, and makes the parties.
+        """Step all parties to the end of a phase. `align` comes first, and makes the parties. After an error the engine
+        has to be stopped.
 
         Args:
             number: of the round; before `align` and `setup` that of the last complete one.

@@ -24,12 +24,12 @@ from fedlit.settings.classes import build_in
 from fedlit.settings.saved import began_in, saved_files
 from fedlit.tracking.metrics_file import NAME, read
 from fedlit.tracking.targets import Targets
-from fedlit.vertical.about import describe
+from fedlit.vertical.about import describe, protocol_name
 from fedlit.vertical.alignment import Alignment, Same
 from fedlit.vertical.baselines import baselines, compared
 from fedlit.vertical.chosen_engine import chosen_engine
 from fedlit.vertical.ciphers import Plain
-from fedlit.vertical.columns import Columns, table_of, unevenness
+from fedlit.vertical.columns import table_of, unevenness
 from fedlit.vertical.engine import Plan
 from fedlit.vertical.numeric_threads import set_threads
 from fedlit.vertical.parties_loop import PartiesLoop
@@ -54,6 +54,11 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
     Returns:
         The exit code: 0, or `INTERRUPTED`, `TERMINATED` or `HUNG_UP` after a signal.
     """
+    with ExitStack() as until_end:
+        return _run(config, folder, overrides, shown, until_end)
+
+
+def _run(config: DictConfig, folder: Path, overrides: list[str], shown: str | None, until_end: ExitStack) -> int:
     chosen = chosen_loggers(config)
     start_folder = began_in(folder, resumed=config.resume is not None)
     make = partial(build_in, start_folder)
@@ -67,10 +72,10 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
     early_stopping.check_options(KNOWN)
     before = saved_bits(folder)
     threads = int(before.get("threads") or config.threads or 1)
-    set_threads(threads)
+    until_end.enter_context(set_threads(threads))
 
     source, _ = load_data(config.data, 1, start_folder)
-    table = checked_table(source, protocol, columns)
+    table = checked_table(source, protocol)
     data = shared_out(table, columns, config.seed)
     check_people(data, alignment)
     plan = Plan(protocol, cipher, alignment, tuple(name for name in data if name != GUEST), table.task, threads)
@@ -84,38 +89,37 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
     go_on(state, *(before.get(key) not in (None, bits[key]) for key in ("stop", "rounds")))
     loggers = all_loggers(config, False, chosen, shown)
     about = describe(config, folder, source.name, plan, data, state.round)
-    with ExitStack() as until_end:
-        until_end.enter_context(interrupts.handled())  # before it, a signal ends the command at once
-        until_end.enter_context(engine)
-        early_stopping.warn_of_target(targets.directions)
-        targets.warn_of_values()
-        if state.round < config.rounds and state.stopped is None:
-            engine.start(plan, data, plan.ledger())
-        afterwards = partial(_baselines, plan, data, table, config.rounds, folder)
-        loop = PartiesLoop(
-            engine,
-            state,
-            config.rounds,
-            loggers,
-            checkpoints,
-            early_stopping,
-            folder,
-            afterwards if config.protocol.get("baselines") else dict,
-        )
-        return run_rounds(loop, loggers, about, early_stopping, targets)
+    until_end.enter_context(interrupts.handled())  # before it, a signal ends the command at once
+    until_end.enter_context(engine)
+    early_stopping.warn_of_target(targets.directions)
+    targets.warn_of_values()
+    if state.round < config.rounds and state.stopped is None:
+        engine.start(plan, data, plan.ledger())
+    afterwards = partial(_baselines, plan, data, table, config.rounds, folder)
+    loop = PartiesLoop(
+        engine,
+        state,
+        config.rounds,
+        loggers,
+        checkpoints,
+        early_stopping,
+        folder,
+        afterwards if config.protocol.get("baselines") else dict,
+    )
+    return run_rounds(loop, loggers, about, early_stopping, targets)
 
 
-def checked_table(source: DataSource, protocol: Protocol, columns: Columns) -> ColumnTable:
+def checked_table(source: DataSource, protocol: Protocol) -> ColumnTable:
     """The named columns of the data, which fit the protocol's task.
 
     Raises:
         InputError: there are none, or the protocol cannot learn such a target.
     """
-    table = table_of(source, type(protocol).__name__)
+    table = table_of(source, protocol_name(protocol))
     if table.task not in protocol.tasks:
         fits = " or ".join(_KINDS[task] for task in protocol.tasks)
         raise InputError(
-            f"protocol={type(protocol).__name__} learns a target of {fits}, and that of {table.name} is of "
+            f"protocol={protocol_name(protocol)} learns a target of {fits}, and that of {table.name} is of "
             f"{_KINDS[table.task]}; write another protocol, or other data."
         )
     return table
@@ -138,7 +142,8 @@ def check_people(data: Mapping[str, PartyData], alignment: Alignment) -> None:
 
 def check_same_columns(folder: Path, before: Mapping[str, str] | None, now: Mapping[str, str]) -> None:
     """InputError if a run would go on with other columns, people or values than it began with."""
-    different = [name for name in now if before is not None and before.get(name) != now[name]]
+    names = () if before is None else dict.fromkeys([*now, *before])
+    different = [name for name in names if before is not None and before.get(name) != now.get(name)]
     if different:
         raise InputError(
             f"resume={folder}: {different[0]} holds other columns, people or values than when the run began; give it "

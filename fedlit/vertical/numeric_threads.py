@@ -9,6 +9,7 @@ from threadpoolctl import ThreadpoolController
 
 
 def set_threads(threads: int) -> Any:
-    """Set the threads of torch and of numpy's libraries in this process. The result has `restore_original_limits`."""
+    """Set the threads of torch and of numpy's libraries in this process. As a context manager, the result restores
+    those of numpy's libraries."""
     torch.set_num_threads(threads)
     return ThreadpoolController().limit(limits=threads)

@@ -99,8 +99,8 @@ def serve(
     threading.Thread(target=_end_with_main, daemon=True).start()
     os.chdir(folder)
     sys.path[:] = path
+    import_again(modules)
     try:
-        import_again(modules)
         _Server(end, level).run()
     except (EOFError, OSError):  # the main process closed its end, or was killed
         os.killpg(0, signal.SIGKILL)

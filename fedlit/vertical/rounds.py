@@ -51,12 +51,12 @@ def cooperate(
     ledger = engine.ledger
     if folder is not None:
         ledger.open(folder, state.round)
-    aligned = engine.phase(ALIGN, state.round, state.parties)
-    ready = engine.phase(SETUP, state.round, aligned.states)
-    ledger.keep()
-    parties = ready.states
-    first = {} if state.round else fact_row(aligned.facts) | fact_row(ready.facts)
     with stop_noted(state):
+        aligned = engine.phase(ALIGN, state.round, state.parties)
+        ready = engine.phase(SETUP, state.round, aligned.states)
+        ledger.keep()
+        parties = ready.states
+        first = {} if state.round else fact_row(aligned.facts) | fact_row(ready.facts)
         while state.round < rounds and state.stopped is None:
             interrupts.check()
             watch, number = Stopwatch(), state.round + 1

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import signal
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import torch
-from fedlit.vertical.alignment import Alignment
 
 from fedlit.stop import Stop
+from fedlit.vertical.alignment import Alignment
 from fedlit.vertical.ciphers.base import Cipher
 from fedlit.vertical.engine import Plan
 from fedlit.vertical.party import Party, Recv, Sealed, Send
@@ -77,6 +79,8 @@ class Guest(Party):
         return {"sums": grown, "rounds": state["rounds"], "mean": message_sum(column_means)}, {"hosts": len(self.hosts)}
 
     def predict(self, state, number):
+        if self.protocol.stop_predicting_at == number:
+            raise Stop("good enough")
         errors = self.data.test_target - state["mean"] / (1 + number)
         return state, {"r2": float(1 - errors.var()), "mse": float((errors**2).mean()), "rows": len(errors)}
 
@@ -93,6 +97,9 @@ class Host(Party):
     def round(self, state, number):
         if (self.name, number) == self.protocol.killed:
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.protocol.talks:
+            logging.getLogger("toy").warning("%s warns in round %d", self.name, number)
+            warnings.warn("a warning of Python's", stacklevel=1)
         if (self.name, number) == self.protocol.raises:
             raise KeyError("a bug")
         yield Send(GUEST, "means", {"values": seal(number * self.data.train.mean(0), self.key)})
@@ -113,6 +120,8 @@ class Means(Protocol):
     killed: tuple[str, int] | None = None
     raises: tuple[str, int] | None = None
     leaks: bool = False
+    talks: bool = False
+    stop_predicting_at: int | None = None
 
     tasks = ("regression",)
     clear: ClassVar[Mapping[str, str]] = {"key.bytes": "the toy has no other way", "thanks.sum": "a sum over columns"}

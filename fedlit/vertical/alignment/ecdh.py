@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,10 +13,15 @@ from fedlit.errors import InputError
 from fedlit.messages.secure.installed import check_installed
 from fedlit.vertical.alignment.base import Aligning, Alignment, check_common
 from fedlit.vertical.alignment.points import SIZE, Blinding, digest
-from fedlit.vertical.party import Message, Recv, Send
+from fedlit.vertical.party import Recv, Send
 from fedlit.vertical.party_data import GUEST, PartyData
 
 KINDS = ("train", "test")
+
+Lists = dict[str, np.ndarray]
+"""By kind: points (N, 32), keys of points (N,), or positions in a list."""
+
+Exchange = Generator[Send | Recv, Any, Lists]
 
 
 @dataclass(frozen=True)
@@ -57,9 +62,7 @@ class Ecdh(Alignment):
         rows = [_by_digest(order[kind][common[kind]], ids[kind]) for kind in KINDS]
         return data.rows(*rows)
 
-    def _of_host(
-        self, name: str, others: Sequence[str], blinding: Blinding, listed: Message
-    ) -> Generator[Send | Recv, Any, dict[str, np.ndarray]]:
+    def _of_host(self, name: str, others: Sequence[str], blinding: Blinding, listed: Lists) -> Exchange:
         hosts = sorted({name, *others} - {GUEST})
         for owner in (GUEST, *hosts):  # all parties handle the lists in this order
             stops = _stops(owner, hosts)
@@ -71,12 +74,10 @@ class Ecdh(Alignment):
         common = yield Recv(GUEST, "common_people")
         return {kind: common[kind] for kind in KINDS}
 
-    def _of_guest(
-        self, name: str, others: Sequence[str], blinding: Blinding, listed: Message
-    ) -> Generator[Send | Recv, Any, dict[str, np.ndarray]]:
+    def _of_guest(self, name: str, others: Sequence[str], blinding: Blinding, listed: Lists) -> Exchange:
         hosts = sorted(others)
         yield Send(hosts[0], "blinded_ids", listed)
-        lists: dict[str, Message] = {}
+        lists: dict[str, Lists] = {}
         for owner in (GUEST, *hosts):
             received = yield Recv(_stops(owner, hosts)[-2], "blinded_ids")
             blinded = received if owner == GUEST else _times(blinding, received)
@@ -110,8 +111,8 @@ def _stops(owner: str, hosts: Sequence[str]) -> list[str]:
     return [owner, *(host for host in hosts if host != owner), GUEST]
 
 
-def _times(blinding: Blinding, points: Message) -> Message:
-    return {kind: blinding.of_points(cast(np.ndarray, points[kind])) for kind in KINDS}
+def _times(blinding: Blinding, points: Lists) -> Lists:
+    return {kind: blinding.of_points(points[kind]) for kind in KINDS}
 
 
 def _as_keys(points: Any) -> np.ndarray:

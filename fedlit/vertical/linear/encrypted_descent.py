@@ -17,6 +17,7 @@ from fedlit.vertical.linear.guest import Guest
 from fedlit.vertical.linear.holder import COORDINATOR
 from fedlit.vertical.linear.host import Host
 from fedlit.vertical.linear.standardised import standardised
+from fedlit.vertical.measures import measures
 from fedlit.vertical.party import Facts, Party
 from fedlit.vertical.party_data import GUEST, PartyData
 from fedlit.vertical.protocol import Protocol, Task
@@ -24,8 +25,8 @@ from fedlit.vertical.protocol import Protocol, Task
 
 @dataclass(frozen=True)
 class EncryptedDescent(Protocol):
-    """One step of full-batch gradient descent a round, on columns that each party has standardised for itself (mean
-    and deviation of its training rows; a missing value counts as the mean), with an intercept at the guest.
+    """One step of full-batch gradient descent a round, on columns that each party has standardised for itself, with an
+    intercept at the guest. Mean and deviation are those of the training rows; a missing value counts as the mean.
 
     With the scores u_ip = w_p x_ip of person i by party p, and t_i and a constant a by the loss, a round is
 
@@ -38,11 +39,11 @@ class EncryptedDescent(Protocol):
     masks that are much larger than the number instead: `WholeVectors`, `RealVectors`). Numbers have 40 fractional bits:
     weights are those of plaintext gradient descent within 1e-9; under `cipher=ckks` within 1e-5.
 
-    What each party learns, if all follow the steps: C the loss of each round (with several hosts nothing); A and B their
-    weights, and so each round the D numbers X' d about N residuals d. A host with as many columns as people could solve
-    for all d, and after N / D rounds with few columns a part of it; the parties must not be that few people. The guest
-    gets each host's part of the score of each test person at prediction. C must not conspire with a party: it has the
-    key of all.
+    What each party learns, if all follow the steps: C learns the loss of each round (nothing with several hosts). A
+    and B learn their weights, and so the D numbers X' d about N residuals d in each round. A host with as many columns
+    as people could solve for all residuals, and one with fewer columns for a part of them after some rounds: use many
+    more people than columns. The guest gets each host's part of the score of each test person. C must not conspire with
+    a party, because its key opens all.
 
     Args:
         lr: of a step.
@@ -62,14 +63,18 @@ class EncryptedDescent(Protocol):
     l2: float = 0.0
 
     @abstractmethod
-    def targets(self, data: PartyData) -> tuple[np.ndarray, np.ndarray]:
-        """t of the training and the test people."""
+    def targets(self, target: np.ndarray) -> np.ndarray:
+        """t of the training people, (N,), by their target."""
 
     @abstractmethod
-    def measured(self, targets: np.ndarray, scores: np.ndarray) -> Facts:
+    def predictions(self, target: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """
         Args:
-            targets, scores: t and sum_p u_p of the test people, (M,).
+            target: of the training people, (N,).
+            scores: sum_p u_p of the test people, (M,).
+
+        Returns:
+            what `measures` takes.
         """
 
     def party(self, name: str, data: PartyData | None, hosts: Sequence[str], cipher: Cipher, task: Task) -> Party:
@@ -80,12 +85,13 @@ class EncryptedDescent(Protocol):
         train, test = standardised(data.train, data.test)
         if name != GUEST:
             return Host(descent, cipher, train, test, with_loss)
-        train_targets, test_targets = self.targets(data)
+        target, test_target = data.train_target, data.test_target
+        assert target is not None and test_target is not None
 
         def measured(scores: np.ndarray) -> Facts:
-            return self.measured(test_targets, scores)
+            return measures(task, test_target, self.predictions(target, scores))
 
-        return Guest(descent, cipher, train, test, train_targets, measured, hosts)
+        return Guest(descent, cipher, train, test, self.targets(target), measured, hosts)
 
     def check(self, task: Task, columns: Mapping[str, Sequence[str]], cipher: Cipher) -> None:
         if not self.lr > 0:

@@ -11,8 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from fedlit.vertical.linear.encrypted_descent import EncryptedDescent
-from fedlit.vertical.party import Facts
-from fedlit.vertical.party_data import PartyData
+from fedlit.vertical.measures import MEASURES
 from fedlit.vertical.protocol import Task
 
 
@@ -27,15 +26,12 @@ class LogisticHe(EncryptedDescent):
     """
 
     tasks: ClassVar[tuple[Task, ...]] = ("binary",)
-    measures: ClassVar[Mapping[Task, tuple[str, ...]]] = {"binary": ("auc",)}
+    measures: ClassVar[Mapping[Task, tuple[str, ...]]] = {"binary": MEASURES["binary"]}
     curvature: ClassVar[float] = 0.25
     constant: ClassVar[float] = math.log(2) - 0.5  # 2 d^2 = u^2 / 8 - y u / 2 + 1/2
 
-    def targets(self, data: PartyData) -> tuple[np.ndarray, np.ndarray]:
-        assert data.train_target is not None and data.test_target is not None
-        return data.train_target - 0.5, data.test_target - 0.5
+    def targets(self, target: np.ndarray) -> np.ndarray:
+        return target - 0.5
 
-    def measured(self, targets: np.ndarray, scores: np.ndarray) -> Facts:
-        from sklearn.metrics import roc_auc_score
-
-        return {"auc": float(roc_auc_score(targets > 0, scores))}
+    def predictions(self, target: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        return scores

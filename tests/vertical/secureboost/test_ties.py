@@ -57,3 +57,5 @@ def test_edges_are_quantiles_or_all_values() -> None:
     assert binned.counts(np.arange(100)).tolist() == [[25, 25, 25, 25, 0], [25, 25, 25, 0, 25], [97, 3, 0, 0, 0]]
     skewed = BinnedColumns.of(np.r_[np.zeros(90), np.arange(1, 11)][:, None], 5)
     assert skewed.edges[0].tolist() == [0]
+    no_upper_edge = BinnedColumns.of(np.r_[np.arange(1, 7), np.full(14, 9)][:, None], 4)
+    assert no_upper_edge.edges[0].tolist() == [5]

@@ -251,7 +251,7 @@ class Application(Hydra):
             config_name, words, RunMode.MULTIRUN, with_log_configuration=with_log_configuration
         )
         written = dict(zip(words, overrides, strict=True))
-        task = config.hydra.overrides.task
+        task: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)  # words may interpolate
         config.hydra.overrides.task = [written.get(word, word) for word in task]
         return config
 

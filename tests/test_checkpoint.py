@@ -6,6 +6,7 @@ import hashlib
 import os
 import pickle
 
+import numpy as np
 import pytest
 import torch
 
@@ -330,3 +331,15 @@ def test_the_best_checkpoint_has_the_server_only_and_is_never_loaded(tmp_path):
     assert best["round"] == 6 and best["clients"] == {} and best["version"] == FORMAT
     assert best["server"]["model"]["__model__"][0].tolist() == [6.0] * 5
     assert checkpoints(tmp_path).load(MemoryStore()).round == 3
+
+
+@pytest.mark.parametrize("value", [np.zeros(3), 1 << 2040, {"deep": [np.float64(1)]}])
+@pytest.mark.parametrize("part", ["server", "sampler", "messages"])  # clients keep tensors alone
+def test_a_state_that_could_not_be_read_is_refused_when_it_is_saved(part, value, tmp_path):
+    saved_before, broken = checkpoints(tmp_path), state(2)
+    saved_before.save(state(1))
+    setattr(broken, part, {"kept": value})
+    with pytest.raises(InputError, match=rf"the state of the run: \['{part}'\].* which no checkpoint can hold"):
+        saved_before.save(broken)
+    assert rounds(tmp_path) == ["round_0001"]
+    assert checkpoints(tmp_path).load(MemoryStore()).round == 1

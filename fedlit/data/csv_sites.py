@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import pandas as pd
 import torch
 
 from fedlit.data.samples import TensorSamples
 from fedlit.data.site_files import site_files
 from fedlit.data.source import DataSource
 from fedlit.data.split import stratified
-from fedlit.data.table import column_position, in_one_order, log_doubtful_columns, read_table
 from fedlit.data.table_features import features_of
-from fedlit.data.table_numbers import NumberFormat, numbers
-from fedlit.data.table_targets import TargetCells, read_targets
+from fedlit.data.table_numbers import NumberFormat
+from fedlit.data.table_rows import Form, Meaning, check_split, table_rows
 from fedlit.errors import InputError
-from fedlit.plurals import counted
 from fedlit.randomness import generator
-from fedlit.readable_names import readable
-
-_log = logging.getLogger(__name__)
 
 
 def csv_sites(
@@ -81,45 +74,13 @@ def csv_sites(
     """
     if path is None:
         raise InputError("data=csv_sites needs the files to read, one a site; write data.path='<folder>/*.csv'.")
-    form = NumberFormat(decimal, thousands)
-    missing, classes = _as_text(missing), None if classes is None else _as_text(classes)
+    form = Form(header, separator, missing, encoding, NumberFormat(decimal, thousands))
     files = site_files(str(Path(root).expanduser() / Path(path).expanduser()), sites, download_from)
-    tables = in_one_order(
-        {file: read_table(file, header, separator, missing, encoding, form) for file in files.values()}, header
-    )
-    first_file, *_ = tables
-    names = list(tables[first_file].columns)
-    target_column = column_position(names, target, "target", first_file)
-    unused = {target_column, *(column_position(names, column, "drop", first_file) for column in drop)}
-    encoded = {column_position(names, column, "categories", first_file) for column in categories} - unused
-    numeric = [i for i in range(len(names)) if i not in unused | encoded]
-    if not numeric and not encoded:
-        raise InputError(f"{first_file} has no column left that predicts; remove columns from data.drop.")
-    log_doubtful_columns(tables, numeric, header)
-
-    tables = {file: _with_target(table, target_column, file) for file, table in tables.items()}
-    site = np.repeat(np.arange(len(tables)), [len(table) for table in tables.values()])
-    cells = TargetCells(
-        [cell for table in tables.values() for cell in table.iloc[:, target_column]],
-        site,
-        [f"{file}: row {row}" for file, table in tables.items() for row in table.index],
-        list(files),
-    )
-    values = [numbers(table.iloc[:, numeric], file, form, header) for file, table in tables.items()]
-    targets = read_targets(cells, task, target_above, classes, form)
+    rows = table_rows(files, form, Meaning(target, drop, categories, task, target_above, classes))
+    targets, site = rows.targets, rows.site
     is_test = _split(site, targets.values if targets.names else np.zeros(len(site)), list(files), test_fraction)
-    if is_test.all() or not is_test.any():
-        raise InputError(
-            f"data.test_fraction={test_fraction} of {counted(len(is_test), 'row')} leaves {(~is_test).sum()} for "
-            f"training and {is_test.sum()} for the test; both need one at least."
-        )
-    features = features_of(
-        np.concatenate(values),
-        pd.concat([table.iloc[:, sorted(encoded)] for table in tables.values()]).map(form.canonical),
-        [names[column] for column in numeric],
-        ~is_test,
-        indicators,
-    )
+    check_split(is_test, test_fraction)
+    features = features_of(rows.numbers, rows.categories, rows.names, ~is_test, indicators)
     x, y = torch.from_numpy(features), torch.from_numpy(targets.values)
     parts = [torch.from_numpy(np.flatnonzero(chosen)) for chosen in (~is_test, is_test)]
     train, test = (TensorSamples(x[part], y[part]) for part in parts)
@@ -133,23 +94,6 @@ def csv_sites(
         site[is_test],
         label_names=targets.names,
     )
-
-
-def _with_target(table: pd.DataFrame, target: int, file: Path) -> pd.DataFrame:
-    """The rows of a table that have a target; `target` is the position of its column."""
-    has_target = table.iloc[:, target].notna()
-    if not has_target.all():
-        left_out = int((~has_target).sum())
-        verb = "is" if left_out == 1 else "are"
-        _log.warning("%s: %s without a target %s left out.", file, counted(left_out, "row"), verb)
-    if not has_target.any():
-        raise InputError(f"{file} has no row with a target; every site needs one.")
-    return table[has_target]
-
-
-def _as_text(values: Sequence[Any]) -> list[Any]:
-    """Words of the command line, as the tables write them under any locale."""
-    return [readable(value) if isinstance(value, str) else value for value in values]
 
 
 def _split(site: np.ndarray, classes: np.ndarray, names: Sequence[str], fraction: float) -> np.ndarray:

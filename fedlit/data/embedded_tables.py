@@ -37,12 +37,12 @@ def diabetes(test_fraction: float = 0.2) -> DataSource:
 def breast_cancer(test_fraction: float = 0.2) -> DataSource:
     """Breast cancer in Wisconsin (Wolberg, Street, Mangasarian 1995; UCI): 569 tumours, 30 columns, two classes.
 
-    Mean, standard error (`radius_error`) and worst value (`worst_radius`) of ten measures of a tumour's cells. Class 0 is
-    malignant, class 1 benign. In a vertical run the guest has the ten standard errors, and the host the other columns.
+    Mean, standard error (`radius_error`) and worst value (`worst_radius`) of ten measures of a tumour's cells. Class 0
+    is malignant, class 1 benign. In a vertical run the guest has the ten standard errors, the host the other columns.
 
     Args:
-        test_fraction: share of each class that is the test set, the same in every run; 0 trains on all tumours and tests
-            on the same ones.
+        test_fraction: share of each class that is the test set, the same in every run; 0 trains on all tumours and
+            tests on the same ones.
 
     Raises:
         InputError: no tumour is left for training or for the test.

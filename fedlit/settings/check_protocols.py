@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from hydra.core.override_parser.types import Override
@@ -99,8 +100,7 @@ def _check_presets(options: Sequence[Override], jobs: Sequence[Composed], places
     for option in options:
         for value in values(option):
             files = [folder / option.key_or_group / f"{value}.yaml" for folder in places]
-            chosen = next((read_file(file).defaults for file in files if file.is_file()), ())
-            of_preset = [place_of(name.removeprefix("override ").lstrip("/")) for name in chosen]
+            of_preset = _places_of(next((file for file in files if file.is_file()), None))
             if PROTOCOL in of_preset and not by_word:
                 continue
             for place in (place for place in of_preset if place in names):
@@ -109,6 +109,15 @@ def _check_presets(options: Sequence[Override], jobs: Sequence[Composed], places
                     word = choosing(option.key_or_group, str(value))
                     advice = "leave one of the two out" if by_word else f"choose {_alternatives(place)}"
                     raise InputError(f"{word}: it chooses an option of {place}, and {_has_no(job, place)}; {advice}.")
+
+
+def _places_of(preset: Path | None) -> list[str]:
+    """The places whose options a preset chooses; none of a file that is no YAML, of which Hydra has the reason."""
+    chosen: tuple[str, ...] = ()
+    if preset is not None:
+        with suppress(InputError):
+            chosen = read_file(preset).defaults
+    return [place_of(name.removeprefix("override ").lstrip("/")) for name in chosen]
 
 
 def _unused(override: Override, name: str, job: Composed, having: Sequence[Composed], chosen: bool) -> Misfit:

@@ -65,6 +65,7 @@ class Composer:
         self._config_name = config_name
         self.config_dir = config_dir
         self._composed: dict[tuple[str, ...], Composed] = {}
+        self._listed: dict[tuple[str, ObjectType], list[str]] = {}  # options and groups of the folders of this line
 
     @property
     def loader(self) -> Loader:
@@ -130,7 +131,9 @@ class Composer:
 
     def _options_of_folders(self, group: str, kind: ObjectType, search_path: list[str]) -> list[str]:
         if self._config_name == folders.CONFIG_NAME and not search_path:
-            return self.loader.list_options(group, kind)
+            if (group, kind) not in self._listed:
+                self._listed[group, kind] = self.loader.list_options(group, kind)
+            return self._listed[group, kind]
         # a primary config of the user's may name further folders
         primary = None if self._config_name == folders.CONFIG_NAME else self._config_name
         return self.loader.get_group_options(group, kind, primary, search_path)

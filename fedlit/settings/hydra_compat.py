@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import hydra.version
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
-from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -24,6 +27,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobRuntime
+from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from hydra.version import VersionBase
@@ -74,6 +78,49 @@ class Swept:
     runs_here: bool
 
 
+class Files(ConfigRepository):
+    """Hydra's repository of option files, which parses a file once in a process as long as it is the same: reading YAML
+    takes most of a composition's time. What is kept is a pickle, because Hydra changes what it loads, and copies of
+    OmegaConf's nodes take five times as long."""
+
+    _parsed: ClassVar[dict[tuple[object, ...], bytes]] = {}
+    _listed: ClassVar[dict[tuple[object, ...], list[str]]] = {}  # of Hydra's own package
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Files:
+        """For each composition Hydra copies the repository, since it may give the copy other sources. These themselves
+        never change."""
+        copied = copy.copy(self)
+        copied.sources = list(self.sources)
+        return copied
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        if source is None or source.scheme() not in ("file", "pkg"):
+            return super().load_config(config_path)
+        key: tuple[object, ...] = (source.path, config_path, source.provider)
+        if source.scheme() == "file":  # those of a package stay the same
+            file = Path(source.path.removeprefix("file://"), source._normalize_file_name(config_path)).absolute()
+            state = file.stat()
+            key = (*key, file, state.st_mtime_ns, state.st_size, state.st_ino)
+        if key not in self._parsed:
+            self._parsed[key] = pickle.dumps(super().load_config(config_path))
+        loaded: ConfigResult = pickle.loads(self._parsed[key])
+        return loaded
+
+    def get_group_options(self, group_name: str, results_filter: ObjectType | None = ObjectType.CONFIG) -> list[str]:
+        options: set[str] = set()
+        for source in self.sources:
+            key = (source.path, group_name, results_filter)
+            if key not in self._listed:
+                listed = source.list(group_name, results_filter) if source.is_group(group_name) else []
+                if source.scheme() != "pkg":
+                    options.update(listed)
+                    continue
+                self._listed[key] = listed
+            options.update(self._listed[key])
+        return sorted(options)
+
+
 class Loader(ConfigLoaderImpl):
     """Hydra's loader, which also keeps what a composition passes through.
 
@@ -86,6 +133,10 @@ class Loader(ConfigLoaderImpl):
     before_overrides: dict[str, Any] = {}  # noqa: RUF012  (replaced, never changed)
     published: Any = None
     ready: DictConfig | None = None
+
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        self.config_search_path = config_search_path
+        self.repository = Files(config_search_path)
 
     def load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
         return super().load_configuration(*args, **kwargs) if self.ready is None else self.ready

@@ -29,6 +29,8 @@ class Figures(Logger):
 
     def start(self, about: About) -> None:
         self._about = about
+        if not len(about.sizes):  # parties with columns
+            return
         path = about.folder / "partition.png"
         self._background.draw("partition.png", lambda: write_bytes(path, partition_png(about)))
 

@@ -110,7 +110,8 @@ class RichProgress(Logger):
         self._rounds = self._display.add_task(
             "rounds", completed=done, total=about.rounds, count=f"{done}/{about.rounds}", metric=""
         )
-        self._clients = self._display.add_task("clients", total=None, count="", metric="")
+        has_clients = len(about.sizes) > 0  # parties with columns are no clients
+        self._clients = self._display.add_task("clients", total=None, count="", metric="", visible=has_clients)
         self._begin(self._display)
 
     def cohort(self, number: int, size: int) -> None:

@@ -16,7 +16,8 @@ from fedlit.tracking.metrics_file import plain
 log = logging.getLogger(__name__)
 
 Costs = dict[str, float | int]
-"""`round`, `bytes` (down and up, or of all messages between parties) and `seconds` (all parts of the rounds), from round 1 to the end of that round."""
+"""`round`, `bytes` (down and up, or of all messages between parties) and `seconds` (all parts of the rounds), from
+round 1 to the end of that round."""
 
 
 class Targets:

@@ -61,7 +61,7 @@ class TensorBoard(Logger):
             self._writer = SummaryWriter(str(about.folder), purge_step=0 if fresh else about.resumed_after + 1)
         self._drawn = time.monotonic()
         self._writer.flush()
-        if fresh:
+        if fresh and len(about.sizes):  # parties with columns have none
             self._draw("partition", lambda: partition_png(about), 0)
 
     def round(self, number: int, row: Row, pictures: Mapping[str, np.ndarray]) -> None:

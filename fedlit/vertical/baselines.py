@@ -49,7 +49,7 @@ def compared(federated: Row, measured: Mapping[str, Row]) -> dict[str, float | N
 
     Returns:
         "gain": federated minus the best party alone; "lost": pooled minus federated; "spread": the best party alone
-        minus the worst one, which is 0 where the parties' columns are equally good. None for what was not measured.
+        minus the worst one, which is 0 where the parties' columns are equally good. None where it was not measured.
     """
     name = next((name for name in federated if is_global(name)), "")
     alone = [row[name] for key, row in measured.items() if key != POOLED and name in row]

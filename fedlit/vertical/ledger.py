@@ -85,7 +85,7 @@ class Ledger:
         return {COMM_BYTES: sums.pop(COMM_BYTES), **dict(sorted(sums.items()))}
 
     def keep(self) -> None:
-        """The round counts: write its entries. They stand in the order of senders, and of what each has sent, which no
+        """The round counts: write its entries. They are in the order of senders, and of what each has sent, which no
         engine changes."""
         entries, self._entries = list(self._entries.values()), {}
         phases = list(dict.fromkeys(entry["phase"] for entry in entries))

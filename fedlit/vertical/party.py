@@ -68,8 +68,9 @@ class Party:
     """One participant of a protocol. A subclass writes the phases that it takes part in.
 
     On `self` are hyperparameters, the party's columns, and the keys of this start. All that changes from round to round
-    is in the state. A phase returns a new state and leaves the given one as it is: a round counts for all parties or for
-    none, and one that breaks off is repeated from the same states.
+    is in the state. A phase returns a new state and leaves the given one as it is: a round counts for all parties or
+    for none, and one that breaks off is repeated from the same states. A phase that exchanges no message may be a plain
+    method that returns both.
 
     >>> class Sender(Party):
     ...     def round(self, state, number):
@@ -80,7 +81,7 @@ class Party:
     def setup(self, state: State) -> Steps:
         """At every start of a run, also of a resumed one: keys, bins, first states. `state` is empty in a new run.
 
-        Keys come from the operating system. They are made anew here and are never part of a state.
+        Keys come from the operating system. They are made new at each start and are never part of a state.
         """
         return state, {}
         yield  # a generator without a step

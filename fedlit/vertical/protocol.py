@@ -21,8 +21,8 @@ class Protocol(ABC):
         clear: the parts that travel in the clear, as "message.part", with the reason. Under any cipher but `plain` each
             other part has to be `Sealed`.
         helpers: parties without columns, such as a coordinator.
-        measures: names of what the guest's `predict` returns, which stand in the row of metrics as `global/test/<name>`;
-            the first one is the headline.
+        measures: names of what the guest's `predict` returns, in the row of metrics as `global/test/<name>`; the first
+            one is the headline.
     """
 
     tasks: ClassVar[tuple[Task, ...]]
@@ -40,7 +40,9 @@ class Protocol(ABC):
             hosts: names of the hosts, in the order of the configuration; none where the guest trains alone.
         """
 
-    def check(self, task: Task, columns: Mapping[str, Sequence[str]], cipher: Cipher) -> None:
+    def check(  # noqa: B027  (not each protocol has something to refuse)
+        self, task: Task, columns: Mapping[str, Sequence[str]], cipher: Cipher
+    ) -> None:
         """Refuse what this protocol cannot do, before any work: raise an `InputError` of one sentence.
 
         Args:

@@ -50,13 +50,13 @@ class SecureBoost(Options, Protocol):
     tasks: ClassVar[tuple[Task, ...]] = ("binary", "regression")
     clear: ClassVar[Mapping[str, str]] = {
         "key.key": "a public key",
-        "sums.node": "the guest compares splits of one node",
+        "sums.node": "the guest compares the splits of a node",
         "split.id": "ids are shuffled, and the host has to know the split that it makes",
         "left.side": "the guest sums the derivatives of each side",
-        "left.record": "a number without meaning to others than the host",
+        "left.record": "a number; column and threshold stay with the host",
         "nodes.of": "a host sums the derivatives of each node",
         "ask.row": "the host has to know whom it is asked about",
-        "ask.record": "a number of the host's own",
+        "ask.record": "the number of a split that the host keeps",
         "answer.side": "the guest has to know the leaf of a person",
         "known.row": _ATTACK,
         "known.label": _ATTACK,

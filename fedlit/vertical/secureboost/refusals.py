@@ -9,7 +9,7 @@ from fedlit.vertical.ciphers.base import Cipher, IntegerCipher
 from fedlit.vertical.protocol import Task
 from fedlit.vertical.secureboost.options import Options
 
-_WHOLE = {"depth": (1, 10), "bins": (2, 1024), "guest_first": (0, None), "known_labels": (2, None)}
+_WHOLE = {"depth": (1, 10), "bins": (2, None), "guest_first": (0, None), "known_labels": (2, None)}
 _REAL = {"lr": (0, False), "l2": (0, True), "min_child_weight": (0, True), "min_gain": (0, True)}
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fedlit.errors import InputError
 from fedlit.vertical.ciphers.base import Cipher
 from fedlit.vertical.secureboost import SecureBoost
 from tests.vertical.secureboost.samples import parties
-from tests.vertical.secureboost.stepped import PLAIN, run
+from tests.vertical.secureboost.stepped import PLAIN, SMALL_KEY, run, tables
 
 COLUMNS = {"guest": ["a"], "host": ["b"]}
 
@@ -25,7 +26,7 @@ class Inexact(Cipher):
         ({"depth": 0}, "protocol.depth=0 is out of range; write a whole number from 1 to 10."),
         ({"depth": 11}, "from 1 to 10"),
         ({"depth": 2.5}, "protocol.depth=2.5"),
-        ({"bins": 1}, "from 2 to 1024"),
+        ({"bins": 1}, "write a whole number from 2"),
         ({"guest_first": -1}, "write a whole number from 0."),
         ({"known_labels": True}, "protocol.known_labels=True"),
         ({"lr": 0}, "protocol.lr=0 is out of range; write a number above 0."),
@@ -44,6 +45,25 @@ def test_what_cannot_be_used_is_refused(options: dict[str, Any], expected: str) 
 def test_values_have_no_labels_to_guess() -> None:
     with pytest.raises(InputError, match="protocol.leak=instance_space guesses classes"):
         SecureBoost(leak="instance_space").check("regression", COLUMNS, PLAIN)
+
+
+def test_labels_have_to_be_left_to_guess() -> None:
+    with pytest.raises(InputError, match="protocol.known_labels=133 leaves no label to guess among 133 people"):
+        run(SecureBoost(leak="instance_space", known_labels=133), parties(), 0)
+
+
+@pytest.mark.parametrize("constant", ["guest", "host"])
+def test_a_party_without_a_split_to_offer_changes_nothing(constant: str) -> None:
+    """A guest with labels alone, or a host with columns of one value or none."""
+    table = np.random.default_rng(0).integers(0, 9, (60, 3)).astype(np.float64)
+    target = (table[:, 0] > 3).astype(np.float64)
+    table[:, 1], table[:, 2] = 4, np.nan
+    split: dict[str, tuple[int, ...]] = (
+        {"guest": (), "host": (0, 1)} if constant == "guest" else {"guest": (0,), "host": (1, 2)}
+    )
+    result = run(SecureBoost(depth=2), tables(table, table, target, target, split), 2, SMALL_KEY)
+    assert result.rows[-1]["test"]["auc"] == 1
+    assert result.rows[-1]["guest"][f"importance/{constant}/count"] == 0
 
 
 def test_a_cipher_of_real_numbers_is_refused() -> None:

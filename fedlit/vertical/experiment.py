@@ -24,12 +24,12 @@ from fedlit.settings.classes import build_in
 from fedlit.settings.saved import began_in, saved_files
 from fedlit.tracking.metrics_file import NAME, read
 from fedlit.tracking.targets import Targets
-from fedlit.vertical.about import describe
+from fedlit.vertical.about import describe, protocol_name
 from fedlit.vertical.alignment import Alignment, Same
 from fedlit.vertical.baselines import baselines, compared
 from fedlit.vertical.chosen_engine import chosen_engine
 from fedlit.vertical.ciphers import Plain
-from fedlit.vertical.columns import Columns, table_of, unevenness
+from fedlit.vertical.columns import table_of, unevenness
 from fedlit.vertical.engine import Plan
 from fedlit.vertical.numeric_threads import set_threads
 from fedlit.vertical.parties_loop import PartiesLoop
@@ -70,7 +70,7 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
     set_threads(threads)
 
     source, _ = load_data(config.data, 1, start_folder)
-    table = checked_table(source, protocol, columns)
+    table = checked_table(source, protocol)
     data = shared_out(table, columns, config.seed)
     check_people(data, alignment)
     plan = Plan(protocol, cipher, alignment, tuple(name for name in data if name != GUEST), table.task, threads)
@@ -105,17 +105,17 @@ def run(config: DictConfig, folder: Path, overrides: list[str], shown: str | Non
         return run_rounds(loop, loggers, about, early_stopping, targets)
 
 
-def checked_table(source: DataSource, protocol: Protocol, columns: Columns) -> ColumnTable:
+def checked_table(source: DataSource, protocol: Protocol) -> ColumnTable:
     """The named columns of the data, which fit the protocol's task.
 
     Raises:
         InputError: there are none, or the protocol cannot learn such a target.
     """
-    table = table_of(source, type(protocol).__name__)
+    table = table_of(source, protocol_name(protocol))
     if table.task not in protocol.tasks:
         fits = " or ".join(_KINDS[task] for task in protocol.tasks)
         raise InputError(
-            f"protocol={type(protocol).__name__} learns a target of {fits}, and that of {table.name} is of "
+            f"protocol={protocol_name(protocol)} learns a target of {fits}, and that of {table.name} is of "
             f"{_KINDS[table.task]}; write another protocol, or other data."
         )
     return table

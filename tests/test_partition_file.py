@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import fedlit
-from fedlit import experiment_rounds, partition_file
+from fedlit import federation_loop, partition_file
 from fedlit.clients import Clients
 from fedlit.data import DataSource, TensorSamples
 from fedlit.partition_file import read_partition, write_partition
@@ -70,7 +70,7 @@ def test_a_run_that_was_stopped_before_its_first_round_begins_again(
         raise RuntimeError("a bug")
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiment_rounds, "federate", fail)
+        patch.setattr(federation_loop, "federate", fail)
         assert command(*QUICK) == 1
     assert Path("run/checkpoints/round_0000").is_dir()
     assert command(*QUICK, "seed=4") == 0  # the same folder, because no round was completed

@@ -13,7 +13,7 @@ from fedlit.profiling.timer import Timer
 NOT_ACCOUNTED = "not accounted for"
 STEPS, OUTSIDE, DATA = "training: steps", "training: outside of the steps", "training: data"
 
-_ROUNDS = "fedlit.experiment_rounds:federate"
+_ROUNDS = "fedlit.federation_loop:federate"
 _PARTS = (  # of the run's own process: function, part
     ("fedlit.rounds:open_round", "sampling and broadcast"),
     ("fedlit.federation:Federation.cohort", "downloads and client states"),

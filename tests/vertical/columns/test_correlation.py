@@ -27,6 +27,12 @@ def test_correlated_columns_are_together() -> None:
     assert [len(names) for names in shares.values()] == [3, 3, 3]
 
 
+def test_the_first_column_is_with_the_first_of_two_parties() -> None:
+    for start in range(9):
+        table = table_with([*NAMES[start:], *NAMES[:start]], rows=300, train=np.roll(VALUES, -start, axis=1))
+        assert table.columns[0] in Correlation().share(table, 0)["guest"]
+
+
 def test_correlated_columns_are_apart() -> None:
     shares = Correlation(parties=PARTIES, correlated="apart").share(TABLE, 0)
     for names in shares.values():

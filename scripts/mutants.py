@@ -54,6 +54,7 @@ TRANSIT = "tests/attacks/test_transit.py"
 TESTS = {  # file of fedlit/ that is no option of aggregator= -> the files of its tests, the quickest to fail first
     "messages/secure/agreement.py": (SHAMIR, SEAL, SUMS, SEEN),
     "messages/secure/ckks.py": (ENCRYPTED, SEEN),
+    "messages/secure/fixed_base.py": (ENCRYPTED,),
     "messages/secure/fixed_point.py": (SUMS, ENCRYPTED),
     "messages/secure/keys.py": (SUMS, SEAL),
     "messages/secure/masked_sum.py": (SUMS, SEEN),

@@ -19,6 +19,7 @@ from torch import Tensor
 
 import fedlit.experiment
 from fedlit.aggregators import Aggregator
+from fedlit.errors import InputError
 from fedlit.model_vectors import Layout, Model
 from fedlit.settings import logger_parts
 from fedlit.settings.classes import build, locate, passed_on
@@ -75,10 +76,11 @@ def data_with(*keys: str) -> list[str]:
 
 
 DOWNLOADED = data_with("download", "download_from")
-OWN = ["csv_sites", "npz"]
+OWN = ["csv_sites", "npz", "table"]
 PUBLISHED = [name for name in data_with("root") if name not in (*DOWNLOADED, *OWN)]  # the user gets their files
-TABLES = ["table", "diabetes", "breast_cancer"]  # for parties with columns
-AT_HAND = [name for name in OPTIONS["data"] if name not in (*DOWNLOADED, *PUBLISHED, *TABLES)]
+REGRESSION = ["diabetes"]  # for a model of the user's: the ready ones are classifiers
+AT_HAND = [name for name in OPTIONS["data"] if name not in (*DOWNLOADED, *PUBLISHED, *REGRESSION)]
+WITHOUT_SITES = ["digits", "breast_cancer", "table"]
 FITTING = {"binary_logistic": "two classes", "char_lstm": "tokens"}  # models that do not take images of four classes
 
 
@@ -340,6 +342,9 @@ def files_of(name: str, folder: Path, images: Path) -> dict[str, Any]:
     if name == "csv_sites":
         write_tables(folder, [f"{site}.csv" for site in "abc"], columns=4, header=True)
         return {"data.path": str(folder / "*.csv")}
+    if name == "table":
+        write_tables(folder, ["people.csv"], columns=4, header=True)
+        return {"data.path": str(folder / "people.csv")}
     return {}
 
 
@@ -352,7 +357,13 @@ def test_data_without_download_run_for_a_round_by_their_sites_if_any(name: str, 
         config.clients = len(set(sites.tolist()))
         config.partition = composed("partition=natural").config.partition
     check_rows(go(config, tmp_path / "run"))
-    assert name == "digits" or sites is not None
+    assert (sites is None) == (name in WITHOUT_SITES)
+
+
+@pytest.mark.parametrize("name", REGRESSION)
+def test_data_of_a_regression_name_the_model_they_need(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="targets are not classes; write your own model"):
+        go(small([f"data={name}"], dict(IMAGES)), tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", DOWNLOADED)

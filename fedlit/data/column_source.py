@@ -97,15 +97,18 @@ def column_source(
     )
     if people.label_names is None or len(people.label_names) == 2:
         names, values = _raw(columns, indicators, of_category, codes)
-        sets = (people.train, people.test)
+        train_rows, test_rows = people.train, people.test
         source.columns = ColumnTable(
             name,
             tuple(names),
-            *(values[chosen] for chosen in sets),
-            *(people.ids[chosen] for chosen in sets),
-            *(people.target[chosen] for chosen in sets),
-            task="regression" if people.label_names is None else "binary",
-            parties=parties,
+            values[train_rows],
+            values[test_rows],
+            people.ids[train_rows],
+            people.ids[test_rows],
+            people.target[train_rows],
+            people.target[test_rows],
+            "regression" if people.label_names is None else "binary",
+            parties,
         )
     return source
 

@@ -79,6 +79,7 @@ def table(
     meaning = Meaning(target, drop, categories, task, target_above, classes, id)
     rows = table_rows({file.stem: file}, form, meaning)
     _refuse_equal_names(rows, file)
+    ids = _ids(rows)
     labels = rows.targets.names
     values = rows.targets.values if labels else np.array([form.numbers.value(cell) for cell in rows.cells], np.float64)
     strata = values if labels else np.zeros(len(values))
@@ -86,16 +87,15 @@ def table(
     check_split(is_test, test_fraction)
     used = {*rows.names, *rows.categories.columns}
     columns = RawColumns(rows.numbers, rows.names, rows.categories, [name for name in rows.columns if name in used])
-    people = People(_ids(rows), values.astype(np.float64), labels, ~is_test, is_test)
+    people = People(ids, values.astype(np.float64), labels, ~is_test, is_test)
     return column_source(utf8_name(file.stem), columns, people)
 
 
 def _refuse_equal_names(rows: TableRows, file: Path) -> None:
     for name in (*rows.names, *rows.categories.columns):
-        if rows.columns.count(name) > 1:
-            raise InputError(
-                f"{file} has {rows.columns.count(name)} columns of the name {name!r}; give each its own name."
-            )
+        count = rows.columns.count(name)
+        if count > 1:
+            raise InputError(f"{file} has {count} columns of the name {name!r}; give each a name of its own.")
 
 
 def _ids(rows: TableRows) -> np.ndarray:

@@ -162,7 +162,7 @@ def _with_target(table: pd.DataFrame, target: int, file: Path) -> pd.DataFrame:
         verb = "is" if left_out == 1 else "are"
         _log.warning("%s: %s without a target %s left out.", file, counted(left_out, "row"), verb)
     if not has_target.any():
-        raise InputError(f"{file} has no row with a target; every site needs one.")
+        raise InputError(f"{file} has no row with a target; write another data.target, or fill in the targets.")
     return table[has_target]
 
 

@@ -39,6 +39,7 @@ class PartiesLoop:
 
     def begin(self) -> None:
         """Nothing is saved before round 1: the run begins again from its data."""
+        self.checkpoints.folders.note_newest(0, None)
 
     def run(self) -> None:
         parts = self.loggers, self.checkpoints, self.early_stopping, self.folder

@@ -14,10 +14,12 @@ from omegaconf import OmegaConf
 
 import fedlit
 from fedlit.data import torchvision_sets
+from fedlit.data.credit_default import credit_default
 from fedlit.data.csv_sites import csv_sites
 from fedlit.data.flamby_heart import flamby_heart
 from fedlit.data.npz import npz
 from fedlit.data.shakespeare import ALPHABET, shakespeare
+from fedlit.vertical.columns import Named, unevenness
 
 FOLDER = Path(fedlit.__file__).parents[1] / "conf" / "data"
 
@@ -108,6 +110,16 @@ def test_published_data_have_their_counts(name: str, data_root: Path) -> None:
     assert (None if source.train_sites is None else len(set(source.train_sites.tolist()))) == sites
     x, _ = source.train.batch(np.arange(100))
     assert x.shape == (100, *source.input_shape) and x.isfinite().all()
+
+
+def test_a_third_of_credit_default_is_a_test_set_of_ten_thousand(data_root: Path) -> None:
+    wanted(data_root, "credit_default.csv")
+    columns = credit_default(root=data_root, test_fraction=0.33333).columns
+    assert columns is not None and columns.train.shape == (20_000, 23) and columns.test.shape == (10_000, 23)
+    shares = Named(parties={"guest": list(columns.columns[:13]), "host": "rest"}).share(columns, 0)
+    assert len(shares["host"]) == 10  # the usual division leaves the host a third of the importance
+    assert 0.2 < unevenness(columns, shares)["host"] < 0.4
+    assert unevenness(columns, Named().share(columns, 0))["host"] > 0.55
 
 
 def test_the_hospitals_of_flamby_have_the_published_sizes(data_root: Path) -> None:

@@ -17,6 +17,7 @@ from fedlit.data.adult import adult
 from fedlit.data.credit_default import credit_default
 from fedlit.data.flamby_heart import flamby_heart
 from fedlit.errors import InputError
+from fedlit.vertical.columns import Named
 
 PERSON = "{age}, {work}, 77516, {school}, 13, Never-married, Sales, Wife, White, Male, 2174, 0, 40, Cuba, {income}"
 
@@ -52,6 +53,27 @@ def test_adult_has_standardised_numbers_then_categories(tmp_path: Path, monkeypa
     np.testing.assert_allclose(inputs(source, "test"), x[:2])
     assert source.train.labels().tolist() == [0, 1, 0] and source.test.labels().tolist() == [0, 1]
     assert source.train_sites.tolist() == [0, 1, 0] and source.test_sites.tolist() == [0, 1]
+
+
+def test_adult_has_raw_columns_in_the_order_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_adult(tmp_path, monkeypatch)
+    columns = adult(root=tmp_path).columns
+    assert columns is not None and columns.task == "binary"
+    assert columns.columns[:6] == (
+        "age",
+        "workclass=Private",
+        "workclass=State-gov",
+        "fnlwgt",
+        "education=11th",
+        "education=Doctorate",
+    )
+    assert columns.column("age").tolist() == [20, 30, 40]
+    np.testing.assert_array_equal(columns.column("workclass=Private"), [1, np.nan, 0])  # ?
+    np.testing.assert_array_equal(columns.column("education=Doctorate"), [0, 1, 0])
+    assert columns.train_ids.tolist() == ["1", "2", "3"] and columns.test_ids.tolist() == ["4", "5"]
+    assert columns.train_target.tolist() == [0, 1, 0] and columns.test.shape == (2, 16)
+    shares = Named().share(columns, 0)
+    assert {"workclass=Private", "occupation=Sales", "capital-loss"} < set(shares["host"])
 
 
 def test_adult_refuses_other_counts_and_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +126,23 @@ def test_credit_default_reads_each_published_form(name: str, tmp_path: Path, mon
     assert x.shape == (32, 20 + 2 + 1 + 1)  # 20 numbers without the ID, then sex, education and marriage
     np.testing.assert_allclose(x[:, :20].mean(0), 0, atol=1e-6)
     np.testing.assert_array_equal(x[:, 20:22].sum(1), 1)
+
+
+def test_credit_default_has_23_raw_columns_of_which_the_host_has_the_payments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credit_module, "_ROWS", 40)
+    write_credit(tmp_path / "credit_default.csv", 40)
+    columns = credit_default(root=tmp_path, test_fraction=1 / 4).columns
+    assert columns is not None and columns.columns == tuple(NAMES[1:])
+    for part in ("train", "test"):
+        values, ids, target = (getattr(columns, f"{part}{end}") for end in ("", "_ids", "_target"))
+        for row, person, label in zip(values.tolist(), ids.tolist(), target.tolist(), strict=True):
+            i = int(person) - 1
+            assert row == [1000 * i, 1 + i % 2, 1, 2, *([i] * 19)] and label == i % 4 // 3
+    assert len(columns.test) == 10 and len({*columns.train_ids, *columns.test_ids}) == 40
+    shares = Named().share(columns, 0)
+    assert shares["host"] == ("PAY_0", "PAY_2", "PAY_3", "PAY_4", "PAY_5", "PAY_6") and len(shares["guest"]) == 17
 
 
 def test_credit_default_refuses_other_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

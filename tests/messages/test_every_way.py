@@ -43,13 +43,22 @@ def test_a_resumed_run_has_the_same_bits(way: str, store: str, in_folder: Path) 
     assert same_bits(final("parts", 3), final("whole", 3))
 
 
+AGAINST_STATISTICS = {
+    "bucketing": ["reduction@reduction.inner=krum", "reduction.inner.statistics=own", "clients=12"],
+    "nnm": ["reduction@reduction.inner=krum", "reduction.inner.statistics=own"],
+    "foolsgold": ["attack.clients=[0,1]"],  # which finds clients that send the same
+}
+
+
 @pytest.mark.parametrize("reduction", some_slow(OPTIONS["reduction"], ["median", "krum"]))
 def test_a_model_with_batch_normalisation_passes_every_rule(reduction: str, in_folder: Path) -> None:
     words = ["model=cnn_bn", f"reduction={reduction}", "rounds=2", "trainer=vectorized"]
     if reduction != "mean":  # no client is malicious, or its statistics pass a rule of their own
-        options = composed(f"reduction={reduction}").config.reduction
+        options = composed(*words[:2]).config.reduction
         words += ["clients=3"] if reduction == "paillier" else []  # milliseconds for 31 numbers
-        words += ["attack=statistics", *(["reduction.statistics=own"] if "statistics" in options else [])]
+        words += ["attack=statistics", "attack.clients=[0]"]  # as many as the rules declare, f=1
+        words += ["reduction.statistics=own"] if "statistics" in options else []
+    words += AGAINST_STATISTICS.get(reduction, [])
     assert command(*words, "hydra.run.dir=run") == 0
     for row in numbers(Path("run")):
         refused = row["attack/drawn"] if reduction in HIDDEN else 0  # their statistics are beyond the range

@@ -54,6 +54,11 @@ def test_early_stopping_and_targets_follow_the_guests_measures(tmp_path):
     assert (reached["round"], reached["bytes"]) == (1, rows[0]["comm/bytes"])
 
 
+def test_a_stop_before_the_first_round_leaves_a_summary_and_no_row(tmp_path):
+    code, rows, summary = go(tmp_path, protocol__stop_at=1)
+    assert (code, rows, summary["rounds"], summary["stopped"]) == (0, [], 0, "enough")
+
+
 def test_baselines_are_the_protocol_without_hosts(tmp_path):
     _, rows, summary = go(tmp_path, protocol__baselines=True)
     made, columns = source().columns, {"guest alone": [0, 3, 4], "host alone": [1, 2], "pooled": range(5)}

@@ -22,8 +22,9 @@ class FlTrust(RuleByClient):
 
         sum_i TS_i |x_0| / |x_i| x_i / sum_i TS_i.
 
-    The server takes as many local epochs or updates as a client. Statistics and numbers are averaged with the TS_i over
-    their sum, and not scaled. Where the trust in all clients is 0, the server keeps its state.
+    The server takes as many local epochs or updates as a client. Numbers are averaged with the TS_i over their sum, and
+    not scaled. So are statistics, unless `statistics` is "own": then x are the statistics alone, scaled likewise. Where
+    the trust in all clients is 0, the server keeps its state.
     """
 
     def check(self, plan: MessagePlan) -> None:
@@ -42,8 +43,8 @@ class FlTrust(RuleByClient):
 
     def weigh(self, messages: Messages, keys: Sequence[str], state: Mapping[str, Any]) -> Weights:
         vectors = messages.vectors(list(keys))
-        update = self._server_update()
-        reference = [update.statistics if keys[0].endswith(".statistics") else update.weights]
+        update, of_statistics = self._server_update(), keys[0].endswith(".statistics")
+        reference = [update.statistics if of_statistics else update.weights]
         norms, products = np.sqrt(squared_norms(vectors)), inner_products(vectors, reference)
         norm = float(np.sqrt(squared_norms([reference[0][None]]))[0])
         trust, scale = np.zeros(len(norms)), np.zeros(len(norms))
@@ -52,7 +53,7 @@ class FlTrust(RuleByClient):
         trust[judged] = np.maximum(products[judged] / norms[judged] / norm, 0)
         report = {"selected": int(np.count_nonzero(trust)), "mean_trust": float(trust.mean())}
         factors = trust * scale / max(trust.sum(), 1e-300)
-        return Weights(factors, relative=trust, scales_statistics=False, report=report)
+        return Weights(factors, relative=trust, scales_statistics=of_statistics, report=report)
 
     def _server_update(self) -> Model:
         """x_0 of this round; the server trains once."""

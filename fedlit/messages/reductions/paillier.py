@@ -20,9 +20,9 @@ from fedlit.plurals import counted
 
 class Paillier(EncryptedSum):
     """The weighted mean by Paillier's cipher, which adds encrypted integers exactly; for teaching, because a client
-    needs milliseconds for each ciphertext. The modulus has 2,048 bits. An entry is rounded to a multiple of `step`, and
-    weighed by n_k. Sums are signed numbers of 64 bits, of which 31 are packed into one ciphertext of 512 bytes: 16.5
-    bytes a number.
+    needs half a millisecond for each ciphertext. The modulus has 2,048 bits. An entry is rounded to a multiple of
+    `step`, and weighed by n_k. Sums are signed numbers of 64 bits, of which 31 are packed into one ciphertext of 512
+    bytes: 16.5 bytes a number.
 
     Args:
         range, most_examples: see `HiddenSum`.

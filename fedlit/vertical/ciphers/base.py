@@ -21,7 +21,7 @@ class Cipher(ABC):
     name: ClassVar[str]
     hides: ClassVar[bool] = True
 
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: B027  (a cipher may have no options)
         """Refuse options and missing packages, before any work."""
 
 

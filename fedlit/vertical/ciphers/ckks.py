@@ -78,10 +78,6 @@ class CkksKey:
     def add(self, first: Sequence[Any], second: Sequence[Any]) -> list[Any]:
         return [text + other for text, other in zip(first, second, strict=True)]
 
-    def add_numbers(self, ciphertexts: Sequence[Any], values: np.ndarray) -> list[Any]:
-        """The sum with a known vector. The same randomness is left: who knows `ciphertexts` can read the values."""
-        return [text + chunk for text, chunk in zip(ciphertexts, in_chunks(values), strict=True)]
-
     def times(self, ciphertexts: Sequence[Any], values: np.ndarray) -> list[Any]:
         """The product with a known vector, number by number; once in the life of a ciphertext."""
         return [text * chunk for text, chunk in zip(ciphertexts, in_chunks(values), strict=True)]

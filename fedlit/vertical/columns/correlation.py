@@ -26,7 +26,7 @@ class Correlation(Columns):
     deals the order out in turn: the parties know the same things, and a host adds little. No draw is made.
 
     Attributes:
-        parties: names of the parties, the guest among them; the first gets the first columns.
+        parties: names of the parties, the guest among them; of two, the first one gets the table's first column.
         correlated: "together" or "apart".
     """
 
@@ -67,8 +67,9 @@ def absolute_correlations(values: np.ndarray) -> np.ndarray:
 
 
 def _neighbours(correlations: np.ndarray) -> np.ndarray:
-    """Positions of the columns in an order in which correlated ones are neighbours."""
+    """Positions of the columns, correlated ones as neighbours and the first column in the first half."""
     if len(correlations) < 3:
         return np.arange(len(correlations))
     distances = squareform(1 - correlations, checks=False)
-    return leaves_list(linkage(distances, "average", optimal_ordering=True))
+    order = leaves_list(linkage(distances, "average", optimal_ordering=True))
+    return order if np.argmin(order) < len(order) / 2 else order[::-1]  # either direction is as good

@@ -11,6 +11,7 @@ import numpy as np
 
 from fedlit.errors import InputError
 from fedlit.vertical.ciphers.base import Cipher
+from fedlit.vertical.ciphers.plain import Plain
 from fedlit.vertical.linear.coordinator import Coordinator
 from fedlit.vertical.linear.descent import Descent
 from fedlit.vertical.linear.guest import Guest
@@ -21,6 +22,8 @@ from fedlit.vertical.measures import measures
 from fedlit.vertical.party import Facts, Party
 from fedlit.vertical.party_data import GUEST, PartyData
 from fedlit.vertical.protocol import Protocol, Task
+
+LEAST_BITS = 256  # 80 fractional bits, scores below 2^40, and sums over people; keys of ciphers are longer
 
 
 @dataclass(frozen=True)
@@ -98,3 +101,8 @@ class EncryptedDescent(Protocol):
             raise InputError(f"protocol.lr={self.lr:g} is no step; write a number above 0, such as 0.1.")
         if not self.l2 >= 0:
             raise InputError(f"protocol.l2={self.l2:g} is negative; write 0 or more.")
+        if isinstance(cipher, Plain) and cipher.bits < LEAST_BITS:
+            raise InputError(
+                f"cipher.bits={cipher.bits} is too few for sums of products of two numbers with 40 fractional bits; "
+                f"write {LEAST_BITS} or more."
+            )

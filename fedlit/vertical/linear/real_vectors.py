@@ -11,7 +11,7 @@ from fedlit.vertical.ciphers.ckks import SLOTS, CkksKey, CkksOwner
 from fedlit.vertical.linear.vectors import Vectors, VectorsOwner, check_range
 from fedlit.vertical.party import Message, Part, Sealed
 
-LARGEST = 2.0**15
+LARGEST = 2.0**12
 MASK = 2.0**20
 
 

@@ -225,7 +225,7 @@ def test_rules_that_trust_nobody_reduce_nothing_and_keep_their_state(caplog: pyt
     assert reduce(Flame(), opposite, broadcast={"model": Model(torch.zeros(2), torch.zeros(0))}).message is not None
 
 
-def test_fltrust_does_not_scale_statistics_and_trains_once() -> None:
+def test_fltrust_scales_statistics_by_their_norm_or_not_at_all_and_trains_once() -> None:
     calls = []
 
     def fit(model: Model) -> Any:
@@ -245,7 +245,7 @@ def test_fltrust_does_not_scale_statistics_and_trains_once() -> None:
         root = 0.5**0.5
         weights = (torch.tensor([2.0, 0]) + root * torch.tensor([2.0, 2.0]) * root) / (1 + root)
         assert reduced.message["delta"].weights.tolist() == pytest.approx(weights.tolist())
-        expected = (1 + 3 * root) / (1 + root) if choice == "same" else (1 + 100 + 3) / 3
+        expected = (1 + 3 * root) / (1 + root) if choice == "same" else 1.0  # of 1, 100 and 3, scaled to the norm 1
         assert reduced.message["delta"].statistics.tolist() == pytest.approx([expected])
         assert reduced.excluded == ([1, 3] if choice == "same" else [3])
     assert len(calls) == 2

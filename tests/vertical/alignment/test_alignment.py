@@ -92,6 +92,14 @@ def test_a_host_gets_the_positions_of_people_in_common_only() -> None:
     assert [len(cast(np.ndarray, part)) for name, part in parts(sent) if name.endswith("train")] == [5, 5]
 
 
+def test_the_order_of_a_list_is_not_that_of_its_rows() -> None:
+    _, stepped = aligned(Ecdh(), *THREE[:2])
+    lists = [part for name, part in parts(stepped.letters[:2]) if name == "blinded_ids.train"]
+    assert len(lists) == 2, "the guest's list to the host, and what the host makes of it"
+    rows = [row.tobytes() for row in cast(np.ndarray, lists[0])]
+    assert rows == sorted(rows)
+
+
 def test_points_of_two_starts_differ() -> None:
     first, second = (aligned(Ecdh(), *THREE[:2])[1].letters[0] for _ in range(2))
     assert first.name == second.name == "blinded_ids" and first.content != second.content

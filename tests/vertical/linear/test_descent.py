@@ -191,3 +191,5 @@ def test_bad_options_are_refused() -> None:
         LinearHe(lr=0.0).check("regression", columns, Plain())
     with pytest.raises(InputError, match=r"protocol\.l2=-1 is negative"):
         LogisticHe(l2=-1.0).check("binary", columns, Plain())
+    with pytest.raises(InputError, match=r"cipher\.bits=128 is too few for sums .* write 256 or more"):
+        LinearHe().check("regression", columns, Plain(bits=128))

@@ -14,7 +14,7 @@ from tests.markdown import CHECKOUT, blocks, commands, run, section, write
 PAGE = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 QUICK = ("rounds=1", "threads=1", "progress=none", "logger=none")
 SECTIONS = {"Your own model": 1, "Your own aggregator": 3, "Your own partition": 1, "Your own data": 1}  # commands
-NEEDS_A_FILE = ("data=npz", "data=csv_sites")
+NEEDS_A_FILE = ("data=npz", "data=csv_sites", "data=table")
 
 
 @pytest.mark.parametrize("title", SECTIONS)

@@ -42,7 +42,13 @@ OF_USER_CLASSES = {
             "several labels; a class with an argument target has the key for itself",
         ),
         ("data.public=100", "training samples that all clients and the server see [int >= 0]"),
-    )
+    ),
+    "protocol": (
+        (
+            "protocol.baselines=true",
+            "also train what each party learns alone, and what all columns in one place give [bool]",
+        ),
+    ),
 }
 """Keys of a group that a class of the user's takes beyond its own arguments (`settings.classes.RUN_KEYS`)."""
 

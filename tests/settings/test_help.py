@@ -126,10 +126,11 @@ def test_help_is_quick_and_imports_neither_torch_nor_hydra(tmp_path):
     assert time.perf_counter() - begin < 2  # a tenth of a second on an idle machine
 
 
-def test_the_page_of_the_data_names_the_keys_of_every_class_of_a_user():
+def test_pages_of_groups_name_the_keys_of_every_class_of_a_user():
     page = help_text(["data"])
     assert {key: {f"{key}.{name}" for name in names} for key, names in RUN_KEYS.items()} == {
         group: {left.partition("=")[0] for left, _ in rows} for group, rows in OF_USER_CLASSES.items()
     }
     assert "data._target_=mine.MyClass" in page and "data.target=<number or key>" in page
     assert "data.target=<" not in help_text(["partition"])
+    assert "protocol._target_=mine.MyClass" in help_text(["protocol"])

@@ -74,7 +74,9 @@ class ColumnTable:
     def _check_people(self, part: str, ids: np.ndarray, target: np.ndarray) -> None:
         repeated = _repeated(ids.tolist())
         if repeated is not None:
-            raise InputError(f"{self.name}: the id {repeated!r} names two {part} rows; each person has one row.")
+            raise InputError(
+                f"{self.name}: the id {repeated!r} is that of two rows of the {part} data; each person has one row."
+            )
         if not np.isfinite(target).all():
             row = int((~np.isfinite(target)).argmax())
             raise InputError(

@@ -95,7 +95,7 @@ def _refuse_equal_names(rows: TableRows, file: Path) -> None:
     for name in (*rows.names, *rows.categories.columns):
         count = rows.columns.count(name)
         if count > 1:
-            raise InputError(f"{file} has {count} columns of the name {name!r}; give each a name of its own.")
+            raise InputError(f"{file} has more than one column of the name {name!r}; give each a name of its own.")
 
 
 def _ids(rows: TableRows) -> np.ndarray:

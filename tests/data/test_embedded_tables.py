@@ -76,7 +76,7 @@ TABLE = ColumnTable(
         ({"columns": ("a",)}, r"train is \(2, 2\), with \(2,\) ids and \(2,\) targets; it has to be \(N, 1\)"),
         ({"train_ids": np.array(["x"])}, r"train is \(2, 2\), with \(1,\) ids"),
         ({"test": np.array([[5.0, np.inf]])}, "the column b holds an infinite number"),
-        ({"train_ids": np.array(["x", "x"])}, "the id 'x' names two train rows"),
+        ({"train_ids": np.array(["x", "x"])}, "the id 'x' is that of two rows of the train data"),
         ({"train_target": np.array([0.0, np.nan])}, "the train row of the person 'y' has no target"),
         ({"test_target": np.array([2.0])}, "a test target is 2, and task=binary has the classes 0 and 1"),
         ({"test": np.empty((0, 2)), "test_ids": np.empty(0, str), "test_target": np.empty(0)}, "N at least 1"),

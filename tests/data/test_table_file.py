@@ -134,7 +134,11 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("w,a,y\nx,1,0\nx,2,1\n", {"id": "w"}, "row 2 has the id 'x' of .*row 1; each person has one row"),
     ("w,a,y\nx,1,0\n,2,1\n", {"id": "w"}, "row 2 has no id; write one"),
     ("w,a,y\nx,1,0\ny,2,1\n", {"id": "who"}, "data.id=who is no column of"),
-    ("w,a,a,y\nx,1,2,0\ny,1,2,1\n", {"id": "w"}, "has 2 columns of the name 'a'; give each a name of its own"),
+    (
+        "w,a,a,y\nx,1,2,0\ny,1,2,1\n",
+        {"id": "w"},
+        "has more than one column of the name 'a'; give each a name of its own",
+    ),
     ("a,y\nred,0\n2,1\n", {}, "row 1 has 'red' in column a, which is no number; .*data.categories"),
     ("a,y\n1,0\n2,0\n3,1\n", {"test_fraction": 0.1}, "data.test_fraction=0.1 of 3 rows leaves 3 for training and 0"),
     (

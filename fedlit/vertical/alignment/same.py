@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from fedlit.errors import InputError
+from fedlit.plurals import counted
 from fedlit.vertical.alignment.base import Aligning, Alignment
 from fedlit.vertical.party import Recv, Send
 from fedlit.vertical.party_data import GUEST, PartyData
@@ -31,7 +32,8 @@ class Same(Alignment):
             received = (yield Recv(host, "rows"))["counts"]
             if not np.array_equal(received, counts):
                 raise InputError(
-                    f"alignment=none: {host} has {received[0]} training and {received[1]} test rows, and the guest "
-                    f"has {counts[0]} and {counts[1]}; write alignment=ecdh, which finds the people in common."
+                    f"alignment=none: {host} has {counted(int(received[0]), 'training row')} and "
+                    f"{counted(int(received[1]), 'test row')}, and the guest has {counts[0]:,} and {counts[1]:,}; "
+                    "write alignment=ecdh, which finds the people in common."
                 )
         return data

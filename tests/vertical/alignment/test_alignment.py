@@ -169,9 +169,11 @@ def test_none_leaves_rows_as_they_are_and_refuses_other_numbers() -> None:
     seen, stepped = aligned(Same(), *data)
     assert seen["guest"].train[:, 0].tolist() == [3, 1, 2] and seen["host"].train[:, 0].tolist() == [7, 8, 9]
     assert stepped.letters[0].name == "rows"
-    with pytest.raises(InputError, match="host has 3 training and 1 test rows, and the guest has 2 and 1; write align"):
+    with pytest.raises(
+        InputError, match="host has 3 training rows and 1 test row, and the guest has 2 and 1; write align"
+    ):
         aligned(Same(), people("guest", [3, 1], [5]), data[1])
-    with pytest.raises(InputError, match="host has 3 training and 1 test rows, and the guest has 3 and 2"):
+    with pytest.raises(InputError, match="host has 3 training rows and 1 test row, and the guest has 3 and 2"):
         aligned(Same(), people("guest", [3, 1, 2], [5, 6]), data[1])
 
 

@@ -109,8 +109,7 @@ SETTING = Setting(
     "0.1 in IPM. Other than there: each client has its own dropout, where the authors restore one random state before "
     "each worker's step, so that all have the same; RFA starts at the message with the smallest median distance and "
     "not at 0; all 10,000 test images count and not 9,984. `python -m fedlit.reproduce " + PRESETS + " "
-    "experiment=bucketing` runs three seeds and compares. A trial of centred clipping under label flipping (rounds=60) "
-    "has 69.5 after 30 rounds and 73.1 after 60; the authors' three logs have 57.9 to 70.2 and 69.4 to 75.8.",
+    "experiment=bucketing` runs three seeds and compares.",
     overrides=(PRESETS, "experiment=bucketing", "data.download=true", "trainer=vectorized"),
     cases=_cases(),
     measures={"mean of the last five": mean_of_the_last, "after round 600": ACCURACY},

@@ -103,6 +103,16 @@ def test_wrong_settings_are_refused_before_work(key, value, words, tmp_path):
     assert not (tmp_path / "metrics.jsonl").exists() and not (tmp_path / "messages.jsonl").exists()
 
 
+def test_a_party_with_columns_has_no_name_of_a_helper(tmp_path):
+    linear = {"_target_": "fedlit.vertical.linear.LinearHe", "lr": 0.1, "l2": 0.0, "baselines": False}
+    parties = {"guest": "rest", "coordinator": ["a"]}
+    config = configuration(protocol=linear, cipher={"_target_": "fedlit.vertical.ciphers.Plain"})
+    OmegaConf.update(config, "columns.parties", parties, merge=False)
+    with pytest.raises(InputError, match="columns.parties: coordinator is a party without columns in .*; give the"):
+        run(config, tmp_path, [])
+    assert not (tmp_path / "metrics.jsonl").exists() and not (tmp_path / "messages.jsonl").exists()
+
+
 def test_what_has_travelled_is_a_table(tmp_path, capsys):
     go(tmp_path)
     text = table(tmp_path)

@@ -34,7 +34,7 @@ from fedlit.saved_run import SavedRun
 from fedlit.settings import command_line
 from fedlit.settings.classes import RUN_KEYS
 from fedlit.settings.overrides import key_of, parse
-from fedlit.settings.protocols import DEFAULT, PROTOCOL
+from fedlit.settings.protocols import DEFAULT, PROTOCOL, is_vertical
 from fedlit.settings.resume import resumed_folder
 from fedlit.settings.start import prepare
 from fedlit.trained_models import global_module, personal_module
@@ -75,6 +75,7 @@ class Run:
             InputError: the run wrote no lines of clients.
         """
         if self.saved.clients is None:
+            self._refuse_parties()
             raise InputError(
                 f"{self.folder}: this run has no clients.jsonl; run it with evaluation.per_client=true to write one."
             )
@@ -89,6 +90,7 @@ class Run:
         """
         file = self.folder / PARTITION
         if not file.exists():
+            self._refuse_parties()
             raise InputError(
                 f"{self.folder}: this run folder has no {PARTITION}, because it was removed or would be too large."
             )
@@ -127,6 +129,13 @@ class Run:
             return personal_module(experiment, client)
 
         return self._from_checkpoint(taken, checkpoint)
+
+    def _refuse_parties(self) -> None:
+        if is_vertical(self.saved.config):
+            raise InputError(
+                f"{self.folder}: its parties hold columns of the same people, so that it has no clients and no "
+                "partition; its rounds are in run.metrics."
+            )
 
     def _from_checkpoint(
         self, taken: Callable[[Experiment], LightningModule], checkpoint: str | int

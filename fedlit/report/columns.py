@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from fedlit.errors import InputError
 from fedlit.evaluation.direction import Directions
+from fedlit.evaluation.headline import headline
 from fedlit.metric_names import (
     TRAIN_LOSS,
     USED,
@@ -21,6 +22,7 @@ from fedlit.metric_names import (
     client_metric,
     global_metric,
     is_global,
+    is_of_parties,
 )
 from fedlit.saved_run import SavedRun
 
@@ -54,6 +56,7 @@ class Column:
 
 def columns(runs: Sequence[SavedRun], wanted: Sequence[str] = ()) -> list[Column]:
     """The columns: the wanted ones, or those of `clients/used`, then of `global/test`, accuracy first and loss last.
+    Runs of parties have their headlines before the others.
 
     Raises:
         InputError: no run has a wanted metric.
@@ -66,7 +69,7 @@ def columns(runs: Sequence[SavedRun], wanted: Sequence[str] = ()) -> list[Column
     directions = _directions(runs)
     if wanted:
         return [Column(name, directions.of(name)) for name in wanted]
-    chosen = _chosen(names)
+    chosen = _headlines_first(_chosen(names), runs)
     equal = _equal(runs, chosen)
     return [Column(name, directions.of(name), equal.get(name)) for name in chosen]
 
@@ -125,6 +128,15 @@ def _chosen(names: Sequence[str]) -> list[str]:
     candidates += [global_metric("test", metric) for metric in metrics]
     chosen = [name for name in candidates if name in names and "/validation_" not in name]
     return chosen or [name for name in names if is_global(name) or name == TRAIN_LOSS] or list(names)[:1]
+
+
+def _headlines_first(chosen: Sequence[str], runs: Sequence[SavedRun]) -> list[str]:
+    """A protocol of parties names its headline first. Beside runs of clients it follows their first column, because a
+    narrow table shows the first columns alone."""
+    of_parties = [next((row for row in run.rows if is_of_parties(row) and headline(row)), None) for run in runs]
+    headlines = [str(headline(row)) for row in of_parties if row is not None]
+    first = chosen[:1] if None in of_parties else []
+    return list(dict.fromkeys([*first, *(name for name in headlines if name in chosen), *chosen]))
 
 
 def _directions(runs: Sequence[SavedRun]) -> Directions:

@@ -37,7 +37,7 @@ def baselines(plan: Plan, data: Mapping[str, PartyData], rounds: int, plain_ciph
         plain_cipher: the one of `cipher=plain`.
     """
     alone = replace(plan, cipher=plain_cipher, hosts=())
-    return {name: _measured(alone, part, rounds) for name, part in _parts(in_common(data))}
+    return {name: _measured(alone, part, rounds) for name, part in _parts(_aligned(plan, data))}
 
 
 def compared(federated: Row, measured: Mapping[str, Row]) -> dict[str, float | None]:
@@ -58,6 +58,12 @@ def compared(federated: Row, measured: Mapping[str, Row]) -> dict[str, float | N
     pooled = measured[POOLED].get(name, np.nan)
     gaps = {"gain": federated[name] - max(alone), "lost": pooled - federated[name], "spread": max(alone) - min(alone)}
     return {key: plain(value) for key, value in gaps.items()}
+
+
+def _aligned(plan: Plan, data: Mapping[str, PartyData]) -> dict[str, PartyData]:
+    """The people in common, in the order of the federation: other orders give other last bits."""
+    order = plan.alignment.order
+    return {name: part.rows(order(part.train_ids), order(part.test_ids)) for name, part in in_common(data).items()}
 
 
 def _parts(data: Mapping[str, PartyData]) -> Iterator[tuple[str, PartyData]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -77,6 +77,7 @@ def _run(config: DictConfig, folder: Path, overrides: list[str], shown: str | No
     source, _ = load_data(config.data, 1, start_folder)
     table = checked_table(source, protocol)
     data = shared_out(table, columns, config.seed)
+    check_names(list(data), protocol)
     check_people(data, alignment)
     plan = Plan(protocol, cipher, alignment, tuple(name for name in data if name != GUEST), table.task, threads)
     protocol.check(plan.task, {name: part.columns for name, part in data.items()}, cipher)
@@ -123,6 +124,19 @@ def checked_table(source: DataSource, protocol: Protocol) -> ColumnTable:
             f"{_KINDS[table.task]}; write another protocol, or other data."
         )
     return table
+
+
+def check_names(parties: Sequence[str], protocol: Protocol) -> None:
+    """
+    Raises:
+        InputError: a party with columns has the name of a helper.
+    """
+    for name in parties:
+        if name in protocol.helpers:
+            raise InputError(
+                f"columns.parties: {name} is a party without columns in protocol={protocol_name(protocol)}; give the "
+                "party with columns another name, such as bank."
+            )
 
 
 def check_people(data: Mapping[str, PartyData], alignment: Alignment) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from scipy.special import expit
-from sklearn.metrics import accuracy_score, log_loss, mean_squared_error, r2_score, roc_auc_score
 
 from fedlit.notices import warn
 from fedlit.vertical.protocol import Task
@@ -36,6 +35,8 @@ def measures(task: Task, target: np.ndarray, score: np.ndarray) -> dict[str, flo
         target: classes 0 and 1, or numbers.
         score: margins, or predictions.
     """
+    from sklearn.metrics import accuracy_score, log_loss, mean_squared_error, r2_score, roc_auc_score  # slow to import
+
     if not np.isfinite(score).all():
         return dict.fromkeys(MEASURES[task], float("nan"))
     if task == "regression":

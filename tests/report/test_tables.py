@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from fedlit.report.__main__ import main
+from fedlit.report.columns import columns
 from fedlit.report.grid import read_grid
 from fedlit.report.options import parse
 from fedlit.report.report import make_report
+from fedlit.saved_run import SavedRun
 from fedlit.sweeps.sweep_record import RecordedJob, SweepRecord
 from tests.report.saved_runs import ACCURACY, LOSS, write_run, write_sweep
 
@@ -74,6 +76,22 @@ def test_lower_is_better_where_the_metric_says_so(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path / "s", {FEDAVG: [0.5, 0.6], SCAFFOLD: [0.7, 0.8]}, LOSS)
     assert main([str(folder)]) == 0
     assert [row["best"] for row in table(folder)] == ["True", "False"]
+
+
+def test_the_headlines_of_parties_come_before_other_metrics(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    auc, r2 = "global/test/auc", "global/test/r2"
+    logistic = {auc: 0.9, "global/test/accuracy": 0.8, "comm/bytes": 5}
+    write_run(folder / "1", ["protocol=logistic"], [logistic])
+    assert metrics(folder) == [auc, "global/test/accuracy"]
+    write_run(folder / "2", ["protocol=linear"], [{r2: 0.5, "global/test/mse": 2.0, "comm/bytes": 5}])
+    write_run(folder / "3", [], [{ACCURACY: 0.7, LOSS: 1.0}])
+    assert metrics(folder)[:3] == [ACCURACY, auc, r2]
+    assert sorted(metrics(folder)[3:]) == ["global/test/accuracy", LOSS, "global/test/mse"]
+
+
+def metrics(folder: Path) -> list[str]:
+    return [column.metric for column in columns([SavedRun(run) for run in sorted(folder.iterdir())])]
 
 
 def test_rows_are_compared_on_the_same_data_only(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from fedlit.settings.compose import Composed, Composer, composer
 from fedlit.settings.help import help_text
 from fedlit.settings.protocols import is_vertical
 from fedlit.settings.resume import resume
-from fedlit.simulation import federate
+from fedlit.simulation import Run, federate
 from tests.settings.conftest import write_options
 
 OF_ALL = {"rounds", "seed", "threads", "name", "resume", "objective", "progress", "logger", "stop", "targets"}
@@ -248,6 +248,13 @@ def test_commands_about_models_refuse_a_run_of_parties(opened, tmp_path):
         words_of.read([str(run)], "fedlit.evaluate", (), ())
     clients = saved(tmp_path / "clients", opened, "")
     assert words_of.read([str(clients)], "fedlit.evaluate", (), ()).saved.folder == clients
+
+
+@pytest.mark.parametrize("name", ["clients", "partition"])
+def test_a_run_of_parties_has_no_clients_and_no_partition(opened, name, tmp_path):
+    run = Run(saved(tmp_path / "run", opened, "protocol=linear_he cipher=plain"))
+    with pytest.raises(InputError, match="so that it has no clients and no partition; its rounds are in run.metrics"):
+        getattr(run, name)
 
 
 def test_the_report_shows_the_protocol_of_runs(opened, tmp_path):

@@ -72,6 +72,18 @@ def test_baselines_are_the_protocol_without_hosts(tmp_path):
     assert summary["split"]["gain"] == pytest.approx(rows[-1]["global/test/r2"] - max(alone))
 
 
+def test_trees_of_all_columns_in_one_place_have_the_bits_of_the_federation(tmp_path):
+    """In another order of the people, the last bit of the log loss would be another one."""
+    boost = {"_target_": "fedlit.vertical.secureboost.SecureBoost", "depth": 2, "baselines": True}
+    options = {"protocol": boost, "cipher": {"_target_": "fedlit.vertical.ciphers.Plain"}, "rounds": 2}
+    align = {"alignment": {"_target_": "fedlit.vertical.alignment.Ecdh"}, "columns__overlap": 0.6}
+    parties = {"guest": "rest", "a": "mean*", "b": "worst*"}
+    data = {"data": {"_target_": "fedlit.data.embedded_tables.breast_cancer"}, "columns__parties": parties}
+    _, rounds, summary = go(tmp_path, **options, **align, **data)
+    measured = summary["baselines"]["pooled"]
+    assert measured == {name: rounds[-1][name] for name in measured} and len(measured) == 3
+
+
 def test_a_split_is_compared_by_the_headline():
     rows = {"guest alone": 0.7, "host alone": 0.6, "pooled": 0.9}
     measured = {name: {"global/test/auc": value, "global/test/loss": 0.0} for name, value in rows.items()}
@@ -99,6 +111,16 @@ def test_wrong_settings_are_refused_before_work(key, value, words, tmp_path):
     config = configuration()
     OmegaConf.update(config, key, value, merge=False)
     with pytest.raises(InputError, match=re.escape(words)):
+        run(config, tmp_path, [])
+    assert not (tmp_path / "metrics.jsonl").exists() and not (tmp_path / "messages.jsonl").exists()
+
+
+def test_a_party_with_columns_has_no_name_of_a_helper(tmp_path):
+    linear = {"_target_": "fedlit.vertical.linear.LinearHe", "lr": 0.1, "l2": 0.0, "baselines": False}
+    parties = {"guest": "rest", "coordinator": ["a"]}
+    config = configuration(protocol=linear, cipher={"_target_": "fedlit.vertical.ciphers.Plain"})
+    OmegaConf.update(config, "columns.parties", parties, merge=False)
+    with pytest.raises(InputError, match="columns.parties: coordinator is a party without columns in .*; give the"):
         run(config, tmp_path, [])
     assert not (tmp_path / "metrics.jsonl").exists() and not (tmp_path / "messages.jsonl").exists()
 

@@ -50,6 +50,9 @@ class Ecdh(Alignment):
     def check(self) -> None:
         check_installed("alignment=ecdh", "cryptography", "secure")
 
+    def order(self, ids: np.ndarray) -> np.ndarray:
+        return _by_digest(np.arange(len(ids)), ids)
+
     def align(self, data: PartyData, others: Sequence[str]) -> Aligning:
         check_ids(data)
         blinding = Blinding()

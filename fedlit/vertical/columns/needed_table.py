@@ -20,6 +20,6 @@ def table_of(data: DataSource, protocol: str) -> ColumnTable:
         raise InputError(
             f"protocol={protocol}: {data.name} has no named columns with a target of two classes or of numbers, which "
             "parties could hold; write data=credit_default, adult, breast_cancer or diabetes, or data=table "
-            "data.path=<file>.csv."
+            "data.path=<file>.csv with such a target."
         )
     return data.columns

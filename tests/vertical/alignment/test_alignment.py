@@ -64,6 +64,15 @@ def test_all_parties_get_the_people_in_common_in_the_order_of_their_hashes(hosts
     assert cast(np.ndarray, seen["guest"].train_target).tolist() == ordered({2, 3, 4, 6, 21})
 
 
+@pytest.mark.parametrize("alignment", [Ecdh(), Same()])
+def test_the_order_for_baselines_is_that_of_the_parties(alignment: Alignment) -> None:
+    guest = people("guest", [5, 2, 9, 4], [30, 31, 7])
+    host = people("host", [5, 2, 9, 4], [30, 31, 7])
+    seen, _ = aligned(alignment, guest, host)
+    assert guest.train_ids[alignment.order(guest.train_ids)].tolist() == seen["guest"].train_ids.tolist()
+    assert guest.test_ids[alignment.order(guest.test_ids)].tolist() == seen["guest"].test_ids.tolist()
+
+
 def test_four_parties_and_their_order_of_rows_do_not_matter() -> None:
     shuffled = [people("clinic", [21, 6, 4, 2], [33, 31]), *THREE]
     seen, _ = aligned(Ecdh(), *shuffled)

@@ -141,7 +141,9 @@ class Loader(ConfigLoaderImpl):
         self.repository = Files(config_search_path)
 
     def load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
-        return super().load_configuration(*args, **kwargs) if self.ready is None else self.ready
+        if self.ready is None:
+            return super().load_configuration(*args, **kwargs)
+        return copy.deepcopy(self.ready)  # hydra.verbose=true loads another to print it, and deletes its key hydra
 
     def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: Any) -> DictConfig:
         config = super()._compose_config_from_defaults_list(defaults, repo)

@@ -41,6 +41,11 @@ def test_the_experiment_gets_configuration_folder_and_overrides(command, experim
     assert Path.cwd() == in_folder
 
 
+def test_a_verbose_run_runs(command, experiment):
+    assert command(["clients=3", "hydra.verbose=true"]) == 0
+    assert experiment.calls.pop()[0].clients == 3
+
+
 def test_each_run_folder_is_marked_with_its_format(command, experiment):
     assert [command([]), command(["hydra.run.dir=mine"]), command(["-m", "clients=2,3"])] == [0, 0, 0]
     assert [format_of(folder) for _, folder, _ in experiment.calls] == [FORMAT] * 4
